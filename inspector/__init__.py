@@ -1,0 +1,1 @@
+"""Inspector: the truth about the memory of a language model."""

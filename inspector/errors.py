@@ -1,0 +1,29 @@
+"""The one error a user sees: what is wrong, what to do, and the exit code."""
+
+from __future__ import annotations
+
+CHECK_FAILED = 1
+"""Exit code when the input was fine and the answer is no: it does not fit, a check failed."""
+
+BAD_INPUT = 2
+"""Exit code for a command that cannot be answered: bad use, bad or missing input."""
+
+
+class InspectorError(Exception):
+    """A mistake the user can mend.
+
+    Raise it for bad input only; anything else should stay a traceback, because it is our bug.
+    The command line prints ``message`` and ``hint`` on one line each and exits with ``exit_code``.
+
+    >>> raise InspectorError("no model named 'lama'", hint="did you mean meta-llama/Llama-3.1-8B?")
+    """
+
+    exit_code = BAD_INPUT
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message

@@ -1,0 +1,27 @@
+"""The kinds of memory a step is made of: one list, used by every report, table and chart."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class MemoryKind(str, Enum):
+    """What a live byte is there for. The value is the word shown to people and written to JSON."""
+
+    BASE_WEIGHTS = "base weights"
+    QUANTIZATION_CONSTANTS = "quantization constants"
+    ADAPTERS = "adapters"
+    GRADIENTS = "gradients"
+    OPTIMIZER_STATE = "optimizer state"
+    ACTIVATIONS = "saved activations"
+    RECOMPUTATION = "recomputation"
+    LOGITS_AND_LOSS = "logits and loss"
+    DEQUANTIZED_WEIGHTS = "dequantized weights"
+    TEMPORARIES = "temporaries"
+    WORKSPACE = "workspace"
+    BUFFERS = "buffers"
+    CACHE = "cache"
+    INPUTS = "inputs"
+
+    def __str__(self) -> str:
+        return self.value

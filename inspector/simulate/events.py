@@ -1,0 +1,54 @@
+"""What a traced step is: a list of allocations and frees, in order. The contract between tracing and replay.
+
+`trace` (real libraries on shapes without data) writes events; `allocator` (pure Python) replays them; reports read
+both. An event names bytes as the program asked for them: rounding is the allocator's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from inspector.kinds import MemoryKind
+
+Stage = Literal["load", "forward", "backward", "optimizer"]
+STAGES: tuple[Stage, ...] = ("load", "forward", "backward", "optimizer")
+
+
+@dataclass(frozen=True, slots=True)
+class Alloc:
+    """A storage comes to life. ``block`` is its number, unique in the trace.
+
+    ``module`` is the path of the module that was running (or that owns the tensor); ``source`` is the operator or
+    line of code that made it, such as ``aten::mm`` or ``bitsandbytes::dequantize_4bit``.
+    """
+
+    block: int
+    nbytes: int
+    kind: MemoryKind
+    module: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """A storage dies."""
+
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A stage of a step begins. ``step`` counts from 0; loading is step -1. ``reset`` restarts the peak counters."""
+
+    stage: Stage
+    step: int
+    reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyCache:
+    """``torch.cuda.empty_cache()``: segments with nothing alive in them go back to the driver."""
+
+
+Event = Alloc | Free | Mark | EmptyCache

@@ -1,0 +1,74 @@
+"""Bytes and counts in words. Decimal units (MB = 10^6) and binary units (MiB = 2^20) never mix."""
+
+from __future__ import annotations
+
+import re
+
+from inspector.errors import InspectorError
+
+KB, MB, GB, TB = 10**3, 10**6, 10**9, 10**12
+KiB, MiB, GiB, TiB = 2**10, 2**20, 2**30, 2**40
+
+BLOCK_BYTES = 512
+"""The CUDA caching allocator rounds every allocation up to this.
+
+Source: ``kMinBlockSize`` in pytorch ``c10/cuda/CUDACachingAllocator.cpp``.
+"""
+
+_SIZES = {"B": 1, "KB": KB, "MB": MB, "GB": GB, "TB": TB, "KIB": KiB, "MIB": MiB, "GIB": GiB, "TIB": TiB}
+
+
+def block_bytes(nbytes: int) -> int:
+    """Bytes the CUDA caching allocator hands out for a tensor of ``nbytes`` (0 stays 0)."""
+    return -(-nbytes // BLOCK_BYTES) * BLOCK_BYTES
+
+
+def megabytes(nbytes: int, digits: int = 1) -> str:
+    """``5591548160`` as ``'5,591.5 MB'`` (MB = 10^6 bytes)."""
+    return f"{nbytes / MB:,.{digits}f} MB"
+
+
+def mebibytes(nbytes: int, digits: int = 1) -> str:
+    """``2097152`` as ``'2.0 MiB'`` (MiB = 2^20 bytes)."""
+    return f"{nbytes / MiB:,.{digits}f} MiB"
+
+
+def gibibytes(nbytes: int, digits: int = 2) -> str:
+    """``17179869184`` as ``'16.00 GiB'`` (GiB = 2^30 bytes)."""
+    return f"{nbytes / GiB:,.{digits}f} GiB"
+
+
+def count(number: int) -> str:
+    """``8030261248`` as ``'8,030,261,248'``."""
+    return f"{number:,}"
+
+
+def short_count(number: int) -> str:
+    """``8030261248`` as ``'8.03B'``: three significant digits, for labels beside an exact figure."""
+    for size, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K")):
+        if number >= size:
+            return f"{number / size:.3g}{letter}"
+    return str(number)
+
+
+def percent(part: int, whole: int, digits: int = 1) -> str:
+    """A share in percent. ``0%`` and ``100%`` appear only when exact; rounding never claims them."""
+    if whole == 0 or part == 0:
+        return "0%"
+    if part == whole:
+        return "100%"
+    smallest = 10.0**-digits
+    share = min(max(100 * part / whole, smallest), 100 - smallest) if 0 < part < whole else 100 * part / whole
+    return f"{share:.{digits}f}%"
+
+
+def parse_size(text: str) -> int:
+    """Bytes in a size such as ``16GiB``, ``24 GB`` or ``80000MiB``. A bare number is refused: no unit, no size.
+
+    Raises InspectorError when the text is not a positive number with a unit.
+    """
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?i?B)\s*", text, re.IGNORECASE)
+    size = int(float(match[1]) * _SIZES[match[2].upper()]) if match else 0
+    if size <= 0:
+        raise InspectorError(f"{text!r} is not a size", hint="write a number and a unit, such as 16GiB or 24GB")
+    return size
