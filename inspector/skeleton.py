@@ -1,7 +1,7 @@
 """A model as plain data: its modules, its tensors, and the facts of its config.
 
 A `Skeleton` is the only thing the lenses read. It holds no weights and no ``nn.Module``; it is read off a real
-transformers model on the meta device by `inspector.build`, and saved and loaded as JSON by `inspector.folding`.
+transformers model on the meta device by `inspector.build`, and saved and loaded as JSON by `inspector.skeleton_json`.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ class Tensor:
 
     @property
     def is_parameter(self) -> bool:
+        """Whether it is a parameter and not a buffer."""
         return self.role == "parameter"
 
     def loaded_dtype(self, dtype: str) -> str:
@@ -105,14 +106,11 @@ class ConfigFacts:
     hidden_act: str = ""
     input_embeddings: str = ""
     output_embeddings: str = ""
-    default_lora_targets: tuple[str, ...] = ()
-    default_lora_parameters: tuple[str, ...] = ()
     quantization: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The facts that are set, in order."""
-        values = ((item.name, getattr(self, item.name)) for item in fields(self))
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values if value}
+        return {item.name: value for item in fields(self) if (value := getattr(self, item.name))}
 
 
 @dataclass(frozen=True)
@@ -158,7 +156,7 @@ class Skeleton:
         return sum(self.active_parameters(tensor) for tensor in self.parameters)
 
     def active_parameters(self, tensor: Tensor) -> int:
-        """Elements of a parameter that one token uses; routed experts count ``experts_per_token`` of ``num_experts``."""
+        """Elements of a parameter one token uses: ``experts_per_token`` of ``num_experts`` of the routed experts."""
         facts = self.facts
         if facts.num_experts and self.module_of(tensor).part == "expert":
             return tensor.numel * facts.experts_per_token // facts.num_experts

@@ -1,0 +1,66 @@
+"""The facts of a config under one name each, through transformers' own attribute maps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inspector.skeleton import ConfigFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from transformers import PretrainedConfig, PreTrainedModel
+
+_NUM_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+_EXPERTS_PER_TOKEN = (
+    "num_experts_per_tok", "num_experts_per_token", "experts_per_token", "moe_topk", "moe_k", "top_k_experts",
+)  # fmt: skip
+
+
+def read_facts(config: PretrainedConfig, model: PreTrainedModel, dtype: str, quantization: str) -> ConfigFacts:
+    """Facts of the language model in a config; ``dtype`` is the one the checkpoint is published in."""
+    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
+    heads = _number(text, "num_attention_heads")
+    hidden = _number(text, "hidden_size", "d_model")
+    embeddings, head = _embeddings(model)
+    return ConfigFacts(
+        model_type=config.model_type,
+        dtype=dtype,
+        hidden_size=hidden,
+        intermediate_size=_number(text, "intermediate_size", "ffn_dim", "d_ff") or _gpt_inner(text, hidden),
+        num_layers=_number(text, "num_hidden_layers", "num_layers"),
+        num_attention_heads=heads,
+        num_key_value_heads=_number(text, "num_key_value_heads", "num_kv_heads") or heads,
+        head_dim=_number(text, "head_dim") or (hidden // heads if heads else 0),
+        vocab_size=_number(text, "vocab_size"),
+        context_length=_number(text, "max_position_embeddings", "n_positions", "max_sequence_length"),
+        num_experts=(experts := _number(text, *_NUM_EXPERTS)),
+        experts_per_token=_number(text, *_EXPERTS_PER_TOKEN) if experts else 0,
+        hidden_act=str(getattr(text, "hidden_act", None) or getattr(text, "hidden_activation", None) or ""),
+        input_embeddings=embeddings,
+        output_embeddings=head,
+        quantization=quantization,
+    )
+
+
+def _number(config: Any, *names: str) -> int:
+    values = (getattr(config, name, None) for name in names)
+    return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), 0)
+
+
+def _gpt_inner(text: Any, hidden: int) -> int:
+    """GPT-2 and BLOOM leave the MLP's width unsaid: four times the hidden size."""
+    return 4 * hidden if text.model_type in {"gpt2", "bloom", "falcon", "gpt_neo", "gptj", "codegen"} else 0
+
+
+def _embeddings(model: PreTrainedModel) -> tuple[str, str]:
+    """Paths of the input and output embeddings, as the model itself answers; empty where it has none."""
+
+    def path_of(module: object, named: Iterable[tuple[str, object]]) -> str:
+        return next((path for path, candidate in named if candidate is module), "") if module is not None else ""
+
+    try:
+        embeddings = model.get_input_embeddings()
+    except (NotImplementedError, AttributeError):
+        embeddings = None
+    return path_of(embeddings, model.named_modules()), path_of(model.get_output_embeddings(), model.named_modules())

@@ -1,0 +1,142 @@
+"""Read a `Skeleton` off a transformers model on the meta device."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from inspector.build.facts import read_facts
+from inspector.build.model import build_config, build_model
+from inspector.build.parts import part_of
+from inspector.skeleton import Module, Skeleton, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import torch
+    from transformers import PretrainedConfig, PreTrainedModel
+
+_NUMBERED = re.compile(r"^(.*?\.\d+)(?:\.|$)")
+
+
+def build_skeleton(config: Mapping[str, Any], *, model_id: str, source: str = "") -> Skeleton:
+    """The skeleton of a ``config.json``'s content, through the real transformers class on the meta device."""
+    parsed = build_config(config)
+    quantization = getattr(parsed, "quantization_config", None) or {}
+    quantization = quantization if isinstance(quantization, dict) else quantization.to_dict()
+    # Built in two dtypes: what differs follows the dtype a user loads in, what does not is pinned by its author.
+    full, half = build_model(parsed, "float32"), build_model(parsed, "bfloat16")
+    return read_skeleton(
+        full,
+        half,
+        model_id=model_id,
+        source=source,
+        dtype=_published_dtype(config, parsed),
+        quantization=str(quantization.get("quant_method") or ""),
+    )
+
+
+def read_skeleton(
+    full: PreTrainedModel,
+    half: PreTrainedModel,
+    *,
+    model_id: str,
+    source: str = "",
+    dtype: str = "float32",
+    quantization: str = "",
+) -> Skeleton:
+    """The skeleton of a model, given as built in float32 and in bfloat16 (both on the meta device)."""
+    facts = read_facts(full.config, full, dtype, quantization)
+    return Skeleton(
+        model_id=model_id,
+        architecture=type(full).__name__,
+        facts=facts,
+        modules=tuple(_modules(full, facts.output_embeddings)),
+        tensors=tuple(_tensors(full, half)),
+        source=source,
+        built_with=_versions(),
+    )
+
+
+def _modules(model: PreTrainedModel, output_embeddings: str) -> Iterator[Module]:
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+    from transformers.quantizers.base import HfQuantizer
+    from transformers.quantizers.quantizers_utils import should_convert_module
+
+    bases: tuple[type, ...] = (nn.Linear, Conv1D, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    kept = HfQuantizer.get_modules_to_not_convert(model, None, model._keep_in_fp32_modules)
+    stacks = {f"{path}." for path, module in model.named_modules() if isinstance(module, nn.ModuleList)}
+    for path, module in model.named_modules():
+        base = next((base.__name__ for base in bases if isinstance(module, base)), "")
+        layer = _layer_of(path, stacks)
+        cls = type(module).__name__
+        part = part_of(path, cls, base, layer, output_embeddings)
+        yield Module(path, cls, part, layer, base, keep=not should_convert_module(path, kept))
+
+
+def _layer_of(path: str, stacks: set[str]) -> str | None:
+    """The outermost numbered child of a ModuleList around a path: ``model.layers.3`` for all that is in it."""
+    match = _NUMBERED.match(path)
+    if match and match[1].rpartition(".")[0] + "." in stacks:
+        return match[1]
+    return None
+
+
+def _tensors(full: PreTrainedModel, half: PreTrainedModel) -> Iterator[Tensor]:
+    """Parameters then buffers of each module, in the order of ``named_modules()``."""
+    import torch
+
+    in_half = {name: tensor.dtype for name, tensor in _named(half)}
+    fp16_plan = full._get_dtype_plan(torch.float16)
+    bf16_plan = full._get_dtype_plan(torch.bfloat16)
+    first: dict[int, str] = {}
+    for name, tensor, persistent, is_parameter in _entries(full):
+        owner = first.setdefault(id(tensor), name)
+        fixed = in_half[name] == tensor.dtype or (persistent and _planned(bf16_plan, name))
+        yield Tensor(
+            name=name,
+            shape=tuple(tensor.shape),
+            dtype=str(tensor.dtype).removeprefix("torch."),
+            role="parameter" if is_parameter else "buffer",
+            persistent=persistent,
+            tied_to=owner if owner != name else None,
+            pinned="always" if fixed else "float16" if persistent and _planned(fp16_plan, name) else "never",
+        )
+
+
+def _entries(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor, bool, bool]]:
+    for path, module in model.named_modules(remove_duplicate=False):
+        prefix = f"{path}." if path else ""
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                yield prefix + name, parameter, True, True
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                yield prefix + name, buffer, name not in module._non_persistent_buffers_set, False
+
+
+def _named(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from model.named_parameters(remove_duplicate=False)
+    yield from model.named_buffers(remove_duplicate=False)
+
+
+def _planned(plan: Mapping[str, Any], name: str) -> bool:
+    """Whether transformers' dtype plan names a tensor; its patterns are globs searched for anywhere in the name."""
+    return any(re.search(pattern.replace("*", ".*"), name) for pattern in plan)
+
+
+def _published_dtype(raw: Mapping[str, Any], config: PretrainedConfig) -> str:
+    """The dtype the checkpoint is published in, as the config says it (transformers fills in float32 otherwise)."""
+    text = raw.get("text_config")
+    nested = text if isinstance(text, dict) else {}
+    for said in (raw.get("dtype"), raw.get("torch_dtype"), nested.get("dtype"), nested.get("torch_dtype")):
+        if isinstance(said, str):
+            return said.removeprefix("torch.")
+    return str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
+
+
+def _versions() -> str:
+    import transformers
+
+    return f"transformers {transformers.__version__}"

@@ -1,0 +1,52 @@
+"""Refuse absurd configs before anything is allocated. No torch here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Far above any published model (Llama 3.1 405B has 126 layers, Kimi K2 384 experts and 163,840 tokens of vocabulary),
+# far below what would keep a machine busy: the largest skeleton these allow builds in seconds.
+LIMITS = {
+    "num_hidden_layers": 2_000, "num_layers": 2_000, "n_layer": 2_000, "n_layers": 2_000, "depth": 2_000,
+    "encoder_layers": 2_000, "decoder_layers": 2_000, "num_decoder_layers": 2_000, "num_nextn_predict_layers": 100,
+    "hidden_size": 2**20, "d_model": 2**20, "n_embd": 2**20, "intermediate_size": 2**24, "ffn_dim": 2**24,
+    "d_ff": 2**24, "n_inner": 2**24, "moe_intermediate_size": 2**24, "vocab_size": 2**26,
+    "num_attention_heads": 2**16, "num_key_value_heads": 2**16, "n_head": 2**16, "head_dim": 2**16,
+    "num_experts": 2**16, "num_local_experts": 2**16, "n_routed_experts": 2**16, "num_experts_per_tok": 2**16,
+    "max_position_embeddings": 2**40, "n_positions": 2**26,
+}  # fmt: skip
+ZERO_ALLOWED = {"num_nextn_predict_layers", "num_experts", "num_local_experts", "n_routed_experts",
+                "num_experts_per_tok"}  # fmt: skip
+
+
+def check_sizes(config: Mapping[str, Any]) -> None:
+    """Raise InspectorError when a size in the config, nested ones included, is no sensible whole number."""
+    for name, value in _sizes(config):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InspectorError(f"{name} is {_shown(value)}, not a whole number", hint="mend the config.json")
+        lowest = 0 if name.rpartition(".")[2] in ZERO_ALLOWED else 1
+        highest = LIMITS[name.rpartition(".")[2]]
+        if not lowest <= value <= highest:
+            raise InspectorError(
+                f"{name} is {_shown(value)}, outside {lowest} to {highest:,}", hint="mend the config.json"
+            )
+
+
+def _sizes(config: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    for name, value in config.items():
+        if name in LIMITS and not isinstance(value, (list, dict)):
+            yield prefix + name, value
+        elif isinstance(value, dict) and depth < 4:
+            yield from _sizes(value, f"{prefix}{name}.", depth + 1)
+
+
+def _shown(value: Any) -> str:
+    text = f"{value:,}" if isinstance(value, int) and abs(value) < 10**30 else repr(value)[:40]
+    return text if len(text) <= 40 else text[:40] + "..."

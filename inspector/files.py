@@ -1,0 +1,80 @@
+"""Reading what a user points at and writing what they asked for, with every failure as one clear line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from inspector.errors import InspectorError
+
+MAX_JSON_BYTES = 20_000_000
+
+
+def read_text(path: Path, *, limit: int = MAX_JSON_BYTES) -> str:
+    """The text of a file.
+
+    Raises InspectorError when it is missing, unreadable, no text, or larger than ``limit`` bytes.
+    """
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(limit + 1)
+    except FileNotFoundError:
+        raise InspectorError(f"no such file: {path}") from None
+    except IsADirectoryError:
+        raise InspectorError(f"{path} is a directory, not a file") from None
+    except OSError as error:
+        raise InspectorError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > limit:
+        raise InspectorError(f"{path} is larger than {limit:,} bytes", hint="is this the right file?")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InspectorError(f"{path} is not text") from None
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises InspectorError when there is none, saying where it breaks."""
+    text = read_text(path)
+    try:
+        data = json.loads(text)
+    except RecursionError:
+        raise InspectorError(f"{path} is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise InspectorError(f"{path} is not JSON: {error.msg} at line {error.lineno}") from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise InspectorError(f"{path} is not usable JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise InspectorError(f"{path} holds a JSON {type(data).__name__}, not an object")
+    return data
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or none: to a temporary file beside it, then renamed. Makes the folders on the way.
+
+    Raises InspectorError when the folder cannot be made or written, or the disk is full.
+    """
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise InspectorError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

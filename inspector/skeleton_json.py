@@ -1,0 +1,119 @@
+"""A skeleton as JSON and back. Identical layers are stored once, so a 70B model is a few kilobytes.
+
+Format ``inspector.skeleton``, version 1: ``modules`` lists, in order, modules (``path``, ``class``, ``part``, ...,
+with their ``tensors``) and runs of layers (``stack``, ``first``, ``count``, ``block``: an index into ``blocks``, each
+the modules of one layer). A field left out has the default of `inspector.skeleton`'s dataclasses.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+from inspector.folding import Block, Entry, Run, fold, unfold
+from inspector.skeleton import ConfigFacts, Module, Skeleton, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FORMAT = "inspector.skeleton"
+VERSION = 1
+
+
+def dumps(skeleton: Skeleton) -> str:
+    """The skeleton as JSON text, one module a line, the same text for the same skeleton."""
+    blocks: dict[Block, int] = {}
+    rows = [_item_row(item, blocks) for item in fold(skeleton)]
+    head = {
+        "format": FORMAT,
+        "version": VERSION,
+        "model_id": skeleton.model_id,
+        "architecture": skeleton.architecture,
+        "source": skeleton.source,
+        "built_with": skeleton.built_with,
+        "notes": list(skeleton.notes),
+        "facts": skeleton.facts.to_dict(),
+    }
+    body = ",\n  ".join(json.dumps(row) for row in rows)
+    layers = ",\n  ".join(
+        "[\n    " + ",\n    ".join(json.dumps(_entry_row(entry)) for entry in block.entries) + "\n  ]"
+        for block in blocks
+    )
+    text = json.dumps(head, indent=1).removesuffix("\n}")
+    return f'{text},\n "modules": [\n  {body}\n ],\n "blocks": [\n  {layers}\n ]\n}}\n'
+
+
+def loads(text: str) -> Skeleton:
+    """The skeleton in a JSON text.
+
+    Raises InspectorError when the text is not a skeleton of this format and version.
+    """
+    try:
+        data = json.loads(text)
+        if data["format"] != FORMAT or data["version"] != VERSION:
+            raise InspectorError(f"not a skeleton of version {VERSION}", hint="build it again with this Inspector")
+        return _skeleton(data)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise InspectorError("not a readable skeleton file", hint="build it again from the config") from error
+
+
+def _skeleton(data: dict[str, Any]) -> Skeleton:
+    blocks = [Block(tuple(_entry(row, "") for row in rows)) for rows in data["blocks"]]
+    entries = list(unfold(_items(data["modules"], blocks)))
+    return Skeleton(
+        model_id=data["model_id"],
+        architecture=data["architecture"],
+        facts=ConfigFacts(**data["facts"]),
+        modules=tuple(entry.module for entry in entries),
+        tensors=tuple(tensor for entry in entries for tensor in entry.tensors),
+        source=data["source"],
+        built_with=data["built_with"],
+        notes=tuple(data["notes"]),
+    )
+
+
+def _items(rows: list[dict[str, Any]], blocks: list[Block]) -> Iterator[Entry | Run]:
+    for row in rows:
+        if "stack" in row:
+            yield Run(row["stack"], row["first"], row["count"], blocks[row["block"]])
+        else:
+            yield _entry(row, f"{row['path']}." if row["path"] else "")
+
+
+def _item_row(item: Entry | Run, blocks: dict[Block, int]) -> dict[str, Any]:
+    if isinstance(item, Entry):
+        return _entry_row(item)
+    number = blocks.setdefault(item.block, len(blocks))
+    return {"stack": item.stack, "first": item.first, "count": item.count, "block": number}
+
+
+def _entry_row(entry: Entry) -> dict[str, Any]:
+    module = entry.module
+    row: dict[str, Any] = {"path": module.path, "class": module.cls, "part": module.part}
+    if module.base:
+        row["base"] = module.base
+    if module.keep:
+        row["keep"] = True
+    if entry.tensors:
+        row["tensors"] = [_tensor_row(tensor) for tensor in entry.tensors]
+    return row
+
+
+def _tensor_row(tensor: Tensor) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": tensor.name.rpartition(".")[2], "shape": list(tensor.shape)}
+    for name, default in (("dtype", "float32"), ("role", "parameter"), ("persistent", True), ("tied_to", None),
+                          ("pinned", "never")):  # fmt: skip
+        if getattr(tensor, name) != default:
+            row[name] = getattr(tensor, name)
+    return row
+
+
+def _entry(row: dict[str, Any], prefix: str) -> Entry:
+    """A module's row; ``prefix`` goes before its tensors' names, none for an entry of a block."""
+    module = Module(row["path"], row["class"], row["part"], None, row.get("base", ""), row.get("keep", False))
+    tensors = (
+        Tensor(**{**tensor, "name": prefix + tensor["name"], "shape": tuple(tensor["shape"])})
+        for tensor in row.get("tensors", ())
+    )
+    return Entry(module, tuple(tensors))
