@@ -1,0 +1,68 @@
+"""What a precision scheme is: a rule for which tensors it quantizes, and what it stores for one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inspector.skeleton import DTYPE_BYTES
+
+if TYPE_CHECKING:
+    from inspector.skeleton import Module, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One storage that holds a tensor, or a part of what it takes to read it back.
+
+    ``role`` is ``weight`` for the values themselves, else the library's name for the constant (``absmax``, ``SCB``).
+    ``in_footprint`` says whether ``get_memory_footprint()`` counts it: it sees parameters and buffers only.
+    """
+
+    role: str
+    dtype: str
+    numel: int
+    in_footprint: bool = True
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the storage."""
+        return self.numel * DTYPE_BYTES[self.dtype]
+
+
+@dataclass(frozen=True)
+class Scheme(ABC):
+    """A way to store a model's weights.
+
+    ``bits`` are those the name promises for a weight; ``rest`` is the dtype the model is loaded in, which everything
+    not quantized has. ``source`` says where the rule comes from.
+    """
+
+    name: str
+    bits: int
+    title: str
+    rest: str
+    source: str
+
+    @abstractmethod
+    def quantizes(self, module: Module, tensor: Tensor) -> bool:
+        """Whether the tensor of that module is stored at fewer bits than ``rest``."""
+
+    @abstractmethod
+    def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
+        """What is stored for a tensor it quantizes, the values first."""
+
+    def pieces(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
+        """What is stored for a tensor of a module, quantized or not."""
+        if self.quantizes(module, tensor):
+            return self.quantized(module, tensor)
+        return (Piece("weight", tensor.loaded_dtype(self.rest), tensor.numel),)
+
+    def shared(self) -> tuple[Piece, ...]:
+        """Storages the library keeps once a process, beside the model: the allocator holds them, the model does not."""
+        return ()
+
+    def naive_bytes(self, parameters: int) -> int:
+        """Parameters times bits, in bytes rounded up: what a calculator says."""
+        return -(-parameters * self.bits // 8)

@@ -1,0 +1,70 @@
+"""Schemes by name and by bits."""
+
+from __future__ import annotations
+
+import difflib
+from functools import partial
+from typing import TYPE_CHECKING
+
+from inspector.errors import InspectorError
+from inspector.precision.bitsandbytes import four_bit, int8
+from inspector.precision.cast import cast
+from inspector.precision.fp8 import fp8
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from inspector.precision.base import Scheme
+
+# In the order of the tables: widest first, and among equals the one most people mean first.
+_SCHEMES: dict[str, Callable[[], Scheme]] = {
+    "fp32": partial(cast, "fp32", 32, "float32"),
+    "bf16": partial(cast, "bf16", 16, "bfloat16"),
+    "fp16": partial(cast, "fp16", 16, "float16"),
+    "int8": int8,
+    "fp8": fp8,
+    "nf4-dq": partial(four_bit, "nf4", double=True),
+    "nf4": partial(four_bit, "nf4", double=False),
+    "fp4-dq": partial(four_bit, "fp4", double=True),
+    "fp4": partial(four_bit, "fp4", double=False),
+}
+SCHEME_NAMES = tuple(_SCHEMES)
+BITS = (32, 16, 8, 4)
+
+
+def scheme_named(name: str, *, block_size: int | None = None) -> Scheme:
+    """The scheme of a name; ``block_size`` is for the 4-bit ones (``nf4:128`` says the same).
+
+    Raises InspectorError for an unknown name, or a block size where there is none to choose.
+    """
+    base, _, size = name.strip().lower().partition(":")
+    if base not in _SCHEMES:
+        close = difflib.get_close_matches(base, SCHEME_NAMES, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(SCHEME_NAMES)}"
+        raise InspectorError(f"no scheme is named {name!r}", hint=hint)
+    if size and not size.isdecimal():
+        raise InspectorError(f"{size!r} is not a block size", hint=f"write it as {base}:64")
+    chosen = int(size) if size else block_size
+    if chosen is None:
+        return _SCHEMES[base]()
+    if not base.startswith(("nf4", "fp4")):
+        raise InspectorError(f"{base} has no block size to choose", hint="only the 4-bit schemes have one")
+    return four_bit(base[:3], double=base.endswith("-dq"), block_size=chosen)
+
+
+def schemes_of_bits(bits: int | None, *, block_size: int | None = None) -> tuple[Scheme, ...]:
+    """All schemes of a number of bits, the usual one first; of every number when ``bits`` is None.
+
+    Raises InspectorError for bits no scheme has.
+    """
+    if bits is not None and bits not in BITS:
+        raise InspectorError(f"no scheme stores weights in {bits} bits", hint="choose 32, 16, 8 or 4")
+    found = []
+    for name in SCHEME_NAMES:
+        scheme = scheme_named(name)
+        if bits is None or scheme.bits == bits:
+            chosen = block_size if scheme.bits == 4 else None
+            found.append(scheme_named(name, block_size=chosen) if chosen else scheme)
+    if block_size is not None and not any(scheme.bits == 4 for scheme in found):
+        raise InspectorError("a block size needs a 4-bit scheme", hint="add --bits 4 or --scheme nf4")
+    return tuple(found)
