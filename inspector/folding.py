@@ -62,9 +62,12 @@ class Run:
     @property
     def label(self) -> str:
         """``0-31: 32 x LlamaDecoderLayer``, or ``3: LlamaDecoderLayer`` for one."""
-        if self.count == 1:
-            return f"{self.first}: {self.block.cls}"
-        return f"{self.first}-{self.last}: {self.count} x {self.block.cls}"
+        return f"{self.span}: {self.block.cls}" if self.count == 1 else f"{self.span}: {self.count} x {self.block.cls}"
+
+    @property
+    def span(self) -> str:
+        """``0-31``, or ``3`` for one."""
+        return f"{self.first}" if self.count == 1 else f"{self.first}-{self.last}"
 
     def layers(self) -> Iterator[str]:
         """The path of each layer."""

@@ -52,13 +52,16 @@ def short_count(number: int) -> str:
 
 
 def percent(part: int, whole: int, digits: int = 1) -> str:
-    """A share in percent. ``0%`` and ``100%`` appear only when exact; rounding never claims them."""
+    """A share in percent. ``0%`` and ``100%`` appear only when exact: rounding shows ``<0.1%`` and ``>99.9%``."""
     if whole == 0 or part == 0:
         return "0%"
     if part == whole:
         return "100%"
-    smallest = 10.0**-digits
-    share = min(max(100 * part / whole, smallest), 100 - smallest) if 0 < part < whole else 100 * part / whole
+    share, smallest = 100 * part / whole, 10.0**-digits
+    if 0 < share < smallest:
+        return f"<{smallest:.{digits}f}%"
+    if 100 - smallest < share < 100:
+        return f">{100 - smallest:.{digits}f}%"
     return f"{share:.{digits}f}%"
 
 

@@ -12,7 +12,7 @@ from inspector.precision.cast import cast
 from inspector.precision.fp8 import fp8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from inspector.precision.base import Scheme
 
@@ -68,3 +68,17 @@ def schemes_of_bits(bits: int | None, *, block_size: int | None = None) -> tuple
     if block_size is not None and not any(scheme.bits == 4 for scheme in found):
         raise InspectorError("a block size needs a 4-bit scheme", hint="add --bits 4 or --scheme nf4")
     return tuple(found)
+
+
+def chosen_schemes(
+    names: Sequence[str] = (), *, bits: int | None = None, block_size: int | None = None
+) -> tuple[Scheme, ...]:
+    """The schemes a user asks for: those named, or those of ``bits``, or all.
+
+    Raises InspectorError for names and bits together, and as `scheme_named` and `schemes_of_bits`.
+    """
+    if names and bits is not None:
+        raise InspectorError("--bits and --scheme exclude each other", hint="a scheme has its own bits")
+    if names:
+        return tuple(scheme_named(name, block_size=block_size) for name in dict.fromkeys(names))
+    return schemes_of_bits(bits, block_size=block_size)

@@ -1,0 +1,1 @@
+"""Renderers: leaves that draw a report and compute nothing."""

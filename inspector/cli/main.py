@@ -1,0 +1,115 @@
+"""The command line: a lazy group of commands and the one place where errors become a line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from inspector.errors import BAD_INPUT, InspectorError
+
+COMMANDS = ("layers", "memory", "models")
+"""In the order of the help page. Each is `inspector.cli.<name>.command`, imported when it is called."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules, imported only when one is run or the help page lists them."""
+
+    def __init__(
+        self, *args: object, package: str = "inspector.cli", names: tuple[str, ...] = (), **kwargs: object
+    ) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.package = package
+        self.names = names
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands, in the order of the help page."""
+        return list(self.names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name, imported now; None for an unknown one."""
+        if cmd_name not in self.names:
+            return None
+        command: click.Command = importlib.import_module(f"{self.package}.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's, with the nearest commands named for an unknown one."""
+        if args and args[0] not in self.names and not args[0].startswith("-"):
+            import difflib
+
+            close = difflib.get_close_matches(args[0], self.names, n=2)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"commands: {', '.join(self.names)}"
+            raise InspectorError(f"no command is named {args[0]!r}", hint=hint)
+        return super().resolve_command(ctx, args)
+
+
+@click.command(
+    cls=LazyGroup,
+    names=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="MODEL is a bundled name such as llama-3.1-8b (`inspector models` lists them), a folder, or a config.json.",
+)
+@click.version_option(package_name="llm-inspector", prog_name="inspector")
+def cli() -> None:
+    """The truth about the memory of a language model, before anyone pays for a GPU.
+
+    \b
+    Examples:
+      inspector layers meta-llama/Llama-3.1-8B     what it is made of
+      inspector memory --bits 4                    what its weights take, to the byte
+      inspector lora --r 32                        what its adapters take
+      inspector report                             all of it as a page to teach from
+    """  # noqa: D301 -- \b is click's mark for a block that must not be wrapped
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 the answer is no, 2 bad use or bad input."""
+    sys.exit(run(args))
+
+
+def run(args: list[str] | None = None) -> int:
+    """Run the command line and return its exit code. A bug stays a traceback; a user's mistake is one line."""
+    _log_to_stderr()
+    try:
+        code = cli.main(args=args, prog_name="inspector", standalone_mode=False)
+        sys.stdout.flush()
+    except InspectorError as error:
+        complain(error.message, error.hint)
+        return error.exit_code
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        complain(error.format_message(), f"see `{context.command_path} --help`" if context else "")
+        return BAD_INPUT
+    except (click.Abort, KeyboardInterrupt):
+        complain("interrupted")
+        return 130
+    except BrokenPipeError:
+        # The reader has seen enough (`inspector layers | head`). Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def complain(message: str, hint: str = "") -> None:
+    """One line to standard error, and one more with what to do."""
+    from inspector.render.plain import clean
+
+    click.echo(f"inspector: {clean(message)}", err=True)
+    if hint:
+        click.echo(f"  {clean(hint)}", err=True)
+
+
+def _log_to_stderr() -> None:
+    """Warnings of our own logger, one plain line each."""
+    import logging
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("inspector: %(message)s"))
+    logger = logging.getLogger("inspector")
+    logger.handlers[:] = [handler]
+    logger.propagate = False

@@ -1,0 +1,68 @@
+"""`inspector memory`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from inspector.cli.options import answer, csv_option, json_option, model_argument
+
+if TYPE_CHECKING:
+    from inspector.weights import Grouping
+
+
+@click.command("memory")
+@model_argument
+@click.option(
+    "--bits", type=click.Choice(["32", "16", "8", "4"]), help="Only schemes of this width; 4 is nf4-dq first."
+)
+@click.option("--scheme", "names", multiple=True, metavar="NAME", help="Only this scheme; repeat for several.")
+@click.option("--block-size", type=int, help="Weights that share one absmax in the 4-bit schemes (64).")
+@click.option(
+    "--by",
+    type=click.Choice(["module", "layer", "kind"]),
+    default="kind",
+    show_default=True,
+    help="How to split the bytes.",
+)
+@json_option
+@csv_option
+def command(
+    model: str,
+    bits: str | None,
+    names: tuple[str, ...],
+    block_size: int | None,
+    by: Grouping,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Show what a model's weights take at each precision, to the byte.
+
+    \b
+    Schemes: fp32 bf16 fp16 int8 fp8 nf4-dq nf4 fp4-dq fp4
+      int8 is bitsandbytes LLM.int8; nf4 and fp4 are its 4-bit types, -dq with double
+      quantization. 8- and 4-bit schemes keep what they do not quantize in bfloat16.
+
+    \b
+    Examples:
+      inspector memory
+      inspector memory --bits 4
+      inspector memory qwen3-30b-a3b --scheme nf4-dq --by module
+      inspector memory --scheme nf4 --block-size 128 --json
+    """  # noqa: D301
+    from inspector.memory import memory
+    from inspector.precision import chosen_schemes
+    from inspector.render import memory as render
+    from inspector.sources.resolve import resolve
+
+    schemes = chosen_schemes(names, bits=int(bits) if bits else None, block_size=block_size)
+    report = memory(resolve(model), schemes, by=by)
+    answer(
+        "memory",
+        as_json=as_json,
+        as_csv=as_csv,
+        payload=lambda: render.payload(report),
+        rows=lambda: map(render.row, report.schemes),
+        text=lambda: render.text(report),
+    )

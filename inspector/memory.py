@@ -1,0 +1,71 @@
+"""Weight memory at several precisions side by side: what `inspector memory` answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inspector.weights import Group, Grouping, WeightsReport, grouped, weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inspector.precision import Scheme
+    from inspector.skeleton import Skeleton
+
+
+@dataclass(frozen=True)
+class MemoryReport:
+    """One model under several schemes, the one that was asked for first.
+
+    ``groups`` splits the focus' bytes by ``by`` (module, layer or kind). A figure read straight off the report
+    (``report.tensor_bytes``) is the focus'.
+    """
+
+    model: str
+    parameters: int
+    active_parameters: int
+    schemes: tuple[WeightsReport, ...]
+    focus: WeightsReport
+    by: Grouping
+    groups: tuple[Group, ...]
+
+    @property
+    def naive_bytes(self) -> int:
+        """Parameters times bits of the focus."""
+        return self.focus.naive_bytes
+
+    @property
+    def footprint_bytes(self) -> int:
+        """What ``get_memory_footprint()`` prints under the focus."""
+        return self.focus.footprint_bytes
+
+    @property
+    def tensor_bytes(self) -> int:
+        """True bytes under the focus, with the constants."""
+        return self.focus.tensor_bytes
+
+    @property
+    def allocated_bytes(self) -> int:
+        """What the CUDA allocator holds under the focus."""
+        return self.focus.allocated_bytes
+
+
+def memory(skeleton: Skeleton, schemes: Sequence[Scheme], *, by: Grouping = "kind") -> MemoryReport:
+    """Weight memory of a model under each scheme.
+
+    The focus, which the waterfall and the groups are of, is the first scheme, or ``nf4-dq`` when it is among several
+    numbers of bits: the one people ask about.
+    """
+    reports = tuple(weights(skeleton, scheme) for scheme in schemes)
+    mixed = len({scheme.bits for scheme in schemes}) > 1
+    chosen = next((index for index, scheme in enumerate(schemes) if mixed and scheme.name.startswith("nf4-dq")), 0)
+    return MemoryReport(
+        model=skeleton.model_id,
+        parameters=skeleton.num_parameters,
+        active_parameters=skeleton.num_active_parameters,
+        schemes=reports,
+        focus=reports[chosen],
+        by=by,
+        groups=grouped(skeleton, schemes[chosen], by),
+    )

@@ -1,0 +1,16 @@
+"""JSON documents: a format name and a version first, integers in bytes, keys that stay.
+
+Changes of a format are logged in docs/json.md; adding a key does not change the version, renaming or removing does.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+VERSION = 1
+
+
+def document(kind: str, payload: dict[str, Any], *, version: int = VERSION) -> str:
+    """A report as a JSON text. ``kind`` is the command's name, as in ``inspector.memory``."""
+    return json.dumps({"format": f"inspector.{kind}", "version": version, **payload}, indent=2, allow_nan=False)

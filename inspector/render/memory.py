@@ -1,0 +1,145 @@
+"""Weight memory as a terminal page and as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from inspector.render.plain import clean
+from inspector.render.terminal import NARROW, Responsive, heading, notes, page, table
+from inspector.units import MB, count, percent, short_count
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from inspector.memory import MemoryReport
+    from inspector.weights import Group, WeightsReport
+
+LOW_COVERAGE = 0.5
+"""Below this share of quantized parameters the figure is red: the scheme's name promises what it does not keep."""
+
+
+def text(report: MemoryReport) -> RenderableType:
+    """The page `inspector memory` prints."""
+    parameters = f"{count(report.parameters)} parameters ({short_count(report.parameters)})"
+    if report.active_parameters != report.parameters:
+        parameters += f", {count(report.active_parameters)} active for one token"
+    return page(
+        heading(report.model, parameters),
+        Responsive(lambda width: _schemes(report, narrow=width < NARROW)),
+        _waterfall(report.focus),
+        Responsive(lambda width: _groups(report, narrow=width < NARROW)),
+        notes((*_legend(), *report.focus.assumptions)),
+    )
+
+
+def _mb(nbytes: int) -> str:
+    return f"{nbytes / MB:,.1f}"
+
+
+def _schemes(report: MemoryReport, *, narrow: bool) -> Table:
+    more: tuple[tuple[str, Any], ...] = (
+        () if narrow else (("naive", "right"), ("allocated", "right"), ("quantized", "right"))
+    )
+    rows = table("scheme", ("footprint", "right"), ("true MB", "right"), *more)
+    for line in report.schemes:
+        name = Text(line.scheme, style="bold" if line is report.focus else "")
+        cells = [name, _mb(line.footprint_bytes), _mb(line.tensor_bytes)]
+        if not narrow:
+            covered = percent(line.quantized_parameters, line.parameters)
+            style = "red" if line.coverage < LOW_COVERAGE else ""
+            cells += [_mb(line.naive_bytes), _mb(line.allocated_bytes), Text(covered, style=style)]
+        rows.add_row(*cells)
+    return rows
+
+
+def _waterfall(line: WeightsReport) -> Table:
+    rows = table(f"why {line.scheme} is not {line.bits} bits x parameters", ("MB", "right"))
+    rows.add_row(f"{count(line.parameters)} x {line.bits} bits", _mb(line.naive_bytes))
+    for step in line.footprint_steps:
+        rows.add_row(f"  {clean(step.cause)}", _signed(step.nbytes))
+    rows.add_row(Text("get_memory_footprint()", style="bold"), Text(_mb(line.footprint_bytes), style="bold"))
+    for step in line.constant_steps:
+        rows.add_row(f"  {clean(step.cause)}", _signed(step.nbytes))
+    rows.add_row(Text("true tensor bytes", style="bold"), Text(_mb(line.tensor_bytes), style="bold"))
+    rows.add_row("  rounding to blocks of 512 bytes", _signed(line.rounding_bytes))
+    rows.add_row(Text("allocated on CUDA", style="bold"), Text(_mb(line.allocated_bytes), style="bold"))
+    return rows
+
+
+def _signed(nbytes: int) -> str:
+    """Megabytes with a sign; kilobytes where megabytes would round to nothing."""
+    if abs(nbytes) >= MB // 20 or nbytes == 0:
+        return f"{nbytes / MB:+,.1f}"
+    return f"{nbytes:+,} B"
+
+
+def _groups(report: MemoryReport, *, narrow: bool) -> Table:
+    rows = table(
+        report.by, ("true MB", "right"), *([] if narrow else [("parameters", "right"), ("quantized", "right")])
+    )
+    for group in report.groups:
+        style = "red" if group.parameters and not group.quantized_parameters and report.focus.bits < 16 else ""
+        size = _mb(group.tensor_bytes) if group.tensor_bytes >= MB // 20 else f"{group.tensor_bytes:,} B"
+        cells: list[Any] = [clean(group.name or "(model)"), size]
+        if not narrow:
+            covered = percent(group.quantized_parameters, group.parameters) if group.parameters else ""
+            cells += [count(group.parameters), Text(covered, style=style)]
+        rows.add_row(*cells)
+    return rows
+
+
+def _legend() -> tuple[str, ...]:
+    return (
+        "MB = 10^6 bytes. footprint: what transformers prints; true: every byte, with the quantization constants;",
+        "naive: parameters x bits; allocated: what PyTorch's CUDA allocator holds after loading.",
+    )
+
+
+def payload(report: MemoryReport) -> dict[str, Any]:
+    """The content of the JSON document ``inspector.memory``."""
+    return {
+        "model": report.model,
+        "num_parameters": report.parameters,
+        "num_active_parameters": report.active_parameters,
+        "schemes": [
+            {**row(line), "steps": _steps(line), "assumptions": list(line.assumptions)} for line in report.schemes
+        ],
+        "focus": report.focus.scheme,
+        "by": report.by,
+        "groups": [group_row(group) for group in report.groups],
+    }
+
+
+def row(line: WeightsReport) -> dict[str, Any]:
+    """One scheme as a flat record, for JSON and CSV."""
+    return {
+        "scheme": line.scheme,
+        "bits": line.bits,
+        "naive_bytes": line.naive_bytes,
+        "footprint_bytes": line.footprint_bytes,
+        "tensor_bytes": line.tensor_bytes,
+        "allocated_bytes": line.allocated_bytes,
+        "coverage": line.coverage,
+        "num_parameters": line.parameters,
+        "num_quantized_parameters": line.quantized_parameters,
+        "bits_per_parameter": line.bits_per_parameter,
+    }
+
+
+def _steps(line: WeightsReport) -> list[dict[str, Any]]:
+    return [{"cause": step.cause, "bytes": step.nbytes} for step in line.steps]
+
+
+def group_row(group: Group) -> dict[str, Any]:
+    """One group as a flat record."""
+    return {
+        "name": group.name,
+        "num_parameters": group.parameters,
+        "num_quantized_parameters": group.quantized_parameters,
+        "footprint_bytes": group.footprint_bytes,
+        "tensor_bytes": group.tensor_bytes,
+        "allocated_bytes": group.allocated_bytes,
+    }
