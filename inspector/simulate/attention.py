@@ -1,0 +1,92 @@
+"""Scaled dot-product attention as CUDA would dispatch it: which backend, what it saves, what it needs for a while.
+
+Source: aten/src/ATen/native/transformers/cuda/sdp_utils.cpp (the choice), attention.cpp
+(``scaled_dot_product_attention``), cuda/attention.cu and cuda/attention_backward.cu (what the kernels allocate).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+aten = torch.ops.aten
+
+
+def sdpa_for(capability: tuple[int, int], forced: str = "") -> Callable[..., Any]:
+    """The decomposition of ``aten::scaled_dot_product_attention`` on a device of this compute capability.
+
+    ``forced`` pins one backend (``efficient``, ``flash``, ``math``) as ``torch.nn.attention.sdpa_kernel`` does;
+    grouped keys and values are then repeated first where the backend does not take them.
+    """
+
+    def sdpa(
+        query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
+        *, scale: float | None = None, enable_gqa: bool = False,
+    ) -> Any:  # fmt: skip
+        if forced == "efficient" and key.size(-3) != query.size(-3):
+            groups = query.size(-3) // key.size(-3)
+            key, value = key.repeat_interleave(groups, dim=-3), value.repeat_interleave(groups, dim=-3)
+        backend = forced or choose(capability, query, key, value, attn_mask, dropout_p, enable_gqa)
+        if attn_mask is not None and attn_mask.dtype == torch.bool and backend != "math":
+            attn_mask = _float_mask(attn_mask, query.dtype)
+        if backend == "flash":
+            return _flash(query, key, value, dropout_p, is_causal, scale)
+        if backend == "efficient":
+            mask = None if attn_mask is None else _pad_mask(attn_mask).expand(*query.shape[:-1], key.size(-2))
+            saves = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
+            return aten._scaled_dot_product_efficient_attention(  # noqa: SLF001
+                query, key, value, mask, saves, dropout_p, is_causal, scale=scale
+            )[0]
+        return aten._scaled_dot_product_attention_math(  # noqa: SLF001
+            query, key, value, attn_mask, dropout_p, is_causal, None, scale=scale, enable_gqa=enable_gqa
+        )[0]
+
+    return sdpa
+
+
+def choose(
+    capability: tuple[int, int], query: Any, key: Any, value: Any, mask: Any, dropout_p: float, enable_gqa: bool
+) -> str:
+    """The first usable of flash, memory-efficient, math: ``_fused_sdp_choice_cuda`` without cuDNN.
+
+    Flash takes no mask, half precision only, head sizes up to 256 and grouped keys; it needs Ampere. Memory-efficient
+    takes any floating dtype but no grouped keys.
+    """
+    half = query.dtype in {torch.float16, torch.bfloat16}
+    same = query.size(-1) == value.size(-1)
+    if half and mask is None and capability >= (8, 0) and same and query.size(-1) <= 256:
+        return "flash"
+    grouped = enable_gqa and key.size(-3) != query.size(-3)
+    bf16_on_old = query.dtype is torch.bfloat16 and capability < (8, 0)
+    if not grouped and not bf16_on_old and query.dtype is not torch.float64 and query.dim() == 4:
+        return "efficient"
+    return "math"
+
+
+def _flash(query: Any, key: Any, value: Any, dropout_p: float, is_causal: bool, scale: float | None) -> Any:
+    """Head sizes are padded to a multiple of 8 before the flash kernel (``pad_last_dim``)."""
+    size = query.size(-1)
+    if size % 8:
+        pad = 8 - size % 8
+        query, key, value = (torch.nn.functional.pad(t, (0, pad)) for t in (query, key, value))
+        scale = size**-0.5 if scale is None else scale
+    out = aten._scaled_dot_product_flash_attention(query, key, value, dropout_p, is_causal, False, scale=scale)[0]  # noqa: SLF001
+    return out[..., :size] if size % 8 else out
+
+
+def _float_mask(mask: Any, dtype: Any) -> Any:
+    """``convert_boolean_attn_mask``: a boolean mask becomes zeros and minus infinities in the query's dtype."""
+    out = torch.full_like(mask, 0.0, dtype=dtype)
+    return out.masked_fill_(mask.logical_not(), -float("inf"))
+
+
+def _pad_mask(mask: Any) -> Any:
+    """``pad_bias``: the mask's last dimension is padded to a multiple of 16 when it is not aligned."""
+    size = mask.size(-1)
+    if size % 16 == 0 or mask.dim() == 0:
+        return mask
+    return torch.nn.functional.pad(mask, (0, 16 - size % 16))[..., :size]

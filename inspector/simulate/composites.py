@@ -1,0 +1,56 @@
+"""Composite operators that CUDA takes apart differently from the meta device, put in their place while tracing.
+
+PyTorch decomposes these operators above autograd, and asks the tensor's device as it does. Registering our own
+decomposition for the meta device's autograd key makes every caller, in Python or in C++, take CUDA's path.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+aten = torch.ops.aten
+
+
+def dropout(x: Any, p: float, train: bool) -> Any:
+    """CUDA has a fused kernel that saves a mask of one byte an element.
+
+    Source: aten/src/ATen/native/Dropout.cpp, ``is_fused_kernel_acceptable`` and ``dropout``.
+    """
+    if not train or p == 0 or not x.numel():
+        return x.clone() if False else x
+    return aten.native_dropout(x, p, True)[0]
+
+
+def softmax(x: Any, dim: int, dtype: Any = None) -> Any:
+    """From float16 to float32 the CUDA kernel converts as it reads: no converted copy of the input.
+
+    Source: aten/src/ATen/native/SoftMax.cpp, ``softmax(input, dim, dtype)``.
+    """
+    if x.dtype == torch.float16 and dtype == torch.float32:
+        return aten._softmax(x, dim, True)  # noqa: SLF001
+    return aten._softmax(x if dtype is None else x.to(dtype), dim, False)  # noqa: SLF001
+
+
+def log_softmax(x: Any, dim: int, dtype: Any = None) -> Any:
+    """As `softmax`; same source, ``log_softmax(input, dim, dtype)``."""
+    if x.dtype == torch.float16 and dtype == torch.float32:
+        return aten._log_softmax(x, dim, True)  # noqa: SLF001
+    return aten._log_softmax(x if dtype is None else x.to(dtype), dim, False)  # noqa: SLF001
+
+
+CUDA: dict[str, Callable[..., Any]] = {"dropout": dropout, "softmax.int": softmax, "log_softmax.int": log_softmax}
+
+
+@contextmanager
+def decomposed_as(operators: dict[str, Callable[..., Any]]) -> Iterator[None]:
+    """Take these operators apart in the given way on the meta device."""
+    with torch.library._scoped_library("aten", "IMPL") as library:  # noqa: SLF001
+        for name, function in operators.items():
+            library.impl(name, function, "AutogradMeta")
+        yield

@@ -1,0 +1,272 @@
+"""Build the model a training script would have on its GPU, with the libraries' own code, under a `Tracer`.
+
+Every function here does what one line of a script does: ``from_pretrained``, ``prepare_model_for_kbit_training``,
+``get_peft_model``, ``gradient_checkpointing_enable``. Shapes come first and untraced (the libraries build models on the
+meta device themselves); then the tensors are "loaded" one by one, traced, in the order the libraries load them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from inspector.errors import InspectorError
+from inspector.kinds import MemoryKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from inspector.simulate.setup import TrainSetup
+    from inspector.simulate.trace import Tracer
+
+
+def load_model(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> Any:
+    """``from_pretrained`` on the device: the base model, quantized if asked, every tensor traced."""
+    from inspector.build import build_config, build_model
+
+    parsed = build_config(config)
+    parsed.use_cache = False
+    dtype = load_dtype(parsed, setup)
+    attention = setup.attention
+    parsed._attn_implementation = "eager" if attention == "flash_attention_2" else attention  # noqa: SLF001
+    model = build_model(parsed, dtype)
+    if attention != "flash_attention_2":
+        model.set_attn_implementation(attention)
+    if setup.scheme == "none":
+        with tracer:
+            _move(model)
+        return model
+    quantizer = _quantizer(model, setup, dtype)
+    with tracer:
+        _warm_up(model, quantizer, tracer)
+        _load_quantized(model, quantizer)
+    quantizer.postprocess_model(model)
+    return model
+
+
+def load_dtype(config: Any, setup: TrainSetup) -> str:
+    """The dtype the base model is loaded in, by torch's name: the setup's, else the config's, else float32."""
+    if setup.dtype != "auto":
+        return setup.dtype
+    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
+    named = getattr(config, "dtype", None) or getattr(text, "dtype", None)
+    return str(named).removeprefix("torch.") if named is not None else "float32"
+
+
+def _move(model: Any) -> None:
+    """``model.to(device)`` after loading on the CPU: children first, as ``nn.Module._apply`` goes."""
+    moved: dict[int, Any] = {}
+
+    def fresh(tensor: Any) -> Any:
+        if id(tensor) not in moved:
+            new = torch.empty_like(tensor)
+            if isinstance(tensor, torch.nn.Parameter):
+                new = torch.nn.Parameter(new, requires_grad=tensor.requires_grad and new.is_floating_point())
+            moved[id(tensor)] = new
+        return moved[id(tensor)]
+
+    def apply(module: Any) -> None:
+        for child in module.children():
+            apply(child)
+        for store in (module._parameters, module._buffers):  # noqa: SLF001
+            for name, tensor in store.items():
+                if tensor is not None:
+                    store[name] = fresh(tensor)
+
+    apply(model)
+
+
+def _quantizer(model: Any, setup: TrainSetup, dtype: str) -> Any:
+    """transformers' own quantizer, after it has put bitsandbytes' layers in place."""
+    from transformers import BitsAndBytesConfig
+    from transformers.quantizers import AutoHfQuantizer
+
+    compute = getattr(torch, dtype if setup.compute_dtype == "auto" else setup.compute_dtype)
+    if setup.scheme == "int8":
+        quantization = BitsAndBytesConfig(load_in_8bit=True)
+    else:
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=setup.scheme,
+            bnb_4bit_compute_dtype=compute,
+            bnb_4bit_use_double_quant=setup.double_quant,
+        )
+    quantizer = AutoHfQuantizer.from_config(quantization, pre_quantized=False)
+    quantizer.preprocess_model(model=model, device_map={"": 0})
+    model.tie_weights()
+    return quantizer
+
+
+def _warm_up(model: Any, quantizer: Any, tracer: Tracer) -> None:
+    """transformers allocates all the weights' bytes at once and lets go, so that the segment is there to be filled.
+
+    Source: transformers/modeling_utils.py, ``caching_allocator_warmup`` and ``get_total_byte_count``.
+    """
+    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
+    total = sum(
+        tensor.numel() * quantizer.param_element_size(model, name, tensor)
+        for name, tensor in model.state_dict().items()
+        if name not in tied
+    )
+    tracer.transient([int(total // 2) * 2], "transformers::caching_allocator_warmup")
+
+
+def _load_quantized(model: Any, quantizer: Any) -> None:
+    """``from_pretrained`` with ``device_map``: each tensor is put on the device and quantized there, in name order.
+
+    Source: transformers/core_model_loading.py, ``convert_and_load_state_dict_in_model`` (sorted by ``dot_natural_key``;
+    no threads while quantizing) and integrations/bitsandbytes.py, ``Bnb4bitQuantize.convert``.
+    """
+    from transformers.core_model_loading import dot_natural_key
+
+    seen: dict[int, Any] = {}
+    for name in sorted((name for name, _ in model.named_parameters(remove_duplicate=False)), key=dot_natural_key):
+        owner, _, leaf = name.rpartition(".")
+        module = model.get_submodule(owner)
+        old = module._parameters[leaf]  # noqa: SLF001
+        if id(old) in seen:
+            module._parameters[leaf] = seen[id(old)]  # noqa: SLF001
+            continue
+        module._parameters[leaf] = seen[id(old)] = _loaded(model, quantizer, name, old)  # noqa: SLF001
+    for module in model.modules():
+        for name, tensor in module._buffers.items():  # noqa: SLF001
+            if tensor is not None:
+                module._buffers[name] = torch.empty_like(tensor)  # noqa: SLF001
+
+
+def _loaded(model: Any, quantizer: Any, name: str, old: Any) -> Any:
+    """One parameter on the device; a quantized layer's weight goes through bitsandbytes' own quantization."""
+    if not quantizer.param_needs_quantization(model, name):
+        return torch.nn.Parameter(torch.empty_like(old), requires_grad=False)
+    value = torch.empty(old.shape, dtype=model.dtype, device=old.device)
+    kwargs = dict(old.__dict__)
+    import bitsandbytes
+
+    if isinstance(old, bitsandbytes.nn.Params4bit):
+        return bitsandbytes.nn.Params4bit(value, requires_grad=False, **kwargs)._quantize(value.device)  # noqa: SLF001
+    kwargs.pop("SCB", None)
+    kwargs.pop("CB", None)
+    return bitsandbytes.nn.Int8Params(value, requires_grad=False, **kwargs)._quantize(value.device)  # noqa: SLF001
+
+
+def prepare_for_kbit(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
+    """``peft.prepare_model_for_kbit_training``: norms, embeddings and head to float32, checkpointing on."""
+    from peft import prepare_model_for_kbit_training
+
+    with tracer:
+        model = prepare_model_for_kbit_training(
+            model,
+            use_gradient_checkpointing=setup.gradient_checkpointing,
+            gradient_checkpointing_kwargs={"use_reentrant": setup.reentrant},
+        )
+    if setup.clear_cache:
+        tracer.empty_cache()
+    return model
+
+
+def add_adapters(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
+    """``peft.get_peft_model`` with the setup's LoRA config."""
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=setup.r,
+        lora_alpha=setup.alpha,
+        lora_dropout=setup.dropout,
+        target_modules=_targets(setup),
+        use_dora=setup.use_dora,
+        use_rslora=setup.use_rslora,
+        modules_to_save=list(setup.modules_to_save) or None,
+        bias="none",
+        task_type="CAUSAL_LM",
+        init_lora_weights=False,
+    )
+    try:
+        with _no_init(), tracer:
+            return get_peft_model(model, config, autocast_adapter_dtype=setup.adapter_dtype == "float32")
+    except ValueError as error:
+        raise _peft_refuses(error, setup) from error
+
+
+def _targets(setup: TrainSetup) -> Any:
+    if not setup.target_modules:
+        return None
+    return "all-linear" if setup.target_modules == ("all-linear",) else list(setup.target_modules)
+
+
+def _peft_refuses(error: ValueError, setup: TrainSetup) -> InspectorError:
+    said = " ".join(str(error).split())
+    if "not found in the base model" in said or "No modules were targeted" in said:
+        return InspectorError(
+            f"target_modules {', '.join(setup.target_modules)} match nothing in this model",
+            hint="`inspector layers` lists its modules; all-linear takes every linear layer",
+        )
+    if "specify `target_modules`" in said:
+        return InspectorError(
+            "PEFT has no default targets for this architecture", hint="use --target-modules all-linear"
+        )
+    return InspectorError(f"PEFT refuses this setup: {said[:200]}")
+
+
+@contextmanager
+def _no_init() -> Iterator[None]:
+    """Adapters are made on the CPU and moved; their values do not matter, so do not compute them."""
+    import torch.nn.init as init
+
+    names = ("kaiming_uniform_", "uniform_", "normal_", "zeros_", "ones_", "xavier_uniform_", "trunc_normal_")
+    before = {name: getattr(init, name) for name in names}
+    for name in names:
+        setattr(init, name, lambda tensor, *_args, **_kwargs: tensor)
+    try:
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(init, name, function)
+
+
+def label_model(model: Any, tracer: Tracer) -> None:
+    """Say what every tensor of the loaded model is: base weight, quantization constant, adapter or buffer."""
+    for name, parameter in model.named_parameters():
+        owner = name.rpartition(".")[0]
+        adapter = "lora_" in name or "modules_to_save" in name
+        tracer.label(parameter, MemoryKind.ADAPTERS if adapter else MemoryKind.BASE_WEIGHTS, owner)
+        for constant in quantization_constants(parameter):
+            tracer.label(constant, MemoryKind.QUANTIZATION_CONSTANTS, owner)
+    for name, buffer in model.named_buffers():
+        tracer.label(buffer, MemoryKind.BUFFERS, name.rpartition(".")[0])
+
+
+def quantization_constants(parameter: Any) -> Iterator[Any]:
+    """The tensors bitsandbytes keeps beside a quantized weight; neither parameters nor buffers."""
+    state = getattr(parameter, "quant_state", None)
+    while state is not None:
+        for name in ("absmax", "code", "offset"):
+            if isinstance(tensor := getattr(state, name, None), torch.Tensor):
+                yield tensor
+        state = getattr(state, "state2", None)
+    if isinstance(scales := getattr(parameter, "SCB", None), torch.Tensor):
+        yield scales
+
+
+def head_path(model: Any) -> str:
+    """Path of the output head in the model as it trains (under PEFT's wrappers), or "" when it has none."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    head = base.get_output_embeddings()
+    return next((name for name, module in model.named_modules() if module is head), "") if head is not None else ""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Advice that libraries print about training is not for a dry run."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(before)

@@ -1,0 +1,172 @@
+"""Everything a fine-tuning step depends on, and who decided it: you, the recipe, or the library's own default."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from inspector.errors import InspectorError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SetBy = Literal["you", "recipe", "method", "library"]
+
+METHODS = ("full", "lora", "qlora")
+SCHEMES = ("none", "nf4", "fp4", "int8")
+ATTENTION = ("sdpa", "eager", "flash_attention_2")
+LOSSES = ("full", "chunked", "liger")
+AUTOCAST = ("none", "bf16", "fp16")
+ROUTING = ("balanced", "worst")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSetup:
+    """Every setting of a simulated fine-tuning step. The defaults are the libraries' own.
+
+    ``dtype`` is the dtype the model is loaded in; ``auto`` means the one its config names. ``adapter_dtype`` is
+    ``float32`` (PEFT's ``autocast_adapter_dtype=True``) or ``auto`` (that of the base layer). ``target_modules`` may
+    be empty: PEFT's own choice for the architecture, or ``all-linear``. ``keep_outputs`` says that the training loop
+    holds the model's output, logits and all, until the optimizer has stepped. ``via_cpu`` says that unquantized
+    weights are loaded on the CPU and moved (``model.to``), not loaded on the device (``device_map``).
+    """
+
+    method: str = "qlora"
+    scheme: str = "nf4"
+    double_quant: bool = False
+    dtype: str = "auto"
+    compute_dtype: str = "auto"
+    r: int = 8
+    alpha: int = 8
+    dropout: float = 0.0
+    target_modules: tuple[str, ...] = ()
+    use_dora: bool = False
+    use_rslora: bool = False
+    modules_to_save: tuple[str, ...] = ()
+    adapter_dtype: str = "float32"
+    prepare_kbit: bool = True
+    clear_cache: bool = True
+    autocast: str = "none"
+    batch_size: int = 1
+    seq_len: int = 1024
+    padding_mask: bool = False
+    packed: bool = False
+    gradient_checkpointing: bool = True
+    reentrant: bool = False
+    attention: str = "sdpa"
+    sdpa_backend: str = ""
+    loss: str = "full"
+    optimizer: str = "adamw_torch"
+    grad_clip: float = 0.0
+    grad_accum: int = 1
+    steps: int = 2
+    gpu: str = "T4"
+    expandable_segments: bool = False
+    keep_outputs: bool = True
+    via_cpu: bool = True
+    routing: str = "balanced"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A setup and, for each of its settings, who decided it."""
+
+    setup: TrainSetup
+    set_by: Mapping[str, SetBy] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """``{name: {"value", "set_by"}}`` for every setting, in the order of the fields."""
+        return {
+            item.name: {"value": _plain(getattr(self.setup, item.name)), "set_by": self.set_by[item.name]}
+            for item in fields(TrainSetup)
+        }
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def resolve_setup(recipe: Mapping[str, Any] | None = None, **options: Any) -> Resolved:
+    """A complete setup from what the user said, what a recipe sets, and the defaults.
+
+    Args:
+        recipe: settings of a known stack (see `recipes`).
+        options: settings of the user; None means "not said".
+
+    Raises:
+        InspectorError: for an unknown setting, a value out of range, or settings that contradict each other.
+    """
+    said = {name: value for name, value in options.items() if value is not None}
+    names = {item.name for item in fields(TrainSetup)}
+    for name in said:
+        if name not in names:
+            close = difflib.get_close_matches(name, sorted(names), n=1)
+            raise InspectorError(f"no setting is named {name!r}", hint=f"did you mean {close[0]!r}?" if close else "")
+    chosen: dict[str, Any] = {}
+    set_by: dict[str, SetBy] = dict.fromkeys(names, "library")
+    for source, settings in (("recipe", dict(recipe or {})), ("you", said)):
+        chosen.update(settings)
+        set_by.update(dict.fromkeys(settings, source))  # type: ignore[arg-type]
+    _follow_method(chosen, set_by)
+    setup = replace(TrainSetup(), **{name: _frozen(value) for name, value in chosen.items()})
+    _check(setup, set_by)
+    return Resolved(setup, set_by)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _follow_method(chosen: dict[str, Any], set_by: dict[str, SetBy]) -> None:
+    """What a method implies where nobody said otherwise: only QLoRA quantizes and prepares."""
+    method = chosen.get("method", "qlora")
+    implied: dict[str, Any] = {}
+    if method != "qlora":
+        implied = {"scheme": "none", "prepare_kbit": False}
+    for name, value in implied.items():
+        if name not in chosen:
+            chosen[name] = value
+            set_by[name] = "method"
+
+
+def _check(setup: TrainSetup, set_by: Mapping[str, SetBy]) -> None:
+    for name, allowed in (
+        ("method", METHODS), ("scheme", SCHEMES), ("attention", ATTENTION), ("loss", LOSSES),
+        ("autocast", AUTOCAST), ("routing", ROUTING),
+        ("adapter_dtype", ("float32", "auto")),
+        ("dtype", ("auto", "float32", "float16", "bfloat16")),
+    ):  # fmt: skip
+        value = getattr(setup, name)
+        if value not in allowed:
+            raise InspectorError(f"{name} {value!r} is not known", hint=f"choose from {', '.join(allowed)}")
+    for name, least, most in (
+        ("batch_size", 1, 2**20), ("seq_len", 2, 2**24), ("r", 1, 2**16), ("alpha", 1, 2**20),
+        ("grad_accum", 1, 2**16), ("steps", 1, 64),
+    ):  # fmt: skip
+        value = getattr(setup, name)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise InspectorError(f"{name} must be a whole number from {least} to {most:,}, not {value!r}")
+    if not 0 <= setup.dropout < 1:
+        raise InspectorError(f"dropout must be at least 0 and below 1, not {setup.dropout!r}")
+    if setup.grad_clip < 0:
+        raise InspectorError(f"grad_clip must not be negative, not {setup.grad_clip!r}")
+    for wrong, said, hint in _contradictions(setup, set_by):
+        if wrong:
+            raise InspectorError(said, hint=hint)
+
+
+def _contradictions(setup: TrainSetup, set_by: Mapping[str, SetBy]) -> tuple[tuple[bool, str, str], ...]:
+    quantized = setup.scheme != "none"
+    adapters = setup.method != "full"
+    asked = {name for name, source in set_by.items() if source == "you"}
+    return (
+        (setup.method == "qlora" and not quantized, "qlora without quantization is lora", "use --method lora"),
+        (setup.method != "qlora" and quantized, f"{setup.method} does not quantize the base model", "use --method qlora"),
+        (setup.packed and setup.padding_mask, "packed sequences have no padding, so no padding mask", "drop one of them"),
+        (setup.prepare_kbit and not quantized, "prepare_model_for_kbit_training is for quantized models", "use --no-prepare-kbit"),
+        (not adapters and bool(asked & {"r", "alpha", "dropout", "target_modules", "use_dora", "use_rslora", "modules_to_save"}),
+         "full fine-tuning has no adapters, so no rank, alpha, dropout or targets", "use --method lora"),
+        (setup.use_dora and setup.scheme == "int8" and setup.dropout > 0, "DoRA on int8 supports no dropout", ""),
+        (setup.double_quant and setup.scheme == "int8", "double quantization is for 4-bit schemes", ""),
+    )  # fmt: skip

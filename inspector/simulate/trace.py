@@ -1,0 +1,250 @@
+"""Run real torch code on shapes without data and write down every storage that is born and every one that dies.
+
+A `Tracer` is a ``TorchDispatchMode``: it sits below autograd, so it sees the operators a device would run, in the
+order it would run them, and the tensors they make. A storage is followed from the first operator that returns it until
+Python and autograd have dropped it. What a CUDA kernel does and a meta kernel does not is looked up in `kernels`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from bisect import bisect_right
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from inspector.kinds import MemoryKind
+from inspector.simulate.events import Alloc, EmptyCache, Event, Free, Mark, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from inspector.simulate.kernels import Kernels
+
+
+_READ = torch.ops.aten._local_scalar_dense.default  # noqa: SLF001
+
+
+class _Watch(weakref.ref[Any]):
+    """A weak reference that knows which block dies with its storage."""
+
+    __slots__ = ("block", "key")
+
+
+class Tracer(TorchDispatchMode):
+    """Follow the storages of one device. Not reentrant across threads: meta tensors run on the calling thread.
+
+    Args:
+        kernels: what the simulated device's kernels allocate besides their results.
+        names: path of each module, by ``id``, to say where a tensor was made.
+        device: the device whose storages are followed.
+    """
+
+    def __init__(self, kernels: Kernels, device: str = "meta") -> None:
+        super().__init__()
+        self.kernels = kernels
+        self.device = device
+        self.answer: Callable[[Any], bool | int | float] = _usual_answer
+        self.names: dict[int, str] = {}
+        self.module = ""
+        self.after_head = False
+        self.stage: Stage = "load"
+        self.step = -1
+        self.rows: list[tuple[int, MemoryKind, str, str]] = []
+        self.log: list[int | Mark | EmptyCache] = []
+        self._live: dict[int, _Watch] = {}
+        self._labels: dict[int, tuple[MemoryKind, str]] = {}
+        self._head = ""
+        self._entered: list[int] = []
+        self._entries: list[tuple[str, bool]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if replacement := self.kernels.replaced.get(func):
+            with self:
+                return replacement(*args, **kwargs)
+        if func in self.kernels.gemms:
+            self._workspace()
+        if func is _READ and args[0].device.type == self.device:
+            return self.answer(args[0])
+        out = func(*args, **kwargs)
+        if type(out) is torch.Tensor:
+            self._note(out, func)
+        elif isinstance(out, (list, tuple)):
+            for item in out:
+                if isinstance(item, torch.Tensor):
+                    self._note(item, func)
+                elif isinstance(item, (list, tuple)):
+                    for inner in item:
+                        self._note(inner, func)
+        elif isinstance(out, torch.Tensor):
+            self._note(out, func)
+        if extra := self.kernels.temporaries.get(func):
+            self.transient(extra(out, *args, **kwargs), str(func))
+        return out
+
+    # -- what the program is doing -------------------------------------------------------------------------------
+
+    def mark(self, stage: Stage, step: int, *, reset: bool = False) -> None:
+        """Begin a stage; ``reset`` restarts the peak counters as ``reset_peak_memory_stats`` does."""
+        self.stage, self.step = stage, step
+        self.log.append(Mark(stage, step, reset))
+        if stage == "forward":
+            self.after_head = False
+            self._entered, self._entries = [], []
+
+    def empty_cache(self) -> None:
+        """Note a call of ``torch.cuda.empty_cache``."""
+        self.log.append(EmptyCache())
+
+    def watch_modules(self, named: Iterable[tuple[str, Any]], head: str) -> None:
+        """Know these modules by name; ``head`` is the path after which tensors are logits and loss."""
+        self.names = {id(module): name for name, module in named}
+        self._head = head
+
+    def enter(self, module: Any) -> tuple[str, bool]:
+        """A module's forward begins; returns what `leave` wants back."""
+        before = self.module, self.after_head
+        self.module = self.names.get(id(module), self.module)
+        if self._head and self.module == self._head:
+            self.after_head = True
+        self._remember()
+        return before
+
+    def leave(self, before: tuple[str, bool]) -> None:
+        """A module's forward ends."""
+        self.module = before[0]
+        self._remember()
+
+    def _remember(self) -> None:
+        """Autograd numbers its nodes in the order of the forward: remember which module each number belongs to."""
+        if self.stage == "forward":
+            self._entered.append(torch.autograd._get_sequence_nr())  # noqa: SLF001
+            self._entries.append((self.module, self.after_head))
+
+    def _origin(self) -> tuple[str, bool]:
+        """Module that made the autograd node that is running, and whether it is of the logits and the loss."""
+        node = torch._C._current_autograd_node()  # noqa: SLF001
+        if node is None or not self._entered:
+            return "", False
+        place = bisect_right(self._entered, node._sequence_nr()) - 1  # noqa: SLF001
+        return self._entries[max(place, 0)]
+
+    # -- storages ------------------------------------------------------------------------------------------------
+
+    def _note(self, tensor: Any, func: Any) -> None:
+        if not isinstance(tensor, torch.Tensor) or tensor.device.type != self.device:
+            return
+        storage = tensor.untyped_storage()
+        key = storage._cdata  # noqa: SLF001
+        if key in self._live or not (nbytes := storage.nbytes()):
+            return
+        self._follow(storage, key, self.new_block(nbytes, str(func)))
+
+    def _follow(self, storage: Any, key: int, block: int) -> None:
+        watch = _Watch(storage, self._died)
+        watch.block, watch.key = block, key  # type: ignore[attr-defined]
+        self._live[key] = watch
+
+    def _died(self, watch: Any) -> None:
+        self._live.pop(watch.key, None)
+        self.log.append(~watch.block)
+
+    def new_block(self, nbytes: int, source: str, kind: MemoryKind | None = None) -> int:
+        """Write down an allocation and return its number."""
+        block = len(self.rows)
+        guessed, module = self._guess(source)
+        self.rows.append((nbytes, kind or guessed, module, source))
+        self.log.append(block)
+        return block
+
+    def transient(self, sizes: Iterable[int], source: str, kind: MemoryKind = MemoryKind.TEMPORARIES) -> None:
+        """Write down storages that live inside one kernel."""
+        blocks = [self.new_block(nbytes, source, kind) for nbytes in sizes if nbytes]
+        self.log.extend(~block for block in reversed(blocks))
+
+    def _workspace(self) -> None:
+        """A BLAS handle's workspace, at the first product a thread makes: autograd's thread has its own handle."""
+        thread = "backward" if torch._C._current_autograd_node() is not None else "forward"  # noqa: SLF001
+        if nbytes := self.kernels.workspace(thread):
+            self.new_block(nbytes, "at::cuda::getCurrentCUDABlasHandle", MemoryKind.WORKSPACE)
+
+    def _guess(self, source: str) -> tuple[MemoryKind, str]:
+        """The kind of a tensor and its module, as far as they are known when it is made."""
+        if "dequantize" in source and self.stage != "load":
+            return MemoryKind.DEQUANTIZED_WEIGHTS, self.module or self._origin()[0]
+        if self.stage == "forward":
+            return MemoryKind.LOGITS_AND_LOSS if self.after_head else MemoryKind.ACTIVATIONS, self.module
+        if self.stage == "backward":
+            if self.module:
+                return MemoryKind.RECOMPUTATION, self.module
+            module, logits = self._origin()
+            return MemoryKind.LOGITS_AND_LOSS if logits else MemoryKind.TEMPORARIES, module
+        return MemoryKind.TEMPORARIES, self.module
+
+    def block_of(self, tensor: Any) -> int | None:
+        """The number of the block a tensor lives in, or None when it is not followed."""
+        watch = self._live.get(tensor.untyped_storage()._cdata)  # noqa: SLF001
+        return None if watch is None else watch.block  # type: ignore[attr-defined]
+
+    def label(self, tensor: Any, kind: MemoryKind, module: str) -> None:
+        """Say what a living tensor is, once its owner is known."""
+        block = self.block_of(tensor)
+        if block is not None:
+            self._labels[block] = (kind, module)
+
+    # -- the result ----------------------------------------------------------------------------------------------
+
+    def events(self) -> tuple[Event, ...]:
+        """Everything that happened, in order."""
+        short_lived = self._die_in_their_forward()
+        return tuple(self._event(entry, short_lived) for entry in self.log)
+
+    def _event(self, entry: int | Mark | EmptyCache, short_lived: set[int]) -> Event:
+        if not isinstance(entry, int):
+            return entry
+        if entry < 0:
+            return Free(~entry)
+        nbytes, kind, module, source = self.rows[entry]
+        if label := self._labels.get(entry):
+            kind, module = label[0], label[1] or module
+        elif kind is MemoryKind.ACTIVATIONS and entry in short_lived:
+            kind = MemoryKind.TEMPORARIES
+        return Alloc(entry, nbytes, kind, module, source)
+
+    def _die_in_their_forward(self) -> set[int]:
+        """Blocks that do not outlive the stage they were born in: not saved for the backward pass."""
+        born: set[int] = set()
+        short: set[int] = set()
+        for entry in self.log:
+            if isinstance(entry, Mark):
+                born = set()
+            elif isinstance(entry, int) and entry >= 0:
+                born.add(entry)
+            elif isinstance(entry, int) and ~entry in born:
+                short.add(~entry)
+        return short
+
+
+def _usual_answer(tensor: Any) -> bool | int | float:
+    """What ``.item()`` says of a tensor without data: masks are all ones, counts are one."""
+    return True if tensor.dtype == torch.bool else 1.0 if tensor.dtype.is_floating_point else 1
+
+
+def follow_modules(tracer: Tracer) -> Iterator[None]:
+    """While this runs, the tracer knows which module's forward is running (also when it stops early)."""
+    original = torch.nn.Module.__call__
+
+    def call(module: Any, *args: Any, **kwargs: Any) -> Any:
+        before = tracer.enter(module)
+        try:
+            return original(module, *args, **kwargs)
+        finally:
+            tracer.leave(before)
+
+    torch.nn.Module.__call__ = call  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.nn.Module.__call__ = original  # type: ignore[method-assign]
