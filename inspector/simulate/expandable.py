@@ -1,0 +1,121 @@
+"""Expandable segments: one range of addresses a pool, given memory page by page where it is needed.
+
+Follows ``ExpandableSegment`` and the functions named below, pytorch ``c10/cuda/CUDACachingAllocator.cpp``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inspector.simulate.allocator_settings import SMALL_SEGMENT
+from inspector.simulate.blocks import Block, ExpandableSegment, Pool
+from inspector.units import MiB, TiB
+
+if TYPE_CHECKING:
+    from inspector.simulate.allocator import CachingAllocator
+
+_ENDLESS = 64 * TiB
+"""Addresses set aside when the device has no size."""
+
+
+def prefer(free: list[tuple[int, int, Block]], at: int) -> int:
+    """Of the blocks that are large enough, one that can grow the least. Source: ``get_free_block``."""
+    while at + 1 < len(free) and _grown(free[at + 1][2]) < _grown(free[at][2]):
+        at += 1
+    return at
+
+
+def allocate(allocator: CachingAllocator, pool: Pool, size: int) -> Block | None:
+    """A free block of at least ``size``, mapping what is missing. Source: ``try_allocate_expandable_block``.
+
+    None when the driver has no more memory; what was mapped before it refused stays, as in PyTorch.
+    """
+    block: Block | None = _find(allocator, pool, size)
+    missing = size
+    while block is not None:
+        if block.mapped:
+            if block.size >= size:
+                pool.remove(block)
+                return block
+            missing, block = size - block.size, block.next
+        elif not _map(allocator, block, min(block.size, missing)):
+            return None
+    return None
+
+
+def unmap(allocator: CachingAllocator, block: Block) -> None:
+    """Give the whole pages of a free block back. Source: ``unmap_block``, ``release_expandable_segment``."""
+    segment, pool = block.segment, block.pool
+    assert segment is not None
+    begin = segment.base + -(-(block.address - segment.base) // segment.page) * segment.page
+    end = segment.base + (block.address + block.size - segment.base) // segment.page * segment.page
+    if begin >= end:
+        return
+    pool.remove(block)
+    if begin > block.address:
+        before = Block(pool, block.address, begin - block.address, segment)
+        if block.prev is None:
+            allocator.heads[before.address] = before
+        before.splice(block.prev, block)
+        pool.insert(before)
+    if block.address + block.size > end:
+        after = Block(pool, end, block.address + block.size - end, segment)
+        after.splice(block, block.next)
+        pool.insert(after)
+    block.address, block.size, block.mapped = begin, end - begin, False
+    allocator.merge(block, block.prev)
+    allocator.merge(block, block.next)
+    pool.insert(block)
+    allocator.reserved -= end - begin
+    allocator.note("segment_unmap", begin, end - begin)
+    if block.prev is None and block.next is None:
+        pool.remove(block)
+        del allocator.heads[block.address]
+
+
+def _grown(block: Block) -> int:
+    after = block.next
+    return block.size + (after.size if after is not None and not after.mapped else 0)
+
+
+def _find(allocator: CachingAllocator, pool: Pool, size: int) -> Block:
+    """The lowest address with room, in this or a new segment. Source: ``find_expandable_block``."""
+    for _, block in pool.unmapped:
+        start = block.prev if block.prev is not None and not block.prev.allocated else block
+        room, piece = 0, start
+        while piece is not None and not piece.allocated and room < size:
+            room, piece = room + piece.size, piece.next  # type: ignore[assignment]
+        if room >= size:
+            return start
+    page = SMALL_SEGMENT if pool.is_small else allocator.settings.large_segment_size_mb * MiB
+    space = allocator.capacity + allocator.capacity // 8 if allocator.capacity else _ENDLESS
+    space = -(-space // page) * page
+    segment = ExpandableSegment(allocator.address_space(space), space, page)
+    block = Block(pool, segment.base, space, segment)
+    block.mapped = False
+    allocator.heads[block.address] = block
+    pool.insert(block)
+    return block
+
+
+def _map(allocator: CachingAllocator, block: Block, size: int) -> bool:
+    """Put memory behind the first pages of an unmapped block. Source: ``map_block``, ``ExpandableSegment::map``."""
+    segment, pool = block.segment, block.pool
+    assert segment is not None
+    nbytes = -(-size // segment.page) * segment.page
+    if not allocator.driver_has(nbytes):
+        return False
+    pool.remove(block)
+    block.mapped = True
+    if nbytes < block.size:
+        rest = Block(pool, block.address + nbytes, block.size - nbytes, segment)
+        rest.mapped = False
+        rest.splice(block, block.next)
+        pool.insert(rest)
+        block.size = nbytes
+    allocator.reserved += nbytes
+    allocator.note("segment_map", block.address, nbytes)
+    allocator.merge(block, block.prev)
+    allocator.merge(block, block.next)
+    pool.insert(block)
+    return True

@@ -1,0 +1,165 @@
+"""Replay the events of a trace through the caching allocator: what is allocated and reserved after each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inspector.errors import InspectorError
+from inspector.simulate.allocator import CachingAllocator, OutOfMemoryError
+from inspector.simulate.events import Alloc, EmptyCache, Event, Free, Mark, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from inspector.simulate.allocator_settings import AllocatorSettings
+    from inspector.simulate.blocks import Block
+
+
+@dataclass(frozen=True, slots=True)
+class StagePeak:
+    """The highest bytes of one stage of one step, and what ``torch.cuda.max_memory_*`` would say at its end.
+
+    ``max_allocated`` and ``max_reserved`` run since the last `Mark` with ``reset``; ``peak_*`` since the stage began.
+    ``peak_event`` is the number of the event that first reached ``peak_allocated``; ``end_*`` is what the stage left.
+    """
+
+    stage: Stage
+    step: int
+    peak_allocated: int
+    peak_reserved: int
+    max_allocated: int
+    max_reserved: int
+    end_allocated: int
+    end_reserved: int
+    peak_event: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfMemory:
+    """Where the replay ended: the event that could not be served, and what was asked. All in bytes."""
+
+    event: int
+    requested: int
+    allocated: int
+    reserved: int
+    capacity: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AliveBlock:
+    """A block alive at some moment. ``nbytes`` is what the allocator handed out for it, at least ``alloc.nbytes``."""
+
+    alloc: Alloc
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The allocator's two numbers after each event, in bytes, and their peaks.
+
+    ``retries`` counts how often cached segments had to be given back to serve a request
+    (``num_alloc_retries`` of ``torch.cuda.memory_stats``). After ``out_of_memory`` nothing more was replayed.
+    """
+
+    allocated: tuple[int, ...]
+    reserved: tuple[int, ...]
+    stages: tuple[StagePeak, ...]
+    peak_allocated: int
+    peak_reserved: int
+    peak_event: int
+    retries: int
+    out_of_memory: OutOfMemory | None = None
+
+    def alive(self, events: Sequence[Event], at: int | None = None) -> tuple[AliveBlock, ...]:
+        """What was alive after event number ``at`` of the same events (default: at the peak), oldest first."""
+        last = self.peak_event if at is None else at
+        living: dict[int, AliveBlock] = {}
+        before = 0
+        for event, after in zip(events[: last + 1], self.allocated, strict=False):
+            if isinstance(event, Alloc):
+                living[event.block] = AliveBlock(event, after - before)
+            elif isinstance(event, Free):
+                del living[event.block]
+            before = after
+        return tuple(living.values())
+
+
+def replay(
+    events: Iterable[Event], settings: AllocatorSettings | None = None, *, capacity: int | None = None
+) -> Timeline:
+    """Replay events; ``capacity`` is how many bytes the driver can give the allocator (None: no end).
+
+    A request for no bytes takes no block, as in ``NativeCachingAllocator::allocate``. Out of memory is an answer
+    (`Timeline.out_of_memory`), not an error.
+
+    Raises InspectorError when a block is allocated twice or freed without being alive.
+    """
+    allocator = CachingAllocator(settings, capacity=capacity)
+    blocks: dict[int, Block | None] = {}
+    allocated: list[int] = []
+    reserved: list[int] = []
+    marks: list[tuple[int, Mark]] = []
+    failure: OutOfMemory | None = None
+    for number, event in enumerate(events):
+        if isinstance(event, Alloc):
+            if event.block in blocks:
+                raise InspectorError(f"event {number} allocates block {event.block} again")
+            try:
+                blocks[event.block] = allocator.malloc(event.nbytes) if event.nbytes else None
+            except OutOfMemoryError:
+                now = allocator.allocated, allocator.reserved
+                failure = OutOfMemory(number, event.nbytes, *now, allocator.capacity)
+                break
+        elif isinstance(event, Free):
+            try:
+                block = blocks.pop(event.block)
+            except KeyError:
+                raise InspectorError(f"event {number} frees block {event.block}, not alive") from None
+            if block is not None:
+                allocator.free(block)
+        elif isinstance(event, EmptyCache):
+            allocator.empty_cache()
+        else:
+            marks.append((number, event))
+        allocated.append(allocator.allocated)
+        reserved.append(allocator.reserved)
+    peak = max(allocated, default=0)
+    return Timeline(
+        allocated=tuple(allocated),
+        reserved=tuple(reserved),
+        stages=_stages(marks, allocated, reserved),
+        peak_allocated=peak,
+        peak_reserved=max(reserved, default=0),
+        peak_event=allocated.index(peak) if allocated else -1,
+        retries=allocator.retries,
+        out_of_memory=failure,
+    )
+
+
+def _stages(marks: list[tuple[int, Mark]], allocated: list[int], reserved: list[int]) -> tuple[StagePeak, ...]:
+    """The peaks of each stage. A mark's own entry is the level the stage starts from, and counts."""
+    ends = [begin for begin, _ in marks[1:]] + [len(allocated)] * bool(marks)
+    result: list[StagePeak] = []
+    max_allocated = max_reserved = 0
+    if marks and not marks[0][1].reset:
+        max_allocated, max_reserved = max(allocated[: marks[0][0] + 1]), max(reserved[: marks[0][0] + 1])
+    for (begin, mark), end in zip(marks, ends, strict=True):
+        if mark.reset:
+            max_allocated = max_reserved = 0
+        peak, peak_reserved = max(allocated[begin:end]), max(reserved[begin:end])
+        max_allocated, max_reserved = max(max_allocated, peak), max(max_reserved, peak_reserved)
+        result.append(
+            StagePeak(
+                stage=mark.stage,
+                step=mark.step,
+                peak_allocated=peak,
+                peak_reserved=peak_reserved,
+                max_allocated=max_allocated,
+                max_reserved=max_reserved,
+                end_allocated=allocated[end - 1],
+                end_reserved=reserved[end - 1],
+                peak_event=allocated.index(peak, begin, end),
+            )
+        )
+    return tuple(result)
