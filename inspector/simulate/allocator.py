@@ -200,8 +200,11 @@ class CachingAllocator:
         self.note("segment_free", block.address, block.size)
 
     def _release_oversize(self, pool: Pool, size: int) -> bool:
-        """Give back just enough unsplittable blocks. Source: ``release_available_cached_blocks``."""
-        if self.settings.max_split_size_mb is None:
+        """Give back just enough unsplittable blocks. Source: ``release_available_cached_blocks``.
+
+        Blocks of expandable segments cannot be given back whole (``release_block`` asserts it) and are left alone.
+        """
+        if self.settings.max_split_size_mb is None or self.settings.expandable_segments:
             return False
         wanted = max(size, int(self.settings.max_split_size))
         at = bisect_left(pool.free, (wanted,))
