@@ -89,10 +89,10 @@ TEMPORARIES: dict[Any, Callable[..., list[int]]] = {
 
 
 def _bitsandbytes(capability: tuple[int, int], multiprocessors: int) -> dict[Any, Callable[..., Any]]:
-    """bitsandbytes' own Python for CUDA, where its shape-only kernels hide storages.
+    """bitsandbytes' own Python for CUDA, where its shape-only kernels hide storages or make them in another order.
 
-    Source: bitsandbytes/backends/cuda/ops.py, ``gemm_4bit``, ``_dequant_linear_fallback`` and
-    ``_gemm_4bit_use_custom_cuda`` (which of the two runs is the library's own heuristic, called here).
+    Source: bitsandbytes/backends/cuda/ops.py, ``gemm_4bit``, ``_dequant_linear_fallback``,
+    ``quantize_4bit``, ``quantize_blockwise`` and ``_gemm_4bit_use_custom_cuda`` (which of the two runs is the library's own heuristic, called here).
     """
     import bitsandbytes  # noqa: F401  (registers its operators)
 
@@ -112,7 +112,22 @@ def _bitsandbytes(capability: tuple[int, int], multiprocessors: int) -> dict[Any
         weight = ops.dequantize_4bit.default(b, absmax, blocksize, quant_type, shape, a.dtype)
         return torch.nn.functional.linear(a, weight, bias)
 
-    return {ops.gemm_4bit.default: gemm_4bit}
+    def quantize_4bit(a: Any, blocksize: int, quant_type: str, quant_storage: Any) -> Any:  # noqa: ARG001
+        a = a.contiguous()
+        absmax = torch.empty((-(a.numel() // -blocksize),), device=a.device, dtype=torch.float32)
+        rows = (a.numel() + 1) // (quant_storage.itemsize * 2)
+        return torch.empty((rows, 1), device=a.device, dtype=quant_storage), absmax
+
+    def quantize_blockwise(a: Any, code: Any, blocksize: int) -> Any:  # noqa: ARG001
+        a = a.contiguous()
+        absmax = torch.empty((-(a.numel() // -blocksize),), device=a.device, dtype=torch.float32)
+        return torch.empty_like(a, dtype=torch.uint8), absmax
+
+    return {
+        ops.gemm_4bit.default: gemm_4bit,
+        ops.quantize_4bit.default: quantize_4bit,
+        ops.quantize_blockwise.default: quantize_blockwise,
+    }
 
 
 def _fused_4bit(capability: tuple[int, int], multiprocessors: int) -> Callable[[Any, int, int, int, int], bool]:

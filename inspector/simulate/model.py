@@ -36,12 +36,14 @@ def load_model(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> 
     if attention != "flash_attention_2":
         model.set_attn_implementation(attention)
     if setup.scheme == "none":
+        tracer.ignore((*model.parameters(), *model.buffers()))
         with tracer:
             _move(model)
         return model
     quantizer = _quantizer(model, setup, dtype)
+    tracer.ignore((*model.parameters(), *model.buffers()))
+    _warm_up(model, quantizer, tracer)
     with tracer:
-        _warm_up(model, quantizer, tracer)
         _load_quantized(model, quantizer)
     quantizer.postprocess_model(model)
     return model

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 _READ = torch.ops.aten._local_scalar_dense.default  # noqa: SLF001
 
 
+_FOREIGN = -1
+"""The block number of a storage that is known and does not count."""
+
+
 class _Watch(weakref.ref[Any]):
     """A weak reference that knows which block dies with its storage."""
 
@@ -149,7 +153,15 @@ class Tracer(TorchDispatchMode):
 
     def _died(self, watch: Any) -> None:
         self._live.pop(watch.key, None)
-        self.log.append(~watch.block)
+        if watch.block != _FOREIGN:
+            self.log.append(~watch.block)
+
+    def ignore(self, tensors: Iterable[Any]) -> None:
+        """These tensors exist already, and are not on the simulated device."""
+        for tensor in tensors:
+            storage = tensor.untyped_storage()
+            if storage._cdata not in self._live:  # noqa: SLF001
+                self._follow(storage, storage._cdata, _FOREIGN)  # noqa: SLF001
 
     def new_block(self, nbytes: int, source: str, kind: MemoryKind | None = None) -> int:
         """Write down an allocation and return its number."""
@@ -186,7 +198,7 @@ class Tracer(TorchDispatchMode):
     def block_of(self, tensor: Any) -> int | None:
         """The number of the block a tensor lives in, or None when it is not followed."""
         watch = self._live.get(tensor.untyped_storage()._cdata)  # noqa: SLF001
-        return None if watch is None else watch.block  # type: ignore[attr-defined]
+        return None if watch is None or watch.block == _FOREIGN else watch.block  # type: ignore[attr-defined]
 
     def label(self, tensor: Any, kind: MemoryKind, module: str) -> None:
         """Say what a living tensor is, once its owner is known."""
