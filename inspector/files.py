@@ -14,10 +14,10 @@ from inspector.errors import InspectorError
 MAX_JSON_BYTES = 20_000_000
 
 
-def read_text(path: Path, *, limit: int = MAX_JSON_BYTES) -> str:
-    """The text of a file.
+def read_bytes(path: Path, *, limit: int) -> bytes:
+    """The bytes of a file.
 
-    Raises InspectorError when it is missing, unreadable, no text, or larger than ``limit`` bytes.
+    Raises InspectorError when it is missing, unreadable, or larger than ``limit`` bytes.
     """
     try:
         with path.open("rb") as stream:
@@ -30,6 +30,15 @@ def read_text(path: Path, *, limit: int = MAX_JSON_BYTES) -> str:
         raise InspectorError(f"cannot read {path}: {error.strerror}") from error
     if len(data) > limit:
         raise InspectorError(f"{path} is larger than {limit:,} bytes", hint="is this the right file?")
+    return data
+
+
+def read_text(path: Path, *, limit: int = MAX_JSON_BYTES) -> str:
+    """The text of a file.
+
+    Raises InspectorError when it is missing, unreadable, no text, or larger than ``limit`` bytes.
+    """
+    data = read_bytes(path, limit=limit)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -53,6 +62,11 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a whole text file or none, as `write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
     """Write a whole file or none: to a temporary file beside it, then renamed. Makes the folders on the way.
 
     Raises InspectorError when the folder cannot be made or written, or the disk is full.
@@ -61,8 +75,8 @@ def write_text(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
         Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
     except OSError as error:

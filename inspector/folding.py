@@ -124,7 +124,7 @@ def _inside(entry: Entry, layer: str) -> Entry:
 
 # `dataclasses.replace` is five times slower than the constructor, and a 405B skeleton needs it thousands of times.
 def _placed(module: Module, path: str, layer: str | None) -> Module:
-    return Module(path, module.cls, module.part, layer, module.base, module.keep)
+    return Module(path, module.cls, module.part, layer, module.base, module.keep, module.transposed)
 
 
 def _named(tensor: Tensor, name: str) -> Tensor:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from inspector.folding import Entry, Run, fold
+from inspector.skeleton import in_tower
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,8 +65,7 @@ class LayersReport:
     @property
     def decoder_runs(self) -> tuple[Run, ...]:
         """Runs of the language model's layers; towers for images and sound are left out."""
-        towers = ("vision", "visual", "audio", "image", "speech")
-        return tuple(run for run in self.runs if not any(word in run.stack for word in towers))
+        return tuple(run for run in self.runs if not in_tower(run.stack))
 
 
 def layers(

@@ -1,12 +1,14 @@
-"""``python -m inspector.rebuild``: build every bundled skeleton anew with the installed libraries."""
+"""``python -m inspector.rebuild``: make the data read off the installed libraries anew: skeletons and PEFT's tables."""
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inspector.build import build_skeleton
 from inspector.files import write_text
+from inspector.lora.matching import PEFT_TABLES
 from inspector.skeleton_json import dumps
 from inspector.sources.bundled import bundled_config, model_ids, skeleton_path
 
@@ -19,11 +21,34 @@ def rebuilt(model_id: str) -> Skeleton:
     return build_skeleton(bundled_config(model_id), model_id=model_id, source="bundled")
 
 
+def peft_tables() -> dict[str, Any]:
+    """What `inspector.lora` needs to know of PEFT: default targets, and how it renames targets of fused experts."""
+    import peft
+    from peft.utils import transformers_weight_conversion as conversion
+    from peft.utils.constants import EMBEDDING_LAYER_NAMES, TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+
+    moe = {
+        model_type: {
+            "targets": conversion._MOE_TARGET_MODULE_MAPPING[pattern],
+            "fused": conversion._MOE_FUSED_TARGETS.get(pattern, {}),
+        }
+        for model_type, pattern in conversion._MODEL_TO_CONVERSION_PATTERN.items()
+        if conversion._MOE_FUSED_TARGETS.get(pattern)
+    }
+    return {
+        "built_with": f"peft {peft.__version__}",
+        "default_targets": TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING,
+        "embedding_layer_names": EMBEDDING_LAYER_NAMES,
+        "moe": moe,
+    }
+
+
 def main() -> None:
-    """Write all skeletons; the folder then holds those of the bundled configs and no others."""
+    """Write PEFT's tables and all skeletons."""
     from rich.console import Console
     from rich.progress import track
 
+    write_text(PEFT_TABLES, json.dumps(peft_tables(), indent=1) + "\n")
     for model_id in track(
         model_ids(), "Building skeletons", console=Console(stderr=True), disable=not sys.stderr.isatty()
     ):

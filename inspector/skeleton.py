@@ -22,6 +22,14 @@ DTYPE_BYTES = {
 """Bytes of one element, by torch's name for the dtype."""
 
 
+_TOWERS = ("vision", "visual", "audio", "image", "speech")
+
+
+def in_tower(path: str) -> bool:
+    """Whether a path lies in a tower for images or sound and not in the language model."""
+    return any(word in path for word in _TOWERS)
+
+
 @dataclass(frozen=True, slots=True)
 class Module:
     """One ``nn.Module`` of the tree, in the order of ``named_modules()``.
@@ -30,7 +38,8 @@ class Module:
     (transformers' transposed linear), ``Embedding``, ``Conv1d``, ``Conv2d``, ``Conv3d`` or ``""``. The module is
     exactly ``nn.Linear``, not a subclass, when ``cls`` says so too.
     ``keep`` says that transformers' quantizers leave it alone (output head, tied, or kept in float32).
-    ``layer`` is the path of the repeated layer it belongs to, such as ``model.layers.3``.
+    ``layer`` is the path of the repeated layer it belongs to, such as ``model.layers.3``. ``transposed`` says that it
+    stores its fused experts as (experts, in, out) instead of (experts, out, in).
     """
 
     path: str
@@ -39,6 +48,7 @@ class Module:
     layer: str | None = None
     base: str = ""
     keep: bool = False
+    transposed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

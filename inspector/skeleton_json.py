@@ -95,6 +95,8 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
         row["base"] = module.base
     if module.keep:
         row["keep"] = True
+    if module.transposed:
+        row["transposed"] = True
     if entry.tensors:
         row["tensors"] = [_tensor_row(tensor) for tensor in entry.tensors]
     return row
@@ -111,7 +113,8 @@ def _tensor_row(tensor: Tensor) -> dict[str, Any]:
 
 def _entry(row: dict[str, Any], prefix: str) -> Entry:
     """A module's row; ``prefix`` goes before its tensors' names, none for an entry of a block."""
-    module = Module(row["path"], row["class"], row["part"], None, row.get("base", ""), row.get("keep", False))
+    flags = (row.get("keep", False), row.get("transposed", False))
+    module = Module(row["path"], row["class"], row["part"], None, row.get("base", ""), *flags)
     tensors = (
         Tensor(**{**tensor, "name": prefix + tensor["name"], "shape": tuple(tensor["shape"])})
         for tensor in row.get("tensors", ())

@@ -72,7 +72,8 @@ def _modules(model: PreTrainedModel, output_embeddings: str) -> Iterator[Module]
         layer = _layer_of(path, stacks)
         cls = type(module).__name__
         part = part_of(path, cls, base, layer, output_embeddings)
-        yield Module(path, cls, part, layer, base, keep=not should_convert_module(path, kept))
+        keep = not should_convert_module(path, kept)
+        yield Module(path, cls, part, layer, base, keep, transposed=bool(getattr(module, "is_transposed", False)))
 
 
 def _layer_of(path: str, stacks: set[str]) -> str | None:

@@ -1,0 +1,181 @@
+"""Every tensor of an adapter, by the name PEFT saves it under, with its shape: made from the skeleton alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from inspector.errors import InspectorError
+from inspector.lora.matching import (
+    converted,
+    matched_modules,
+    matched_parameters,
+    peft_tables,
+    rank_of,
+    saved_modules,
+)
+from inspector.skeleton import DTYPE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from inspector.lora.spec import LoraSpec
+    from inspector.skeleton import Module, Skeleton, Tensor
+
+PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterTensor:
+    """One tensor that training touches or saving writes.
+
+    ``name`` is its key in ``adapter_model.safetensors``. ``new`` says that PEFT adds it to the model (a bias that is
+    unfrozen, or an embedding that is only saved along, is already there).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    module: str
+    trainable: bool = True
+    new: bool = True
+
+    @property
+    def numel(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in its dtype."""
+        return self.numel * DTYPE_BYTES[self.dtype]
+
+
+def adapter_tensors(skeleton: Skeleton, spec: LoraSpec) -> tuple[AdapterTensor, ...]:
+    """The tensors of an adapter.
+
+    Raises InspectorError when the targets match nothing (naming what could be targeted), match something LoRA cannot
+    adapt, or combine options PEFT refuses.
+    """
+    asked, spec = spec, converted(skeleton, spec)
+    modules = matched_modules(skeleton, spec)
+    parameters = matched_parameters(skeleton, spec)
+    if not modules and not parameters:
+        raise _nothing_matches(skeleton, asked)
+    weights = {tensor.name: tensor for tensor in skeleton.tensors}
+    tensors: list[AdapterTensor] = []
+    for module in modules:
+        tensors += _module_tensors(module, weights, spec)
+    for owner in dict.fromkeys(tensor.owner for tensor in parameters):
+        tensors += _parameter_tensors(skeleton, [tensor for tensor in parameters if tensor.owner == owner], spec)
+    tensors += _biases(skeleton, spec, {module.path for module in modules})
+    tensors += _copies(skeleton, spec)
+    tensors += _embeddings_saved_along(skeleton, asked, {module.path for module in modules})
+    return tuple(tensors)
+
+
+def _module_tensors(module: Module, weights: dict[str, Tensor], spec: LoraSpec) -> Iterator[AdapterTensor]:
+    """A and B of one module: r x in and out x r, and DoRA's magnitude, one number an output."""
+    weight = weights.get(f"{module.path}.weight")
+    if weight is None or not module.base:
+        raise InspectorError(
+            f"LoRA cannot adapt {module.path}, a {module.cls}", hint="target Linear, Conv1D or Embedding modules"
+        )
+    r, path, dtype = rank_of(module.path, spec), f"{PREFIX}{module.path}", spec.adapter_dtype
+    names, a, b = (f"{path}.lora_A.weight", f"{path}.lora_B.weight"), (), ()
+    if module.base == "Embedding":
+        names = (f"{path}.lora_embedding_A", f"{path}.lora_embedding_B")
+        a, b = (r, weight.shape[0]), (weight.shape[1], r)
+    elif module.base == "Linear":
+        a, b = (r, weight.shape[1]), (weight.shape[0], r)
+    elif module.base == "Conv1D":
+        a, b = (r, weight.shape[0]), (weight.shape[1], r)
+    elif weight.shape[1] == 1 and weight.shape[0] > 1:
+        raise InspectorError(f"{module.path} is a grouped convolution, which Inspector cannot adapt")
+    else:
+        a, b = (r, *weight.shape[1:]), (weight.shape[0], r, *(1 for _ in weight.shape[2:]))
+    yield AdapterTensor(names[0], a, dtype, module.path)
+    yield AdapterTensor(names[1], b, dtype, module.path)
+    if spec.use_dora:
+        out = b[0] if module.base in {"Embedding", "Linear", "Conv1D"} else 0
+        magnitude = (out,) if out else (1, weight.shape[0], *(1 for _ in weight.shape[2:]))
+        yield AdapterTensor(f"{path}.lora_magnitude_vector", magnitude, dtype, module.path)
+
+
+def _parameter_tensors(skeleton: Skeleton, targets: list[Tensor], spec: LoraSpec) -> Iterator[AdapterTensor]:
+    """A and B of parameters without a module: r rows for every expert. Several on one module nest in each other."""
+    if spec.use_dora:
+        raise InspectorError("PEFT cannot use DoRA on target_parameters", hint="leave out --use-dora")
+    for depth, tensor in enumerate(reversed(targets)):  # the first one is wrapped first, so it ends up innermost
+        if len(tensor.shape) not in {2, 3}:
+            raise InspectorError(f"{tensor.name} has {len(tensor.shape)} dimensions", hint="PEFT takes 2 or 3")
+        experts = tensor.shape[0] if len(tensor.shape) == 3 else 1
+        inputs, outputs = _features(skeleton, tensor)
+        r = rank_of(tensor.name, spec) * experts
+        path = f"{PREFIX}{tensor.owner}{'.base_layer' * depth}"
+        yield AdapterTensor(f"{path}.lora_A.weight", (r, inputs), spec.adapter_dtype, tensor.owner)
+        yield AdapterTensor(f"{path}.lora_B.weight", (outputs, r), spec.adapter_dtype, tensor.owner)
+
+
+def _features(skeleton: Skeleton, tensor: Tensor) -> tuple[int, int]:
+    """Inputs and outputs of a parameter: (experts, out, in), or (experts, in, out) where the model transposes them."""
+    rows, columns = tensor.shape[-2:]
+    transposed = len(tensor.shape) == 3 and skeleton.module_of(tensor).transposed
+    return (rows, columns) if transposed else (columns, rows)
+
+
+def _biases(skeleton: Skeleton, spec: LoraSpec, targeted: set[str]) -> Iterator[AdapterTensor]:
+    """Biases that ``bias`` unfreezes: all of the model, or those of the adapted modules."""
+    if spec.bias == "none":
+        return
+    for tensor in skeleton.parameters:
+        if tensor.name.endswith(".bias") and (spec.bias == "all" or tensor.owner in targeted):
+            path = f"{tensor.owner}.base_layer" if tensor.owner in targeted else tensor.owner
+            dtype = tensor.loaded_dtype(spec.base_dtype)
+            yield AdapterTensor(f"{PREFIX}{path}.bias", tensor.shape, dtype, tensor.owner, new=False)
+
+
+def _copies(skeleton: Skeleton, spec: LoraSpec) -> Iterator[AdapterTensor]:
+    """Whole copies of ``modules_to_save``, trained and saved in the base model's dtype; a tied head gets its own."""
+    for module in saved_modules(skeleton, spec):
+        for tensor in skeleton.tensors:
+            if tensor.is_parameter and tensor.name.startswith(f"{module.path}."):
+                dtype = tensor.loaded_dtype(spec.base_dtype)
+                yield AdapterTensor(f"{PREFIX}{tensor.name}", tensor.shape, dtype, module.path)
+
+
+def _embeddings_saved_along(skeleton: Skeleton, asked: LoraSpec, targeted: set[str]) -> Iterator[AdapterTensor]:
+    """Base weights PEFT writes into the file when an embedding is targeted (``save_embedding_layers="auto"``)."""
+    names = peft_tables()["embedding_layer_names"]
+    if isinstance(asked.target_modules, str):
+        named = asked.target_modules.lower() != "all-linear" and any(
+            path.rpartition(".")[2] in names for path in targeted
+        )
+    else:
+        named = any(name in names for name in asked.target_modules)
+    if not named:
+        return
+    for path in (skeleton.facts.input_embeddings, skeleton.facts.output_embeddings):
+        if path in targeted:
+            tensor = next(tensor for tensor in skeleton.tensors if tensor.name == f"{path}.weight")
+            dtype = tensor.loaded_dtype(asked.base_dtype)
+            name = f"{PREFIX}{path}.base_layer.weight"
+            yield AdapterTensor(name, tensor.shape, dtype, path, trainable=False, new=False)
+
+
+def _nothing_matches(skeleton: Skeleton, spec: LoraSpec) -> InspectorError:
+    asked = spec.target_modules if isinstance(spec.target_modules, str) else ", ".join(spec.target_modules)
+    asked = asked or ", ".join(spec.target_parameters)
+    leaves = dict.fromkeys(
+        module.path.rpartition(".")[2] for module in skeleton.modules if module.base in {"Linear", "Conv1D"}
+    )
+    experts = dict.fromkeys(
+        f"{tensor.owner.rpartition('.')[2]}.{tensor.name.rpartition('.')[2]}"
+        for tensor in skeleton.parameters
+        if len(tensor.shape) == 3 and skeleton.module_of(tensor).part == "expert"
+    )
+    hint = f"modules to target: {', '.join(leaves)}"
+    if experts:
+        hint += f"; parameters (--target-parameters): {', '.join(experts)}"
+    return InspectorError(f"no module of {skeleton.model_id} matches {asked!r}", hint=hint)

@@ -1,0 +1,120 @@
+"""The table of target sets by rank: what `inspector lora` answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from inspector.lora.adapter import adapter_tensors
+from inspector.lora.filesize import safetensors_bytes
+from inspector.lora.sets import TargetSet, target_sets
+from inspector.lora.spec import LoraSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inspector.skeleton import Skeleton
+
+DEFAULT_RANKS = (8, 16, 32)
+"""The rule of thumb: start with 8, then 16, then 32, until the returns diminish."""
+
+
+@dataclass(frozen=True)
+class LoraRow:
+    """One target set at one rank. Sizes in bytes.
+
+    ``weight_bytes`` are the trained tensors in the dtypes PEFT gives them; ``fp32_bytes`` and ``bf16_bytes`` what they
+    would take in one dtype. ``gradient_bytes`` and ``adam_bytes`` (two moments) have the dtype of what they belong to.
+    ``all_parameters`` is the second figure of ``print_trainable_parameters()``: the base model's and the new ones.
+    """
+
+    target_set: str
+    target_modules: tuple[str, ...]
+    r: int
+    alpha: int
+    modules: int
+    trainable_parameters: int
+    base_parameters: int
+    all_parameters: int
+    weight_bytes: int
+    gradient_bytes: int
+    adam_bytes: int
+    adapter_file_bytes: int
+
+    @property
+    def fp32_bytes(self) -> int:
+        """The trained parameters at four bytes each."""
+        return 4 * self.trainable_parameters
+
+    @property
+    def bf16_bytes(self) -> int:
+        """The trained parameters at two bytes each."""
+        return 2 * self.trainable_parameters
+
+
+@dataclass(frozen=True)
+class LoraReport:
+    """Target sets by rank for one model; the rows of a set follow each other, ranks in the order asked for."""
+
+    model: str
+    parameters: int
+    rows: tuple[LoraRow, ...]
+    assumptions: tuple[str, ...]
+
+
+def lora(
+    skeleton: Skeleton,
+    ranks: Sequence[int] = DEFAULT_RANKS,
+    sets: Sequence[TargetSet] | None = None,
+    spec: LoraSpec | None = None,
+) -> LoraReport:
+    """What adapters on each target set cost at each rank.
+
+    Args:
+        skeleton: the base model.
+        ranks: the ranks.
+        sets: the target sets; all that the model has by default.
+        spec: everything else of the config (DoRA, bias, modules to save, ...); its rank and targets are replaced.
+
+    Raises:
+        InspectorError: when a set matches nothing or PEFT would refuse the config.
+    """
+    base = spec or LoraSpec()
+    chosen = target_sets(skeleton) if sets is None else sets
+    rows = tuple(_row(skeleton, found, replace(base, r=rank)) for found in chosen for rank in ranks)
+    return LoraReport(skeleton.model_id, skeleton.num_parameters, rows, _assumptions(base, skeleton))
+
+
+def _row(skeleton: Skeleton, found: TargetSet, spec: LoraSpec) -> LoraRow:
+    spec = replace(spec, target_modules=found.target_modules, target_parameters=found.target_parameters)
+    tensors = adapter_tensors(skeleton, spec)
+    trained = [tensor for tensor in tensors if tensor.trainable]
+    weight_bytes = sum(tensor.nbytes for tensor in trained)
+    return LoraRow(
+        target_set=found.name,
+        target_modules=found.listed,
+        r=spec.r,
+        alpha=spec.alpha,
+        modules=len({tensor.module for tensor in trained}),
+        trainable_parameters=sum(tensor.numel for tensor in trained),
+        base_parameters=skeleton.num_parameters,
+        all_parameters=skeleton.num_parameters + sum(tensor.numel for tensor in tensors if tensor.new),
+        weight_bytes=weight_bytes,
+        gradient_bytes=weight_bytes,
+        adam_bytes=2 * weight_bytes,
+        adapter_file_bytes=safetensors_bytes(tensors),
+    )
+
+
+def _assumptions(spec: LoraSpec, skeleton: Skeleton) -> tuple[str, ...]:
+    said = [
+        "two matrices a target: A (r x in) and B (out x r); only they train",
+        f"adapters in {spec.adapter_dtype}, as PEFT makes them whatever the base model's dtype",
+    ]
+    if spec.lora_alpha is None:
+        said.append("alpha is twice r, a rule of thumb; it scales the update and changes no size")
+    if spec.use_rslora:
+        said.append("rsLoRA divides by the root of r instead of r: the same parameters")
+    if spec.modules_to_save:
+        said.append(f"copies of {', '.join(spec.modules_to_save)} train in the base model's {spec.base_dtype}")
+    return (*said, *skeleton.notes)

@@ -1,0 +1,48 @@
+"""What a user asks of LoRA, in PEFT's words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from inspector.errors import InspectorError
+
+Bias = Literal["none", "all", "lora_only"]
+MAX_RANK = 65_536
+
+
+@dataclass(frozen=True)
+class LoraSpec:
+    """The fields of ``peft.LoraConfig`` that decide what is trained and how large it is.
+
+    ``target_modules`` is a tuple of names or endings, or one regular expression (or ``all-linear``) as a string.
+    ``target_parameters`` names parameters that are no module of their own, such as fused experts. ``rank_pattern``
+    pairs a name or regular expression with the rank of what it matches. ``lora_alpha`` None means twice the rank;
+    alpha and ``use_rslora`` scale the update and change no size. ``adapter_dtype`` is what PEFT makes the new
+    matrices in: float32 by default (``autocast_adapter_dtype``); copies of ``modules_to_save`` and biases keep the
+    dtype of the base model, ``base_dtype``.
+    """
+
+    r: int = 8
+    lora_alpha: int | None = None
+    target_modules: tuple[str, ...] | str = ()
+    target_parameters: tuple[str, ...] = ()
+    use_dora: bool = False
+    use_rslora: bool = False
+    bias: Bias = "none"
+    modules_to_save: tuple[str, ...] = ()
+    rank_pattern: tuple[tuple[str, int], ...] = ()
+    adapter_dtype: str = "float32"
+    base_dtype: str = "bfloat16"
+
+    def __post_init__(self) -> None:
+        for rank in (self.r, *(rank for _, rank in self.rank_pattern)):
+            if not 1 <= rank <= MAX_RANK:
+                raise InspectorError(f"rank {rank} is outside 1 to {MAX_RANK:,}", hint="8, 16 and 32 are usual")
+        if self.lora_alpha is not None and self.lora_alpha < 1:
+            raise InspectorError(f"alpha {self.lora_alpha} is not positive", hint="twice the rank is usual")
+
+    @property
+    def alpha(self) -> int:
+        """The alpha given, or twice the rank."""
+        return 2 * self.r if self.lora_alpha is None else self.lora_alpha
