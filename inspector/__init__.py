@@ -1,1 +1,41 @@
-"""Inspector: the truth about the memory of a language model."""
+"""Inspector: the truth about the memory of a language model, before anyone pays for a GPU.
+
+>>> import inspector
+>>> inspector.load("llama-3.1-8b").memory(bits=4).footprint_bytes
+5591540224
+
+Names below are imported when first used, so that ``import inspector`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inspector.errors import InspectorError
+    from inspector.lora import LoraSpec
+    from inspector.model import Model, load
+    from inspector.skeleton import Skeleton
+    from inspector.sources.bundled import model_ids
+
+_HOMES = {
+    "InspectorError": "inspector.errors",
+    "LoraSpec": "inspector.lora",
+    "Model": "inspector.model",
+    "Skeleton": "inspector.skeleton",
+    "load": "inspector.model",
+    "model_ids": "inspector.sources.bundled",
+}
+
+__all__ = ["InspectorError", "LoraSpec", "Model", "Skeleton", "load", "model_ids"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'inspector' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

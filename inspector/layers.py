@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from inspector.folding import Entry, Run, fold
+from inspector.reporting import Report
 from inspector.skeleton import in_tower
 
 if TYPE_CHECKING:
@@ -48,8 +49,10 @@ class LayerRow:
 
 
 @dataclass(frozen=True)
-class LayersReport:
+class LayersReport(Report):
     """A model's modules in order. Rows one level deeper, times their ``count``, add up to the row above them."""
+
+    kind: ClassVar[str] = "layers"
 
     model: str
     architecture: str

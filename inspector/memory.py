@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from inspector.reporting import Report
 from inspector.weights import Group, Grouping, WeightsReport, grouped, weights
 
 if TYPE_CHECKING:
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MemoryReport:
+class MemoryReport(Report):
     """One model under several schemes, the one that was asked for first.
 
     ``groups`` splits the focus' bytes by ``by`` (module, layer or kind). A figure read straight off the report
     (``report.tensor_bytes``) is the focus'.
     """
+
+    kind: ClassVar[str] = "memory"
 
     model: str
     parameters: int

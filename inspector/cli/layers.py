@@ -25,15 +25,7 @@ def command(model: str, expand: bool, depth: int | None, pattern: str | None, as
       inspector layers ./my-model/config.json --json
     """  # noqa: D301
     from inspector import layers as lens
-    from inspector.render import layers as render
     from inspector.sources.resolve import resolve
 
     report = lens.layers(resolve(model), expand=expand, depth=depth, pattern=pattern)
-    answer(
-        "layers",
-        as_json=as_json,
-        as_csv=as_csv,
-        payload=lambda: render.payload(report),
-        rows=lambda: map(render.row, report.rows),
-        text=lambda: render.text(report),
-    )
+    answer("layers", report, as_json=as_json, as_csv=as_csv)

@@ -53,16 +53,8 @@ def command(
     """  # noqa: D301
     from inspector.memory import memory
     from inspector.precision import chosen_schemes
-    from inspector.render import memory as render
     from inspector.sources.resolve import resolve
 
     schemes = chosen_schemes(names, bits=int(bits) if bits else None, block_size=block_size)
     report = memory(resolve(model), schemes, by=by)
-    answer(
-        "memory",
-        as_json=as_json,
-        as_csv=as_csv,
-        payload=lambda: render.payload(report),
-        rows=lambda: map(render.row, report.schemes),
-        text=lambda: render.text(report),
-    )
+    answer("memory", report, as_json=as_json, as_csv=as_csv)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -9,13 +10,13 @@ import click
 from inspector.sources.bundled import DEFAULT_MODEL, model_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-class ModelReference(click.ParamType):
+class ModelReference(click.ParamType[str]):
     """A model by name, folder or file; completes bundled names, then files."""
 
     name = "model"
@@ -44,42 +45,27 @@ def csv_option(function: F) -> F:
     return click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV.")(function)
 
 
-def answer(
-    kind: str,
-    *,
-    as_json: bool = False,
-    as_csv: bool = False,
-    payload: Callable[[], dict[str, Any]],
-    rows: Callable[[], Iterable[Mapping[str, Any]]] | None = None,
-    text: Callable[[], Any],
-) -> None:
-    """Print a report in the form that was asked for; only that form is made.
+def answer(kind: str, report: object, *, as_json: bool = False, as_csv: bool = False) -> None:
+    """Print a report in the form that was asked for, through its renderer ``inspector.render.<kind>``.
 
-    Args:
-        kind: format name of the JSON document, the command's name.
-        as_json: whether JSON was asked for.
-        as_csv: whether CSV was asked for.
-        payload: makes the JSON document's content.
-        rows: makes the CSV rows.
-        text: makes what rich prints.
-
-    Raises:
-        click.UsageError: when two forms are asked for.
+    The renderer has ``text(report)`` for the terminal, ``payload(report)`` for JSON and, where there is a table,
+    ``records(report)`` for CSV. Raises UsageError when two forms are asked for.
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
+    render = importlib.import_module(f"inspector.render.{kind}")
     if as_json:
         from inspector.render.jsonio import document
 
-        click.echo(document(kind, payload()))
-    elif as_csv and rows:
+        click.echo(document(kind, render.payload(report)))
+    elif as_csv:
         from inspector.render.csvio import csv_text
 
-        click.echo(csv_text(rows()))
+        click.echo(csv_text(render.records(report)))
     else:
         from inspector.render.terminal import console
 
-        console().print(text())
+        console().print(render.text(report))
 
 
 def say_written(path: Path) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from inspector.skeleton import Module, Skeleton, Tensor
 
 PREFIX = "base_model.model."
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,25 +83,25 @@ def _module_tensors(module: Module, weights: dict[str, Tensor], spec: LoraSpec) 
         raise InspectorError(
             f"LoRA cannot adapt {module.path}, a {module.cls}", hint="target Linear, Conv1D or Embedding modules"
         )
-    r, path, dtype = rank_of(module.path, spec), f"{PREFIX}{module.path}", spec.adapter_dtype
-    names, a, b = (f"{path}.lora_A.weight", f"{path}.lora_B.weight"), (), ()
-    if module.base == "Embedding":
-        names = (f"{path}.lora_embedding_A", f"{path}.lora_embedding_B")
-        a, b = (r, weight.shape[0]), (weight.shape[1], r)
-    elif module.base == "Linear":
-        a, b = (r, weight.shape[1]), (weight.shape[0], r)
-    elif module.base == "Conv1D":
-        a, b = (r, weight.shape[0]), (weight.shape[1], r)
-    elif weight.shape[1] == 1 and weight.shape[0] > 1:
-        raise InspectorError(f"{module.path} is a grouped convolution, which Inspector cannot adapt")
-    else:
-        a, b = (r, *weight.shape[1:]), (weight.shape[0], r, *(1 for _ in weight.shape[2:]))
-    yield AdapterTensor(names[0], a, dtype, module.path)
-    yield AdapterTensor(names[1], b, dtype, module.path)
+    path, dtype = f"{PREFIX}{module.path}", spec.adapter_dtype
+    a, b, magnitude = _matrices(module, weight.shape, rank_of(module.path, spec))
+    suffixes = ("embedding_A", "embedding_B") if module.base == "Embedding" else ("A.weight", "B.weight")
+    yield AdapterTensor(f"{path}.lora_{suffixes[0]}", a, dtype, module.path)
+    yield AdapterTensor(f"{path}.lora_{suffixes[1]}", b, dtype, module.path)
     if spec.use_dora:
-        out = b[0] if module.base in {"Embedding", "Linear", "Conv1D"} else 0
-        magnitude = (out,) if out else (1, weight.shape[0], *(1 for _ in weight.shape[2:]))
         yield AdapterTensor(f"{path}.lora_magnitude_vector", magnitude, dtype, module.path)
+
+
+def _matrices(module: Module, weight: Shape, r: int) -> tuple[Shape, Shape, Shape]:
+    """Shapes of A, B and DoRA's magnitude for a weight. A convolution's A keeps its kernel, its B is 1 x 1."""
+    if module.base == "Linear":
+        return (r, weight[1]), (weight[0], r), (weight[0],)
+    if module.base in {"Conv1D", "Embedding"}:
+        return (r, weight[0]), (weight[1], r), (weight[1],)
+    if weight[1] == 1 and weight[0] > 1:
+        raise InspectorError(f"{module.path} is a grouped convolution, which Inspector cannot adapt")
+    ones = tuple(1 for _ in weight[2:])
+    return (r, *weight[1:]), (weight[0], r, *ones), (1, weight[0], *ones)
 
 
 def _parameter_tensors(skeleton: Skeleton, targets: list[Tensor], spec: LoraSpec) -> Iterator[AdapterTensor]:

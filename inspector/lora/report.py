@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from inspector.lora.adapter import adapter_tensors
 from inspector.lora.filesize import safetensors_bytes
 from inspector.lora.sets import TargetSet, target_sets
 from inspector.lora.spec import LoraSpec
+from inspector.reporting import Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,16 @@ class LoraRow:
     adapter_file_bytes: int
 
     @property
+    def percent_of_base(self) -> float:
+        """Trainable parameters in percent of the base model's logical ones."""
+        return 100 * self.trainable_parameters / self.base_parameters
+
+    @property
+    def percent_printed(self) -> float:
+        """The percentage ``print_trainable_parameters()`` prints: of all parameters, the new ones included."""
+        return 100 * self.trainable_parameters / self.all_parameters
+
+    @property
     def fp32_bytes(self) -> int:
         """The trained parameters at four bytes each."""
         return 4 * self.trainable_parameters
@@ -53,8 +64,10 @@ class LoraRow:
 
 
 @dataclass(frozen=True)
-class LoraReport:
+class LoraReport(Report):
     """Target sets by rank for one model; the rows of a set follow each other, ranks in the order asked for."""
+
+    kind: ClassVar[str] = "lora"
 
     model: str
     parameters: int

@@ -88,13 +88,17 @@ def payload(report: LayersReport) -> dict[str, Any]:
             for run in report.decoder_runs
         ],
         "tied": [{"name": name, "tied_to": target} for name, target in report.tied],
-        "modules": list(map(row, report.rows)),
+        "modules": records(report),
         "assumptions": list(report.assumptions),
     }
 
 
-def row(line: LayerRow) -> dict[str, Any]:
-    """One line as a flat record, for JSON and CSV."""
+def records(report: LayersReport) -> list[dict[str, Any]]:
+    """The lines as flat records, for CSV and pandas."""
+    return [_record(row) for row in report.rows]
+
+
+def _record(line: LayerRow) -> dict[str, Any]:
     return {
         "path": line.path,
         "class": line.cls,

@@ -105,16 +105,20 @@ def payload(report: MemoryReport) -> dict[str, Any]:
         "num_parameters": report.parameters,
         "num_active_parameters": report.active_parameters,
         "schemes": [
-            {**row(line), "steps": _steps(line), "assumptions": list(line.assumptions)} for line in report.schemes
+            {**_record(line), "steps": _steps(line), "assumptions": list(line.assumptions)} for line in report.schemes
         ],
         "focus": report.focus.scheme,
         "by": report.by,
-        "groups": [group_row(group) for group in report.groups],
+        "groups": [_group(group) for group in report.groups],
     }
 
 
-def row(line: WeightsReport) -> dict[str, Any]:
-    """One scheme as a flat record, for JSON and CSV."""
+def records(report: MemoryReport) -> list[dict[str, Any]]:
+    """The schemes as flat records, for CSV and pandas."""
+    return [_record(line) for line in report.schemes]
+
+
+def _record(line: WeightsReport) -> dict[str, Any]:
     return {
         "scheme": line.scheme,
         "bits": line.bits,
@@ -133,8 +137,7 @@ def _steps(line: WeightsReport) -> list[dict[str, Any]]:
     return [{"cause": step.cause, "bytes": step.nbytes} for step in line.steps]
 
 
-def group_row(group: Group) -> dict[str, Any]:
-    """One group as a flat record."""
+def _group(group: Group) -> dict[str, Any]:
     return {
         "name": group.name,
         "num_parameters": group.parameters,

@@ -1,0 +1,99 @@
+"""One model and every lens on it: what `inspector.load` returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inspector.layers import LayersReport
+    from inspector.lora import LoraReport, LoraSpec
+    from inspector.memory import MemoryReport
+    from inspector.skeleton import Skeleton
+    from inspector.weights import Grouping
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model's skeleton with the lenses as methods, in the words of the command line.
+
+    >>> inspector.load("llama-3.1-8b").memory(bits=4).footprint_bytes
+    5591540224
+    """
+
+    skeleton: Skeleton
+
+    @property
+    def num_parameters(self) -> int:
+        """Logical parameters, tied ones counted once."""
+        return self.skeleton.num_parameters
+
+    @property
+    def num_active_parameters(self) -> int:
+        """Parameters one token uses."""
+        return self.skeleton.num_active_parameters
+
+    def layers(self, *, expand: bool = False, depth: int | None = None, pattern: str | None = None) -> LayersReport:
+        """The module listing; see `inspector.layers.layers`."""
+        from inspector.layers import layers
+
+        return layers(self.skeleton, expand=expand, depth=depth, pattern=pattern)
+
+    def memory(
+        self,
+        *,
+        bits: int | None = None,
+        scheme: str | Sequence[str] = (),
+        block_size: int | None = None,
+        by: Grouping = "kind",
+    ) -> MemoryReport:
+        """Weight memory at one precision, several, or all; see `inspector.memory.memory`."""
+        from inspector.memory import memory
+        from inspector.precision import chosen_schemes
+
+        names = (scheme,) if isinstance(scheme, str) else tuple(scheme)
+        return memory(self.skeleton, chosen_schemes(names, bits=bits, block_size=block_size), by=by)
+
+    def lora(
+        self,
+        *,
+        r: int | Sequence[int] = (),
+        target_modules: str | Sequence[str] = (),
+        target_parameters: Sequence[str] = (),
+        spec: LoraSpec | None = None,
+    ) -> LoraReport:
+        """LoRA adapters for target sets and ranks.
+
+        ``target_modules`` is one set's name or regular expression, or a list of module names as PEFT takes it; every
+        set the model has when left out. ``spec`` holds the rest of the config.
+        """
+        from inspector.lora import DEFAULT_RANKS, lora
+        from inspector.lora.options import chosen_sets
+
+        ranks = (r,) if isinstance(r, int) else tuple(r)
+        targets = (
+            (target_modules,)
+            if isinstance(target_modules, str)
+            else ((",".join(target_modules),) if target_modules else ())
+        )
+        sets = chosen_sets(self.skeleton, [target for target in targets if target], target_parameters)
+        return lora(self.skeleton, ranks or DEFAULT_RANKS, sets, spec)
+
+    def _repr_html_(self) -> str:
+        return self.layers()._repr_html_()
+
+
+def load(reference: str) -> Model:
+    """Open a model by what a user would type.
+
+    Args:
+        reference: a bundled id or a unique ending of one, a folder with a ``config.json``, or such a file.
+
+    Raises:
+        InspectorError: when nothing, or more than one thing, is meant, or the config cannot be built.
+    """
+    from inspector.sources.resolve import resolve
+
+    return Model(resolve(reference))
