@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,16 +11,66 @@ from inspector.errors import InspectorError
 from inspector.kinds import MemoryKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from inspector.simulate.setup import TrainSetup
     from inspector.simulate.trace import Tracer
 
 
+@contextmanager
+def as_on_cuda() -> Iterator[None]:
+    """Let torch's optimizers and gradient clipping choose for meta tensors as they choose for CUDA tensors.
+
+    They use multi-tensor and fused kernels on the device types in ``_get_foreach_kernels_supported_devices`` and
+    ``_get_fused_kernels_supported_devices`` (torch/utils/_foreach_utils.py).
+    """
+    from torch.optim import optimizer
+    from torch.utils import _foreach_utils as utils
+
+    names = ("_get_foreach_kernels_supported_devices", "_get_fused_kernels_supported_devices")
+    holders = [(module, name) for module in (utils, optimizer) for name in names if hasattr(module, name)]
+    before = [getattr(module, name) for module, name in holders]
+    for module, name in holders:
+        setattr(module, name, lambda: ["cuda", "meta"])
+    try:
+        yield
+    finally:
+        for (module, name), function in zip(holders, before, strict=True):
+            setattr(module, name, function)
+
+
 def make_optimizer(setup: TrainSetup, model: Any) -> Any:
-    """The optimizer over the model's trainable parameters."""
+    """The optimizer that transformers' Trainer makes for a name, over the model's trainable parameters.
+
+    Raises InspectorError when transformers knows no such optimizer, or it is not installed.
+    """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if setup.optimizer == "adamw_torch":
-        return torch.optim.AdamW(parameters, lr=1e-4, foreach=True)
-    raise InspectorError(f"optimizer {setup.optimizer!r} is not known")
+    if not parameters:
+        raise InspectorError("nothing in this model is trained", hint="check --target-modules and --method")
+    cls, kwargs = optimizer_class(setup.optimizer, model)
+    return cls(parameters, **kwargs)
+
+
+def optimizer_class(name: str, model: Any) -> tuple[Any, dict[str, Any]]:
+    """The class and keyword arguments that ``transformers.Trainer.get_optimizer_cls_and_kwargs`` gives a name."""
+    import difflib
+
+    from transformers import Trainer, TrainingArguments
+    from transformers.training_args import OptimizerNames
+
+    known = [item.value for item in OptimizerNames]
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=3)
+        raise InspectorError(
+            f"transformers has no optimizer {name!r}", hint=f"did you mean {' or '.join(close)}?" if close else ""
+        )
+    try:
+        arguments = TrainingArguments(output_dir="unused", optim=name, use_cpu=True, report_to=[])
+        cls, kwargs = Trainer.get_optimizer_cls_and_kwargs(arguments, model)
+    except (ImportError, ValueError) as error:
+        said = " ".join(str(error).split())[:160]
+        raise InspectorError(f"optimizer {name!r} cannot be made here: {said}") from error
+    return cls, kwargs
 
 
 def label_state(optimizer: Any, tracer: Tracer) -> None:

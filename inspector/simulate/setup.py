@@ -27,8 +27,11 @@ class TrainSetup:
 
     ``dtype`` is the dtype the model is loaded in; ``auto`` means the one its config names. ``adapter_dtype`` is
     ``float32`` (PEFT's ``autocast_adapter_dtype=True``) or ``auto`` (that of the base layer). ``target_modules`` may
-    be empty: PEFT's own choice for the architecture, or ``all-linear``. ``keep_outputs`` says that the training loop
-    holds the model's output, logits and all, until the optimizer has stepped. ``via_cpu`` says that unquantized
+    be empty: PEFT's own choice for the architecture, or ``all-linear``. ``outputs`` says how long the training loop
+    holds the model's output, logits and all: until ``loss`` is known, to the end of the ``step``, or into the ``next``
+    forward. ``zero_grad`` says whether gradients are dropped ``before`` the forward or ``after`` the optimizer.
+    ``labels`` are the input ids themselves (``shared``) or a ``clone``. ``empty_cache_every`` counts steps; 0 is never.
+    ``via_cpu`` says that unquantized
     weights are loaded on the CPU and moved (``model.to``), not loaded on the device (``device_map``).
     """
 
@@ -63,7 +66,10 @@ class TrainSetup:
     steps: int = 2
     gpu: str = "T4"
     expandable_segments: bool = False
-    keep_outputs: bool = True
+    outputs: str = "step"
+    zero_grad: str = "before"
+    labels: str = "shared"
+    empty_cache_every: int = 0
     via_cpu: bool = True
     routing: str = "balanced"
 
@@ -134,6 +140,7 @@ def _check(setup: TrainSetup, set_by: Mapping[str, SetBy]) -> None:
     for name, allowed in (
         ("method", METHODS), ("scheme", SCHEMES), ("attention", ATTENTION), ("loss", LOSSES),
         ("autocast", AUTOCAST), ("routing", ROUTING),
+        ("outputs", ("loss", "step", "next")), ("zero_grad", ("before", "after")), ("labels", ("shared", "clone")),
         ("adapter_dtype", ("float32", "auto")),
         ("dtype", ("auto", "float32", "float16", "bfloat16")),
     ):  # fmt: skip

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from inspector.kinds import MemoryKind
-from inspector.simulate import attention, composites, model as models
-from inspector.simulate.kernels import Kernels, cuda_kernels
-from inspector.simulate.optimizers import label_state, make_optimizer
+from inspector.simulate import attention, composites, optimizers
+from inspector.simulate import model as models
+from inspector.simulate.autocast import Autocast
+from inspector.simulate.kernels import cuda_kernels
 from inspector.simulate.trace import Tracer, follow_modules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from inspector.simulate.events import Event
     from inspector.simulate.setup import TrainSetup
@@ -32,75 +33,118 @@ def trace_finetune(
         multiprocessors: its number of multiprocessors.
     """
     tracer = Tracer(cuda_kernels(capability, multiprocessors))
+    tracer.answer = _answers(setup)
     operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(capability, setup.sdpa_backend)}
     with ExitStack() as stack:
         stack.enter_context(models.quiet())
         stack.enter_context(composites.decomposed_as(operators))
-        run(config, setup, tracer)
+        stack.enter_context(optimizers.as_on_cuda())
+        autocast = None
+        if setup.autocast != "none":
+            autocast = Autocast({"bf16": torch.bfloat16, "fp16": torch.float16}[setup.autocast])
+            stack.enter_context(autocast.registered())
+        Loop(config, setup, tracer, autocast).run()
     return tracer.events()
 
 
-def run(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> None:
-    """Load and train under a tracer."""
-    tracer.mark("load", -1)
-    model = build(config, setup, tracer)
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = make_optimizer(setup, model)
-    with tracer:
-        batch = _batch(model, setup, tracer)
-    head = models.head_path(model)
-    tracer.watch_modules(model.named_modules(), head)
-    with contextmanager(follow_modules)(tracer), tracer:
-        for step in range(setup.steps):
-            _one_step(model, optimizer, trainable, batch, setup, tracer, step)
+def _answers(setup: TrainSetup) -> Callable[[Any], bool | int | float]:
+    """What the step's data would say when a model looks at it: no padding masks anything out, unless packed."""
+
+    def answer(tensor: Any) -> bool | int | float:
+        if tensor.dtype == torch.bool:
+            return not setup.packed
+        return 1.0 if tensor.dtype.is_floating_point else setup.seq_len
+
+    return answer
 
 
-def build(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> Any:
-    """The model ready to train."""
-    model = models.load_model(config, setup, tracer)
-    if setup.prepare_kbit:
-        model = models.prepare_for_kbit(model, setup, tracer)
-    if setup.method != "full":
-        model = models.add_adapters(model, setup, tracer)
-    if setup.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": setup.reentrant})
+class Loop:
+    """A training loop over one batch, again and again."""
+
+    def __init__(self, config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer, autocast: Autocast | None) -> None:
+        self.config = config
+        self.setup = setup
+        self.tracer = tracer
+        self.autocast = autocast
+        self.outputs: Any = None
+
+    def run(self) -> None:
+        """Load the model, then train."""
+        tracer, setup = self.tracer, self.setup
+        tracer.mark("load", -1)
+        self.model = self._build()
+        self.trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.optimizer = optimizers.make_optimizer(setup, self.model)
+        tracer.watch_modules(self.model.named_modules(), models.head_path(self.model))
+        with contextmanager(follow_modules)(tracer), tracer:
+            for step in range(setup.steps):
+                self._step(step)
+                if setup.empty_cache_every and (step + 1) % setup.empty_cache_every == 0:
+                    tracer.empty_cache()
+        self.outputs = None
+
+    def _build(self) -> Any:
+        """The model ready to train."""
+        setup, tracer = self.setup, self.tracer
+        model = models.load_model(self.config, setup, tracer)
+        if setup.prepare_kbit:
+            model = models.prepare_for_kbit(model, setup, tracer)
         if setup.method != "full":
-            model.enable_input_require_grads()
-    model.train()
-    models.label_model(model, tracer)
-    return model
+            model = models.add_adapters(model, setup, tracer)
+        if setup.gradient_checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": setup.reentrant})
+            if setup.method != "full":
+                model.enable_input_require_grads()
+            if self.autocast is not None:
+                _carry_autocast(model, self.autocast)
+        model.train()
+        models.label_model(model, tracer)
+        return model
+
+    def _step(self, step: int) -> None:
+        setup, tracer = self.setup, self.tracer
+        for part in range(setup.grad_accum):
+            batch = self._batch()
+            tracer.mark("forward", step, reset=part == 0)
+            if setup.zero_grad == "before" and part == 0:
+                self.optimizer.zero_grad(set_to_none=True)
+            loss = self._forward(batch)
+            tracer.mark("backward", step)
+            loss.backward()
+            for parameter in self.trainable:
+                if parameter.grad is not None:
+                    tracer.label(parameter.grad, MemoryKind.GRADIENTS, "")
+        tracer.mark("optimizer", step)
+        if setup.grad_clip:
+            torch.nn.utils.clip_grad_norm_(self.trainable, setup.grad_clip)
+        self.optimizer.step()
+        optimizers.label_state(self.optimizer, tracer)
+        if setup.zero_grad == "after":
+            self.optimizer.zero_grad(set_to_none=True)
+        if setup.outputs != "next":
+            self.outputs = None
+
+    def _forward(self, batch: dict[str, Any]) -> Any:
+        """The loss; the rest of the output lives as long as the setup says."""
+        with nullcontext() if self.autocast is None else self.autocast():
+            outputs = self.model(**batch)
+        loss = outputs.loss / self.setup.grad_accum if self.setup.grad_accum > 1 else outputs.loss
+        if self.setup.outputs != "loss":
+            self.outputs = outputs
+        return loss
+
+    def _batch(self) -> dict[str, Any]:
+        shape = (self.setup.batch_size, self.setup.seq_len)
+        ids = torch.empty(shape, dtype=torch.int64, device="meta")
+        batch = {"input_ids": ids, "labels": ids if self.setup.labels == "shared" else ids.clone()}
+        if self.setup.padding_mask:
+            batch["attention_mask"] = torch.empty(shape, dtype=torch.int64, device="meta")
+        for tensor in batch.values():
+            self.tracer.label(tensor, MemoryKind.INPUTS, "")
+        return batch
 
 
-def _batch(model: Any, setup: TrainSetup, tracer: Tracer) -> dict[str, Any]:
-    shape = (setup.batch_size, setup.seq_len)
-    ids = torch.empty(shape, dtype=torch.int64, device="meta")
-    batch = {"input_ids": ids, "labels": ids}
-    if setup.padding_mask:
-        batch["attention_mask"] = torch.empty(shape, dtype=torch.int64, device="meta")
-    for tensor in batch.values():
-        tracer.label(tensor, MemoryKind.INPUTS, "")
-    return batch
-
-
-def _one_step(
-    model: Any,
-    optimizer: Any,
-    trainable: list[Any],
-    batch: dict[str, Any],
-    setup: TrainSetup,
-    tracer: Tracer,
-    step: int,
-) -> None:
-    tracer.mark("forward", step, reset=True)
-    optimizer.zero_grad(set_to_none=True)
-    outputs = model(**batch)
-    tracer.mark("backward", step)
-    outputs.loss.backward()
-    for parameter in trainable:
-        if parameter.grad is not None:
-            tracer.label(parameter.grad, MemoryKind.GRADIENTS, "")
-    if not setup.keep_outputs:
-        del outputs
-    tracer.mark("optimizer", step)
-    optimizer.step()
-    label_state(optimizer, tracer)
+def _carry_autocast(model: Any, autocast: Autocast) -> None:
+    for module in model.modules():
+        if checkpoint := getattr(module, "_gradient_checkpointing_func", None):
+            module._gradient_checkpointing_func = autocast.carried(checkpoint)  # noqa: SLF001

@@ -1,0 +1,189 @@
+"""``torch.autocast("cuda")`` on the meta device, which has none: the same casts, before autograd, of the same operators.
+
+PyTorch's dispatcher runs autocast kernels above autograd. We register Python kernels with CUDA's policies under the
+key of a device nobody has here, and switch that key on for every tensor while a region is entered. Which operators CUDA
+casts is asked of the dispatcher itself; only their policies are written down.
+
+Source: aten/src/ATen/autocast_mode.h (lists and policies), autocast_mode.cpp (``cached_cast``).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+KEY = torch._C.DispatchKey.AutocastHPU  # noqa: SLF001
+DEVICE = "hpu"
+"""A device type whose autocast key has no kernels of its own."""
+
+LOWER_PRECISION = frozenset({
+    "_convolution.deprecated", "_convolution", "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d",
+    "conv_transpose2d.input", "conv_transpose3d.input", "convolution", "prelu", "addmm", "addmv", "addr", "matmul",
+    "einsum", "mm", "mv", "linalg_vecdot", "linear", "addbmm", "baddbmm", "bmm", "chain_matmul", "linalg_multi_dot",
+    "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell",
+    "_scaled_dot_product_flash_attention", "scaled_dot_product_attention",
+})  # fmt: skip
+"""``AT_FORALL_LOWER_PRECISION_FP``."""
+
+PROMOTE = frozenset({
+    "addcdiv", "addcmul", "atan2", "bilinear", "cross", "dot", "vdot", "grid_sampler", "index_put", "tensordot",
+    "scatter_add",
+})  # fmt: skip
+"""``AT_FORALL_PROMOTE``."""
+
+OUTPUT_DTYPE = frozenset({
+    "prod", "prod.dim_int", "softmax.int", "log_softmax.int", "cumprod", "cumsum", "linalg_vector_norm",
+    "linalg_matrix_norm", "linalg_matrix_norm.str_ord", "sum", "sum.dim_IntList",
+})  # fmt: skip
+"""``AT_FORALL_FP32_SET_OPT_DTYPE``: computed in float32 by asking for that result, unless a dtype is asked for."""
+
+IGNORED = frozenset({
+    "binary_cross_entropy", "cudnn_convolution", "cudnn_convolution_transpose", "norm.Scalar", "norm.ScalarOpt_dim",
+    "nuclear_norm", "nuclear_norm.dim", "frobenius_norm.dim",
+})  # fmt: skip
+"""Operators autocast forbids, or that no language model calls."""
+
+
+def cuda_operators() -> frozenset[str]:
+    """Names of the aten operators with a CUDA autocast kernel, as this build of PyTorch registers them."""
+    has = torch._C._dispatch_has_kernel_for_dispatch_key  # noqa: SLF001
+    names = torch._C._dispatch_get_all_op_names()  # noqa: SLF001
+    return frozenset(name.removeprefix("aten::") for name in names if name.startswith("aten::") and has(name, "AutocastCUDA"))
+
+
+class Autocast:
+    """CUDA's autocast for one trace. Call it for a region: ``with autocast(): loss = model(...)``."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+        self.depth = 0
+        self._cast: dict[int, tuple[Any, Any]] = {}
+
+    @contextmanager
+    def registered(self) -> Iterator[None]:
+        """While this runs, regions can be entered."""
+        scoped = torch.library._scoped_library  # noqa: SLF001
+        with scoped("_", "IMPL") as others, scoped("aten", "IMPL") as library:
+            others.fallback(torch.library.fallthrough_kernel, "AutocastHPU")
+            for name in sorted(cuda_operators() - IGNORED):
+                library.impl(name, self._kernel(name), "AutocastHPU")
+            with self._asked():
+                yield
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Libraries ask torch whether autocast is on for a tensor's device, and switch it off for a while."""
+        enabled, region = torch.is_autocast_enabled, torch.autocast
+
+        def is_enabled(device_type: str = "cuda") -> bool:
+            return bool(self.depth) if device_type in {"cuda", "meta"} else enabled(device_type)
+
+        def autocast(device_type: str, *args: Any, **kwargs: Any) -> Any:
+            if device_type not in {"cuda", "meta"}:
+                return region(device_type, *args, **kwargs)
+            return self() if kwargs.get("enabled", True) else _without_autocast()
+
+        torch.is_autocast_enabled, torch.autocast = is_enabled, autocast  # type: ignore[assignment,misc]
+        try:
+            yield
+        finally:
+            torch.is_autocast_enabled, torch.autocast = enabled, region  # type: ignore[misc]
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """A region; the casts of weights are kept until the outermost one ends."""
+        torch.set_autocast_enabled(DEVICE, True)
+        self.depth += 1
+        try:
+            with torch._C._IncludeDispatchKeyGuard(KEY):  # noqa: SLF001
+                yield
+        finally:
+            self.depth -= 1
+            if not self.depth:
+                self._cast.clear()
+                torch.set_autocast_enabled(DEVICE, False)
+
+    def carried(self, checkpoint: Callable[..., Any]) -> Callable[..., Any]:
+        """A checkpointing function that recomputes under the autocast its forward ran under, as CUDA's does."""
+
+        def checkpointed(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            if not self.depth:
+                return checkpoint(function, *args, **kwargs)
+
+            def region(*inner: Any, **named: Any) -> Any:
+                if self.depth:
+                    return function(*inner, **named)
+                with self():
+                    return function(*inner, **named)
+
+            return checkpoint(region, *args, **kwargs)
+
+        return checkpointed
+
+    def _kernel(self, name: str) -> Callable[..., Any]:
+        packet, _, overload = name.partition(".")
+        operator = getattr(getattr(torch.ops.aten, packet), overload or "default")
+        return self._output_kernel(operator) if name in OUTPUT_DTYPE else self._input_kernel(name, operator)
+
+    def _input_kernel(self, name: str, operator: Any) -> Callable[..., Any]:
+        def kernel(*args: Any, **kwargs: Any) -> Any:
+            with _without_autocast():
+                to = self._target(name, (*args, *kwargs.values()))
+                cast = {key: self._cast_to(to, value) for key, value in kwargs.items()}
+                return operator(*(self._cast_to(to, value) for value in args), **cast)
+
+        return kernel
+
+    def _output_kernel(self, operator: Any) -> Callable[..., Any]:
+        def kernel(*args: Any, **kwargs: Any) -> Any:
+            with _without_autocast():
+                asked = kwargs.get("dtype")
+                positional = any(isinstance(value, torch.dtype) for value in args)
+                if asked is None and not positional and _eligible(args[0]):
+                    names = [argument.name for argument in operator._schema.arguments]  # noqa: SLF001
+                    args = args[: names.index("dtype")]
+                    kwargs = {**kwargs, "dtype": torch.float32}
+                return operator(*args, **kwargs)
+
+        return kernel
+
+    def _target(self, name: str, args: tuple[Any, ...]) -> Any:
+        if name in LOWER_PRECISION:
+            return self.dtype
+        if name in PROMOTE:
+            wide = any(_eligible(value) and value.dtype == torch.float32 for value in args)
+            return torch.float32 if wide else self.dtype
+        return torch.float32
+
+    def _cast_to(self, dtype: Any, value: Any) -> Any:
+        """Source: ``cached_cast``. Only leaves that are trained, in float32, are cast once and kept."""
+        if isinstance(value, (list, tuple)):
+            return type(value)(self._cast_to(dtype, item) for item in value)
+        if not _eligible(value) or value.dtype == dtype:
+            return value
+        keep = dtype == self.dtype and value.dtype == torch.float32 and value.requires_grad and value.is_leaf
+        if not keep or value._is_view():  # noqa: SLF001
+            return value.to(dtype)
+        if id(value) not in self._cast:
+            self._cast[id(value)] = (value, value.to(dtype))
+        return self._cast[id(value)][1]
+
+
+def _without_autocast() -> Any:
+    """Inside an autocast kernel, operators are called as they are (``no_autocast``)."""
+    return torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(KEY))  # noqa: SLF001
+
+
+def _eligible(value: Any) -> bool:
+    """A floating-point tensor of the device, but not float64 (``is_eligible``)."""
+    return (
+        isinstance(value, torch.Tensor)
+        and value.device.type == "meta"
+        and value.is_floating_point()
+        and value.dtype != torch.float64
+    )
