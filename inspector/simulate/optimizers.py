@@ -39,6 +39,40 @@ def as_on_cuda() -> Iterator[None]:
             setattr(module, name, function)
 
 
+@contextmanager
+def bitsandbytes_as_on_cuda(tracer: Tracer) -> Iterator[None]:
+    """Let bitsandbytes' optimizers work on meta tensors; paged state is managed memory, not the allocator's.
+
+    Source: bitsandbytes/functional.py, ``get_paged`` (``cudaMallocManaged``), ``is_on_gpu``; optim/optimizer.py,
+    ``Optimizer8bit.get_state_buffer`` (state of 100,000 elements and more is paged).
+    """
+    import bitsandbytes.functional as functional
+
+    def get_paged(*shape: int, dtype: Any = torch.float32, device: Any = None) -> Any:
+        with torch.utils._python_dispatch._disable_current_modes():  # noqa: SLF001
+            out = torch.empty(shape, dtype=dtype, device="meta" if device is None else device)
+        tracer.ignore([out])
+        tracer.paged_bytes += out.nbytes
+        out.is_paged = True
+        out.page_deviceid = 0
+        return out
+
+    replaced: dict[str, Any] = {
+        "get_paged": get_paged,
+        "fill": lambda *_args, **_kwargs: None,
+        "prefetch_tensor": lambda *_args, **_kwargs: None,
+        "is_on_gpu": lambda _tensors: True,
+    }
+    before = {name: getattr(functional, name) for name in replaced}
+    for name, function in replaced.items():
+        setattr(functional, name, function)
+    try:
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(functional, name, function)
+
+
 def make_optimizer(setup: TrainSetup, model: Any) -> Any:
     """The optimizer that transformers' Trainer makes for a name, over the model's trainable parameters.
 

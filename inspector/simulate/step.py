@@ -39,6 +39,8 @@ def trace_finetune(
         stack.enter_context(models.quiet())
         stack.enter_context(composites.decomposed_as(operators))
         stack.enter_context(optimizers.as_on_cuda())
+        if "8bit" in setup.optimizer or "paged" in setup.optimizer:
+            stack.enter_context(optimizers.bitsandbytes_as_on_cuda(tracer))
         autocast = None
         if setup.autocast != "none":
             autocast = Autocast({"bf16": torch.bfloat16, "fp16": torch.float16}[setup.autocast])
@@ -81,7 +83,7 @@ class Loop:
                 self._step(step)
                 if setup.empty_cache_every and (step + 1) % setup.empty_cache_every == 0:
                     tracer.empty_cache()
-        self.outputs = None
+        tracer.stop()
 
     def _build(self) -> Any:
         """The model ready to train."""

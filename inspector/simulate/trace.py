@@ -60,6 +60,8 @@ class Tracer(TorchDispatchMode):
         self._live: dict[int, _Watch] = {}
         self._labels: dict[int, tuple[MemoryKind, str]] = {}
         self._head = ""
+        self.paged_bytes = 0
+        self._stopped: int | None = None
         self._entered: list[int] = []
         self._entries: list[tuple[str, bool]] = []
 
@@ -101,6 +103,10 @@ class Tracer(TorchDispatchMode):
     def empty_cache(self) -> None:
         """Note a call of ``torch.cuda.empty_cache``."""
         self.log.append(EmptyCache())
+
+    def stop(self) -> None:
+        """What happens from now on is not part of the step: the program ends."""
+        self._stopped = len(self.log)
 
     def watch_modules(self, named: Iterable[tuple[str, Any]], head: str) -> None:
         """Know these modules by name; ``head`` is the path after which tensors are logits and loss."""
@@ -211,7 +217,7 @@ class Tracer(TorchDispatchMode):
     def events(self) -> tuple[Event, ...]:
         """Everything that happened, in order."""
         short_lived = self._die_in_their_forward()
-        return tuple(self._event(entry, short_lived) for entry in self.log)
+        return tuple(self._event(entry, short_lived) for entry in self.log[: self._stopped])
 
     def _event(self, entry: int | Mark | EmptyCache, short_lived: set[int]) -> Event:
         if not isinstance(entry, int):
