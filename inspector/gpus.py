@@ -1,0 +1,169 @@
+"""Graphics cards: what the driver lets a program have, what the card can compute, and where each figure is from.
+
+The label is never the memory: a "16 GB" T4 gives a program 14.56 GiB. The data file names the source of every figure.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+from inspector.errors import InspectorError
+from inspector.units import MiB, parse_size
+
+Basis = Literal["torch", "nvidia-smi", "size"]
+_VENDOR = re.compile(r"nvidia|geforce|tesla|quadro|graphics|generation|[\s_\-()]")
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One card.
+
+    ``usable_bytes`` is ``torch.cuda.get_device_properties(0).total_memory`` (``basis`` torch); where only nvidia-smi's
+    total is published it is that total less the most that any catalogued card of at most its size loses between the
+    two (``basis`` nvidia-smi); for ``--vram`` it is what was said (``basis`` size). ``context_bytes`` is what a
+    process holds besides the allocator's segments; when not measured on this card, the largest one measured.
+    """
+
+    name: str
+    device_name: str
+    generation: str
+    capability: tuple[int, int]
+    multiprocessors: int
+    usable_bytes: int
+    basis: Basis
+    context_bytes: int
+    context_measured: bool
+    sources: tuple[str, ...] = ()
+
+    @property
+    def available_bytes(self) -> int:
+        """What the caching allocator can get: usable memory less the context."""
+        return self.usable_bytes - self.context_bytes
+
+    @property
+    def bf16(self) -> bool:
+        """bfloat16 in hardware: compute capability 8.0 (CUDA C++ Programming Guide, "Arithmetic Instructions")."""
+        return self.capability >= (8, 0)
+
+    @property
+    def fp8(self) -> bool:
+        """fp8 in hardware: compute capability 8.9 (the same table)."""
+        return self.capability >= (8, 9)
+
+    @property
+    def flash_attention_2(self) -> bool:
+        """Ampere or newer (flash-attention README; PyTorch's ``check_sm_version`` in sdp_utils.cpp, sm80)."""
+        return self.capability >= (8, 0)
+
+    @property
+    def int8(self) -> bool:
+        """LLM.int8() runs: compute capability 7.5 (bitsandbytes' installation guide)."""
+        return self.capability >= (7, 5)
+
+
+@cache
+def catalogue() -> tuple[Gpu, ...]:
+    """Every catalogued card, oldest generation first."""
+    rows = json.loads((files("inspector") / "data" / "gpus.json").read_text(encoding="utf-8"))["gpus"]
+    lost = [
+        (row["smi_total_mib"], row["smi_total_mib"] - row["torch_total_mib"])
+        for row in rows
+        if row["smi_total_mib"] and row["torch_total_mib"]
+    ]
+    context = max(row["context_mib"] or 0 for row in rows)
+    cards = []
+    for row in rows:
+        smi, usable = row["smi_total_mib"], row["torch_total_mib"]
+        basis: Basis = "torch" if usable else "nvidia-smi"
+        if not usable:
+            size = max(smi, min(total for total, _ in lost))
+            usable = smi - max(gap for total, gap in lost if total <= size)
+        major, minor = row["compute_capability"].split(".")
+        cards.append(
+            Gpu(
+                name=row["name"],
+                device_name=row["device_name"],
+                generation=row["generation"],
+                capability=(int(major), int(minor)),
+                multiprocessors=row["multiprocessors"],
+                usable_bytes=usable * MiB,
+                basis=basis,
+                context_bytes=(row["context_mib"] or context) * MiB,
+                context_measured=row["context_mib"] is not None,
+                sources=tuple(row["sources"]),
+            )
+        )
+    return tuple(cards)
+
+
+@cache
+def _keys() -> dict[str, str]:
+    """Normalized names, other names and device names, to the card's name; what two cards share is left out."""
+    rows = json.loads((files("inspector") / "data" / "gpus.json").read_text(encoding="utf-8"))["gpus"]
+    keys: dict[str, str] = {}
+    for row in rows:
+        for text in (row["device_name"], *row["also"]):
+            keys[_normal(text)] = "" if keys.get(_normal(text), row["name"]) != row["name"] else row["name"]
+    keys.update({_normal(row["name"]): row["name"] for row in rows})
+    return {key: name for key, name in keys.items() if name}
+
+
+def _normal(text: str) -> str:
+    return _VENDOR.sub("", text.lower())
+
+
+def find_gpu(text: str) -> Gpu:
+    """A card by name: case, spaces, dashes and the vendor's words do not matter, a unique part is enough.
+
+    ``4090``, ``rtx4090`` and ``NVIDIA GeForce RTX 4090`` are the same card.
+
+    Raises InspectorError for an unknown or ambiguous name, saying which were meant.
+    """
+    wanted = _normal(text)
+    by_name = {card.name: card for card in catalogue()}
+    keys = _keys()
+    if wanted in keys:
+        return by_name[keys[wanted]]
+    for matches in (
+        {name for key, name in keys.items() if key.removeprefix("rtx") == wanted},
+        {name for key, name in keys.items() if wanted and key.startswith(wanted)},
+        {name for key, name in keys.items() if wanted and wanted in key},
+    ):
+        if len(matches) == 1:
+            return by_name[matches.pop()]
+        if matches:
+            names = [card.name for card in catalogue() if card.name in matches]
+            raise InspectorError(f"{text!r} could be several cards", hint=f"say one of {', '.join(names)}")
+    close = difflib.get_close_matches(wanted, keys, n=3)
+    names = list(dict.fromkeys(keys[key] for key in close))
+    hint = f"did you mean {' or '.join(names)}?" if names else "give its memory instead, such as --vram 16GiB"
+    raise InspectorError(f"no card is named {text!r}", hint=hint)
+
+
+def card_of_size(text: str) -> Gpu:
+    """A card that is only a number of bytes, such as ``16GiB``: taken as usable memory, with the abilities of an A100.
+
+    Raises InspectorError when the text is not a size.
+    """
+    usable = parse_size(text)
+    context = max(card.context_bytes for card in catalogue() if card.context_measured)
+    if usable <= context:
+        raise InspectorError(f"{text} is less than a CUDA context takes ({context // MiB} MiB)")
+    return Gpu(
+        name=text.strip(),
+        device_name="",
+        generation="",
+        capability=(8, 0),
+        multiprocessors=108,
+        usable_bytes=usable,
+        basis="size",
+        context_bytes=context,
+        context_measured=False,
+        sources=("given by size; computed as on an A100",),
+    )
