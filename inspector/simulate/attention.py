@@ -48,6 +48,54 @@ def sdpa_for(capability: tuple[int, int], forced: str = "") -> Callable[..., Any
     return sdpa
 
 
+def flash_attention_2(
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, dropout: float = 0.0,
+    scaling: float | None = None, **_: Any,
+) -> tuple[Any, None]:  # fmt: skip
+    """transformers' ``flash_attention_2``: the flash-attn package's kernel, which PyTorch carries a copy of.
+
+    Source: transformers/integrations/flash_attention.py, ``flash_attention_forward`` (float32 is cast to the dtype the
+    layer computes in; no mask is passed when nothing is padded); flash-attn's ``FlashAttnFunc`` saves what PyTorch's
+    ``_scaled_dot_product_flash_attention`` saves.
+    """
+    from transformers.integrations.flash_attention import get_target_dtype
+
+    if (target := get_target_dtype(query, module)) is not None:
+        query, key, value = query.to(target), key.to(target), value.to(target)
+    causal = getattr(module, "is_causal", True)
+    if attention_mask is not None:
+        return _unpadded(query, key, value, dropout, causal, scaling), None
+    return _flash(query, key, value, dropout, causal, scaling).transpose(1, 2), None
+
+
+def _unpadded(query: Any, key: Any, value: Any, dropout: float, causal: bool, scaling: float | None) -> Any:
+    """With padding, real tokens are gathered before the kernel and scattered after it (``_upad_input``, ``pad_input``)."""
+    batch, heads, length, size = query.shape
+    tokens = torch.empty(batch * length, dtype=torch.int64, device=query.device)
+
+    def gather(tensor: Any) -> Any:
+        flat = tensor.transpose(1, 2).reshape(batch * length, tensor.size(1), size)
+        return flat.index_select(0, tokens).view(batch, length, tensor.size(1), size).transpose(1, 2)
+
+    out = _flash(gather(query), gather(key), gather(value), dropout, causal, scaling)
+    flat = out.transpose(1, 2).reshape(batch * length, heads, size)
+    return torch.zeros_like(flat).index_put((tokens,), flat).view(batch, length, heads, size)
+
+
+def use_flash_attention_2(model: Any) -> None:
+    """Give a model `flash_attention_2` above, and the masks flash-attn wants, without the package."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import flash_attention_mask
+
+    AttentionInterface.register(FLASH_ATTENTION_2, flash_attention_2)
+    AttentionMaskInterface.register(FLASH_ATTENTION_2, flash_attention_mask)
+    model.set_attn_implementation(FLASH_ATTENTION_2)
+
+
+FLASH_ATTENTION_2 = "inspector_fa2"
+"""Its name among transformers' attention functions; one with "flash" in it would have the package imported."""
+
+
 def choose(
     capability: tuple[int, int], query: Any, key: Any, value: Any, mask: Any, dropout_p: float, enable_gqa: bool
 ) -> str:

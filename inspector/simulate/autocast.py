@@ -88,11 +88,14 @@ class Autocast:
                 return region(device_type, *args, **kwargs)
             return self() if kwargs.get("enabled", True) else _without_autocast()
 
+        dtype = torch.get_autocast_dtype
         torch.is_autocast_enabled, torch.autocast = is_enabled, autocast  # type: ignore[assignment,misc]
+        torch.get_autocast_dtype = lambda kind: self.dtype if kind in {"cuda", "meta"} else dtype(kind)
         try:
             yield
         finally:
             torch.is_autocast_enabled, torch.autocast = enabled, region  # type: ignore[misc]
+            torch.get_autocast_dtype = dtype
 
     @contextmanager
     def __call__(self) -> Iterator[None]:

@@ -83,8 +83,25 @@ def _softmax_backward(out: Any, grad: Any, output: Any, *_: Any) -> list[int]:
     return [_bytes(grad, max(grad.element_size(), output.element_size()))]
 
 
+def _flash_backward(_out: Any, _grad: Any, query: Any, key: Any, *_: Any, **__: Any) -> list[int]:
+    """Row sums, a float32 accumulator for the query's gradient, and expanded gradients of grouped keys and values.
+
+    Source: aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp, ``mha_bwd`` (``softmax_d``, ``dq_accum``,
+    ``dk_expanded``, ``dv_expanded``).
+    """
+    batch, heads, length, size = query.shape
+    rounded_length = -(-length // 128) * 128
+    step = 32 if size <= 128 else 64
+    rounded_size = -(-size // step) * step
+    temporaries = [batch * heads * rounded_length * 4, batch * heads * rounded_length * rounded_size * 4]
+    if key.size(1) != heads:
+        temporaries += [batch * key.size(2) * heads * size * key.element_size()] * 2
+    return temporaries
+
+
 TEMPORARIES: dict[Any, Callable[..., list[int]]] = {
     aten._softmax_backward_data.default: _softmax_backward,  # noqa: SLF001
+    aten._scaled_dot_product_flash_attention_backward.default: _flash_backward,  # noqa: SLF001
 }
 
 

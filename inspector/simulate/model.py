@@ -15,6 +15,7 @@ import torch
 
 from inspector.errors import InspectorError
 from inspector.kinds import MemoryKind
+from inspector.simulate.attention import use_flash_attention_2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +34,9 @@ def load_model(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> 
     attention = setup.attention
     parsed._attn_implementation = "eager" if attention == "flash_attention_2" else attention  # noqa: SLF001
     model = build_model(parsed, dtype)
-    if attention != "flash_attention_2":
+    if attention == "flash_attention_2":
+        use_flash_attention_2(model)
+    else:
         model.set_attn_implementation(attention)
     if setup.scheme == "none":
         tracer.ignore((*model.parameters(), *model.buffers()))

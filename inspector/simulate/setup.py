@@ -16,7 +16,7 @@ SetBy = Literal["you", "recipe", "method", "library"]
 METHODS = ("full", "lora", "qlora")
 SCHEMES = ("none", "nf4", "fp4", "int8")
 ATTENTION = ("sdpa", "eager", "flash_attention_2")
-LOSSES = ("full", "chunked", "liger")
+LOSSES = ("full", "chunked", "liger", "shifted", "upcast")
 AUTOCAST = ("none", "bf16", "fp16")
 ROUTING = ("balanced", "worst")
 
@@ -29,7 +29,8 @@ class TrainSetup:
     ``float32`` (PEFT's ``autocast_adapter_dtype=True``) or ``auto`` (that of the base layer). ``target_modules`` may
     be empty: PEFT's own choice for the architecture, or ``all-linear``. ``outputs`` says how long the training loop
     holds the model's output, logits and all: until ``loss`` is known, to the end of the ``step``, or into the ``next``
-    forward. ``zero_grad`` says whether gradients are dropped ``before`` the forward or ``after`` the optimizer.
+    forward. ``outputs_fp32`` says that they are
+    converted to float32 first, as accelerate does under mixed precision. ``zero_grad`` says whether gradients are dropped ``before`` the forward or ``after`` the optimizer.
     ``labels`` are the input ids themselves (``shared``) or a ``clone``. ``empty_cache_every`` counts steps; 0 is never.
     ``via_cpu`` says that unquantized
     weights are loaded on the CPU and moved (``model.to``), not loaded on the device (``device_map``).
@@ -67,6 +68,7 @@ class TrainSetup:
     gpu: str = "T4"
     expandable_segments: bool = False
     outputs: str = "step"
+    outputs_fp32: bool = False
     zero_grad: str = "before"
     labels: str = "shared"
     empty_cache_every: int = 0

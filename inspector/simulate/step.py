@@ -12,6 +12,7 @@ from inspector.simulate import attention, composites, optimizers
 from inspector.simulate import model as models
 from inspector.simulate.autocast import Autocast
 from inspector.simulate.kernels import cuda_kernels
+from inspector.simulate.loss import use_loss
 from inspector.simulate.trace import Tracer, follow_modules
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Loop:
                 model.enable_input_require_grads()
             if self.autocast is not None:
                 _carry_autocast(model, self.autocast)
+        use_loss(model, setup, tracer)
         model.train()
         models.label_model(model, tracer)
         return model
@@ -130,6 +132,8 @@ class Loop:
         """The loss; the rest of the output lives as long as the setup says."""
         with nullcontext() if self.autocast is None else self.autocast():
             outputs = self.model(**batch)
+        if self.setup.outputs_fp32:
+            outputs = _to_float32(outputs)
         loss = outputs.loss / self.setup.grad_accum if self.setup.grad_accum > 1 else outputs.loss
         if self.setup.outputs != "loss":
             self.outputs = outputs
@@ -144,6 +148,13 @@ class Loop:
         for tensor in batch.values():
             self.tracer.label(tensor, MemoryKind.INPUTS, "")
         return batch
+
+
+def _to_float32(outputs: Any) -> Any:
+    """``accelerate.utils.operations.convert_to_fp32`` of the model's output."""
+    from accelerate.utils.operations import convert_to_fp32
+
+    return convert_to_fp32(outputs)
 
 
 def _carry_autocast(model: Any, autocast: Autocast) -> None:

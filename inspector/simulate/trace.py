@@ -162,6 +162,13 @@ class Tracer(TorchDispatchMode):
         if watch.block != _FOREIGN:
             self.log.append(~watch.block)
 
+    def drop(self, tensor: Any) -> None:
+        """The simulated program lets go of a tensor here, although this one still holds it."""
+        if self.block_of(tensor) is not None:
+            watch = self._live[tensor.untyped_storage()._cdata]  # noqa: SLF001
+            self.log.append(~watch.block)  # type: ignore[attr-defined]
+            watch.block = _FOREIGN  # type: ignore[attr-defined]
+
     def ignore(self, tensors: Iterable[Any]) -> None:
         """These tensors exist already, and are not on the simulated device."""
         for tensor in tensors:
