@@ -195,6 +195,21 @@ def add_adapters(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
         raise _peft_refuses(error, setup) from error
 
 
+def cast_like_trl(model: Any, tracer: Tracer) -> None:
+    """Norms to float32, embeddings and head to bfloat16, after the adapters were added to a 4-bit model.
+
+    Source: trl/trainer/utils.py, ``peft_module_casting_to_bf16``, which SFTTrainer calls under ``bf16=True``.
+    """
+    with tracer:
+        for name, module in model.named_modules():
+            if isinstance(module, torch.nn.LayerNorm) or "norm" in name:
+                module.to(torch.float32)
+            elif any(part in name for part in ("lm_head", "embed_tokens", "wte", "wpe")):
+                weight = getattr(module, "weight", None)
+                if weight is not None and weight.dtype == torch.float32:
+                    module.to(torch.bfloat16)
+
+
 def _targets(setup: TrainSetup) -> Any:
     if not setup.target_modules:
         return None

@@ -27,7 +27,8 @@ class TrainSetup:
 
     ``dtype`` is the dtype the model is loaded in; ``auto`` means the one its config names. ``adapter_dtype`` is
     ``float32`` (PEFT's ``autocast_adapter_dtype=True``) or ``auto`` (that of the base layer). ``target_modules`` may
-    be empty: PEFT's own choice for the architecture, or ``all-linear``. ``outputs`` says how long the training loop
+    be empty: PEFT's own choice for the architecture, or ``all-linear``. ``trl_casting`` is
+    what SFTTrainer does to a quantized model under bf16. ``outputs`` says how long the training loop
     holds the model's output, logits and all: until ``loss`` is known, to the end of the ``step``, or into the ``next``
     forward. ``outputs_fp32`` says that they are
     converted to float32 first, as accelerate does under mixed precision. ``zero_grad`` says whether gradients are dropped ``before`` the forward or ``after`` the optimizer.
@@ -51,6 +52,7 @@ class TrainSetup:
     adapter_dtype: str = "float32"
     prepare_kbit: bool = True
     clear_cache: bool = True
+    trl_casting: bool = False
     autocast: str = "none"
     batch_size: int = 1
     seq_len: int = 1024

@@ -94,6 +94,8 @@ class Loop:
             model = models.prepare_for_kbit(model, setup, tracer)
         if setup.method != "full":
             model = models.add_adapters(model, setup, tracer)
+        if setup.trl_casting:
+            models.cast_like_trl(model, tracer)
         if setup.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": setup.reentrant})
             if setup.method != "full":
