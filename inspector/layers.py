@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -24,9 +25,9 @@ class LayerRow:
 
     ``path`` is the full path (of the first layer, inside a run); ``name`` is what to show at ``depth``. ``is_layer``
     marks the line of a layer, or of a run of them, itself; ``same_as`` names an earlier run of the same layers, whose
-    contents are not repeated. ``parameters`` counts the whole subtree of one such module, tied tensors not at all;
-    ``count`` is how many of it there are, so that ``parameters * count`` adds up. ``tied_to`` names the tensor a
-    module's weight is shared with.
+    contents are not repeated; ``span`` says which layers a line stands for. ``parameters`` counts the whole subtree of
+    one such module, tied tensors not at all; ``count`` is how many of it there are, so that ``parameters * count``
+    adds up. ``tied_to`` names the tensor a module's weight is shared with.
     """
 
     path: str
@@ -41,6 +42,12 @@ class LayerRow:
     tied_to: str | None = None
     is_layer: bool = False
     same_as: str = ""
+    span: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """The path with the layers it stands for: ``model.layers.0-31.mlp.up_proj``."""
+        return re.sub(r"\.\d+(?=\.|$)", f".{self.span}", self.path, count=1) if self.span else self.path
 
     @property
     def total_parameters(self) -> int:
@@ -82,12 +89,10 @@ def layers(
         depth: deepest level to show; 1 shows the top-level modules only.
         pattern: show only modules whose path, or whose ending, matches this glob; ``*`` crosses dots.
     """
-    counts = _Counts(skeleton)
-    rows = tuple(
-        row
-        for row in _rows(skeleton, counts, expand=expand)
-        if (depth is None or row.depth < depth) and (pattern is None or _matches(row, pattern))
-    )
+    rows = tuple(row for row in _rows(skeleton, expand=expand) if depth is None or row.depth < depth)
+    if pattern is not None:
+        # Out of its tree, a line needs its whole path: `model.layers.0-31.mlp.up_proj`.
+        rows = tuple(replace(row, name=row.full_name, depth=0) for row in rows if _matches(row, pattern))
     return LayersReport(
         model=skeleton.model_id,
         architecture=skeleton.architecture,
@@ -123,7 +128,8 @@ def _with_parents(path: str) -> Iterator[str]:
     yield ""
 
 
-def _rows(skeleton: Skeleton, counts: _Counts, *, expand: bool) -> Iterator[LayerRow]:
+def _rows(skeleton: Skeleton, *, expand: bool) -> Iterator[LayerRow]:
+    counts = _Counts(skeleton)
     seen: dict[Block, str] = {}
     for item in fold(skeleton):
         if isinstance(item, Entry):
@@ -134,9 +140,10 @@ def _rows(skeleton: Skeleton, counts: _Counts, *, expand: bool) -> Iterator[Laye
             same_as = "" if expand else seen.get(run.block, "")
             seen.setdefault(run.block, run.span)
             head, *inside = run.block.at(f"{run.stack}.{run.first}")
-            yield replace(_row(head, counts, count=run.count), name=run.label, is_layer=True, same_as=same_as)
+            line = replace(_row(head, counts, count=run.count), span=run.span)
+            yield replace(line, name=run.label, is_layer=True, same_as=same_as)
             if not same_as:
-                yield from (_row(entry, counts, count=run.count) for entry in inside)
+                yield from (replace(_row(entry, counts, count=run.count), span=run.span) for entry in inside)
 
 
 def _singles(run: Run) -> Iterator[Run]:

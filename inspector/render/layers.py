@@ -52,7 +52,8 @@ def _what(row: LayerRow) -> Text:
     if row.is_layer:
         each = "each" if row.count > 1 else ""
         return Text(f"same as {row.same_as}" if row.same_as else each, style="dim")
-    what = Text(clean(row.cls))
+    what = Text(f"{row.count} x " if row.count > 1 and row.depth == 0 else "", style="dim")
+    what.append(clean(row.cls), style="not dim")
     if row.shapes:
         what.append(" " + " + ".join("x".join(map(str, shape)) for shape in row.shapes), style="dim")
     if row.tied_to:

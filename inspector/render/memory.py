@@ -46,7 +46,7 @@ def _schemes(report: MemoryReport, *, narrow: bool) -> Table:
     rows = table("scheme", ("footprint", "right"), ("true MB", "right"), *more)
     for line in report.schemes:
         name = Text(line.scheme, style="bold" if line is report.focus else "")
-        cells = [name, _mb(line.footprint_bytes), _mb(line.tensor_bytes)]
+        cells: list[Any] = [name, _mb(line.footprint_bytes), _mb(line.tensor_bytes)]
         if not narrow:
             covered = percent(line.quantized_parameters, line.parameters)
             style = "red" if line.coverage < LOW_COVERAGE else ""
@@ -77,9 +77,8 @@ def _signed(nbytes: int) -> str:
 
 
 def _groups(report: MemoryReport, *, narrow: bool) -> Table:
-    rows = table(
-        report.by, ("true MB", "right"), *([] if narrow else [("parameters", "right"), ("quantized", "right")])
-    )
+    more: tuple[tuple[str, Any], ...] = () if narrow else (("parameters", "right"), ("quantized", "right"))
+    rows = table(report.by, ("true MB", "right"), *more)
     for group in report.groups:
         style = "red" if group.parameters and not group.quantized_parameters and report.focus.bits < 16 else ""
         size = _mb(group.tensor_bytes) if group.tensor_bytes >= MB // 20 else f"{group.tensor_bytes:,} B"

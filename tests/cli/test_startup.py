@@ -1,0 +1,69 @@
+"""Commands on a known model import neither torch nor any other heavy library."""
+
+import subprocess
+import sys
+
+import pytest
+
+from inspector.cli.main import COMMANDS
+
+HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "pandas", "plotly", "numpy"}
+LIGHT = [
+    ["--help"],
+    *([command, "--help"] for command in COMMANDS),
+    ["layers"],
+    ["layers", "kimi-k2-instruct", "--expand"],
+    ["memory"],
+    ["memory", "--json"],
+    ["lora"],
+    ["lora", "--csv"],
+]
+
+
+@pytest.mark.parametrize("args", LIGHT, ids=" ".join)
+def test_no_heavy_import(args):
+    code = (
+        "import sys; from inspector.cli.main import run; code = run(sys.argv[1:]);"
+        f"loaded = sorted({HEAVY!r} & set(sys.modules)); assert not loaded, loaded; assert code == 0, code"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_package_costs_nothing():
+    code = "import sys; before = set(sys.modules); import inspector; print(len(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 10
+
+
+def test_a_config_file_is_built_once(tmp_path, monkeypatch):
+    """The second run of the same config is answered from the cache, without torch."""
+    from inspector.sources.bundled import CONFIGS
+
+    monkeypatch.setenv("INSPECTOR_CACHE", str(tmp_path / "cache"))
+    config = tmp_path / "config.json"
+    config.write_text((CONFIGS / "openai-community--gpt2.json").read_text())
+    code = (
+        "import sys; from inspector.cli.main import run; assert run(['memory', sys.argv[1], '--json']) == 0;"
+        "print('torch' in sys.modules, file=sys.stderr)"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code, str(config)], capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    assert [done.stderr.splitlines()[-1] for done in runs] == ["True", "False"]
+    assert runs[0].stdout == runs[1].stdout
+
+
+def test_a_damaged_cache_entry_is_built_again_and_said_so(tmp_path, monkeypatch, inspector):
+    from inspector.sources.bundled import CONFIGS
+
+    monkeypatch.setenv("INSPECTOR_CACHE", str(tmp_path / "cache"))
+    config = tmp_path / "config.json"
+    config.write_text((CONFIGS / "openai-community--gpt2.json").read_text())
+    first = inspector("layers", str(config))
+    (entry,) = (tmp_path / "cache").rglob("*.json")
+    entry.write_text(entry.read_text()[:500])
+    second = inspector("layers", str(config))
+    assert second.stdout == first.stdout
+    assert "damaged" in second.stderr

@@ -1,0 +1,53 @@
+"""What every test shares: a cache of its own, no colour, a fixed width, and one flag to renew the golden files."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="write the golden files instead of comparing")
+
+
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("INSPECTOR_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def golden(request):
+    """Compare a text with tests/golden/<name>; what differs is saved beside it as <name>.actual."""
+
+    def compare(name: str, actual: str) -> None:
+        path = GOLDEN / name
+        saved = path.with_name(path.name + ".actual")
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(actual, encoding="utf-8")
+        expected = path.read_text(encoding="utf-8")
+        if actual != expected:
+            saved.write_text(actual, encoding="utf-8")
+        assert actual == expected, f"differs from {path}; run with --update-golden if that is meant"
+        saved.unlink(missing_ok=True)
+
+    return compare
+
+
+@pytest.fixture
+def inspector():
+    """Run the command line as a user does, in a process of its own."""
+
+    def run(*args: str, env: dict[str, str] | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "inspector", *args]
+        merged = {**os.environ, **(env or {})}
+        return subprocess.run(command, capture_output=True, text=True, env=merged, timeout=timeout, check=False)
+
+    return run

@@ -1,0 +1,145 @@
+"""The arithmetic of every scheme equals the real libraries' own modules, built on the meta device."""
+
+import contextlib
+
+import pytest
+import torch
+from transformers import BitsAndBytesConfig, FineGrainedFP8Config
+from transformers.core_model_loading import build_glob_alternation
+from transformers.integrations.bitsandbytes import replace_with_bnb_linear
+from transformers.integrations.finegrained_fp8 import replace_with_fp8_linear
+from transformers.quantizers.base import HfQuantizer
+
+from inspector.build import build_model
+from inspector.precision import scheme_named
+from inspector.sources.bundled import bundled_config, load_bundled, model_ids
+from inspector.weights import stored_tensors
+
+SMALL = ["Qwen/Qwen2.5-0.5B", "openai-community/gpt2", "facebook/opt-350m", "google/gemma-3-4b-it"]
+
+
+def distinct(models):
+    """One of the models of equal skeletons: a base model and its instruct variant are the same to bitsandbytes."""
+    found = {}
+    for model in models:
+        skeleton = load_bundled(model)
+        found.setdefault((skeleton.modules, skeleton.tensors), model)
+    return sorted(found.values())
+
+
+@contextlib.contextmanager
+def bfloat16_by_default():
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def kept(model):
+    return HfQuantizer.get_modules_to_not_convert(model, None, model._keep_in_fp32_modules)
+
+
+def quantized_by_bitsandbytes(model_id, config):
+    """The real model with the real modules, every replaced weight quantized on the meta device."""
+    import bitsandbytes as bnb
+
+    model = build_model(bundled_config(model_id), "bfloat16")
+    with bfloat16_by_default():  # as from_pretrained does: the new modules' biases get it
+        replace_with_bnb_linear(model, kept(model), config)
+    sizes = {}
+    for path, module in model.named_modules():
+        if isinstance(module, bnb.nn.Linear4bit):
+            weight = torch.empty(module.out_features, module.in_features, dtype=torch.bfloat16, device="meta")
+            packed, state = bnb.functional.quantize_4bit(
+                weight, blocksize=64, compress_statistics=config.bnb_4bit_use_double_quant,
+                quant_type=config.bnb_4bit_quant_type,
+            )  # fmt: skip
+            tensors = [packed, state.absmax, state.code]
+            if state.nested:
+                tensors += [state.offset, state.state2.absmax, state.state2.code]
+            sizes[f"{path}.weight"] = sorted(tensor.nbytes for tensor in tensors)
+        elif isinstance(module, bnb.nn.Linear8bitLt):
+            weight = torch.empty(module.out_features, module.in_features, dtype=torch.float16, device="meta")
+            values, scales, _ = bnb.functional.int8_vectorwise_quant(weight)
+            sizes[f"{path}.weight"] = sorted([values.nbytes, scales.nbytes])
+    for name, nbytes in loaded_sizes(model).items():
+        sizes.setdefault(name, [nbytes])
+    return sizes
+
+
+def loaded_sizes(model):
+    """Bytes of every tensor after loading in bfloat16: those in transformers' dtype plan come out as it says."""
+    plan = model._get_dtype_plan(torch.bfloat16)
+    search, pattern_of_group, _ = build_glob_alternation(list(plan)) if plan else (None, None, None)
+    stored = set(model.state_dict())
+    sizes = {}
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        planned = search.search(name) if search and name in stored else None
+        dtype = plan[pattern_of_group[planned.lastgroup]] if planned else tensor.dtype
+        sizes[name] = tensor.numel() * dtype.itemsize
+    return sizes
+
+
+def predicted(model_id, scheme):
+    rows = stored_tensors(load_bundled(model_id), scheme_named(scheme))
+    return {row.tensor.name: sorted(piece.nbytes for piece in row.pieces) for row in rows}
+
+
+CONFIGS = {
+    "int8": BitsAndBytesConfig(load_in_8bit=True),
+    "nf4-dq": BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True),
+    "nf4": BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4"),
+    "fp4-dq": BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="fp4", bnb_4bit_use_double_quant=True),
+    "fp4": BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="fp4"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", distinct(model_ids()))
+def test_double_quantized_nf4_is_what_bitsandbytes_stores(model):
+    assert predicted(model, "nf4-dq") == quantized_by_bitsandbytes(model, CONFIGS["nf4-dq"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", distinct(model_ids()))
+def test_int8_is_what_bitsandbytes_stores(model):
+    assert predicted(model, "int8") == quantized_by_bitsandbytes(model, CONFIGS["int8"])
+
+
+@pytest.mark.parametrize("scheme", ["nf4", "fp4-dq", "fp4"])
+@pytest.mark.parametrize("model", SMALL)
+def test_the_other_4_bit_types_are_what_bitsandbytes_stores(model, scheme):
+    assert predicted(model, scheme) == quantized_by_bitsandbytes(model, CONFIGS[scheme])
+
+
+@pytest.mark.parametrize("scheme", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("model", [*SMALL, "meta-llama/Llama-3.1-8B"])
+def test_plain_dtypes_have_the_footprint_transformers_prints(model, scheme):
+    dtype = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}[scheme]
+    built = build_model(bundled_config(model), dtype)
+    assert sum(sum(sizes) for sizes in predicted(model, scheme).values()) == built.get_memory_footprint()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [*SMALL, "meta-llama/Llama-3.1-8B", "tiiuae/falcon-7b", "Qwen/Qwen3-30B-A3B", "mistralai/Mixtral-8x7B-v0.1"],
+)
+def test_fp8_is_what_transformers_stores(model):
+    built = build_model(bundled_config(model), "bfloat16")
+    with bfloat16_by_default():
+        replace_with_fp8_linear(built, kept(built), FineGrainedFP8Config())
+    real = sum(tensor.nbytes for tensor in [*built.parameters(), *built.buffers()])
+    assert sum(sum(sizes) for sizes in predicted(model, "fp8").values()) == real
+
+
+def test_the_class_of_every_replaced_module_is_found():
+    """The modules transformers replaces are those the skeleton says, for a model where only some are plain Linear."""
+    import bitsandbytes as bnb
+
+    for model_id in ("tiiuae/falcon-7b", "Qwen/Qwen3-Next-80B-A3B-Instruct", "openai/gpt-oss-20b"):
+        model = build_model(bundled_config(model_id), "bfloat16")
+        replace_with_bnb_linear(model, kept(model), CONFIGS["nf4"])
+        real = {f"{path}.weight" for path, module in model.named_modules() if isinstance(module, bnb.nn.Linear4bit)}
+        rows = stored_tensors(load_bundled(model_id), scheme_named("nf4"))
+        assert {row.tensor.name for row in rows if row.quantized} == real
