@@ -1,0 +1,47 @@
+"""`inspector chart`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from inspector.cli.options import ModelReference, say_written
+from inspector.sources.bundled import DEFAULT_MODEL
+
+
+@click.command("chart")
+@click.argument("name", metavar="CHART")
+@click.argument("models", metavar="[MODEL]...", type=ModelReference(), nargs=-1)
+@click.option(
+    "--format", "form", type=click.Choice(["html", "png", "svg", "json"]), default="html", show_default=True
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write; - is standard output.")
+def command(name: str, models: tuple[str, ...], form: str, output: Path | None) -> None:
+    """Write one of the report's charts alone.
+
+    CHART is sizes, waterfall, levels or compare. png and svg need the extra
+    llm-inspector[png] and a Chrome or Chromium.
+
+    \b
+    Examples:
+      inspector chart sizes
+      inspector chart waterfall qwen2.5-7b --format svg -o waterfall.svg
+      inspector chart compare llama-3.1-8b gemma-2-9b --format json -o -
+    """  # noqa: D301
+    from inspector.compare import COURSE_CANDIDATES
+    from inspector.files import write_bytes
+    from inspector.lesson import lesson
+    from inspector.render.charts import chart
+    from inspector.render.charts.files import chart_bytes
+    from inspector.sources.resolve import resolve
+
+    chosen = models or (COURSE_CANDIDATES if name == "compare" else (DEFAULT_MODEL,))
+    skeletons = [resolve(model) for model in chosen]
+    data = chart_bytes(chart(name, lesson(skeletons[0], skeletons)), form)
+    if output == Path("-"):
+        click.echo(data, nl=False)
+        return
+    path = output or Path("reports") / f"{name}.{form}"
+    write_bytes(path, data)
+    say_written(path)

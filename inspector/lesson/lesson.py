@@ -1,0 +1,111 @@
+"""The numbers one teaching page shows for one model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inspector.compare import Comparison, compare, usual_set
+from inspector.errors import InspectorError
+from inspector.layers import LayersReport, layers
+from inspector.lesson.levels import Levels, levels
+from inspector.lesson.printout import Difference, difference
+from inspector.lesson.targets import Target, targets
+from inspector.lora import LoraReport, LoraRow, LoraSpec, TargetSet, adapter_tensors, lora
+from inspector.memory import MemoryReport, memory
+from inspector.precision import schemes_of_bits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inspector.skeleton import Skeleton
+    from inspector.weights import WeightsReport
+
+RANK = 32
+"""Rank of the adapters in the four bars: the course's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """One bar of "Size of Weights in MB"; ``nbytes`` is what ``get_memory_footprint()`` counts."""
+
+    label: str
+    nbytes: int
+    is_adapter: bool = False
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Everything a deck draws. ``rows_at_rank`` of `lora` and the rest are read by the slides, nothing is computed."""
+
+    skeleton: Skeleton
+    layers: LayersReport
+    memory: MemoryReport
+    lora: LoraReport
+    adapters: LoraRow
+    adapted: frozenset[str]
+    usual: TargetSet
+    targets: tuple[Target, ...]
+    difference: Difference | None
+    levels: Levels
+    comparison: Comparison
+
+    @property
+    def model(self) -> str:
+        """The model's full id."""
+        return self.skeleton.model_id
+
+    @property
+    def name(self) -> str:
+        """The model's name as people say it: ``Llama 3.1 8B``."""
+        return spoken(self.model)
+
+    def scheme(self, name: str) -> WeightsReport:
+        """The weights under the scheme of a name."""
+        return next(report for report in self.memory.schemes if report.scheme == name)
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """The four bars."""
+        return (
+            Size(self.name, self.scheme("fp32").footprint_bytes),
+            Size("quantized to 8 bit", self.scheme("int8").footprint_bytes),
+            Size("quantized to 4 bit", self.scheme("nf4-dq").footprint_bytes),
+            Size(f"LoRA adapters r={self.adapters.r}", self.adapters.weight_bytes, is_adapter=True),
+        )
+
+
+def spoken(model: str) -> str:
+    """``meta-llama/Llama-3.1-8B`` as ``Llama 3.1 8B``."""
+    return model.rpartition("/")[2].replace("-", " ").replace("_", " ")
+
+
+def lesson(skeleton: Skeleton, candidates: Sequence[Skeleton] = ()) -> Lesson:
+    """Gather the numbers.
+
+    Args:
+        skeleton: the model the page is about.
+        candidates: models to set beside it; itself alone when empty.
+
+    Raises:
+        InspectorError: when the model has no linear layer that LoRA could adapt.
+    """
+    usual = usual_set(skeleton)
+    if usual is None:
+        raise InspectorError(f"{skeleton.model_id} has no linear layer to adapt", hint="choose a language model")
+    spec = LoraSpec(r=RANK, target_modules=usual.target_modules, target_parameters=usual.target_parameters)
+    adapted = frozenset(tensor.module for tensor in adapter_tensors(skeleton, spec))
+    report = lora(skeleton)
+    return Lesson(
+        skeleton=skeleton,
+        layers=layers(skeleton),
+        memory=memory(skeleton, schemes_of_bits(None)),
+        lora=report,
+        adapters=next(row for row in report.rows if row.target_set == usual.name and row.r == RANK),
+        adapted=adapted,
+        usual=usual,
+        targets=targets(skeleton),
+        difference=difference(skeleton, adapted, RANK),
+        levels=levels(),
+        comparison=compare(candidates or [skeleton], rank=RANK),
+    )

@@ -1,0 +1,51 @@
+"""What can be targeted in a decoder layer, with the shapes that decide what an adapter takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inspector.lora.matching import linear_modules
+from inspector.skeleton import in_tower
+
+if TYPE_CHECKING:
+    from inspector.skeleton import Part, Skeleton
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Modules of one name in the decoder layers, such as all 32 ``self_attn.q_proj``.
+
+    ``shapes`` lists (inputs, outputs, how many): a rank r adapter takes r x (inputs + outputs) parameters on each.
+    """
+
+    name: str
+    part: Part
+    shapes: tuple[tuple[int, int, int], ...]
+
+    @property
+    def parameters_per_rank(self) -> int:
+        """Adapter parameters for each unit of rank."""
+        return sum((inputs + outputs) * count for inputs, outputs, count in self.shapes)
+
+    @property
+    def count(self) -> int:
+        """How many modules bear the name."""
+        return sum(count for _, _, count in self.shapes)
+
+
+def targets(skeleton: Skeleton) -> tuple[Target, ...]:
+    """Linear modules of the decoder layers by their name inside a layer, in the model's order."""
+    weights = {tensor.owner: tensor.shape for tensor in skeleton.tensors if tensor.name.endswith(".weight")}
+    found: dict[tuple[str, Part], dict[tuple[int, int], int]] = {}
+    for module in linear_modules(skeleton):
+        if module.layer is None or in_tower(module.layer) or module.path not in weights:
+            continue
+        rows, columns = weights[module.path][:2]
+        shape = (rows, columns) if module.base == "Conv1D" else (columns, rows)
+        shapes = found.setdefault((module.path[len(module.layer) + 1 :], module.part), {})
+        shapes[shape] = shapes.get(shape, 0) + 1
+    return tuple(
+        Target(name, part, tuple((*shape, count) for shape, count in shapes.items()))
+        for (name, part), shapes in found.items()
+    )

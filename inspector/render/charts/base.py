@@ -1,0 +1,59 @@
+"""What every chart shares: the frame of a figure, and the words that stand in for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from inspector.render.theme import FONT, LIGHT, SMALLEST_TEXT
+from inspector.units import MB
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WIDTH, HEIGHT = 1168, 500
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure, what it shows in a sentence, and its numbers as a table (a heading and cells for each row)."""
+
+    name: str
+    title: str
+    alt: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    figure: Any
+
+
+def figure(data: Sequence[dict[str, Any]], *, title: str = "", height: int = HEIGHT, **layout: Any) -> Any:
+    """A plotly figure in Inspector's look: large text, no template, nothing to click but the marks."""
+    from plotly.graph_objects import Figure
+
+    axis = {"color": LIGHT["ink"], "gridcolor": LIGHT["rule"], "zerolinecolor": LIGHT["rule"], "fixedrange": True}
+    merged = {
+        "template": "none",
+        "width": WIDTH,
+        "height": height,
+        "font": {"family": FONT, "size": SMALLEST_TEXT, "color": LIGHT["ink"]},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 20, "r": 20, "t": 60 if title else 16, "b": 56},
+        "showlegend": False,
+        "hoverlabel": {"font": {"size": SMALLEST_TEXT}},
+        **layout,
+    }
+    if title:
+        merged["title"] = {"text": title, "font": {"size": 32}, "x": 0.5, "xanchor": "center"}
+    for name in [key for key in merged if key.startswith(("xaxis", "yaxis"))] or ["xaxis", "yaxis"]:
+        merged[name] = {**axis, "automargin": True, **merged.get(name, {})}
+    return Figure(data=list(data), layout=merged)
+
+
+def whole_mb(nbytes: int) -> str:
+    """``5591540224`` as ``5,592``; with a decimal or as bytes where whole megabytes would say too little."""
+    if abs(nbytes) >= 100 * MB or nbytes == 0:
+        return f"{nbytes / MB:,.0f}"
+    if abs(nbytes) >= MB // 20:
+        return f"{nbytes / MB:,.1f}"
+    return f"{nbytes / MB:,.4f}"

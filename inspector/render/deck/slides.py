@@ -1,0 +1,93 @@
+"""What the slides' templates are given: reports, drawings, and picks from them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from inspector.lesson.lesson import spoken
+from inspector.render import theme
+from inspector.render.deck import drawing
+
+if TYPE_CHECKING:
+    from inspector.layers import LayerRow
+    from inspector.lesson import Lesson
+
+EDITION = "2026-11-23"
+"""Day the bundled skeletons and constants, and so every number on a page, were last made. A page that says when it was
+written instead could not be written twice the same."""
+
+LISTING_ROWS = 18
+"""Lines of the listing on one slide."""
+
+
+def context(lesson: Lesson) -> dict[str, Any]:
+    """Everything by the name the templates use."""
+    run = drawing.usual_run(lesson.skeleton)
+    return {
+        "lesson": lesson,
+        "theme": theme,
+        "run": run,
+        "column": drawing.column(lesson.skeleton, width=130, height=470),
+        "layer": (large := drawing.layer(run, width=660, height=400)),
+        "small": (small := drawing.layer(run, width=250, height=240).frozen()),
+        "targeted": drawing.highlighted(small, _inside(lesson)),
+        "unlabelled": drawing.unlabelled(run, large),
+        "example": _example(lesson),
+        "pages": _pages(lesson.layers.rows),
+        "hyper": _hyper(lesson),
+        "inside": _inside(lesson),
+        "ambiguous": _ambiguous(lesson),
+        "spoken": spoken,
+        "date": EDITION,
+        "versions": _versions(lesson),
+    }
+
+
+def _inside(lesson: Lesson) -> set[str]:
+    """Paths inside a layer of the modules that are adapted."""
+    layers = {module.path: module.layer for module in lesson.skeleton.modules}
+    return {path[len(layers[path] or "") + 1 :] for path in lesson.adapted if layers[path]}
+
+
+def _example(lesson: Lesson) -> dict[str, Any]:
+    """The first adapted module: inputs, outputs, rank, and its two matrices drawn to one scale."""
+    inside = _inside(lesson)
+    target = next(target for target in lesson.targets if target.name in inside)
+    inputs, outputs, _ = target.shapes[0]
+    return {"name": target.name.rpartition(".")[2], "inputs": inputs, "outputs": outputs, "r": lesson.adapters.r}
+
+
+def _ambiguous(lesson: Lesson) -> set[str]:
+    """Targets whose last name is another one's too (GPT-2 has two ``c_proj``)."""
+    leaves = Counter(target.name.rpartition(".")[2] for target in lesson.targets)
+    return {target.name for target in lesson.targets if leaves[target.name.rpartition(".")[2]] > 1}
+
+
+def _pages(rows: tuple[LayerRow, ...]) -> list[tuple[LayerRow, ...]]:
+    """The listing in slides of few enough lines; modules without parameters only where they do something."""
+    shown = [row for row in rows if row.parameters or row.tied_to or row.is_layer or row.part == "mlp"]
+    return [tuple(shown[start : start + LISTING_ROWS]) for start in range(0, len(shown), LISTING_ROWS)]
+
+
+def _hyper(lesson: Lesson) -> dict[str, Any]:
+    """The rows beside each rule of thumb: the usual targets at every rank, every set at the lesson's rank."""
+    rows = lesson.lora.rows
+    return {
+        "ranks": [row for row in rows if row.target_set == lesson.usual.name],
+        "sets": [row for row in rows if row.r == lesson.adapters.r],
+    }
+
+
+def _versions(lesson: Lesson) -> dict[str, str]:
+    import json
+    from importlib.metadata import version
+
+    from inspector.render.deck.page import VENDOR
+
+    vendored = json.loads((VENDOR / "versions.json").read_text(encoding="utf-8"))
+    return {
+        "Inspector": version("llm-inspector"),
+        "the model's skeleton": lesson.skeleton.built_with,
+        **{name: facts["version"] for name, facts in vendored.items()},
+    }

@@ -1,0 +1,21 @@
+"""Which slides a deck has, in order. Slides in one inner tuple are below each other: down, not right."""
+
+from __future__ import annotations
+
+STORIES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "lora-qlora": (
+        ("model", "listing"),
+        ("steps",),
+        ("hyper", "lora"),
+        ("quantization", "levels"),
+        ("sizes", "waterfall"),
+        ("difference",),
+        ("training",),
+        ("measured",),
+        ("choosing", "compare"),
+        ("made",),
+    ),
+    "sizes": (("model", "listing"), ("quantization", "levels"), ("sizes", "waterfall"), ("lora",), ("made",)),
+    "compare": (("choosing", "compare"), ("made",)),
+    "finetune": (("steps",), ("hyper", "lora"), ("sizes",), ("training",), ("measured",), ("made",)),
+}
