@@ -27,16 +27,8 @@ def command(models: tuple[str, ...], rank: int, names: tuple[str, ...], as_json:
       inspector compare --csv
     """  # noqa: D301
     from inspector.compare import COURSE_CANDIDATES, SCHEMES, compare
-    from inspector.render import compare as render
     from inspector.sources.resolve import resolve
 
     skeletons = [resolve(model) for model in models or COURSE_CANDIDATES]
     report = compare(skeletons, rank=rank, schemes=names or SCHEMES)
-    answer(
-        "compare",
-        as_json=as_json,
-        as_csv=as_csv,
-        payload=lambda: render.payload(report),
-        rows=lambda: map(render.row, report.rows),
-        text=lambda: render.text(report),
-    )
+    answer("compare", report, as_json=as_json, as_csv=as_csv)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from inspector.cli.options import ModelReference, say_written
-from inspector.sources.bundled import DEFAULT_MODEL
+from inspector.sources.bundled import DEFAULT_MODEL, find
 
 
 @click.command("report")
@@ -46,7 +46,7 @@ def command(models: tuple[str, ...], output: Path | None, story: str | None) -> 
     if len(skeletons) == 1 and chosen == "lora-qlora":
         others = (model for model in COURSE_CANDIDATES if model != skeletons[0].model_id)
         candidates = [*skeletons, *map(resolve, others)]
-    names = [model.model_id if model.source == "bundled" else given for model, given in zip(skeletons, models or ("",))]
+    names = [known if (known := find(given)) else given for given in models or (DEFAULT_MODEL,)]
     words = ["inspector", "report", *names, *(["--deck", chosen] if story else [])]
     page = deck_html(lesson(skeletons[0], candidates), story=chosen, command=shlex.join(words))
     if output == Path("-"):

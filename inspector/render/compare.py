@@ -70,14 +70,18 @@ def payload(report: Comparison) -> dict[str, Any]:
     return {
         "rank": report.rank,
         "schemes": list(report.schemes),
-        "models": [row(line) for line in report.rows],
+        "models": records(report),
         "same_memory": [list(names) for names in report.same],
         "assumptions": list(report.assumptions),
     }
 
 
-def row(line: CompareRow) -> dict[str, Any]:
-    """One model as a flat record, for JSON and CSV."""
+def records(report: Comparison) -> list[dict[str, Any]]:
+    """The models as flat records, for CSV and data frames."""
+    return [_record(line) for line in report.rows]
+
+
+def _record(line: CompareRow) -> dict[str, Any]:
     adapters = line.adapters
     return {
         "model": line.model,

@@ -50,9 +50,7 @@ def comparison(report: Comparison) -> Chart:
         margin={"l": 20, "r": 20, "t": 80, "b": 56},
         yaxis={"tickformat": ",.0f", "nticks": 5, "rangemode": "tozero", "ticksuffix": " "},
     )
-    rows = tuple(
-        (row.model, *(whole_mb(scheme.footprint_bytes) for scheme in row.schemes)) for row in report.rows
-    )
+    rows = tuple((row.model, *(whole_mb(scheme.footprint_bytes) for scheme in row.schemes)) for row in report.rows)
     alt = "Grouped bar chart, weights in MB: " + "; ".join(
         f"{name} " + ", ".join(f"{report.schemes[i]} {whole_mb(row.schemes[i].footprint_bytes)}" for i in shown)
         for name, row in zip(names, report.rows, strict=True)

@@ -48,7 +48,7 @@ def _picture(chart: Chart, form: str) -> bytes:
         ) from None
     try:
         picture: bytes = chart.figure.to_image(format=form)
-    except Exception as error:  # noqa: BLE001 -- kaleido fails in many ways when its browser is missing or broken
+    except Exception as error:  # kaleido fails in many ways when its browser is missing or broken
         said = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InspectorError(
             f"kaleido could not draw the picture: {said[:120]}",

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inspector.lesson.lesson import spoken
 from inspector.render.charts import CHART_NAMES, chart
 from inspector.render.deck.slides import context
 from inspector.render.deck.stories import STORIES
@@ -49,6 +50,7 @@ def deck_html(lesson: Lesson, *, story: str = "lora-qlora", command: str = "insp
             **context(lesson),
             charts=charts,
             story=STORIES[story],
+            title=_title(lesson, story),
             command=command,
             policy=policy(scripts),
             scripts=scripts,
@@ -66,6 +68,13 @@ def policy(scripts: Iterable[str]) -> str:
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+def _title(lesson: Lesson, story: str) -> str:
+    if story == "compare":
+        return "Base models side by side: " + ", ".join(spoken(row.model) for row in lesson.comparison.rows)
+    subject = {"sizes": "what its weights take", "finetune": "what training it takes"}
+    return f"{lesson.name}: {subject.get(story, 'the memory of LoRA and QLoRA')}"
 
 
 def _digest(script: str) -> str:

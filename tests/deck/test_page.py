@@ -1,0 +1,194 @@
+"""The deck as a file: what it says, that it cannot be written differently twice, and that nobody can put a script in."""
+
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from inspector.cli.main import run
+from inspector.compare import COURSE_CANDIDATES, compare
+from inspector.lesson import lesson
+from inspector.render.charts import CHART_NAMES, chart
+from inspector.render.deck import STORIES, deck_html
+from inspector.render.deck.page import policy
+from inspector.sources.resolve import resolve
+
+ROOT = Path(__file__).parent.parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+import reports  # noqa: E402
+
+VOID = {"meta", "input", "br", "hr", "img", "link"}
+
+
+class Outline(HTMLParser):
+    """The page's slides, its text by slide, its scripts; complains about tags that do not match."""
+
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.open, self.slides, self.text, self.scripts, self.attributes = [], [], {}, [], []
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.attributes += [(tag, *pair) for pair in attributes]
+        if tag == "section" and "id" in given:
+            self.slides.append(given["id"])
+        if tag == "script":
+            self.scripts.append((given, []))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.attributes += [(tag, *pair) for pair in attributes]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, self.getpos()
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1][1].append(data)
+        elif self.slides:
+            self.text[self.slides[-1]] = self.text.get(self.slides[-1], "") + data
+
+
+def outline(page):
+    parsed = Outline()
+    parsed.feed(page)
+    assert not parsed.open
+    return parsed
+
+
+@pytest.fixture(scope="module")
+def llama():
+    return lesson(resolve("llama-3.1-8b"), [resolve(model) for model in COURSE_CANDIDATES])
+
+
+@pytest.fixture(scope="module")
+def page(llama):
+    return deck_html(llama)
+
+
+def test_the_four_bars_are_the_course_slide(llama):
+    made = chart("sizes", llama)
+    assert made.figure.layout.title.text == "Size of Weights in MB"
+    assert list(made.figure.data[0].text) == ["32,121", "9,081", "5,592", "109"]
+    assert list(made.figure.data[0].x) == [
+        "Llama 3.1 8B",
+        "quantized to 8 bit",
+        "quantized to 4 bit",
+        "LoRA adapters r=32",
+    ]
+    assert [round(value) for value in made.figure.data[0].y] == [32121, 9081, 5592, 109]
+
+
+def test_the_waterfall_adds_up(llama):
+    bars = chart("waterfall", llama).figure.data[0]
+    report = llama.scheme("nf4-dq")
+    totals = [value for value, base in zip(bars.x, bars.base, strict=True) if base == 0]
+    assert [round(value * 1e6) for value in totals] == [report.naive_bytes, report.footprint_bytes, report.tensor_bytes]
+    ends = [base + value for value, base in zip(bars.x, bars.base, strict=True)]
+    for end, start in zip(ends[:-1], bars.base[1:], strict=True):
+        assert start in (0, pytest.approx(end))
+    assert sum(bars.x) == pytest.approx(sum(totals) + (report.tensor_bytes - report.naive_bytes) / 1e6)
+
+
+def test_every_chart_has_words_and_a_table(llama):
+    for name in CHART_NAMES:
+        made = chart(name, llama)
+        assert len(made.alt) > 40
+        assert made.rows
+        assert {len(row) for row in made.rows} == {len(made.columns)}
+
+
+def test_the_story_is_told_in_order(page):
+    parsed = outline(page)
+    assert parsed.slides == [slide for group in STORIES["lora-qlora"] for slide in group]
+    assert "8,030,261,248 × 4 bytes (32 bits) = 32.1 GB" in parsed.text["model"]
+    assert "There are two matrices" in parsed.text["steps"]
+    assert "A is 32 × 4,096, B is 4,096 × 32" in parsed.text["steps"]
+    assert "27,262,976" in parsed.text["hyper"]
+    assert "109,086,416" in parsed.text["lora"]
+    assert "0-31: 32 x LlamaDecoderLayer" in parsed.text["listing"]
+
+
+def test_every_slide_has_speaker_notes(page):
+    sections = re.findall(r'<section id="([^"]+)".*?</section>', page, re.DOTALL)
+    notes = re.findall(r'<section id="([^"]+)"(?:(?!</section>).)*?<aside class="notes">', page, re.DOTALL)
+    assert sections == notes
+
+
+def test_no_request_and_no_script_but_ours(page):
+    parsed = outline(page)
+    for tag, name, value in parsed.attributes:
+        assert name not in {"src", "srcset", "href", "action", "poster"} or (value or "").startswith("#"), (tag, value)
+        assert not name.startswith("on"), (tag, name)
+    policies = [value for tag, name, value in parsed.attributes if tag == "meta" and name == "content"]
+    run_here = ["".join(text) for given, text in parsed.scripts if given.get("type") != "application/json"]
+    assert policy(run_here) in policies
+    assert "script-src 'sha256-" in policies[0]
+    assert "unsafe" not in policies[0].replace("style-src 'unsafe-inline'", "")
+    assert len(page.encode()) < 6_000_000
+
+
+@pytest.mark.parametrize(
+    "model", ["gpt2", "mixtral-8x7b-v0.1", "gemma-2-9b", "gemma-3-4b-it", "qwen3-next-80b-a3b-instruct"]
+)
+def test_any_language_model_has_a_deck(model):
+    skeleton = resolve(model)
+    made = lesson(skeleton, [skeleton])
+    parsed = outline(deck_html(made))
+    assert f"{skeleton.num_parameters:,}" in parsed.text["model"]
+    assert f"{made.adapters.trainable_parameters:,}" in parsed.text["lora"]
+
+
+def test_names_from_users_are_escaped(tmp_path, capsys):
+    evil = "\"><script>alert(1)</script>'&{{7*7}}"
+    folder = tmp_path / evil.replace("/", "\N{DIVISION SLASH}")
+    folder.mkdir()
+    config = json.loads((ROOT / "inspector/data/models/openai-community--gpt2.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(config.get("config", config)), encoding="utf-8")
+    assert run(["report", str(folder), "-o", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    parsed = outline(page)
+    assert len(parsed.scripts) == 4
+    assert "alert(1)" in parsed.text["model"]
+    assert "<script>alert" not in page
+
+
+def test_committed_reports_are_what_the_command_writes(tmp_path, capsys):
+    for file, (_, models) in reports.DECKS.items():
+        assert run(["report", *models, "-o", str(tmp_path / file)]) == 0
+        assert capsys.readouterr().out.strip() == str(tmp_path / file)
+        assert (tmp_path / file).read_bytes() == (ROOT / "reports" / file).read_bytes(), "stale: run make reports"
+    assert reports.index() == (ROOT / "reports" / "index.html").read_text(encoding="utf-8")
+    assert {path.name for path in (ROOT / "reports").glob("*.html")} == {*reports.DECKS, "index.html"}
+
+
+def test_default_file_and_standard_output(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(["report", "gpt2", "--deck", "sizes"]) == 0
+    assert capsys.readouterr().out == "reports/gpt2-sizes.html\n"
+    assert run(["report", "gpt2", "--deck", "sizes", "-o", "-"]) == 0
+    assert capsys.readouterr().out == (tmp_path / "reports/gpt2-sizes.html").read_text(encoding="utf-8")
+
+
+def test_a_model_without_a_linear_layer_is_one_line(tmp_path, capsys):
+    assert run(["report", "no-such-model-at-all", "-o", str(tmp_path / "x.html")]) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_base_and_instruct_take_the_same_memory():
+    report = compare([resolve("llama-3.1-8b"), resolve("llama-3.1-8b-instruct"), resolve("gpt2")])
+    assert report.same == (("meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-8B-Instruct"),)
+    assert report.rows[0].variants == ("meta-llama/Llama-3.1-8B-Instruct",)
+
+
+def test_compare_commands(capsys):
+    assert run(["compare", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["model"] for row in told["models"]] == list(COURSE_CANDIDATES)
+    assert told["models"][0]["nf4-dq_footprint_bytes"] == 5591540224
+    assert run(["compare", "gpt2", "--csv"]) == 0
+    assert capsys.readouterr().out.startswith("model,architecture,")
