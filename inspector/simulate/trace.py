@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from inspector.kinds import MemoryKind
 from inspector.simulate.events import Alloc, EmptyCache, Event, Free, Mark, Stage
+from inspector.simulate.shapes import ShapeMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -41,12 +42,13 @@ class Tracer(TorchDispatchMode):
 
     Args:
         kernels: what the simulated device's kernels allocate besides their results.
-        names: path of each module, by ``id``, to say where a tensor was made.
         device: the device whose storages are followed.
+        remember: answer repeated questions about shapes from memory (see `shapes`).
     """
 
-    def __init__(self, kernels: Kernels, device: str = "meta") -> None:
+    def __init__(self, kernels: Kernels, device: str = "meta", *, remember: bool = True) -> None:
         super().__init__()
+        self._shapes = ShapeMemory() if remember and device == "meta" else None
         self.kernels = kernels
         self.device = device
         self.answer: Callable[[Any], bool | int | float] = _usual_answer
@@ -74,7 +76,7 @@ class Tracer(TorchDispatchMode):
             self._workspace()
         if func is _READ and args[0].device.type == self.device:
             return self.answer(args[0])
-        out = func(*args, **kwargs)
+        out = self._shapes.call(func, args, kwargs) if self._shapes else func(*args, **kwargs)
         if type(out) is torch.Tensor:
             self._note(out, func)
         elif isinstance(out, (list, tuple)):
