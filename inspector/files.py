@@ -67,11 +67,6 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a text as `write_bytes` does, in UTF-8."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
     """Write a whole file or none: to a temporary file beside it, then renamed. Makes the folders on the way.
 
     Raises InspectorError when the folder cannot be made or written, or the disk is full.

@@ -19,7 +19,7 @@ def chart_bytes(chart: Chart, form: str) -> bytes:
     Raises InspectorError when a picture is asked for and kaleido, or the browser it drives, is missing.
     """
     if form == "json":
-        return (chart.figure.to_json() + "\n").encode()
+        return f"{chart.figure.to_json()}\n".encode()
     if form == "html":
         return _page(chart).encode()
     return _picture(chart, form)
@@ -41,7 +41,7 @@ def _page(chart: Chart) -> str:
 
 def _picture(chart: Chart, form: str) -> bytes:
     try:
-        import kaleido  # noqa: F401
+        import kaleido  # type: ignore[import-untyped]  # noqa: F401
     except ImportError:
         raise InspectorError(
             f"{form} pictures need kaleido", hint="pip install 'llm-inspector[png]', or take --format html"
