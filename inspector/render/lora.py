@@ -23,7 +23,7 @@ def text(report: LoraReport) -> RenderableType:
         heading(report.model, f"{count(report.parameters)} parameters ({short_count(report.parameters)}), all frozen"),
         Responsive(lambda width: _table(report, narrow=width < NARROW)),
         _targets(report),
-        notes((*_legend(), *report.assumptions)),
+        notes((_LEGEND, *report.assumptions)),
     )
 
 
@@ -67,11 +67,10 @@ def _printed(row: LoraRow) -> str:
     return f"trainable params: {trainable} || all params: {everything} || trainable%: {row.percent_printed:.4f}"
 
 
-def _legend() -> tuple[str, ...]:
-    return (
-        "MB = 10^6 bytes. %: of the base model's parameters. grads and Adam (two moments): in the trained dtype.",
-        "file: adapter_model.safetensors, header included. Rule of thumb: r 8, then 16, then 32, alpha twice r.",
-    )
+_LEGEND = (
+    "MB = 10^6 bytes. %: of the base model's parameters. grads and Adam (two moments): in the trained dtype. "
+    "file: adapter_model.safetensors, header included. Rule of thumb: r 8, then 16, then 32, alpha twice r."
+)
 
 
 def payload(report: LoraReport) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def text(report: MemoryReport) -> RenderableType:
         Responsive(lambda width: _schemes(report, narrow=width < NARROW)),
         _waterfall(report.focus),
         Responsive(lambda width: _groups(report, narrow=width < NARROW)),
-        notes((*_legend(), *report.focus.assumptions)),
+        notes((_LEGEND, *report.focus.assumptions)),
     )
 
 
@@ -90,11 +90,10 @@ def _groups(report: MemoryReport, *, narrow: bool) -> Table:
     return rows
 
 
-def _legend() -> tuple[str, ...]:
-    return (
-        "MB = 10^6 bytes. footprint: what transformers prints; true: every byte, with the quantization constants;",
-        "naive: parameters x bits; allocated: what PyTorch's CUDA allocator holds after loading.",
-    )
+_LEGEND = (
+    "MB = 10^6 bytes. footprint: what transformers prints; true: every byte, with the quantization constants; "
+    "naive: parameters x bits; allocated: what PyTorch's CUDA allocator holds after loading."
+)
 
 
 def payload(report: MemoryReport) -> dict[str, Any]:

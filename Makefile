@@ -1,0 +1,43 @@
+# Everything a newcomer needs: `make report`, `make test`. Each makes a private environment first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help report test check skeletons golden benchmark clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+report: $(INSTALLED) ## write the teaching report of Llama 3.1 8B and name it
+	@$(BIN)/inspector report
+
+test: $(INSTALLED) ## run the tests
+	@PATH="$(abspath $(BIN)):$$PATH" sh scripts/browser
+	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+check: $(INSTALLED) ## lint, format and type-check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+skeletons: $(INSTALLED) ## build the bundled skeletons and PEFT's tables anew
+	$(BIN)/python -m inspector.rebuild
+
+golden: $(INSTALLED) ## renew the golden files after a change that was meant
+	$(BIN)/python -m pytest -n auto -q tests/cli --update-golden
+
+benchmark: $(INSTALLED) ## compare speed with building the skeleton and with the quickest estimators
+	$(BIN)/python benchmarks/startup.py
+
+# The pins live in requirements.lock; a change there or in pyproject.toml installs anew.
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "the pinned environment needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean: ## remove the private environment and what tests leave behind
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis artifacts

@@ -1,0 +1,49 @@
+"""Every console block in the README runs, and its output is the real output."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from inspector.cli.main import run
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCK = re.compile(r"```console\n\$ (inspector .*)\n((?:.*\n)*?)```\n")
+
+
+def blocks(text):
+    return BLOCK.findall(text)
+
+
+def written_anew(text, outputs):
+    """The README with the real outputs in its blocks; what `pytest --update-golden` writes."""
+    parts = iter(outputs)
+    return BLOCK.sub(lambda match: f"```console\n$ {match[1]}\n{next(parts)}```\n", text)
+
+
+def test_console_blocks_show_the_real_output(capsys, request):
+    text = README.read_text(encoding="utf-8")
+    outputs = []
+    for command, _ in blocks(text):
+        assert run(shlex.split(command)[1:]) in {0, 1}, command
+        outputs.append(capsys.readouterr().out)
+    if request.config.getoption("--update-golden"):
+        README.write_text(written_anew(text, outputs), encoding="utf-8")
+        text = README.read_text(encoding="utf-8")
+    for (command, shown), real in zip(blocks(text), outputs, strict=True):
+        assert shown == real, command
+
+
+def test_the_readme_has_blocks_to_check():
+    assert len(blocks(README.read_text(encoding="utf-8"))) >= 4
+
+
+@pytest.mark.parametrize("target", ["report", "test"])
+def test_the_two_commands_are_in_the_makefile(target):
+    assert f"make {target}" in README.read_text(encoding="utf-8")
+    assert re.search(rf"^{target}:", (README.parent / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_ci_runs_the_command_the_readme_names():
+    assert "make test" in (README.parent / ".ci" / "run").read_text(encoding="utf-8")
