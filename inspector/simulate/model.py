@@ -280,10 +280,13 @@ def head_path(model: Any) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Advice that libraries print about training is not for a dry run."""
+    from logging import ERROR, getLogger
+
     from transformers.utils import logging
 
     before = logging.get_verbosity()
     logging.set_verbosity(logging.CRITICAL)
+    getLogger("bitsandbytes").setLevel(ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

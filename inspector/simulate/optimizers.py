@@ -107,9 +107,10 @@ def optimizer_class(name: str, model: Any) -> tuple[Any, dict[str, Any]]:
     return cls, kwargs
 
 
-def label_state(optimizer: Any, tracer: Tracer) -> None:
-    """Say that the optimizer's tensors are its state."""
-    for state in optimizer.state.values():
+def label_state(optimizer: Any, trainable: list[tuple[str, Any]], tracer: Tracer) -> None:
+    """Say that the optimizer's tensors are its state, and for which module."""
+    owners = {id(parameter): name.rpartition(".")[0] for name, parameter in trainable}
+    for parameter, state in optimizer.state.items():
         for tensor in state.values():
             if isinstance(tensor, torch.Tensor) and tensor.device.type == tracer.device:
-                tracer.label(tensor, MemoryKind.OPTIMIZER_STATE, "")
+                tracer.label(tensor, MemoryKind.OPTIMIZER_STATE, owners.get(id(parameter), ""))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def trace_finetune(
     config: Mapping[str, Any], setup: TrainSetup, capability: tuple[int, int], multiprocessors: int
-) -> tuple[Event, ...]:
+) -> tuple[tuple[Event, ...], int]:
     """Everything that loading a model and training it allocates and frees on a CUDA device.
 
     Args:
@@ -32,8 +32,12 @@ def trace_finetune(
         setup: how it is trained.
         capability: the device's compute capability.
         multiprocessors: its number of multiprocessors.
+
+    Returns:
+        The events, and the bytes of optimizer state that are paged and so in none of them.
     """
-    tracer = Tracer(cuda_kernels(capability, multiprocessors))
+    with models.quiet():
+        tracer = Tracer(cuda_kernels(capability, multiprocessors))
     tracer.answer = _answers(setup)
     operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(capability, setup.sdpa_backend)}
     with ExitStack() as stack:
@@ -47,7 +51,7 @@ def trace_finetune(
             autocast = Autocast({"bf16": torch.bfloat16, "fp16": torch.float16}[setup.autocast])
             stack.enter_context(autocast.registered())
         Loop(config, setup, tracer, autocast).run()
-    return tracer.events()
+    return tracer.events(), tracer.paged_bytes
 
 
 def _answers(setup: TrainSetup) -> Callable[[Any], bool | int | float]:
@@ -76,7 +80,7 @@ class Loop:
         tracer, setup = self.tracer, self.setup
         tracer.mark("load", -1)
         self.model = self._build()
-        self.trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.trainable = [(name, tensor) for name, tensor in self.model.named_parameters() if tensor.requires_grad]
         self.optimizer = optimizers.make_optimizer(setup, self.model)
         tracer.watch_modules(self.model.named_modules(), models.head_path(self.model))
         with contextmanager(follow_modules)(tracer), tracer:
@@ -117,14 +121,14 @@ class Loop:
             loss = self._forward(batch)
             tracer.mark("backward", step)
             loss.backward()
-            for parameter in self.trainable:
+            for name, parameter in self.trainable:
                 if parameter.grad is not None:
-                    tracer.label(parameter.grad, MemoryKind.GRADIENTS, "")
+                    tracer.label(parameter.grad, MemoryKind.GRADIENTS, name.rpartition(".")[0])
         tracer.mark("optimizer", step)
         if setup.grad_clip:
-            torch.nn.utils.clip_grad_norm_(self.trainable, setup.grad_clip)
+            torch.nn.utils.clip_grad_norm_([tensor for _, tensor in self.trainable], setup.grad_clip)
         self.optimizer.step()
-        optimizers.label_state(self.optimizer, tracer)
+        optimizers.label_state(self.optimizer, self.trainable, tracer)
         if setup.zero_grad == "after":
             self.optimizer.zero_grad(set_to_none=True)
         if setup.outputs != "next":

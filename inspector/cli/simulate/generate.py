@@ -1,0 +1,52 @@
+"""`inspector simulate generate`."""
+
+from __future__ import annotations
+
+import click
+
+from inspector.cli.options import answer, json_option, model_argument
+
+
+@click.command("generate")
+@model_argument
+@click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--prompt-len", type=click.IntRange(1), default=1024, show_default=True, help="Tokens of each prompt.")
+@click.option("--max-new-tokens", type=click.IntRange(1), default=256, show_default=True, help="Tokens of each answer.")
+@click.option(
+    "--cache", type=click.Choice(["dynamic", "static", "quantized", "offloaded"]), default="dynamic", show_default=True
+)
+@click.option("--scheme", type=click.Choice(["none", "nf4", "fp4", "int8"]), default="none", show_default=True)
+@click.option("--double-quant", is_flag=True, help="Quantize the 4-bit constants too.")
+@click.option("--dtype", type=click.Choice(["float32", "float16", "bfloat16"]), help="Default: the model's own.")
+@click.option("--attn", type=click.Choice(["auto", "sdpa", "eager"]), default="auto", show_default=True)
+@click.option("--gpu", default="T4", show_default=True, help="A card: T4, RTX 4090, A100-80GB, ...")
+@click.option("--vram", default="", help="The card's memory instead of its name, such as 16GiB.")
+@click.option("--expandable-segments", is_flag=True, help="PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True.")
+@click.option("--solve", is_flag=True, help="Find the longest prompt that fits.")
+@json_option
+def command(
+    model: str, attn: str, gpu: str, vram: str, *, expandable_segments: bool, solve: bool, as_json: bool, **said: object
+) -> int:
+    """Predict what generating text takes: the prompt, the last token, the cache.
+
+    The real model runs on tensors without data, with transformers' own cache classes.
+    Exit code 0 when it fits the card, 1 when it does not.
+
+    \b
+    Examples:
+      inspector simulate generate
+      inspector simulate generate --prompt-len 8192 --batch-size 4 --gpu "RTX 4090"
+      inspector simulate generate gemma-3-1b-it --cache static --solve
+      inspector simulate generate --scheme nf4 --gpu T4 --solve --json
+    """  # noqa: D301
+    from inspector.gpus import card_of_size, find_gpu
+    from inspector.render.progress import working
+    from inspector.simulate.generate_report import simulate_generate
+
+    card = card_of_size(vram) if vram else find_gpu(gpu)
+    with working("simulating generation"):
+        report = simulate_generate(
+            model, gpu=card, attention=attn, expandable_segments=expandable_segments, solve=solve, **said
+        )
+    answer("generate", report, as_json=as_json)
+    return 0 if report.fits else 1

@@ -1,0 +1,33 @@
+"""From what was typed to settings by their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from inspector.errors import InspectorError
+
+_LISTS = ("target_modules", "modules_to_save")
+_BITS = {"4": {"scheme": "nf4"}, "8": {"scheme": "int8"}, "16": {"scheme": "none"}, "32": {"scheme": "none"}}
+
+
+def settings(said: dict[str, Any]) -> dict[str, Any]:
+    """The settings that were said: lists split, ``bits`` turned into a scheme and a dtype.
+
+    Raises InspectorError when ``bits`` and ``scheme`` contradict each other.
+    """
+    chosen = {name: value for name, value in said.items() if value is not None}
+    for name in _LISTS:
+        if name in chosen:
+            chosen[name] = tuple(part.strip() for part in chosen[name].split(",") if part.strip())
+    bits = chosen.pop("bits", None)
+    if bits:
+        if chosen.get("scheme", _BITS[bits]["scheme"]) not in _allowed(bits):
+            raise InspectorError(f"--bits {bits} and --scheme {chosen['scheme']} contradict each other")
+        chosen.setdefault("scheme", _BITS[bits]["scheme"])
+        if bits == "32":
+            chosen.setdefault("dtype", "float32")
+    return chosen
+
+
+def _allowed(bits: str) -> tuple[str, ...]:
+    return {"4": ("nf4", "fp4"), "8": ("int8",), "16": ("none",), "32": ("none",)}[bits]

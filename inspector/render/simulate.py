@@ -1,0 +1,156 @@
+"""A simulated fine-tuning as a terminal page and as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from inspector.render.plain import clean
+from inspector.render.terminal import NARROW, Responsive, heading, notes, page, table
+from inspector.units import percent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from inspector.simulate.report import Share, StepReport
+
+VERDICT_STYLES = {"fits": "bold green", "tight": "bold yellow", "does not fit": "bold red"}
+SHOWN_MODULES = 8
+
+
+def text(report: StepReport) -> RenderableType:
+    """The page `inspector simulate finetune` prints."""
+    return page(
+        heading(report.model, _what(report)),
+        _peaks(report),
+        _stages(report),
+        _shares("alive at the peak", report.alive_at_peak, report.peak_allocated_bytes),
+        _shares("by module", report.modules_at_peak[:SHOWN_MODULES], report.peak_allocated_bytes),
+        Responsive(lambda width: _largest(report, narrow=width < NARROW)),
+        _settings(report),
+        notes((*report.assumptions, _versions(report), "MiB = 2^20 bytes, in blocks as the allocator hands them out.")),
+    )
+
+
+def _what(report: StepReport) -> str:
+    setup = report.setup
+    quantized = f" on {setup.scheme}{'-dq' if setup.double_quant else ''}" if setup.scheme != "none" else ""
+    return f"{setup.method}{quantized}, {setup.batch_size} x {setup.seq_len} tokens, {setup.optimizer}"
+
+
+def _peaks(report: StepReport) -> Table:
+    rows = table(f"on a {report.gpu.name}", ("MiB", "right"))
+    where = f"{report.peak_stage}, {'loading' if report.peak_step < 0 else f'step {report.peak_step + 1}'}"
+    rows.add_row(f"peak allocated ({where})", _mib(report.peak_allocated_bytes))
+    rows.add_row("peak reserved", _mib(report.peak_reserved_bytes))
+    context = "measured" if report.gpu.context_measured else "the largest measured on any card"
+    rows.add_row(f"CUDA context ({context})", _mib(report.gpu.context_bytes))
+    rows.add_row(Text("whole process", style="bold"), Text(_mib(report.process_bytes), style="bold"))
+    rows.add_row("usable on the card", _mib(report.gpu.usable_bytes))
+    verdict = Text(report.verdict, style=VERDICT_STYLES[report.verdict])
+    rows.add_row(verdict, Text(f"{report.margin_bytes / 2**20:+,.1f}", style=VERDICT_STYLES[report.verdict]))
+    return rows
+
+
+def _stages(report: StepReport) -> Table:
+    rows = table("stage", ("allocated", "right"), ("reserved", "right"), ("left behind", "right"))
+    for item in report.stages:
+        name = "load" if item.step < 0 else f"step {item.step + 1} {item.stage}"
+        rows.add_row(name, _mib(item.peak_allocated), _mib(item.peak_reserved), _mib(item.end_allocated))
+    return rows
+
+
+def _shares(title: str, shares: Sequence[Share], whole: int) -> Table:
+    rows = table(title, ("MiB", "right"), ("share", "right"))
+    for share in shares:
+        rows.add_row(clean(share.name or "(model)"), _small(share.nbytes), percent(share.nbytes, whole))
+    return rows
+
+
+def _largest(report: StepReport, *, narrow: bool) -> Table:
+    more = () if narrow else ("made by",)
+    rows = table("largest tensors", ("MiB", "right"), "kind", *more)
+    for tensor in report.largest_at_peak:
+        cells = [clean(tensor.module or "(model)"), _mib(tensor.nbytes), tensor.kind]
+        rows.add_row(*cells, *(() if narrow else (clean(tensor.source),)))
+    return rows
+
+
+def _settings(report: StepReport) -> Table:
+    rows = table("setting", "value", "set by")
+    for name, setting in report.settings.items():
+        style = "dim" if setting["set_by"] == "library" else ""
+        rows.add_row(name, Text(clean(_said(setting["value"])), style=style), Text(setting["set_by"], style=style))
+    return rows
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value) or "-"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value) or "-"
+
+
+def _versions(report: StepReport) -> str:
+    return "simulated with " + ", ".join(f"{name} {version}" for name, version in report.versions.items())
+
+
+def _mib(nbytes: int) -> str:
+    return f"{nbytes / 2**20:,.1f}"
+
+
+def _small(nbytes: int) -> str:
+    return _mib(nbytes) if nbytes >= 2**20 // 20 else f"{nbytes:,} B"
+
+
+def payload(report: StepReport) -> dict[str, Any]:
+    """The content of the JSON document ``inspector.simulate``."""
+    return {
+        "model": report.model,
+        "gpu": {
+            "name": report.gpu.name,
+            "usable_bytes": report.gpu.usable_bytes,
+            "context_bytes": report.gpu.context_bytes,
+        },
+        "verdict": report.verdict,
+        "fits": report.fits,
+        "margin_bytes": report.margin_bytes,
+        "peak_allocated_bytes": report.peak_allocated_bytes,
+        "peak_reserved_bytes": report.peak_reserved_bytes,
+        "steady_allocated_bytes": report.steady_allocated_bytes,
+        "process_bytes": report.process_bytes,
+        "paged_bytes": report.paged_bytes,
+        "peak_stage": report.peak_stage,
+        "peak_step": report.peak_step,
+        "stages": {
+            stage: {"peak_allocated_bytes": allocated, "peak_reserved_bytes": reserved}
+            for stage, (allocated, reserved) in report.stage_maxima().items()
+        },
+        "steps": [
+            {
+                "step": item.step,
+                "stage": item.stage,
+                "peak_allocated_bytes": item.peak_allocated,
+                "peak_reserved_bytes": item.peak_reserved,
+                "end_allocated_bytes": item.end_allocated,
+                "end_reserved_bytes": item.end_reserved,
+            }
+            for item in report.stages
+        ],
+        "alive_at_peak": {share.name: share.nbytes for share in report.alive_at_peak},
+        "modules_at_peak": {share.name or "(model)": share.nbytes for share in report.modules_at_peak},
+        "largest_at_peak": [
+            {"bytes": item.nbytes, "kind": item.kind, "module": item.module, "source": item.source}
+            for item in report.largest_at_peak
+        ],
+        "timeline": [
+            {"event": p.event, "step": p.step, "stage": p.stage, "allocated": p.allocated, "reserved": p.reserved}
+            for p in report.timeline
+        ],
+        "settings": {name: dict(setting) for name, setting in report.settings.items()},
+        "versions": dict(report.versions),
+        "assumptions": list(report.assumptions),
+    }

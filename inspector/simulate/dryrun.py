@@ -1,0 +1,151 @@
+"""The dry run of a fine-tuning: from a model and options to a `StepReport`. Imports torch only when called."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+from inspector.gpus import Gpu, card_of_size, find_gpu
+from inspector.simulate import report as reports
+from inspector.simulate.allocator_settings import AllocatorSettings
+from inspector.simulate.recipes import recipe as find_recipe
+from inspector.simulate.setup import Resolved, TrainSetup, resolve_setup
+from inspector.simulate.timeline import replay
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from inspector.simulate.events import Event
+    from inspector.simulate.report import StepReport
+
+LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate")
+
+
+def finetune(
+    reference: str | Mapping[str, Any] | None = None,
+    *,
+    recipe: str = "",
+    vram: str = "",
+    keep_events: bool = False,
+    **options: Any,
+) -> StepReport:
+    """Run a fine-tuning step on shapes without data and say what memory it takes.
+
+    Args:
+        reference: a model as everywhere (bundled name, folder, config file), or the content of a ``config.json``.
+            Left out, the recipe's model, else Llama 3.1 8B.
+        recipe: a known stack's settings (see `recipes`).
+        keep_events: keep every allocation in the report, for `write_trace`.
+        vram: a card's memory instead of its name, such as ``16GiB``.
+        options: settings by the names of `TrainSetup`; None means "not said".
+
+    Returns:
+        A `StepReport`; out of memory is an answer in it, not an error.
+
+    Raises:
+        InspectorError: for bad settings, a model that cannot be built, or one whose step needs more than token ids.
+    """
+    chosen = find_recipe(recipe) if recipe else None
+    resolved = resolve_setup(chosen.settings if chosen else None, **options)
+    gpu = card_of_size(vram) if vram else find_gpu(resolved.setup.gpu)
+    check_card(resolved.setup, gpu)
+    name, config = _model(reference or (chosen.model if chosen else ""))
+    events, paged = trace(config, resolved.setup, gpu)
+    report = summarize(name, gpu, resolved, events, paged)
+    return replace(report, events=events) if keep_events else report
+
+
+def write_trace(report: StepReport, path: Path) -> None:
+    """Write a simulated run (made with ``keep_events``) in the format PyTorch's memory_viz opens.
+
+    Raises InspectorError when the file cannot be written.
+    """
+    from inspector.simulate.snapshot import write_snapshot
+
+    write_snapshot(path, report.events, AllocatorSettings(expandable_segments=report.setup.expandable_segments))
+
+
+def check_card(setup: TrainSetup, gpu: Gpu) -> None:
+    """Refuse what a card cannot do. Raises InspectorError."""
+    if setup.attention == "flash_attention_2" and not gpu.flash_attention_2:
+        raise InspectorError(f"flash_attention_2 does not run on a {gpu.name}", hint="use --attn sdpa")
+
+
+def trace(config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu) -> tuple[tuple[Event, ...], int]:
+    """The events of loading and training, and the bytes of paged optimizer state."""
+    from inspector.simulate.step import trace_finetune
+
+    return trace_finetune(config, setup, gpu.capability, gpu.multiprocessors)
+
+
+def summarize(name: str, gpu: Gpu, resolved: Resolved, events: tuple[Event, ...], paged: int) -> StepReport:
+    """Replay the events without a limit for the peaks, and within the card for the verdict."""
+    settings = AllocatorSettings(expandable_segments=resolved.setup.expandable_segments)
+    timeline = replay(events, settings)
+    process = timeline.peak_reserved + gpu.context_bytes
+    fits, retries = True, 0
+    if process > gpu.usable_bytes:
+        within = replay(events, settings, capacity=gpu.available_bytes)
+        fits, retries = within.out_of_memory is None, within.retries
+    alive = timeline.alive(events)
+    top = next(item for item in timeline.stages if item.peak_allocated == timeline.peak_allocated)
+    return reports.StepReport(
+        model=name,
+        gpu=gpu,
+        setup=resolved.setup,
+        settings=resolved.settings(),
+        versions=versions(),
+        peak_allocated_bytes=timeline.peak_allocated,
+        peak_reserved_bytes=timeline.peak_reserved,
+        steady_allocated_bytes=timeline.stages[-1].end_allocated,
+        process_bytes=process,
+        paged_bytes=paged,
+        peak_stage=top.stage,
+        peak_step=top.step,
+        stages=timeline.stages,
+        alive_at_peak=reports.by_kind(alive),
+        modules_at_peak=reports.by_module(alive),
+        largest_at_peak=reports.largest(alive),
+        timeline=reports.points(events, timeline),
+        num_events=len(events),
+        fits=fits,
+        needs_cached_memory_back=retries > 0,
+        assumptions=assumptions(resolved.setup, gpu),
+    )
+
+
+def versions() -> dict[str, str]:
+    """The libraries whose code ran."""
+    found: dict[str, str] = {}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def assumptions(setup: TrainSetup, gpu: Gpu) -> tuple[str, ...]:
+    """What the numbers take for granted."""
+    said = [
+        f"every sequence has {setup.seq_len:,} tokens; one process, one {gpu.name}, nothing else on it",
+        "kernels and libraries as in the versions named; loading is sequential, as transformers quantizes",
+    ]
+    if not gpu.bf16 and "bfloat16" in {setup.dtype, setup.compute_dtype}:
+        said.append(f"a {gpu.name} has no bfloat16 units: PyTorch emulates it, slowly")
+    if setup.optimizer.startswith("paged"):
+        said.append("paged optimizer state is managed memory: it moves to the card when used and is not counted")
+    return tuple(said)
+
+
+def _model(reference: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    from inspector.sources.bundled import DEFAULT_MODEL, find
+    from inspector.sources.resolve import resolve_config
+
+    if isinstance(reference, str):
+        reference = reference or DEFAULT_MODEL
+        return find(reference) or reference, resolve_config(reference)
+    return str(reference.get("_name_or_path") or reference.get("model_type", "model")), reference

@@ -1,0 +1,161 @@
+"""What a dry run says: the peaks, what was alive at the highest one, and how it came about. Plain numbers in bytes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from inspector.simulate.events import STAGES, Event, Mark, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from inspector.gpus import Gpu
+    from inspector.simulate.setup import TrainSetup
+    from inspector.simulate.timeline import AliveBlock, StagePeak, Timeline
+
+TIMELINE_POINTS = 2000
+LARGEST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Bytes of a kind, or of a module, alive at the peak."""
+
+    name: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTensor:
+    """A tensor alive at the peak: what the allocator gave it, what it is, who made it."""
+
+    nbytes: int
+    kind: str
+    module: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The allocator after an event: bytes allocated and reserved."""
+
+    event: int
+    step: int
+    stage: Stage
+    allocated: int
+    reserved: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """A simulated fine-tuning run on one card. All sizes are bytes.
+
+    ``peak_allocated_bytes`` and ``peak_reserved_bytes`` are what ``torch.cuda.max_memory_allocated`` and
+    ``max_memory_reserved`` would say at the end, loading included. ``process_bytes`` adds the CUDA context.
+    ``steady_allocated_bytes`` is what is still allocated after the last step. ``paged_bytes`` is optimizer state in
+    managed memory, which no allocator counts. ``events`` are kept only when asked for. ``stages`` has every stage of every step; step -1 is loading.
+    """
+
+    model: str
+    gpu: Gpu
+    setup: TrainSetup
+    settings: Mapping[str, Mapping[str, Any]]
+    versions: Mapping[str, str]
+    peak_allocated_bytes: int
+    peak_reserved_bytes: int
+    steady_allocated_bytes: int
+    process_bytes: int
+    paged_bytes: int
+    peak_stage: Stage
+    peak_step: int
+    stages: tuple[StagePeak, ...]
+    alive_at_peak: tuple[Share, ...]
+    modules_at_peak: tuple[Share, ...]
+    largest_at_peak: tuple[LiveTensor, ...]
+    timeline: tuple[Point, ...]
+    num_events: int
+    fits: bool
+    needs_cached_memory_back: bool
+    assumptions: tuple[str, ...] = ()
+    events: tuple[Event, ...] = field(default=(), repr=False)
+
+    @property
+    def margin_bytes(self) -> int:
+        """What the card has left at the peak; negative when it has too little."""
+        return self.gpu.usable_bytes - self.process_bytes
+
+    @property
+    def verdict(self) -> str:
+        """``fits``, ``tight`` (under 5 % left, or only by giving cached memory back) or ``does not fit``."""
+        if not self.fits:
+            return "does not fit"
+        tight = self.needs_cached_memory_back or self.margin_bytes * 20 < self.gpu.usable_bytes
+        return "tight" if tight else "fits"
+
+    def stage_peak(self, stage: Stage, step: int | None = None) -> StagePeak:
+        """The stage of a step; of the last one when no step is said."""
+        found = [item for item in self.stages if item.stage == stage and step in {None, item.step}]
+        return found[-1]
+
+    def stage_maxima(self) -> dict[Stage, tuple[int, int]]:
+        """Highest allocated and reserved bytes of each stage over all steps."""
+        return {
+            stage: (
+                max(item.peak_allocated for item in self.stages if item.stage == stage),
+                max(item.peak_reserved for item in self.stages if item.stage == stage),
+            )
+            for stage in STAGES
+            if any(item.stage == stage for item in self.stages)
+        }
+
+
+def by_kind(alive: Sequence[AliveBlock]) -> tuple[Share, ...]:
+    """Bytes of each kind, most first."""
+    return _shares(Counter(), ((str(item.alloc.kind), item.nbytes) for item in alive))
+
+
+def by_module(alive: Sequence[AliveBlock]) -> tuple[Share, ...]:
+    """Bytes of each module, the repeated layers taken together (``layers.*``), most first."""
+    return _shares(Counter(), ((repeated(item.alloc.module), item.nbytes) for item in alive))
+
+
+def repeated(module: str) -> str:
+    """A module's path with every number in it replaced by a star, and PEFT's wrappers left out."""
+    short = module.removeprefix("base_model.model.").replace(".base_layer", "").replace(".default", "")
+    return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", short)
+
+
+def _shares(counts: Counter[str], pairs: Any) -> tuple[Share, ...]:
+    for name, nbytes in pairs:
+        counts[name] += nbytes
+    return tuple(Share(name, nbytes) for name, nbytes in counts.most_common())
+
+
+def largest(alive: Sequence[AliveBlock], count: int = LARGEST) -> tuple[LiveTensor, ...]:
+    """The largest tensors, biggest first."""
+    ordered = sorted(alive, key=lambda item: -item.nbytes)[:count]
+    return tuple(
+        LiveTensor(item.nbytes, str(item.alloc.kind), item.alloc.module, item.alloc.source) for item in ordered
+    )
+
+
+def points(events: Sequence[Event], timeline: Timeline, most: int = TIMELINE_POINTS) -> tuple[Point, ...]:
+    """The timeline, thinned: of every stretch of events the lowest and the highest allocation are kept."""
+    stretch = max(1, 2 * len(timeline.allocated) // most)
+    stage: Stage = "load"
+    step = -1
+    kept: list[Point] = []
+    for begin in range(0, len(timeline.allocated), stretch):
+        chunk = range(begin, min(begin + stretch, len(timeline.allocated)))
+        chosen = {min(chunk, key=timeline.allocated.__getitem__), max(chunk, key=timeline.allocated.__getitem__)}
+        for number in chunk:
+            event = events[number]
+            if isinstance(event, Mark):
+                stage, step = event.stage, event.step
+                chosen.add(number)
+            if number in chosen:
+                kept.append(Point(number, step, stage, timeline.allocated[number], timeline.reserved[number]))
+    return tuple(kept)
