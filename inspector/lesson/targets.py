@@ -17,11 +17,13 @@ class Target:
     """Modules of one name in the decoder layers, such as all 32 ``self_attn.q_proj``.
 
     ``shapes`` lists (inputs, outputs, how many): a rank r adapter takes r x (inputs + outputs) parameters on each.
+    ``is_parameter`` marks fused experts, which are no module: PEFT's ``target_parameters`` names them.
     """
 
     name: str
     part: Part
     shapes: tuple[tuple[int, int, int], ...]
+    is_parameter: bool = False
 
     @property
     def parameters_per_rank(self) -> int:
@@ -35,7 +37,7 @@ class Target:
 
 
 def targets(skeleton: Skeleton) -> tuple[Target, ...]:
-    """Linear modules of the decoder layers by their name inside a layer, in the model's order."""
+    """Linear modules, then fused experts, of the decoder layers by their name inside a layer, in the model's order."""
     weights = {tensor.owner: tensor.shape for tensor in skeleton.tensors if tensor.name.endswith(".weight")}
     found: dict[tuple[str, Part], dict[tuple[int, int], int]] = {}
     for module in linear_modules(skeleton):
@@ -45,7 +47,25 @@ def targets(skeleton: Skeleton) -> tuple[Target, ...]:
         shape = (rows, columns) if module.base == "Conv1D" else (columns, rows)
         shapes = found.setdefault((module.path[len(module.layer) + 1 :], module.part), {})
         shapes[shape] = shapes.get(shape, 0) + 1
-    return tuple(
+    modules = tuple(
         Target(name, part, tuple((*shape, count) for shape, count in shapes.items()))
         for (name, part), shapes in found.items()
+    )
+    return (*modules, *_experts(skeleton))
+
+
+def _experts(skeleton: Skeleton) -> tuple[Target, ...]:
+    """Fused experts of the decoder layers: each expert in a stack of them gets matrices of its own."""
+    found: dict[str, dict[tuple[int, int], int]] = {}
+    for tensor in skeleton.parameters:
+        module = skeleton.module_of(tensor)
+        if module.part != "expert" or len(tensor.shape) != 3 or module.layer is None:
+            continue
+        experts, rows, columns = tensor.shape
+        shape = (rows, columns) if module.transposed else (columns, rows)
+        shapes = found.setdefault(tensor.name[len(module.layer) + 1 :], {})
+        shapes[shape] = shapes.get(shape, 0) + experts
+    return tuple(
+        Target(name, "expert", tuple((*shape, count) for shape, count in shapes.items()), is_parameter=True)
+        for name, shapes in found.items()
     )

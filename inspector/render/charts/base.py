@@ -57,3 +57,12 @@ def whole_mb(nbytes: int) -> str:
     if abs(nbytes) >= MB // 20:
         return f"{nbytes / MB:,.1f}"
     return f"{nbytes / MB:,.4f}"
+
+
+def two_lines(name: str) -> str:
+    """A long name on two lines."""
+    words = name.split()
+    if len(name) <= 14 or len(words) < 2:
+        return name
+    half = min(range(1, len(words)), key=lambda at: abs(len(" ".join(words[:at])) - len(name) / 2))
+    return f"{' '.join(words[:half])}<br>{' '.join(words[half:])}"

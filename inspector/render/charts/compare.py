@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inspector.lesson.lesson import spoken
-from inspector.render.charts.base import Chart, figure, whole_mb
+from inspector.render.charts.base import Chart, figure, two_lines, whole_mb
 from inspector.render.theme import BASE, GREEN, SKY
 from inspector.units import MB
 
@@ -16,43 +16,50 @@ if TYPE_CHECKING:
 SCHEME_COLOURS = {"fp32": "#999999", "bf16": BASE, "int8": SKY, "nf4-dq": GREEN}
 
 
+MOST_BARS = 15
+"""Bars that fit under each other with a number of 24 px beside each."""
+
+
 def compare(lesson: Lesson) -> Chart:
     """The chart of the lesson's candidates."""
     return comparison(lesson.comparison)
 
 
 def comparison(report: Comparison) -> Chart:
-    """Grouped bars: models on the axis, a bar for each scheme below 32 bits."""
-    names = [spoken(row.model) for row in report.rows]
-    shown = [index for index, name in enumerate(report.schemes) if name != "fp32"]
+    """Grouped bars: models down the side, a bar for each scheme below 32 bits, as many as there is room for."""
+    names = [spoken(row.model) for row in report.rows[:MOST_BARS]]
+    shown = [index for index, name in enumerate(report.schemes) if name != "fp32"][-max(1, MOST_BARS // len(names)) :]
+    longest = max(row.schemes[index].footprint_bytes for row in report.rows for index in shown) / MB
     made = figure(
         [
             {
                 "type": "bar",
+                "orientation": "h",
                 "name": report.schemes[index],
-                "x": names,
-                "y": [row.schemes[index].footprint_bytes / MB for row in report.rows],
-                "text": [whole_mb(row.schemes[index].footprint_bytes) for row in report.rows],
+                "y": [two_lines(name) for name in names],
+                "x": [row.schemes[index].footprint_bytes / MB for row in report.rows[:MOST_BARS]],
+                "text": [f" {whole_mb(row.schemes[index].footprint_bytes)}" for row in report.rows[:MOST_BARS]],
                 "textposition": "outside",
                 "textangle": 0,
                 "constraintext": "none",
                 "cliponaxis": False,
                 "marker": {"color": SCHEME_COLOURS.get(report.schemes[index], BASE)},
-                "hovertemplate": "%{x}, %{fullData.name}: %{text} MB<extra></extra>",
+                "hovertemplate": "%{y}, %{fullData.name}: %{text} MB<extra></extra>",
             }
             for index in shown
         ],
-        height=480,
+        height=540,
         barmode="group",
-        bargap=0.18,
-        showlegend=True,
-        legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": 1.12, "yanchor": "bottom"},
-        margin={"l": 20, "r": 20, "t": 80, "b": 56},
-        yaxis={"tickformat": ",.0f", "nticks": 5, "rangemode": "tozero", "ticksuffix": " "},
+        bargap=0.15,
+        showlegend=len(shown) > 1,
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
+        margin={"l": 20, "r": 20, "t": 50, "b": 10},
+        yaxis={"autorange": "reversed", "ticksuffix": "  ", "showgrid": False},
+        xaxis={"showticklabels": False, "range": [0, 1.12 * longest], "showgrid": False},
     )
     rows = tuple((row.model, *(whole_mb(scheme.footprint_bytes) for scheme in row.schemes)) for row in report.rows)
     alt = "Grouped bar chart, weights in MB: " + "; ".join(
         f"{name} " + ", ".join(f"{report.schemes[i]} {whole_mb(row.schemes[i].footprint_bytes)}" for i in shown)
-        for name, row in zip(names, report.rows, strict=True)
+        for name, row in zip(names, report.rows, strict=False)
     )
     return Chart("compare", "Weights in MB, model beside model", alt, ("model", *report.schemes), rows, made)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inspector.render.charts.base import Chart, figure, whole_mb
+from inspector.render.charts.base import Chart, figure, two_lines, whole_mb
 from inspector.render.theme import ADAPTERS, BASE
 from inspector.units import MB
 
@@ -22,7 +22,7 @@ def sizes(lesson: Lesson) -> Chart:
         [
             {
                 "type": "bar",
-                "x": [bar.label for bar in bars],
+                "x": [two_lines(bar.label) for bar in bars],
                 "y": [bar.nbytes / MB for bar in bars],
                 "text": texts,
                 "textposition": "outside",
@@ -34,6 +34,8 @@ def sizes(lesson: Lesson) -> Chart:
         ],
         title=TITLE,
         height=520,
+        xaxis={"tickangle": 0},
+        margin={"l": 20, "r": 20, "t": 60, "b": 76},
         yaxis={"tickformat": ",.0f", "nticks": 5, "rangemode": "tozero", "ticksuffix": " "},
         bargap=0.35,
     )

@@ -51,7 +51,7 @@ def waterfall(lesson: Lesson) -> Chart:
         xaxis={
             "tickformat": ",.0f",
             "nticks": 5,
-            "range": [0, 1.14 * max(bar.start + max(bar.nbytes, 0) for bar in bars) / MB],
+            "range": [0, 1.2 * max(bar.start + max(bar.nbytes, 0) for bar in bars) / MB],
             "ticksuffix": " MB",
         },
         bargap=0.25,
@@ -83,9 +83,14 @@ def _bars(report: WeightsReport) -> list[_Bar]:
 def _steps(start: int, steps: list[tuple[str, int]], colour: str) -> list[_Bar]:
     bars = []
     for cause, nbytes in steps:
-        bars.append(_Bar(cause, start, nbytes, colour, f"{'+' if nbytes > 0 else ''}{whole_mb(nbytes)}"))
+        bars.append(_Bar(cause, start, nbytes, colour, _signed(nbytes)))
         start += nbytes
     return bars
+
+
+def _signed(nbytes: int) -> str:
+    """Megabytes with a sign; bytes where megabytes would round to nothing."""
+    return f"{'+' if nbytes > 0 else ''}{whole_mb(nbytes)}" if abs(nbytes) >= MB // 20 else f"{nbytes:+,} B"
 
 
 def _folded(steps: tuple[Step, ...], others: str) -> list[tuple[str, int]]:

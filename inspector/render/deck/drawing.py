@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from inspector.skeleton import Module, Part, Skeleton
 
+MOST_NAMED = 3
+
 CHARACTER = 14.5
 """Pixels a character of 24 px text takes, on the safe side."""
 
@@ -63,6 +65,7 @@ def column(skeleton: Skeleton, *, width: float, height: float) -> Drawing:
     """The model from its embedding to its head, every layer a box of its own."""
     unit = height / skeleton.num_parameters
     y, boxes, labels = 0.0, [], []
+    stacks: dict[str, list[tuple[int, int, float, float]]] = {}
     for item in fold(skeleton):
         parameters = _own(item) if isinstance(item, Entry) else _own_of_block(item)
         copies, start = (1, y) if isinstance(item, Entry) else (item.count, y)
@@ -75,9 +78,13 @@ def column(skeleton: Skeleton, *, width: float, height: float) -> Drawing:
                 boxes.append(Box(x, y, width * share / parameters, parameters * unit, PART_COLOURS[part]))
                 x += width * share / parameters
             y += parameters * unit
-        if parameters * copies * 100 >= skeleton.num_parameters:
-            labels.append(Label(width + 14, (start + y) / 2, _segment(item, parameters)))
-    return Drawing(tuple(boxes), tuple(_apart(labels, height)))
+        if isinstance(item, Run):
+            stacks.setdefault(item.stack, []).append((copies, parameters, start, y))
+        elif parameters * 100 >= skeleton.num_parameters:
+            name = f"{item.module.path.rpartition('.')[2]} {short_count(parameters)}"
+            labels.append(Label(width + 14, (start + y) / 2, name))
+    labels += [Label(width + 14, (runs[0][2] + runs[-1][3]) / 2, _stack(name, runs)) for name, runs in stacks.items()]
+    return Drawing(tuple(boxes), tuple(_apart(sorted(labels, key=lambda label: label.y), height)))
 
 
 def _parts(run: Run) -> dict[Part, int]:
@@ -88,11 +95,13 @@ def _parts(run: Run) -> dict[Part, int]:
     return {part: parameters for part, parameters in found.items() if parameters * 1000 > sum(found.values())}
 
 
-def _segment(item: Entry | Run, parameters: int) -> str:
-    if isinstance(item, Run):
-        tower = "tower: " if in_tower(item.stack) else ""
-        return f"{tower}{item.count} layers of {short_count(parameters)}"
-    return f"{item.module.path.rpartition('.')[2]} {short_count(parameters)}"
+def _stack(name: str, runs: list[tuple[int, int, float, float]]) -> str:
+    """``32 layers of 218M``; ``48 layers, 1.64B to 1.65B`` when they differ."""
+    sizes = sorted({parameters for _, parameters, _, _ in runs})
+    each = (
+        f" of {short_count(sizes[0])}" if len(sizes) == 1 else f", {short_count(sizes[0])} to {short_count(sizes[-1])}"
+    )
+    return f"{'tower: ' if in_tower(name) else ''}{sum(copies for copies, *_ in runs)} layers{each}"
 
 
 def _apart(labels: list[Label], height: float, gap: float = 30) -> Iterator[Label]:
@@ -159,7 +168,8 @@ def unlabelled(run: Run, drawing: Drawing) -> tuple[str, ...]:
         if entry.module.path and leaf and entry.module.path not in named and entry.module.part != "other":
             own = _own(entry)
             said[f"{entry.module.cls} ({short_count(own)})" if own else f"{entry.module.cls} (no parameters)"] += 1
-    return tuple(f"{times} x {text}" if times > 1 else text for text, times in said.items())
+    listed = [f"{times} x {text}" if times > 1 else text for text, times in said.items()]
+    return (*listed[:MOST_NAMED], *([f"{len(listed) - MOST_NAMED} more"] if len(listed) > MOST_NAMED else []))
 
 
 def _box(module: Module, parameters: int, x: float, y: float, width: float, height: float) -> Box:

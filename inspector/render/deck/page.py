@@ -96,7 +96,7 @@ def environment() -> jinja2.Environment:
     import jinja2
 
     from inspector.render.plain import clean
-    from inspector.units import MB, count, percent, short_count
+    from inspector.units import GB, MB, count, percent, short_count
 
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -111,7 +111,7 @@ def environment() -> jinja2.Environment:
         count=count,
         short=short_count,
         mb=lambda nbytes, digits=1: f"{nbytes / MB:,.{digits}f}",
-        gb=lambda nbytes, digits=1: f"{nbytes / MB / 1000:,.{digits}f}",
+        size=lambda nbytes: f"{nbytes / GB:,.1f} GB" if nbytes >= GB else f"{nbytes / MB:,.0f} MB",
         share=percent,
         px=lambda value: f"{value:.1f}".removesuffix(".0"),
     )

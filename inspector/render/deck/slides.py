@@ -17,8 +17,8 @@ EDITION = "2026-11-23"
 """Day the bundled skeletons and constants, and so every number on a page, were last made. A page that says when it was
 written instead could not be written twice the same."""
 
-LISTING_ROWS = 18
-"""Lines of the listing on one slide."""
+LISTING_ROWS, WHAT_CHARACTERS = 18, 33
+"""Lines of the listing on one slide, and characters its second column has room for."""
 
 
 def context(lesson: Lesson) -> dict[str, Any]:
@@ -28,9 +28,10 @@ def context(lesson: Lesson) -> dict[str, Any]:
         "lesson": lesson,
         "theme": theme,
         "run": run,
+        "depth": sum(found.count for found in lesson.layers.decoder_runs),
         "column": drawing.column(lesson.skeleton, width=130, height=470),
         "layer": (large := drawing.layer(run, width=660, height=400)),
-        "small": (small := drawing.layer(run, width=250, height=240).frozen()),
+        "small": (small := drawing.layer(run, width=256, height=320).frozen()),
         "targeted": drawing.highlighted(small, _inside(lesson)),
         "unlabelled": drawing.unlabelled(run, large),
         "example": _example(lesson),
@@ -64,10 +65,27 @@ def _ambiguous(lesson: Lesson) -> set[str]:
     return {target.name for target in lesson.targets if leaves[target.name.rpartition(".")[2]] > 1}
 
 
-def _pages(rows: tuple[LayerRow, ...]) -> list[tuple[LayerRow, ...]]:
+def _pages(rows: tuple[LayerRow, ...]) -> list[list[dict[str, Any]]]:
     """The listing in slides of few enough lines; modules without parameters only where they do something."""
     shown = [row for row in rows if row.parameters or row.tied_to or row.is_layer or row.part == "mlp"]
-    return [tuple(shown[start : start + LISTING_ROWS]) for start in range(0, len(shown), LISTING_ROWS)]
+    lines = [{"row": row, "name": _cut(row.name, 34 - 2 * row.depth), "what": _what(row)} for row in shown]
+    return [lines[start : start + LISTING_ROWS] for start in range(0, len(lines), LISTING_ROWS)]
+
+
+def _what(row: LayerRow) -> str:
+    """What a line of the listing is: its class with its shapes, as far as there is room."""
+    if row.is_layer:
+        return f"same as {row.same_as}" if row.same_as else "each"
+    shapes = " ".join("\N{MULTIPLICATION SIGN}".join(map(str, shape)) for shape in row.shapes)
+    tied = ", tied" if row.tied_to else ""
+    full = f"{row.cls} {shapes}{tied}"
+    return (
+        full if len(full) <= WHAT_CHARACTERS else _cut(f"{row.cls}, {len(row.shapes)} tensors{tied}", WHAT_CHARACTERS)
+    )
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _hyper(lesson: Lesson) -> dict[str, Any]:
