@@ -1,4 +1,8 @@
-"""What a device held when a memory history began: the snapshot at its end, with every entry taken back."""
+"""What a device held when a memory history began: the snapshot at its end, with every entry taken back.
+
+A block freed in the history and allocated before it is known by what was asked for it. When it was handed out larger
+(up to 1 MiB, where the rest was not worth a split), the rest is taken for free memory: the one thing not known.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,163 @@
+"""What the KV cache takes: bytes for each token, sliding windows, latent attention, and states that do not grow.
+
+The arithmetic needs only the config, so it is instant; tests hold it equal, layer by layer, to the cache that
+transformers' own model fills on the meta device. Where an architecture is not plain, the cache is read off the real
+model instead (`inspector.simulate.generate`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from inspector.errors import InspectorError
+from inspector.skeleton import DTYPE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inspector.skeleton import ConfigFacts
+
+Kind = Literal["full", "sliding", "linear", "none"]
+
+_ALWAYS_SLIDING = {"mistral", "mixtral", "mistral3", "ministral", "phi3", "starcoder2", "phimoe"}
+"""Every layer has the window, when the config has one (transformers' ``get_layer_types_and_kwargs``)."""
+_PATTERN = {"gemma2": 2, "gemma3": 6, "gemma3_text": 6, "cohere2": 4}
+"""Every n-th layer is full, the others slide (``layer_types`` in each family's configuration_*.py)."""
+_STATEFUL = (
+    "full_attention_interval", "mamba_d_state", "ssm_state_size", "attn_layer_period", "hybrid_override_pattern",
+    "layers_block_type", "linear_num_value_heads", "index_topk", "num_kv_shared_layers",
+)  # fmt: skip
+"""Keys of hybrid, indexed and sharing architectures, which are read off the real model."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCache:
+    """One layer's cache, for one sequence.
+
+    ``token_bytes`` is what a token adds; a ``sliding`` layer keeps the last ``window - 1`` tokens (the next one makes
+    the window full: transformers ``DynamicSlidingWindowLayer``). ``state_bytes`` is what does not grow.
+    """
+
+    kind: Kind
+    token_bytes: int = 0
+    window: int | None = None
+    state_bytes: int = 0
+
+    def nbytes(self, length: int) -> int:
+        """Bytes of the tensors kept for ``length`` tokens."""
+        kept = length if self.window is None else min(length, self.window - 1)
+        return kept * self.token_bytes + self.state_bytes
+
+    def static_bytes(self, length: int) -> int:
+        """Bytes of a static cache made for ``length`` tokens (transformers ``StaticSlidingWindowLayer``)."""
+        kept = length if self.window is None else min(length, self.window)
+        return kept * self.token_bytes + self.state_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CacheReport:
+    """The cache of a model, for one dtype. Sizes are true tensor bytes, of one sequence unless a batch is said."""
+
+    model: str
+    dtype: str
+    layers: tuple[LayerCache, ...]
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def token_bytes(self) -> int:
+        """Bytes a further token adds while no window is full."""
+        return sum(layer.token_bytes for layer in self.layers)
+
+    @property
+    def growing_token_bytes(self) -> int:
+        """Bytes a further token adds once every window is full."""
+        return sum(layer.token_bytes for layer in self.layers if layer.window is None)
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes that do not depend on the length."""
+        return sum(layer.state_bytes for layer in self.layers)
+
+    def nbytes(self, batch_size: int, length: int) -> int:
+        """Bytes a dynamic cache holds after ``length`` tokens of each of ``batch_size`` sequences."""
+        return batch_size * sum(layer.nbytes(length) for layer in self.layers)
+
+    def static_bytes(self, batch_size: int, length: int) -> int:
+        """Bytes a static cache for ``length`` tokens holds from the beginning."""
+        return batch_size * sum(layer.static_bytes(length) for layer in self.layers)
+
+
+def cache_report(model_id: str, facts: ConfigFacts, config: Mapping[str, Any], dtype: str = "") -> CacheReport:
+    """The cache of a model by arithmetic.
+
+    Args:
+        model_id: its name, for the report.
+        facts: the facts of its skeleton.
+        config: content of its ``config.json``.
+        dtype: dtype the model runs in; its own by default.
+
+    Raises:
+        InspectorError: when the architecture is not plain attention; read the cache off the real model instead.
+    """
+    text = {**config, **config.get("text_config", {})} if isinstance(config.get("text_config"), dict) else dict(config)
+    stateful = [key for key in _STATEFUL if text.get(key)]
+    if stateful or not facts.num_attention_heads:
+        raise InspectorError(
+            f"the cache of {facts.model_type} is not plain attention ({', '.join(stateful) or 'no attention heads'})",
+            hint="`inspector simulate generate` reads it off the real model",
+        )
+    dtype = dtype or facts.dtype
+    token = _token_elements(facts, text) * DTYPE_BYTES[dtype]
+    windows = _windows(facts, text)
+    layers = tuple(
+        LayerCache("full", token) if window is None else LayerCache("sliding", token, window) for window in windows
+    )
+    assumptions = [f"keys and values are kept in {dtype}, as the model computes them"]
+    if text.get("kv_lora_rank"):
+        key = text.get("qk_nope_head_dim", 0) + text.get("qk_rope_head_dim", 0) + text.get("v_head_dim", 0)
+        expanded = facts.num_attention_heads * key * DTYPE_BYTES[dtype]
+        assumptions.append(
+            "latent attention keeps its latents, as transformers 5.20 and newer do; expanded to every head they would "
+            f"be {expanded:,} bytes a token and layer"
+        )
+    return CacheReport(model_id, dtype, layers, tuple(assumptions))
+
+
+def _token_elements(facts: ConfigFacts, text: Mapping[str, Any]) -> int:
+    """Elements of one token's key and value in one layer.
+
+    Latent attention (DeepSeek) keeps the compressed latent and the rotary part of the key, shared by all heads:
+    transformers modeling_deepseek_v2.py and modeling_deepseek_v3.py, ``forward`` of the attention.
+    """
+    if text.get("kv_lora_rank"):
+        return int(text["kv_lora_rank"] + text.get("qk_rope_head_dim", 0))
+    heads = facts.num_key_value_heads
+    if facts.model_type == "falcon":
+        new = bool(text.get("new_decoder_architecture"))
+        heads = facts.num_attention_heads if new or not text.get("multi_query", True) else 1
+    return 2 * heads * facts.head_dim
+
+
+def _windows(facts: ConfigFacts, text: Mapping[str, Any]) -> list[int | None]:
+    """The window of each layer, None for full attention."""
+    layers = range(facts.num_layers)
+    window, chunk = text.get("sliding_window"), text.get("attention_chunk_size")
+    types = text.get("layer_types")
+    if types:
+        size = {"sliding_attention": window, "chunked_attention": chunk}
+        return [size.get(kind) for kind in types]
+    if chunk:
+        rope = text.get("no_rope_layers") or [
+            int((layer + 1) % text.get("no_rope_layer_interval", 4)) for layer in layers
+        ]
+        return [chunk if rope[layer] else None for layer in layers]
+    if not window:
+        return [None] * facts.num_layers
+    if facts.model_type in _PATTERN:
+        every = text.get("sliding_window_pattern") or _PATTERN[facts.model_type]
+        return [window if (layer + 1) % every else None for layer in layers]
+    if "use_sliding_window" in text or facts.model_type.startswith("qwen"):
+        first = text.get("max_window_layers", 28) if text.get("use_sliding_window") else facts.num_layers
+        return [window if layer >= first else None for layer in layers]
+    return [window if facts.model_type in _ALWAYS_SLIDING else None] * facts.num_layers

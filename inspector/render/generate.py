@@ -1,0 +1,108 @@
+"""Simulated generation as a terminal page and as JSON."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from inspector.render.terminal import heading, notes, page, table
+from inspector.units import count, mebibytes, percent
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from inspector.simulate.generate_report import GenerateReport
+
+
+def text(report: GenerateReport) -> RenderableType:
+    """The page `inspector simulate generate` prints."""
+    setup = report.setup
+    what = (
+        f"batch {count(setup.batch_size)}, prompt {count(setup.prompt_len)}, {count(setup.max_new_tokens)} new tokens, "
+        f"{setup.cache} cache, {setup.dtype}" + (f", {setup.scheme} weights" if setup.scheme != "none" else "")
+    )
+    peaks = table("peak", ("allocated", "right"), ("reserved", "right"))
+    peaks.add_row("weights loaded", mebibytes(report.weights_bytes), "")
+    for name, phase in (("prefill", report.prefill), ("last token", report.last_token)):
+        peaks.add_row(name, mebibytes(phase.peak_allocated), mebibytes(phase.peak_reserved))
+    peaks.add_row("process", "", mebibytes(report.process_bytes))
+    alive = table("alive at the peak", ("MiB", "right"), ("share", "right"))
+    for kind, nbytes in report.alive_at_peak:
+        alive.add_row(kind, mebibytes(nbytes), percent(nbytes, report.peak_allocated))
+    return page(heading(report.model, what), peaks, _cache(report), alive, _verdict(report), notes(_legend(report)))
+
+
+def _cache(report: GenerateReport) -> RenderableType:
+    rows = table("KV cache", ("layers", "right"), ("bytes a token", "right"), ("window", "right"), ("fixed", "right"))
+    key = sorted(report.cache.layers, key=lambda layer: (layer.kind, layer.token_bytes, layer.window or 0))
+    for layer, same in groupby(key):
+        window = count(layer.window) if layer.window else ""
+        fixed = mebibytes(layer.state_bytes) if layer.state_bytes else ""
+        rows.add_row(layer.kind, count(len(list(same))), count(layer.token_bytes), window, fixed)
+    rows.add_row("all, a sequence", count(len(report.cache.layers)), count(report.cache.token_bytes), "", "")
+    rows.add_row("at the last token", "", mebibytes(report.cache_bytes), "", "")
+    return rows
+
+
+def _verdict(report: GenerateReport) -> Text:
+    card = report.gpu
+    size = f"{mebibytes(card.available_bytes)} for the program ({mebibytes(card.usable_bytes)} less the context)"
+    if report.fits:
+        line = Text(f"Fits {card.name}: {mebibytes(abs(report.margin_bytes))} to spare of {size}", style="green")
+        if report.margin_bytes < 0:
+            line = Text(f"Fits {card.name} only by giving cached memory back; {size}", style="yellow")
+    else:
+        line = Text(f"Does not fit {card.name}: {mebibytes(-report.margin_bytes)} missing; {size}", style="red")
+    if report.largest_prompt is not None:
+        line.append(f"\nLongest prompt that fits: {count(report.largest_prompt)} tokens", style="default")
+        if report.context_length and report.largest_prompt > report.context_length:
+            line.append(f" (the model was made for {count(report.context_length)})", style="default")
+    return line
+
+
+def _legend(report: GenerateReport) -> tuple[str, ...]:
+    return (
+        "MiB = 2^20 bytes. Allocated: tensors, in blocks; reserved: the caching allocator's segments.",
+        *report.assumptions,
+    )
+
+
+def payload(report: GenerateReport) -> dict[str, Any]:
+    """The content of the JSON document ``inspector.simulate.generate``."""
+    setup = report.setup
+    return {
+        "model": report.model,
+        "gpu": report.gpu.name,
+        "usable_bytes": report.gpu.usable_bytes,
+        "context_bytes": report.gpu.context_bytes,
+        "settings": {name: getattr(setup, name) for name in setup.__slots__},
+        "weights_bytes": report.weights_bytes,
+        "stages": {
+            name: {"peak_allocated_bytes": phase.peak_allocated, "peak_reserved_bytes": phase.peak_reserved}
+            for name, phase in (("prefill", report.prefill), ("last_token", report.last_token))
+        },
+        "peak_allocated_bytes": report.peak_allocated,
+        "peak_reserved_bytes": report.peak_reserved,
+        "process_bytes": report.process_bytes,
+        "alive_at_peak": dict(report.alive_at_peak),
+        "cache_bytes": report.cache_bytes,
+        "cache_token_bytes": report.cache.token_bytes,
+        "cache_growing_token_bytes": report.cache.growing_token_bytes,
+        "cache_state_bytes": report.cache.state_bytes,
+        "cache_layers": [
+            {
+                "kind": layer.kind,
+                "token_bytes": layer.token_bytes,
+                "window": layer.window,
+                "state_bytes": layer.state_bytes,
+            }
+            for layer in report.cache.layers
+        ],
+        "fits": report.fits,
+        "margin_bytes": report.margin_bytes,
+        "context_length": report.context_length,
+        "largest_prompt": report.largest_prompt,
+        "assumptions": list(report.assumptions),
+    }

@@ -1,0 +1,154 @@
+"""What generation takes: at prefill, at the last token, and the longest prompt that fits a card."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from inspector.cache import CacheReport
+from inspector.errors import InspectorError
+from inspector.reporting import Report
+from inspector.simulate.allocator_settings import AllocatorSettings
+from inspector.simulate.timeline import replay
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inspector.gpus import Gpu
+    from inspector.simulate.generate import GenerateSetup, GenerateTrace
+
+STEP_TOKENS = 16
+"""The longest prompt is found to this many tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhasePeak:
+    """The highest bytes of a phase: what tensors take, and what the allocator holds for them."""
+
+    peak_allocated: int
+    peak_reserved: int
+
+
+@dataclass(frozen=True)
+class GenerateReport(Report):
+    """Memory of one generation on one card. All in bytes; ``process_bytes`` is the peak reserved with the context.
+
+    ``cache`` is read off the real cache, ``cache_bytes`` are its tensors' bytes when the last token has been decoded.
+    ``largest_prompt`` is the longest prompt that still leaves room for the answer, None when it was not asked for, 0
+    when none does.
+    """
+
+    kind: ClassVar[str] = "generate"
+
+    model: str
+    gpu: Gpu
+    setup: GenerateSetup
+    weights_bytes: int
+    prefill: PhasePeak
+    last_token: PhasePeak
+    peak_allocated: int
+    peak_reserved: int
+    process_bytes: int
+    cache: CacheReport
+    cache_bytes: int
+    alive_at_peak: tuple[tuple[str, int], ...]
+    fits: bool
+    margin_bytes: int
+    context_length: int
+    largest_prompt: int | None
+    assumptions: tuple[str, ...]
+
+
+def simulate_generate(
+    reference: str, *, gpu: Gpu, solve: bool = False, expandable_segments: bool = False, **options: Any
+) -> GenerateReport:
+    """Trace a generation, replay it on a card, and say what it takes. Imports torch only when called.
+
+    Args:
+        reference: a bundled model, a folder or a config file.
+        gpu: the card.
+        solve: also find the longest prompt that fits.
+        expandable_segments: as in ``PYTORCH_CUDA_ALLOC_CONF``.
+        options: settings by the names of `GenerateSetup`; ``dtype`` None is the one the model is published in.
+
+    Raises:
+        InspectorError: when the model cannot be built, run on token ids alone, or has no such cache.
+    """
+    from inspector.simulate.generate import GenerateSetup
+    from inspector.sources.bundled import find
+    from inspector.sources.resolve import resolve, resolve_config
+
+    facts, config = resolve(reference).facts, resolve_config(reference)
+    options["dtype"] = options.get("dtype") or facts.dtype
+    setup = GenerateSetup(**options)
+    settings = AllocatorSettings(expandable_segments=expandable_segments)
+    trace = _trace(config, setup, gpu)
+    line = replay(trace.events, settings)
+    stages = {stage.step: stage for stage in line.stages}
+    prefill, last = stages[0], stages[trace.last_step]
+    kinds: Counter[str] = Counter()
+    for block in line.alive(trace.events):
+        kinds[block.alloc.kind.value] += block.nbytes
+    model = find(reference) or reference
+    return GenerateReport(
+        model=model,
+        gpu=gpu,
+        setup=setup,
+        weights_bytes=stages[-1].end_allocated,
+        prefill=PhasePeak(prefill.peak_allocated, prefill.peak_reserved),
+        last_token=PhasePeak(last.peak_allocated, last.peak_reserved),
+        peak_allocated=line.peak_allocated,
+        peak_reserved=line.peak_reserved,
+        process_bytes=line.peak_reserved + gpu.context_bytes,
+        cache=CacheReport(model, setup.dtype, trace.layers),
+        cache_bytes=trace.cache_bytes,
+        alive_at_peak=tuple(kinds.most_common()),
+        fits=_fits(trace, gpu, settings),
+        margin_bytes=gpu.available_bytes - line.peak_reserved,
+        context_length=facts.context_length,
+        largest_prompt=_largest_prompt(config, setup, gpu, settings) if solve else None,
+        assumptions=_assumptions(setup, gpu, trace),
+    )
+
+
+def _trace(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu) -> GenerateTrace:
+    from inspector.simulate.generate import trace_generate
+
+    return trace_generate(config, setup, gpu.capability, gpu.multiprocessors)
+
+
+def _fits(trace: GenerateTrace, gpu: Gpu, settings: AllocatorSettings) -> bool:
+    return replay(trace.events, settings, capacity=gpu.available_bytes).out_of_memory is None
+
+
+def _largest_prompt(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu, settings: AllocatorSettings) -> int:
+    """The longest prompt, in steps of `STEP_TOKENS`, that leaves room for the answer: every candidate simulated."""
+
+    def fits(steps: int) -> bool:
+        return _fits(_trace(config, replace(setup, prompt_len=steps * STEP_TOKENS), gpu), gpu, settings)
+
+    low, high = 0, max(setup.prompt_len // STEP_TOKENS, 1)
+    while high * STEP_TOKENS <= 2**24 and fits(high):
+        low, high = high, high * 2
+    if high * STEP_TOKENS > 2**24:
+        raise InspectorError("no prompt of up to 16,777,216 tokens fills this card", hint="is the card or model right?")
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low * STEP_TOKENS
+
+
+def _assumptions(setup: GenerateSetup, gpu: Gpu, trace: GenerateTrace) -> tuple[str, ...]:
+    lines = ["greedy decoding, no padding, one prompt a sequence; the cache is transformers' own"]
+    if trace.last_step > 2 * 3:
+        lines.append(
+            "the first and the last three tokens are traced; those in between leave the cache they would leave"
+        )
+    if setup.cache == "quantized":
+        lines.append("quantized cache: transformers' fp8 backend, the one that needs no further package")
+    if setup.cache == "offloaded":
+        lines.append("offloaded cache: keys and values of all layers but two are in host memory")
+    if not gpu.context_measured:
+        lines.append("the CUDA context of this card was not measured: the largest measured one is taken")
+    return tuple(lines)

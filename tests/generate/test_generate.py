@@ -1,0 +1,145 @@
+"""Simulated generation: the steps that are skipped change nothing, and the real loop on a CPU allocates the same."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from inspector.errors import InspectorError
+from inspector.gpus import card_of_size, find_gpu
+from inspector.simulate.generate import CACHES, GenerateSetup, trace_generate
+from inspector.simulate.generate_report import simulate_generate
+from inspector.simulate.timeline import replay
+from inspector.sources.bundled import bundled_config
+
+SMOL = "HuggingFaceTB/SmolLM2-135M"
+MODELS = [SMOL, "google/gemma-3-1b-it", "openai-community/gpt2"]
+
+
+def run(model_id, *, every_step=False, **options):
+    setup = GenerateSetup(**{"prompt_len": 40, "max_new_tokens": 16, "dtype": "bfloat16", **options})
+    trace = trace_generate(bundled_config(model_id), setup, (8, 0), 108, every_step=every_step)
+    return trace, replay(trace.events)
+
+
+PAIRS = [(model, cache) for model in MODELS for cache in CACHES if cache != "quantized" or "gemma" not in model]
+
+
+@pytest.mark.parametrize(("model_id", "cache"), PAIRS)
+def test_skipping_the_middle_changes_nothing(model_id, cache):
+    short, short_line = run(model_id, cache=cache)
+    full, full_line = run(model_id, cache=cache, every_step=True)
+    assert (short.layers, short.cache_bytes, short.last_step) == (full.layers, full.cache_bytes, full.last_step)
+    assert len(full.events) > len(short.events)
+    whole = {stage.step: stage for stage in full_line.stages}
+    for stage in short_line.stages:
+        if stage.step in {0, 1, 2, 3, 13, 14, 15}:
+            same = whole[stage.step]
+            assert (stage.peak_allocated, stage.end_allocated) == (same.peak_allocated, same.end_allocated), stage.step
+    assert short_line.peak_allocated == full_line.peak_allocated
+    assert short_line.peak_reserved == full_line.peak_reserved
+
+
+def test_a_window_that_fills_while_skipping():
+    """Gemma 3's window of 512 fills between the traced ends."""
+    short, short_line = run("google/gemma-3-1b-it", prompt_len=505, max_new_tokens=20)
+    full, full_line = run("google/gemma-3-1b-it", prompt_len=505, max_new_tokens=20, every_step=True)
+    assert short.cache_bytes == full.cache_bytes
+    assert short_line.stages[-1].peak_allocated == full_line.stages[-1].peak_allocated
+
+
+def test_the_cache_grows_as_its_arithmetic_says():
+    trace, _ = run(SMOL, batch_size=3)
+    assert trace.cache_bytes == 3 * (40 + 15) * sum(layer.token_bytes for layer in trace.layers)
+
+
+def test_a_static_cache_is_there_from_the_beginning():
+    _, dynamic = run(SMOL, max_new_tokens=400)
+    _, static = run(SMOL, max_new_tokens=400, cache="static")
+    prefill = (
+        {stage.step: stage.end_allocated for stage in dynamic.stages},
+        {stage.step: stage.end_allocated for stage in static.stages},
+    )
+    assert prefill[1][0] > prefill[0][0]
+    assert abs(static.stages[-1].end_allocated - dynamic.stages[-1].end_allocated) < 2**20
+
+
+def test_an_offloaded_cache_leaves_two_layers():
+    _, dynamic = run(SMOL, prompt_len=4096)
+    trace, offloaded = run(SMOL, prompt_len=4096, cache="offloaded")
+    layer = trace.layers[0].nbytes(4096)
+    saved = dynamic.stages[-1].end_allocated - offloaded.stages[-1].end_allocated
+    assert abs(saved - (len(trace.layers) - 1) * layer) <= layer
+
+
+def test_the_real_loop_on_a_cpu_keeps_the_same_bytes():
+    """Run transformers' own generate on a small real model, and count the tensors its cache holds."""
+    import torch
+    from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+        vocab_size=100, max_position_embeddings=256,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config).eval()
+    cache = DynamicCache(config=config)
+    ids = torch.arange(2 * 7).reshape(2, 7)
+    mask = torch.ones_like(ids)
+    model.generate(ids, attention_mask=mask, past_key_values=cache, max_new_tokens=9, do_sample=False, pad_token_id=0,
+                   eos_token_id=None)  # fmt: skip
+    real = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    setup = GenerateSetup(batch_size=2, prompt_len=7, max_new_tokens=9, dtype="float32")
+    trace = trace_generate({**config.to_dict(), "architectures": ["LlamaForCausalLM"]}, setup, (8, 0), 108)
+    assert trace.cache_bytes == real
+
+
+@pytest.mark.slow
+def test_report_and_largest_prompt():
+    report = simulate_generate(SMOL, gpu=card_of_size("2GiB"), solve=True, max_new_tokens=8)
+    assert report.fits
+    assert report.largest_prompt > 1024
+    assert report.prefill.peak_allocated <= report.peak_allocated
+    assert sum(nbytes for _, nbytes in report.alive_at_peak) == report.peak_allocated
+    for extra, fits in ((0, True), (16, False)):
+        again = simulate_generate(
+            SMOL, gpu=card_of_size("2GiB"), prompt_len=report.largest_prompt + extra, max_new_tokens=8
+        )
+        assert again.fits is fits
+
+
+def test_it_says_when_it_does_not_fit():
+    report = simulate_generate("meta-llama/Llama-3.1-8B", gpu=find_gpu("T4"))
+    assert not report.fits
+    assert report.margin_bytes < 0
+
+
+def test_the_command(capsys):
+    from inspector.cli.simulate.generate import command
+
+    code = command.main([SMOL, "--prompt-len", "64", "--json"], standalone_mode=False)
+    answer = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert answer["stages"].keys() == {"prefill", "last_token"}
+    assert answer["cache_token_bytes"] == sum(layer["token_bytes"] for layer in answer["cache_layers"])
+    assert command.main([SMOL, "--vram", "600MiB"], standalone_mode=False) == 1
+    assert "Does not fit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size"),
+        ({"cache": "paged"}, "choose from"),
+        ({"scheme": "int3"}, "choose from"),
+        ({"prompt_len": 2**30}, "prompt_len"),
+    ],
+)
+def test_bad_settings(options, message):
+    with pytest.raises(InspectorError, match=message):
+        GenerateSetup(**options)
+
+
+def test_a_quantized_cache_that_does_not_exist_is_said():
+    with pytest.raises(InspectorError, match="no quantized cache"):
+        run("google/gemma-3-1b-it", cache="quantized")
