@@ -1,0 +1,218 @@
+"""Build a quantized model without ever holding the full-precision one. Imports torch, transformers, bitsandbytes.
+
+The module tree comes from transformers' own quantizer on the meta device; then each tensor is made, quantized by the
+quantizer's own operation and let go, one after another, in the order of the state dict. Sources: transformers
+``modeling_utils.py`` (``from_pretrained``, ``_finalize_model_loading``), ``core_model_loading.py``
+(``set_param_for_module``) and ``integrations/bitsandbytes.py`` (``Bnb4bitQuantize``, ``Bnb8bitQuantize``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from inspector.build import build_config, build_model
+from inspector.precision import Scheme, scheme_named
+from inspector.precision.bitsandbytes import BitsAndBytes4bit, BitsAndBytesInt8
+from inspector.precision.fp8 import FineGrainedFp8
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from inspector.measure.weightsource import WeightSource
+
+    Progress = Callable[[int, int, str], None]
+
+
+def _silent(done: int, total: int, name: str) -> None:
+    """No progress."""
+
+
+def meta_model(config: Mapping[str, Any], scheme: Scheme, *, attention: str = "sdpa") -> tuple[Any, Any]:
+    """The module tree of a scheme on the meta device, and transformers' quantizer (None for a plain dtype)."""
+    parsed = build_config(config)
+    parsed._attn_implementation = attention
+    model = build_model(parsed, scheme.rest)
+    quantizer = make_quantizer(scheme)
+    if quantizer is not None:
+        with _default_dtype(getattr(torch, scheme.rest)), torch.device("meta"):
+            quantizer.preprocess_model(model=model, dtype=getattr(torch, scheme.rest), device_map={"": "cpu"})
+    return model, quantizer
+
+
+def make_quantizer(scheme: Scheme) -> Any:
+    """transformers' quantizer of a scheme; None for a plain dtype.
+
+    Its ``validate_environment`` is not asked: that refuses FP8 on a CPU, where such a model cannot run but can be made.
+    """
+    from transformers import BitsAndBytesConfig, FineGrainedFP8Config
+    from transformers.quantizers import AutoHfQuantizer
+
+    config: Any
+    if isinstance(scheme, BitsAndBytesInt8):
+        config = BitsAndBytesConfig(load_in_8bit=True)
+    elif isinstance(scheme, BitsAndBytes4bit):
+        config = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=scheme.name[:3],
+            bnb_4bit_use_double_quant=scheme.double,
+            bnb_4bit_compute_dtype=getattr(torch, scheme.rest),
+        )
+    elif isinstance(scheme, FineGrainedFp8):
+        config = FineGrainedFP8Config()
+    else:
+        return None
+    return AutoHfQuantizer.from_config(config, pre_quantized=False)
+
+
+def build(
+    config: Mapping[str, Any],
+    scheme: Scheme | str,
+    source: WeightSource,
+    device: torch.device | str = "cpu",
+    *,
+    attention: str = "sdpa",
+    progress: Progress = _silent,
+) -> Any:
+    """The model of a config under a scheme, on a device: what ``from_pretrained(quantization_config=...)`` gives.
+
+    Host memory peaks at the quantized size plus one tensor and what its quantization needs.
+
+    Args:
+        config: content of a ``config.json``.
+        scheme: a scheme, or its name.
+        source: where the weights come from; asked for one tensor at a time.
+        device: where the model lives, and where weights are quantized.
+        attention: transformers' attention implementation.
+        progress: called after every tensor with how many are done, how many there are, and the name.
+
+    Raises:
+        InspectorError: when the config cannot be built or the weights do not fit it; nothing was quantized by then.
+    """
+    scheme = scheme_named(scheme) if isinstance(scheme, str) else scheme
+    with quiet():
+        model, quantizer = meta_model(config, scheme, attention=attention)
+        _Loader(model, quantizer, scheme, torch.device(device)).load(source, progress)
+    return model
+
+
+class _Loader:
+    """Gives a meta model its tensors."""
+
+    def __init__(self, model: Any, quantizer: Any, scheme: Scheme, device: torch.device) -> None:
+        self.model = model
+        self.quantizer = quantizer
+        self.device = device
+        self.rest = getattr(torch, scheme.rest)
+        self.block = getattr(scheme, "block_size", None)
+        self.plan = model._get_dtype_plan(self.rest)
+        self.operation = quantizer.get_quantize_ops() if quantizer is not None else None
+        self.tied = set(model.all_tied_weights_keys)
+        self.loaded: set[str] = set()
+
+    def load(self, source: WeightSource, progress: Progress) -> None:
+        """Every parameter from the source; then, as transformers does, what no checkpoint holds, and the ties."""
+        names = self._wanted()
+        source.check({name: self._shape(name) for name in names})
+        for done, name in enumerate(names, 1):
+            for path, value in self._made(name, source).items():
+                self._put(path, value)
+            progress(done, len(names), name)
+        self._finish()
+
+    def _wanted(self) -> list[str]:
+        """Parameters a checkpoint holds; scales are made by quantizing, buffers and ties by transformers."""
+        parameters = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
+        stored = (name for name in self.model.state_dict() if name in parameters and name not in self.tied)
+        return [name for name in stored if not (self.operation and name.endswith("_scale_inv"))]
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        """The shape in a checkpoint: that of the module, but for a replaced ``Conv1D``, which stores it transposed."""
+        from transformers.pytorch_utils import Conv1D
+
+        shape = tuple(self.model.get_parameter(name).shape)
+        cls = getattr(self.model.get_submodule(name.rpartition(".")[0]), "source_cls", object)
+        transposed = name.endswith(".weight") and isinstance(cls, type) and issubclass(cls, Conv1D)
+        return shape[::-1] if transposed else shape
+
+    def _made(self, name: str, source: WeightSource) -> dict[str, Any]:
+        if self.operation is None or not self.quantizer.param_needs_quantization(self.model, name):
+            return {name: source.tensor(name, self._shape(name), self._dtype(name), self.device)}
+        if self.block is not None:
+            self.model.get_parameter(name).blocksize = self.block
+        value = source.tensor(name, self._shape(name), self.rest, self.device)
+        made: dict[str, Any] = self.operation.convert({name: value}, model=self.model, full_layer_name=name)
+        return made
+
+    def _dtype(self, name: str) -> torch.dtype:
+        """The dtype the plan pins it to, else that of the meta model."""
+        for pattern, dtype in self.plan.items():
+            if re.search(pattern.replace("*", ".*"), name):
+                pinned: torch.dtype = dtype
+                return pinned
+        own: torch.dtype = self.model.get_parameter(name).dtype
+        return own
+
+    def _put(self, name: str, value: Any) -> None:
+        """As ``set_param_for_module``."""
+        owner, _, leaf = name.rpartition(".")
+        if not isinstance(value, torch.nn.Parameter):
+            value = torch.nn.Parameter(value, requires_grad=value.is_floating_point())
+        value._is_hf_initialized = True
+        setattr(self.model.get_submodule(owner), leaf, value)
+        self.loaded.add(name)
+
+    def _finish(self) -> None:
+        """Buffers, missing tensors and ties, by transformers' own methods; then evaluation mode."""
+        from transformers.utils.loading_report import LoadStateDictInfo
+
+        model = self.model
+        missing = set(model.state_dict()) - self.loaded - _constants(model)
+        info = LoadStateDictInfo(missing, set(), set(), [], {}, set())
+        model.mark_tied_weights_as_initialized(info)
+        model._move_missing_keys_from_meta_to_device(missing, {"": self.device}, None, self.quantizer)
+        model._initialize_missing_keys(self.quantizer is not None)
+        model.tie_weights(missing_keys=missing, recompute_mapping=False)
+        model.eval()
+        if self.quantizer is not None:
+            model.hf_quantizer = self.quantizer
+            self.quantizer.postprocess_model(model)
+
+
+def _constants(model: Any) -> set[str]:
+    """Keys of the state dict that are quantization constants: what is neither parameter nor buffer."""
+    known = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    known |= {name for name, _ in model.named_buffers(remove_duplicate=False)}
+    return set(model.state_dict()) - known
+
+
+@contextlib.contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Advice that libraries print while loading is no result of ours."""
+    import logging
+    import warnings
+
+    from transformers.utils import logging as transformers_logging
+
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(before)

@@ -1,0 +1,138 @@
+"""What to measure: plain data that says all a run needs, and so all a record needs to repeat it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+from inspector.precision import scheme_named
+from inspector.sources.bundled import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEVICES = ("auto", "cpu", "cuda")
+OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adamw_bnb_8bit", "paged_adamw_8bit", "sgd")
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSetup:
+    """The adapters to add with PEFT. ``target_modules`` are names or endings, as ``LoraConfig`` takes them."""
+
+    r: int = 32
+    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    lora_alpha: int | None = None
+
+    @property
+    def alpha(self) -> int:
+        """The alpha given, or twice the rank; it changes no size."""
+        return 2 * self.r if self.lora_alpha is None else self.lora_alpha
+
+
+@dataclass(frozen=True, slots=True)
+class StepSetup:
+    """The training steps to run, on random tokens of full length. The names are those of the dry run's setup."""
+
+    batch_size: int = 1
+    seq_len: int = 2048
+    optimizer: str = "adamw_torch"
+    gradient_checkpointing: bool = True
+    attention: str = "sdpa"
+    steps: int = 3
+
+    def __post_init__(self) -> None:
+        for name, least in (("batch_size", 1), ("seq_len", 2), ("steps", 2)):
+            if getattr(self, name) < least:
+                raise InspectorError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if self.optimizer not in OPTIMIZERS:
+            raise InspectorError(f"no optimizer is named {self.optimizer!r}", hint=f"choose {', '.join(OPTIMIZERS)}")
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureSpec:
+    """One measurement.
+
+    ``layers`` cuts the model to its first decoder layers. ``weights`` is ``random``, ``hub`` or a folder of
+    safetensors. ``limit_bytes`` pretends the device had no more than that. ``quality`` adds the error of the
+    approximation.
+    """
+
+    model: str = DEFAULT_MODEL
+    scheme: str = "nf4-dq"
+    device: str = "auto"
+    layers: int | None = None
+    weights: str = "random"
+    seed: int = 0
+    lora: LoraSetup | None = None
+    step: StepSetup | None = None
+    limit_bytes: int | None = None
+    quality: bool = False
+
+    def __post_init__(self) -> None:
+        scheme_named(self.scheme)
+        if self.layers is not None and self.layers < 1:
+            raise InspectorError(f"layers must be at least 1, not {self.layers}")
+        kind, _, number = self.device.partition(":")
+        if kind not in DEVICES or (number and not (kind == "cuda" and number.isdecimal())):
+            raise InspectorError(f"no device is named {self.device!r}", hint="choose auto, cpu, cuda or cuda:1")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> MeasureSpec:
+        """The spec of a record. Raises InspectorError for data that is none."""
+        try:
+            plain = dict(data)
+            lora, step = plain.pop("lora", None), plain.pop("step", None)
+            if lora:
+                lora = LoraSetup(**{**lora, "target_modules": tuple(lora.get("target_modules", ()))})
+            return cls(**plain, lora=lora or None, step=StepSetup(**step) if step else None)
+        except (TypeError, AttributeError, ValueError) as error:
+            raise InspectorError(f"this is no specification of a measurement: {error}") from None
+
+
+def cut_config(config: Mapping[str, Any], layers: int | None) -> dict[str, Any]:
+    """A ``config.json`` with its decoder cut to the first ``layers`` layers, lists of one entry a layer cut with it.
+
+    Raises InspectorError when the config has fewer, or does not say how many.
+    """
+    cut = dict(config)
+    if layers is None:
+        return cut
+    if isinstance(text := cut.get("text_config"), dict):
+        return {**cut, "text_config": cut_config(text, layers)}
+    key = next((name for name in ("num_hidden_layers", "n_layer", "n_layers", "num_layers") if name in cut), None)
+    if key is None:
+        raise InspectorError("this config does not say how many layers it has, so they cannot be cut")
+    whole = int(cut[key])
+    if layers > whole:
+        raise InspectorError(f"the model has {whole} layers, not {layers}")
+    per_layer = {name: value[:layers] for name, value in cut.items() if isinstance(value, list) and len(value) == whole}
+    return {**cut, **per_layer, key: layers}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the measuring process is given: a spec with everything resolved that needs the network or the bundle.
+
+    ``parts`` says of every module's path which part of a model it is; ``folder`` holds the safetensors, or is empty.
+    """
+
+    spec: MeasureSpec
+    config: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict)
+    folder: str = ""
+    needed_bytes: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {**{name: getattr(self, name) for name in ("config", "parts", "folder", "needed_bytes")},
+                "spec": self.spec.to_dict()}  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Order:
+        """The order written by `to_dict`."""
+        return cls(**{**data, "spec": MeasureSpec.from_dict(data["spec"])})
