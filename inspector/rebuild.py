@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from inspector.build import build_skeleton
 from inspector.files import write_text
 from inspector.lora.matching import PEFT_TABLES
 from inspector.skeleton_json import dumps
-from inspector.sources.bundled import bundled_config, model_ids, skeleton_path
+from inspector.sources.bundled import CONFIGS, bundled_config, model_ids, skeleton_path
 
 if TYPE_CHECKING:
     from inspector.skeleton import Skeleton
@@ -18,7 +19,18 @@ if TYPE_CHECKING:
 
 def rebuilt(model_id: str) -> Skeleton:
     """A bundled model's skeleton, freshly built from its config."""
-    return build_skeleton(bundled_config(model_id), model_id=model_id, source="bundled")
+    skeleton = build_skeleton(bundled_config(model_id), model_id=model_id, source="bundled")
+    return replace(skeleton, notes=(*skeleton.notes, *_hub_notes(model_id)))
+
+
+def _hub_notes(model_id: str) -> list[str]:
+    """Why the hub's total differs from ours, where it does; found out when the config was verified."""
+    row = next(row for row in json.loads((CONFIGS / "index.json").read_text(encoding="utf-8")) if row["id"] == model_id)
+    if row["match"] != "exact after adjustment":
+        return []
+    reason = row["notes"].partition(" | ")[0].partition(": ")[2].partition(". ")[0].partition(";")[0].rstrip(".")
+    reason = reason.removeprefix("Hub total ").removeprefix("= our parameters ")
+    return [f"the hub counts {row['params_published']:,} parameters: {reason}"]
 
 
 def peft_tables() -> dict[str, Any]:

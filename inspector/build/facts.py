@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.skeleton import ConfigFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from transformers import PretrainedConfig, PreTrainedModel
 
@@ -41,6 +41,29 @@ def read_facts(config: PretrainedConfig, model: PreTrainedModel, dtype: str, qua
         output_embeddings=head,
         quantization=quantization,
     )
+
+
+def notes_on(raw: Mapping[str, Any], config: PretrainedConfig, quantization: str) -> tuple[str, ...]:
+    """Doubts that belong to every number: sizes the config leaves to transformers, a checkpoint stored otherwise."""
+    said = []
+    if missing := _left_to_defaults(raw, config):
+        said.append(f"not in the config, so transformers' defaults: {', '.join(missing)}")
+    if quantization:
+        said.append(f"the checkpoint is published in {quantization}; these are the figures of the architecture itself")
+    return tuple(said)
+
+
+def _left_to_defaults(raw: Mapping[str, Any], config: PretrainedConfig) -> list[str]:
+    """Deciding sizes that the language model's part of the config does not name, each with the value it got."""
+    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
+    parts = [raw, *(part for part in raw.values() if isinstance(part, dict))]
+    missing = []
+    for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
+        value = getattr(text, name, None)
+        names = {name, text.attribute_map.get(name, name)}
+        if isinstance(value, int) and not any(alias in part for part in parts for alias in names):
+            missing.append(f"{name} {value:,}")
+    return missing
 
 
 def _number(config: Any, *names: str) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from inspector.build.facts import read_facts
+from inspector.build.facts import notes_on, read_facts
 from inspector.build.model import build_config, build_model
 from inspector.build.parts import part_of
 from inspector.skeleton import Module, Skeleton, Tensor
@@ -26,14 +27,10 @@ def build_skeleton(config: Mapping[str, Any], *, model_id: str, source: str = ""
     quantization = quantization if isinstance(quantization, dict) else quantization.to_dict()
     # Built in two dtypes: what differs follows the dtype a user loads in, what does not is pinned by its author.
     full, half = build_model(parsed, "float32"), build_model(parsed, "bfloat16")
-    return read_skeleton(
-        full,
-        half,
-        model_id=model_id,
-        source=source,
-        dtype=_published_dtype(config, parsed),
-        quantization=str(quantization.get("quant_method") or ""),
-    )
+    method = str(quantization.get("quant_method") or "")
+    dtype = _published_dtype(config, parsed)
+    skeleton = read_skeleton(full, half, model_id=model_id, source=source, dtype=dtype, quantization=method)
+    return replace(skeleton, notes=notes_on(config, parsed, method))
 
 
 def read_skeleton(

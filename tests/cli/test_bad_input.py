@@ -130,9 +130,9 @@ def test_escape_codes_from_a_file_do_not_reach_the_terminal(tmp_path, capsys):
 
 
 def test_a_closed_pipe_is_no_error():
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S602 -- the pipe is what is tested
         f"{sys.executable} -m inspector layers --expand | head -1",
-        shell=True,  # noqa: S602 -- the pipe is what is tested
+        shell=True,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout.startswith("meta-llama/Llama-3.1-8B")
@@ -155,3 +155,11 @@ def test_a_bug_stays_a_traceback(monkeypatch):
     monkeypatch.setattr("inspector.sources.resolve.resolve", broken)
     with pytest.raises(ValueError, match="a bug"):
         run(["layers"])
+
+
+def test_what_a_config_leaves_out_is_said(tmp_path, capsys):
+    partial = {key: value for key, value in LLAMA.items() if key != "hidden_size"}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**partial, "head_dim": 64}))
+    assert run(["memory", str(path)]) == 0
+    assert "transformers' defaults: hidden_size 4,096" in capsys.readouterr().out.replace("\n", " ")

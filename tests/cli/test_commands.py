@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -110,3 +113,26 @@ def test_models_lists_all_and_filters(capsys):
 )
 def test_a_model_is_found_by_id_in_any_case_and_by_a_unique_ending(name, model, capsys):
     assert answer(capsys, "layers", name)["model"] == model
+
+
+def test_completion_offers_the_bundled_names():
+    environment = {
+        "_INSPECTOR_COMPLETE": "bash_complete",
+        "COMP_WORDS": "inspector layers llama-3.1-8",
+        "COMP_CWORD": "2",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", "from inspector.cli.main import main; main()"],
+        env={**os.environ, **environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.split() == ["plain,meta-llama/Llama-3.1-8B", "plain,meta-llama/Llama-3.1-8B-Instruct"]
+
+
+def test_low_coverage_is_red(monkeypatch, capsys):
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert run(["memory", "qwen3-30b-a3b", "--bits", "4"]) == 0
+    assert "\x1b[31m" in capsys.readouterr().out
+    assert run(["memory", "llama-3.1-8b", "--bits", "4"]) == 0
+    figures = capsys.readouterr().out.partition("why")[0]
+    assert "\x1b[31m" not in figures
