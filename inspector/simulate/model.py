@@ -29,7 +29,8 @@ def load_model(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> 
     from inspector.build import build_config, build_model
 
     parsed = build_config(config)
-    parsed.use_cache = False
+    if not setup.use_cache:
+        parsed.use_cache = False
     dtype = load_dtype(parsed, setup)
     attention = setup.attention
     parsed._attn_implementation = "eager" if attention == "flash_attention_2" else attention  # noqa: SLF001

@@ -28,7 +28,8 @@ class TrainSetup:
     ``dtype`` is the dtype the model is loaded in; ``auto`` means the one its config names. ``adapter_dtype`` is
     ``float32`` (PEFT's ``autocast_adapter_dtype=True``) or ``auto`` (that of the base layer). ``target_modules`` may
     be empty: PEFT's own choice for the architecture, or ``all-linear``. ``trl_casting`` is
-    what SFTTrainer does to a quantized model under bf16. ``outputs`` says how long the training loop
+    what SFTTrainer does to a quantized model under bf16. ``use_cache`` is the model
+    config's own default: without checkpointing, a training forward fills a key-value cache too. ``outputs`` says how long the training loop
     holds the model's output, logits and all: until ``loss`` is known, to the end of the ``step``, or into the ``next``
     forward. ``outputs_fp32`` says that they are
     converted to float32 first, as accelerate does under mixed precision. ``zero_grad`` says whether gradients are dropped ``before`` the forward or ``after`` the optimizer.
@@ -69,6 +70,7 @@ class TrainSetup:
     steps: int = 2
     gpu: str = "T4"
     expandable_segments: bool = False
+    use_cache: bool = True
     outputs: str = "step"
     outputs_fp32: bool = False
     zero_grad: str = "before"
