@@ -7,6 +7,6 @@ from inspector.cli.main import LazyGroup
 command = LazyGroup(
     name="simulate",
     package="inspector.cli.simulate",
-    names=("finetune",),
+    names=("finetune", "generate"),
     help="Run a step of the real libraries on shapes without data, and say what memory it takes.",
 )
