@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 
+import click
 import pytest
 
-from inspector.cli.main import COMMANDS, run
+from inspector.cli.main import COMMANDS, cli, run
 
 PAGES = {
     "layers-llama-3.1-8b.txt": ["layers"],
@@ -86,9 +87,16 @@ def test_csv_has_the_rows_of_the_table(command, capsys):
     assert run([command, "--csv", "--json"]) == 2
 
 
-@pytest.mark.parametrize("args", [["--help"], *([command, "--help"] for command in COMMANDS)])
-def test_help_has_examples(args, capsys):
-    assert run(args) == 0
+def every_command():
+    for name in COMMANDS:
+        command = cli.get_command(None, name)
+        subcommands = command.list_commands(None) if isinstance(command, click.Group) else [None]
+        yield from ([name, each] if each else [name] for each in subcommands)
+
+
+@pytest.mark.parametrize("command", [[], *every_command()], ids=" ".join)
+def test_help_has_examples(command, capsys):
+    assert run([*command, "--help"]) == 0
     page = capsys.readouterr().out
     assert "Examples:" in page
     assert "Usage: inspector" in page
