@@ -1,0 +1,31 @@
+"""`inspector validate`."""
+
+from __future__ import annotations
+
+import click
+
+from inspector.cli.options import answer, csv_option, json_option
+
+
+@click.command("validate")
+@click.argument("file", default="")
+@json_option
+@csv_option
+def command(file: str, as_json: bool, as_csv: bool) -> None:
+    """Hold the simulator to every published measurement, and show the errors as they are.
+
+    FILE is one set of them: t4_transformers_peft_loop, rtx4080_qlora, a100_sfttrainer or
+    l40s_peft_benchmark. All of them take about two minutes.
+
+    \b
+    Examples:
+      inspector validate
+      inspector validate a100_sfttrainer
+      inspector validate --csv > ledger.csv
+    """  # noqa: D301
+    from inspector.render.progress import working
+    from inspector.simulate.ledger import validate
+
+    with working("simulating published runs") as say:
+        ledger = validate(file, say=say)
+    answer("validate", ledger, as_json=as_json, as_csv=as_csv)
