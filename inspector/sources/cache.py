@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from inspector.errors import InspectorError
 from inspector.files import read_text, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from inspector.skeleton import Skeleton
 
@@ -31,25 +32,30 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("llm-inspector", appauthor=False))
 
 
-def cache_key(config: Mapping[str, Any], model_id: str) -> str:
-    """The name of a config's entry. A change of config, transformers or skeleton format makes another."""
-    parts = [config, model_id, version("transformers"), skeleton_json.VERSION]
+def cache_key(config: Mapping[str, Any]) -> str:
+    """The name of a config's entry: its content, whatever the file is called and wherever it lies.
+
+    Another version of transformers, or of the skeleton format, makes another entry.
+    """
+    parts = [config, version("transformers"), skeleton_json.VERSION]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def cached_skeleton(config: Mapping[str, Any], model_id: str, build: Callable[[], Skeleton]) -> Skeleton:
+def cached_skeleton(config: Mapping[str, Any], model_id: str, source: str) -> Skeleton:
     """The kept skeleton of a config, or a newly built one, which is then kept.
 
     Safe among concurrent runs: entries are replaced whole. A damaged entry is built again and said so; a cache that
     cannot be written costs a warning, not the answer.
     """
-    path = cache_folder() / "skeletons" / f"{cache_key(config, model_id)}.json"
+    path = cache_folder() / "skeletons" / f"{cache_key(config)}.json"
     if path.exists():
         try:
-            return skeleton_json.loads(read_text(path))
+            return replace(skeleton_json.loads(read_text(path)), model_id=model_id, source=source)
         except InspectorError:
             logger.warning("the cached skeleton of %s was damaged; built it again", model_id)
-    skeleton = build()
+    from inspector.build import build_skeleton
+
+    skeleton = build_skeleton(config, model_id=model_id, source=source)
     try:
         write_text(path, skeleton_json.dumps(skeleton))
     except InspectorError as error:

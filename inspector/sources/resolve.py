@@ -62,16 +62,8 @@ def _exists(path: Path) -> bool:
 
 
 def _from_config(path: Path) -> Skeleton:
-    file = config_file(path)
-    config = read_json_object(file)
-    model_id = _model_id(path, config)
-
-    def build() -> Skeleton:
-        from inspector.build import build_skeleton
-
-        return build_skeleton(config, model_id=model_id, source=str(path))
-
-    return cached_skeleton({**config, "source": str(path)}, model_id, build)
+    config = read_json_object(config_file(path))
+    return cached_skeleton(config, _model_id(path, config), str(path))
 
 
 def _model_id(path: Path, config: dict[str, Any]) -> str:

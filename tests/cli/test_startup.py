@@ -1,5 +1,6 @@
 """Commands on a known model import neither torch nor any other heavy library."""
 
+import json
 import subprocess
 import sys
 
@@ -37,22 +38,24 @@ def test_importing_the_package_costs_nothing():
 
 
 def test_a_config_file_is_built_once(tmp_path, monkeypatch):
-    """The second run of the same config is answered from the cache, without torch."""
+    """The second run of the same config is answered from the cache, without torch, under its own name."""
     from inspector.sources.bundled import CONFIGS
 
     monkeypatch.setenv("INSPECTOR_CACHE", str(tmp_path / "cache"))
-    config = tmp_path / "config.json"
-    config.write_text((CONFIGS / "openai-community--gpt2.json").read_text())
     code = (
         "import sys; from inspector.cli.main import run; assert run(['memory', sys.argv[1], '--json']) == 0;"
         "print('torch' in sys.modules, file=sys.stderr)"
     )
-    runs = [
-        subprocess.run([sys.executable, "-c", code, str(config)], capture_output=True, text=True, check=True)
-        for _ in range(2)
-    ]
-    assert [done.stderr.splitlines()[-1] for done in runs] == ["True", "False"]
-    assert runs[0].stdout == runs[1].stdout
+    answers = []
+    for name in ("mine", "other"):
+        config = tmp_path / f"{name}.json"
+        config.write_text((CONFIGS / "openai-community--gpt2.json").read_text())
+        done = subprocess.run([sys.executable, "-c", code, str(config)], capture_output=True, text=True, check=True)
+        answers.append((json.loads(done.stdout), done.stderr.splitlines()[-1]))
+    (first, built), (second, cached) = answers
+    assert (built, cached) == ("True", "False")
+    assert (first.pop("model"), second.pop("model")) == ("mine", "other")
+    assert first == second
 
 
 def test_a_damaged_cache_entry_is_built_again_and_said_so(tmp_path, monkeypatch, inspector):
