@@ -1,0 +1,201 @@
+"""``python -m inspector.measure.child``: one measurement in a process of its own.
+
+Reads one line of JSON (an `Order`) from standard input and writes lines of JSON: ``{"progress": ...}`` while it works,
+then one ``{"result": ...}`` or ``{"error": ...}``. It ends when its standard input is closed, so that it never
+outlives the process that asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from inspector.errors import InspectorError
+from inspector.measure import machine
+from inspector.measure.spec import MeasureSpec, Order
+
+
+def main() -> None:
+    """Do what the order says."""
+    talk = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints is no result
+    line = sys.stdin.readline()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def say(**message: Any) -> None:
+        talk.write(json.dumps(message) + "\n")
+        talk.flush()
+
+    try:
+        say(result=Measuring(Order.from_dict(json.loads(line)), say).run())
+    except InspectorError as error:
+        say(error={"message": error.message, "hint": error.hint})
+
+
+def _end_with_parent() -> None:
+    """Leave at once when the asking process has closed our standard input, or is gone."""
+    sys.stdin.read()
+    os._exit(130)
+
+
+class Measuring:
+    """One measurement: build, weigh, add adapters, train, judge; out of memory is a result."""
+
+    def __init__(self, order: Order, say: Any) -> None:
+        self.order = order
+        self.say = say
+        self.at: dict[str, Any] = {"stage": "start", "done": 0, "total": 0, "name": ""}
+        self.result: dict[str, Any] = {"status": "measured", "versions": machine.versions()}
+        self._said = 0.0
+
+    def run(self) -> dict[str, Any]:
+        """The whole result, as far as it got."""
+        spec = self.order.spec
+        device = machine.device_named(spec.device)
+        self._limit(device)
+        self.result["device"] = machine.describe(device)
+        self._enough(device)
+        try:
+            self._measure(spec, device)
+        except Exception as error:
+            if not _out_of_memory(error):
+                raise
+            self.result |= {"status": "out of memory", "reached": self.at, "said": _first_line(error)}
+            if device.type == "cuda":
+                self.result["at_failure"] = machine.cuda_memory(device)
+        return self.result
+
+    def _measure(self, spec: MeasureSpec, device: Any) -> None:
+        from inspector.measure.build import build
+        from inspector.measure.train import add_lora, prepare, run_steps
+        from inspector.measure.weigh import weigh
+
+        source = self._source(spec)
+        self.result["before"] = self._memory(device)
+        machine.reset_resident_peak()
+        begun = time.perf_counter()
+        attention = spec.step.attention if spec.step else "sdpa"
+        model = build(
+            self.order.config, spec.scheme, source, device, attention=attention, progress=self._progress("build")
+        )
+        self.result["after_build"] = self._memory(device)
+        self.result["build_seconds"] = round(time.perf_counter() - begun, 3)
+        base = weigh(model, self.order.parts)
+        self.result["model"] = asdict(base)
+        del source
+        if device.type == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
+        self.result["steady"] = self._memory(device)
+        if spec.quality:
+            self._note("quality")
+            self.result["quality"] = self._quality(spec, device)
+        quantized = getattr(model, "is_quantized", False) and not spec.scheme.startswith("fp8")
+        if spec.step:
+            self._note("prepare")
+            model = prepare(model, spec.step, quantized=quantized)
+        if spec.lora:
+            self._note("lora")
+            before = weigh(model, self.order.parts)
+            memory = self._memory(device)
+            model = add_lora(model, spec.lora, seed=spec.seed)
+            after = weigh(model, self.order.parts)
+            self.result["lora"] = _difference(before, after, memory, self._memory(device))
+        if spec.step:
+            self._note("step")
+            self.result["step"] = run_steps(model, spec.step, device, self._note)
+
+    def _source(self, spec: MeasureSpec) -> Any:
+        from inspector.measure.weightsource import RandomWeights, SafetensorsWeights
+
+        if not self.order.folder:
+            return RandomWeights(spec.seed)
+        from inspector.build import build_config, model_class
+
+        prefix = model_class(build_config(self.order.config)).base_model_prefix
+        return SafetensorsWeights(Path(self.order.folder), prefix=prefix)
+
+    def _quality(self, spec: MeasureSpec, device: Any) -> Any:
+        from inspector.measure.quality import quality
+
+        return quality(self.order.config, self._source(spec), device)
+
+    def _memory(self, device: Any) -> dict[str, Any]:
+        return machine.cuda_memory(device) | machine.resident() if device.type == "cuda" else machine.resident()
+
+    def _limit(self, device: Any) -> None:
+        """Pretend the device had only ``limit_bytes``."""
+        limit = self.order.spec.limit_bytes
+        if limit is None:
+            return
+        if device.type == "cuda":
+            import torch
+
+            total = torch.cuda.get_device_properties(device).total_memory
+            torch.cuda.set_per_process_memory_fraction(min(limit / total, 1.0), device)
+        else:
+            import resource
+
+            # Private writable memory, which is what tensors on a CPU are made of (Linux 4.7 and later).
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+    def _enough(self, device: Any) -> None:
+        """Refuse before building what cannot fit a GPU; the caller has asked the same of the host's memory."""
+        if device.type != "cuda":
+            return
+        free = self.result["device"]["free_bytes_at_start"]
+        needed = self.order.needed_bytes
+        if needed > free and self.order.spec.limit_bytes is None:
+            raise InspectorError(
+                f"this needs {needed:,} bytes, but {self.result['device']['name']} has {free:,} free",
+                hint="choose a scheme with fewer bits, or --layers N for a part of the model",
+            )
+
+    def _progress(self, stage: str) -> Any:
+        def progress(done: int, total: int, name: str) -> None:
+            self.at = {"stage": stage, "done": done, "total": total, "name": name}
+            if done == total or time.monotonic() - self._said > 0.2:
+                self._said = time.monotonic()
+                self.say(progress=self.at)
+
+        return progress
+
+    def _note(self, stage: str) -> None:
+        self.at = {"stage": stage, "done": 0, "total": 0, "name": ""}
+        self.say(progress=self.at)
+
+
+def _difference(before: Any, after: Any, memory: dict[str, Any], memory_after: dict[str, Any]) -> dict[str, Any]:
+    """What the adapters added."""
+    added = {
+        f"{name}_bytes": getattr(after, f"{name}_bytes") - getattr(before, f"{name}_bytes")
+        for name in ("tensor", "footprint", "block")
+    }
+    if "allocated_bytes" in memory:
+        added["allocated_bytes"] = memory_after["allocated_bytes"] - memory["allocated_bytes"]
+    return added
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """CUDA says it with a type of its own, Python with another, the CPU allocator only in words."""
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in said or "not enough memory" in said)
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""Real PEFT adapters and real training steps on random tokens, with the peak of every stage. Imports torch and peft."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from inspector.errors import InspectorError
+from inspector.measure import machine
+from inspector.measure.build import quiet
+from inspector.units import MiB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from inspector.measure.spec import LoraSetup, StepSetup
+
+STAGES = ("forward", "backward", "optimizer")
+
+
+def add_lora(model: Any, lora: LoraSetup, *, seed: int = 0) -> Any:
+    """The model in PEFT's wrapper, adapters in float32 as PEFT makes them. Raises InspectorError as PEFT refuses."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    targets: Any = list(lora.target_modules)
+    if targets == ["all-linear"]:
+        targets = "all-linear"
+    config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=targets, task_type="CAUSAL_LM")
+    try:
+        with quiet():
+            return get_peft_model(model, config)
+    except ValueError as error:
+        said = " ".join(str(error).split())[:200]
+        raise InspectorError(f"PEFT refuses these adapters: {said}", hint="`inspector layers` lists modules") from None
+
+
+def prepare(model: Any, step: StepSetup, *, quantized: bool) -> Any:
+    """``prepare_model_for_kbit_training`` for a bitsandbytes model, as QLoRA scripts call it before PEFT."""
+    from peft import prepare_model_for_kbit_training
+
+    model.config.use_cache = False
+    if not quantized:
+        return model
+    with quiet():
+        return prepare_model_for_kbit_training(
+            model,
+            use_gradient_checkpointing=step.gradient_checkpointing,
+            gradient_checkpointing_kwargs={"use_reentrant": False},
+        )
+
+
+def run_steps(model: Any, step: StepSetup, device: torch.device, report: Callable[[str], None]) -> dict[str, Any]:
+    """Train, and say what each stage took at its peak, over the steps after the first (which makes optimizer state).
+
+    The keys and the unit (MiB, counted by the allocator on CUDA) are those of the published measurements that ship
+    with Inspector (``t4_transformers_peft_loop``). On a CPU the peaks are of live storages: the bytes of every tensor
+    alive at once, without the kernels' own scratch memory.
+    """
+    if step.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if hasattr(model, "peft_config"):
+            model.enable_input_require_grads()
+    model.train()
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = make_optimizer(step.optimizer, trainable)
+    ids = torch.randint(0, _vocabulary(model), (step.batch_size, step.seq_len), device=device)
+    meter: _Meter = _CudaMeter(device) if device.type == "cuda" else _CpuMeter(model)
+    loaded = meter.now()
+    peaks: dict[str, list[int]] = {stage: [] for stage in STAGES}
+    losses = []
+    with quiet(), meter.running():
+        for number in range(step.steps):
+            report(f"step {number + 1} of {step.steps}")
+            with meter.stage(peaks["forward"]):
+                optimizer.zero_grad(set_to_none=True)
+                loss = model(input_ids=ids, labels=ids).loss
+            with meter.stage(peaks["backward"]):
+                loss.backward()
+            losses.append(float(loss.detach()))
+            with meter.stage(peaks["optimizer"]):
+                optimizer.step()
+            gradients = sum(each.grad.nbytes for each in trainable if each.grad is not None)
+            del loss
+        state = _state_bytes(optimizer)
+        result = _result(meter, peaks, loaded, gradients, state)
+    return {**result, "trainable_params": sum(each.numel() for each in trainable), "losses": losses}
+
+
+def make_optimizer(name: str, parameters: Sequence[Any]) -> Any:
+    """The optimizer transformers makes for a name of ``TrainingArguments.optim``, at its defaults."""
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr=1e-4)
+    if name.startswith("adamw_torch"):
+        return torch.optim.AdamW(parameters, lr=1e-4, fused=True if name.endswith("fused") else None)
+    import bitsandbytes as bnb
+
+    if name == "adamw_bnb_8bit":
+        return bnb.optim.AdamW8bit(parameters, lr=1e-4)
+    return bnb.optim.PagedAdamW8bit(parameters, lr=1e-4)
+
+
+def _result(
+    meter: _Meter, peaks: dict[str, list[int]], loaded: int, gradients: int, state: int
+) -> dict[str, Any]:
+    steady = {stage: max(values[1:]) for stage, values in peaks.items()}
+    return {
+        "after_load_allocated_mib": loaded / MiB,
+        **{f"peak_{stage}_mib": steady[stage] / MiB for stage in STAGES},
+        "optimizer_state_mib": state / MiB,
+        "gradient_mib": gradients / MiB,
+        "peak": max(steady.values()) / MiB,
+        **meter.after(),
+        "unit": "MiB",
+        "metric": meter.metric,
+    }
+
+
+class _Meter:
+    """Reads the bytes in use now, and the peak of a stage."""
+
+    metric = ""
+
+    def now(self) -> int:
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        yield
+
+    @contextlib.contextmanager
+    def stage(self, peaks: list[int]) -> Iterator[None]:
+        raise NotImplementedError
+        yield
+
+    def after(self) -> dict[str, float | None]:
+        return {}
+
+
+class _CudaMeter(_Meter):
+    metric = (
+        "torch.cuda.max_memory_allocated of each stage (counter reset before it), over the steps after the first; "
+        "reserved likewise; process by NVML"
+    )
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.reserved = 0
+
+    def now(self) -> int:
+        torch.cuda.synchronize(self.device)
+        return torch.cuda.memory_allocated(self.device)
+
+    @contextlib.contextmanager
+    def stage(self, peaks: list[int]) -> Iterator[None]:
+        torch.cuda.synchronize(self.device)
+        torch.cuda.reset_peak_memory_stats(self.device)
+        yield
+        torch.cuda.synchronize(self.device)
+        peaks.append(torch.cuda.max_memory_allocated(self.device))
+        self.reserved = max(self.reserved, torch.cuda.max_memory_reserved(self.device))
+
+    def after(self) -> dict[str, float | None]:
+        memory = machine.cuda_memory(self.device)
+        process, context = memory["process_bytes"], memory["context_bytes"]
+        return {
+            "peak_reserved_mib": self.reserved / MiB,
+            "process_mib": None if process is None else process / MiB,
+            "cuda_context_mib": None if context is None else context / MiB,
+        }
+
+
+class _CpuMeter(_Meter):
+    metric = (
+        "bytes of live storages at their peak within each stage (dispatched tensors; kernels' scratch memory is not "
+        "seen), over the steps after the first; resident is the process's, by the kernel"
+    )
+
+    def __init__(self, model: Any) -> None:
+        self.live = LiveStorages(model)
+        machine.reset_resident_peak()
+
+    def now(self) -> int:
+        return self.live.nbytes
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        with self.live:
+            yield
+
+    @contextlib.contextmanager
+    def stage(self, peaks: list[int]) -> Iterator[None]:
+        self.live.peak = self.live.nbytes
+        yield
+        peaks.append(self.live.peak)
+
+    def after(self) -> dict[str, float | None]:
+        return {"peak_resident_mib": machine.resident()["resident_peak_bytes"] / MiB}
+
+
+class LiveStorages(TorchDispatchMode):
+    """Counts the bytes of the storages alive: those of a model to begin with, and every one an operation makes."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        from inspector.measure.weigh import _tensors
+
+        self.nbytes = self.peak = 0
+        self._known: set[int] = set()
+        for *_, tensor in _tensors(model):
+            self.note(tensor)
+
+    def note(self, tensor: torch.Tensor) -> None:
+        """Count a tensor's storage, until it dies."""
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._known or tensor.device.type == "meta":
+            return
+        size = storage.nbytes()
+        self._known.add(key)
+        self.nbytes += size
+        self.peak = max(self.peak, self.nbytes)
+        weakref.finalize(storage, self._died, key, size)
+
+    def _died(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.nbytes -= size
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation and note what it returned."""
+        result = func(*args, **(kwargs or {}))
+        for each in result if isinstance(result, (tuple, list)) else (result,):
+            if isinstance(each, torch.Tensor):
+                self.note(each)
+        return result
+
+
+def _state_bytes(optimizer: Any) -> int:
+    states = (value for state in optimizer.state.values() for value in state.values())
+    return sum(value.nbytes for value in states if isinstance(value, torch.Tensor))
+
+
+def _vocabulary(model: Any) -> int:
+    config = model.config.get_text_config(decoder=True) if hasattr(model.config, "get_text_config") else model.config
+    return int(config.vocab_size)
