@@ -9,7 +9,7 @@ Source: aten/src/ATen/autocast_mode.h (lists and policies), autocast_mode.cpp (`
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -175,6 +175,21 @@ class Autocast:
         if id(value) not in self._cast:
             self._cast[id(value)] = (value, value.to(dtype))
         return self._cast[id(value)][1]
+
+
+@contextmanager
+def no_autocast() -> Iterator[None]:
+    """Without autocast, a region that switches it off for the meta device is no region; torch refuses to name one."""
+    region = torch.autocast
+
+    def autocast(device_type: str, *args: Any, **kwargs: Any) -> Any:
+        return nullcontext() if device_type == "meta" else region(device_type, *args, **kwargs)
+
+    torch.autocast = autocast  # type: ignore[assignment,misc]
+    try:
+        yield
+    finally:
+        torch.autocast = region  # type: ignore[misc]
 
 
 def _without_autocast() -> Any:

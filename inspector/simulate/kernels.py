@@ -68,7 +68,7 @@ def cuda_kernels(capability: tuple[int, int], multiprocessors: int) -> Kernels:
     """
     return Kernels(
         temporaries=TEMPORARIES,
-        replaced=_bitsandbytes(capability, multiprocessors),
+        replaced={**_bitsandbytes(capability, multiprocessors), aten._grouped_mm.default: _grouped_mm},
         gemms=GEMMS,
         workspace_bytes=CUBLAS_WORKSPACE_HOPPER_BYTES if capability >= (9, 0) else CUBLAS_WORKSPACE_BYTES,
     )
@@ -103,6 +103,27 @@ TEMPORARIES: dict[Any, Callable[..., list[int]]] = {
     aten._softmax_backward_data.default: _softmax_backward,  # noqa: SLF001
     aten._scaled_dot_product_flash_attention_backward.default: _flash_backward,  # noqa: SLF001
 }
+
+
+def _grouped_mm(a: Any, b: Any, offs: Any = None, bias: Any = None, out_dtype: Any = None) -> Any:  # noqa: ARG001
+    """One product for each expert. The result does not depend on how tokens spread over the experts.
+
+    Source: aten/src/ATen/native/GroupedMMUtils.h, ``create_grouped_gemm_output_tensor`` (rows padded to 16 bytes);
+    dtypes other than bfloat16 take ``_grouped_mm_fallback``, which the shape function of 2.13 does not know.
+    """
+    if a.dim() == 2 and b.dim() == 2:
+        size = (offs.size(0), a.size(0), b.size(1))
+    elif a.dim() == 2:
+        size = (a.size(0), b.size(-1))
+    elif b.dim() == 2:
+        size = (a.size(1), b.size(1))
+    else:
+        size = (a.size(0), a.size(1), b.size(-1))
+    dtype = out_dtype or a.dtype
+    step = 16 // dtype.itemsize
+    row = -(-size[-1] // step) * step
+    strides = (row, 1) if len(size) == 2 else (size[1] * row, row, 1)
+    return torch.empty_strided(size, strides, dtype=dtype, device=a.device)
 
 
 def _bitsandbytes(capability: tuple[int, int], multiprocessors: int) -> dict[Any, Callable[..., Any]]:

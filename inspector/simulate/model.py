@@ -32,13 +32,16 @@ def load_model(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> 
     if not setup.use_cache:
         parsed.use_cache = False
     dtype = load_dtype(parsed, setup)
-    attention = setup.attention
-    parsed._attn_implementation = "eager" if attention == "flash_attention_2" else attention  # noqa: SLF001
     model = build_model(parsed, dtype)
-    if attention == "flash_attention_2":
+    if setup.attention == "flash_attention_2":
         use_flash_attention_2(model)
-    else:
-        model.set_attn_implementation(attention)
+    elif setup.attention != "auto":
+        try:
+            model.set_attn_implementation(setup.attention)
+        except ValueError as error:
+            raise InspectorError(
+                f"{type(model).__name__} does not support {setup.attention} attention", hint="use --attn eager"
+            ) from error
     if setup.scheme == "none":
         tracer.ignore((*model.parameters(), *model.buffers()))
         with tracer:
@@ -174,26 +177,36 @@ def prepare_for_kbit(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
 
 
 def add_adapters(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
-    """``peft.get_peft_model`` with the setup's LoRA config."""
+    """``peft.get_peft_model`` with the setup's LoRA config; every linear layer where PEFT names no targets."""
+    try:
+        return _wrapped(model, setup, tracer, _targets(setup))
+    except ValueError as error:
+        if not setup.target_modules and any(text in str(error) for text in _NO_DEFAULT):
+            return _wrapped(model, setup, tracer, "all-linear")
+        raise _peft_refuses(error, setup) from error
+
+
+_NO_DEFAULT = ("specify `target_modules`", "No `target_modules` passed", "Please specify")
+"""What PEFT says when it names no targets for an architecture; every linear layer is taken then."""
+
+
+def _wrapped(model: Any, setup: TrainSetup, tracer: Tracer, targets: Any) -> Any:
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
         r=setup.r,
         lora_alpha=setup.alpha,
         lora_dropout=setup.dropout,
-        target_modules=_targets(setup),
+        target_modules=targets,
         use_dora=setup.use_dora,
         use_rslora=setup.use_rslora,
         modules_to_save=list(setup.modules_to_save) or None,
         bias="none",
-        task_type="CAUSAL_LM",
+        task_type="CAUSAL_LM" if hasattr(model, "prepare_inputs_for_generation") else None,
         init_lora_weights=False,
     )
-    try:
-        with _no_init(), tracer:
-            return get_peft_model(model, config, autocast_adapter_dtype=setup.adapter_dtype == "float32")
-    except ValueError as error:
-        raise _peft_refuses(error, setup) from error
+    with _no_init(), tracer:
+        return get_peft_model(model, config, autocast_adapter_dtype=setup.adapter_dtype == "float32")
 
 
 def cast_like_trl(model: Any, tracer: Tracer) -> None:
@@ -269,6 +282,22 @@ def quantization_constants(parameter: Any) -> Iterator[Any]:
         state = getattr(state, "state2", None)
     if isinstance(scales := getattr(parameter, "SCB", None), torch.Tensor):
         yield scales
+
+
+@contextmanager
+def without_grouped_mm() -> Iterator[None]:
+    """Cards before Ampere have no grouped product: transformers goes through the experts one by one.
+
+    Source: transformers/integrations/moe.py, ``_can_use_grouped_mm``.
+    """
+    from transformers.integrations import moe
+
+    before = moe._can_use_grouped_mm  # noqa: SLF001
+    moe._can_use_grouped_mm = lambda *_args: False  # noqa: SLF001
+    try:
+        yield
+    finally:
+        moe._can_use_grouped_mm = before  # noqa: SLF001
 
 
 def head_path(model: Any) -> str:

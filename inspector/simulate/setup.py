@@ -15,7 +15,7 @@ SetBy = Literal["you", "recipe", "method", "library"]
 
 METHODS = ("full", "lora", "qlora")
 SCHEMES = ("none", "nf4", "fp4", "int8")
-ATTENTION = ("sdpa", "eager", "flash_attention_2")
+ATTENTION = ("auto", "sdpa", "eager", "flash_attention_2")
 LOSSES = ("full", "chunked", "liger", "shifted", "upcast")
 AUTOCAST = ("none", "bf16", "fp16")
 ROUTING = ("balanced", "worst")
@@ -28,7 +28,8 @@ class TrainSetup:
     ``dtype`` is the dtype the model is loaded in; ``auto`` means the one its config names. ``adapter_dtype`` is
     ``float32`` (PEFT's ``autocast_adapter_dtype=True``) or ``auto`` (that of the base layer). ``target_modules`` may
     be empty: PEFT's own choice for the architecture, or ``all-linear``. ``trl_casting`` is
-    what SFTTrainer does to a quantized model under bf16. ``use_cache`` is the model
+    what SFTTrainer does to a quantized model under bf16. ``attention`` ``auto`` is transformers' choice: sdpa where
+    the model supports it, else eager. ``use_cache`` is the model
     config's own default: without checkpointing, a training forward fills a key-value cache too. ``outputs`` says how long the training loop
     holds the model's output, logits and all: until ``loss`` is known, to the end of the ``step``, or into the ``next``
     forward. ``outputs_fp32`` says that they are
@@ -61,7 +62,7 @@ class TrainSetup:
     packed: bool = False
     gradient_checkpointing: bool = True
     reentrant: bool = False
-    attention: str = "sdpa"
+    attention: str = "auto"
     sdpa_backend: str = ""
     loss: str = "full"
     optimizer: str = "adamw_torch"

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.errors import InspectorError
 from inspector.kinds import MemoryKind
 from inspector.simulate import attention, composites, optimizers
 from inspector.simulate import model as models
-from inspector.simulate.autocast import Autocast
+from inspector.simulate.autocast import Autocast, no_autocast
 from inspector.simulate.kernels import cuda_kernels
 from inspector.simulate.loss import use_loss
 from inspector.simulate.trace import Tracer, follow_modules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from inspector.simulate.events import Event
     from inspector.simulate.setup import TrainSetup
@@ -50,8 +51,27 @@ def trace_finetune(
         if setup.autocast != "none":
             autocast = Autocast({"bf16": torch.bfloat16, "fp16": torch.float16}[setup.autocast])
             stack.enter_context(autocast.registered())
-        Loop(config, setup, tracer, autocast).run()
+        else:
+            stack.enter_context(no_autocast())
+        if capability < (8, 0):
+            stack.enter_context(models.without_grouped_mm())
+        with _one_line(config):
+            Loop(config, setup, tracer, autocast).run()
     return tracer.events(), tracer.paged_bytes
+
+
+@contextmanager
+def _one_line(config: Mapping[str, Any]) -> Iterator[None]:
+    """A model whose step needs more than token ids, or data, is the user's input: say what it said, in one line."""
+    try:
+        yield
+    except InspectorError:
+        raise
+    except (RuntimeError, ValueError, TypeError, NotImplementedError, AttributeError, ImportError, KeyError) as error:
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InspectorError(
+            f"the training step of this {config.get('model_type')} model does not run on token ids without data: {said}"
+        ) from error
 
 
 def _answers(setup: TrainSetup) -> Callable[[Any], bool | int | float]:
