@@ -11,6 +11,7 @@ from inspector.layers import LayersReport, layers
 from inspector.lesson.levels import Levels, levels
 from inspector.lesson.printout import Difference, difference
 from inspector.lesson.targets import Target, targets
+from inspector.lesson.training import Training, load
 from inspector.lora import LoraReport, LoraRow, LoraSpec, TargetSet, adapter_tensors, lora
 from inspector.memory import MemoryReport, memory
 from inspector.precision import schemes_of_bits
@@ -49,6 +50,7 @@ class Lesson:
     difference: Difference | None
     levels: Levels
     comparison: Comparison
+    training: Training | None
 
     @property
     def model(self) -> str:
@@ -80,12 +82,13 @@ def spoken(model: str) -> str:
     return model.rpartition("/")[2].replace("-", " ").replace("_", " ")
 
 
-def lesson(skeleton: Skeleton, candidates: Sequence[Skeleton] = ()) -> Lesson:
+def lesson(skeleton: Skeleton, candidates: Sequence[Skeleton] = (), training: Training | None = None) -> Lesson:
     """Gather the numbers.
 
     Args:
         skeleton: the model the page is about.
         candidates: models to set beside it; itself alone when empty.
+        training: dry runs of it; those that ship with the package, if any, by default.
 
     Raises:
         InspectorError: when the model has no linear layer that LoRA could adapt.
@@ -108,4 +111,5 @@ def lesson(skeleton: Skeleton, candidates: Sequence[Skeleton] = ()) -> Lesson:
         difference=difference(skeleton, adapted, RANK),
         levels=levels(),
         comparison=compare(candidates or [skeleton], rank=RANK),
+        training=training or (load(skeleton.model_id) if skeleton.source == "bundled" else None),
     )

@@ -59,10 +59,10 @@ def whole_mb(nbytes: int) -> str:
     return f"{nbytes / MB:,.4f}"
 
 
-def two_lines(name: str) -> str:
-    """A long name on two lines."""
+def two_lines(name: str, room: int = 14) -> str:
+    """A name longer than ``room`` characters on two lines."""
     words = name.split()
-    if len(name) <= 14 or len(words) < 2:
+    if len(name) <= room or len(words) < 2:
         return name
     half = min(range(1, len(words)), key=lambda at: abs(len(" ".join(words[:at])) - len(name) / 2))
     return f"{' '.join(words[:half])}<br>{' '.join(words[half:])}"

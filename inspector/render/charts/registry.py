@@ -8,6 +8,7 @@ from inspector.errors import InspectorError
 from inspector.render.charts.compare import compare
 from inspector.render.charts.levels import levels
 from inspector.render.charts.sizes import sizes
+from inspector.render.charts.training import training
 from inspector.render.charts.waterfall import waterfall
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _CHARTS: dict[str, Callable[[Lesson], Chart]] = {
     "sizes": sizes,
     "waterfall": waterfall,
     "levels": levels,
+    "training": training,
     "compare": compare,
 }
 CHART_NAMES = tuple(_CHARTS)

@@ -22,7 +22,7 @@ def sizes(lesson: Lesson) -> Chart:
         [
             {
                 "type": "bar",
-                "x": [two_lines(bar.label) for bar in bars],
+                "x": [two_lines(bar.label, 19) for bar in bars],
                 "y": [bar.nbytes / MB for bar in bars],
                 "text": texts,
                 "textposition": "outside",

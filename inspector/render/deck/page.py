@@ -41,6 +41,8 @@ def deck_html(lesson: Lesson, *, story: str = "lora-qlora", command: str = "insp
         command: the command line that writes the same page, printed on the last slide.
     """
     wanted = {slide for group in STORIES[story] for slide in group}
+    if lesson.training is None:
+        wanted.discard("training")
     charts = {name: chart(name, lesson) for name in CHART_NAMES if name in wanted}
     scripts = [path.read_text(encoding="utf-8") for path in SCRIPTS]
     page: str = (

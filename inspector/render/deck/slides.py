@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from inspector.lesson.lesson import spoken
+from inspector.lesson.training import CARDS, CHART_CARD
 from inspector.render import theme
 from inspector.render.deck import drawing
 
@@ -40,6 +41,8 @@ def context(lesson: Lesson) -> dict[str, Any]:
         "inside": _inside(lesson),
         "ambiguous": _ambiguous(lesson),
         "spoken": spoken,
+        "cards": CARDS,
+        "chart_card": CHART_CARD,
         "date": EDITION,
         "versions": _versions(lesson),
     }

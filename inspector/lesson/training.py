@@ -1,0 +1,133 @@
+"""What training takes at its peak: dry runs of three methods on six cards, made once and kept as data.
+
+A dry run needs torch and seconds; a page must not. `make` runs them, `load` reads those that ship with the package.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from inspector.lora import LoraRow
+
+DRY_RUNS = Path(__file__).parent.parent / "data" / "dryruns"
+CARDS = ("RTX 4070", "T4", "L4", "A100-40GB", "A100-80GB", "H200")
+CHART_CARD = "A100-80GB"
+METHODS = ("full", "lora", "qlora")
+BATCH_SIZE, SEQ_LEN = 1, 2048
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """One simulated fine-tuning: its peak on one card. Sizes in bytes.
+
+    ``alive`` is what was allocated at the highest moment, by kind; ``process_bytes`` is what the card must have: the
+    segments PyTorch reserves and the CUDA context.
+    """
+
+    method: str
+    card: str
+    usable_bytes: int
+    process_bytes: int
+    peak_allocated_bytes: int
+    peak_reserved_bytes: int
+    peak_stage: str
+    verdict: str
+    alive: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Training:
+    """The dry runs of one model, with what they have in common."""
+
+    model: str
+    batch_size: int
+    seq_len: int
+    r: int
+    target_modules: tuple[str, ...]
+    versions: tuple[tuple[str, str], ...]
+    runs: tuple[DryRun, ...]
+
+    def run(self, method: str, card: str = CHART_CARD) -> DryRun:
+        """The run of a method on a card."""
+        return next(run for run in self.runs if (run.method, run.card) == (method, card))
+
+
+def make(
+    reference: str,
+    model: str,
+    adapters: LoraRow,
+    *,
+    batch_size: int = BATCH_SIZE,
+    seq_len: int = SEQ_LEN,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Training:
+    """Dry-run full fine-tuning, LoRA and QLoRA (nf4, double quantization) on each card.
+
+    Args:
+        reference: the model, as everywhere.
+        model: its id.
+        adapters: rank and target modules of the adapters.
+        batch_size: samples a step.
+        seq_len: tokens a sample.
+        progress: told what is running.
+
+    Raises:
+        InspectorError: when the model's step cannot be simulated.
+    """
+    from inspector.simulate.dryrun import finetune
+
+    lora = {"r": adapters.r, "alpha": adapters.alpha, "target_modules": adapters.target_modules}
+    options: dict[str, dict[str, Any]] = {"full": {}, "lora": lora, "qlora": {**lora, "double_quant": True}}
+    runs, versions = [], {}
+    for method in METHODS:
+        for card in CARDS:
+            progress(f"{method} on {card}")
+            report = finetune(
+                reference, method=method, gpu=card, batch_size=batch_size, seq_len=seq_len, **options[method]
+            )
+            versions = dict(report.versions)
+            runs.append(
+                DryRun(
+                    method=method,
+                    card=card,
+                    usable_bytes=report.gpu.usable_bytes,
+                    process_bytes=report.process_bytes,
+                    peak_allocated_bytes=report.peak_allocated_bytes,
+                    peak_reserved_bytes=report.peak_reserved_bytes,
+                    peak_stage=report.peak_stage,
+                    verdict=report.verdict,
+                    alive=tuple((share.name, share.nbytes) for share in report.alive_at_peak),
+                )
+            )
+    return Training(
+        model, batch_size, seq_len, adapters.r, tuple(adapters.target_modules), tuple(versions.items()), tuple(runs)
+    )
+
+
+def path_of(model: str) -> Path:
+    """Where a bundled model's dry runs are kept."""
+    return DRY_RUNS / f"{model.replace('/', '--', 1)}.json"
+
+
+def load(model: str) -> Training | None:
+    """The dry runs that ship for a model; None when there are none."""
+    path = path_of(model)
+    if not path.is_file():
+        return None
+    data = json.loads(path.read_text(encoding="utf-8"))
+    runs = tuple(
+        DryRun(**{**run, "alive": tuple((name, nbytes) for name, nbytes in run["alive"])}) for run in data["runs"]
+    )
+    versions = tuple((name, version) for name, version in data["versions"])
+    return Training(**{**data, "runs": runs, "versions": versions, "target_modules": tuple(data["target_modules"])})
+
+
+def dumps(training: Training) -> str:
+    """The JSON text that `load` reads."""
+    return json.dumps(asdict(training), indent=1) + "\n"
