@@ -12,6 +12,10 @@ import argparse
 import json
 import sys
 import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OVERHEAD = 0.15
 ABOVE_BYTES = 1_200_000_000
@@ -70,12 +74,12 @@ def main() -> int:
 class Stopwatch:
     """A function that adds up the time its calls take."""
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
         self.seconds = 0.0
         self.calls = 0
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call it and take the time."""
         begun = time.perf_counter()
         try:

@@ -10,7 +10,21 @@ import click
 
 from inspector.errors import BAD_INPUT, InspectorError
 
-COMMANDS = ("layers", "memory", "lora", "simulate", "validate", "compare", "report", "chart", "replay", "models")
+COMMANDS = (
+    "layers",
+    "memory",
+    "lora",
+    "simulate",
+    "validate",
+    "compare",
+    "report",
+    "chart",
+    "replay",
+    "measure",
+    "measurements",
+    "doctor",
+    "models",
+)
 """In the order of the help page. Each is `inspector.cli.<name>.command`, imported when it is called."""
 
 

@@ -44,7 +44,7 @@ def meta_model(config: Mapping[str, Any], scheme: Scheme, *, attention: str = "s
 
 
 def make_quantizer(scheme: Scheme) -> Any:
-    """transformers' quantizer of a scheme; None for a plain dtype.
+    """The quantizer transformers has for a scheme; None for a plain dtype.
 
     Its ``validate_environment`` is not asked: that refuses FP8 on a CPU, where such a model cannot run but can be made.
     """

@@ -83,7 +83,7 @@ def codes() -> dict[str, list[float]]:
 
 
 def _through_fp8(weight: torch.Tensor) -> torch.Tensor:
-    """transformers' fine-grained FP8: one scale a block of 128 x 128; as it is where blocks do not fit."""
+    """Fine-grained FP8 of transformers: one scale a block of 128 x 128; as it is where blocks do not fit."""
     from transformers.integrations.finegrained_fp8 import Fp8Quantize
 
     from inspector.measure.build import make_quantizer

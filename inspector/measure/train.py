@@ -104,9 +104,7 @@ def make_optimizer(name: str, parameters: Sequence[Any]) -> Any:
     return bnb.optim.PagedAdamW8bit(parameters, lr=1e-4)
 
 
-def _result(
-    meter: _Meter, peaks: dict[str, list[int]], loaded: int, gradients: int, state: int
-) -> dict[str, Any]:
+def _result(meter: _Meter, peaks: dict[str, list[int]], loaded: int, gradients: int, state: int) -> dict[str, Any]:
     steady = {stage: max(values[1:]) for stage, values in peaks.items()}
     return {
         "after_load_allocated_mib": loaded / MiB,
@@ -153,7 +151,7 @@ class _CudaMeter(_Meter):
 
     def now(self) -> int:
         torch.cuda.synchronize(self.device)
-        return torch.cuda.memory_allocated(self.device)
+        return int(torch.cuda.memory_allocated(self.device))
 
     @contextlib.contextmanager
     def stage(self, peaks: list[int]) -> Iterator[None]:
@@ -202,7 +200,7 @@ class _CpuMeter(_Meter):
         return {"peak_resident_mib": machine.resident()["resident_peak_bytes"] / MiB}
 
 
-class LiveStorages(TorchDispatchMode):
+class LiveStorages(TorchDispatchMode):  # type: ignore[misc]
     """Counts the bytes of the storages alive: those of a model to begin with, and every one an operation makes."""
 
     def __init__(self, model: Any) -> None:

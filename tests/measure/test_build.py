@@ -114,10 +114,11 @@ def test_fp8_has_the_modules_and_dtypes_transformers_makes():
     assert type(layer) is FP8Linear
     assert layer.weight.dtype == torch.float8_e4m3fn
     block = FineGrainedFP8Config().weight_block_size
-    restored = layer.weight.float() * layer.weight_scale_inv.float().repeat_interleave(
-        block[0], 0
-    ).repeat_interleave(block[1], 1)
-    source = RandomWeights().tensor("model.layers.0.mlp.up_proj.weight", (256, 128), torch.bfloat16, torch.device("cpu"))
+    restored = layer.weight.float() * layer.weight_scale_inv.float().repeat_interleave(block[0], 0).repeat_interleave(
+        block[1], 1
+    )
+    name, cpu = "model.layers.0.mlp.up_proj.weight", torch.device("cpu")
+    source = RandomWeights().tensor(name, (256, 128), torch.bfloat16, cpu)
     assert torch.allclose(restored, source.float(), rtol=0.07, atol=1e-4)
 
 
@@ -154,11 +155,11 @@ class TestBadWeights:
 
     @pytest.mark.parametrize("content", [b"", b"x" * 1000, (2**40).to_bytes(8, "little") + b"{}"])
     def test_corrupt(self, folder, content):
-        sorted(folder.glob("*.safetensors"))[0].write_bytes(content)
+        min(folder.glob("*.safetensors")).write_bytes(content)
         self.fails(folder, "no whole safetensors file")
 
     def test_missing_shard(self, folder):
-        sorted(folder.glob("*.safetensors"))[0].unlink()
+        min(folder.glob("*.safetensors")).unlink()
         self.fails(folder, "lacks 1 of . shards")
 
     def test_damaged_index(self, folder):

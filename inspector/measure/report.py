@@ -1,0 +1,220 @@
+"""A measurement beside its prediction. No torch here: the child process has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from inspector.errors import InspectorError
+from inspector.measure.spec import LoraSetup, MeasureSpec, Order, cut_config
+from inspector.precision import scheme_named
+from inspector.reporting import Report
+from inspector.weights import grouped, weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from inspector.skeleton import Skeleton
+
+COMPARED = ("tensor_bytes", "footprint_bytes", "allocated_bytes")
+EQUAL = ("tensor_bytes", "footprint_bytes", "lora_bytes")
+"""Must be equal to the byte. Allocated bytes must too, less what the allocator itself says it did not split."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One figure, predicted and measured, in bytes. ``cause`` names what a difference comes from."""
+
+    name: str
+    predicted: int
+    measured: int
+    cause: str = ""
+
+    @property
+    def difference(self) -> int:
+        """Measured less predicted."""
+        return self.measured - self.predicted
+
+    @property
+    def percent(self) -> float:
+        """The difference in percent of the prediction."""
+        return 100 * self.difference / self.predicted if self.predicted else 0.0
+
+
+@dataclass(frozen=True)
+class Measurement(Report):
+    """What a measurement found, beside what was predicted of it when this object was made.
+
+    ``result`` is what the measuring process said, as it is kept in records; ``predicted`` and ``measured`` have the
+    same keys. ``allocated_bytes`` is there where the device counts it (CUDA).
+    """
+
+    kind: ClassVar[str] = "measure"
+
+    spec: MeasureSpec
+    result: Mapping[str, Any]
+    predicted: Mapping[str, int] = field(default_factory=dict)
+    measured: Mapping[str, int] = field(default_factory=dict)
+    comparisons: tuple[Comparison, ...] = ()
+    kinds: tuple[Comparison, ...] = ()
+    date: str = ""
+
+    @property
+    def status(self) -> str:
+        """``measured``, ``out of memory`` or ``failed``."""
+        return str(self.result.get("status", "failed"))
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it was measured and every figure that must be equal is."""
+        exact = [each for each in self.comparisons if each.name in EQUAL]
+        return self.status == "measured" and bool(exact) and not any(each.difference for each in exact)
+
+    @property
+    def missing_bytes(self) -> int | None:
+        """After running out of memory: how much more the whole would have taken, by the prediction; else None."""
+        if self.status != "out of memory":
+            return None
+        reached = self.result.get("at_failure", {}).get("allocated_bytes")
+        if reached is None:
+            limit = self.spec.limit_bytes
+            return None if limit is None else max(0, self.predicted["tensor_bytes"] - limit)
+        return max(0, self.predicted["tensor_bytes"] - int(reached))
+
+
+def measure(
+    spec: MeasureSpec | None = None,
+    *,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+    **options: Any,
+) -> Measurement:
+    """Build the real model of a spec on a real device, in a process of its own, and weigh it.
+
+    Running out of memory, or failing, is a result and not an error.
+
+    Args:
+        spec: what to measure; or leave it out and give its fields as ``options``.
+        progress: called with what the child is at: ``stage``, ``done``, ``total``, ``name``.
+        options: fields of `MeasureSpec`.
+
+    Raises:
+        InspectorError: for a spec, a device or weights that cannot be used, or too little memory for the prediction.
+    """
+    import datetime as dt
+
+    from inspector.measure.machine import available_host_bytes
+    from inspector.measure.runner import run_order
+
+    spec = spec or MeasureSpec(**options)
+    order = make_order(spec)
+    free = available_host_bytes()
+    if on_cpu(spec) and free is not None and order.needed_bytes > free and spec.limit_bytes is None:
+        raise InspectorError(
+            f"this needs {order.needed_bytes:,} bytes, but the machine has {free:,} available",
+            hint="choose a scheme with fewer bits, or --layers N for a part of the model",
+        )
+    now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
+    return judged(spec, run_order(order, progress), date=now.isoformat())
+
+
+def on_cpu(spec: MeasureSpec) -> bool:
+    """Whether a spec is for the CPU. Asks torch, in this process, only when the spec leaves it open."""
+    if spec.device != "auto":
+        return spec.device == "cpu"
+    import torch
+
+    return not torch.cuda.is_available()
+
+
+def judged(spec: MeasureSpec, result: Mapping[str, Any], *, date: str = "") -> Measurement:
+    """A result beside today's prediction for its spec."""
+    skeleton = skeleton_of(spec)
+    scheme = scheme_named(spec.scheme)
+    report = weights(skeleton, scheme)
+    predicted = {name: getattr(report, name) for name in COMPARED}
+    if not (model := result.get("model")):
+        return Measurement(spec, result, predicted, date=date)
+    measured = {name: model[name] for name in COMPARED if name in model}
+    steady = result.get("steady", {})
+    if "allocated_bytes" in steady:
+        measured["allocated_bytes"] = steady["allocated_bytes"]
+    else:
+        del predicted["allocated_bytes"]
+    if lora := result.get("lora"):
+        predicted["lora_bytes"] = lora_bytes(skeleton, spec.lora or LoraSetup())
+        measured["lora_bytes"] = lora["tensor_bytes"]
+    parts = {group.name: group.tensor_bytes for group in grouped(skeleton, scheme, "kind")}
+    kinds = tuple(
+        Comparison(name, parts.get(name, 0), model["kinds"].get(name, 0))
+        for name in dict.fromkeys([*parts, *model["kinds"]])
+        if parts.get(name) or model["kinds"].get(name)
+    )
+    compared = tuple(
+        Comparison(name, predicted[name], measured[name], _cause(name, predicted[name], result, kinds))
+        for name in predicted
+    )
+    return Measurement(spec, result, predicted, measured, compared, kinds, date)
+
+
+def _cause(name: str, predicted: int, result: Mapping[str, Any], kinds: tuple[Comparison, ...]) -> str:
+    """What a difference comes from, as far as the measurement can tell."""
+    if name == "allocated_bytes":
+        steady = result["steady"]
+        difference = steady["allocated_bytes"] - predicted
+        # A block the allocator reuses is not split when less than 1 MiB would be left (large pool), and counts whole.
+        unsplit = steady["allocated_bytes"] - result["model"]["block_bytes"]
+        return f"{unsplit:+,} B in blocks the allocator did not split, or held beside the model" if difference else ""
+    differing = [f"{each.name} {each.difference:+,} B" for each in kinds if each.difference]
+    return ", ".join(differing) if name == "tensor_bytes" else ""
+
+
+def lora_bytes(skeleton: Skeleton, lora: LoraSetup) -> int:
+    """Bytes of the adapter's new tensors, float32 as PEFT makes them."""
+    from inspector.lora import LoraSpec, adapter_tensors
+
+    targets: Any = "all-linear" if lora.target_modules == ("all-linear",) else lora.target_modules
+    tensors = adapter_tensors(skeleton, LoraSpec(r=lora.r, lora_alpha=lora.lora_alpha, target_modules=targets))
+    return sum(tensor.nbytes for tensor in tensors if tensor.new)
+
+
+def skeleton_of(spec: MeasureSpec) -> Skeleton:
+    """The skeleton of a spec's model, with its layers cut."""
+    from inspector.sources.resolve import resolve, resolve_config
+
+    if spec.layers is None:
+        return resolve(spec.model)
+    from inspector.sources.cache import cached_skeleton
+
+    config = cut_config(resolve_config(spec.model), spec.layers)
+    name = f"{spec.model}, {spec.layers} layers"
+
+    return cached_skeleton(config, name, "cut")
+
+
+def make_order(spec: MeasureSpec) -> Order:
+    """A spec with its config, its weights' folder and what it will need, all checked."""
+    from inspector.sources.resolve import resolve_config
+
+    config = cut_config(resolve_config(spec.model), spec.layers)
+    skeleton = skeleton_of(spec)
+    scheme = scheme_named(spec.scheme)
+    report = weights(skeleton, scheme)
+    if spec.lora:
+        lora_bytes(skeleton, spec.lora)  # says now, and well, when the targets match nothing
+    largest = max((tensor.loaded_bytes(scheme.rest) for tensor in skeleton.own_tensors), default=0)
+    parts: dict[str, str] = {module.path: module.part for module in skeleton.modules}
+    return Order(spec, config, parts, _weights_folder(spec), report.allocated_bytes + largest)
+
+
+def _weights_folder(spec: MeasureSpec) -> str:
+    if spec.weights == "random":
+        return ""
+    if spec.weights == "hub":
+        from inspector.measure.hub import download
+
+        return str(download(spec.model))
+    path = Path(spec.weights).expanduser()
+    if not path.exists():
+        raise InspectorError(f"no such folder of weights: {path}", hint="--weights takes random, hub or a folder")
+    return str(path.resolve())
