@@ -1,0 +1,220 @@
+"""Will it fit, and if not, what is the cheapest thing to change? Every answer is a simulated step, none is a guess."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from inspector.fit_changes import candidates
+from inspector.reporting import Report
+from inspector.simulate.allocator_settings import AllocatorSettings
+from inspector.simulate.setup import TrainSetup, resolve_setup
+from inspector.simulate.timeline import replay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from inspector.gpus import Gpu
+    from inspector.simulate.events import Event
+    from inspector.simulate.timeline import Timeline
+
+Verdict = Literal["fits", "tight", "does not fit"]
+
+TIGHT = 20
+"""Less than a twentieth of the card left is tight: a convention of ours, for what one step does not show (longer
+samples, kernels loaded later, a newer driver that keeps more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one simulated setup takes on a card, in bytes.
+
+    ``margin_bytes`` is usable memory less the process at its peak: below zero it does not fit, unless giving cached
+    memory back saves it (``retried``), which is tight. The verdict comes from the bytes and is never rounded.
+    """
+
+    peak_allocated: int
+    peak_reserved: int
+    process_bytes: int
+    usable_bytes: int
+    fits: bool
+    retried: bool
+
+    @property
+    def margin_bytes(self) -> int:
+        """What the card has left at the peak."""
+        return self.usable_bytes - self.process_bytes
+
+    @property
+    def verdict(self) -> Verdict:
+        """``fits``, ``tight`` or ``does not fit``."""
+        if not self.fits:
+            return "does not fit"
+        return "tight" if self.retried or self.margin_bytes * TIGHT < self.usable_bytes else "fits"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of the setup, what it costs, and what the changed setup takes."""
+
+    what: str
+    cost: str
+    settings: tuple[tuple[str, Any], ...]
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class FitPlan(Report):
+    """A setup on a card: the verdict, what the card cannot do, and what would help.
+
+    ``changes`` are single changes, cheapest first, each simulated by itself; ``together`` is the shortest run of them
+    from the cheapest on that fits when no single one does, empty when even all of them do not.
+    ``largest`` has the largest batch size, length and rank that fit, the rest unchanged (0: not even the smallest).
+    """
+
+    kind: ClassVar[str] = "fit_plan"
+
+    model: str
+    gpu: Gpu
+    setup: TrainSetup
+    outcome: Outcome
+    cannot: tuple[str, ...]
+    changes: tuple[Change, ...] = ()
+    together: tuple[Change, ...] = ()
+    largest: tuple[tuple[str, int], ...] = ()
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether it fits as it is."""
+        return self.outcome.fits
+
+
+def outcome_on(
+    events: tuple[Event, ...], gpu: Gpu, settings: AllocatorSettings, line: Timeline | None = None
+) -> Outcome:
+    """What traced events take on a card: replayed without a limit, and within the card when that is too much.
+
+    ``line`` is the replay without a limit, when it is there already.
+    """
+    line = line or replay(events, settings)
+    process = line.peak_reserved + gpu.context_bytes
+    fits, retried = process <= gpu.usable_bytes, False
+    if not fits:
+        fits = retried = replay(events, settings, capacity=gpu.available_bytes).out_of_memory is None
+    return Outcome(line.peak_allocated, line.peak_reserved, process, gpu.usable_bytes, fits, retried)
+
+
+class Simulator:
+    """One model on one card: setups in, outcomes out, each simulated once."""
+
+    def __init__(self, config: Mapping[str, Any], gpu: Gpu) -> None:
+        self.config = config
+        self.gpu = gpu
+        self.known: dict[TrainSetup, Outcome] = {}
+
+    def outcome(self, setup: TrainSetup) -> Outcome:
+        """What a setup takes on the card: its step traced and replayed."""
+        if setup not in self.known:
+            from inspector.simulate.dryrun import trace
+
+            events, _ = trace(self.config, setup, self.gpu)
+            settings = AllocatorSettings(expandable_segments=setup.expandable_segments)
+            self.known[setup] = outcome_on(events, self.gpu, settings)
+        return self.known[setup]
+
+    def changed(self, setup: TrainSetup, **settings: Any) -> TrainSetup:
+        """A setup with other settings. Raises InspectorError when they contradict the rest."""
+        return resolve_setup({**asdict(setup), **settings}).setup
+
+
+def plan(model: str, config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu, *, solve: bool = False) -> FitPlan:
+    """The verdict on a setup, and when it does not fit, what to change.
+
+    Args:
+        model: its name, for the report.
+        config: content of its ``config.json``.
+        setup: how it is trained.
+        gpu: the card.
+        solve: also find the largest batch size, length and rank that fit.
+
+    Raises:
+        InspectorError: when the model or the setup cannot be simulated.
+    """
+    simulator = Simulator(config, gpu)
+    outcome = simulator.outcome(setup)
+    changes: tuple[Change, ...] = ()
+    together: tuple[Change, ...] = ()
+    if not outcome.fits:
+        changes = tuple(_single_changes(simulator, setup))
+        if not any(change.outcome.fits for change in changes):
+            together = tuple(_together(simulator, setup, changes))
+    largest: tuple[tuple[str, int], ...] = ()
+    if solve:
+        from inspector.solver import largest_settings
+
+        largest = largest_settings(simulator, setup)
+    return FitPlan(
+        model=model,
+        gpu=gpu,
+        setup=setup,
+        outcome=outcome,
+        cannot=cannot(setup, gpu, config),
+        changes=changes,
+        together=together,
+        largest=largest,
+        assumptions=("every setup named here was simulated; one process, nothing else on the card",),
+    )
+
+
+def cannot(setup: TrainSetup, gpu: Gpu, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a setup asks of a card that it has no hardware or no kernel for."""
+    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    published = str((text or config).get("dtype") or config.get("dtype") or config.get("torch_dtype") or "")
+    dtype = published if setup.dtype == "auto" else setup.dtype
+    said = []
+    if not gpu.bf16 and ("bfloat16" in {dtype, setup.compute_dtype} or setup.autocast == "bf16"):
+        said.append(f"no bfloat16 units on a {gpu.name}: PyTorch emulates it, slowly; float16 is native")
+    if not gpu.flash_attention_2 and setup.attention == "flash_attention_2":
+        said.append(f"flash_attention_2 does not run on a {gpu.name}: it needs compute capability 8.0")
+    if not gpu.int8 and setup.scheme == "int8":
+        said.append(f"LLM.int8 does not run on a {gpu.name}: it needs compute capability 7.5")
+    return tuple(said)
+
+
+def _single_changes(simulator: Simulator, setup: TrainSetup) -> Iterator[Change]:
+    """Every candidate by itself; what does not make it smaller is left out, as is what cannot be simulated."""
+    from inspector.errors import InspectorError
+
+    now = simulator.outcome(setup)
+    for what, cost, settings in candidates(setup):
+        try:
+            outcome = simulator.outcome(simulator.changed(setup, **settings))
+        except InspectorError:
+            continue
+        if outcome.process_bytes < now.process_bytes or outcome.fits:
+            yield Change(what, cost, tuple(settings.items()), outcome)
+
+
+def _together(simulator: Simulator, setup: TrainSetup, changes: tuple[Change, ...]) -> list[Change]:
+    """One change after the other, cheapest first, until it fits; then what turned out needless is taken back."""
+    taken: list[Change] = []
+    for change in changes:
+        taken.append(Change(change.what, change.cost, change.settings, _outcome_of(simulator, setup, [*taken, change])))
+        if taken[-1].outcome.fits:
+            break
+    else:
+        return []
+    for change in list(taken[:-1]):
+        rest = [other for other in taken if other is not change]
+        outcome = _outcome_of(simulator, setup, rest)
+        if outcome.fits:
+            taken = [*rest[:-1], Change(rest[-1].what, rest[-1].cost, rest[-1].settings, outcome)]
+    return taken
+
+
+def _outcome_of(simulator: Simulator, setup: TrainSetup, changes: list[Change]) -> Outcome:
+    settings: dict[str, Any] = {}
+    for change in changes:
+        settings.update(change.settings)
+    return simulator.outcome(simulator.changed(setup, **settings))

@@ -1,0 +1,136 @@
+"""The table of methods by cards: what can be done with a model on which card, every cell simulated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from inspector.errors import InspectorError
+from inspector.fit import Outcome, outcome_on
+from inspector.gpus import catalogue, find_gpu
+from inspector.reporting import Report
+from inspector.simulate.allocator_settings import AllocatorSettings
+from inspector.simulate.setup import resolve_setup
+from inspector.simulate.timeline import replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from inspector.gpus import Gpu
+    from inspector.simulate.events import Event
+    from inspector.simulate.timeline import Timeline
+
+USUAL_CARDS = (
+    "T4", "RTX 3060", "RTX 4060 Ti 16GB", "RTX 4080", "RTX 3090", "RTX 4090", "RTX 5090", "L4", "A10G", "L40S",
+    "RTX A6000", "A100-40GB", "A100-80GB", "H100-SXM", "H200", "B200",
+)  # fmt: skip
+"""The cards of the table when none is named."""
+
+METHODS: dict[str, dict[str, Any]] = {
+    "full": {"method": "full"},
+    "full, 8-bit AdamW": {"method": "full", "optimizer": "adamw_bnb_8bit"},
+    "LoRA": {"method": "lora"},
+    "QLoRA": {"method": "qlora", "double_quant": True},
+}
+"""The rows: AdamW and gradient checkpointing throughout, adapters on PEFT's default targets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One method on one card."""
+
+    method: str
+    gpu: Gpu
+    dtype: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class FitTable(Report):
+    """Methods by cards. ``cells`` go method by method, cards in the order asked for."""
+
+    kind: ClassVar[str] = "fit"
+
+    model: str
+    methods: tuple[str, ...]
+    gpus: tuple[Gpu, ...]
+    batch_size: int
+    seq_len: int
+    cells: tuple[Cell, ...]
+    impossible: tuple[tuple[str, str], ...]
+    assumptions: tuple[str, ...]
+
+
+def fit_table(
+    model: str,
+    config: Mapping[str, Any],
+    dtype: str,
+    *,
+    gpus: Sequence[str] = USUAL_CARDS,
+    batch_size: int = 1,
+    seq_len: int = 1024,
+    progress: Callable[[str], None] = lambda _: None,
+) -> FitTable:
+    """Simulate each method once for each kind of card, and replay it on every card.
+
+    Args:
+        model: its name, for the report.
+        config: content of its ``config.json``.
+        dtype: the dtype it is published in; cards without bfloat16 units get float16 in its place.
+        gpus: names of cards, or ``all``.
+        batch_size: sequences in a step.
+        seq_len: tokens of each.
+        progress: told which method is being simulated.
+
+    Raises:
+        InspectorError: for an unknown card, or when no method can be simulated at all.
+    """
+    cards = catalogue() if tuple(gpus) == ("all",) else tuple(find_gpu(name) for name in gpus)
+    cells: list[Cell] = []
+    impossible: list[tuple[str, str]] = []
+    for method, settings in METHODS.items():
+        progress(method)
+        traces: dict[tuple[bool, bool], tuple[tuple[Event, ...], Timeline]] = {}
+        try:
+            for card in cards:
+                used = "float16" if dtype == "bfloat16" and not card.bf16 else dtype
+                kind = _alike(card)
+                if kind not in traces:
+                    chosen = {**settings, "dtype": used, "batch_size": batch_size, "seq_len": seq_len}
+                    events = _trace(config, chosen, card)
+                    traces[kind] = events, replay(events)
+                events, line = traces[kind]
+                cells.append(Cell(method, card, used, outcome_on(events, card, AllocatorSettings(), line)))
+        except InspectorError as error:
+            impossible.append((method, error.message))
+            cells = [cell for cell in cells if cell.method != method]
+    if not cells:
+        raise InspectorError(f"nothing can be simulated for {model}: {impossible[0][1]}")
+    return FitTable(
+        model=model,
+        methods=tuple(dict.fromkeys(cell.method for cell in cells)),
+        gpus=cards,
+        batch_size=batch_size,
+        seq_len=seq_len,
+        cells=tuple(cells),
+        impossible=tuple(impossible),
+        assumptions=(
+            "AdamW, gradient checkpointing, sdpa attention; adapters of rank 8 on PEFT's default targets",
+            "QLoRA is nf4 with double quantization, after prepare_model_for_kbit_training",
+            "one process, nothing else on the card",
+            "cards without bfloat16 units are given float16",
+            "cards of one compute capability class share a trace: attention and workspaces differ by class",
+        ),
+    )
+
+
+def _alike(card: Gpu) -> tuple[bool, bool]:
+    """What makes a step's allocations differ from card to card: flash attention and bfloat16, Hopper's workspace."""
+    return card.capability >= (8, 0), card.capability >= (9, 0)
+
+
+def _trace(config: Mapping[str, Any], settings: dict[str, Any], card: Gpu) -> tuple[Event, ...]:
+    from inspector.simulate.dryrun import trace
+
+    events, _ = trace(config, resolve_setup(settings).setup, card)
+    return events

@@ -1,0 +1,75 @@
+"""The table of methods by cards as a terminal page, as JSON and as rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from inspector.render.plain import clean
+from inspector.render.terminal import heading, notes, page, table
+from inspector.units import GiB, count
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from inspector.fit_table import Cell, FitTable
+
+STYLES = {"fits": "green", "tight": "yellow", "does not fit": "red"}
+
+
+def text(report: FitTable) -> RenderableType:
+    """The page `inspector fit` prints: cards down, methods across, the process at its peak in GiB."""
+    rows = table("card", ("usable GiB", "right"), *((method, "right") for method in report.methods))
+    cells = {(cell.method, cell.gpu.name): cell for cell in report.cells}
+    for card in report.gpus:
+        usable = f"{card.usable_bytes / GiB:,.2f}" + ("" if card.basis == "torch" else " ~")
+        shown = [_cell(cells[method, card.name]) for method in report.methods]
+        rows.add_row(card.name, usable, *shown)
+    what = f"batch {count(report.batch_size)}, {count(report.seq_len)} tokens; whole process at its peak, GiB"
+    return page(heading(report.model, what), rows, notes(_legend(report)))
+
+
+def _cell(cell: Cell) -> Text:
+    mark = {"fits": "", "tight": " (tight)", "does not fit": " (no)"}[cell.outcome.verdict]
+    return Text(f"{cell.outcome.process_bytes / GiB:,.2f}{mark}", style=STYLES[cell.outcome.verdict])
+
+
+def _legend(report: FitTable) -> tuple[str, ...]:
+    lines = ["GiB = 2^30 bytes. tight: less than 5 % left, or cached memory must be given back. (no): does not fit."]
+    if any(card.basis != "torch" for card in report.gpus):
+        lines.append("~ usable memory from nvidia-smi's total, less what drivers keep on cards of that size")
+    lines += [f"{clean(method)}: {clean(why)}" for method, why in report.impossible]
+    return (*lines, *report.assumptions)
+
+
+def payload(report: FitTable) -> dict[str, Any]:
+    """The content of the JSON document ``inspector.fit``."""
+    return {
+        "model": report.model,
+        "batch_size": report.batch_size,
+        "seq_len": report.seq_len,
+        "methods": list(report.methods),
+        "cells": records(report),
+        "impossible": [{"method": method, "why": why} for method, why in report.impossible],
+        "assumptions": list(report.assumptions),
+    }
+
+
+def records(report: FitTable) -> list[dict[str, Any]]:
+    """One row for each method on each card."""
+    return [
+        {
+            "method": cell.method,
+            "gpu": cell.gpu.name,
+            "dtype": cell.dtype,
+            "verdict": cell.outcome.verdict,
+            "margin_bytes": cell.outcome.margin_bytes,
+            "peak_allocated_bytes": cell.outcome.peak_allocated,
+            "peak_reserved_bytes": cell.outcome.peak_reserved,
+            "process_bytes": cell.outcome.process_bytes,
+            "usable_bytes": cell.outcome.usable_bytes,
+            "basis": cell.gpu.basis,
+        }
+        for cell in report.cells
+    ]
