@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from inspector.simulate.events import Event
     from inspector.simulate.report import StepReport
+    from inspector.simulate.step import Trace
 
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate")
 
@@ -53,9 +53,9 @@ def finetune(
     gpu = card_of_size(vram) if vram else find_gpu(resolved.setup.gpu)
     check_card(resolved.setup, gpu)
     name, config = _model(reference or (chosen.model if chosen else ""))
-    events, paged = trace(config, resolved.setup, gpu)
-    report = summarize(name, gpu, resolved, events, paged)
-    return replace(report, events=events) if keep_events else report
+    traced = trace(config, resolved.setup, gpu)
+    report = summarize(name, gpu, resolved, traced)
+    return replace(report, events=traced.events) if keep_events else report
 
 
 def write_trace(report: StepReport, path: Path) -> None:
@@ -74,15 +74,16 @@ def check_card(setup: TrainSetup, gpu: Gpu) -> None:
         raise InspectorError(f"flash_attention_2 does not run on a {gpu.name}", hint="use --attn sdpa")
 
 
-def trace(config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu) -> tuple[tuple[Event, ...], int]:
-    """The events of loading and training, and the bytes of paged optimizer state."""
+def trace(config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu) -> Trace:
+    """The events of loading and training on a card."""
     from inspector.simulate.step import trace_finetune
 
     return trace_finetune(config, setup, gpu.capability, gpu.multiprocessors)
 
 
-def summarize(name: str, gpu: Gpu, resolved: Resolved, events: tuple[Event, ...], paged: int) -> StepReport:
+def summarize(name: str, gpu: Gpu, resolved: Resolved, traced: Trace) -> StepReport:
     """Replay the events without a limit for the peaks, and within the card for the verdict."""
+    events = traced.events
     settings = AllocatorSettings(expandable_segments=resolved.setup.expandable_segments)
     timeline = replay(events, settings)
     process = timeline.peak_reserved + gpu.context_bytes
@@ -102,7 +103,7 @@ def summarize(name: str, gpu: Gpu, resolved: Resolved, events: tuple[Event, ...]
         peak_reserved_bytes=timeline.peak_reserved,
         steady_allocated_bytes=timeline.stages[-1].end_allocated,
         process_bytes=process,
-        paged_bytes=paged,
+        paged_bytes=traced.paged_bytes,
         peak_stage=top.stage,
         peak_step=top.step,
         stages=timeline.stages,
@@ -113,7 +114,7 @@ def summarize(name: str, gpu: Gpu, resolved: Resolved, events: tuple[Event, ...]
         num_events=len(events),
         fits=fits,
         needs_cached_memory_back=retries > 0,
-        assumptions=assumptions(resolved.setup, gpu),
+        assumptions=(*traced.notes, *assumptions(resolved.setup, gpu)),
     )
 
 

@@ -28,7 +28,7 @@ def load_model(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> 
     """``from_pretrained`` on the device: the base model, quantized if asked, every tensor traced."""
     from inspector.build import build_config, build_model
 
-    parsed = build_config(config)
+    parsed: Any = config if hasattr(config, "to_dict") else build_config(config)
     if not setup.use_cache:
         parsed.use_cache = False
     dtype = load_dtype(parsed, setup)
@@ -182,15 +182,34 @@ def add_adapters(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
         return _wrapped(model, setup, tracer, _targets(setup))
     except ValueError as error:
         if not setup.target_modules and any(text in str(error) for text in _NO_DEFAULT):
-            return _wrapped(model, setup, tracer, "all-linear")
+            tracer.notes.append("PEFT names no targets for this architecture: every linear layer it can adapt is taken")
+            return _wrapped(model, setup, tracer, "all-linear", _not_adaptable(model))
         raise _peft_refuses(error, setup) from error
 
 
-_NO_DEFAULT = ("specify `target_modules`", "No `target_modules` passed", "Please specify")
-"""What PEFT says when it names no targets for an architecture; every linear layer is taken then."""
+_NO_DEFAULT = ("specify `target_modules`", "No `target_modules` passed", "Please specify", "incompatible with Mamba")
+"""What PEFT says when it names no targets for an architecture, or none that it accepts."""
+
+_MAMBA_KERNELS = ("out_proj", "conv1d")
+"""Layers whose weights Mamba's fused kernels read themselves (peft/tuners/tuners_utils.py)."""
 
 
-def _wrapped(model: Any, setup: TrainSetup, tracer: Tracer, targets: Any) -> Any:
+def _not_adaptable(model: Any) -> list[str]:
+    """Layers that ``all-linear`` names and PEFT cannot adapt: routers that return more than a product, Mamba's own."""
+    mamba = "mamba" in model.config.model_type or model.config.model_type == "falcon_h1"
+    return [
+        name
+        for name, module in model.named_modules()
+        if (isinstance(module, torch.nn.Linear) and type(module).forward is not torch.nn.Linear.forward and not _bnb(module))
+        or (mamba and name.rpartition(".")[2] in _MAMBA_KERNELS)
+    ]
+
+
+def _bnb(module: Any) -> bool:
+    return type(module).__module__.startswith("bitsandbytes")
+
+
+def _wrapped(model: Any, setup: TrainSetup, tracer: Tracer, targets: Any, excluded: list[str] | None = None) -> Any:
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
@@ -198,6 +217,7 @@ def _wrapped(model: Any, setup: TrainSetup, tracer: Tracer, targets: Any) -> Any
         lora_alpha=setup.alpha,
         lora_dropout=setup.dropout,
         target_modules=targets,
+        exclude_modules=excluded or None,
         use_dora=setup.use_dora,
         use_rslora=setup.use_rslora,
         modules_to_save=list(setup.modules_to_save) or None,
@@ -258,6 +278,18 @@ def _no_init() -> Iterator[None]:
     finally:
         for name, function in before.items():
             setattr(init, name, function)
+
+
+def use_checkpointing(model: Any, setup: TrainSetup, tracer: Tracer) -> bool:
+    """``gradient_checkpointing_enable``, where the model can; says whether it is on."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if not getattr(base, "supports_gradient_checkpointing", True):
+        tracer.notes.append(f"{type(base).__name__} does not support gradient checkpointing: simulated without it")
+        return False
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": setup.reentrant})
+    if setup.method != "full":
+        model.enable_input_require_grads()
+    return True
 
 
 def label_model(model: Any, tracer: Tracer) -> None:

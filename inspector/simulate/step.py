@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from inspector.errors import InspectorError
 from inspector.kinds import MemoryKind
-from inspector.simulate import attention, composites, optimizers
+from inspector.simulate import attention, composites, optimizers, routing
 from inspector.simulate import model as models
 from inspector.simulate.autocast import Autocast, no_autocast
 from inspector.simulate.kernels import cuda_kernels
@@ -23,9 +24,18 @@ if TYPE_CHECKING:
     from inspector.simulate.setup import TrainSetup
 
 
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What was traced. ``paged_bytes`` is optimizer state in managed memory, in none of the events."""
+
+    events: tuple[Event, ...]
+    paged_bytes: int = 0
+    notes: tuple[str, ...] = ()
+
+
 def trace_finetune(
     config: Mapping[str, Any], setup: TrainSetup, capability: tuple[int, int], multiprocessors: int
-) -> tuple[tuple[Event, ...], int]:
+) -> Trace:
     """Everything that loading a model and training it allocates and frees on a CUDA device.
 
     Args:
@@ -33,13 +43,11 @@ def trace_finetune(
         setup: how it is trained.
         capability: the device's compute capability.
         multiprocessors: its number of multiprocessors.
-
-    Returns:
-        The events, and the bytes of optimizer state that are paged and so in none of them.
     """
     with models.quiet():
         tracer = Tracer(cuda_kernels(capability, multiprocessors))
     tracer.answer = _answers(setup)
+    tracer.kernels.replaced = {**tracer.kernels.replaced, **routing.replaced(config, setup.routing)}
     operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(capability, setup.sdpa_backend)}
     with ExitStack() as stack:
         stack.enter_context(models.quiet())
@@ -57,7 +65,7 @@ def trace_finetune(
             stack.enter_context(models.without_grouped_mm())
         with _one_line(config):
             Loop(config, setup, tracer, autocast).run()
-    return tracer.events(), tracer.paged_bytes
+    return Trace(tracer.events(), tracer.paged_bytes, tuple(tracer.notes))
 
 
 @contextmanager
@@ -70,8 +78,12 @@ def _one_line(config: Mapping[str, Any]) -> Iterator[None]:
     except (RuntimeError, ValueError, TypeError, NotImplementedError, AttributeError, ImportError, KeyError) as error:
         said = " ".join(str(error).split())[:200] or type(error).__name__
         raise InspectorError(
-            f"the training step of this {config.get('model_type')} model does not run on token ids without data: {said}"
+            f"the training step of this {_model_type(config)} model does not run on token ids without data: {said}"
         ) from error
+
+
+def _model_type(config: Any) -> str:
+    return str(config.model_type if hasattr(config, "model_type") else config.get("model_type"))
 
 
 def _answers(setup: TrainSetup) -> Callable[[Any], bool | int | float]:
@@ -120,12 +132,8 @@ class Loop:
             model = models.add_adapters(model, setup, tracer)
         if setup.trl_casting:
             models.cast_like_trl(model, tracer)
-        if setup.gradient_checkpointing:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": setup.reentrant})
-            if setup.method != "full":
-                model.enable_input_require_grads()
-            if self.autocast is not None:
-                _carry_autocast(model, self.autocast)
+        if setup.gradient_checkpointing and models.use_checkpointing(model, setup, tracer) and self.autocast is not None:
+            _carry_autocast(model, self.autocast)
         use_loss(model, setup, tracer)
         model.train()
         models.label_model(model, tracer)

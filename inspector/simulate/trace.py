@@ -63,6 +63,7 @@ class Tracer(TorchDispatchMode):
         self._labels: dict[int, tuple[MemoryKind, str]] = {}
         self._head = ""
         self.paged_bytes = 0
+        self.notes: list[str] = []
         self._stopped: int | None = None
         self._entered: list[int] = []
         self._entries: list[tuple[str, bool]] = []
