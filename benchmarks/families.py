@@ -1,0 +1,50 @@
+"""Which causal language model families go through a simulated LoRA step, and why the others do not.
+
+Run it as ``python benchmarks/families.py [FAMILY ...]``. It takes about two minutes for all of them.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "simulate"))
+
+from families import families, small_config
+
+from inspector.simulate.setup import resolve_setup
+from inspector.simulate.step import trace_finetune
+
+DTYPES = ("bfloat16", "float32")
+"""A few models' own code mixes dtypes and runs in float32 only."""
+
+
+def attempt(model_type: str) -> str:
+    """Empty when a step was simulated, else the reason in one line."""
+    reason = ""
+    for dtype in DTYPES:
+        try:
+            setup = resolve_setup(method="lora", batch_size=1, seq_len=64, dtype=dtype, steps=1).setup
+            trace_finetune(small_config(model_type), setup, (8, 0), 108)
+        except Exception as error:  # noqa: BLE001 -- whatever a library raises is the answer here
+            reason = reason or " ".join(str(error).split())[:160]
+        else:
+            return ""
+    return reason
+
+
+def main() -> None:
+    """Try every family, print those that fail and the count."""
+    warnings.simplefilter("ignore")
+    names = sys.argv[1:] or families()
+    began = time.perf_counter()
+    failed = {name: reason for name in names if (reason := attempt(name))}
+    for name, reason in failed.items():
+        print(f"{name:28} {reason}")
+    print(f"{len(names) - len(failed)} of {len(names)} families in {time.perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""A small valid config for every causal language model family that transformers has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+LAYERS = 4
+_COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers", "encoder_layers")
+_INNER = ("text_config", "decoder", "thinker_config", "language_config", "llm_config")
+
+ROPE = {"rope_type": "default", "rope_theta": 10000.0}
+OVERRIDES: dict[str, dict[str, Any]] = {
+    "deepseek_v2": {"n_group": 1, "topk_group": 1, "num_experts_per_tok": 2, "topk_method": "greedy"},
+    "dots1": {"n_routed_experts": 8, "num_experts_per_tok": 2},
+    "hunyuan_v1_dense": {"head_dim": 128},
+    "hunyuan_v1_moe": {"head_dim": 128},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv", "full_attention"]},
+    "ministral": {"head_dim": 128},
+    "nemotron": {"head_dim": 128},
+    "reformer": {"is_decoder": True, "axial_pos_shape": [8, 8], "lsh_attn_chunk_length": 64, "local_attn_chunk_length": 64},
+    "xmod": {"default_language": "en_XX"},
+}
+"""Fields whose defaults leave a config of the family incomplete."""
+
+
+def families() -> list[str]:
+    """The model types that `AutoModelForCausalLM` knows."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    return sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+
+
+def small_config(model_type: str) -> Any:
+    """The family's default config with four layers; a wrapper's language model when its own class builds only that."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    config = CONFIG_MAPPING[model_type](**OVERRIDES.get(model_type, {}))
+    return _cut(_buildable(config, model_type))
+
+
+def _buildable(config: Any, model_type: str) -> Any:
+    """A config that names the class it is for: the multimodal one when the causal class takes only the inner config."""
+    import transformers
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    )
+
+    causal = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type]
+    cls = getattr(transformers, causal if isinstance(causal, str) else causal[0])
+    wanted = getattr(cls, "config_class", None)
+    if wanted is None or isinstance(config, wanted):
+        return config
+    if model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        config.architectures = [MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[model_type]]
+        return config
+    inner = config.get_text_config(decoder=True)
+    return inner if isinstance(inner, wanted) else config
+
+
+def _cut(config: Any) -> Any:
+    for name in _INNER:
+        inner = getattr(config, name, None)
+        if inner is not None and hasattr(inner, "to_dict"):
+            _cut(inner)
+    before = 0
+    for name in _COUNTS:
+        value = config.__dict__.get(name)
+        if isinstance(value, int) and value > LAYERS:
+            before = value
+            setattr(config, name, LAYERS)
+    for name, value in list(config.__dict__.items()):
+        if before and isinstance(value, list) and len(value) == before:
+            setattr(config, name, _kinds_first(value))
+    return config
+
+
+def _kinds_first(values: list[Any]) -> list[Any]:
+    """Four entries of a list with one for each layer, with every kind that fits among them."""
+    chosen = list(dict.fromkeys(value for value in values if not isinstance(value, (dict, list))))[:LAYERS]
+    return (chosen + values[: LAYERS - len(chosen)]) if chosen else values[:LAYERS]
