@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inspector.lora.matching import linear_modules
+from inspector.lora.matching import linear_modules, peft_tables
 from inspector.skeleton import in_tower
 
 if TYPE_CHECKING:
@@ -37,11 +37,19 @@ class Target:
 
 
 def targets(skeleton: Skeleton) -> tuple[Target, ...]:
-    """Linear modules, then fused experts, of the decoder layers by their name inside a layer, in the model's order."""
+    """Linear modules, then fused experts, of the decoder layers by their name inside a layer, in the model's order.
+
+    Names that PEFT takes to mean the fused experts (``gate_proj`` in a mixture of experts) are left out: a module
+    that bears one, such as a shared expert's, cannot be targeted by it alone.
+    """
+    table = peft_tables()["moe"].get(skeleton.facts.model_type, {})
+    meant_otherwise = tuple(table.get("targets", ()))
     weights = {tensor.owner: tensor.shape for tensor in skeleton.tensors if tensor.name.endswith(".weight")}
     found: dict[tuple[str, Part], dict[tuple[int, int], int]] = {}
     for module in linear_modules(skeleton):
         if module.layer is None or in_tower(module.layer) or module.path not in weights:
+            continue
+        if module.path.rpartition(".")[2] in meant_otherwise:
             continue
         rows, columns = weights[module.path][:2]
         shape = (rows, columns) if module.base == "Conv1D" else (columns, rows)

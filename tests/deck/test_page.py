@@ -1,4 +1,4 @@
-"""The deck as a file: what it says, that it cannot be written differently twice, and that nobody can put a script in."""
+"""The deck as a file: what it says, that it is the same twice, and that nobody can put a script in."""
 
 import json
 import re
@@ -105,9 +105,9 @@ def test_every_chart_has_words_and_a_table(llama):
 def test_the_story_is_told_in_order(page):
     parsed = outline(page)
     assert parsed.slides == [slide for group in STORIES["lora-qlora"] for slide in group]
-    assert "8,030,261,248 × 4 bytes (32 bits) = 32.1 GB" in parsed.text["model"]
+    assert "8,030,261,248 \N{MULTIPLICATION SIGN} 4 bytes (32 bits) = 32.1 GB" in parsed.text["model"]
     assert "There are two matrices" in parsed.text["steps"]
-    assert "A is 32 × 4,096, B is 4,096 × 32" in parsed.text["steps"]
+    assert "A is 32 \N{MULTIPLICATION SIGN} 4,096, B is 4,096 \N{MULTIPLICATION SIGN} 32" in parsed.text["steps"]
     assert "27,262,976" in parsed.text["hyper"]
     assert "109,086,416" in parsed.text["lora"]
     assert "0-31: 32 x LlamaDecoderLayer" in parsed.text["listing"]

@@ -59,6 +59,11 @@ def whole_mb(nbytes: int) -> str:
     return f"{nbytes / MB:,.4f}"
 
 
+def room_for(ends: Sequence[float], texts: Sequence[str], pixels: int) -> float:
+    """The end of an axis ``pixels`` long that leaves room for a text of 24 px beyond each bar's end."""
+    return max(end / (1 - 16 * len(text) / pixels) for end, text in zip(ends, texts, strict=True))
+
+
 def two_lines(name: str, room: int = 14) -> str:
     """A name longer than ``room`` characters on two lines."""
     words = name.split()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inspector.lesson.lesson import spoken
-from inspector.render.charts.base import Chart, figure, two_lines, whole_mb
+from inspector.render.charts.base import Chart, figure, room_for, two_lines, whole_mb
 from inspector.render.theme import BASE, GREEN, SKY
 from inspector.units import MB
 
@@ -55,7 +55,7 @@ def comparison(report: Comparison) -> Chart:
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
         margin={"l": 20, "r": 20, "t": 50, "b": 10},
         yaxis={"autorange": "reversed", "ticksuffix": "  ", "showgrid": False},
-        xaxis={"showticklabels": False, "range": [0, 1.12 * longest], "showgrid": False},
+        xaxis={"showticklabels": False, "range": [0, room_for([longest], ["000,000"], 850)], "showgrid": False},
     )
     rows = tuple((row.model, *(whole_mb(scheme.footprint_bytes) for scheme in row.schemes)) for row in report.rows)
     alt = "Grouped bar chart, weights in MB: " + "; ".join(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from inspector.errors import InspectorError
 from inspector.kinds import MemoryKind
 from inspector.lesson.training import CHART_CARD, METHODS
-from inspector.render.charts.base import Chart, figure, whole_mb
+from inspector.render.charts.base import Chart, figure, room_for, whole_mb
 from inspector.render.theme import KIND_COLOURS
 from inspector.units import MB
 
@@ -54,7 +54,12 @@ def training(lesson: Lesson) -> Chart:
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.12, "yanchor": "top", "traceorder": "normal"},
         margin={"l": 20, "r": 20, "t": 10, "b": 150},
         yaxis={"autorange": "reversed", "ticksuffix": "  ", "showgrid": False},
-        xaxis={"tickformat": ",.0f", "nticks": 6, "range": [0, 1.16 * longest / MB], "ticksuffix": " MB"},
+        xaxis={
+            "tickformat": ",.0f",
+            "nticks": 6,
+            "range": [0, room_for([longest / MB], ["000,000"], 900)],
+            "ticksuffix": " MB",
+        },
         annotations=[
             {
                 "x": run.peak_allocated_bytes / MB, "y": name, "text": f" <b>{whole_mb(run.peak_allocated_bytes)}</b>",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inspector.render.charts.base import Chart, figure, whole_mb
+from inspector.render.charts.base import Chart, figure, room_for, whole_mb
 from inspector.render.theme import BASE, CONSTANTS, UNQUANTIZED
 from inspector.units import MB, count
 
@@ -51,7 +51,10 @@ def waterfall(lesson: Lesson) -> Chart:
         xaxis={
             "tickformat": ",.0f",
             "nticks": 5,
-            "range": [0, 1.2 * max(bar.start + max(bar.nbytes, 0) for bar in bars) / MB],
+            "range": [
+                0,
+                room_for([(bar.start + max(bar.nbytes, 0)) / MB for bar in bars], [bar.text for bar in bars], 680),
+            ],
             "ticksuffix": " MB",
         },
         bargap=0.25,

@@ -11,6 +11,8 @@ from inspector.render import theme
 from inspector.render.deck import drawing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from inspector.layers import LayerRow
     from inspector.lesson import Lesson
 
@@ -18,8 +20,8 @@ EDITION = "2026-11-23"
 """Day the bundled skeletons and constants, and so every number on a page, were last made. A page that says when it was
 written instead could not be written twice the same."""
 
-LISTING_ROWS, WHAT_CHARACTERS = 18, 33
-"""Lines of the listing on one slide, and characters its second column has room for."""
+LISTING_ROWS, LISTING_PIXELS = 18, 790
+"""Lines of the listing on one slide, and the width of its first two columns."""
 
 
 def context(lesson: Lesson) -> dict[str, Any]:
@@ -71,20 +73,27 @@ def _ambiguous(lesson: Lesson) -> set[str]:
 def _pages(rows: tuple[LayerRow, ...]) -> list[list[dict[str, Any]]]:
     """The listing in slides of few enough lines; modules without parameters only where they do something."""
     shown = [row for row in rows if row.parameters or row.tied_to or row.is_layer or row.part == "mlp"]
-    lines = [{"row": row, "name": _cut(row.name, 34 - 2 * row.depth), "what": _what(row)} for row in shown]
-    return [lines[start : start + LISTING_ROWS] for start in range(0, len(lines), LISTING_ROWS)]
+    return [_page(shown[start : start + LISTING_ROWS]) for start in range(0, len(shown), LISTING_ROWS)]
 
 
-def _what(row: LayerRow) -> str:
+def _page(rows: Sequence[LayerRow]) -> list[dict[str, Any]]:
+    """The lines of one slide: the first column as wide as its names, the second what is left."""
+    names = [_cut(row.name, 32 - 2 * row.depth if row.is_layer else 36 - 2 * row.depth) for row in rows]
+    widest = max(
+        24 * row.depth + (16 if row.is_layer else 14) * len(name) for row, name in zip(rows, names, strict=True)
+    )
+    room = (LISTING_PIXELS - widest) // 14
+    return [{"row": row, "name": name, "what": _what(row, room)} for row, name in zip(rows, names, strict=True)]
+
+
+def _what(row: LayerRow, room: int) -> str:
     """What a line of the listing is: its class with its shapes, as far as there is room."""
     if row.is_layer:
         return f"same as {row.same_as}" if row.same_as else "each"
     shapes = " ".join("\N{MULTIPLICATION SIGN}".join(map(str, shape)) for shape in row.shapes)
     tied = ", tied" if row.tied_to else ""
     full = f"{row.cls} {shapes}{tied}"
-    return (
-        full if len(full) <= WHAT_CHARACTERS else _cut(f"{row.cls}, {len(row.shapes)} tensors{tied}", WHAT_CHARACTERS)
-    )
+    return full if len(full) <= room else _cut(row.cls, room)
 
 
 def _cut(text: str, room: int) -> str:
