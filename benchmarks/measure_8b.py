@@ -41,6 +41,7 @@ def main() -> int:
     from inspector.sources.resolve import resolve_config
     from inspector.weights import weights
 
+    machine.return_freed_memory()
     quantizing = Stopwatch(bitsandbytes.functional.quantize_4bit)
     bitsandbytes.functional.quantize_4bit = quantizing
     config = cut_config(resolve_config(options.model), options.layers)

@@ -25,6 +25,7 @@ def main() -> None:
     """Do what the order says."""
     talk = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints is no result
+    machine.return_freed_memory()
     line = sys.stdin.readline()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -58,6 +59,9 @@ class Measuring:
         """The whole result, as far as it got."""
         spec = self.order.spec
         device = machine.device_named(spec.device)
+        import inspector.measure.build
+        import inspector.measure.train  # noqa: F401 -- the libraries' own memory is not the model's
+
         self._limit(device)
         self.result["device"] = machine.describe(device)
         self._enough(device)
@@ -76,6 +80,7 @@ class Measuring:
         from inspector.measure.train import add_lora, prepare, run_steps
         from inspector.measure.weigh import weigh
 
+        self._note("build")
         source = self._source(spec)
         self.result["before"] = self._memory(device)
         machine.reset_resident_peak()
@@ -141,10 +146,7 @@ class Measuring:
             total = torch.cuda.get_device_properties(device).total_memory
             torch.cuda.set_per_process_memory_fraction(min(limit / total, 1.0), device)
         else:
-            import resource
-
-            # Private writable memory, which is what tensors on a CPU are made of (Linux 4.7 and later).
-            resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+            machine.limit_data(limit)
 
     def _enough(self, device: Any) -> None:
         """Refuse before building what cannot fit a GPU; the caller has asked the same of the host's memory."""

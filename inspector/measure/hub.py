@@ -12,15 +12,19 @@ def download(model: str) -> Path:
 
     Raises InspectorError when the hub cannot be reached, has no such model, or gates it.
     """
+    import os
+
     from huggingface_hub import constants, errors, snapshot_download
 
     from inspector.sources.bundled import find
 
     name = find(model) or model
-    if constants.HF_HUB_OFFLINE:
+    if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES:
         raise InspectorError("the hub is switched off by HF_HUB_OFFLINE", hint="unset it, or give a folder")
     try:
         return Path(snapshot_download(name, allow_patterns=["*.safetensors", "*.safetensors.index.json"]))
+    except errors.HFValidationError:
+        raise InspectorError(f"{name} is no name of a model on the hub", hint="give its folder") from None
     except errors.GatedRepoError:
         raise InspectorError(
             f"{name} is gated", hint="ask for access on its page, then `hf auth login`; or give a folder"

@@ -66,6 +66,33 @@ def reset_resident_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
+def limit_data(nbytes: int) -> None:
+    """Let this process take ``nbytes`` more of private memory, which is what tensors on a CPU are made of, and no more.
+
+    Raises InspectorError where the system cannot (``RLIMIT_DATA`` counts private memory from Linux 4.7 on).
+    """
+    try:
+        import resource
+
+        status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        now = int(next(line for line in status if line.startswith("VmData")).split()[1]) * 1024
+        resource.setrlimit(resource.RLIMIT_DATA, (now + nbytes, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    except (ImportError, OSError, ValueError, StopIteration):
+        raise InspectorError("this system cannot limit the memory of a process", hint="leave out --limit") from None
+
+
+def return_freed_memory() -> None:
+    """Let this process give back every freed block of 1 MiB and more at once, so that freed sources leave no holes.
+
+    glibc raises its limit for blocks of their own to 32 MiB as it sees them freed; packed weights then lie between
+    the holes that temporaries leave, two gigabytes of them in an 8B model. Source: ``M_MMAP_THRESHOLD``, mallopt(3).
+    """
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).mallopt(-3, 1 << 20)
+
+
 def device_named(name: str) -> Any:
     """The torch device of a name; ``auto`` is the first GPU, else the CPU.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +100,7 @@ def cut_config(config: Mapping[str, Any], layers: int | None) -> dict[str, Any]:
 
     Raises InspectorError when the config has fewer, or does not say how many.
     """
-    cut = dict(config)
+    cut = copy.deepcopy(dict(config))  # transformers writes into the dicts it is given
     if layers is None:
         return cut
     if isinstance(text := cut.get("text_config"), dict):

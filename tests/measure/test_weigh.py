@@ -1,0 +1,81 @@
+"""What is weighed equals what is predicted, to the byte, at the real shapes of Llama 3.1 8B and in every scheme."""
+
+import gc
+
+import pytest
+import torch
+
+from inspector.build import build_skeleton
+from inspector.measure.build import build
+from inspector.measure.spec import cut_config
+from inspector.measure.weigh import weigh
+from inspector.measure.weightsource import RandomWeights
+from inspector.precision import SCHEME_NAMES, scheme_named
+from inspector.sources.bundled import bundled_config
+from inspector.weights import grouped, stored_tensors, weights
+
+# The decoder layers are the real ones; the vocabulary is not, because two matrices of 525 million weights that no
+# 8- or 4-bit scheme touches would only take time.
+REAL_LAYERS = {**cut_config(bundled_config("meta-llama/Llama-3.1-8B"), 2), "vocab_size": 1024}
+
+
+def small(model_id, **changes):
+    return {**cut_config(bundled_config(model_id), 1), **changes}
+
+
+OTHERS = {
+    "tied": small("Qwen/Qwen2.5-0.5B", vocab_size=1000),
+    "Conv1D": small("openai-community/gpt2", vocab_size=1000),
+    "fused experts": small("Qwen/Qwen3-30B-A3B", vocab_size=1000, hidden_size=256, num_experts=4),
+    "odd sizes": small("facebook/opt-125m", vocab_size=1000, ffn_dim=100, hidden_size=60, word_embed_proj_dim=60),
+}
+
+
+def both(config, scheme):
+    skeleton = build_skeleton(config, model_id="test")
+    parts = {module.path: module.part for module in skeleton.modules}
+    model = build(config, scheme, RandomWeights())
+    found = weigh(model, parts)
+    del model
+    gc.collect()
+    return skeleton, scheme_named(scheme), found
+
+
+def assert_equal(skeleton, scheme, found):
+    predicted = weights(skeleton, scheme)
+    assert found.tensor_bytes == predicted.tensor_bytes
+    assert found.footprint_bytes == predicted.footprint_bytes
+    assert found.kinds == {group.name: group.tensor_bytes for group in grouped(skeleton, scheme, "kind")}
+    pieces = [piece for row in stored_tensors(skeleton, scheme) for piece in row.pieces if not piece.in_footprint]
+    assert found.constant_bytes == sum(piece.nbytes for piece in pieces)
+    assert set(found.constants) == {piece.role for piece in pieces}
+    shared = sum(piece.nbytes for piece in scheme.shared())
+    assert found.block_bytes + shared == predicted.allocated_bytes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", SCHEME_NAMES)
+def test_two_real_layers_are_predicted_to_the_byte(scheme):
+    assert_equal(*both(REAL_LAYERS, scheme))
+
+
+@pytest.mark.parametrize("scheme", ["int8", "nf4-dq", "nf4", "bf16", "fp16", "nf4:256"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_architectures_are_predicted_to_the_byte(name, scheme):
+    assert_equal(*both(OTHERS[name], scheme))
+
+
+def test_a_storage_is_counted_once():
+    model = build(OTHERS["tied"], "bf16", RandomWeights())
+    found = weigh(model)
+    assert found.tensor_bytes == sum(each.nbytes for each in (*model.parameters(), *model.buffers()))
+    assert found.kinds.keys() == {"other", "buffers"}
+
+
+def test_int8_weighs_the_same_after_a_forward():
+    """The first forward moves the scales from the weight to the module's state."""
+    model = build(OTHERS["tied"], "int8", RandomWeights())
+    before = weigh(model)
+    with torch.no_grad():
+        model(torch.arange(4)[None])
+    assert weigh(model) == before
