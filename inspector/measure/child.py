@@ -41,7 +41,8 @@ def main() -> None:
 
 def _end_with_parent() -> None:
     """Leave at once when the asking process has closed our standard input, or is gone."""
-    sys.stdin.read()
+    while os.read(0, 1 << 16):
+        pass
     os._exit(130)
 
 

@@ -49,11 +49,15 @@ def quality(config: Mapping[str, Any], source: WeightSource, device: torch.devic
         "tensors": names,
         "rows": ROWS,
         "schemes": {
-            scheme: {"weight_error": (error / whole[0]) ** 0.5, "output_error": (out / whole[1]) ** 0.5}
+            scheme: {"weight_error": _root(error, whole[0]), "output_error": _root(out, whole[1])}
             for scheme, (error, out) in totals.items()
         },
         "codes": codes(),
     }
+
+
+def _root(part: float, whole: float) -> float:
+    return (part / whole) ** 0.5 if whole else 0.0
 
 
 def approximated(weight: torch.Tensor, scheme: str) -> torch.Tensor:

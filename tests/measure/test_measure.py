@@ -24,7 +24,10 @@ from inspector.measure import (
     save_record,
 )
 from inspector.measure.build import quiet
+from inspector.measure.records import SHIPPED
 from inspector.measure.report import judged, make_order
+
+pytestmark = pytest.mark.slow
 
 CONFIG = LlamaConfig(
     hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
@@ -131,6 +134,12 @@ def test_a_record_that_no_longer_equals_its_prediction_is_found(everything):
     assert (row.difference, row.cause) == (4, "attention +4 B")
 
 
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.json")), ids=lambda path: path.stem)
+def test_shipped_records_equal_their_prediction(path):
+    found = load_record(path)
+    assert found.status != "measured" or found.agrees, [each for each in found.comparisons if each.difference]
+
+
 def big(tmp_path):
     """One embedding of 512 MiB and a head of the same: large enough to run out of memory, quick to fill."""
     config = {**CONFIG.to_dict(), "vocab_size": 2**21, "num_hidden_layers": 1, "layer_types": None}
@@ -158,7 +167,7 @@ def test_a_killed_child_is_a_result(folder, monkeypatch):
 
     monkeypatch.setattr(runner, "_start", start)
     order = make_order(MeasureSpec(folder, scheme="bf16", device="cpu"))
-    result = runner.run_order(order, lambda at: started[0].kill())
+    result = runner.run_order(order, lambda _at: started[0].kill())
     assert result["status"] in {"out of memory", "measured"}  # it may have been done before the signal came
     assert started[0].poll() is not None
 
@@ -193,11 +202,14 @@ def test_an_interrupt_ends_the_child(tmp_path, monkeypatch):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_child_does_not_outlive_a_killed_parent():
     """Its standard input closes with the parent, and it leaves, whatever it was at."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", "import sys, threading, time\nfrom inspector.measure import child\n"
-         "threading.Thread(target=child._end_with_parent, daemon=True).start()\nprint('on', flush=True)\ntime.sleep(60)"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+    code = (
+        "import threading, time\n"
+        "from inspector.measure import child\n"
+        "threading.Thread(target=child._end_with_parent, daemon=True).start()\n"
+        "print('on', flush=True)\n"
+        "time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with contextlib.closing(child.stdout) as out:
         assert out.readline() == b"on\n"
         begun = time.monotonic()

@@ -118,6 +118,7 @@ class TestDoctor:
 
 
 class TestCommands:
+    @pytest.mark.slow
     def test_measure_and_measurements(self, inspector, tmp_path):
         from transformers import LlamaConfig
 
