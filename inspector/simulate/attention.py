@@ -48,6 +48,26 @@ def sdpa_for(capability: tuple[int, int], forced: str = "") -> Callable[..., Any
     return sdpa
 
 
+def sdpa_on_cpu(
+    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
+    *, scale: float | None = None, enable_gqa: bool = False,
+) -> Any:  # fmt: skip
+    """The same on a CPU: its own flash kernel without dropout, else math.
+
+    Source: aten/src/ATen/native/transformers/sdp_utils_cpp.cpp, ``use_flash_attention_cpp``.
+    """
+    usable = query.dim() == 4 and query.size(-1) == value.size(-1) and not dropout_p
+    if not usable or (attn_mask is not None and attn_mask.requires_grad):
+        return aten._scaled_dot_product_attention_math(
+            query, key, value, attn_mask, dropout_p, is_causal, None, scale=scale, enable_gqa=enable_gqa
+        )[0]
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        attn_mask = _float_mask(attn_mask, query.dtype)
+    return aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale
+    )[0]
+
+
 def flash_attention_2(
     module: Any, query: Any, key: Any, value: Any, attention_mask: Any, dropout: float = 0.0,
     scaling: float | None = None, **_: Any,

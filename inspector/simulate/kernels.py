@@ -37,13 +37,14 @@ class Kernels:
     """A device's kernels, as far as their memory goes.
 
     ``temporaries`` maps an operator to a function of its result and arguments that lists the bytes of storages which
-    live only inside the kernel. ``replaced`` maps an operator to the Python that the device's library runs for it.
+    live only inside the kernel. ``host`` names the devices whose tensors share the memory. ``replaced`` maps an operator to the Python that the device's library runs for it.
     """
 
     temporaries: Mapping[Any, Callable[..., list[int]]] = field(default_factory=dict)
     replaced: Mapping[Any, Callable[..., Any]] = field(default_factory=dict)
     gemms: frozenset[Any] = frozenset()
     workspace_bytes: int = 0
+    host: tuple[str, ...] = ()
     _threads: set[str] = field(default_factory=set)
 
     def workspace(self, thread: str) -> int:
@@ -55,8 +56,8 @@ class Kernels:
 
 
 def cpu_kernels() -> Kernels:
-    """The CPU: no handles, no workspaces."""
-    return Kernels()
+    """The CPU: no handles, no workspaces; tensors a script keeps on the CPU count too."""
+    return Kernels(host=("cpu",))
 
 
 def cuda_kernels(capability: tuple[int, int], multiprocessors: int) -> Kernels:

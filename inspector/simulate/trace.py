@@ -51,6 +51,7 @@ class Tracer(TorchDispatchMode):
         self._shapes = ShapeMemory() if remember and device == "meta" else None
         self.kernels = kernels
         self.device = device
+        self.devices = frozenset({device, *kernels.host})
         self.answer: Callable[[Any], bool | int | float] = _usual_answer
         self.names: dict[int, str] = {}
         self.module = ""
@@ -147,13 +148,17 @@ class Tracer(TorchDispatchMode):
     # -- storages ------------------------------------------------------------------------------------------------
 
     def _note(self, tensor: Any, func: Any) -> None:
-        if not isinstance(tensor, torch.Tensor) or tensor.device.type != self.device:
+        if not isinstance(tensor, torch.Tensor) or tensor.device.type not in self.devices:
             return
         storage = tensor.untyped_storage()
         key = storage._cdata  # noqa: SLF001
         if key in self._live or not (nbytes := storage.nbytes()):
             return
         self._follow(storage, key, self.new_block(nbytes, str(func)))
+
+    def follow(self, tensor: Any, source: str) -> None:
+        """Follow a tensor that no operator made."""
+        self._note(tensor, source)
 
     def _follow(self, storage: Any, key: int, block: int) -> None:
         watch = _Watch(storage, self._died)

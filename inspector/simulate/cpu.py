@@ -1,0 +1,61 @@
+"""The same tracing for a step on a CPU, where a profiler can be asked what was really allocated."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from inspector.simulate.attention import sdpa_on_cpu
+from inspector.simulate.composites import decomposed_as
+from inspector.simulate.kernels import cpu_kernels
+from inspector.simulate.trace import Tracer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from inspector.simulate.events import Event
+
+
+@contextmanager
+def _generator_state(tracer: Tracer) -> Iterator[None]:
+    """Checkpointing keeps the random generator's state, a CPU tensor that no operator makes.
+
+    ``fork_rng`` keeps it too while a layer is recomputed, but does nothing for the meta device.
+    """
+    original, fork = torch.get_rng_state, torch.random.fork_rng
+
+    def get_rng_state() -> Any:
+        state = original()
+        tracer.follow(state, "torch.get_rng_state")
+        return state
+
+    def fork_rng(*args: Any, **kwargs: Any) -> Any:
+        return fork(*args, **{**kwargs, "device_type": "cuda"})
+
+    torch.get_rng_state = torch.random.get_rng_state = get_rng_state
+    torch.random.fork_rng = fork_rng
+    try:
+        yield
+    finally:
+        torch.get_rng_state = torch.random.get_rng_state = original
+        torch.random.fork_rng = fork
+
+
+def trace_on_cpu(step: Callable[[], Any], existing: list[Any]) -> tuple[Event, ...]:
+    """What running ``step`` allocates and frees on a CPU. Its model and inputs are meta tensors.
+
+    Args:
+        step: a function that runs on meta tensors, such as a forward, a backward and an optimizer step.
+        existing: tensors that are there before, and do not count.
+
+    Not seen: the 8 bytes of a Python number that an operator wraps in a tensor.
+    """
+    tracer = Tracer(cpu_kernels())
+    tracer.ignore(existing)
+    tracer.mark("forward", 0)
+    with decomposed_as({"scaled_dot_product_attention": sdpa_on_cpu}), _generator_state(tracer), tracer:
+        step()
+    tracer.stop()
+    return tracer.events()
