@@ -80,7 +80,7 @@ def _move(model: Any) -> None:
     def apply(module: Any) -> None:
         for child in module.children():
             apply(child)
-        for store in (module._parameters, module._buffers):  # noqa: SLF001
+        for store in (module._parameters, module._buffers):
             for name, tensor in store.items():
                 if tensor is not None:
                     store[name] = fresh(tensor)
@@ -89,7 +89,8 @@ def _move(model: Any) -> None:
 
 
 def _quantizer(model: Any, setup: TrainSetup, dtype: str) -> Any:
-    """transformers' own quantizer, after it has put bitsandbytes' layers in place."""
+    """Transformers' own quantizer, after it has put bitsandbytes' layers in place."""
+    import bitsandbytes.functional
     from transformers import BitsAndBytesConfig
     from transformers.quantizers import AutoHfQuantizer
 
@@ -103,6 +104,8 @@ def _quantizer(model: Any, setup: TrainSetup, dtype: str) -> Any:
             bnb_4bit_compute_dtype=compute,
             bnb_4bit_use_double_quant=setup.double_quant,
         )
+    # bitsandbytes keeps the code of the double quantization for the process: a second dry run would find it there.
+    bitsandbytes.functional.name2qmap.clear()
     quantizer = AutoHfQuantizer.from_config(quantization, pre_quantized=False)
     quantizer.preprocess_model(model=model, device_map={"": 0})
     model.tie_weights()
@@ -110,7 +113,7 @@ def _quantizer(model: Any, setup: TrainSetup, dtype: str) -> Any:
 
 
 def _warm_up(model: Any, quantizer: Any, tracer: Tracer) -> None:
-    """transformers allocates all the weights' bytes at once and lets go, so that the segment is there to be filled.
+    """Transformers allocates all the weights' bytes at once and lets go, so that the segment is there to be filled.
 
     Source: transformers/modeling_utils.py, ``caching_allocator_warmup`` and ``get_total_byte_count``.
     """
@@ -135,15 +138,15 @@ def _load_quantized(model: Any, quantizer: Any) -> None:
     for name in sorted((name for name, _ in model.named_parameters(remove_duplicate=False)), key=dot_natural_key):
         owner, _, leaf = name.rpartition(".")
         module = model.get_submodule(owner)
-        old = module._parameters[leaf]  # noqa: SLF001
+        old = module._parameters[leaf]
         if id(old) in seen:
-            module._parameters[leaf] = seen[id(old)]  # noqa: SLF001
+            module._parameters[leaf] = seen[id(old)]
             continue
-        module._parameters[leaf] = seen[id(old)] = _loaded(model, quantizer, name, old)  # noqa: SLF001
+        module._parameters[leaf] = seen[id(old)] = _loaded(model, quantizer, name, old)
     for module in model.modules():
-        for name, tensor in module._buffers.items():  # noqa: SLF001
+        for name, tensor in module._buffers.items():
             if tensor is not None:
-                module._buffers[name] = torch.empty_like(tensor)  # noqa: SLF001
+                module._buffers[name] = torch.empty_like(tensor)
 
 
 def _loaded(model: Any, quantizer: Any, name: str, old: Any) -> Any:
@@ -155,10 +158,10 @@ def _loaded(model: Any, quantizer: Any, name: str, old: Any) -> Any:
     import bitsandbytes
 
     if isinstance(old, bitsandbytes.nn.Params4bit):
-        return bitsandbytes.nn.Params4bit(value, requires_grad=False, **kwargs)._quantize(value.device)  # noqa: SLF001
+        return bitsandbytes.nn.Params4bit(value, requires_grad=False, **kwargs)._quantize(value.device)
     kwargs.pop("SCB", None)
     kwargs.pop("CB", None)
-    return bitsandbytes.nn.Int8Params(value, requires_grad=False, **kwargs)._quantize(value.device)  # noqa: SLF001
+    return bitsandbytes.nn.Int8Params(value, requires_grad=False, **kwargs)._quantize(value.device)
 
 
 def prepare_for_kbit(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
@@ -267,7 +270,7 @@ def _peft_refuses(error: ValueError, setup: TrainSetup) -> InspectorError:
 @contextmanager
 def _no_init() -> Iterator[None]:
     """Adapters are made on the CPU and moved; their values do not matter, so do not compute them."""
-    import torch.nn.init as init
+    from torch.nn import init
 
     names = ("kaiming_uniform_", "uniform_", "normal_", "zeros_", "ones_", "xavier_uniform_", "trunc_normal_")
     before = {name: getattr(init, name) for name in names}
@@ -324,12 +327,12 @@ def without_grouped_mm() -> Iterator[None]:
     """
     from transformers.integrations import moe
 
-    before = moe._can_use_grouped_mm  # noqa: SLF001
-    moe._can_use_grouped_mm = lambda *_args: False  # noqa: SLF001
+    before = moe._can_use_grouped_mm
+    moe._can_use_grouped_mm = lambda *_args: False
     try:
         yield
     finally:
-        moe._can_use_grouped_mm = before  # noqa: SLF001
+        moe._can_use_grouped_mm = before
 
 
 def head_path(model: Any) -> str:
