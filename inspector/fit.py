@@ -46,6 +46,11 @@ class Outcome:
         return self.usable_bytes - self.process_bytes
 
     @property
+    def allocated_margin_bytes(self) -> int:
+        """What the card would have left if nothing were held but tensors: below zero nothing can make it fit."""
+        return self.margin_bytes + self.peak_reserved - self.peak_allocated
+
+    @property
     def verdict(self) -> Verdict:
         """``fits``, ``tight`` or ``does not fit``."""
         if not self.fits:
@@ -118,7 +123,7 @@ class Simulator:
         if setup not in self.known:
             from inspector.simulate.dryrun import trace
 
-            events, _ = trace(self.config, setup, self.gpu)
+            events = trace(self.config, setup, self.gpu).events
             settings = AllocatorSettings(expandable_segments=setup.expandable_segments)
             self.known[setup] = outcome_on(events, self.gpu, settings)
         return self.known[setup]

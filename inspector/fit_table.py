@@ -132,5 +132,4 @@ def _alike(card: Gpu) -> tuple[bool, bool]:
 def _trace(config: Mapping[str, Any], settings: dict[str, Any], card: Gpu) -> tuple[Event, ...]:
     from inspector.simulate.dryrun import trace
 
-    events, _ = trace(config, resolve_setup(settings).setup, card)
-    return events
+    return trace(config, resolve_setup(settings).setup, card).events

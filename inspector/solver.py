@@ -1,4 +1,8 @@
-"""The largest batch, length and rank that fit a card: found by simulating, with as few simulations as it takes."""
+"""The largest batch, length and rank that fit a card: found by simulating, with as few simulations as it takes.
+
+At the border memory is jagged (segments are reused or not), so a larger value can fit again beyond one that does not:
+the answer is a value that fits whose next step does not, and both were simulated.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ class _Axis:
     most: int
 
 
-AXES = (_Axis("batch_size", 1, 2**16), _Axis("seq_len", 32, 2**20), _Axis("r", 4, 2**12))
+AXES = (_Axis("batch_size", 1, 2**16), _Axis("seq_len", 64, 2**20), _Axis("r", 8, 2**12))
 
 
 def largest_settings(simulator: Simulator, setup: TrainSetup) -> tuple[tuple[str, int], ...]:
@@ -40,42 +44,38 @@ def largest_settings(simulator: Simulator, setup: TrainSetup) -> tuple[tuple[str
 
 
 def largest(outcome: Callable[[int], Outcome], start: int, most: int) -> int:
-    """The largest number from 1 to ``most`` whose outcome fits, 0 if none does.
+    """The largest number from 1 to ``most`` whose outcome fits, 0 if none does: it was simulated, and so was the next.
 
-    Memory grows nearly in proportion, so the next number tried is where the line through the last two margins meets
-    zero; the answer is a number that fits whose successor does not. Both were simulated.
+    Memory grows nearly in proportion, so the border is where a line through two outcomes meets zero: that of the
+    reserved bytes at the earliest (cached memory can be given back), that of the allocated bytes at the latest.
     """
     low, high = 0, most + 1
-    margins: dict[int, int] = {}
+    seen: dict[int, Outcome] = {}
     guess = min(start, most)
     while high - low > 1:
-        result = outcome(guess)
-        margins[guess] = result.margin_bytes
-        low, high = (guess, high) if result.fits else (low, guess)
-        guess = _next(margins, low, high, most)
+        seen[guess] = outcome(guess)
+        low, high = (guess, high) if seen[guess].fits else (low, guess)
+        guess = max(low + 1, min(_border(seen, low, high), high - 1))
     return low
 
 
-def _next(margins: dict[int, int], low: int, high: int, most: int) -> int:
-    """Where to look: on the line through the two numbers next to the border, kept strictly between them."""
-    if high > most and low:
-        known = sorted(margins)
-        ahead = low * 2
-        if len(known) > 1 and (meeting := _meets_zero(margins, known[-2], known[-1])) is not None:
-            ahead = meeting + 1
-        return max(low + 1, min(ahead, most))
-    if not low:
-        known = sorted(margins)
-        meeting = _meets_zero(margins, known[0], known[1]) if len(known) > 1 else None
-        return max(1, min(meeting if meeting is not None else high // 2, high - 1))
-    meeting = _meets_zero(margins, low, high)
-    guess = (low + high) // 2 if meeting is None else meeting
-    return max(low + 1, min(guess, high - 1))
+def _border(seen: dict[int, Outcome], low: int, high: int) -> int:
+    """Where to look next."""
+    if len(seen) == 1:
+        return low * 2 or high // 2
+    known = sorted(seen)
+    near = [number for number in (low, high) if number in seen]
+    first, second = near if len(near) == 2 else known[-2:] if low else known[:2]
+    early = _zero(first, seen[first].margin_bytes, second, seen[second].margin_bytes)
+    late = _zero(first, seen[first].allocated_margin_bytes, second, seen[second].allocated_margin_bytes)
+    if high not in seen:
+        return (early if early > low else late) + 1
+    if not low < early < high or len(seen) % 3 == 0:  # every third time halve what is left, come what may
+        return (low + min(max(late + 1, low + 1), high)) // 2 if len(seen) % 6 else (low + high) // 2
+    return early
 
 
-def _meets_zero(margins: dict[int, int], first: int, second: int) -> int | None:
-    """Largest whole number at which the line through two margins is not negative; None when it does not fall."""
-    fall = margins[first] - margins[second]
-    if fall <= 0:
-        return None
-    return first + margins[first] * (second - first) // fall
+def _zero(first: int, at_first: int, second: int, at_second: int) -> int:
+    """The last whole number at which the line through two margins is not negative; far away when it does not fall."""
+    fall = at_first - at_second
+    return first + at_first * (second - first) // fall if fall > 0 else second * 2

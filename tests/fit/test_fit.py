@@ -1,0 +1,172 @@
+"""Verdicts come from bytes and are never rounded; every change that is offered was simulated and does what it says."""
+
+from __future__ import annotations
+
+import json
+
+import click
+import pytest
+
+from inspector.errors import InspectorError
+from inspector.fit import Outcome, Simulator, cannot, plan
+from inspector.fit_changes import candidates
+from inspector.fit_table import fit_table
+from inspector.gpus import card_of_size, find_gpu
+from inspector.simulate.setup import resolve_setup
+
+MiB, GiB = 2**20, 2**30
+SMALL = {
+    "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 1024, "intermediate_size": 2816,
+    "num_hidden_layers": 3, "num_attention_heads": 16, "num_key_value_heads": 4, "vocab_size": 32000,
+    "dtype": "bfloat16",
+}  # fmt: skip
+"""Llama, a hundred million parameters: small enough to simulate many times, large enough to fill a small card."""
+
+
+def smol(**options):
+    return resolve_setup(**{"seq_len": 256, **options}).setup
+
+
+@pytest.fixture(scope="module")
+def too_small():
+    """Full fine-tuning of a model on a card that cannot hold its optimizer."""
+    return plan("small", SMALL, smol(method="full", batch_size=2), card_of_size("1500MiB"))
+
+
+@pytest.mark.parametrize(
+    ("process", "fits", "retried", "verdict"),
+    [
+        (95, True, False, "fits"),
+        (96, True, False, "tight"),
+        (100, True, False, "tight"),
+        (101, True, True, "tight"),
+        (101, False, False, "does not fit"),
+    ],
+)
+def test_verdicts(process, fits, retried, verdict):
+    outcome = Outcome(process, process, process, 100, fits, retried)
+    assert outcome.verdict == verdict
+    assert outcome.margin_bytes == 100 - process
+
+
+def test_fits_is_never_the_result_of_rounding():
+    """A card one byte smaller than the process needs is too small, whatever the printed figures say."""
+    setup, config = smol(), SMALL
+    needed = plan("small", config, setup, card_of_size("8GiB")).outcome.process_bytes
+    exactly = plan("small", config, setup, card_of_size(f"{needed}B"))
+    assert exactly.outcome.margin_bytes == 0
+    assert exactly.outcome.verdict == "tight"
+    less = Simulator(config, card_of_size(f"{needed - 1}B")).outcome(setup)
+    assert less.margin_bytes == -1
+    assert less.verdict != "fits"
+
+
+def test_changes_are_simulated_and_help(too_small):
+    assert too_small.outcome.verdict == "does not fit"
+    assert too_small.changes
+    simulator = Simulator(SMALL, card_of_size("1500MiB"))
+    for change in too_small.changes:
+        assert change.outcome.process_bytes < too_small.outcome.process_bytes
+        again = simulator.outcome(simulator.changed(too_small.setup, **dict(change.settings)))
+        assert again == change.outcome
+    fitting = [change.what for change in too_small.changes if change.outcome.fits]
+    assert fitting or too_small.together
+
+
+def test_changes_together_fit_when_none_does_alone():
+    card = card_of_size("900MiB")
+    report = plan("small", SMALL, smol(method="lora", batch_size=8, seq_len=512), card)
+    assert not report.outcome.fits
+    if any(change.outcome.fits for change in report.changes):
+        assert not report.together
+    else:
+        assert report.together[-1].outcome.fits
+        assert not any(change.outcome.fits for change in report.together[:-1])
+
+
+def test_every_candidate_is_a_valid_setup():
+    for options in (
+        {"method": "full", "batch_size": 8, "gradient_checkpointing": False},
+        {"method": "lora", "r": 64, "alpha": 64, "batch_size": 3, "attention": "eager"},
+        {"method": "qlora", "r": 16, "target_modules": ("all-linear",), "grad_accum": 2, "batch_size": 2},
+    ):
+        setup = smol(**options)
+        simulator = Simulator(SMALL, find_gpu("T4"))
+        for what, cost, settings in candidates(setup):
+            changed = simulator.changed(setup, **settings)
+            assert changed != setup
+            assert what
+            assert cost
+            if "batch_size" in settings:
+                assert changed.batch_size * changed.grad_accum >= setup.batch_size * setup.grad_accum
+
+
+def test_what_a_card_cannot_do():
+    config = {"dtype": "bfloat16"}
+    assert "bfloat16" in cannot(smol(), find_gpu("T4"), config)[0]
+    assert cannot(smol(dtype="float16"), find_gpu("T4"), config) == ()
+    assert cannot(smol(), find_gpu("RTX 4090"), config) == ()
+    assert "LLM.int8" in " ".join(cannot(smol(scheme="int8"), find_gpu("V100-16GB"), config))
+    assert "flash_attention_2" in " ".join(cannot(smol(attention="flash_attention_2"), find_gpu("T4"), config))
+
+
+@pytest.mark.slow
+def test_the_largest_settings_fit_and_the_next_do_not():
+    card, config = card_of_size("3GiB"), SMALL
+    report = plan("small", config, smol(), card, solve=True)
+    simulator = Simulator(config, card)
+    steps = {"batch_size": 1, "seq_len": 64, "r": 8}
+    for name, value in report.largest:
+        assert simulator.outcome(simulator.changed(report.setup, **{name: value})).fits
+        more = (
+            simulator.outcome(simulator.changed(report.setup, **{name: value + steps[name]})) if value < 4096 else None
+        )
+        assert more is None or not more.fits
+    assert dict(report.largest)["batch_size"] > 1
+
+
+def test_the_table():
+    cards = ("T4", "RTX 4090", "H100-SXM")
+    table = fit_table("small", SMALL, "bfloat16", gpus=cards, seq_len=128)
+    assert [card.name for card in table.gpus] == list(cards)
+    assert len(table.cells) == len(table.methods) * 3
+    assert {cell.dtype for cell in table.cells if cell.gpu.name == "T4"} == {"float16"}
+    by = {(cell.method, cell.gpu.name): cell.outcome for cell in table.cells}
+    assert by["full", "T4"].peak_allocated > 2 * by["LoRA", "T4"].peak_allocated
+    again = Simulator(SMALL, find_gpu("RTX 4090")).outcome(
+        resolve_setup(method="lora", dtype="bfloat16", seq_len=128).setup
+    )
+    assert by["LoRA", "RTX 4090"] == again
+    assert list(table.to_frame()["gpu"])[:3] == list(cards)
+
+
+def test_the_command(capsys, tmp_path):
+    from inspector.cli.fit import command
+
+    model = tmp_path / "config.json"
+    model.write_text(json.dumps(SMALL))
+    code = command.main([str(model), "--gpu", "T4", "--seq-len", "128", "--json"], standalone_mode=False)
+    answer = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert answer["format"] == "inspector.fit_plan"
+    assert answer["verdict"] == "fits"
+    assert answer["margin_bytes"] == answer["usable_bytes"] - answer["process_bytes"]
+    args = [str(model), "--vram", "700MiB", "--method", "full", "--seq-len", "128"]
+    assert command.main(args, standalone_mode=False) == 1
+    assert "Does not fit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--gpu", "T4", "--vram", "16GiB"], "exclude each other"),
+        (["--solve"], "needs one card"),
+        (["--method", "lora"], "needs one card"),
+        (["--gpu", "A100"], "could be several"),
+    ],
+)
+def test_bad_use(args, message):
+    from inspector.cli.fit import command
+
+    with pytest.raises((click.UsageError, InspectorError), match=message):
+        command.main(["smollm2-135m", *args], standalone_mode=False)
