@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from inspector.errors import InspectorError
 from inspector.measure import machine
 from inspector.measure.build import quiet
+from inspector.measure.weigh import _tensors, breakdown
 from inspector.units import MiB
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def run_steps(model: Any, step: StepSetup, device: torch.device, report: Callabl
     ids = torch.randint(0, _vocabulary(model), (step.batch_size, step.seq_len), device=device)
     meter: _Meter = _CudaMeter(device) if device.type == "cuda" else _CpuMeter(model)
     loaded = meter.now()
+    shares = {name: nbytes / MiB for name, nbytes in breakdown(model).items()}
     peaks: dict[str, list[int]] = {stage: [] for stage in STAGES}
     losses = []
     with quiet(), meter.running():
@@ -88,7 +90,12 @@ def run_steps(model: Any, step: StepSetup, device: torch.device, report: Callabl
             del loss
         state = _state_bytes(optimizer)
         result = _result(meter, peaks, loaded, gradients, state)
-    return {**result, "trainable_params": sum(each.numel() for each in trainable), "losses": losses}
+    return {
+        **result,
+        "weight_breakdown_mib": shares,
+        "trainable_params": sum(each.numel() for each in trainable),
+        "losses": losses,
+    }
 
 
 def make_optimizer(name: str, parameters: Sequence[Any]) -> Any:
@@ -205,8 +212,6 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[misc]
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        from inspector.measure.weigh import _tensors
-
         self.nbytes = self.peak = 0
         self._known: set[int] = set()
         for *_, tensor in _tensors(model):

@@ -75,6 +75,19 @@ def weigh(model: Any, parts: Mapping[str, str] | None = None) -> Weighing:
     )
 
 
+def breakdown(model: Any) -> dict[str, int]:
+    """Bytes of parameters and constants under the names of the published T4 measurements; buffers are left out."""
+    seen: set[int] = set()
+    found = {"nf4_packed": 0, "quant_scales": 0, "unquantized_fp32": 0, "other": 0}
+    names = {torch.uint8: "nf4_packed", torch.float32: "unquantized_fp32"}
+    for _, _, role, tensor in _tensors(model):
+        storage = tensor.untyped_storage()
+        if role != "buffer" and storage.nbytes() and storage.data_ptr() not in seen:
+            seen.add(storage.data_ptr())
+            found["quant_scales" if role == "constant" else names.get(tensor.dtype, "other")] += storage.nbytes()
+    return found
+
+
 def storages(model: Any) -> Iterator[Storage]:
     """Every storage of a model, by the first tensor that uses it; tied tensors and views come once."""
     seen: set[int] = set()

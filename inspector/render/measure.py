@@ -114,7 +114,7 @@ def _memory(result: Any) -> RenderableType:
 def _step(step: Any) -> RenderableType:
     made = table("training step", ("MiB", "right"))
     for key, value in step.items():
-        if key.endswith("_mib") and value is not None:
+        if key.endswith("_mib") and isinstance(value, float):
             made.add_row(key.removesuffix("_mib").replace("_", " "), f"{value:,.2f}")
     return made
 

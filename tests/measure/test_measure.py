@@ -81,6 +81,9 @@ def test_the_steps_have_the_form_of_the_published_measurements(everything):
     assert {key for key in step if key.startswith(("peak_f", "peak_b", "peak_o"))} == {
         key for key in published[0] if key.startswith(("peak_f", "peak_b", "peak_o"))
     }
+    assert step["weight_breakdown_mib"].keys() == published[0]["weight_breakdown_mib"].keys()
+    buffers = everything.result["model"]["buffer_bytes"] / 2**20
+    assert sum(step["weight_breakdown_mib"].values()) + buffers == pytest.approx(step["after_load_allocated_mib"])
     trained = step["trainable_params"]
     assert trained == everything.predicted["lora_bytes"] // 4
     assert step["gradient_mib"] == trained * 4 / 2**20
