@@ -133,7 +133,15 @@ class Simulator:
         return resolve_setup({**asdict(setup), **settings}).setup
 
 
-def plan(model: str, config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu, *, solve: bool = False) -> FitPlan:
+def plan(
+    model: str,
+    config: Mapping[str, Any],
+    setup: TrainSetup,
+    gpu: Gpu,
+    *,
+    solve: bool = False,
+    known: Outcome | None = None,
+) -> FitPlan:
     """The verdict on a setup, and when it does not fit, what to change.
 
     Args:
@@ -142,11 +150,14 @@ def plan(model: str, config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu, *, 
         setup: how it is trained.
         gpu: the card.
         solve: also find the largest batch size, length and rank that fit.
+        known: the outcome of the setup itself, when it was simulated already.
 
     Raises:
         InspectorError: when the model or the setup cannot be simulated.
     """
     simulator = Simulator(config, gpu)
+    if known:
+        simulator.known[setup] = known
     outcome = simulator.outcome(setup)
     changes: tuple[Change, ...] = ()
     together: tuple[Change, ...] = ()

@@ -15,6 +15,7 @@ COMMANDS = (
     "memory",
     "lora",
     "simulate",
+    "fit",
     "validate",
     "compare",
     "report",

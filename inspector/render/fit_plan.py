@@ -27,12 +27,17 @@ def text(report: FitPlan) -> RenderableType:
     what = (
         f"{setup.method}, {setup.batch_size} x {count(setup.seq_len)} tokens, {setup.optimizer}, on {report.gpu.name}"
     )
-    return page(heading(report.model, what), *parts(report), notes((*report.assumptions, "MiB = 2^20 bytes.")))
+    return page(
+        heading(report.model, what),
+        _verdict(report.outcome, report.gpu.name),
+        *parts(report),
+        notes((*report.assumptions, "MiB = 2^20 bytes.")),
+    )
 
 
 def parts(report: FitPlan) -> list[RenderableType]:
-    """The verdict, the changes and the largest settings, for this page and for that of a simulated step."""
-    made: list[RenderableType] = [_verdict(report.outcome, report.gpu.name)]
+    """What the card cannot do, the changes and the largest settings: also part of a simulated step's page."""
+    made: list[RenderableType] = []
     if report.cannot:
         made.append(Text("\n".join(clean(line) for line in report.cannot), style="yellow"))
     if report.changes:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from inspector.render import fit_plan
 from inspector.render.plain import clean
 from inspector.render.terminal import NARROW, Responsive, heading, notes, page, table
 from inspector.units import percent
@@ -27,6 +28,7 @@ def text(report: StepReport) -> RenderableType:
     return page(
         heading(report.model, _what(report)),
         _peaks(report),
+        *(fit_plan.parts(report.plan) if report.plan else ()),
         _stages(report),
         _shares("alive at the peak", report.alive_at_peak, report.peak_allocated_bytes),
         _shares("by module", report.modules_at_peak[:SHOWN_MODULES], report.peak_allocated_bytes),
@@ -150,6 +152,7 @@ def payload(report: StepReport) -> dict[str, Any]:
             {"event": p.event, "step": p.step, "stage": p.stage, "allocated": p.allocated, "reserved": p.reserved}
             for p in report.timeline
         ],
+        "plan": fit_plan.payload(report.plan) if report.plan else None,
         "settings": {name: dict(setting) for name, setting in report.settings.items()},
         "versions": dict(report.versions),
         "assumptions": list(report.assumptions),

@@ -30,6 +30,8 @@ def finetune(
     recipe: str = "",
     vram: str = "",
     keep_events: bool = False,
+    advise: bool = False,
+    solve: bool = False,
     **options: Any,
 ) -> StepReport:
     """Run a fine-tuning step on shapes without data and say what memory it takes.
@@ -40,6 +42,8 @@ def finetune(
         recipe: a known stack's settings (see `recipes`).
         keep_events: keep every allocation in the report, for `write_trace`.
         vram: a card's memory instead of its name, such as ``16GiB``.
+        advise: when it does not fit, simulate what would make it fit (`inspector.fit`).
+        solve: find the largest batch size, length and rank that fit.
         options: settings by the names of `TrainSetup`; None means "not said".
 
     Returns:
@@ -55,6 +59,18 @@ def finetune(
     name, config = _model(reference or (chosen.model if chosen else ""))
     traced = trace(config, resolved.setup, gpu)
     report = summarize(name, gpu, resolved, traced)
+    if solve or (advise and not report.fits):
+        from inspector.fit import Outcome, plan
+
+        known = Outcome(
+            peak_allocated=report.peak_allocated_bytes,
+            peak_reserved=report.peak_reserved_bytes,
+            process_bytes=report.process_bytes,
+            usable_bytes=gpu.usable_bytes,
+            fits=report.fits,
+            retried=report.fits and report.needs_cached_memory_back,
+        )
+        report = replace(report, plan=plan(name, config, resolved.setup, gpu, solve=solve, known=known))
     return replace(report, events=traced.events) if keep_events else report
 
 

@@ -12,6 +12,7 @@ from inspector.simulate.events import STAGES, Event, Mark, Stage
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from inspector.fit import FitPlan
     from inspector.gpus import Gpu
     from inspector.simulate.setup import TrainSetup
     from inspector.simulate.timeline import AliveBlock, StagePeak, Timeline
@@ -81,6 +82,7 @@ class StepReport:
     needs_cached_memory_back: bool
     assumptions: tuple[str, ...] = ()
     events: tuple[Event, ...] = field(default=(), repr=False)
+    plan: FitPlan | None = None
 
     @property
     def margin_bytes(self) -> int:

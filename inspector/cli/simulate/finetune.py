@@ -66,13 +66,17 @@ def _with_options(function: Any) -> Any:
 @click.option("--recipe", default="", help=f"Start from: {', '.join(item.name for item in RECIPES)}.")
 @_with_options
 @click.option("--vram", default="", help="The card's memory instead of its name, such as 16GiB.")
+@click.option("--solve", is_flag=True, help="Find the largest batch, length and rank that fit.")
 @click.option("--trace", "trace_file", type=click.Path(path_type=Path), help="Write a snapshot for memory_viz.")
 @json_option
-def command(model: str | None, recipe: str, vram: str, trace_file: Path | None, *, as_json: bool, **said: Any) -> int:
+def command(
+    model: str | None, recipe: str, vram: str, trace_file: Path | None, *, solve: bool, as_json: bool, **said: Any
+) -> int:
     """Predict what fine-tuning a model takes on a card: allocated, reserved, the whole process.
 
     The real training step of transformers, PEFT and bitsandbytes runs on tensors without data;
     every allocation is replayed through a model of PyTorch's caching allocator.
+    With --gpu or --vram, the cheapest changes that make it fit where it does not, each one simulated.
     Exit code 0 when it fits the card, 1 when it does not.
 
     \b
@@ -88,7 +92,15 @@ def command(model: str | None, recipe: str, vram: str, trace_file: Path | None, 
 
     options = settings(said)
     with working("simulating a training step"):
-        report = finetune(model, recipe=recipe, vram=vram, keep_events=trace_file is not None, **options)
+        report = finetune(
+            model,
+            recipe=recipe,
+            vram=vram,
+            keep_events=trace_file is not None,
+            advise=bool(vram or options.get("gpu")),
+            solve=solve,
+            **options,
+        )
     answer("simulate", report, as_json=as_json)
     if trace_file is not None:
         write_trace(report, trace_file)
