@@ -38,10 +38,10 @@ def sdpa_for(capability: tuple[int, int], forced: str = "") -> Callable[..., Any
         if backend == "efficient":
             mask = None if attn_mask is None else _pad_mask(attn_mask).expand(*query.shape[:-1], key.size(-2))
             saves = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
-            return aten._scaled_dot_product_efficient_attention(  # noqa: SLF001
+            return aten._scaled_dot_product_efficient_attention(
                 query, key, value, mask, saves, dropout_p, is_causal, scale=scale
             )[0]
-        return aten._scaled_dot_product_attention_math(  # noqa: SLF001
+        return aten._scaled_dot_product_attention_math(
             query, key, value, attn_mask, dropout_p, is_causal, None, scale=scale, enable_gqa=enable_gqa
         )[0]
 
@@ -72,7 +72,7 @@ def flash_attention_2(
     module: Any, query: Any, key: Any, value: Any, attention_mask: Any, dropout: float = 0.0,
     scaling: float | None = None, **_: Any,
 ) -> tuple[Any, None]:  # fmt: skip
-    """transformers' ``flash_attention_2``: the flash-attn package's kernel, which PyTorch carries a copy of.
+    """Transformers' ``flash_attention_2``: the flash-attn package's kernel, which PyTorch carries a copy of.
 
     Source: transformers/integrations/flash_attention.py, ``flash_attention_forward`` (float32 is cast to the dtype the
     layer computes in; no mask is passed when nothing is padded); flash-attn's ``FlashAttnFunc`` saves what PyTorch's
@@ -142,7 +142,7 @@ def _flash(query: Any, key: Any, value: Any, dropout_p: float, is_causal: bool, 
         pad = 8 - size % 8
         query, key, value = (torch.nn.functional.pad(t, (0, pad)) for t in (query, key, value))
         scale = size**-0.5 if scale is None else scale
-    out = aten._scaled_dot_product_flash_attention(query, key, value, dropout_p, is_causal, False, scale=scale)[0]  # noqa: SLF001
+    out = aten._scaled_dot_product_flash_attention(query, key, value, dropout_p, is_causal, False, scale=scale)[0]
     return out[..., :size] if size % 8 else out
 
 

@@ -17,7 +17,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-KEY = torch._C.DispatchKey.AutocastHPU  # noqa: SLF001
+KEY = torch._C.DispatchKey.AutocastHPU
 DEVICE = "hpu"
 """A device type whose autocast key has no kernels of its own."""
 
@@ -51,8 +51,8 @@ IGNORED = frozenset({
 
 def cuda_operators() -> frozenset[str]:
     """Names of the aten operators with a CUDA autocast kernel, as this build of PyTorch registers them."""
-    has = torch._C._dispatch_has_kernel_for_dispatch_key  # noqa: SLF001
-    names = torch._C._dispatch_get_all_op_names()  # noqa: SLF001
+    has = torch._C._dispatch_has_kernel_for_dispatch_key
+    names = torch._C._dispatch_get_all_op_names()
     return frozenset(name.removeprefix("aten::") for name in names if name.startswith("aten::") and has(name, "AutocastCUDA"))
 
 
@@ -67,7 +67,7 @@ class Autocast:
     @contextmanager
     def registered(self) -> Iterator[None]:
         """While this runs, regions can be entered."""
-        scoped = torch.library._scoped_library  # noqa: SLF001
+        scoped = torch.library._scoped_library
         with scoped("_", "IMPL") as others, scoped("aten", "IMPL") as library:
             others.fallback(torch.library.fallthrough_kernel, "AutocastHPU")
             for name in sorted(cuda_operators() - IGNORED):
@@ -103,7 +103,7 @@ class Autocast:
         torch.set_autocast_enabled(DEVICE, True)
         self.depth += 1
         try:
-            with torch._C._IncludeDispatchKeyGuard(KEY):  # noqa: SLF001
+            with torch._C._IncludeDispatchKeyGuard(KEY):
                 yield
         finally:
             self.depth -= 1
@@ -148,7 +148,7 @@ class Autocast:
                 asked = kwargs.get("dtype")
                 positional = any(isinstance(value, torch.dtype) for value in args)
                 if asked is None and not positional and _eligible(args[0]):
-                    names = [argument.name for argument in operator._schema.arguments]  # noqa: SLF001
+                    names = [argument.name for argument in operator._schema.arguments]
                     args = args[: names.index("dtype")]
                     kwargs = {**kwargs, "dtype": torch.float32}
                 return operator(*args, **kwargs)
@@ -170,7 +170,7 @@ class Autocast:
         if not _eligible(value) or value.dtype == dtype:
             return value
         keep = dtype == self.dtype and value.dtype == torch.float32 and value.requires_grad and value.is_leaf
-        if not keep or value._is_view():  # noqa: SLF001
+        if not keep or value._is_view():
             return value.to(dtype)
         if id(value) not in self._cast:
             self._cast[id(value)] = (value, value.to(dtype))
@@ -194,7 +194,7 @@ def no_autocast() -> Iterator[None]:
 
 def _without_autocast() -> Any:
     """Inside an autocast kernel, operators are called as they are (``no_autocast``)."""
-    return torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(KEY))  # noqa: SLF001
+    return torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(KEY))
 
 
 def _eligible(value: Any) -> bool:

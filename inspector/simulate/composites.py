@@ -33,15 +33,15 @@ def softmax(x: Any, dim: int, dtype: Any = None) -> Any:
     Source: aten/src/ATen/native/SoftMax.cpp, ``softmax(input, dim, dtype)``.
     """
     if x.dtype == torch.float16 and dtype == torch.float32:
-        return aten._softmax(x, dim, True)  # noqa: SLF001
-    return aten._softmax(x if dtype is None else x.to(dtype), dim, False)  # noqa: SLF001
+        return aten._softmax(x, dim, True)
+    return aten._softmax(x if dtype is None else x.to(dtype), dim, False)
 
 
 def log_softmax(x: Any, dim: int, dtype: Any = None) -> Any:
     """As `softmax`; same source, ``log_softmax(input, dim, dtype)``."""
     if x.dtype == torch.float16 and dtype == torch.float32:
-        return aten._log_softmax(x, dim, True)  # noqa: SLF001
-    return aten._log_softmax(x if dtype is None else x.to(dtype), dim, False)  # noqa: SLF001
+        return aten._log_softmax(x, dim, True)
+    return aten._log_softmax(x if dtype is None else x.to(dtype), dim, False)
 
 
 CUDA: dict[str, Callable[..., Any]] = {"dropout": dropout, "softmax.int": softmax, "log_softmax.int": log_softmax}
@@ -50,7 +50,7 @@ CUDA: dict[str, Callable[..., Any]] = {"dropout": dropout, "softmax.int": softma
 @contextmanager
 def decomposed_as(operators: dict[str, Callable[..., Any]]) -> Iterator[None]:
     """Take these operators apart in the given way on the meta device."""
-    with torch.library._scoped_library("aten", "IMPL") as library:  # noqa: SLF001
+    with torch.library._scoped_library("aten", "IMPL") as library:
         for name, function in operators.items():
             library.impl(name, function, "AutogradMeta")
         yield

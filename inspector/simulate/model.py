@@ -228,7 +228,7 @@ def _wrapped(model: Any, setup: TrainSetup, tracer: Tracer, targets: Any, exclud
         task_type="CAUSAL_LM" if hasattr(model, "prepare_inputs_for_generation") else None,
         init_lora_weights=False,
     )
-    with _no_init(), tracer:
+    with _no_init(), _deep_copies(), tracer:
         return get_peft_model(model, config, autocast_adapter_dtype=setup.adapter_dtype == "float32")
 
 
@@ -265,6 +265,27 @@ def _peft_refuses(error: ValueError, setup: TrainSetup) -> InspectorError:
             "PEFT has no default targets for this architecture", hint="use --target-modules all-linear"
         )
     return InspectorError(f"PEFT refuses this setup: {said[:200]}")
+
+
+@contextmanager
+def _deep_copies() -> Iterator[None]:
+    """DoRA copies a 4-bit layer for a moment. bitsandbytes' copy starts on the CPU, which meta tensors cannot leave."""
+    import copy
+
+    from bitsandbytes.nn import Params4bit
+
+    def deepcopy(self: Any, memo: Any) -> Any:
+        kept = ("blocksize", "compress_statistics", "quant_type", "quant_storage", "module", "bnb_quantized")
+        state = copy.deepcopy(self.quant_state, memo)
+        fields = {name: getattr(self, name) for name in kept}
+        return Params4bit(self.data.clone(), requires_grad=self.requires_grad, quant_state=state, **fields)
+
+    before = Params4bit.__deepcopy__
+    Params4bit.__deepcopy__ = deepcopy
+    try:
+        yield
+    finally:
+        Params4bit.__deepcopy__ = before
 
 
 @contextmanager

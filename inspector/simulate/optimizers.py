@@ -46,10 +46,10 @@ def bitsandbytes_as_on_cuda(tracer: Tracer) -> Iterator[None]:
     Source: bitsandbytes/functional.py, ``get_paged`` (``cudaMallocManaged``), ``is_on_gpu``; optim/optimizer.py,
     ``Optimizer8bit.get_state_buffer`` (state of 100,000 elements and more is paged).
     """
-    import bitsandbytes.functional as functional
+    from bitsandbytes import functional
 
     def get_paged(*shape: int, dtype: Any = torch.float32, device: Any = None) -> Any:
-        with torch.utils._python_dispatch._disable_current_modes():  # noqa: SLF001
+        with torch.utils._python_dispatch._disable_current_modes():
             out = torch.empty(shape, dtype=dtype, device="meta" if device is None else device)
         tracer.ignore([out])
         tracer.paged_bytes += out.nbytes

@@ -43,7 +43,7 @@ class ShapeMemory:
 
 def _is_pure(func: Any) -> bool:
     """One new tensor out, nothing written, nothing aliased, and a tensor to take the device from."""
-    schema = func._schema  # noqa: SLF001
+    schema = func._schema
     returns = schema.returns
     if len(returns) != 1 or str(returns[0].type) != "Tensor" or schema.is_mutable or func.namespace != "aten":
         return False
@@ -54,8 +54,8 @@ def _is_pure(func: Any) -> bool:
 
 def _shares(out: Any, args: Any) -> bool:
     """Whether a result lives in an input's storage although its schema does not say so (``_unsafe_view``)."""
-    storage = out.untyped_storage()._cdata  # noqa: SLF001
-    return any(isinstance(arg, torch.Tensor) and arg.untyped_storage()._cdata == storage for arg in args)  # noqa: SLF001
+    storage = out.untyped_storage()._cdata
+    return any(isinstance(arg, torch.Tensor) and arg.untyped_storage()._cdata == storage for arg in args)
 
 
 def _signature(values: Any) -> Any:

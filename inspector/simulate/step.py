@@ -179,6 +179,8 @@ class Loop:
         batch = {"input_ids": ids, "labels": ids if self.setup.labels == "shared" else ids.clone()}
         if self.setup.padding_mask:
             batch["attention_mask"] = torch.empty(shape, dtype=torch.int64, device="meta")
+        if self.setup.packed:
+            batch["position_ids"] = torch.empty(shape, dtype=torch.int64, device="meta")
         for tensor in batch.values():
             self.tracer.label(tensor, MemoryKind.INPUTS, "")
         return batch
@@ -194,4 +196,4 @@ def _to_float32(outputs: Any) -> Any:
 def _carry_autocast(model: Any, autocast: Autocast) -> None:
     for module in model.modules():
         if checkpoint := getattr(module, "_gradient_checkpointing_func", None):
-            module._gradient_checkpointing_func = autocast.carried(checkpoint)  # noqa: SLF001
+            module._gradient_checkpointing_func = autocast.carried(checkpoint)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from inspector.simulate.kernels import Kernels
 
 
-_READ = torch.ops.aten._local_scalar_dense.default  # noqa: SLF001
+_READ = torch.ops.aten._local_scalar_dense.default
 
 
 _FOREIGN = -1
@@ -134,15 +134,15 @@ class Tracer(TorchDispatchMode):
     def _remember(self) -> None:
         """Autograd numbers its nodes in the order of the forward: remember which module each number belongs to."""
         if self.stage == "forward":
-            self._entered.append(torch.autograd._get_sequence_nr())  # noqa: SLF001
+            self._entered.append(torch.autograd._get_sequence_nr())
             self._entries.append((self.module, self.after_head))
 
     def _origin(self) -> tuple[str, bool]:
         """Module that made the autograd node that is running, and whether it is of the logits and the loss."""
-        node = torch._C._current_autograd_node()  # noqa: SLF001
+        node = torch._C._current_autograd_node()
         if node is None or not self._entered:
             return "", False
-        place = bisect_right(self._entered, node._sequence_nr()) - 1  # noqa: SLF001
+        place = bisect_right(self._entered, node._sequence_nr()) - 1
         return self._entries[max(place, 0)]
 
     # -- storages ------------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class Tracer(TorchDispatchMode):
         if not isinstance(tensor, torch.Tensor) or tensor.device.type not in self.devices:
             return
         storage = tensor.untyped_storage()
-        key = storage._cdata  # noqa: SLF001
+        key = storage._cdata
         if key in self._live or not (nbytes := storage.nbytes()):
             return
         self._follow(storage, key, self.new_block(nbytes, str(func)))
@@ -173,7 +173,7 @@ class Tracer(TorchDispatchMode):
     def drop(self, tensor: Any) -> None:
         """The simulated program lets go of a tensor here, although this one still holds it."""
         if self.block_of(tensor) is not None:
-            watch = self._live[tensor.untyped_storage()._cdata]  # noqa: SLF001
+            watch = self._live[tensor.untyped_storage()._cdata]
             self.log.append(~watch.block)  # type: ignore[attr-defined]
             watch.block = _FOREIGN  # type: ignore[attr-defined]
 
@@ -181,8 +181,8 @@ class Tracer(TorchDispatchMode):
         """These tensors exist already, and are not on the simulated device."""
         for tensor in tensors:
             storage = tensor.untyped_storage()
-            if storage._cdata not in self._live:  # noqa: SLF001
-                self._follow(storage, storage._cdata, _FOREIGN)  # noqa: SLF001
+            if storage._cdata not in self._live:
+                self._follow(storage, storage._cdata, _FOREIGN)
 
     def new_block(self, nbytes: int, source: str, kind: MemoryKind | None = None) -> int:
         """Write down an allocation and return its number."""
@@ -199,7 +199,7 @@ class Tracer(TorchDispatchMode):
 
     def _workspace(self) -> None:
         """A BLAS handle's workspace, at the first product a thread makes: autograd's thread has its own handle."""
-        thread = "backward" if torch._C._current_autograd_node() is not None else "forward"  # noqa: SLF001
+        thread = "backward" if torch._C._current_autograd_node() is not None else "forward"
         if nbytes := self.kernels.workspace(thread):
             self.new_block(nbytes, "at::cuda::getCurrentCUDABlasHandle", MemoryKind.WORKSPACE)
 
@@ -218,7 +218,7 @@ class Tracer(TorchDispatchMode):
 
     def block_of(self, tensor: Any) -> int | None:
         """The number of the block a tensor lives in, or None when it is not followed."""
-        watch = self._live.get(tensor.untyped_storage()._cdata)  # noqa: SLF001
+        watch = self._live.get(tensor.untyped_storage()._cdata)
         return None if watch is None or watch.block == _FOREIGN else watch.block  # type: ignore[attr-defined]
 
     def label(self, tensor: Any, kind: MemoryKind, module: str) -> None:

@@ -1,0 +1,133 @@
+"""bitsandbytes' operators as its CUDA backend runs them, where its shape-only kernels hide what they allocate.
+
+Source: bitsandbytes/backends/cuda/ops.py and backends/default/ops.py; every function here names the one it follows.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def bitsandbytes_operators(capability: tuple[int, int], multiprocessors: int) -> dict[Any, Callable[..., Any]]:
+    """Python in the place of the operators, in the order CUDA allocates.
+
+    Args:
+        capability: compute capability of the card.
+        multiprocessors: its number of multiprocessors; the library chooses its 4-bit kernel by both.
+    """
+    import bitsandbytes  # noqa: F401  (registers its operators)
+
+    ops = torch.ops.bitsandbytes
+    return {
+        ops.gemm_4bit.default: _gemm_4bit(_fused_4bit(capability, multiprocessors)),
+        ops.quantize_4bit.default: quantize_4bit,
+        ops.quantize_blockwise.default: quantize_blockwise,
+        ops.int8_vectorwise_quant.default: int8_vectorwise_quant,
+        ops.int8_scaled_mm.default: int8_scaled_mm,
+        ops.int8_mixed_scaled_mm.default: int8_mixed_scaled_mm,
+    }
+
+
+def _gemm_4bit(fused: Callable[[Any, int, int, int, int], bool]) -> Callable[..., Any]:
+    def gemm_4bit(  # noqa: PLR0913, PLR0917 -- the operator's own signature
+        a: Any, b: Any, shape: Any, absmax: Any, blocksize: int, quant_type: str, bias: Any = None,
+        absmax_8bit: Any = None, absmax_code: Any = None, absmax_offset: Any = None,
+    ) -> Any:  # fmt: skip
+        """``_dequant_linear_fallback``, or the fused kernel, which needs nothing but its result."""
+        k, n = a.shape[-1], shape[0]
+        if fused(a.dtype, a.numel() // k, n, k, blocksize):
+            return torch.empty((*a.shape[:-1], n), dtype=a.dtype, device=a.device)
+        ops = torch.ops.bitsandbytes
+        if absmax_8bit is not None:
+            absmax = ops.dequantize_blockwise.default(absmax_8bit, absmax, absmax_code, 256, torch.float32)
+            absmax = absmax + absmax_offset
+        weight = ops.dequantize_4bit.default(b, absmax, blocksize, quant_type, shape, a.dtype)
+        return torch.nn.functional.linear(a, weight, bias)
+
+    return gemm_4bit
+
+
+def quantize_4bit(a: Any, blocksize: int, quant_type: str, quant_storage: Any) -> Any:  # noqa: ARG001
+    """``bitsandbytes::quantize_4bit`` on CUDA: the constants first, then the packed weight."""
+    a = a.contiguous()
+    absmax = torch.empty((-(a.numel() // -blocksize),), device=a.device, dtype=torch.float32)
+    rows = (a.numel() + 1) // (quant_storage.itemsize * 2)
+    return torch.empty((rows, 1), device=a.device, dtype=quant_storage), absmax
+
+
+def quantize_blockwise(a: Any, code: Any, blocksize: int) -> Any:  # noqa: ARG001
+    """``bitsandbytes::quantize_blockwise`` on CUDA."""
+    a = a.contiguous()
+    absmax = torch.empty((-(a.numel() // -blocksize),), device=a.device, dtype=torch.float32)
+    return torch.empty_like(a, dtype=torch.uint8), absmax
+
+
+def int8_vectorwise_quant(a: Any, threshold: float = 0.0) -> Any:
+    """``bitsandbytes::int8_vectorwise_quant`` on CUDA; which columns have outliers is data, and none has here."""
+    stats = torch.empty(a.numel() // a.shape[-1], device=a.device, dtype=torch.float32)
+    out = torch.empty(a.shape, device=a.device, dtype=torch.int8)
+    if threshold <= 0.0:
+        return out, stats, None
+    outliers = a.abs() >= threshold
+    del outliers
+    return out, stats, torch.empty(0, device=a.device, dtype=torch.int64)
+
+
+def int8_scaled_mm(  # noqa: PLR0913, PLR0917 -- the operator's own signature
+    a: Any, b: Any, row_stats: Any, col_stats: Any, bias: Any = None, dtype: Any = None,
+) -> Any:  # fmt: skip
+    """``int8_linear_matmul`` to int32, then ``int8_mm_dequant`` to float16, then the dtype asked for."""
+    wide = torch.empty((*a.shape[:-1], b.shape[0]), device=a.device, dtype=torch.int32)
+    del row_stats, col_stats, bias
+    out = torch.empty_like(wide, dtype=torch.float16)
+    return out.to(dtype or torch.float16)
+
+
+def int8_mixed_scaled_mm(  # noqa: PLR0913, PLR0917 -- the operator's own signature
+    a: Any, ca: Any, cb: Any, sca: Any, scb: Any, outlier_cols: Any = None, bias: Any = None,
+) -> Any:  # fmt: skip
+    """``bitsandbytes::int8_mixed_scaled_mm`` when no column has outliers."""
+    del outlier_cols
+    rest = torch.empty(0, device=a.device, dtype=a.dtype)
+    return int8_scaled_mm(ca, cb, sca, scb, bias, a.dtype), rest
+
+
+def _fused_4bit(capability: tuple[int, int], multiprocessors: int) -> Callable[[Any, int, int, int, int], bool]:
+    """Whether bitsandbytes multiplies packed weights directly; it dequantizes the whole weight when it does not."""
+    scope = _bitsandbytes_functions("_gemm_4bit_use_custom_cuda")
+    scope["_gpu_dispatch_props"] = lambda _index: (multiprocessors, *capability)
+    heuristic, most = scope["_gemm_4bit_use_custom_cuda"], scope["_gemm_4bit_custom_max_m"]
+
+    def fused(dtype: Any, m: int, n: int, k: int, blocksize: int) -> bool:
+        return m <= most and k % blocksize == 0 and bool(heuristic(0, dtype, m, n, k))
+
+    return fused
+
+
+def _bitsandbytes_functions(*names: str) -> dict[str, Any]:
+    """Functions and plain constants of bitsandbytes' CUDA file, which cannot be imported without CUDA."""
+    spec = importlib.util.find_spec("bitsandbytes")
+    assert spec is not None
+    assert spec.origin is not None
+    source = (Path(spec.origin).parent / "backends" / "cuda" / "ops.py").read_text(encoding="utf-8")
+    scope: dict[str, Any] = {"torch": torch, "functools": functools}
+    for node in ast.walk(ast.parse(source)):
+        wanted = isinstance(node, ast.FunctionDef) and node.name in names
+        constant = isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        if wanted or (constant and not _assigned(scope, node)):
+            exec(compile(ast.Module([node], []), spec.origin, "exec"), scope)  # type: ignore[list-item]  # noqa: S102
+    return scope
+
+
+def _assigned(scope: dict[str, Any], node: Any) -> bool:
+    """Whether a constant was set before: the first branch is CUDA's, a later one ROCm's."""
+    return any(not isinstance(target, ast.Name) or target.id in scope for target in node.targets)
