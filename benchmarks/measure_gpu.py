@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/measure_gpu.py [--model NAME] [--folder inspector/data/measurements] [--layers N]
 
-Needs torch with CUDA, transformers, peft and bitsandbytes, and no network. What does not fit is kept as a record too.
+Needs torch with CUDA, transformers, peft and bitsandbytes, and no network. What cannot fit is said and skipped.
 """
 
 from __future__ import annotations
