@@ -44,6 +44,4 @@ def _lora(model: str, options: Mapping[str, Any]) -> LoraSetup:
     from inspector.sources.resolve import resolve
 
     targets = named_set(resolve(model), options["target_modules"] or "attention").target_modules
-    if isinstance(targets, str):
-        targets = (targets,)
-    return LoraSetup(r=options["r"], target_modules=tuple(targets))
+    return LoraSetup(r=options["r"], target_modules=targets)

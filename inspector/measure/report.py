@@ -173,8 +173,8 @@ def lora_bytes(skeleton: Skeleton, lora: LoraSetup) -> int:
     """Bytes of the adapter's new tensors, float32 as PEFT makes them."""
     from inspector.lora import LoraSpec, adapter_tensors
 
-    targets: Any = "all-linear" if lora.target_modules == ("all-linear",) else lora.target_modules
-    tensors = adapter_tensors(skeleton, LoraSpec(r=lora.r, lora_alpha=lora.lora_alpha, target_modules=targets))
+    spec = LoraSpec(r=lora.r, lora_alpha=lora.lora_alpha, target_modules=lora.target_modules)
+    tensors = adapter_tensors(skeleton, spec)
     return sum(tensor.nbytes for tensor in tensors if tensor.new)
 
 

@@ -19,10 +19,10 @@ OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adamw_bnb_8bit", "paged_adamw
 
 @dataclass(frozen=True, slots=True)
 class LoraSetup:
-    """The adapters to add with PEFT. ``target_modules`` are names or endings, as ``LoraConfig`` takes them."""
+    """The adapters to add with PEFT. ``target_modules`` are names or endings, or one regular expression as a string."""
 
     r: int = 32
-    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    target_modules: tuple[str, ...] | str = ("q_proj", "k_proj", "v_proj", "o_proj")
     lora_alpha: int | None = None
 
     @property
@@ -89,9 +89,10 @@ class MeasureSpec:
             plain = dict(data)
             lora, step = plain.pop("lora", None), plain.pop("step", None)
             if lora:
-                lora = LoraSetup(**{**lora, "target_modules": tuple(lora.get("target_modules", ()))})
+                targets = lora["target_modules"]
+                lora = LoraSetup(**{**lora, "target_modules": targets if isinstance(targets, str) else tuple(targets)})
             return cls(**plain, lora=lora or None, step=StepSetup(**step) if step else None)
-        except (TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InspectorError(f"this is no specification of a measurement: {error}") from None
 
 

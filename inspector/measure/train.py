@@ -28,9 +28,7 @@ def add_lora(model: Any, lora: LoraSetup, *, seed: int = 0) -> Any:
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
-    targets: Any = list(lora.target_modules)
-    if targets == ["all-linear"]:
-        targets = "all-linear"
+    targets = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
     config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=targets, task_type="CAUSAL_LM")
     try:
         with quiet():
