@@ -1,25 +1,49 @@
-"""Make the dry runs that ship as data, for the deck: ``python scripts/dryruns.py [MODEL ...]``. Needs torch."""
+"""Make the simulations that ship as data, for the deck: ``python scripts/dryruns.py [MODEL ...]``. Needs torch.
+
+Without a model: those of the committed decks, and the ledger of published training runs (four minutes).
+"""
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import asdict
 
 from inspector.files import write_text
 from inspector.lesson import lesson
+from inspector.lesson.measured import LEDGER, LedgerLine
 from inspector.lesson.training import dumps, make, path_of
+from inspector.simulate.ledger import validate
 from inspector.sources.resolve import resolve
 
 MODELS = ("meta-llama/Llama-3.1-8B",)
+PEAKS = ("peak", "run_peak")
+"""What the ledger calls the highest allocated memory, a step's or a whole run's."""
 
 
-def main() -> None:
-    """Write one file a model."""
-    for model in sys.argv[1:] or MODELS:
-        skeleton = resolve(model)
-        training = make(model, skeleton.model_id, lesson(skeleton).adapters, progress=print)
-        write_text(path_of(skeleton.model_id), dumps(training))
-        print(path_of(skeleton.model_id))  # noqa: T201
+def write_runs(model: str) -> None:
+    """The dry runs of one model."""
+    skeleton = resolve(model)
+    training = make(model, skeleton.model_id, lesson(skeleton).adapters, progress=print)
+    write_text(path_of(skeleton.model_id), dumps(training))
+    print(path_of(skeleton.model_id))
+
+
+def write_ledger() -> None:
+    """How far the dry runs' peaks are from those published, one line a card."""
+    found = validate(say=print)
+    cards = {line.question.file: line.question.gpu for line in found.lines}
+    lines = [
+        LedgerLine(cards[summary.file], summary.count, summary.mean, summary.worst)
+        for summary in found.summaries
+        if summary.figure in PEAKS
+    ]
+    write_text(LEDGER, json.dumps([asdict(line) for line in lines], indent=1) + "\n")
+    print(LEDGER)
 
 
 if __name__ == "__main__":
-    main()
+    for name in sys.argv[1:] or MODELS:
+        write_runs(name)
+    if not sys.argv[1:]:
+        write_ledger()

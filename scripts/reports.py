@@ -37,7 +37,7 @@ def main() -> None:
     for file, (_, models) in DECKS.items():
         subprocess.run([sys.executable, "-m", "inspector", "report", *models, "-o", str(folder / file)], check=True)
     write_text(folder / "index.html", index())
-    print(folder / "index.html")  # noqa: T201
+    print(folder / "index.html")
 
 
 if __name__ == "__main__":

@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     type=click.Choice(["lora-qlora", "sizes", "compare", "finetune"]),
     help="Which story to tell: lora-qlora for one model, compare for several.",
 )
+@click.option("--format", "form", type=click.Choice(["html", "pptx"]), default="html", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Simulate training for the slides about it (half a minute, needs torch).")
-def command(models: tuple[str, ...], output: Path | None, story: str | None, dry_run: bool) -> None:
+def command(models: tuple[str, ...], output: Path | None, story: str | None, form: str, dry_run: bool) -> None:
     """Write the teaching deck of a model: one HTML file, no network needed.
 
     Slides in a browser window, a readable page on a phone, one slide a sheet when printed.
     Without -o the file goes to reports/. Several models are set side by side.
+    --format pptx writes PowerPoint with native charts (pip install 'llm-inspector[pptx]').
 
     \b
     Examples:
@@ -42,9 +44,10 @@ def command(models: tuple[str, ...], output: Path | None, story: str | None, dry
     import shlex
 
     from inspector.compare import COURSE_CANDIDATES
-    from inspector.files import write_text
+    from inspector.files import write_bytes
     from inspector.lesson import lesson
     from inspector.render.deck import deck_html
+    from inspector.render.pptx import deck_pptx
     from inspector.sources.resolve import resolve
 
     skeletons = [resolve(model) for model in models or (DEFAULT_MODEL,)]
@@ -58,12 +61,15 @@ def command(models: tuple[str, ...], output: Path | None, story: str | None, dry
     told = lesson(skeletons[0], candidates)
     if dry_run:
         told = replace(told, training=_training(names[0], told))
-    page = deck_html(told, story=chosen, command=shlex.join(words))
+    line = shlex.join([*words, *(["--format", form] if form != "html" else [])])
+    data = (
+        deck_pptx(told, story=chosen, command=line) if form == "pptx" else deck_html(told, story=chosen, command=line)
+    )
     if output == Path("-"):
-        click.echo(page, nl=False)
+        click.echo(data, nl=False)
         return
-    path = output or Path("reports") / _file_name([model.model_id for model in skeletons], chosen)
-    write_text(path, page)
+    path = output or Path("reports") / f"{_stem([model.model_id for model in skeletons], chosen)}.{form}"
+    write_bytes(path, data if isinstance(data, bytes) else data.encode())
     say_written(path)
 
 
@@ -80,10 +86,9 @@ def _training(name: str, told: Lesson) -> Training:
     return make(name, told.model, told.adapters, progress=progress)
 
 
-def _file_name(models: list[str], story: str) -> str:
-    """``Llama-3.1-8B.html``; the story's name in it when it is not the default, and all models of a comparison."""
+def _stem(models: list[str], story: str) -> str:
+    """The file's name, ``Llama-3.1-8B``: all models of a comparison, the story unless it is the usual one."""
     import re
 
     names = "-vs-".join(model.rpartition("/")[2] for model in models)
-    stem = re.sub(r"[^\w.-]+", "-", names)[:120] + ("" if story in {"lora-qlora", "compare"} else f"-{story}")
-    return f"{stem}.html"
+    return re.sub(r"[^\w.-]+", "-", names)[:120] + ("" if story in {"lora-qlora", "compare"} else f"-{story}")

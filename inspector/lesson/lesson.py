@@ -9,6 +9,7 @@ from inspector.compare import Comparison, compare, usual_set
 from inspector.errors import InspectorError
 from inspector.layers import LayersReport, layers
 from inspector.lesson.levels import Levels, levels
+from inspector.lesson.measured import LedgerLine, Measured, Quality, ledger, measured, quality
 from inspector.lesson.printout import Difference, difference
 from inspector.lesson.targets import Target, targets
 from inspector.lesson.training import Training, load
@@ -51,6 +52,9 @@ class Lesson:
     levels: Levels
     comparison: Comparison
     training: Training | None
+    measured: tuple[Measured, ...]
+    quality: Quality | None
+    ledger: tuple[LedgerLine, ...]
 
     @property
     def model(self) -> str:
@@ -112,4 +116,7 @@ def lesson(skeleton: Skeleton, candidates: Sequence[Skeleton] = (), training: Tr
         levels=levels(),
         comparison=compare(candidates or [skeleton], rank=RANK),
         training=training or (load(skeleton.model_id) if skeleton.source == "bundled" else None),
+        measured=measured(skeleton),
+        quality=quality(skeleton.model_id),
+        ledger=ledger(),
     )

@@ -192,3 +192,93 @@ def test_compare_commands(capsys):
     assert told["models"][0]["nf4-dq_footprint_bytes"] == 5591540224
     assert run(["compare", "gpt2", "--csv"]) == 0
     assert capsys.readouterr().out.startswith("model,architecture,")
+
+
+def test_powerpoint_has_native_charts_with_the_same_numbers(tmp_path, capsys):
+    pptx = pytest.importorskip("pptx")
+    path = tmp_path / "deck.pptx"
+    assert run(["report", "llama-3.1-8b", "--format", "pptx", "-o", str(path)]) == 0
+    file = pptx.Presentation(str(path))
+    charts = [shape.chart for slide in file.slides for shape in slide.shapes if shape.has_chart]
+    sizes = next(made for made in charts if made.has_title and "Size of Weights" in made.chart_title.text_frame.text)
+    assert [round(value) for value in sizes.plots[0].series[0].values] == [32121, 9081, 5592, 109]
+    runs = [
+        text
+        for slide in file.slides
+        for shape in slide.shapes
+        for frame in (
+            [cell.text_frame for row in shape.table.rows for cell in row.cells] if shape.has_table
+            else [shape.text_frame] if shape.has_text_frame else []
+        )
+        for paragraph in frame.paragraphs
+        for text in paragraph.runs
+    ]  # fmt: skip
+    assert runs
+    assert min(text.font.size.pt for text in runs) >= 18
+
+
+@pytest.mark.parametrize("form", ["html", "json", "svg", "png"])
+def test_charts_alone(tmp_path, capsys, form):
+    path = tmp_path / f"chart.{form}"
+    code = run(["chart", "sizes", "--format", form, "-o", str(path)])
+    if code:
+        assert form in {"svg", "png"}
+        told = capsys.readouterr().err
+        assert "kaleido" in told
+        assert not path.exists()
+        return
+    data = path.read_bytes()
+    starts = {"html": b"<!DOCTYPE html>", "json": b'{"data"', "svg": b"<svg", "png": b"\x89PNG"}
+    assert data.startswith(starts[form])
+    if form != "png":
+        assert b"Size of Weights in MB" in data
+        assert b"32,121" in data
+    if form == "html":
+        assert b'src="http' not in data
+
+
+def test_unknown_chart_is_one_line(capsys):
+    assert run(["chart", "pie"]) == 2
+    assert "no chart is named 'pie'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_shipped_dry_runs_are_what_the_simulator_says_today():
+    from inspector.lesson.training import load, make
+
+    kept = load("meta-llama/Llama-3.1-8B")
+    made = make("llama-3.1-8b", kept.model, lesson(resolve("llama-3.1-8b")).adapters)
+    assert made.runs == kept.runs, "stale: python scripts/dryruns.py"
+
+
+@pytest.mark.slow
+def test_printout_is_what_the_real_modules_print():
+    import bitsandbytes
+    import peft
+    import torch
+
+    from inspector.lesson.printout import difference
+
+    skeleton = resolve("llama-3.1-8b")
+    told = difference(skeleton, frozenset({"model.layers.0.self_attn.k_proj"}), 32)
+
+    class Holder(torch.nn.Module):
+        def __init__(self, k_proj):
+            super().__init__()
+            self.k_proj = k_proj
+
+    def printed(module):
+        lines = str(Holder(module) if not isinstance(module, Holder) else module).splitlines()[1:-1]
+        return [line.removeprefix("  ") for line in lines]
+
+    with torch.device("meta"):
+        loaded = [
+            torch.nn.Linear(4096, 1024, bias=False),
+            bitsandbytes.nn.Linear8bitLt(4096, 1024, bias=False),
+            bitsandbytes.nn.Linear4bit(4096, 1024, bias=False),
+        ]
+        base = Holder(bitsandbytes.nn.Linear4bit(4096, 1024, bias=False))
+        base.is_loaded_in_4bit = True  # as from_pretrained marks a model that bitsandbytes quantized
+        wrapped = peft.inject_adapter_in_model(peft.LoraConfig(r=32, target_modules=["k_proj"]), base, "default")
+    for module, version in zip((*loaded, wrapped), told.versions, strict=True):
+        assert printed(module) == [line for line, _ in version.lines]

@@ -41,7 +41,7 @@ def _page(chart: Chart) -> str:
 
 def _picture(chart: Chart, form: str) -> bytes:
     try:
-        import kaleido  # type: ignore[import-untyped]  # noqa: F401
+        import kaleido  # noqa: F401
     except ImportError:
         raise InspectorError(
             f"{form} pictures need kaleido", hint="pip install 'llm-inspector[png]', or take --format html"

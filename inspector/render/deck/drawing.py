@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from inspector.skeleton import Module, Part, Skeleton
 
-MOST_NAMED = 3
+MOST_NAMED = 2
 
 CHARACTER = 14.5
 """Pixels a character of 24 px text takes, on the safe side."""

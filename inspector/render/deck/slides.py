@@ -44,6 +44,7 @@ def context(lesson: Lesson) -> dict[str, Any]:
         "ambiguous": _ambiguous(lesson),
         "spoken": spoken,
         "cards": CARDS,
+        "error_schemes": ("bf16", "fp8", "int8", "nf4", "fp4"),
         "chart_card": CHART_CARD,
         "date": EDITION,
         "versions": _versions(lesson),

@@ -13,10 +13,19 @@
     Plotly.newPlot(place, figure.data, layout, { displayModeBar: false, staticPlot: false, scrollZoom: false });
   }
 
+  function figureData(place) {
+    return data.charts[place.dataset.chart].data;
+  }
+
   function small(layout, place) {
     const made = { ...layout, autosize: true, width: undefined, height: Math.min(layout.height, 420) };
     made.font = { ...layout.font, size: 12 };
     made.annotations = (layout.annotations || []).map((note) => ({ ...note, font: { ...note.font, size: 13 } }));
+    // Labels that stood beside each other now have a quarter of the room: a word a line.
+    if (place.dataset.chart === "sizes") {
+      figureData(place).forEach((trace) => { trace.x = trace.x.map((label) => label.replaceAll(" ", "<br>")); });
+      made.margin = { ...layout.margin, b: 110 };
+    }
     if (layout.title) made.title = { ...layout.title, font: { size: 18 } };
     place.style.height = `${made.height}px`;
     return made;
