@@ -1,0 +1,105 @@
+"""What a report says adds up, and the real libraries' choices show in it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from inspector.cli.main import run
+from inspector.errors import InspectorError
+from inspector.render.simulate import payload
+from inspector.simulate import finetune
+from inspector.simulate.events import Alloc
+from inspector.simulate.kernels import CUBLAS_WORKSPACE_BYTES
+
+
+def kinds(report):
+    return {share.name: share.nbytes for share in report.alive_at_peak}
+
+
+def test_what_is_alive_adds_up_to_the_peak(report):
+    assert sum(share.nbytes for share in report.alive_at_peak) == report.peak_allocated_bytes
+    assert sum(share.nbytes for share in report.modules_at_peak) == report.peak_allocated_bytes
+    assert max(point.allocated for point in report.timeline) == report.peak_allocated_bytes
+    assert report.largest_at_peak == tuple(sorted(report.largest_at_peak, key=lambda item: -item.nbytes))
+
+
+def test_peaks_are_in_order(report):
+    assert report.steady_allocated_bytes < report.peak_allocated_bytes <= report.peak_reserved_bytes
+    assert report.process_bytes == report.peak_reserved_bytes + report.gpu.context_bytes
+    assert report.margin_bytes == report.gpu.usable_bytes - report.process_bytes
+    assert [item.step for item in report.stages] == [-1, 0, 0, 0, 1, 1, 1]
+
+
+def test_the_two_workspaces_are_there(report):
+    workspaces = [event.nbytes for event in report.events if isinstance(event, Alloc) and event.kind == "workspace"]
+    assert workspaces == [CUBLAS_WORKSPACE_BYTES] * 2
+
+
+def test_adapters_are_what_peft_makes(report, tiny):
+    hidden, kv = tiny["hidden_size"], tiny["hidden_size"] // 2
+    per_layer = 2 * (hidden + hidden) * 32 + 2 * (hidden + kv) * 32
+    assert kinds(report)["adapters"] == 4 * per_layer * tiny["num_hidden_layers"]
+    assert kinds(report)["optimizer state"] == 2 * kinds(report)["adapters"]
+
+
+def test_options_change_what_they_should(tiny):
+    def peak(**options):
+        base = {"method": "lora", "r": 8, "batch_size": 4, "seq_len": 512, "gpu": "A100-80GB", "steps": 1}
+        return finetune(tiny, **{**base, **options}).peak_allocated_bytes
+
+    plain = peak(gradient_checkpointing=False)
+    assert peak(gradient_checkpointing=True) < plain
+    assert peak(gradient_checkpointing=False, attention="eager") > plain
+    assert peak(gradient_checkpointing=False, loss="chunked") < plain
+    assert peak(gradient_checkpointing=False, loss="liger") < plain
+    assert peak(gradient_checkpointing=False, batch_size=8) > plain
+    assert peak(gradient_checkpointing=False, dropout=0.1) > plain
+
+
+def test_full_fine_tuning_keeps_gradients_and_two_moments(tiny):
+    report = finetune(tiny, method="full", optimizer="adamw_torch", seq_len=32, gpu="A100-80GB")
+    paged = finetune(tiny, method="full", optimizer="paged_adamw_8bit", seq_len=32, gpu="A100-80GB")
+    weights = kinds(report)["base weights"]
+    assert kinds(report)["optimizer state"] == pytest.approx(2 * weights, rel=0.02)
+    assert paged.paged_bytes > 0
+    assert paged.peak_allocated_bytes < report.peak_allocated_bytes
+
+
+def test_a_card_too_small_is_an_answer(tiny):
+    report = finetune(tiny, method="lora", batch_size=8, seq_len=2048, vram="600MiB")
+    assert (report.fits, report.verdict) == (False, "does not fit")
+
+
+def test_json_has_what_programs_read(report):
+    document = json.loads(json.dumps(payload(report)))
+    for key in ("peak_allocated_bytes", "peak_reserved_bytes", "steady_allocated_bytes", "process_bytes", "versions"):
+        assert document[key]
+    assert set(document["stages"]) == {"load", "forward", "backward", "optimizer"}
+    assert all(set(stage) == {"peak_allocated_bytes", "peak_reserved_bytes"} for stage in document["stages"].values())
+    assert set(document["settings"]["r"]) == {"value", "set_by"}
+    assert "base weights" in document["alive_at_peak"]
+
+
+def test_the_command(tiny, tmp_path, capsys):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(tiny))
+    trace = tmp_path / "run.json"
+    arguments = ["simulate", "finetune", str(config), "--method", "lora", "--seq-len", "64", "--json"]
+    assert run([*arguments, "--trace", str(trace)]) == 0
+    assert json.loads(capsys.readouterr().out)["format"] == "inspector.simulate"
+    assert json.loads(trace.read_text())["segments"]
+    assert run(["simulate", "finetune", str(config), "--target-modules", "nothing_here"]) == 2
+    assert "match nothing" in capsys.readouterr().err
+    assert run(["simulate", "finetune", str(config), "--bits", "16"]) == 2
+
+
+def test_a_target_that_matches_nothing(tiny):
+    with pytest.raises(InspectorError, match="match nothing"):
+        finetune(tiny, method="lora", target_modules=("no_such_proj",), seq_len=16)
+
+
+def test_unknown_optimizer_names_the_nearest(tiny):
+    with pytest.raises(InspectorError, match="adamw_torch"):
+        finetune(tiny, method="lora", optimizer="adamw_torhc", seq_len=16)
