@@ -27,3 +27,7 @@ class InspectorError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class UnknownArchitectureError(InspectorError):
+    """The config is sound, and transformers knows no such architecture: the tensors' names are all there is."""

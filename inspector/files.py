@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
     Raises InspectorError when it is missing, unreadable, or larger than ``limit`` bytes.
     """
     try:
+        if stat.S_ISFIFO(mode := path.stat().st_mode) or stat.S_ISCHR(mode):
+            # A pipe or a device in a stranger's folder never ends, or never begins.
+            raise InspectorError(f"{path} is no regular file")
         with path.open("rb") as stream:
             data = stream.read(limit + 1)
     except FileNotFoundError:
@@ -47,17 +51,21 @@ def read_text(path: Path, *, limit: int = MAX_JSON_BYTES) -> str:
 
 def read_json_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises InspectorError when there is none, saying where it breaks."""
-    text = read_text(path)
+    return json_object(read_text(path), str(path))
+
+
+def json_object(text: str, name: str) -> dict[str, Any]:
+    """The JSON object in a text; ``name`` is for the error. Raises InspectorError when there is none."""
     try:
         data = json.loads(text)
     except RecursionError:
-        raise InspectorError(f"{path} is nested too deeply") from None
+        raise InspectorError(f"{name} is nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise InspectorError(f"{path} is not JSON: {error.msg} at line {error.lineno}") from None
+        raise InspectorError(f"{name} is not JSON: {error.msg} at line {error.lineno}") from None
     except ValueError as error:  # an integer of thousands of digits
-        raise InspectorError(f"{path} is not usable JSON: {error}") from None
+        raise InspectorError(f"{name} is not usable JSON: {error}") from None
     if not isinstance(data, dict):
-        raise InspectorError(f"{path} holds a JSON {type(data).__name__}, not an object")
+        raise InspectorError(f"{name} holds a JSON {type(data).__name__}, not an object")
     return data
 
 

@@ -7,7 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from inspector.build.sanity import check_sizes
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, UnknownArchitectureError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,14 +79,15 @@ def _first(cls: Any) -> Any:
     return cls[0] if isinstance(cls, (list, tuple)) else cls
 
 
-def _unknown_architecture(model_type: str, known: list[str]) -> InspectorError:
+def _unknown_architecture(model_type: str, known: list[str]) -> UnknownArchitectureError:
     import difflib
 
     import transformers
 
     close = difflib.get_close_matches(model_type, known, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else "a newer transformers may know it"
-    return InspectorError(f"transformers {transformers.__version__} knows no architecture {model_type!r}", hint=hint)
+    message = f"transformers {transformers.__version__} knows no architecture {model_type!r}"
+    return UnknownArchitectureError(message, hint=hint)
 
 
 @contextlib.contextmanager

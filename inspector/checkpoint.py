@@ -1,0 +1,71 @@
+"""What the files of a model store, tensor by tensor, beside what its architecture expects (the `Skeleton`)."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+Format = Literal["safetensors", "gguf"]
+
+MAX_TENSORS = 500_000
+"""More than any published checkpoint: Kimi K2 in FP8 stores about 140,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileTensor:
+    """One tensor in a file. ``dtype`` is torch's name for it or ggml's (``q4_k``); ``nbytes`` what it takes there."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    nbytes: int
+    file: str = ""
+
+    @property
+    def numel(self) -> int:
+        """Elements of the stored tensor; a packed one holds several weights in each."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of one or more files.
+
+    ``config`` is the ``config.json`` beside them (or what GGUF's metadata says), empty when there is none.
+    ``file_bytes`` counts headers and padding too. ``notes`` are doubts, such as tensors the index promises in vain.
+    """
+
+    name: str
+    format: Format
+    tensors: tuple[FileTensor, ...]
+    files: tuple[str, ...]
+    file_bytes: int
+    config: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def by_name(self) -> dict[str, FileTensor]:
+        """Tensors by their name."""
+        return {tensor.name: tensor for tensor in self.tensors}
+
+    @cached_property
+    def tensor_bytes(self) -> int:
+        """Bytes of all tensors, without headers and padding."""
+        return sum(tensor.nbytes for tensor in self.tensors)
+
+    @cached_property
+    def dtypes(self) -> dict[str, int]:
+        """Bytes by dtype, most first."""
+        found: Counter[str] = Counter()
+        for tensor in self.tensors:
+            found[tensor.dtype] += tensor.nbytes
+        return dict(found.most_common())
+
+    @property
+    def quantization(self) -> dict[str, Any]:
+        """The ``quantization_config`` of the config, empty when there is none."""
+        said = self.config.get("quantization_config")
+        return said if isinstance(said, dict) else {}

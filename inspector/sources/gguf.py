@@ -1,0 +1,211 @@
+"""The header of a GGUF file, read without trusting it.
+
+The layout is that of ggml's docs/gguf.md; types and block sizes are the ``gguf`` package's own tables. Its reader maps
+the file and believes every count, so the header is walked here: each count and length is held against what is left.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import stat
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from inspector.checkpoint import MAX_TENSORS, Checkpoint, FileTensor
+from inspector.errors import InspectorError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_HEADER = 128_000_000
+"""Bytes of metadata and tensor list; a vocabulary of 256,000 tokens with its merges takes about 10 MB."""
+
+MAX_STRINGS = 3_000_000
+"""Strings in all arrays together, which have to be walked one by one."""
+
+_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_STRING, _ARRAY = 8, 9
+_KEPT_ELEMENTS = 4096
+_SPLIT = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.gguf$")
+
+
+@dataclass(frozen=True)
+class ArrayLength:
+    """An array too long to be kept, such as the vocabulary: how many elements it has."""
+
+    length: int
+
+
+@dataclass(frozen=True)
+class GgufHeader:
+    """Metadata and tensors of one file. Arrays of over 4,096 elements and of strings are kept as their length."""
+
+    metadata: dict[str, Any]
+    tensors: tuple[FileTensor, ...]
+
+
+class _Reader:
+    """Takes bytes off a stream and knows how many are left."""
+
+    def __init__(self, stream: BinaryIO, size: int, name: str) -> None:
+        self.stream, self.size, self.name = stream, size, name
+        self.left = min(size, MAX_HEADER)
+        self.strings = 0
+
+    def take(self, count: int) -> bytes:
+        if count > self.left:
+            raise broken(self.name, f"its header claims {count:,} bytes where {self.left:,} are left")
+        self.left -= count
+        data = self.stream.read(count)
+        if len(data) < count:
+            raise broken(self.name, "it ends within its header")
+        return data
+
+    def number(self, form: str) -> Any:
+        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
+
+    def string(self) -> str:
+        return self.take(self.number("<Q")).decode("utf-8", "replace")
+
+    def value(self, kind: int) -> Any:
+        if kind in _SCALARS:
+            return self.number(_SCALARS[kind])
+        if kind == _STRING:
+            return self.string()
+        if kind == _ARRAY:
+            return self._array(self.number("<I"), self.number("<Q"))
+        raise broken(self.name, f"its metadata has the unknown type {kind}")
+
+    def _array(self, kind: int, length: int) -> Any:
+        if kind == _STRING:
+            self.strings += length
+            if self.strings > MAX_STRINGS or length * 8 > self.left:
+                raise broken(self.name, f"an array claims {length:,} strings")
+            for _ in range(length):
+                self.take(self.number("<Q"))
+            return ArrayLength(length)
+        if kind not in _SCALARS:
+            raise broken(self.name, f"an array has the unsupported element type {kind}")
+        form = _SCALARS[kind]
+        data = self.take(length * struct.calcsize(form))
+        if length > _KEPT_ELEMENTS:
+            return ArrayLength(length)
+        return [item[0] for item in struct.iter_unpack(form, data)]
+
+
+def read_gguf(path: Path) -> GgufHeader:
+    """The header of one GGUF file. Raises InspectorError when it cannot be read or does not hold."""
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise InspectorError(f"{path.name} is no regular file")
+        with path.open("rb") as stream:
+            return parse_gguf(stream, facts.st_size, path.name)
+    except OSError as error:
+        raise InspectorError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def parse_gguf(stream: BinaryIO, size: int, name: str) -> GgufHeader:
+    """The header at the start of a stream, of a file of ``size`` bytes. Raises InspectorError when it does not hold."""
+    reader = _Reader(stream, size, name)
+    if reader.take(min(4, size)) != b"GGUF":
+        raise broken(name, "it does not begin with GGUF")
+    version = reader.number("<I")
+    if version not in {2, 3}:
+        kind = "is big-endian" if version in {2 << 24, 3 << 24} else f"has version {version}"
+        raise broken(name, f"it {kind}; versions 2 and 3, little-endian, are read")
+    count, pairs = reader.number("<Q"), reader.number("<Q")
+    if count > MAX_TENSORS or pairs > 100_000:
+        raise broken(name, f"it claims {count:,} tensors and {pairs:,} metadata entries")
+    metadata: dict[str, Any] = {}
+    for _ in range(pairs):
+        key = reader.string()
+        if key in metadata:
+            raise broken(name, f"the metadata {key[:60]!r} is there twice")
+        metadata[key] = reader.value(reader.number("<I"))
+    entries = [_entry(reader) for _ in range(count)]
+    alignment = metadata.get("general.alignment", 32)
+    if type(alignment) is not int or not 8 <= alignment <= 2**20 or alignment % 8:
+        raise broken(name, f"its alignment {alignment!r} is no sensible multiple of 8")
+    consumed = min(size, MAX_HEADER) - reader.left
+    start = -(-consumed // alignment) * alignment
+    return GgufHeader(metadata, tuple(_checked(entries, start, size, alignment, name)))
+
+
+def _entry(reader: _Reader) -> tuple[str, tuple[int, ...], int, int]:
+    """Name, shape (ours: rows first), ggml type and offset of one tensor."""
+    tensor = reader.string()
+    dimensions = reader.number("<I")
+    if dimensions > 8:
+        raise broken(reader.name, f"{tensor[:60]!r} has {dimensions:,} dimensions")
+    shape = tuple(reader.number("<Q") for _ in range(dimensions))[::-1]
+    return tensor, shape, reader.number("<I"), reader.number("<Q")
+
+
+def _checked(
+    entries: list[tuple[str, tuple[int, ...], int, int]], start: int, size: int, alignment: int, name: str
+) -> list[FileTensor]:
+    """The tensors, each with its true bytes, none overlapping another or reaching over the end of the file."""
+    blocks = _blocks()
+    found, end = [], 0
+    if len({entry[0] for entry in entries}) != len(entries):
+        raise broken(name, "it lists a tensor twice")
+    for tensor, shape, kind, offset in sorted(entries, key=lambda entry: entry[3]):
+        if kind not in blocks:
+            raise broken(name, f"{tensor[:60]!r} has the unknown ggml type {kind}")
+        dtype, block, block_bytes = blocks[kind]
+        numel = math.prod(shape)
+        if numel > 2**53 or (shape and shape[-1] % block):
+            raise broken(name, f"{tensor[:60]!r} has a shape that {dtype} cannot store")
+        nbytes = numel // block * block_bytes
+        if offset % alignment or offset < end:
+            raise broken(
+                name, f"the bytes of {tensor[:60]!r} {'overlap others' if offset < end else 'are not aligned'}"
+            )
+        end = offset + nbytes
+        if start + end > size:
+            raise broken(name, f"{tensor[:60]!r} reaches over the end of the file: truncated?")
+        found.append(FileTensor(tensor, shape, dtype, nbytes, name))
+    return found
+
+
+def _blocks() -> dict[int, tuple[str, int, int]]:
+    """Types of ggml by number: our name, elements of a block, bytes of a block."""
+    from gguf.constants import GGML_QUANT_SIZES
+
+    plain = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64", "I8": "int8", "I16": "int16",
+             "I32": "int32", "I64": "int64"}  # fmt: skip
+    return {
+        int(kind): (plain.get(kind.name, kind.name.lower()), block, size)
+        for kind, (block, size) in GGML_QUANT_SIZES.items()
+    }
+
+
+def read_gguf_files(path: Path) -> Checkpoint:
+    """The checkpoint of a file, with the other splits where it is one of several (``-00001-of-00003.gguf``).
+
+    Raises InspectorError when one is missing or broken.
+    """
+    match = _SPLIT.match(path.name)
+    total = int(match[3]) if match else 1
+    if total > 10_000:
+        raise broken(path.name, f"it says it is one of {total:,} files")
+    paths = (
+        [path.with_name(f"{match[1]}-{part:05}-of-{total:05}.gguf") for part in range(1, total + 1)]
+        if match
+        else [path]
+    )
+    headers = [read_gguf(part) for part in paths]
+    tensors = tuple(tensor for header in headers for tensor in header.tensors)
+    from inspector.sources.gguf_config import config_of
+
+    config, notes = config_of(headers[0].metadata, tensors)
+    size = sum(part.stat().st_size for part in paths)
+    return Checkpoint(path.stem, "gguf", tensors, tuple(part.name for part in paths), size, config, notes)
+
+
+def broken(name: str, why: str) -> InspectorError:
+    """The error for a file that is not what its name says."""
+    return InspectorError(f"{name} is no sound GGUF file: {why}", hint="download or convert it again")

@@ -1,0 +1,49 @@
+"""GGUF's metadata as a transformers config, by the table with which transformers itself loads GGUF."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inspector.checkpoint import FileTensor
+
+# transformers `modeling_gguf_pytorch_utils.load_gguf_checkpoint` renames these architectures, and no others.
+_RENAMED = {
+    "qwen2moe": "qwen2_moe", "qwen3moe": "qwen3_moe", "gpt-oss": "gpt_oss", "minimax-m2": "minimax_m2",
+}  # fmt: skip
+_MODEL_TYPE = {"gemma3": "gemma3_text", "gemma4": "gemma4_text"}
+_TIED_ANYWAY = {"falcon", "bloom"}
+_DEPENDS_ON_TENSORS = {"stablelm", "t5", "umt5", "lfm2"}
+"""Architectures whose config transformers derives from the tensors as well; theirs are read as bare tensors."""
+
+
+def config_of(metadata: dict[str, Any], tensors: tuple[FileTensor, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The config, and doubts about it; empty for an architecture that transformers does not map.
+
+    Values are used only if they are plain numbers or short lists: metadata comes from strangers.
+    """
+    said = metadata.get("general.architecture")
+    architecture = said if isinstance(said, str) else ""
+    table = _tables()
+    ours = _RENAMED.get(architecture, architecture)
+    if ours in {"general", "tokenizer"} or ours not in table or ours in _DEPENDS_ON_TENSORS:
+        return {}, (f"transformers reads no GGUF of the architecture {architecture[:40]!r}",)
+    config: dict[str, Any] = {"model_type": _MODEL_TYPE.get(ours, ours)}
+    for key, field in table[ours].items():
+        value = metadata.get(f"{architecture}.{key}")
+        if field and isinstance(value, (int, float, list)):
+            config[field] = value
+    names = {tensor.name for tensor in tensors}
+    config["tie_word_embeddings"] = "output.weight" not in names or ours in _TIED_ANYWAY
+    if "vocab_size" not in config:
+        config["vocab_size"] = next((tensor.shape[0] for tensor in tensors if tensor.name == "token_embd.weight"), 0)
+    if any(name.endswith("attn_q.bias") for name in names) and ours == "llama":
+        config["attention_bias"] = True
+    return {key: value for key, value in config.items() if value != 0 or isinstance(value, bool)}, ()
+
+
+def _tables() -> dict[str, dict[str, str | None]]:
+    from transformers.integrations.ggml import GGUF_CONFIG_MAPPING
+
+    tables: dict[str, dict[str, str | None]] = GGUF_CONFIG_MAPPING
+    return tables

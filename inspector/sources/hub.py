@@ -1,0 +1,182 @@
+"""A model on the hub: its config and the headers of its safetensors. Weights are never downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import struct
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+from inspector.files import MAX_JSON_BYTES, json_object, read_bytes, write_bytes
+from inspector.sources import bundled
+from inspector.sources.cache import cache_folder
+from inspector.sources.fetch import Reply, explained, fetch
+from inspector.sources.folder import INDEX_SUFFIX, PICKLES, assemble, pickle_refused, weight_map
+from inspector.sources.local import Folder
+from inspector.sources.safetensors import MAX_HEADER, PREFIX, header_length, parse_header
+from inspector.sources.source import Bundled, Source
+
+if TYPE_CHECKING:
+    from inspector.checkpoint import Checkpoint, FileTensor
+
+logger = logging.getLogger("inspector")
+
+_FIRST = 256 * 1024
+"""Bytes asked for at once: nearly every shard's header fits, so one request does."""
+
+_CONNECTIONS = 8
+
+
+def hub_model(hub_id: str) -> Source:
+    """A model by ``org/name`` or ``org/name@revision``; out of reach, the bundled one of that name, said aloud.
+
+    Raises InspectorError with what to do when it is missing, gated, private, rate-limited or offline.
+    """
+    repo, _, revision = hub_id.partition("@")
+    try:
+        return _cached_by_hub(repo, revision) or _remote(repo, revision)
+    except Exception as error:  # noqa: BLE001 -- what is unknown is raised again
+        said = explained(error, repo)
+        if repo.lower() in {name.lower() for name in bundled.model_ids()}:
+            logger.warning("%s; using the bundled one", said.message)
+            return Bundled(bundled.find(repo) or repo, "bundled")
+        raise said from None
+
+
+def _cached_by_hub(repo: str, revision: str) -> Source | None:
+    """What huggingface_hub's own cache holds of it, when offline: a snapshot is a folder like any other."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    if not constants.is_offline_mode():
+        return None
+    found = try_to_load_from_cache(repo, "config.json", revision=revision or None)
+    return Folder(repo, f"huggingface_hub's cache of {repo}", Path(found).parent) if isinstance(found, str) else None
+
+
+def _remote(repo: str, revision: str) -> HubModel:
+    from urllib.parse import quote
+
+    from huggingface_hub import constants
+
+    url = f"{constants.ENDPOINT}/api/models/{repo}/revision/{quote(revision or 'main', safe='')}"
+    said = json_object(fetch(url, limit=MAX_JSON_BYTES).data.decode("utf-8", "replace"), f"the hub's answer on {repo}")
+    listed, commit = said.get("siblings"), said.get("sha")
+    if not isinstance(listed, list) or not isinstance(commit, str):
+        raise InspectorError(f"the hub's answer on {repo} lists no files", hint="is HF_ENDPOINT right?")
+    files = (str(item.get("rfilename", "")) for item in listed if isinstance(item, dict))
+    return HubModel(repo, f"hub: {repo}@{commit[:12]}", repo, commit, tuple(files))
+
+
+@dataclass(frozen=True)
+class HubModel(Source):
+    """A model on the hub at one commit, and the names of its files."""
+
+    repo: str
+    commit: str
+    files: tuple[str, ...]
+
+    @cached_property
+    def config(self) -> dict[str, Any] | None:
+        """Its ``config.json``, kept on disk by commit."""
+        return self._json("config.json") if "config.json" in self.files else None
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint | None:
+        """What its safetensors store, by ranged reads of their headers, in parallel."""
+        names, promised = self._shards()
+        if not names:
+            self._refuse_what_is_there()
+            return None
+        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+            try:
+                read = list(pool.map(self._header, names))
+            except BaseException as error:
+                pool.shutdown(cancel_futures=True)
+                if isinstance(error, Exception):
+                    raise explained(error, self.repo) from None
+                raise
+        sizes, headers = [size for size, _ in read], [header for _, header in read]
+        return assemble(self.name, names, headers, sum(sizes), promised, self.config or {})
+
+    def _shards(self) -> tuple[list[str], dict[str, str]]:
+        """The safetensors of the model, and what their index promises."""
+        indexes = sorted(name for name in self.files if name.endswith(INDEX_SUFFIX) and "/" not in name)
+        if indexes:
+            chosen = "model.safetensors.index.json"
+            chosen = chosen if chosen in indexes else indexes[0]
+            promised = dict(weight_map(self._json(chosen), chosen))
+            return sorted(set(promised.values())), promised
+        names = [name for name in self.files if name.endswith(".safetensors") and "/" not in name]
+        return (["model.safetensors"] if "model.safetensors" in names else sorted(names)), {}
+
+    def _refuse_what_is_there(self) -> None:
+        """Say why a repository without safetensors has no checkpoint for us."""
+        if ggufs := sorted(name for name in self.files if name.endswith(".gguf")):
+            raise InspectorError(
+                f"{self.repo} holds GGUF files, which are read from the disk only", hint=f"download {ggufs[0]} first"
+            )
+        if pickles := sorted(name for name in self.files if name.endswith(PICKLES)):
+            raise pickle_refused(pickles[0])
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            text = self._kept(name, lambda: fetch(self._url(name), limit=MAX_JSON_BYTES)).data.decode("utf-8")
+        except UnicodeDecodeError:
+            raise InspectorError(f"{name} of {self.repo} is not text") from None
+        except Exception as error:  # noqa: BLE001 -- what is unknown is raised again
+            raise explained(error, self.repo) from None
+        return json_object(text, f"{name} of {self.repo}")
+
+    def _header(self, name: str) -> tuple[int, tuple[FileTensor, ...]]:
+        """File size and tensors of one shard; a damaged cache entry is fetched again."""
+        reply = self._kept(name, lambda: self._fetch_header(name))
+        length = header_length(reply.data[:PREFIX], reply.size, name)
+        return reply.size, parse_header(reply.data[PREFIX : PREFIX + length], reply.size, name)
+
+    def _fetch_header(self, name: str) -> Reply:
+        reply = fetch(self._url(name), limit=_FIRST, ask=_FIRST)
+        end = PREFIX + header_length(reply.data[:PREFIX], reply.size, name)
+        if end > len(reply.data):
+            reply = fetch(self._url(name), limit=PREFIX + MAX_HEADER, ask=end)
+        return Reply(reply.data[:end], reply.size)
+
+    def _url(self, name: str) -> str:
+        from huggingface_hub import hf_hub_url
+
+        return str(hf_hub_url(self.repo, name, revision=self.commit))
+
+    def _kept(self, name: str, get: Any) -> Reply:
+        """A reply from our cache, or a new one, which is then kept: a commit's files never change."""
+        from huggingface_hub import constants
+
+        key = json.dumps([constants.ENDPOINT, self.repo, self.commit, name])
+        path = cache_folder() / "hub" / hashlib.sha256(key.encode()).hexdigest()[:32]
+        if path.exists() and (kept := _unpacked(read_bytes(path, limit=MAX_HEADER + 100))):
+            return kept
+        reply: Reply = get()
+        try:
+            write_bytes(path, _packed(reply))
+        except InspectorError as error:
+            logger.warning("%s was not cached: %s", name, error.message)
+        return reply
+
+
+def _packed(reply: Reply) -> bytes:
+    """Digest, file size, bytes."""
+    body = struct.pack("<Q", reply.size) + reply.data
+    return hashlib.sha256(body).digest() + body
+
+
+def _unpacked(data: bytes) -> Reply | None:
+    """The kept reply, or None when the entry is damaged."""
+    digest, body = data[:32], data[32:]
+    if len(body) < 8 or hashlib.sha256(body).digest() != digest:
+        logger.warning("a cached header was damaged; fetched it again")
+        return None
+    return Reply(body[8:], int.from_bytes(body[:8], "little"))

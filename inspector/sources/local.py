@@ -1,0 +1,120 @@
+"""What lies on the disk: config files, folders, single safetensors and GGUF files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+from inspector.files import read_json_object
+from inspector.sources.folder import PICKLES, pickle_refused, read_files, read_folder
+from inspector.sources.source import Source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from inspector.checkpoint import Checkpoint
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something at a path; a name too long or with a null byte is none."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def local(path: Path) -> Source:
+    """What is at an existing path. Raises InspectorError for a pickle, and for a folder that is an adapter."""
+    if path.is_dir():
+        return _folder(path)
+    suffix = path.suffix.lower()
+    if suffix == ".gguf":
+        return GgufFile(path.stem, str(path), path)
+    if suffix == ".safetensors":
+        return SafetensorsFile(path.stem, str(path), path)
+    if suffix in PICKLES:
+        raise pickle_refused(path.name)
+    name = path.parent.resolve().name if path.name == "config.json" else path.stem
+    return ConfigFile(name or "model", str(path), path)
+
+
+def _folder(path: Path) -> Source:
+    name = path.resolve().name or "model"
+    if not exists(path / "config.json"):
+        if exists(path / "adapter_config.json"):
+            raise InspectorError(f"{path} is an adapter, not a model", hint=f"try `inspector adapter {path}`")
+        ggufs = sorted(path.glob("*.gguf"))
+        if len(ggufs) == 1:
+            return GgufFile(name, str(ggufs[0]), ggufs[0])
+        if ggufs:
+            raise InspectorError(f"{path} holds {len(ggufs)} GGUF files", hint=f"name one, such as {ggufs[0].name}")
+    return Folder(name, str(path), path)
+
+
+@dataclass(frozen=True)
+class ConfigFile(Source):
+    """A ``config.json`` alone."""
+
+    path: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any] | None:
+        """The file's content."""
+        return read_json_object(self.path)
+
+
+@dataclass(frozen=True)
+class Folder(Source):
+    """A folder with a config, safetensors, or both. Its config's own ``_name_or_path`` may be anything."""
+
+    path: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any] | None:
+        """The content of its ``config.json``."""
+        file = self.path / "config.json"
+        return read_json_object(file) if exists(file) else None
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint | None:
+        """What its safetensors store."""
+        return read_folder(self.path, self.config)
+
+
+@dataclass(frozen=True)
+class SafetensorsFile(Source):
+    """One safetensors file; the config beside it belongs to it."""
+
+    path: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any] | None:
+        """The content of the ``config.json`` in the same folder."""
+        file = self.path.parent / "config.json"
+        return read_json_object(file) if exists(file) else None
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint | None:
+        """What the file stores."""
+        return read_files(self.path.parent, [self.path.name], config=self.config)
+
+
+@dataclass(frozen=True)
+class GgufFile(Source):
+    """One GGUF file, or the first of several it was split into."""
+
+    path: Path
+
+    @cached_property
+    def config(self) -> dict[str, Any] | None:
+        """The config that transformers reads from its metadata; None for an architecture it does not map."""
+        return (self.checkpoint.config or None) if self.checkpoint else None
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint | None:
+        """What the file, and the splits beside it, store."""
+        from inspector.sources.gguf import read_gguf_files
+
+        return read_gguf_files(self.path)
