@@ -30,7 +30,7 @@ def sdpa_for(capability: tuple[int, int], forced: str = "") -> Callable[..., Any
         if forced == "efficient" and key.size(-3) != query.size(-3):
             groups = query.size(-3) // key.size(-3)
             key, value = key.repeat_interleave(groups, dim=-3), value.repeat_interleave(groups, dim=-3)
-        backend = forced or choose(capability, query, key, value, attn_mask, dropout_p, enable_gqa)
+        backend = forced or choose(capability, query, key, value, attn_mask, enable_gqa=enable_gqa)
         if attn_mask is not None and attn_mask.dtype == torch.bool and backend != "math":
             attn_mask = _float_mask(attn_mask, query.dtype)
         if backend == "flash":
@@ -89,7 +89,7 @@ def flash_attention_2(
 
 
 def _unpadded(query: Any, key: Any, value: Any, dropout: float, causal: bool, scaling: float | None) -> Any:
-    """With padding, real tokens are gathered before the kernel and scattered after it (``_upad_input``, ``pad_input``)."""
+    """With padding, real tokens are gathered before the kernel and scattered after (``_upad_input``, ``pad_input``)."""
     batch, heads, length, size = query.shape
     tokens = torch.empty(batch * length, dtype=torch.int64, device=query.device)
 
@@ -116,9 +116,7 @@ FLASH_ATTENTION_2 = "inspector_fa2"
 """Its name among transformers' attention functions; one with "flash" in it would have the package imported."""
 
 
-def choose(
-    capability: tuple[int, int], query: Any, key: Any, value: Any, mask: Any, dropout_p: float, enable_gqa: bool
-) -> str:
+def choose(capability: tuple[int, int], query: Any, key: Any, value: Any, mask: Any, *, enable_gqa: bool) -> str:
     """The first usable of flash, memory-efficient, math: ``_fused_sdp_choice_cuda`` without cuDNN.
 
     Flash takes no mask, half precision only, head sizes up to 256 and grouped keys; it needs Ampere. Memory-efficient

@@ -1,4 +1,4 @@
-"""``torch.autocast("cuda")`` on the meta device, which has none: the same casts, before autograd, of the same operators.
+"""``torch.autocast("cuda")`` on the meta device, which has none: the same casts of the same operators, before autograd.
 
 PyTorch's dispatcher runs autocast kernels above autograd. We register Python kernels with CUDA's policies under the
 key of a device nobody has here, and switch that key on for every tensor while a region is entered. Which operators CUDA
@@ -53,7 +53,8 @@ def cuda_operators() -> frozenset[str]:
     """Names of the aten operators with a CUDA autocast kernel, as this build of PyTorch registers them."""
     has = torch._C._dispatch_has_kernel_for_dispatch_key
     names = torch._C._dispatch_get_all_op_names()
-    return frozenset(name.removeprefix("aten::") for name in names if name.startswith("aten::") and has(name, "AutocastCUDA"))
+    known = (name for name in names if name.startswith("aten::") and has(name, "AutocastCUDA"))
+    return frozenset(name.removeprefix("aten::") for name in known)
 
 
 class Autocast:
@@ -89,12 +90,12 @@ class Autocast:
             return self() if kwargs.get("enabled", True) else _without_autocast()
 
         dtype = torch.get_autocast_dtype
-        torch.is_autocast_enabled, torch.autocast = is_enabled, autocast  # type: ignore[assignment,misc]
+        torch.is_autocast_enabled, torch.autocast = is_enabled, autocast
         torch.get_autocast_dtype = lambda kind: self.dtype if kind in {"cuda", "meta"} else dtype(kind)
         try:
             yield
         finally:
-            torch.is_autocast_enabled, torch.autocast = enabled, region  # type: ignore[misc]
+            torch.is_autocast_enabled, torch.autocast = enabled, region
             torch.get_autocast_dtype = dtype
 
     @contextmanager
@@ -185,11 +186,11 @@ def no_autocast() -> Iterator[None]:
     def autocast(device_type: str, *args: Any, **kwargs: Any) -> Any:
         return nullcontext() if device_type == "meta" else region(device_type, *args, **kwargs)
 
-    torch.autocast = autocast  # type: ignore[assignment,misc]
+    torch.autocast = autocast
     try:
         yield
     finally:
-        torch.autocast = region  # type: ignore[misc]
+        torch.autocast = region
 
 
 def _without_autocast() -> Any:

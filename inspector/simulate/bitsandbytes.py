@@ -82,7 +82,7 @@ def int8_vectorwise_quant(a: Any, threshold: float = 0.0) -> Any:
     return out, stats, torch.empty(0, device=a.device, dtype=torch.int64)
 
 
-def int8_scaled_mm(  # noqa: PLR0913, PLR0917 -- the operator's own signature
+def int8_scaled_mm(
     a: Any, b: Any, row_stats: Any, col_stats: Any, bias: Any = None, dtype: Any = None,
 ) -> Any:  # fmt: skip
     """``int8_linear_matmul`` to int32, then ``int8_mm_dequant`` to float16, then the dtype asked for."""
@@ -92,7 +92,7 @@ def int8_scaled_mm(  # noqa: PLR0913, PLR0917 -- the operator's own signature
     return out.to(dtype or torch.float16)
 
 
-def int8_mixed_scaled_mm(  # noqa: PLR0913, PLR0917 -- the operator's own signature
+def int8_mixed_scaled_mm(
     a: Any, ca: Any, cb: Any, sca: Any, scb: Any, outlier_cols: Any = None, bias: Any = None,
 ) -> Any:  # fmt: skip
     """``bitsandbytes::int8_mixed_scaled_mm`` when no column has outliers."""

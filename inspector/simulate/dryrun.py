@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
@@ -136,13 +136,7 @@ def summarize(name: str, gpu: Gpu, resolved: Resolved, traced: Trace) -> StepRep
 
 def versions() -> dict[str, str]:
     """The libraries whose code ran."""
-    found: dict[str, str] = {}
-    for library in LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {library: version(library) for library in LIBRARIES}
 
 
 def assumptions(setup: TrainSetup, gpu: Gpu) -> tuple[str, ...]:

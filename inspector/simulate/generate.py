@@ -17,8 +17,9 @@ import torch
 from inspector.cache import Kind, LayerCache
 from inspector.errors import InspectorError
 from inspector.kinds import MemoryKind
-from inspector.simulate import attention, composites
+from inspector.simulate import attention, composites, routing
 from inspector.simulate import model as models
+from inspector.simulate.autocast import no_autocast
 from inspector.simulate.kernels import cuda_kernels
 from inspector.simulate.setup import SCHEMES, TrainSetup
 from inspector.simulate.trace import Tracer, follow_modules
@@ -95,45 +96,49 @@ def trace_generate(
     Raises:
         InspectorError: when the model cannot be built, or its cache is not of the kind asked for.
     """
-    tracer = Tracer(cuda_kernels(capability, multiprocessors))
+    with models.quiet():
+        tracer = Tracer(cuda_kernels(capability, multiprocessors))
+    tracer.kernels.replaced = {**tracer.kernels.replaced, **routing.replaced(config, "balanced")}
     operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(capability)}
     with ExitStack() as stack:
-        stack.enter_context(models.quiet())
-        stack.enter_context(composites.decomposed_as(operators))
-        stack.enter_context(torch.no_grad())
+        for context in (models.quiet(), composites.decomposed_as(operators), no_autocast(), torch.no_grad()):
+            stack.enter_context(context)
+        if capability < (8, 0):
+            stack.enter_context(models.without_grouped_mm())
         tracer.mark("load", -1)
-        model = models.load_model(config, _as_training(config, setup), tracer)
+        model = models.load_model(config, _as_training(setup), tracer)
         model.eval()
         models.label_model(model, tracer)
         tracer.watch_modules(model.named_modules(), models.head_path(model))
         loop = _Loop(model, setup, tracer)
-        stack.enter_context(contextmanager(follow_modules)(tracer))
-        stack.enter_context(tracer)
-        try:
+        with _one_line(model, setup), contextmanager(follow_modules)(tracer), tracer:
             loop.run(every_step=every_step)
-        except InspectorError:
-            raise
-        except (TypeError, NotImplementedError, AttributeError, ValueError, RuntimeError) as error:
-            said = " ".join(str(error).split())[:160]
-            raise InspectorError(
-                f"{type(model).__name__} cannot be run on token ids alone with a {setup.cache} cache: {said}"
-            ) from error
+        tracer.stop()
     return GenerateTrace(tracer.events(), tuple(loop.layers()), loop.cache_bytes(), loop.step)
 
 
-def _as_training(config: Mapping[str, Any], setup: GenerateSetup) -> TrainSetup:
-    """What loading needs to know, in the words of fine-tuning; ``auto`` attention is transformers' own choice."""
-    from inspector.build import build_config, model_class
+@contextmanager
+def _one_line(model: Any, setup: GenerateSetup) -> Iterator[None]:
+    """A model that needs more than token ids, or data, is the user's input: say what it said, in one line."""
+    try:
+        yield
+    except InspectorError:
+        raise
+    except (RuntimeError, ValueError, TypeError, NotImplementedError, AttributeError, ImportError, KeyError) as error:
+        said = " ".join(str(error).split())[:160] or type(error).__name__
+        raise InspectorError(
+            f"{type(model).__name__} does not generate from token ids without data, with a {setup.cache} cache: {said}"
+        ) from error
 
-    attention = setup.attention
-    if attention == "auto":
-        attention = "sdpa" if getattr(model_class(build_config(config)), "_supports_sdpa", True) else "eager"
+
+def _as_training(setup: GenerateSetup) -> TrainSetup:
+    """What loading needs to know, in the words of fine-tuning."""
     return TrainSetup(
         method="lora",
         scheme=setup.scheme,
         double_quant=setup.double_quant,
         dtype=setup.dtype,
-        attention=attention,
+        attention=setup.attention,
         prepare_kbit=False,
         gradient_checkpointing=False,
     )

@@ -35,7 +35,8 @@ class Kernels:
     """A device's kernels, as far as their memory goes.
 
     ``temporaries`` maps an operator to a function of its result and arguments that lists the bytes of storages which
-    live only inside the kernel. ``host`` names the devices whose tensors share the memory. ``replaced`` maps an operator to the Python that the device's library runs for it.
+    live only inside the kernel. ``replaced`` maps an operator to the Python that the device's library runs for it.
+    ``host`` names the devices whose tensors share the memory.
     """
 
     temporaries: Mapping[Any, Callable[..., list[int]]] = field(default_factory=dict)
@@ -77,7 +78,7 @@ def _bytes(tensor: Any, itemsize: int = 0) -> int:
     return int(tensor.numel()) * (itemsize or int(tensor.element_size()))
 
 
-def _softmax_backward(out: Any, grad: Any, output: Any, *_: Any) -> list[int]:
+def _softmax_backward(_out: Any, grad: Any, output: Any, *_: Any) -> list[int]:
     """``Tensor tmp = grad * output`` in aten/src/ATen/native/cuda/SoftMax.cu, ``softmax_backward_cuda_out``."""
     return [_bytes(grad, max(grad.element_size(), output.element_size()))]
 
@@ -111,7 +112,7 @@ def _grouped_mm(a: Any, b: Any, offs: Any = None, bias: Any = None, out_dtype: A
     dtypes other than bfloat16 take ``_grouped_mm_fallback``, which the shape function of 2.13 does not know.
     """
     if a.dim() == 2 and b.dim() == 2:
-        size = (offs.size(0), a.size(0), b.size(1))
+        size: tuple[int, ...] = (offs.size(0), a.size(0), b.size(1))
     elif a.dim() == 2:
         size = (a.size(0), b.size(-1))
     elif b.dim() == 2:

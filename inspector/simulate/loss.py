@@ -64,7 +64,7 @@ def liger_loss(hidden: Any, labels: Any, weight: Any) -> Any:
     return _FusedLinearCrossEntropy.apply(rows, weight, targets)
 
 
-class _FusedLinearCrossEntropy(torch.autograd.Function):
+class _FusedLinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
     """Loss and gradients together, chunk by chunk; a chunk's logits turn into their gradient in place.
 
     Source: Liger-Kernel src/liger_kernel/ops/fused_linear_cross_entropy.py, ``fused_linear_cross_entropy_forward``

@@ -1,8 +1,7 @@
-"""Build the model a training script would have on its GPU, with the libraries' own code, under a `Tracer`.
+"""Load the model a script would have on its GPU, with the libraries' own code, under a `Tracer`.
 
-Every function here does what one line of a script does: ``from_pretrained``, ``prepare_model_for_kbit_training``,
-``get_peft_model``, ``gradient_checkpointing_enable``. Shapes come first and untraced (the libraries build models on the
-meta device themselves); then the tensors are "loaded" one by one, traced, in the order the libraries load them.
+Shapes come first and untraced (the libraries build models on the meta device themselves); then the tensors are "loaded"
+one by one, traced, in the order the libraries load them. What is done to a model before it trains is in `adapters`.
 """
 
 from __future__ import annotations
@@ -42,17 +41,17 @@ def load_model(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> 
             raise InspectorError(
                 f"{type(model).__name__} does not support {setup.attention} attention", hint="use --attn eager"
             ) from error
-    if setup.scheme == "none":
-        tracer.ignore((*model.parameters(), *model.buffers()))
+    quantizer = _quantizer(model, setup, dtype) if setup.scheme != "none" else None
+    tracer.ignore((*model.parameters(), *model.buffers()))
+    if quantizer is None and setup.via_cpu:
         with tracer:
             _move(model)
         return model
-    quantizer = _quantizer(model, setup, dtype)
-    tracer.ignore((*model.parameters(), *model.buffers()))
     _warm_up(model, quantizer, tracer)
     with tracer:
-        _load_quantized(model, quantizer)
-    quantizer.postprocess_model(model)
+        _load_on_device(model, quantizer)
+    if quantizer is not None:
+        quantizer.postprocess_model(model)
     return model
 
 
@@ -119,15 +118,15 @@ def _warm_up(model: Any, quantizer: Any, tracer: Tracer) -> None:
     """
     tied = set(getattr(model, "all_tied_weights_keys", None) or ())
     total = sum(
-        tensor.numel() * quantizer.param_element_size(model, name, tensor)
+        tensor.numel() * (quantizer.param_element_size(model, name, tensor) if quantizer else tensor.element_size())
         for name, tensor in model.state_dict().items()
         if name not in tied
     )
     tracer.transient([int(total // 2) * 2], "transformers::caching_allocator_warmup")
 
 
-def _load_quantized(model: Any, quantizer: Any) -> None:
-    """``from_pretrained`` with ``device_map``: each tensor is put on the device and quantized there, in name order.
+def _load_on_device(model: Any, quantizer: Any) -> None:
+    """``from_pretrained`` with ``device_map``: each tensor goes to the device, and is quantized there, in name order.
 
     Source: transformers/core_model_loading.py, ``convert_and_load_state_dict_in_model`` (sorted by ``dot_natural_key``;
     no threads while quantizing) and integrations/bitsandbytes.py, ``Bnb4bitQuantize.convert``.
@@ -151,6 +150,8 @@ def _load_quantized(model: Any, quantizer: Any) -> None:
 
 def _loaded(model: Any, quantizer: Any, name: str, old: Any) -> Any:
     """One parameter on the device; a quantized layer's weight goes through bitsandbytes' own quantization."""
+    if quantizer is None:
+        return torch.nn.Parameter(torch.empty_like(old), requires_grad=old.requires_grad)
     if not quantizer.param_needs_quantization(model, name):
         return torch.nn.Parameter(torch.empty_like(old), requires_grad=False)
     value = torch.empty(old.shape, dtype=model.dtype, device=old.device)
@@ -162,158 +163,6 @@ def _loaded(model: Any, quantizer: Any, name: str, old: Any) -> Any:
     kwargs.pop("SCB", None)
     kwargs.pop("CB", None)
     return bitsandbytes.nn.Int8Params(value, requires_grad=False, **kwargs)._quantize(value.device)
-
-
-def prepare_for_kbit(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
-    """``peft.prepare_model_for_kbit_training``: norms, embeddings and head to float32, checkpointing on."""
-    from peft import prepare_model_for_kbit_training
-
-    with tracer:
-        model = prepare_model_for_kbit_training(
-            model,
-            use_gradient_checkpointing=setup.gradient_checkpointing,
-            gradient_checkpointing_kwargs={"use_reentrant": setup.reentrant},
-        )
-    if setup.clear_cache:
-        tracer.empty_cache()
-    return model
-
-
-def add_adapters(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
-    """``peft.get_peft_model`` with the setup's LoRA config; every linear layer where PEFT names no targets."""
-    try:
-        return _wrapped(model, setup, tracer, _targets(setup))
-    except ValueError as error:
-        if not setup.target_modules and any(text in str(error) for text in _NO_DEFAULT):
-            tracer.notes.append("PEFT names no targets for this architecture: every linear layer it can adapt is taken")
-            return _wrapped(model, setup, tracer, "all-linear", _not_adaptable(model))
-        raise _peft_refuses(error, setup) from error
-
-
-_NO_DEFAULT = ("specify `target_modules`", "No `target_modules` passed", "Please specify", "incompatible with Mamba")
-"""What PEFT says when it names no targets for an architecture, or none that it accepts."""
-
-_MAMBA_KERNELS = ("out_proj", "conv1d")
-"""Layers whose weights Mamba's fused kernels read themselves (peft/tuners/tuners_utils.py)."""
-
-
-def _not_adaptable(model: Any) -> list[str]:
-    """Layers that ``all-linear`` names and PEFT cannot adapt: routers that return more than a product, Mamba's own."""
-    mamba = "mamba" in model.config.model_type or model.config.model_type == "falcon_h1"
-    return [
-        name
-        for name, module in model.named_modules()
-        if (isinstance(module, torch.nn.Linear) and type(module).forward is not torch.nn.Linear.forward and not _bnb(module))
-        or (mamba and name.rpartition(".")[2] in _MAMBA_KERNELS)
-    ]
-
-
-def _bnb(module: Any) -> bool:
-    return type(module).__module__.startswith("bitsandbytes")
-
-
-def _wrapped(model: Any, setup: TrainSetup, tracer: Tracer, targets: Any, excluded: list[str] | None = None) -> Any:
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(
-        r=setup.r,
-        lora_alpha=setup.alpha,
-        lora_dropout=setup.dropout,
-        target_modules=targets,
-        exclude_modules=excluded or None,
-        use_dora=setup.use_dora,
-        use_rslora=setup.use_rslora,
-        modules_to_save=list(setup.modules_to_save) or None,
-        bias="none",
-        task_type="CAUSAL_LM" if hasattr(model, "prepare_inputs_for_generation") else None,
-        init_lora_weights=False,
-    )
-    with _no_init(), _deep_copies(), tracer:
-        return get_peft_model(model, config, autocast_adapter_dtype=setup.adapter_dtype == "float32")
-
-
-def cast_like_trl(model: Any, tracer: Tracer) -> None:
-    """Norms to float32, embeddings and head to bfloat16, after the adapters were added to a 4-bit model.
-
-    Source: trl/trainer/utils.py, ``peft_module_casting_to_bf16``, which SFTTrainer calls under ``bf16=True``.
-    """
-    with tracer:
-        for name, module in model.named_modules():
-            if isinstance(module, torch.nn.LayerNorm) or "norm" in name:
-                module.to(torch.float32)
-            elif any(part in name for part in ("lm_head", "embed_tokens", "wte", "wpe")):
-                weight = getattr(module, "weight", None)
-                if weight is not None and weight.dtype == torch.float32:
-                    module.to(torch.bfloat16)
-
-
-def _targets(setup: TrainSetup) -> Any:
-    if not setup.target_modules:
-        return None
-    return "all-linear" if setup.target_modules == ("all-linear",) else list(setup.target_modules)
-
-
-def _peft_refuses(error: ValueError, setup: TrainSetup) -> InspectorError:
-    said = " ".join(str(error).split())
-    if "not found in the base model" in said or "No modules were targeted" in said:
-        return InspectorError(
-            f"target_modules {', '.join(setup.target_modules)} match nothing in this model",
-            hint="`inspector layers` lists its modules; all-linear takes every linear layer",
-        )
-    if "specify `target_modules`" in said:
-        return InspectorError(
-            "PEFT has no default targets for this architecture", hint="use --target-modules all-linear"
-        )
-    return InspectorError(f"PEFT refuses this setup: {said[:200]}")
-
-
-@contextmanager
-def _deep_copies() -> Iterator[None]:
-    """DoRA copies a 4-bit layer for a moment. bitsandbytes' copy starts on the CPU, which meta tensors cannot leave."""
-    import copy
-
-    from bitsandbytes.nn import Params4bit
-
-    def deepcopy(self: Any, memo: Any) -> Any:
-        kept = ("blocksize", "compress_statistics", "quant_type", "quant_storage", "module", "bnb_quantized")
-        state = copy.deepcopy(self.quant_state, memo)
-        fields = {name: getattr(self, name) for name in kept}
-        return Params4bit(self.data.clone(), requires_grad=self.requires_grad, quant_state=state, **fields)
-
-    before = Params4bit.__deepcopy__
-    Params4bit.__deepcopy__ = deepcopy
-    try:
-        yield
-    finally:
-        Params4bit.__deepcopy__ = before
-
-
-@contextmanager
-def _no_init() -> Iterator[None]:
-    """Adapters are made on the CPU and moved; their values do not matter, so do not compute them."""
-    from torch.nn import init
-
-    names = ("kaiming_uniform_", "uniform_", "normal_", "zeros_", "ones_", "xavier_uniform_", "trunc_normal_")
-    before = {name: getattr(init, name) for name in names}
-    for name in names:
-        setattr(init, name, lambda tensor, *_args, **_kwargs: tensor)
-    try:
-        yield
-    finally:
-        for name, function in before.items():
-            setattr(init, name, function)
-
-
-def use_checkpointing(model: Any, setup: TrainSetup, tracer: Tracer) -> bool:
-    """``gradient_checkpointing_enable``, where the model can; says whether it is on."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if not getattr(base, "supports_gradient_checkpointing", True):
-        tracer.notes.append(f"{type(base).__name__} does not support gradient checkpointing: simulated without it")
-        return False
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": setup.reentrant})
-    if setup.method != "full":
-        model.enable_input_require_grads()
-    return True
 
 
 def label_model(model: Any, tracer: Tracer) -> None:

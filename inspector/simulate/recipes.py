@@ -25,10 +25,10 @@ class Recipe:
 
 _SFT = {
     "method": "qlora",
-    "double_quant": False,
-    "prepare_kbit": True,
-    "trl_casting": True,
+    "prepare_kbit": False,
+    "adapter_dtype": "bfloat16",
     "autocast": "bf16",
+    "use_cache": False,
     "outputs": "loss",
     "outputs_fp32": True,
     "zero_grad": "after",
@@ -40,25 +40,23 @@ _SFT = {
     "padding_mask": True,
     "via_cpu": False,
 }
-"""TRL's SFTTrainer on transformers' Trainer.
+"""TRL's SFTTrainer on transformers' Trainer, with the loss that transformers computes from the logits.
 
-Source: trl/trainer/sft_config.py and sft_trainer.py (bf16, gradient checkpointing), transformers/training_args.py
-(``max_grad_norm`` 1.0, ``optim`` adamw_torch_fused), trainer.py (``training_step``), accelerate/accelerator.py
-(``convert_outputs_to_fp32``).
+Source: trl/trainer/base_config.py and sft_trainer.py 1.16 (bf16, checkpointing, adapters in bfloat16, no
+``prepare_model_for_kbit_training``), transformers/training_args.py (``max_grad_norm`` 1.0, ``optim``
+adamw_torch_fused), trainer.py (``training_step``), accelerate/accelerator.py (``convert_outputs_to_fp32``).
 """
 
 _WEEK_7 = {
     **_SFT,
-    "double_quant": True,
     "scheme": "nf4",
+    "double_quant": True,
     "dropout": 0.1,
     "optimizer": "paged_adamw_32bit",
-    "gradient_checkpointing": False,
     "seq_len": 128,
-    "dtype": "bfloat16",
-    "prepare_kbit": False,
     "grad_clip": 0.3,
 }
+"""What the course's LITE and FULL runs share."""
 
 RECIPES: tuple[Recipe, ...] = (
     Recipe(
@@ -84,7 +82,16 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe(
         "week7-lite",
         "the course's week 7, LITE: Llama 3.2 3B, rank 32, batches of 32",
-        {**_WEEK_7, "r": 32, "alpha": 64, "target_modules": ATTENTION_TARGETS, "batch_size": 32, "gpu": "T4"},
+        {
+            **_WEEK_7,
+            "r": 32,
+            "alpha": 64,
+            "target_modules": ATTENTION_TARGETS,
+            "batch_size": 32,
+            "gpu": "T4",
+            "autocast": "fp16",
+            "compute_dtype": "float16",
+        },
         model="meta-llama/Llama-3.2-3B",
         source="LLM Engineering, week 7",
     ),

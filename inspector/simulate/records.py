@@ -8,13 +8,15 @@ record leaves open is chosen for a reason that is written down, never because it
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inspector.units import GiB, MiB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Record = dict[str, Any]
 
@@ -54,9 +56,7 @@ class Question:
 
 def questions(file: str = "") -> tuple[Question, ...]:
     """Every published step, or those of one file (its name without ``.json``)."""
-    return tuple(
-        make(record) for name, make in MAKERS.items() if not file or name == file for record in _records(name)
-    )
+    return tuple(make(record) for name, make in MAKERS.items() if not file or name == file for record in _records(name))
 
 
 @cache
@@ -76,7 +76,7 @@ def _figures(record: Record, unit: int, **names: str) -> tuple[Figure, ...]:
 def t4_loop(record: Record) -> Question:
     """A plain transformers and PEFT loop on a T4, each stage's peak of a steady step."""
     eager = record["attn"] == "eager"
-    notes = ["bitsandbytes lays out quantized weights by the order of loading, which varies by some MiB from run to run"]
+    notes = ["what loading leaves between quantized weights varies by some MiB from run to run"]
     return Question(
         file="t4_transformers_peft_loop",
         id=str(record["id"]),
@@ -175,7 +175,7 @@ def _not_now(record: Record) -> str:
     if "GPTQ" in record["model"]:
         return "GPTQ weights are not simulated"
     if "Mixtral" in record["model"]:
-        return "its experts were separate quantized layers then; transformers now fuses them and leaves them unquantized"
+        return "its experts were quantized layers then; transformers now fuses them and leaves them unquantized"
     return ""
 
 

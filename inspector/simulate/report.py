@@ -57,7 +57,8 @@ class StepReport:
     ``peak_allocated_bytes`` and ``peak_reserved_bytes`` are what ``torch.cuda.max_memory_allocated`` and
     ``max_memory_reserved`` would say at the end, loading included. ``process_bytes`` adds the CUDA context.
     ``steady_allocated_bytes`` is what is still allocated after the last step. ``paged_bytes`` is optimizer state in
-    managed memory, which no allocator counts. ``events`` are kept only when asked for. ``stages`` has every stage of every step; step -1 is loading.
+    managed memory, which no allocator counts. ``stages`` has every stage of every step; step -1 is loading. ``events``
+    are kept only when asked for.
     """
 
     model: str

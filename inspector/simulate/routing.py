@@ -1,7 +1,7 @@
 """Which tokens go to which expert is data, and a dry run has none: answer for the balanced or for the worst case.
 
 Most mixtures multiply sorted tokens by groups of experts (``grouped_mm``): their memory is the same for any routing.
-Some loop over their experts and pick each one's tokens with ``nonzero`` or ``where``; how many there are is decided here.
+Some loop over their experts and pick each one's tokens with ``nonzero`` or ``where``: how many is decided here.
 """
 
 from __future__ import annotations

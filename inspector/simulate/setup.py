@@ -26,17 +26,17 @@ class TrainSetup:
     """Every setting of a simulated fine-tuning step. The defaults are the libraries' own.
 
     ``dtype`` is the dtype the model is loaded in; ``auto`` means the one its config names. ``adapter_dtype`` is
-    ``float32`` (PEFT's ``autocast_adapter_dtype=True``) or ``auto`` (that of the base layer). ``target_modules`` may
-    be empty: PEFT's own choice for the architecture, or ``all-linear``. ``trl_casting`` is
-    what SFTTrainer does to a quantized model under bf16. ``attention`` ``auto`` is transformers' choice: sdpa where
-    the model supports it, else eager. ``use_cache`` is the model
-    config's own default: without checkpointing, a training forward fills a key-value cache too. ``outputs`` says how long the training loop
-    holds the model's output, logits and all: until ``loss`` is known, to the end of the ``step``, or into the ``next``
-    forward. ``outputs_fp32`` says that they are
-    converted to float32 first, as accelerate does under mixed precision. ``zero_grad`` says whether gradients are dropped ``before`` the forward or ``after`` the optimizer.
-    ``labels`` are the input ids themselves (``shared``) or a ``clone``. ``empty_cache_every`` counts steps; 0 is never.
-    ``via_cpu`` says that unquantized
-    weights are loaded on the CPU and moved (``model.to``), not loaded on the device (``device_map``).
+    ``float32`` (PEFT's ``autocast_adapter_dtype=True``), ``auto`` (that of the base layer) or ``bfloat16`` (cast after,
+    as SFTTrainer does on a quantized model). ``target_modules`` may be empty: PEFT's own choice for the architecture,
+    every linear layer where it has none. ``clear_cache`` and ``trl_casting`` are what PEFT and older SFTTrainers do to
+    a quantized model. ``attention`` ``auto`` is transformers' choice: sdpa where the model supports it, else eager.
+    ``use_cache`` is the model config's own default: without checkpointing, a training forward fills a key-value cache.
+    ``outputs`` says how long the loop holds the model's output, logits and all: until ``loss`` is known, to the end of
+    the ``step``, or into the ``next`` forward. ``outputs_fp32`` says that they are converted to float32 first, as
+    accelerate does under mixed precision. ``zero_grad`` says whether gradients are dropped ``before`` the forward or
+    ``after`` the optimizer. ``labels`` are the input ids themselves (``shared``) or a ``clone``.
+    ``empty_cache_every`` counts steps; 0 is never. ``via_cpu`` says that unquantized weights are loaded on the CPU and
+    moved (``model.to``), not loaded on the device (``device_map``).
     """
 
     method: str = "qlora"
@@ -148,7 +148,7 @@ def _check(setup: TrainSetup, set_by: Mapping[str, SetBy]) -> None:
         ("method", METHODS), ("scheme", SCHEMES), ("attention", ATTENTION), ("loss", LOSSES),
         ("autocast", AUTOCAST), ("routing", ROUTING),
         ("outputs", ("loss", "step", "next")), ("zero_grad", ("before", "after")), ("labels", ("shared", "clone")),
-        ("adapter_dtype", ("float32", "auto")),
+        ("adapter_dtype", ("float32", "auto", "bfloat16")),
         ("dtype", ("auto", "float32", "float16", "bfloat16")),
     ):  # fmt: skip
         value = getattr(setup, name)
@@ -170,17 +170,34 @@ def _check(setup: TrainSetup, set_by: Mapping[str, SetBy]) -> None:
             raise InspectorError(said, hint=hint)
 
 
+_OF_ADAPTERS = {"r", "alpha", "dropout", "target_modules", "use_dora", "use_rslora", "modules_to_save"}
+
+
 def _contradictions(setup: TrainSetup, set_by: Mapping[str, SetBy]) -> tuple[tuple[bool, str, str], ...]:
+    """What excludes each other: whether it is so here, what is wrong, and what to do."""
     quantized = setup.scheme != "none"
-    adapters = setup.method != "full"
     asked = {name for name, source in set_by.items() if source == "you"}
     return (
         (setup.method == "qlora" and not quantized, "qlora without quantization is lora", "use --method lora"),
-        (setup.method != "qlora" and quantized, f"{setup.method} does not quantize the base model", "use --method qlora"),
-        (setup.packed and setup.padding_mask, "packed sequences have no padding, so no padding mask", "drop one of them"),
-        (setup.prepare_kbit and not quantized, "prepare_model_for_kbit_training is for quantized models", "use --no-prepare-kbit"),
-        (not adapters and bool(asked & {"r", "alpha", "dropout", "target_modules", "use_dora", "use_rslora", "modules_to_save"}),
-         "full fine-tuning has no adapters, so no rank, alpha, dropout or targets", "use --method lora"),
-        (setup.use_dora and setup.scheme == "int8" and setup.dropout > 0, "DoRA on int8 supports no dropout", ""),
-        (setup.double_quant and setup.scheme == "int8", "double quantization is for 4-bit schemes", ""),
-    )  # fmt: skip
+        (
+            setup.method != "qlora" and quantized,
+            f"{setup.method} does not quantize the base model",
+            "use --method qlora",
+        ),
+        (
+            setup.packed and setup.padding_mask,
+            "packed sequences have no padding, so no padding mask",
+            "drop one of them",
+        ),
+        (
+            setup.prepare_kbit and not quantized,
+            "prepare_model_for_kbit_training is for quantized models",
+            "use --no-prepare-kbit",
+        ),
+        (
+            setup.method == "full" and bool(asked & _OF_ADAPTERS),
+            "full fine-tuning has no adapters, so no rank, alpha, dropout or targets",
+            "use --method lora",
+        ),
+        (setup.double_quant and setup.scheme == "int8", "double quantization is for 4-bit schemes", "use --scheme nf4"),
+    )

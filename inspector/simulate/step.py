@@ -10,7 +10,7 @@ import torch
 
 from inspector.errors import InspectorError
 from inspector.kinds import MemoryKind
-from inspector.simulate import attention, composites, optimizers, routing
+from inspector.simulate import adapters, attention, composites, optimizers, routing
 from inspector.simulate import model as models
 from inspector.simulate.autocast import Autocast, no_autocast
 from inspector.simulate.kernels import cuda_kernels
@@ -127,12 +127,16 @@ class Loop:
         setup, tracer = self.setup, self.tracer
         model = models.load_model(self.config, setup, tracer)
         if setup.prepare_kbit:
-            model = models.prepare_for_kbit(model, setup, tracer)
+            model = adapters.prepare_for_kbit(model, setup, tracer)
         if setup.method != "full":
-            model = models.add_adapters(model, setup, tracer)
+            model = adapters.add_adapters(model, setup, tracer)
         if setup.trl_casting:
-            models.cast_like_trl(model, tracer)
-        if setup.gradient_checkpointing and models.use_checkpointing(model, setup, tracer) and self.autocast is not None:
+            adapters.cast_like_trl(model, tracer)
+        if (
+            setup.gradient_checkpointing
+            and adapters.use_checkpointing(model, setup, tracer)
+            and self.autocast is not None
+        ):
             _carry_autocast(model, self.autocast)
         use_loss(model, setup, tracer)
         model.train()

@@ -37,7 +37,7 @@ class _Watch(weakref.ref[Any]):
     __slots__ = ("block", "key")
 
 
-class Tracer(TorchDispatchMode):
+class Tracer(TorchDispatchMode):  # type: ignore[misc]
     """Follow the storages of one device. Not reentrant across threads: meta tensors run on the calling thread.
 
     Args:
@@ -79,20 +79,18 @@ class Tracer(TorchDispatchMode):
         if func is _READ and args[0].device.type == self.device:
             return self.answer(args[0])
         out = self._shapes.call(func, args, kwargs) if self._shapes else func(*args, **kwargs)
-        if type(out) is torch.Tensor:
-            self._note(out, func)
-        elif isinstance(out, (list, tuple)):
-            for item in out:
-                if isinstance(item, torch.Tensor):
-                    self._note(item, func)
-                elif isinstance(item, (list, tuple)):
-                    for inner in item:
-                        self._note(inner, func)
-        elif isinstance(out, torch.Tensor):
-            self._note(out, func)
+        self._note_all(out, func)
         if extra := self.kernels.temporaries.get(func):
             self.transient(extra(out, *args, **kwargs), str(func))
         return out
+
+    def _note_all(self, out: Any, func: Any) -> None:
+        """Follow every tensor in an operator's result."""
+        if isinstance(out, torch.Tensor):
+            self._note(out, func)
+        elif isinstance(out, (list, tuple)):
+            for item in out:
+                self._note_all(item, func)
 
     # -- what the program is doing -------------------------------------------------------------------------------
 
@@ -276,8 +274,8 @@ def follow_modules(tracer: Tracer) -> Iterator[None]:
         finally:
             tracer.leave(before)
 
-    torch.nn.Module.__call__ = call  # type: ignore[method-assign]
+    torch.nn.Module.__call__ = call
     try:
         yield
     finally:
-        torch.nn.Module.__call__ = original  # type: ignore[method-assign]
+        torch.nn.Module.__call__ = original

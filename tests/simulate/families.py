@@ -17,7 +17,12 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv", "full_attention"]},
     "ministral": {"head_dim": 128},
     "nemotron": {"head_dim": 128},
-    "reformer": {"is_decoder": True, "axial_pos_shape": [8, 8], "lsh_attn_chunk_length": 64, "local_attn_chunk_length": 64},
+    "reformer": {
+        "is_decoder": True,
+        "axial_pos_shape": [8, 8],
+        "lsh_attn_chunk_length": 64,
+        "local_attn_chunk_length": 64,
+    },
     "xmod": {"default_language": "en_XX"},
 }
 """Fields whose defaults leave a config of the family incomplete."""

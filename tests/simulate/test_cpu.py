@@ -36,9 +36,7 @@ def with_lora(model):
     from peft import LoraConfig, get_peft_model
 
     fused = "GPT2" in type(model).__name__
-    config = LoraConfig(
-        r=4, target_modules="all-linear", lora_dropout=0.1, fan_in_fan_out=fused, task_type="CAUSAL_LM"
-    )
+    config = LoraConfig(r=4, target_modules="all-linear", lora_dropout=0.1, fan_in_fan_out=fused, task_type="CAUSAL_LM")
     return get_peft_model(model, config)
 
 

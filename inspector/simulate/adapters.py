@@ -1,0 +1,182 @@
+"""Make a loaded model trainable: what PEFT, TRL and transformers do to it before the first step, traced."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from inspector.errors import InspectorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from inspector.simulate.setup import TrainSetup
+    from inspector.simulate.trace import Tracer
+
+
+def prepare_for_kbit(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
+    """``peft.prepare_model_for_kbit_training``: norms, embeddings and head to float32, checkpointing on."""
+    from peft import prepare_model_for_kbit_training
+
+    with tracer:
+        model = prepare_model_for_kbit_training(
+            model,
+            use_gradient_checkpointing=setup.gradient_checkpointing,
+            gradient_checkpointing_kwargs={"use_reentrant": setup.reentrant},
+        )
+    if setup.clear_cache:
+        tracer.empty_cache()
+    return model
+
+
+def add_adapters(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
+    """``peft.get_peft_model`` with the setup's LoRA config; every linear layer where PEFT names no targets."""
+    try:
+        return _wrapped(model, setup, tracer, _targets(setup))
+    except ValueError as error:
+        if not setup.target_modules and any(text in str(error) for text in _NO_DEFAULT):
+            tracer.notes.append("PEFT names no targets for this architecture: every linear layer it can adapt is taken")
+            return _wrapped(model, setup, tracer, "all-linear", _not_adaptable(model))
+        raise _peft_refuses(error, setup) from error
+
+
+_NO_DEFAULT = ("specify `target_modules`", "No `target_modules` passed", "Please specify", "incompatible with Mamba")
+"""What PEFT says when it names no targets for an architecture, or none that it accepts."""
+
+_MAMBA_KERNELS = ("out_proj", "conv1d")
+"""Layers whose weights Mamba's fused kernels read themselves (peft/tuners/tuners_utils.py)."""
+
+
+def _not_adaptable(model: Any) -> list[str]:
+    """Layers that ``all-linear`` names and PEFT cannot adapt: routers that return more than a product, Mamba's own."""
+    mamba = "mamba" in model.config.model_type or model.config.model_type == "falcon_h1"
+    return [
+        name
+        for name, module in model.named_modules()
+        if (
+            isinstance(module, torch.nn.Linear)
+            and type(module).forward is not torch.nn.Linear.forward
+            and not _bnb(module)
+        )
+        or (mamba and name.rpartition(".")[2] in _MAMBA_KERNELS)
+    ]
+
+
+def _bnb(module: Any) -> bool:
+    return type(module).__module__.startswith("bitsandbytes")
+
+
+def _wrapped(model: Any, setup: TrainSetup, tracer: Tracer, targets: Any, excluded: list[str] | None = None) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=setup.r,
+        lora_alpha=setup.alpha,
+        lora_dropout=setup.dropout,
+        target_modules=targets,
+        exclude_modules=excluded or None,
+        use_dora=setup.use_dora,
+        use_rslora=setup.use_rslora,
+        modules_to_save=list(setup.modules_to_save) or None,
+        bias="none",
+        task_type="CAUSAL_LM" if hasattr(model, "prepare_inputs_for_generation") else None,
+        init_lora_weights=False,
+    )
+    with _no_init(), _deep_copies(), tracer:
+        wrapped = get_peft_model(model, config, autocast_adapter_dtype=setup.adapter_dtype != "auto")
+        if setup.adapter_dtype == "bfloat16":
+            _cast_trainable(wrapped)
+    return wrapped
+
+
+def _cast_trainable(model: Any) -> None:
+    """Adapters to bfloat16, DoRA's magnitudes excepted. Source: trl/trainer/sft_trainer.py, 1.16, after wrapping."""
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and "lora_magnitude_vector" not in name:
+            parameter.data = parameter.data.to(torch.bfloat16)
+
+
+def cast_like_trl(model: Any, tracer: Tracer) -> None:
+    """Norms to float32, embeddings and head to bfloat16, after the adapters were added to a 4-bit model.
+
+    Source: trl/trainer/utils.py, ``peft_module_casting_to_bf16``, which SFTTrainer calls under ``bf16=True``.
+    """
+    with tracer:
+        for name, module in model.named_modules():
+            if isinstance(module, torch.nn.LayerNorm) or "norm" in name:
+                module.to(torch.float32)
+            elif any(part in name for part in ("lm_head", "embed_tokens", "wte", "wpe")):
+                weight = getattr(module, "weight", None)
+                if weight is not None and weight.dtype == torch.float32:
+                    module.to(torch.bfloat16)
+
+
+def _targets(setup: TrainSetup) -> Any:
+    if not setup.target_modules:
+        return None
+    return "all-linear" if setup.target_modules == ("all-linear",) else list(setup.target_modules)
+
+
+def _peft_refuses(error: ValueError, setup: TrainSetup) -> InspectorError:
+    said = " ".join(str(error).split())
+    if "not found in the base model" in said or "No modules were targeted" in said:
+        return InspectorError(
+            f"target_modules {', '.join(setup.target_modules)} match nothing in this model",
+            hint="`inspector layers` lists its modules; all-linear takes every linear layer",
+        )
+    if "specify `target_modules`" in said:
+        return InspectorError(
+            "PEFT has no default targets for this architecture", hint="use --target-modules all-linear"
+        )
+    return InspectorError(f"PEFT refuses this setup: {said[:200]}")
+
+
+@contextmanager
+def _deep_copies() -> Iterator[None]:
+    """DoRA copies a 4-bit layer for a moment. bitsandbytes' copy starts on the CPU, which meta tensors cannot leave."""
+    import copy
+
+    from bitsandbytes.nn import Params4bit
+
+    def deepcopy(self: Any, memo: Any) -> Any:
+        kept = ("blocksize", "compress_statistics", "quant_type", "quant_storage", "module", "bnb_quantized")
+        state = copy.deepcopy(self.quant_state, memo)
+        fields = {name: getattr(self, name) for name in kept}
+        return Params4bit(self.data.clone(), requires_grad=self.requires_grad, quant_state=state, **fields)
+
+    before = Params4bit.__deepcopy__
+    Params4bit.__deepcopy__ = deepcopy
+    try:
+        yield
+    finally:
+        Params4bit.__deepcopy__ = before
+
+
+@contextmanager
+def _no_init() -> Iterator[None]:
+    """Adapters are made on the CPU and moved; their values do not matter, so do not compute them."""
+    from torch.nn import init
+
+    names = ("kaiming_uniform_", "uniform_", "normal_", "zeros_", "ones_", "xavier_uniform_", "trunc_normal_")
+    before = {name: getattr(init, name) for name in names}
+    for name in names:
+        setattr(init, name, lambda tensor, *_args, **_kwargs: tensor)
+    try:
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(init, name, function)
+
+
+def use_checkpointing(model: Any, setup: TrainSetup, tracer: Tracer) -> bool:
+    """``gradient_checkpointing_enable``, where the model can; says whether it is on."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if not getattr(base, "supports_gradient_checkpointing", True):
+        tracer.notes.append(f"{type(base).__name__} does not support gradient checkpointing: simulated without it")
+        return False
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": setup.reentrant})
+    if setup.method != "full":
+        model.enable_input_require_grads()
+    return True
