@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from inspector.lora import LoraRow
 
@@ -65,6 +65,7 @@ def make(
     *,
     batch_size: int = BATCH_SIZE,
     seq_len: int = SEQ_LEN,
+    cards: Sequence[str] = CARDS,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Training:
     """Dry-run full fine-tuning, LoRA and QLoRA (nf4, double quantization) on each card.
@@ -75,6 +76,7 @@ def make(
         adapters: rank and target modules of the adapters.
         batch_size: samples a step.
         seq_len: tokens a sample.
+        cards: the cards to run it on.
         progress: told what is running.
 
     Raises:
@@ -86,7 +88,7 @@ def make(
     options: dict[str, dict[str, Any]] = {"full": {}, "lora": lora, "qlora": {**lora, "double_quant": True}}
     runs, versions = [], {}
     for method in METHODS:
-        for card in CARDS:
+        for card in cards:
             progress(f"{method} on {card}")
             report = finetune(
                 reference, method=method, gpu=card, batch_size=batch_size, seq_len=seq_len, **options[method]

@@ -182,6 +182,14 @@ def test_print_is_one_slide_a_page(show, decks, arguments):
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == len(slides(browser))
     boxes = {tuple(map(float, box.split())) for box in re.findall(rb"/MediaBox\s*\[([^\]]*)\]", pdf)}
     assert boxes == {(0, 0, 960, 540)}  # 1280 x 720 px at 96 to the inch, in points
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    cut = browser.execute_script(
+        "return [...document.querySelectorAll('.slides section[id], .slides .scroll')]"
+        ".filter((e) => e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1)"
+        ".map((e) => `${e.closest('section').id} ${e.scrollWidth} ${e.scrollHeight}`)"
+    )
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert not cut
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

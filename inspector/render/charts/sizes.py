@@ -34,7 +34,7 @@ def sizes(lesson: Lesson) -> Chart:
         ],
         title=TITLE,
         height=520,
-        xaxis={"tickangle": 0},
+        xaxis={"tickangle": 0, "showgrid": False},
         margin={"l": 20, "r": 20, "t": 60, "b": 76},
         yaxis={"tickformat": ",.0f", "nticks": 5, "rangemode": "tozero", "ticksuffix": " "},
         bargap=0.35,

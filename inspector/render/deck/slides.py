@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.lesson.lesson import spoken
 from inspector.lesson.training import CARDS, CHART_CARD
+from inspector.lora.matching import peft_tables
 from inspector.render import theme
 from inspector.render.deck import drawing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from inspector.compare import CompareRow
     from inspector.layers import LayerRow
     from inspector.lesson import Lesson
 
@@ -43,6 +45,7 @@ def context(lesson: Lesson) -> dict[str, Any]:
         "inside": _inside(lesson),
         "ambiguous": _ambiguous(lesson),
         "spoken": spoken,
+        "variant": _variant,
         "cards": CARDS,
         "error_schemes": ("bf16", "fp8", "int8", "nf4", "fp4"),
         "chart_card": CHART_CARD,
@@ -110,6 +113,20 @@ def _hyper(lesson: Lesson) -> dict[str, Any]:
     }
 
 
+def _variant(row: CompareRow) -> str:
+    """What another model of exactly the same memory is called beside this one: ``Instruct``, ``it``, ``base``."""
+    if not row.variants:
+        return "\N{EN DASH}"
+    name, other = row.model.rpartition("/")[2], row.variants[0].rpartition("/")[2]
+    return other.removeprefix(name).lstrip("-") or "base"
+
+
+def _said(versions: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(
+        f"{name} {number}" for name, number in versions if name in {"torch", "transformers", "bitsandbytes"}
+    )
+
+
 def _versions(lesson: Lesson) -> dict[str, str]:
     import json
     from importlib.metadata import version
@@ -120,5 +137,7 @@ def _versions(lesson: Lesson) -> dict[str, str]:
     return {
         "Inspector": version("llm-inspector"),
         "the model's skeleton": lesson.skeleton.built_with,
+        "target modules by default": peft_tables()["built_with"],
+        **({"the dry runs": _said(lesson.training.versions)} if lesson.training else {}),
         **{name: facts["version"] for name, facts in vendored.items()},
     }
