@@ -24,6 +24,9 @@ COMMANDS = (
     "measure",
     "measurements",
     "doctor",
+    "checkpoint",
+    "diff",
+    "table",
     "models",
 )
 """In the order of the help page. Each is `inspector.cli.<name>.command`, imported when it is called."""

@@ -1,0 +1,195 @@
+"""A checkpoint beside the skeleton its config builds: what is missing, unexpected, misshapen, or there twice.
+
+Names are translated by transformers' own loading rules (``core_model_loading.rename_source_key`` with
+``conversion_mapping.get_model_conversion_mapping``), which merge a checkpoint's single experts into fused ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from inspector.reporting import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inspector.checkpoint import Checkpoint, FileTensor
+    from inspector.skeleton import Skeleton
+
+# What quantized formats put beside, or instead of, a weight; the suffix replaced gives the weight's own name.
+# AutoGPTQ and AutoAWQ: qweight, qzeros, scales, g_idx. DeepSeek's FP8: weight_scale_inv. compressed-tensors:
+# weight_packed, weight_scale, ... (its `compressors`). bitsandbytes: absmax, quant_map, quant_state (`QuantState`).
+# gpt-oss MXFP4: _blocks, _scales.
+_PARTS = re.compile(
+    r"(?:\.(?:qweight|qzeros|scales|g_idx|weight_scale(?:_inv|_2)?|weight_packed|weight_shape|weight_zero_point"
+    r"|weight_global_scale|weight_g_idx|input_scale|input_global_scale|output_scale|SCB|weight_format"
+    r"|weight\.(?:absmax|quant_map|nested_absmax|nested_quant_map|quant_state\.[\w]+)|W_q|meta))$"
+)
+_FUSED_PARTS = re.compile(r"_(?:blocks|scales|scale_inv)$")
+_VALUES = re.compile(r"(?:\.(?:qweight|weight_packed|W_q)|_blocks|\.weight)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One tensor that is not as expected. ``what`` names it, ``why`` says what is wrong with it."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class CheckpointReport(Report):
+    """What a checkpoint stores, held against its skeleton. Sizes in bytes.
+
+    ``constant_bytes`` are quantization constants (scales, zeros, indexes) beside the weights; ``parameters`` are
+    logical, those of the skeleton. The four lists are empty for a checkpoint that loads without a word.
+    """
+
+    kind: ClassVar[str] = "checkpoint"
+
+    model: str
+    format: str
+    quantization: str
+    files: int
+    file_bytes: int
+    num_tensors: int
+    tensor_bytes: int
+    constant_bytes: int
+    parameters: int
+    dtypes: tuple[tuple[str, int, int], ...]
+    compared: bool
+    missing: tuple[Finding, ...]
+    unexpected: tuple[Finding, ...]
+    misshapen: tuple[Finding, ...]
+    redundant: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def bits_per_parameter(self) -> float:
+        """Stored bytes in bits, a logical parameter."""
+        return 8 * self.tensor_bytes / self.parameters if self.parameters else 0.0
+
+
+def weight_of(name: str) -> str:
+    """The logical weight a stored tensor belongs to: itself, unless it is a packed weight or a constant of one."""
+    if _PARTS.search(name):
+        return _PARTS.sub(".weight", name)
+    return _FUSED_PARTS.sub("", name) if "experts" in name else name
+
+
+def fit(checkpoint: Checkpoint, skeleton: Skeleton) -> CheckpointReport:
+    """Hold a checkpoint against a skeleton. GGUF names its tensors otherwise and is counted without comparing."""
+    compared = checkpoint.format == "safetensors" and skeleton.architecture != "unknown"
+    stored = _by_target(checkpoint, skeleton) if compared else {}
+    counts: dict[str, int] = defaultdict(int)
+    for tensor in checkpoint.tensors:
+        counts[tensor.dtype] += 1
+    constants = [tensor for tensor in checkpoint.tensors if _is_constant(tensor.name)]
+    expected = {tensor.name: tensor for tensor in skeleton.tensors if tensor.persistent}
+    return CheckpointReport(
+        model=checkpoint.name,
+        format=checkpoint.format,
+        quantization=str(checkpoint.quantization.get("quant_method") or skeleton.facts.quantization or ""),
+        files=len(checkpoint.files),
+        file_bytes=checkpoint.file_bytes,
+        num_tensors=len(checkpoint.tensors),
+        tensor_bytes=checkpoint.tensor_bytes,
+        constant_bytes=sum(tensor.nbytes for tensor in constants),
+        parameters=skeleton.num_parameters,
+        dtypes=tuple((dtype, counts[dtype], nbytes) for dtype, nbytes in checkpoint.dtypes.items()),
+        compared=compared,
+        missing=tuple(_missing(expected, stored)) if compared else (),
+        unexpected=tuple(_unexpected(skeleton, expected, stored)) if compared else (),
+        misshapen=tuple(_misshapen(expected, stored)) if compared else (),
+        redundant=tuple(_redundant(expected, stored)) if compared else (),
+        notes=(*checkpoint.notes, *skeleton.notes),
+    )
+
+
+def _is_constant(name: str) -> bool:
+    return weight_of(name) != name and not _VALUES.search(name)
+
+
+def _by_target(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, list[FileTensor]]:
+    """Stored tensors by the name transformers loads them into; without torch where all names already agree."""
+    names = {tensor.name: weight_of(tensor.name) for tensor in checkpoint.tensors}
+    known = {tensor.name for tensor in skeleton.tensors}
+    if not set(names.values()) <= known and checkpoint.config:
+        names = _renamed(names, checkpoint.config, known)
+    found: dict[str, list[FileTensor]] = defaultdict(list)
+    for tensor in checkpoint.tensors:
+        found[names[tensor.name]].append(tensor)
+    return found
+
+
+def _renamed(names: Mapping[str, str], config: dict[str, Any], known: set[str]) -> dict[str, str]:
+    """The names as transformers would rename them for the model of a config."""
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
+
+    from inspector.build import build_model
+
+    model = build_model(config)
+    mapping = get_model_conversion_mapping(model)
+    renamings = [item for item in mapping if isinstance(item, WeightRenaming)]
+    converters = [item for item in mapping if isinstance(item, WeightConverter)]
+    state = dict.fromkeys(known, True)
+    targets = {
+        weight: rename_source_key(weight, renamings, converters, model.base_model_prefix, state)[0]
+        for weight in set(names.values())
+    }
+    return {name: targets[weight] for name, weight in names.items()}
+
+
+def _missing(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> list[Finding]:
+    found = []
+    for name, tensor in expected.items():
+        if name in stored or (tensor.tied_to and tensor.tied_to in stored):
+            continue
+        if any(other.tied_to == name and other.name in stored for other in expected.values() if other.tied_to):
+            continue
+        found.append(Finding(name, f"{tensor.role} of shape {list(tensor.shape)} is not stored"))
+    return found
+
+
+def _unexpected(skeleton: Skeleton, expected: Mapping[str, Any], stored: Mapping[str, Any]) -> list[Finding]:
+    layers = skeleton.facts.num_layers
+    buffers = {tensor.name for tensor in skeleton.tensors if not tensor.is_parameter}
+    found: list[Finding] = []
+    for target, tensors in stored.items():
+        if target in expected:
+            continue
+        number = re.search(r"\blayers\.(\d+)\.", target)
+        why = "the architecture has no such tensor"
+        if target in buffers or target.endswith("inv_freq"):
+            why = "a buffer that is computed, not loaded"
+        elif number and layers and len(number[1]) < 7 and int(number[1]) >= layers:
+            why = f"a layer beyond the {layers} of the config: multi-token prediction"
+        found.extend(Finding(tensor.name, why) for tensor in tensors)
+    return found
+
+
+def _misshapen(expected: Mapping[str, Any], stored: Mapping[str, list[FileTensor]]) -> list[Finding]:
+    """Weights whose elements do not add up; packed ones hold several in an element and are left out."""
+    found = []
+    for name, tensors in stored.items():
+        if name not in expected or any(weight_of(tensor.name) != tensor.name for tensor in tensors):
+            continue
+        packed = len(tensors) > 1 or tensors[0].shape == expected[name].shape
+        if sum(tensor.numel for tensor in tensors) != expected[name].numel or not packed:
+            if len(tensors) == 1 and sorted(tensors[0].shape) == sorted(expected[name].shape):
+                continue  # transposed on loading
+            shapes = list(tensors[0].shape) if len(tensors) == 1 else f"{len(tensors)} tensors"
+            found.append(Finding(name, f"stored as {shapes}, expected {list(expected[name].shape)}"))
+    return found
+
+
+def _redundant(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> list[Finding]:
+    return [
+        Finding(name, f"tied to {tensor.tied_to}, yet stored again")
+        for name, tensor in expected.items()
+        if tensor.tied_to and name in stored and tensor.tied_to in stored
+    ]

@@ -1,0 +1,34 @@
+"""`inspector checkpoint`."""
+
+from __future__ import annotations
+
+import click
+
+from inspector.cli.options import ModelReference, answer, csv_option, json_option
+
+
+@click.command("checkpoint")
+@click.argument("model", type=ModelReference())
+@json_option
+@csv_option
+def command(model: str, as_json: bool, as_csv: bool) -> None:
+    """Show what a model's files store, beside what its architecture expects.
+
+    MODEL is a folder of safetensors, one such file, a GGUF file, or a name on the hub, of which only the headers are
+    read. Missing, unexpected and misshapen tensors are named, and tied ones that are stored twice.
+
+    \b
+    Examples:
+      inspector checkpoint ./my-model
+      inspector checkpoint ./llama-3.1-8b-q4_k_m.gguf
+      inspector checkpoint hf:meta-llama/Llama-3.1-8B --json
+    """  # noqa: D301
+    from inspector.checkpoint_fit import fit
+    from inspector.errors import InspectorError
+    from inspector.sources.resolve import locate
+
+    source = locate(model)
+    if source.checkpoint is None:
+        hint = f"its files on the hub: hf:{source.name}" if source.where == "bundled" else "point at its folder"
+        raise InspectorError(f"{source.name} is a config without weights here", hint=hint)
+    answer("checkpoint", fit(source.checkpoint, source.skeleton), as_json=as_json, as_csv=as_csv)

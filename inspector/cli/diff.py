@@ -1,0 +1,37 @@
+"""`inspector diff`."""
+
+from __future__ import annotations
+
+import click
+
+from inspector.cli.options import ModelReference, answer, csv_option, json_option
+
+
+@click.command("diff")
+@click.argument("before", type=ModelReference())
+@click.argument("after", type=ModelReference())
+@click.option("--stored", is_flag=True, help="Compare what the files store, not the architectures.")
+@json_option
+@csv_option
+def command(before: str, after: str, stored: bool, as_json: bool, as_csv: bool) -> None:
+    """Show what differs between two models: facts, tensors, shapes. Equal layers are told once.
+
+    \b
+    Examples:
+      inspector diff llama-3.1-8b llama-3.1-8b-instruct
+      inspector diff qwen2.5-0.5b qwen3-0.6b
+      inspector diff ./before ./after --stored
+    """  # noqa: D301
+    from inspector.diff import Side, checkpoint_side, diff, skeleton_side
+    from inspector.errors import InspectorError
+    from inspector.sources.resolve import locate
+
+    def side(reference: str) -> Side:
+        source = locate(reference)
+        if not stored:
+            return skeleton_side(source.skeleton)
+        if source.checkpoint is None:
+            raise InspectorError(f"{source.name} has no files to compare", hint="leave out --stored")
+        return checkpoint_side(source.checkpoint)
+
+    answer("diff", diff(side(before), side(after)), as_json=as_json, as_csv=as_csv)

@@ -1,0 +1,43 @@
+"""`inspector table`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from inspector.cli.options import answer, csv_option, json_option
+
+
+@click.command("table")
+@click.argument("pattern", default="")
+@click.option("--scheme", "names", multiple=True, metavar="NAME", help="Only this scheme; repeat for several.")
+@json_option
+@csv_option
+def command(pattern: str, names: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
+    """Show the weights of all bundled models at all schemes; PATTERN keeps the models that contain it.
+
+    \b
+    Examples:
+      inspector table llama
+      inspector table --scheme bf16 --scheme nf4-dq --csv
+    """  # noqa: D301
+    from inspector.errors import InspectorError
+    from inspector.precision import SCHEME_NAMES
+    from inspector.sources.bundled import model_ids
+    from inspector.table import table
+
+    models = [model for model in model_ids() if pattern.lower() in model.lower()]
+    if not models:
+        raise InspectorError(f"no bundled model contains {pattern!r}", hint="`inspector models` lists all")
+    schemes = tuple(dict.fromkeys(names)) or SCHEME_NAMES
+    if not sys.stderr.isatty():
+        report = table(models, schemes)
+    else:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("Models", total=len(models))
+            report = table(models, schemes, done=lambda _model: progress.advance(task))
+    answer("table", report, as_json=as_json, as_csv=as_csv)

@@ -1,0 +1,79 @@
+"""Weight memory of many models at many schemes: one line each, computed in parallel."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from inspector.reporting import Report
+from inspector.sources.bundled import load_bundled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One model: its parameters and its true bytes under each scheme, in the table's order."""
+
+    model: str
+    parameters: int
+    tensor_bytes: tuple[int, ...]
+    footprint_bytes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TableReport(Report):
+    """Models by schemes. ``seconds`` is how long it took."""
+
+    kind: ClassVar[str] = "table"
+
+    schemes: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+    seconds: float
+
+
+def table_row(model_id: str, schemes: Sequence[str]) -> TableRow:
+    """One bundled model under each scheme."""
+    from inspector.precision import scheme_named
+    from inspector.weights import weights
+
+    skeleton = load_bundled(model_id)
+    reports = [weights(skeleton, scheme_named(name)) for name in schemes]
+    return TableRow(
+        model_id,
+        skeleton.num_parameters,
+        tuple(report.tensor_bytes for report in reports),
+        tuple(report.footprint_bytes for report in reports),
+    )
+
+
+def table(
+    models: Sequence[str], schemes: Sequence[str], *, done: Callable[[str], None] = lambda _model: None
+) -> TableReport:
+    """Every model under every scheme, on all cores. ``done`` is told each model that is finished.
+
+    Raises InspectorError for a scheme that does not exist.
+    """
+    import time
+    from functools import partial
+
+    from inspector.precision import scheme_named
+
+    for name in schemes:
+        scheme_named(name)
+    started = time.monotonic()
+    rows = []
+    workers = min(os.cpu_count() or 1, max(1, len(models) // 8))
+    if workers == 1:
+        for model in models:
+            rows.append(table_row(model, schemes))
+            done(model)
+    else:
+        with ProcessPoolExecutor(workers) as pool:
+            for row in pool.map(partial(table_row, schemes=tuple(schemes)), models, chunksize=4):
+                rows.append(row)
+                done(row.model)
+    return TableReport(tuple(schemes), tuple(rows), time.monotonic() - started)
