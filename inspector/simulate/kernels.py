@@ -99,9 +99,27 @@ def _flash_backward(_out: Any, _grad: Any, query: Any, key: Any, *_: Any, **__: 
     return temporaries
 
 
+def _efficient_backward(_out: Any, grad: Any, query: Any, *_: Any, **__: Any) -> list[int]:
+    """Row sums, and a float32 accumulator for the query's gradient, a tile and a lock at a time.
+
+    Source: aten/src/ATen/native/transformers/cuda/attention_backward.cu, ``_efficient_attention_backward`` (``delta``,
+    ``workspace``), and mem_eff_attention/kernel_backward.h, ``workspace_elements_gq`` and ``GradQTempStorage``. Tiles
+    are 64 x 64; the 128 x 128 ones of half-precision heads of 65 to 128 on Ampere take as much. Keys and values need
+    none while a head fits a tile's registers (``kOutputInRF``).
+    """
+    batch, heads, length, size = query.shape
+    tiles = -(-length // 64) * -(-size // 64)
+    workspace = batch * heads * tiles * (64 * 64 + 4) * 4
+    delta = batch * heads * length * 4
+    if query.element_size() == 4:
+        return [_bytes(grad), delta, delta, workspace]
+    return [delta, workspace]
+
+
 TEMPORARIES: dict[Any, Callable[..., list[int]]] = {
     aten._softmax_backward_data.default: _softmax_backward,
     aten._scaled_dot_product_flash_attention_backward.default: _flash_backward,
+    aten._scaled_dot_product_efficient_attention_backward.default: _efficient_backward,
 }
 
 

@@ -69,6 +69,11 @@ def _versions(record: Record) -> dict[str, str]:
     return {name: text for name, text in record["versions"].items() if text}
 
 
+def _at_least(record: Record, library: str, version: tuple[int, int]) -> bool:
+    said = record["versions"].get(library)
+    return bool(said) and tuple(int(part) for part in said.split(".")[:2]) >= version
+
+
 def _figures(record: Record, unit: int, **names: str) -> tuple[Figure, ...]:
     return tuple(Figure(of, round(record[key] * unit)) for of, key in names.items() if record.get(key) is not None)
 
@@ -90,6 +95,7 @@ def t4_loop(record: Record) -> Question:
             "seq_len": record["seq_len"], "attention": "eager" if eager else "sdpa",
             "sdpa_backend": "" if eager else "efficient", "optimizer": "adamw_torch", "use_cache": False,
             "outputs": "step", "zero_grad": "before", "labels": "shared",
+            "clear_cache": _at_least(record, "peft", (0, 20)),
         },
         figures=_figures(
             record, MiB, forward="peak_forward_mib", backward="peak_backward_mib", optimizer="peak_optimizer_mib",
@@ -146,7 +152,7 @@ def a100(record: Record) -> Question:
     }  # fmt: skip
     if quantized:
         adapters.update(double_quant=True, prepare_kbit=baseline, trl_casting=baseline)
-    older = tuple(int(part) for part in record["versions"]["transformers"].split(".")[:2]) < (4, 46)
+    older = not _at_least(record, "transformers", (4, 46))
     return Question(
         file="a100_sfttrainer",
         id=str(record["id"]),
