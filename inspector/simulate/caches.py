@@ -1,0 +1,183 @@
+"""transformers' caches on shapes: made as ``generate`` makes them, read off, grown at once, and offloaded."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from inspector.cache import Kind, LayerCache
+from inspector.errors import InspectorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from inspector.simulate.trace import Tracer
+
+
+def make_cache(model: Any, kind: str, length: int) -> tuple[str, Any]:
+    """The cache ``generate`` would prepare, and the name the model takes it by; None where the model makes its own.
+
+    Source: transformers/generation/utils.py, ``_prepare_cache_for_generation``.
+
+    Args:
+        model: the model.
+        kind: dynamic, static, quantized or offloaded.
+        length: tokens a static cache is made for.
+
+    Raises:
+        InspectorError: when the model has no cache of this kind.
+    """
+    from transformers import DynamicCache, QuantizedCache, StaticCache
+
+    name = "cache_params" if "mamba" in type(model).__name__.lower() else "past_key_values"
+    config = model.config.get_text_config(decoder=True)
+    if not model._supports_default_dynamic_cache():
+        if kind != "dynamic":
+            raise InspectorError(f"{type(model).__name__} keeps a cache of its own, not a {kind} one")
+        return name, None
+    try:
+        if kind == "static":
+            return name, StaticCache(config=config, max_cache_len=length)
+        if kind == "quantized":
+            return name, QuantizedCache("fp8", config)
+    except ValueError as error:
+        said = " ".join(str(error).split())
+        raise InspectorError(f"this model has no {kind} cache: {said[:160]}") from error
+    return name, DynamicCache(config=config)
+
+
+def cache_layers(cache: Any) -> list[Any]:
+    """The layers of a cache; what is no ``Cache`` of transformers (a list of states, say) counts as one layer."""
+    if cache is None:
+        return []
+    layers = getattr(cache, "layers", None)
+    return list(layers) if layers is not None else [cache]
+
+
+def read_layers(cache: Any, batch_size: int) -> Iterator[LayerCache]:
+    """The cache as it is, a sequence at a time: read off the tensors, not computed."""
+    for layer in cache_layers(cache):
+        tensors = list(tensors_of(layer))
+        growing = list(_growing(layer))
+        token = sum(tensor.numel() // max(tensor.shape[-2], 1) * tensor.element_size() for tensor in growing)
+        state = sum(tensor_bytes(t) for t in tensors if not any(t is g for g in growing) and t.dim() > 1)
+        window = getattr(layer, "sliding_window", None)
+        if window is None and getattr(layer, "is_sliding", False):
+            window = layer.max_cache_len
+        kind: Kind = "sliding" if window else "full" if growing else "linear" if tensors else "none"
+        yield LayerCache(kind, token // batch_size, window, state // batch_size)
+
+
+def _growing(layer: Any) -> Iterator[Any]:
+    """Tensors with a place for every token: keys, values, and the keys of an indexer."""
+    quantized = getattr(layer, "_quantized_keys", None)
+    named = (
+        (quantized[0], layer._quantized_values[0])
+        if quantized
+        else (getattr(layer, name, None) for name in ("keys", "values", "indexer_keys"))
+    )
+    for tensor in named:
+        if isinstance(tensor, torch.Tensor) and tensor.dim() >= 3 and tensor.numel():
+            yield tensor
+
+
+def tensor_bytes(tensor: Any) -> int:
+    """True bytes of a tensor; of a view, of what it shows."""
+    return int(tensor.numel() * tensor.element_size())
+
+
+def tensors_of(layer: Any) -> Iterator[Any]:
+    """Every tensor a cache layer (or a list of states) holds, on the device."""
+    if isinstance(layer, torch.Tensor):
+        if layer.device.type == "meta" and layer.numel():
+            yield layer
+    elif isinstance(layer, dict):
+        for value in layer.values():
+            yield from tensors_of(value)
+    elif isinstance(layer, (list, tuple)):
+        for value in layer:
+            yield from tensors_of(value)
+    elif hasattr(layer, "__dict__") and not isinstance(layer, type):
+        for value in vars(layer).values():
+            if isinstance(value, (torch.Tensor, dict, list, tuple)):
+                yield from tensors_of(value)
+
+
+def grow_layer(layer: Any, tokens: int) -> None:
+    """Leave a layer as ``tokens`` more updates would: the same class, the final shapes."""
+    from transformers import cache_utils
+
+    if isinstance(layer, cache_utils.Fp8QuantizedLayer):
+        for name in ("_quantized_keys", "_quantized_values"):
+            stored, scale = getattr(layer, name)
+            setattr(layer, name, (_longer(stored, tokens), scale))
+        layer.cumulative_length += tokens
+    elif isinstance(layer, cache_utils.DynamicSlidingWindowLayer) and layer.is_initialized:
+        kept = layer.sliding_window
+        layer.cumulative_length += tokens
+        for name in ("keys", "values"):
+            old = getattr(layer, name)
+            size = min(old.shape[-2] + tokens, kept)
+            grown = _longer(old, size - old.shape[-2])
+            setattr(layer, name, grown[:, :, -kept + 1 :, :] if size == kept else grown)
+    elif isinstance(layer, cache_utils.DynamicLayer) and layer.is_initialized:
+        for name in ("keys", "values", "indexer_keys"):
+            old = getattr(layer, name, None)
+            if isinstance(old, torch.Tensor) and old.dim() >= 3:
+                setattr(layer, name, _longer(old, tokens))
+    elif isinstance(getattr(layer, "cumulative_length_int", None), int):
+        layer.cumulative_length_int += tokens
+
+
+def _longer(tensor: Any, tokens: int) -> Any:
+    shape = list(tensor.shape)
+    shape[-2] += tokens
+    return torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
+
+
+@contextmanager
+def unseen(tracer: Tracer) -> Iterator[None]:
+    """What is made in here is in host memory."""
+    tracer.__exit__(None, None, None)
+    try:
+        yield
+    finally:
+        tracer.__enter__()
+
+
+def offload_on_meta(cache: Any, tracer: Tracer) -> set[int]:
+    """``DynamicCache(offloading=True)`` on shapes: a layer's tensors leave the device after its update.
+
+    Source: transformers/cache_utils.py, ``Cache.update`` (prefetch the next layer, update, offload this one),
+    ``CacheLayerMixin.offload`` and ``prefetch``. Copies in host memory are not followed. Returns the numbers of the
+    layers that are away, as they come and go.
+    """
+    layers = cache.layers
+    inner = cache.update
+    away: set[int] = set()
+
+    def moved(tensor: Any, *, home: bool) -> Any:
+        if home:
+            return torch.empty_like(tensor)
+        with unseen(tracer):
+            copy = torch.empty_like(tensor)
+        tracer.ignore([copy])
+        return copy
+
+    def move(number: int, *, home: bool) -> None:
+        layer = layers[number]
+        if getattr(layer, "is_initialized", False) and (number in away) == home and hasattr(layer, "keys"):
+            layer.keys, layer.values = moved(layer.keys, home=home), moved(layer.values, home=home)
+            (away.discard if home else away.add)(number)
+
+    def update(keys: Any, values: Any, layer_idx: int, *args: Any, **kwargs: Any) -> Any:
+        move(layer_idx, home=True)
+        move((layer_idx + 1) % len(layers), home=True)
+        result = inner(keys, values, layer_idx, *args, **kwargs)
+        move(layer_idx, home=False)
+        return result
+
+    cache.update = update
+    return away
