@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ def build_config(config: Mapping[str, Any]) -> PretrainedConfig:
     if model_type not in CONFIG_MAPPING:
         raise _unknown_architecture(model_type, list(CONFIG_MAPPING))
     with _quiet(), _config_mistakes(model_type):
-        return CONFIG_MAPPING[model_type].from_dict(dict(config))
+        return CONFIG_MAPPING[model_type].from_dict(copy.deepcopy(dict(config)))
 
 
 def model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
