@@ -120,6 +120,7 @@ class WeightsReport:
 def stored_tensors(skeleton: Skeleton, scheme: Scheme) -> tuple[StoredTensor, ...]:
     """Every tensor with storage of its own, as the scheme stores it, in the model's order."""
     rows = []
+    scheme = scheme.for_model(skeleton)
     for tensor in skeleton.own_tensors:
         module = skeleton.module_of(tensor)
         rows.append(StoredTensor(tensor, module, scheme.quantizes(module, tensor), scheme.pieces(module, tensor)))

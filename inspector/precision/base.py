@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from inspector.skeleton import DTYPE_BYTES
 
 if TYPE_CHECKING:
-    from inspector.skeleton import Module, Tensor
+    from inspector.skeleton import Module, Skeleton, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,10 @@ class Scheme(ABC):
     title: str
     rest: str
     source: str
+
+    def for_model(self, skeleton: Skeleton) -> Scheme:
+        """The scheme for one model, for the few whose rules look at more than a tensor and its module."""
+        return self
 
     @abstractmethod
     def quantizes(self, module: Module, tensor: Tensor) -> bool:

@@ -10,6 +10,9 @@ from inspector.errors import InspectorError
 from inspector.precision.bitsandbytes import four_bit, int8
 from inspector.precision.cast import cast
 from inspector.precision.fp8 import fp8
+from inspector.precision.gguf import gguf
+from inspector.precision.gguf_rules import FILE_TYPES
+from inspector.precision.packed import awq, compressed, gptq, hqq, mxfp4, nvfp4
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +34,14 @@ _SCHEMES: dict[str, Callable[[], Scheme]] = {
 SCHEME_NAMES = tuple(_SCHEMES)
 BITS = (32, 16, 8, 4)
 
+_PUBLISHED: dict[str, Callable[..., Scheme]] = {
+    "gptq": gptq, "awq": awq, "hqq": hqq, "w4a16": compressed, "nvfp4": nvfp4, "mxfp4": mxfp4,
+}  # fmt: skip
+"""Formats that checkpoints are published in. Some take bits and a group size: ``gptq:4:128``."""
+
+PUBLISHED_NAMES = (*_PUBLISHED, *(f"gguf:{name}" for name in FILE_TYPES))
+"""Schemes that are shown when they are named, and not among all."""
+
 
 def scheme_named(name: str, *, block_size: int | None = None) -> Scheme:
     """The scheme of a name; ``block_size`` is for the 4-bit ones (``nf4:128`` says the same).
@@ -38,9 +49,14 @@ def scheme_named(name: str, *, block_size: int | None = None) -> Scheme:
     Raises InspectorError for an unknown name, or a block size where there is none to choose.
     """
     base, _, size = name.strip().lower().partition(":")
+    if base == "gguf":
+        return gguf(size)
+    if base in _PUBLISHED:
+        return _published(base, size)
     if base not in _SCHEMES:
-        close = difflib.get_close_matches(base, SCHEME_NAMES, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(SCHEME_NAMES)}"
+        known = (*SCHEME_NAMES, *_PUBLISHED)
+        close = difflib.get_close_matches(base, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}, gguf:q4_k_m, ..."
         raise InspectorError(f"no scheme is named {name!r}", hint=hint)
     if size and not size.isdecimal():
         raise InspectorError(f"{size!r} is not a block size", hint=f"write it as {base}:64")
@@ -50,6 +66,17 @@ def scheme_named(name: str, *, block_size: int | None = None) -> Scheme:
     if not base.startswith(("nf4", "fp4")):
         raise InspectorError(f"{base} has no block size to choose", hint="only the 4-bit schemes have one")
     return four_bit(base[:3], double=base.endswith("-dq"), block_size=chosen)
+
+
+def _published(base: str, rest: str) -> Scheme:
+    """A published format with the bits and group size that follow its name."""
+    sizes = rest.split(":") if rest else []
+    taken = 0 if base in {"nvfp4", "mxfp4"} else 2
+    if len(sizes) > taken or not all(size.lstrip("-").isdecimal() and len(size) < 7 for size in sizes):
+        raise InspectorError(
+            f"{rest!r} is not what follows {base}", hint=f"write {base}:4:128" if taken else f"write {base} alone"
+        )
+    return _PUBLISHED[base](*map(int, sizes))
 
 
 def schemes_of_bits(bits: int | None, *, block_size: int | None = None) -> tuple[Scheme, ...]:

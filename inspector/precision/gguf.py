@@ -1,0 +1,124 @@
+"""GGUF as ``llama-quantize`` would write it: a type for each tensor by llama.cpp's rules, without an importance matrix.
+
+The rules are ``llama_tensor_get_type`` in llama.cpp's src/llama-quant.cpp, its names of tensors those of the ``gguf``
+package's own maps, its bytes those of ``GGML_QUANT_SIZES``. Buffers are computed on loading and not stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from inspector.errors import InspectorError
+from inspector.precision.base import Piece, Scheme
+from inspector.precision.gguf_rules import FILE_TYPES, Place, chosen_type
+
+if TYPE_CHECKING:
+    from inspector.skeleton import Module, Skeleton, Tensor
+
+_ARCHITECTURES = {
+    "mistral": "LLAMA", "mixtral": "LLAMA", "qwen2_moe": "QWEN2MOE", "qwen3_moe": "QWEN3MOE", "gemma3_text": "GEMMA3",
+    "gpt_oss": "GPT_OSS", "cohere": "COHERE2", "phi": "PHI2", "gpt_neox": "GPTNEOX", "deepseek_v2": "DEEPSEEK2",
+    "deepseek_v3": "DEEPSEEK2", "gpt_bigcode": "STARCODER", "granitemoe": "GRANITE_MOE", "falcon_h1": "FALCON_H1",
+    "ernie4_5": "ERNIE4_5", "glm4_moe": "GLM4_MOE", "kimi_k2": "DEEPSEEK2", "olmo3": "OLMO2",
+}  # fmt: skip
+"""transformers' model types by the gguf package's name, where it is not the same word in capitals."""
+
+_KEPT_IN_F32 = ("ffn_gate_inp", "_norm", "position_embd", "token_types", "ssm_conv1d", "shortconv.conv")
+"""Matrices that llama.cpp leaves in float32 (``llama_model_quantize_impl``)."""
+
+
+@dataclass(frozen=True)
+class Gguf(Scheme):
+    """One file type of llama.cpp. ``types`` is filled in for a model by `for_model`."""
+
+    types: dict[str, str] = field(default_factory=dict)
+
+    def for_model(self, skeleton: Skeleton) -> Gguf:
+        """The type of every tensor of a model. Raises InspectorError for an architecture llama.cpp does not name."""
+        return replace(self, types=_types(skeleton, self.name.removeprefix("gguf:")))
+
+    def quantizes(self, module: Module, tensor: Tensor) -> bool:
+        """Whatever is not left in float32."""
+        return tensor.is_parameter and self.types.get(tensor.name, "F32") != "F32"
+
+    def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
+        """Its blocks, scales and all."""
+        from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
+        block, size = GGML_QUANT_SIZES[GGMLQuantizationType[self.types[tensor.name]]]
+        return (Piece("weight", "uint8", tensor.numel // block * size),)
+
+    def pieces(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
+        """As for any scheme, but float32 for the rest and nothing for buffers."""
+        if not tensor.is_parameter:
+            return ()
+        return super().pieces(module, tensor)
+
+
+def gguf(file_type: str) -> Gguf:
+    """A file type by llama.cpp's name for it, such as ``q4_k_m``. Raises InspectorError for an unknown one."""
+    if file_type not in FILE_TYPES:
+        import difflib
+
+        close = difflib.get_close_matches(file_type, FILE_TYPES, n=1)
+        hint = f"did you mean gguf:{close[0]}?" if close else f"choose one of {', '.join(FILE_TYPES)}"
+        raise InspectorError(f"no GGUF file type {file_type!r} that can be predicted", hint=hint)
+    bits, _ = FILE_TYPES[file_type]
+    title = f"GGUF {file_type.upper()} by llama.cpp's rules, no importance matrix"
+    return Gguf(f"gguf:{file_type}", bits, title, "float32", "llama.cpp src/llama-quant.cpp, llama_tensor_get_type")
+
+
+def _types(skeleton: Skeleton, file_type: str) -> dict[str, str]:
+    names = _gguf_names(skeleton)
+    owners = {tensor.name: skeleton.module_of(tensor) for tensor in skeleton.parameters}
+    values = [name for name, ours in names.items() if "attn_v." in ours or "attn_qkv." in ours or "attn_kv_b." in ours]
+    downs = [name for name, ours in names.items() if "ffn_down" in ours]
+    facts, has_output = skeleton.facts, "output.weight" in names.values()
+    found = {}
+    for tensor in skeleton.parameters:
+        ours = names.get(tensor.name, "")
+        if len(tensor.shape) < 2 or not ours.endswith(".weight") or any(word in ours for word in _KEPT_IN_F32):
+            found[tensor.name] = "F32"
+            continue
+        place = Place(
+            name=ours,
+            columns=tensor.shape[-2] if owners[tensor.name].transposed else tensor.shape[-1],
+            stacked=len(tensor.shape) == 3,
+            value_index=values.index(tensor.name) if tensor.name in values else 0,
+            values=len(values),
+            down_index=downs.index(tensor.name) if tensor.name in downs else 0,
+            downs=len(downs),
+            heads_a_value=facts.num_attention_heads // max(1, facts.num_key_value_heads),
+            experts=facts.num_experts,
+            layers=facts.num_layers,
+            falcon=facts.model_type == "falcon",
+            is_output=ours == "output.weight" or (ours == "token_embd.weight" and not has_output),
+        )
+        found[tensor.name] = chosen_type(file_type, place)
+    return found
+
+
+def _gguf_names(skeleton: Skeleton) -> dict[str, str]:
+    """llama.cpp's name for every parameter; transformers' fused experts go by those of their down or gate part."""
+    from gguf import MODEL_ARCH, get_tensor_name_map
+
+    model_type = skeleton.facts.model_type
+    named = _ARCHITECTURES.get(model_type, model_type.upper())
+    if named not in MODEL_ARCH.__members__:
+        raise InspectorError(f"llama.cpp's names for {model_type!r} are not known here", hint="choose another scheme")
+    table = get_tensor_name_map(MODEL_ARCH[named], skeleton.facts.num_layers)
+    found = {}
+    for tensor in skeleton.parameters:
+        name = tensor.name.replace("experts.gate_up_proj", "experts.gate_proj")
+        name = f"{name.removesuffix('_bias')}.bias" if name.endswith("_bias") else name
+        name = name if name.endswith((".weight", ".bias")) else f"{name}.weight"
+        ours = table.get_name(name, try_suffixes=(".weight", ".bias"))
+        if ours is None and "experts.gate" in name:
+            ours = f"ffn_gate_exps.{name.rpartition('.')[2]}"
+        if ours is None and len(tensor.shape) > 1:
+            raise InspectorError(
+                f"llama.cpp has no name for {tensor.name[:80]} of this model", hint="choose another scheme"
+            )
+        found[tensor.name] = ours or ""
+    return found

@@ -1,0 +1,126 @@
+"""Formats that checkpoints are published in: predictions held to published sizes and to the libraries' own modules."""
+
+import pytest
+import torch
+
+import inspector
+from inspector.cli.main import run
+from inspector.errors import InspectorError
+from inspector.precision import PUBLISHED_NAMES, chosen_schemes, scheme_named
+from inspector.precision.gguf_rules import FILE_TYPES
+from inspector.sources.bundled import load_bundled
+from inspector.weights import grouped, stored_tensors, weights
+
+# Bits a weight of Llama 3.1 8B in llama.cpp's tools/quantize/README.md (commit 311c2c9f).
+PUBLISHED_BITS = {
+    "q2_k": 3.1593, "q3_k_l": 4.2979, "q4_k_m": 4.8944, "q5_k_m": 5.7036, "q8_0": 8.5008, "iq3_xs": 3.4977,
+    "iq3_m": 3.7628, "iq4_nl": 4.6818,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED_BITS)
+def test_gguf_files_have_the_published_bits_a_weight(name):
+    report = inspector.load("llama-3.1-8b").memory(scheme=f"gguf:{name}").focus
+    assert round(report.bits_per_parameter, 4) == PUBLISHED_BITS[name]
+
+
+@pytest.mark.parametrize("name", FILE_TYPES)
+def test_every_type_is_one_that_the_gguf_package_can_size(name):
+    """Each tensor's bytes are those of the package's own arithmetic for its type."""
+    from gguf import GGMLQuantizationType
+    from gguf.quants import quant_shape_to_byte_shape
+
+    skeleton = load_bundled("Qwen/Qwen2.5-0.5B")
+    scheme = scheme_named(f"gguf:{name}").for_model(skeleton)
+    for row in stored_tensors(skeleton, scheme):
+        if row.quantized:
+            shape = quant_shape_to_byte_shape(row.tensor.shape, GGMLQuantizationType[scheme.types[row.tensor.name]])
+            assert row.tensor_bytes == torch.Size(shape).numel()
+
+
+def test_experts_and_tied_heads_follow_the_rules():
+    mixtral = load_bundled("mistralai/Mixtral-8x7B-v0.1")
+    types = scheme_named("gguf:q4_k_m").for_model(mixtral).types
+    assert types["model.layers.5.self_attn.v_proj.weight"] == "Q8_0"
+    assert types["model.layers.5.self_attn.o_proj.weight"] == "Q5_K"
+    assert types["model.layers.0.mlp.experts.down_proj"] == "Q6_K"
+    assert types["model.layers.0.mlp.gate.weight"] == "F32"
+    tied = load_bundled("meta-llama/Llama-3.2-1B")
+    assert scheme_named("gguf:q4_k_m").for_model(tied).types["model.embed_tokens.weight"] == "Q6_K"
+
+
+NAMED = ["gptq", "gptq:3:64", "gptq:8:-1", "awq", "hqq", "hqq:2:16", "w4a16", "nvfp4", "mxfp4", "gguf:q4_k_m"]
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("model", ["meta-llama/Llama-3.1-8B", "openai-community/gpt2", "openai/gpt-oss-20b"])
+def test_the_waterfall_and_every_grouping_add_up(model, name):
+    skeleton, scheme = load_bundled(model), scheme_named(name)
+    report = weights(skeleton, scheme)
+    assert report.naive_bytes + sum(step.nbytes for step in report.steps) == report.tensor_bytes
+    for by in ("module", "layer", "kind"):
+        assert sum(group.tensor_bytes for group in grouped(skeleton, scheme, by)) == report.tensor_bytes
+
+
+def test_mxfp4_is_what_transformers_module_holds():
+    from transformers import GptOssConfig
+    from transformers.integrations.mxfp4 import Mxfp4GptOssExperts
+
+    from inspector.sources.bundled import bundled_config
+
+    config = GptOssConfig.from_dict(bundled_config("openai/gpt-oss-20b"))
+    with torch.device("meta"):
+        real = Mxfp4GptOssExperts(config)
+    rows = {row.tensor.name: row for row in stored_tensors(load_bundled("openai/gpt-oss-20b"), scheme_named("mxfp4"))}
+    for name in ("gate_up_proj", "down_proj"):
+        assert rows[f"model.layers.0.mlp.experts.{name}"].weight_bytes == getattr(real, name).nbytes
+
+
+@pytest.mark.parametrize("bits", [8, 4, 3, 2, 1])
+def test_hqq_is_what_its_own_quantizer_makes(bits):
+    quantize = pytest.importorskip("hqq.core.quantize", reason="hqq is not installed")
+    weight = torch.randn(320, 256)
+    packed, meta = quantize.Quantizer.quantize(
+        weight, nbits=bits, group_size=64, axis=1, device="cpu", compute_dtype=torch.bfloat16, optimize=False
+    )
+    pieces = scheme_named(f"hqq:{bits}:64").layout(320, 256, bits, 64)
+    assert pieces[0].nbytes == packed.nbytes
+    assert [piece.numel for piece in pieces[1:]] == [meta["scale"].numel(), meta["zero"].numel()]
+
+
+@pytest.mark.parametrize("group", [32, 128])
+def test_packed_weights_are_what_compressed_tensors_makes(group):
+    packing = pytest.importorskip(
+        "compressed_tensors.compressors.pack_quantized.helpers", reason="compressed-tensors is not installed"
+    )
+    packed = packing.pack_to_int32(torch.zeros(96, 256, dtype=torch.int8), 4)
+    assert scheme_named(f"w4a16:4:{group}").layout(96, 256, 4, group)[0].nbytes == packed.nbytes
+
+
+def test_gptq_of_phi_4_takes_what_vllm_reports():
+    """8.5107 GiB in vLLM's log; it keeps no g_idx and pads nothing, so half a per cent is the band."""
+    report = inspector.load("phi-4").memory(scheme="gptq:4:128").focus
+    assert report.tensor_bytes / 2**30 == pytest.approx(8.5107, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gptq:5", "no 5-bit"), ("gptq:4:3", "group size"), ("gptq:4:64:2", "not what follows"), ("awq:8", "no 8-bit"),
+        ("hqq:x", "not what follows"), ("nvfp4:4", "not what follows"), ("gguf:q4_k_x", "did you mean gguf:q4_k"),
+        ("gguf:", "no GGUF file type"), ("gptq:" + "9" * 5000, "not what follows"), ("gpt", "did you mean"),
+    ],
+)  # fmt: skip
+def test_an_impossible_format_is_one_clear_line(name, message):
+    with pytest.raises(InspectorError, match=message):
+        chosen_schemes((name,))
+
+
+def test_an_architecture_that_llama_cpp_does_not_name(capsys):
+    assert run(["memory", "facebook/opt-350m", "--scheme", "gguf:q4_k_m"]) == 2
+    assert "llama.cpp" in capsys.readouterr().err
+
+
+def test_the_names_can_be_listed():
+    assert "gptq" in PUBLISHED_NAMES
+    assert "gguf:q4_k_m" in PUBLISHED_NAMES
