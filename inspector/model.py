@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inspector.layers import LayersReport
     from inspector.lora import LoraReport, LoraSpec
+    from inspector.measure import Measurement
     from inspector.memory import MemoryReport
+    from inspector.simulate.generate_report import GenerateReport
+    from inspector.simulate.report import StepReport
     from inspector.skeleton import Skeleton
     from inspector.weights import Grouping
 
@@ -24,6 +27,7 @@ class Model:
     """
 
     skeleton: Skeleton
+    reference: str = ""
 
     @property
     def num_parameters(self) -> int:
@@ -81,6 +85,25 @@ class Model:
         sets = chosen_sets(self.skeleton, [target for target in targets if target], target_parameters)
         return lora(self.skeleton, ranks or DEFAULT_RANKS, sets, spec)
 
+    def finetune(self, **options: Any) -> StepReport:
+        """Dry-run a fine-tuning step; options as `inspector.simulate.finetune` takes them. Imports torch."""
+        from inspector.simulate import finetune
+
+        return finetune(self.reference, **options)
+
+    def generate(self, *, gpu: str, **options: Any) -> GenerateReport:
+        """Dry-run a generation on a named card; options as `inspector simulate generate` takes them. Imports torch."""
+        from inspector.gpus import find_gpu
+        from inspector.simulate.generate_report import simulate_generate
+
+        return simulate_generate(self.reference, gpu=find_gpu(gpu), **options)
+
+    def measure(self, **options: Any) -> Measurement:
+        """Build the model for real and weigh it; options are the fields of `inspector.measure.MeasureSpec`."""
+        from inspector.measure import measure
+
+        return measure(model=self.reference, **options)
+
     def _repr_html_(self) -> str:
         return self.layers()._repr_html_()
 
@@ -96,4 +119,4 @@ def load(reference: str) -> Model:
     """
     from inspector.sources.resolve import resolve
 
-    return Model(resolve(reference))
+    return Model(resolve(reference), reference)

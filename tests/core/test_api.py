@@ -36,3 +36,13 @@ def test_reports_show_themselves_in_a_notebook_with_names_escaped(tmp_path):
     html = inspector.load(str(folder)).memory(bits=8).focus, inspector.load(str(folder))._repr_html_()
     assert "<script>" not in html[1]
     assert "&lt;script&gt;x" in html[1]
+
+
+def test_a_model_can_be_simulated_and_measured_by_its_reference():
+    model = inspector.load("smollm2-135m")
+    step = model.finetune(method="lora", batch_size=1, seq_len=64, gpu="T4")
+    assert step.peak_allocated_bytes > 0
+    built = model.measure(scheme="nf4", device="cpu", layers=1)
+    assert built.to_dict()["predicted"]["tensor_bytes"] == built.to_dict()["measured"]["tensor_bytes"]
+    written = model.generate(gpu="T4", prompt_len=32, max_new_tokens=8)
+    assert "peak_allocated_bytes" in str(written.to_dict())
