@@ -36,10 +36,12 @@ class Difference:
 
 
 def difference(skeleton: Skeleton, adapted: frozenset[str], rank: int) -> Difference | None:
-    """The printout of the first adapted module that bitsandbytes replaces; None when there is none."""
-    module = next((m for m in skeleton.modules if m.path in adapted and replaced(m) and not in_tower(m.path)), None)
-    if module is None:
+    """The printout of an adapted module that bitsandbytes replaces, the first of the shortest; None without any."""
+    found = [m for m in skeleton.modules if m.path in adapted and replaced(m) and not in_tower(m.path)]
+    if not found:
         return None
+    first = [m for m in found if m.layer == found[0].layer]
+    module = min(first, key=lambda m: len(f"{m.path.rpartition('.')[2]}{_shape(skeleton, m)}"))
     name = module.path.rpartition(".")[2]
     inputs, outputs, bias = _shape(skeleton, module)
     sizes = f"in_features={inputs}, out_features={outputs}, bias={bias}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from inspector.lesson.lesson import spoken
@@ -43,7 +42,7 @@ def context(lesson: Lesson) -> dict[str, Any]:
         "pages": _pages(lesson.layers.rows),
         "hyper": _hyper(lesson),
         "inside": _inside(lesson),
-        "ambiguous": _ambiguous(lesson),
+        "short_names": _short_names(lesson),
         "spoken": spoken,
         "variant": _variant,
         "cards": CARDS,
@@ -68,10 +67,16 @@ def _example(lesson: Lesson) -> dict[str, Any]:
     return {"name": target.name.rpartition(".")[2], "inputs": inputs, "outputs": outputs, "r": lesson.adapters.r}
 
 
-def _ambiguous(lesson: Lesson) -> set[str]:
-    """Targets whose last name is another one's too (GPT-2 has two ``c_proj``)."""
-    leaves = Counter(target.name.rpartition(".")[2] for target in lesson.targets)
-    return {target.name for target in lesson.targets if leaves[target.name.rpartition(".")[2]] > 1}
+def _short_names(lesson: Lesson) -> dict[str, str]:
+    """Targets by as little of their path as tells them apart (GPT-2 has two ``c_proj``)."""
+    endings = {target.name: target.name.split(".") for target in lesson.targets}
+    short = {}
+    for name, parts in endings.items():
+        ways = (".".join(parts[-length:]) for length in range(1, len(parts) + 1))
+        short[name] = next(
+            (way for way in ways if sum(f".{other}".endswith(f".{way}") for other in endings) == 1), name
+        )
+    return short
 
 
 def _pages(rows: tuple[LayerRow, ...]) -> list[list[dict[str, Any]]]:

@@ -16,6 +16,6 @@ STORIES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("made",),
     ),
     "sizes": (("model", "listing"), ("quantization", "levels"), ("sizes", "waterfall"), ("lora",), ("made",)),
-    "compare": (("choosing", "compare"), ("made",)),
+    "compare": (("choosing",), ("compare",), ("unquantized",), ("made",)),
     "finetune": (("steps",), ("hyper", "lora"), ("sizes",), ("training", "cards"), ("measured",), ("made",)),
 }
