@@ -186,6 +186,8 @@ class _Loop:
 
     def run(self, *, every_step: bool) -> None:
         """Prefill, then decode; between the traced ends of a long answer the cache is grown at once."""
+        from transformers import Cache
+
         setup, tracer = self.setup, self.tracer
         name, cache = make_cache(self.model, setup.cache, setup.prompt_len + setup.max_new_tokens - 1)
         if cache is not None:
@@ -194,9 +196,10 @@ class _Loop:
                 self.away = offload_on_meta(cache, tracer)
         ids = self._fresh(setup.prompt_len)
         steps = setup.max_new_tokens - 1
-        skipped = 0 if every_step or steps <= 2 * TRACED_STEPS else steps - 2 * TRACED_STEPS
         tracer.mark("forward", 0, reset=True)
         ids = self._forward(ids, prefill=True)
+        own = self.cache is not None and not isinstance(self.cache, Cache)  # nobody knows how it grows
+        skipped = 0 if every_step or own or steps <= 2 * TRACED_STEPS else steps - 2 * TRACED_STEPS
         last = range(steps - TRACED_STEPS + 1, steps + 1)
         for step in (*range(1, TRACED_STEPS + 1), *last) if skipped else range(1, steps + 1):
             if skipped and step == last[0]:
@@ -228,7 +231,7 @@ class _Loop:
             ids, next_sequence_length=None if prefill else 1, is_first_iteration=prefill, **self.kwargs
         )
         outputs = self.model(**inputs, return_dict=True)
-        self.kwargs = self.model._update_model_kwargs_for_generation(outputs, self.kwargs)
+        self.kwargs = self.model._update_model_kwargs_for_generation(outputs, self.kwargs, is_encoder_decoder=False)
         self.length = ids.shape[1]
         scores = outputs.logits[:, -1].to(copy=True, dtype=torch.float32)
         tokens = torch.argmax(scores, dim=-1)

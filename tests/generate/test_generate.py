@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -138,6 +140,28 @@ def test_the_command(capsys):
 def test_bad_settings(options, message):
     with pytest.raises(InspectorError, match=message):
         GenerateSetup(**options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model_type", ["mamba", "jamba", "rwkv", "deepseek_v32", "gpt_oss", "falcon_h1", "gemma3", "reformer", "bert"]
+)
+def test_families_of_every_kind_generate(model_type):
+    """Every step traced and the middle skipped end alike, whatever the family keeps between steps."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "simulate"))
+    from families import small_config
+
+    setup = GenerateSetup(prompt_len=40, max_new_tokens=12, dtype="bfloat16")
+    runs = [
+        trace_generate(small_config(model_type), setup, (8, 0), 108, every_step=every_step) for every_step in (0, 1)
+    ]
+    short, full = (replay(trace.events).stages[-1] for trace in runs)
+    assert runs[0].cache_bytes == runs[1].cache_bytes
+    assert (short.step, short.peak_allocated, short.end_allocated) == (
+        full.step,
+        full.peak_allocated,
+        full.end_allocated,
+    )
 
 
 def test_a_quantized_cache_that_does_not_exist_is_said():
