@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help report test check skeletons golden benchmark clean
+.PHONY: help report reports dryruns pictures vendor test check skeletons golden benchmark clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,18 @@ check: $(INSTALLED) ## lint, format and type-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+reports: $(INSTALLED) ## write the committed decks in reports/ anew
+	$(BIN)/python scripts/reports.py
+
+dryruns: $(INSTALLED) ## simulate anew what the decks show of training (five minutes)
+	$(BIN)/python scripts/dryruns.py
+
+pictures: $(INSTALLED) ## photograph two slides for the README
+	$(BIN)/python scripts/pictures.py
+
+vendor: ## fetch the vendored scripts anew, in the versions inspector/data/vendor/versions.json names
+	$(PYTHON) scripts/vendor.py
 
 skeletons: $(INSTALLED) ## build the bundled skeletons and PEFT's tables anew
 	$(BIN)/python -m inspector.rebuild
