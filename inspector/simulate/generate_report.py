@@ -141,7 +141,7 @@ def _largest_prompt(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu, s
 
 def _assumptions(setup: GenerateSetup, gpu: Gpu, trace: GenerateTrace) -> tuple[str, ...]:
     lines = ["greedy decoding, no padding, one prompt a sequence; the cache is transformers' own"]
-    if trace.last_step > 2 * 3:
+    if trace.last_step > 6:
         lines.append(
             "the first and the last three tokens are traced; those in between leave the cache they would leave"
         )
@@ -149,6 +149,8 @@ def _assumptions(setup: GenerateSetup, gpu: Gpu, trace: GenerateTrace) -> tuple[
         lines.append("quantized cache: transformers' fp8 backend, the one that needs no further package")
     if setup.cache == "offloaded":
         lines.append("offloaded cache: keys and values of all layers but two are in host memory")
+    if setup.dtype == "bfloat16" and not gpu.bf16:
+        lines.append(f"a {gpu.name} has no bfloat16 units: PyTorch emulates it, slowly; float16 is native")
     if not gpu.context_measured:
         lines.append("the CUDA context of this card was not measured: the largest measured one is taken")
     return tuple(lines)
