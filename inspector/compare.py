@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from inspector.errors import InspectorError
 from inspector.lora import LoraRow, lora, target_sets
 from inspector.memory import memory
 from inspector.precision import scheme_named
+from inspector.reporting import Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,8 +50,10 @@ class CompareRow:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Report):
     """Models side by side, in the order asked for. ``same`` lists those among them that take the same memory."""
+
+    kind: ClassVar[str] = "compare"
 
     rank: int
     schemes: tuple[str, ...]

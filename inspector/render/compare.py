@@ -22,7 +22,7 @@ def text(report: Comparison) -> RenderableType:
     return page(
         heading("Base models side by side", "weights in MB as get_memory_footprint() prints them"),
         Responsive(lambda width: _narrow(report) if width < NARROW else _wide(report)),
-        _same(report),
+        *_same(report),
         notes(report.assumptions),
     )
 
@@ -59,10 +59,10 @@ def _lora(line: CompareRow) -> str:
     return f"{line.adapters.weight_bytes / MB:,.1f}" if line.adapters else "none"
 
 
-def _same(report: Comparison) -> Text:
+def _same(report: Comparison) -> list[Text]:
     said = [f"{clean(', '.join(names))}: the same memory" for names in report.same]
     said += [f"{clean(row.model)}: as much as {clean(', '.join(row.variants))}" for row in report.rows if row.variants]
-    return Text("\n".join(said))
+    return [Text("\n".join(said))] if said else []
 
 
 def payload(report: Comparison) -> dict[str, Any]:

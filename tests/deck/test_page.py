@@ -183,6 +183,7 @@ def test_base_and_instruct_take_the_same_memory():
     report = compare([resolve("llama-3.1-8b"), resolve("llama-3.1-8b-instruct"), resolve("gpt2")])
     assert report.same == (("meta-llama/Llama-3.1-8B", "meta-llama/Llama-3.1-8B-Instruct"),)
     assert report.rows[0].variants == ("meta-llama/Llama-3.1-8B-Instruct",)
+    assert list(report.to_frame()["nf4-dq_footprint_bytes"])[:2] == [5591540224] * 2
 
 
 def test_compare_commands(capsys):
