@@ -71,24 +71,39 @@ def _bnb(module: Any) -> bool:
 def _wrapped(model: Any, setup: TrainSetup, tracer: Tracer, targets: Any, excluded: list[str] | None = None) -> Any:
     from peft import LoraConfig, get_peft_model
 
-    config = LoraConfig(
-        r=setup.r,
-        lora_alpha=setup.alpha,
-        lora_dropout=setup.dropout,
-        target_modules=targets,
-        exclude_modules=excluded or None,
-        use_dora=setup.use_dora,
-        use_rslora=setup.use_rslora,
-        modules_to_save=list(setup.modules_to_save) or None,
-        bias="none",
-        task_type="CAUSAL_LM" if hasattr(model, "prepare_inputs_for_generation") else None,
-        init_lora_weights=False,
+    config = (
+        _other_method(setup)
+        if setup.peft_config
+        else LoraConfig(
+            r=setup.r,
+            lora_alpha=setup.alpha,
+            lora_dropout=setup.dropout,
+            target_modules=targets,
+            exclude_modules=excluded or None,
+            use_dora=setup.use_dora,
+            use_rslora=setup.use_rslora,
+            modules_to_save=list(setup.modules_to_save) or None,
+            bias="none",
+            task_type="CAUSAL_LM" if hasattr(model, "prepare_inputs_for_generation") else None,
+            init_lora_weights=False,
+        )
     )
     with _no_init(), _deep_copies(), tracer:
         wrapped = get_peft_model(model, config, autocast_adapter_dtype=setup.adapter_dtype != "auto")
         if setup.adapter_dtype == "bfloat16":
             _cast_trainable(wrapped)
     return wrapped
+
+
+def _other_method(setup: TrainSetup) -> Any:
+    """The config of any PEFT method, from its own fields."""
+    from peft import get_peft_config
+
+    fields = {name: list(value) if isinstance(value, tuple) else value for name, value in setup.peft_config}
+    try:
+        return get_peft_config(fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InspectorError(f"PEFT refuses this config: {' '.join(str(error).split())[:200]}") from error
 
 
 def _cast_trainable(model: Any) -> None:

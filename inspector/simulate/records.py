@@ -185,38 +185,64 @@ def _not_now(record: Record) -> str:
     return ""
 
 
+NOT_SIMULATED = {
+    "ADALORA": "its rank allocator's own tensors, made after each step, are not simulated",
+    "OSF": "it decomposes the base weights, which are data",
+    "BONE": "PEFT has removed this method",
+    "BDLORA": "PEFT has removed this method",
+    "OFT": "PEFT no longer accepts this config",
+    "FROD": "its initial values read the weights",
+    "TINYLORA": "its initial values read the weights",
+    "VBLORA": "its forward looks at the values of its logits",
+    "WAVEFT": "its frequencies are chosen from data",
+}
+
+
 def l40s(record: Record) -> Question:
     """PEFT's own benchmark on an L40S: allocated and reserved after a step."""
-    peft, train, memory = record["peft_config"], record["train_config"], record["memory_bytes"]
+    train, memory, kind = record["train_config"], record["memory_bytes"], record["kind"]
     era_b = record["code_era"].startswith("B")
     measured = [Figure("steady", round(memory["allocated_after_step_avg"]))]
-    if not era_b:
-        measured.append(Figure("step_reserved", round(memory["reserved_after_step_avg"])))
     notes = [f"padded rows taken as {EFFECTIVE_LENGTH} tokens"]
     if era_b:
         notes.append("reserved not compared: the highest of up to ten batches, whose lengths are not known")
-    plain = record["kind"] == "LORA" and train["optimizer_type"] == "AdamW"
+    else:
+        measured.append(Figure("step_reserved", round(memory["reserved_after_step_avg"])))
+    adam = train["optimizer_type"] == "AdamW"
+    skipped = NOT_SIMULATED.get(kind, "" if adam else f"the optimizer {train['optimizer_type']} is not simulated")
+    settings = {
+        "method": "lora", "dtype": "bfloat16", "batch_size": train["batch_size"], "seq_len": EFFECTIVE_LENGTH,
+        "padding_mask": True, "gradient_checkpointing": False, "optimizer": "adamw_torch", "grad_clip": 1.0,
+        "outputs": "next", "labels": "clone", "empty_cache_every": 10 if era_b else 1, "steps": 3,
+        **(_lora(record["peft_config"]) if kind == "LORA" else {"peft_config": _flat(record["peft_config"])}),
+    }  # fmt: skip
     return Question(
         file="l40s_peft_benchmark",
-        id=record["experiment"] + ("" if not era_b else " (B)"),
+        id=record["experiment"] + (" (B)" if era_b else ""),
         model=record["base_model"],
-        method="lora",
-        config=f"{train['batch_size']}x{EFFECTIVE_LENGTH} {record['kind']}",
+        method=kind.lower(),
+        config=f"{train['batch_size']}x{EFFECTIVE_LENGTH}",
         gpu="L40S",
-        settings={
-            "method": "lora", "dtype": "bfloat16", "r": peft.get("r") or 8, "alpha": int(peft.get("lora_alpha") or 8),
-            "target_modules": peft.get("target_modules") or (), "use_rslora": bool(peft.get("use_rslora")),
-            "use_dora": bool(peft.get("use_dora")), "dropout": peft.get("lora_dropout") or 0.0,
-            "batch_size": train["batch_size"], "seq_len": EFFECTIVE_LENGTH, "padding_mask": True,
-            "gradient_checkpointing": False, "optimizer": "adamw_torch", "grad_clip": 1.0, "outputs": "next",
-            "labels": "clone", "empty_cache_every": 10 if era_b else 1, "steps": 3,
-        } if plain else {},
+        settings={} if skipped else settings,
         figures=tuple(measured),
         versions=_versions(record),
         notes=tuple(notes),
-        skipped="" if plain else f"{record['kind']} with {train['optimizer_type']} is not a LoRA run with AdamW",
+        skipped=skipped,
         source=record["source"],
-    )  # fmt: skip
+    )
+
+
+def _lora(peft: Record) -> dict[str, Any]:
+    return {
+        "r": peft["r"], "alpha": int(peft["lora_alpha"]), "target_modules": peft["target_modules"],
+        "use_rslora": bool(peft.get("use_rslora")), "use_dora": bool(peft.get("use_dora")),
+        "dropout": peft.get("lora_dropout") or 0.0,
+    }  # fmt: skip
+
+
+def _flat(peft: Record) -> dict[str, Any]:
+    """A PEFT config with the fields that the record keeps apart under ``other``."""
+    return {**{name: value for name, value in peft.items() if name != "other"}, **peft.get("other", {})}
 
 
 MAKERS: dict[str, Callable[[Record], Question]] = {

@@ -28,8 +28,9 @@ class TrainSetup:
     ``dtype`` is the dtype the model is loaded in; ``auto`` means the one its config names. ``adapter_dtype`` is
     ``float32`` (PEFT's ``autocast_adapter_dtype=True``), ``auto`` (that of the base layer) or ``bfloat16`` (cast after,
     as SFTTrainer does on a quantized model). ``target_modules`` may be empty: PEFT's own choice for the architecture,
-    every linear layer where it has none. ``clear_cache`` and ``trl_casting`` are what PEFT and older SFTTrainers do to
-    a quantized model. ``attention`` ``auto`` is transformers' choice: sdpa where the model supports it, else eager.
+    every linear layer where it has none. ``peft_config``, when given, is the config of any PEFT method by PEFT's own
+    names, and replaces all of LoRA's settings. ``clear_cache`` and ``trl_casting`` are what PEFT and older
+    SFTTrainers do to a quantized model. ``attention`` ``auto`` is transformers' choice: sdpa where the model supports it, else eager.
     ``use_cache`` is the model config's own default: without checkpointing, a training forward fills a key-value cache.
     ``outputs`` says how long the loop holds the model's output, logits and all: until ``loss`` is known, to the end of
     the ``step``, or into the ``next`` forward. ``outputs_fp32`` says that they are converted to float32 first, as
@@ -52,6 +53,7 @@ class TrainSetup:
     use_rslora: bool = False
     modules_to_save: tuple[str, ...] = ()
     adapter_dtype: str = "float32"
+    peft_config: tuple[tuple[str, Any], ...] = ()
     prepare_kbit: bool = True
     clear_cache: bool = True
     trl_casting: bool = False
@@ -128,6 +130,8 @@ def resolve_setup(recipe: Mapping[str, Any] | None = None, **options: Any) -> Re
 
 
 def _frozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple((name, _frozen(item)) for name, item in value.items())
     return tuple(value) if isinstance(value, list) else value
 
 

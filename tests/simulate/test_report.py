@@ -103,3 +103,17 @@ def test_a_target_that_matches_nothing(tiny):
 def test_unknown_optimizer_names_the_nearest(tiny):
     with pytest.raises(InspectorError, match="adamw_torch"):
         finetune(tiny, method="lora", optimizer="adamw_torhc", seq_len=16)
+
+
+def test_any_peft_method_by_its_own_config(tiny):
+    config = {
+        "peft_type": "IA3",
+        "target_modules": ["k_proj", "v_proj", "down_proj"],
+        "feedforward_modules": ["down_proj"],
+    }
+    report = finetune(tiny, method="lora", peft_config=config, seq_len=32)
+    layers, kv, inner = tiny["num_hidden_layers"], tiny["hidden_size"] // 2, tiny["intermediate_size"]
+    moments = 2 * 4 * layers * (2 * kv + inner)
+    assert moments <= kinds(report)["optimizer state"] <= 2 * moments
+    with pytest.raises(InspectorError, match="PEFT refuses"):
+        finetune(tiny, method="lora", peft_config={"peft_type": "NOPE"}, seq_len=32)
