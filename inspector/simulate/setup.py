@@ -26,18 +26,18 @@ class TrainSetup:
     """Every setting of a simulated fine-tuning step. The defaults are the libraries' own.
 
     ``dtype`` is the dtype the model is loaded in; ``auto`` means the one its config names. ``adapter_dtype`` is
-    ``float32`` (PEFT's ``autocast_adapter_dtype=True``), ``auto`` (that of the base layer) or ``bfloat16`` (cast after,
-    as SFTTrainer does on a quantized model). ``target_modules`` may be empty: PEFT's own choice for the architecture,
-    every linear layer where it has none. ``peft_config``, when given, is the config of any PEFT method by PEFT's own
-    names, and replaces all of LoRA's settings. ``clear_cache`` and ``trl_casting`` are what PEFT and older
-    SFTTrainers do to a quantized model. ``attention`` ``auto`` is transformers' choice: sdpa where the model supports it, else eager.
-    ``use_cache`` is the model config's own default: without checkpointing, a training forward fills a key-value cache.
-    ``outputs`` says how long the loop holds the model's output, logits and all: until ``loss`` is known, to the end of
-    the ``step``, or into the ``next`` forward. ``outputs_fp32`` says that they are converted to float32 first, as
-    accelerate does under mixed precision. ``zero_grad`` says whether gradients are dropped ``before`` the forward or
-    ``after`` the optimizer. ``labels`` are the input ids themselves (``shared``) or a ``clone``.
-    ``empty_cache_every`` counts steps; 0 is never. ``via_cpu`` says that unquantized weights are loaded on the CPU and
-    moved (``model.to``), not loaded on the device (``device_map``).
+    ``float32`` (PEFT's ``autocast_adapter_dtype=True``), ``auto`` (that of the base layer) or ``bfloat16`` (cast
+    after, as SFTTrainer does on a quantized model). ``target_modules`` may be empty: PEFT's own choice for the
+    architecture, every linear layer where it has none. ``peft_config``, when given, is the config of any PEFT method
+    by PEFT's own names, and replaces all of LoRA's settings. ``clear_cache`` and ``trl_casting`` are what PEFT and
+    older SFTTrainers do to a quantized model. ``attention`` ``auto`` is transformers' choice: sdpa where the model
+    supports it, else eager. ``use_cache`` is the model config's own default: without checkpointing, a training forward
+    fills a key-value cache. ``outputs`` says how long the loop holds the model's output, logits and all: until
+    ``loss`` is known, to the end of the ``step``, or into the ``next`` forward. ``outputs_fp32`` says that they are
+    converted to float32 first, as accelerate does under mixed precision. ``zero_grad`` says whether gradients are
+    dropped ``before`` the forward or ``after`` the optimizer. ``labels`` are the input ids themselves (``shared``) or
+    a ``clone``. ``empty_cache_every`` counts steps; 0 is never. ``via_cpu`` says that unquantized weights are loaded
+    on the CPU and moved (``model.to``), not loaded on the device (``device_map``).
     """
 
     method: str = "qlora"
