@@ -117,6 +117,8 @@ def trace_generate(
             stack.enter_context(models.without_grouped_mm())
         tracer.mark("load", -1)
         model = models.load_model(config, _as_training(setup), tracer)
+        if not hasattr(model, "prepare_inputs_for_generation"):
+            raise InspectorError(f"{type(model).__name__} does not generate text")
         model.eval()
         models.label_model(model, tracer)
         tracer.watch_modules(model.named_modules(), models.head_path(model))

@@ -164,6 +164,11 @@ def test_families_of_every_kind_generate(model_type):
     )
 
 
+def test_a_model_that_does_not_generate_is_said():
+    with pytest.raises(InspectorError, match="does not generate text"):
+        run("google-bert/bert-base-uncased")
+
+
 def test_a_quantized_cache_that_does_not_exist_is_said():
     with pytest.raises(InspectorError, match="no quantized cache"):
         run("google/gemma-3-1b-it", cache="quantized")
