@@ -32,7 +32,7 @@ def training(lesson: Lesson) -> Chart:
     rest = [sum(found.get(kind.value, 0) for kind in kinds if kind not in drawn) for found in alive]
     layers = [(kind.value, [found.get(kind.value, 0) for found in alive], KIND_COLOURS[kind]) for kind in drawn]
     if any(rest):
-        layers.append(("other", rest, KIND_COLOURS[MemoryKind.WORKSPACE]))
+        layers.append(("other", rest, KIND_COLOURS[MemoryKind.INPUTS]))
     names = [NAMES[run.method] for run in runs]
     figure_ = figure(
         [
