@@ -7,6 +7,7 @@ import copy
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from inspector.build.bounds import bounded
 from inspector.build.sanity import check_sizes
 from inspector.errors import InspectorError, UnknownArchitectureError
 
@@ -34,24 +35,40 @@ def build_config(config: Mapping[str, Any]) -> PretrainedConfig:
 
 
 def model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
-    """The transformers class that the config names, or the causal-LM class of its type when it names none.
+    """The transformers class that the config names, or the right Auto class of its type when it names none.
 
     ``architectures`` wins over the Auto classes because these reject Mistral3 and build Llama-4 as text only.
     """
     import transformers
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_MAPPING
 
-    for name in config.architectures or []:
-        named = getattr(transformers, name, None)
+    named_classes = config.architectures if isinstance(config.architectures, list) else []
+    for name in named_classes:
+        named = getattr(transformers, name, None) if isinstance(name, str) else None
         if isinstance(named, type) and issubclass(named, transformers.PreTrainedModel):
-            return named
-    for mapping in (MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_MAPPING):
+            model: type[PreTrainedModel] = named
+            if model.config_class is not None:  # the abstract base has none
+                return model
+    for mapping in _auto_classes():
         if type(config) in mapping:
             found: type[PreTrainedModel] = _first(mapping[type(config)])
             return found
     raise InspectorError(
         f"transformers {transformers.__version__} has no model class for {config.model_type!r}",
         hint="a newer transformers may have one",
+    )
+
+
+def _auto_classes() -> tuple[Any, ...]:
+    """Auto mappings, the most telling first: a type with a masked-LM head is an encoder even if it can also decode."""
+    from transformers.models.auto import modeling_auto as auto
+
+    return (
+        auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+        auto.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING,
+        auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+        auto.MODEL_FOR_MASKED_LM_MAPPING,
+        auto.MODEL_FOR_CAUSAL_LM_MAPPING,
+        auto.MODEL_MAPPING,
     )
 
 
@@ -72,7 +89,7 @@ def build_model(config: Mapping[str, Any] | PretrainedConfig, dtype: str = "floa
         # from_config ignores it anyway, and some configs of quantized checkpoints then warn or fail.
         del parsed.quantization_config
     cls = model_class(parsed)
-    with _quiet(), _config_mistakes(parsed.model_type), torch.device("meta"):
+    with _quiet(), _config_mistakes(parsed.model_type), bounded(), torch.device("meta"):
         return cls._from_config(parsed, dtype=getattr(torch, dtype))
 
 

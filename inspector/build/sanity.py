@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
@@ -23,9 +24,18 @@ LIMITS = {
 ZERO_ALLOWED = {"num_nextn_predict_layers", "num_experts", "num_local_experts", "n_routed_experts",
                 "num_experts_per_tok"}  # fmt: skip
 
+# Any other whole number, where it cannot be a token's number, a position or a frequency.
+_COUNT = re.compile(r"layers$|depth|blocks$|stages$")
+_HARMLESS = re.compile(r"theta|position|length|window|token|_id$|_ids$|seq|context|params|seed|version|max_")
+_MOST_LAYERS, _MOST = 2_000, 2**26
+
 
 def check_sizes(config: Mapping[str, Any]) -> None:
     """Raise InspectorError when a size in the config, nested ones included, is no sensible whole number."""
+    for name, value in _numbers(config):
+        highest = _MOST_LAYERS if _COUNT.search(name) else _MOST
+        if abs(value) > highest and not _HARMLESS.search(name):
+            raise InspectorError(f"{name} is {_shown(value)}, over {highest:,}", hint="mend the config.json")
     for name, value in _sizes(config):
         if value is None:
             continue
@@ -37,6 +47,18 @@ def check_sizes(config: Mapping[str, Any]) -> None:
             raise InspectorError(
                 f"{name} is {_shown(value)}, outside {lowest} to {highest:,}", hint="mend the config.json"
             )
+
+
+def _numbers(config: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, int]]:
+    """Every whole number in the config with the name of its field, those of ``LIMITS`` left out."""
+    if isinstance(config, dict) and depth < 32:
+        for key, value in config.items():
+            yield from _numbers(value, str(key), depth + 1)
+    elif isinstance(config, list) and depth < 32:
+        for value in config:
+            yield from _numbers(value, name, depth + 1)
+    elif isinstance(config, int) and name not in LIMITS:
+        yield name, int(config)
 
 
 def _sizes(config: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:

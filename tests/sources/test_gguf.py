@@ -1,4 +1,4 @@
-"""GGUF files written by the gguf package itself: types, true bytes, and the config that transformers reads from them."""
+"""GGUF files written by the gguf package itself: types, true bytes, and the config that transformers reads."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_the_skeleton_is_the_one_transformers_builds(tmp_path):
     assert source.skeleton.num_parameters == PARAMETERS
     assert source.skeleton.facts.num_key_value_heads == 2
     report = fit(source.checkpoint, source.skeleton)
-    assert dict((dtype, number) for dtype, number, _ in report.dtypes) == {"q4_k": 16, "float32": 5}
+    assert {dtype: number for dtype, number, _ in report.dtypes} == {"q4_k": 16, "float32": 5}
     assert 4.5 < report.bits_per_parameter < 4.7
 
 

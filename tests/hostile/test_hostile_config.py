@@ -1,0 +1,117 @@
+"""Configs from strangers: any JSON is a skeleton or one clear line, soon and small."""
+
+import json
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inspector.build import build_skeleton
+from inspector.build.sanity import check_sizes
+from inspector.cli.main import run
+from inspector.errors import InspectorError
+from inspector.sources.bundled import bundled_config, model_ids
+from tests.sources.conftest import LLAMA
+
+FAMILIES = [
+    "meta-llama/Llama-3.2-1B", "mistralai/Mixtral-8x7B-v0.1", "google/gemma-3-4b-it", "deepseek-ai/DeepSeek-V3",
+    "Qwen/Qwen3-Next-80B-A3B-Instruct", "openai-community/gpt2", "tiiuae/falcon-7b",
+]  # fmt: skip
+
+
+def built(config):
+    """Parameters of a config, or None when it was refused in one line."""
+    try:
+        return build_skeleton(config, model_id="x").num_parameters
+    except InspectorError as error:
+        assert "\n" not in error.message  # noqa: PT017 -- refusing is as right as building
+        return None
+
+
+def test_no_bundled_config_is_refused():
+    for model in model_ids():
+        check_sizes(bundled_config(model))
+
+
+def whole_numbers(config, path=()):
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from whole_numbers(value, (*path, key))
+        elif isinstance(value, int) and not isinstance(value, bool):
+            yield (*path, key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", FAMILIES)
+def test_any_number_in_a_config_may_be_absurd(model):
+    """Every whole number in turn set to 10^9, and to 2,000: a skeleton or a line within ten seconds."""
+    for path in whole_numbers(bundled_config(model)):
+        for value in (10**9, 2000):
+            config = json.loads(json.dumps(bundled_config(model)))
+            inner = config
+            for key in path[:-1]:
+                inner = inner[key]
+            inner[path[-1]] = value
+            started = time.monotonic()
+            built(config)
+            assert time.monotonic() - started < 20, (path, value)  # two builds, on a busy machine
+
+
+def test_layers_times_experts_in_single_modules_are_stopped():
+    """2,000 layers of 4,096 experts each pass every limit of one field, and would make millions of modules."""
+    said = None
+    config = {"model_type": "switch_transformers", "num_layers": 1900, "num_decoder_layers": 1900, "num_experts": 4096,
+              "num_sparse_encoder_layers": 1900, "num_sparse_decoder_layers": 1900, "d_model": 64}  # fmt: skip
+    started = time.monotonic()
+    try:
+        build_skeleton(config, model_id="x")
+    except InspectorError as error:
+        said = error.message
+    assert said is None or "mend" in str(said) or "modules" in said or "lay out" in said
+    assert time.monotonic() - started < 30
+
+
+_value = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.integers(-3, 70), st.floats(), st.text(max_size=6),
+    st.lists(st.integers(0, 9), max_size=3), st.dictionaries(st.text(max_size=4), st.integers(), max_size=2),
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.sampled_from([*LLAMA, "rope_scaling", "layer_types", "pad_token_id", "quantization_config",
+                                        "head_dim", "text_config", "auto_map"]), _value, max_size=3))  # fmt: skip
+def test_any_change_of_a_config_is_a_skeleton_or_one_line(changes):
+    built({**LLAMA, **changes})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"model_type": "llama", "hidden_size": NaN}', '{"model_type": "llama", "rope_theta": Infinity}',
+        '{"model_type": "llama", "architectures": ["PreTrainedModel"]}',
+        '{"model_type": "llama", "architectures": "LlamaForCausalLM"}',
+        '{"model_type": "llama", "architectures": [["os.system"]]}',
+        '{"model_type": "llama", "architectures": {"a": 1}}', '{"model_type": "../../etc/passwd"}',
+        '{"model_type": "llama", "model_type": "gpt2", "n_layer": 1}', '{"model_type": "llama", "dtype": "os.system"}',
+        '{"model_type": "llama", "torch_dtype": "not-a-dtype", "num_hidden_layers": 1}',
+        '{"model_type": "llama", "_attn_implementation": "flash_attention_2", "num_hidden_layers": 1}',
+        '{"model_type": "llama", "attn_implementation": "acme/kernels", "num_hidden_layers": 1}',
+        '{"model_type": "llama", "quantization_config": [1, 2], "num_hidden_layers": 1}',
+        '{"model_type": "llama", "text_config": 3, "num_hidden_layers": 1}',
+    ],
+)  # fmt: skip
+def test_a_hostile_config_is_an_answer_or_one_line(text, tmp_path, capsys):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    code = run(["memory", str(path), "--bits", "4"])
+    out, err = capsys.readouterr()
+    assert code in {0, 2}
+    assert "Traceback" not in err
+    assert code == 0 or (out == "" and len(err.splitlines()) <= 2)
+
+
+def test_a_config_of_a_billion_layers_takes_no_memory(tmp_path, limited):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**LLAMA, "num_hidden_layers": 10**9}))
+    assert limited("layers", str(path)).returncode == 2
