@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -283,3 +284,16 @@ def test_printout_is_what_the_real_modules_print():
         wrapped = peft.inject_adapter_in_model(peft.LoraConfig(r=32, target_modules=["k_proj"]), base, "default")
     for module, version in zip((*loaded, wrapped), told.versions, strict=True):
         assert printed(module) == [line for line, _ in version.lines]
+
+
+def test_a_report_needs_neither_torch_nor_the_network(tmp_path):
+    code = (
+        "import socket, sys\n"
+        "def refuse(*given, **named): raise AssertionError('network')\n"
+        "socket.socket.connect = refuse\n"
+        "from inspector.cli.main import run\n"
+        f"assert run(['report', '-o', {str(tmp_path / 'x.html')!r}]) == 0\n"
+        "assert not {'torch', 'transformers', 'peft', 'bitsandbytes'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
