@@ -1,0 +1,25 @@
+"""``python fuzz/fuzz.py TARGET [libFuzzer options]``: coverage-guided fuzzing of one target with atheris."""
+
+from __future__ import annotations
+
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["inspector", "json"]):
+    import targets
+
+import transformers.integrations.ggml  # noqa: E402, F401 -- imported by a target; loading it is not what is fuzzed
+
+
+def main() -> None:
+    """Take the target's name off the command line and give the rest to libFuzzer."""
+    name = sys.argv.pop(1)
+    if name not in targets.TARGETS:
+        sys.exit(f"targets: {', '.join(targets.TARGETS)}")
+    atheris.Setup(sys.argv, lambda data: targets.run(name, data))
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
