@@ -145,8 +145,6 @@ def assumptions(setup: TrainSetup, gpu: Gpu) -> tuple[str, ...]:
         f"every sequence has {setup.seq_len:,} tokens; one process, one {gpu.name}, nothing else on it",
         "kernels and libraries as in the versions named; loading is sequential, as transformers quantizes",
     ]
-    if not gpu.bf16 and "bfloat16" in {setup.dtype, setup.compute_dtype}:
-        said.append(f"a {gpu.name} has no bfloat16 units: PyTorch emulates it, slowly")
     if setup.optimizer.startswith("paged"):
         said.append("paged optimizer state is managed memory: it moves to the card when used and is not counted")
     return tuple(said)

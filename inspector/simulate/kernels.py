@@ -36,7 +36,7 @@ class Kernels:
 
     ``temporaries`` maps an operator to a function of its result and arguments that lists the bytes of storages which
     live only inside the kernel. ``replaced`` maps an operator to the Python that the device's library runs for it.
-    ``host`` names the devices whose tensors share the memory.
+    ``host`` names the devices whose tensors share the memory. ``bf16`` says that the device computes in bfloat16.
     """
 
     temporaries: Mapping[Any, Callable[..., list[int]]] = field(default_factory=dict)
@@ -44,6 +44,7 @@ class Kernels:
     gemms: frozenset[Any] = frozenset()
     workspace_bytes: int = 0
     host: tuple[str, ...] = ()
+    bf16: bool = True
     _threads: set[str] = field(default_factory=set)
 
     def workspace(self, thread: str) -> int:
@@ -70,6 +71,7 @@ def cuda_kernels(capability: tuple[int, int], multiprocessors: int) -> Kernels:
         temporaries=TEMPORARIES,
         replaced={**bitsandbytes_operators(capability, multiprocessors), aten._grouped_mm.default: _grouped_mm},
         gemms=GEMMS,
+        bf16=capability >= (8, 0),
         workspace_bytes=CUBLAS_WORKSPACE_HOPPER_BYTES if capability >= (9, 0) else CUBLAS_WORKSPACE_BYTES,
     )
 

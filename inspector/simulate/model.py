@@ -31,6 +31,8 @@ def load_model(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> 
     if not setup.use_cache:
         parsed.use_cache = False
     dtype = load_dtype(parsed, setup)
+    if "bfloat16" in {dtype, setup.compute_dtype} and not tracer.kernels.bf16:
+        tracer.notes.append("the card has no bfloat16 units: PyTorch emulates it, slowly; use --dtype float16")
     model = build_model(parsed, dtype)
     if setup.attention == "flash_attention_2":
         use_flash_attention_2(model)
