@@ -17,17 +17,17 @@ from families import families, small_config
 from inspector.simulate.setup import resolve_setup
 from inspector.simulate.step import trace_finetune
 
-DTYPES = ("bfloat16", "float32")
-"""A few models' own code mixes dtypes and runs in float32 only."""
+ATTEMPTS = (("bfloat16", True), ("bfloat16", False), ("float32", False))
+"""A few families cannot mix their layers freely, and a few models' own code runs in float32 only."""
 
 
 def attempt(model_type: str) -> str:
     """Empty when a step was simulated, else the reason in one line."""
     reason = ""
-    for dtype in DTYPES:
+    for dtype, mixed in ATTEMPTS:
         try:
             setup = resolve_setup(method="lora", batch_size=1, seq_len=64, dtype=dtype, steps=1).setup
-            trace_finetune(small_config(model_type), setup, (8, 0), 108)
+            trace_finetune(small_config(model_type, mixed=mixed), setup, (8, 0), 108)
         except Exception as error:  # noqa: BLE001, PERF203 -- whatever a library raises is the answer here
             reason = reason or " ".join(str(error).split())[:160]
         else:

@@ -16,7 +16,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "hunyuan_v1_dense": {"head_dim": 128},
     "hunyuan_v1_moe": {"head_dim": 128},
     "jamba": {"attn_layer_period": 4, "attn_layer_offset": 1},
-    "lfm2_moe": {"layer_types": ["conv", "full_attention", "conv", "full_attention"]},
+    "lfm2_moe": {"num_hidden_layers": 4, "layer_types": ["conv", "full_attention", "conv", "full_attention"]},
     "ministral": {"head_dim": 128},
     "nemotron": {"head_dim": 128, "num_key_value_heads": 8},
     "reformer": {
@@ -37,12 +37,15 @@ def families() -> list[str]:
     return sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 
 
-def small_config(model_type: str) -> Any:
-    """The family's default config with four layers; a wrapper's language model when its own class builds only that."""
+def small_config(model_type: str, *, mixed: bool = True) -> Any:
+    """The family's default config with four layers; a wrapper's language model when its own class builds only that.
+
+    ``mixed`` puts every kind of layer among the four where the config lists kinds; else they are its first four.
+    """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     config = CONFIG_MAPPING[model_type](**OVERRIDES.get(model_type, {}))
-    return _cut(_buildable(config, model_type))
+    return _cut(_buildable(config, model_type), mixed=mixed)
 
 
 def _buildable(config: Any, model_type: str) -> Any:
@@ -65,11 +68,11 @@ def _buildable(config: Any, model_type: str) -> Any:
     return inner if isinstance(inner, wanted) else config
 
 
-def _cut(config: Any) -> Any:
+def _cut(config: Any, *, mixed: bool) -> Any:
     for name in _INNER:
         inner = getattr(config, name, None)
         if inner is not None and hasattr(inner, "to_dict"):
-            _cut(inner)
+            _cut(inner, mixed=mixed)
     before = 0
     for name in _COUNTS:
         value = config.__dict__.get(name)
@@ -78,7 +81,7 @@ def _cut(config: Any) -> Any:
             setattr(config, name, LAYERS)
     for name, value in list(config.__dict__.items()):
         if before and isinstance(value, list) and len(value) == before:
-            setattr(config, name, _kinds_first(value))
+            setattr(config, name, _kinds_first(value) if mixed else value[:LAYERS])
     return config
 
 
