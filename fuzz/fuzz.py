@@ -9,7 +9,7 @@ import atheris
 with atheris.instrument_imports(include=["inspector", "json"]):
     import targets
 
-import transformers.integrations.ggml  # noqa: E402, F401 -- imported by a target; loading it is not what is fuzzed
+import transformers.integrations.ggml  # noqa: F401 -- imported by a target; loading it is not what is fuzzed
 
 
 def main() -> None:

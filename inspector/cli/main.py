@@ -25,6 +25,7 @@ COMMANDS = (
     "measurements",
     "doctor",
     "checkpoint",
+    "adapter",
     "diff",
     "table",
     "models",

@@ -1,0 +1,138 @@
+"""A saved PEFT adapter: what it holds, what it was trained on, what merging it costs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from inspector.errors import InspectorError
+from inspector.files import read_json_object
+from inspector.reporting import Report
+from inspector.sources.folder import PICKLES, pickle_refused, read_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from inspector.checkpoint import Checkpoint, FileTensor
+
+WEIGHTS = "adapter_model.safetensors"
+_KIND = re.compile(
+    r"\.((?:lora|vera|loha|lokr|hada|oft|boft|ia3|hra|miss|bone|road|randlora|c3a)_[A-Za-z0-9_]+?)(?:\.|$)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterPart:
+    """Tensors of one kind, such as ``lora_A``, or modules saved whole (``modules_to_save``)."""
+
+    name: str
+    tensors: int
+    parameters: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class AdapterReport(Report):
+    """One adapter. Sizes in bytes.
+
+    ``merge_elements`` are those of the largest update ``B @ A``, which `merge_and_unload` makes one module at a time
+    beside the weight (peft ``tuners/lora/layer.py``, ``Linear.merge`` and ``get_delta_weight``); None for a method
+    whose cost is not known here. ``safe_merge`` keeps one more copy of that weight.
+    """
+
+    kind: ClassVar[str] = "adapter"
+
+    name: str
+    method: str
+    base_model: str
+    rank: int | None
+    alpha: float | None
+    modules: int
+    parameters: int
+    tensor_bytes: int
+    file_bytes: int
+    parts: tuple[AdapterPart, ...]
+    merge_elements: int | None
+    notes: tuple[str, ...]
+
+
+def read_adapter(folder: Path) -> AdapterReport:
+    """The adapter in a folder that ``save_pretrained`` of a PEFT model wrote.
+
+    Raises InspectorError when it has no config, no safetensors, or a broken one.
+    """
+    if not folder.is_dir() or not (folder / "adapter_config.json").exists():
+        raise InspectorError(f"{folder} has no adapter_config.json", hint="point at the folder of a PEFT adapter")
+    config = read_json_object(folder / "adapter_config.json")
+    if not (folder / WEIGHTS).exists():
+        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
+        if pickles:
+            raise pickle_refused(pickles[0])
+        raise InspectorError(f"{folder} has no {WEIGHTS}", hint="save it with save_pretrained")
+    return _report(config, read_files(folder, [WEIGHTS]))
+
+
+def _report(config: dict[str, Any], stored: Checkpoint) -> AdapterReport:
+    method, rank, alpha = _method(config), _number(config.get("r")), _number(config.get("lora_alpha"))
+    owners = {tensor.name[: match.start()] for tensor in stored.tensors if (match := _KIND.search(tensor.name))}
+    return AdapterReport(
+        name=stored.name,
+        method=method,
+        base_model=str(config.get("base_model_name_or_path") or ""),
+        rank=int(rank) if rank is not None else None,
+        alpha=alpha,
+        modules=len(owners),
+        parameters=sum(tensor.numel for tensor in stored.tensors),
+        tensor_bytes=stored.tensor_bytes,
+        file_bytes=stored.file_bytes,
+        parts=tuple(_parts(stored.tensors)),
+        merge_elements=_largest_update(stored) if method.startswith("LORA") else None,
+        notes=tuple(_notes(config, stored)),
+    )
+
+
+def _method(config: dict[str, Any]) -> str:
+    """PEFT's name of the method, with the variant of LoRA where it is one."""
+    method = str(config.get("peft_type") or "unknown")[:40].upper()
+    variants = {"use_dora": "DoRA", "use_rslora": "rsLoRA", "use_qalora": "QALoRA"}
+    chosen = [name for key, name in variants.items() if config.get(key) is True]
+    return f"{method} ({', '.join(chosen)})" if chosen else method
+
+
+def _number(value: Any) -> float | None:
+    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 10**9
+    return float(value) if usable else None
+
+
+def _parts(tensors: tuple[FileTensor, ...]) -> list[AdapterPart]:
+    groups: dict[str, list[FileTensor]] = {}
+    for tensor in tensors:
+        match = _KIND.search(tensor.name)
+        groups.setdefault(match[1] if match else "saved whole", []).append(tensor)
+    return [
+        AdapterPart(name, len(group), sum(tensor.numel for tensor in group), sum(tensor.nbytes for tensor in group))
+        for name, group in groups.items()
+    ]
+
+
+def _largest_update(stored: Checkpoint) -> int:
+    """Elements of the largest ``B @ A``: rows of B times columns of A; experts share a rank axis, so it divides out."""
+    largest = 0
+    for name, first in stored.by_name.items():
+        second = stored.by_name.get(name.replace("lora_A", "lora_B").replace("lora_embedding_A", "lora_embedding_B"))
+        if "_A" not in name or second is None or second is first or not first.shape or not second.shape:
+            continue
+        rank = min(size for size in (first.shape[0], second.shape[-1]))
+        largest = max(largest, first.numel * second.numel // max(1, rank * rank))
+    return largest
+
+
+def _notes(config: dict[str, Any], stored: Checkpoint) -> list[str]:
+    found = list(stored.notes)
+    if config.get("bias") not in {None, "none"}:
+        found.append("it trains biases of the base model, which merging cannot undo")
+    if config.get("modules_to_save"):
+        found.append("it carries whole modules that replace those of the base model")
+    found.append("merging leaves the base model's size as it is; on a 4-bit base it dequantizes and quantizes again")
+    return found
