@@ -33,6 +33,11 @@ def sdpa_for(capability: tuple[int, int], forced: str = "") -> Callable[..., Any
         backend = forced or choose(capability, query, key, value, attn_mask, enable_gqa=enable_gqa)
         if attn_mask is not None and attn_mask.dtype == torch.bool and backend != "math":
             attn_mask = _float_mask(attn_mask, query.dtype)
+        if backend == "cudnn":
+            saves = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
+            return aten._scaled_dot_product_cudnn_attention(
+                query, key, value, attn_mask, saves, dropout_p, is_causal, False, scale=scale
+            )[0]
         if backend == "flash":
             return _flash(query, key, value, dropout_p, is_causal, scale)
         if backend == "efficient":
@@ -117,13 +122,16 @@ FLASH_ATTENTION_2 = "inspector_fa2"
 
 
 def choose(capability: tuple[int, int], query: Any, key: Any, value: Any, mask: Any, *, enable_gqa: bool) -> str:
-    """The first usable of flash, memory-efficient, math: ``_fused_sdp_choice_cuda`` without cuDNN.
+    """The first usable of flash, memory-efficient, math: ``_fused_sdp_choice_cuda``; cuDNN before them on Hopper and
+    data-centre Blackwell (``check_prefer_cudnn_attention``, cuDNN 9.15.1).
 
     Flash takes no mask, half precision only, head sizes up to 256 and grouped keys; it needs Ampere. Memory-efficient
     takes any floating dtype but no grouped keys.
     """
     half = query.dtype in {torch.float16, torch.bfloat16}
     same = query.size(-1) == value.size(-1)
+    if half and capability in {(9, 0), (10, 0)} and same and query.size(-1) <= 128 and query.dim() == 4:
+        return "cudnn"
     if half and mask is None and capability >= (8, 0) and same and query.size(-1) <= 256:
         return "flash"
     grouped = enable_gqa and key.size(-3) != query.size(-3)
