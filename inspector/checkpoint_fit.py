@@ -83,11 +83,11 @@ def weight_of(name: str) -> str:
 def fit(checkpoint: Checkpoint, skeleton: Skeleton) -> CheckpointReport:
     """Hold a checkpoint against a skeleton. GGUF names its tensors otherwise and is counted without comparing."""
     compared = checkpoint.format == "safetensors" and skeleton.architecture != "unknown"
-    stored = _by_target(checkpoint, skeleton) if compared else {}
+    stored = by_target(checkpoint, skeleton) if compared else {}
     counts: dict[str, int] = defaultdict(int)
     for tensor in checkpoint.tensors:
         counts[tensor.dtype] += 1
-    constants = [tensor for tensor in checkpoint.tensors if _is_constant(tensor.name)]
+    constants = [tensor for tensor in checkpoint.tensors if is_constant(tensor.name)]
     expected = {tensor.name: tensor for tensor in skeleton.tensors if tensor.persistent}
     return CheckpointReport(
         model=checkpoint.name,
@@ -109,11 +109,12 @@ def fit(checkpoint: Checkpoint, skeleton: Skeleton) -> CheckpointReport:
     )
 
 
-def _is_constant(name: str) -> bool:
+def is_constant(name: str) -> bool:
+    """Whether a stored tensor is a scale, a zero point, or another constant beside a weight."""
     return weight_of(name) != name and not _VALUES.search(name)
 
 
-def _by_target(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, list[FileTensor]]:
+def by_target(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, list[FileTensor]]:
     """Stored tensors by the name transformers loads them into; without torch where all names already agree."""
     names = {tensor.name: weight_of(tensor.name) for tensor in checkpoint.tensors}
     known = {tensor.name for tensor in skeleton.tensors}

@@ -9,6 +9,7 @@ import click
 from inspector.cli.options import answer, csv_option, json_option, model_argument
 
 if TYPE_CHECKING:
+    from inspector.precision import Scheme
     from inspector.weights import Grouping
 
 
@@ -43,6 +44,8 @@ def command(
     Schemes: fp32 bf16 fp16 int8 fp8 nf4-dq nf4 fp4-dq fp4
       int8 is bitsandbytes LLM.int8; nf4 and fp4 are its 4-bit types, -dq with double
       quantization. 8- and 4-bit schemes keep what they do not quantize in bfloat16.
+    Published formats, when named: gptq:4:128 awq hqq:4:64 w4a16:4:128 nvfp4 mxfp4
+      gguf:q4_k_m (any file type of llama-quantize); stored is what the model's files hold.
 
     \b
     Examples:
@@ -53,8 +56,16 @@ def command(
     """  # noqa: D301
     from inspector.memory import memory
     from inspector.precision import chosen_schemes
-    from inspector.sources.resolve import resolve
+    from inspector.sources.resolve import locate
 
-    schemes = chosen_schemes(names, bits=int(bits) if bits else None, block_size=block_size)
-    report = memory(resolve(model), schemes, by=by)
+    source, as_stored = locate(model), "stored" in names
+    others = tuple(name for name in names if name != "stored")
+    schemes: tuple[Scheme, ...] = ()
+    if others or not as_stored:
+        schemes = chosen_schemes(others, bits=int(bits) if bits else None, block_size=block_size)
+    if as_stored:
+        from inspector.precision.stored import stored
+
+        schemes = (stored(source.checkpoint, source.skeleton), *schemes)
+    report = memory(source.skeleton, schemes, by=by)
     answer("memory", report, as_json=as_json, as_csv=as_csv)

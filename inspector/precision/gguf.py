@@ -6,6 +6,7 @@ package's own maps, its bytes those of ``GGML_QUANT_SIZES``. Buffers are compute
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,7 @@ def gguf(file_type: str) -> Gguf:
 
 
 def _types(skeleton: Skeleton, file_type: str) -> dict[str, str]:
-    names = _gguf_names(skeleton)
+    names = gguf_names(skeleton)
     owners = {tensor.name: skeleton.module_of(tensor) for tensor in skeleton.parameters}
     values = [name for name, ours in names.items() if "attn_v." in ours or "attn_qkv." in ours or "attn_kv_b." in ours]
     downs = [name for name, ours in names.items() if "ffn_down" in ours]
@@ -99,7 +100,7 @@ def _types(skeleton: Skeleton, file_type: str) -> dict[str, str]:
     return found
 
 
-def _gguf_names(skeleton: Skeleton) -> dict[str, str]:
+def gguf_names(skeleton: Skeleton) -> dict[str, str]:
     """llama.cpp's name for every parameter; transformers' fused experts go by those of their down or gate part."""
     from gguf import MODEL_ARCH, get_tensor_name_map
 
@@ -115,7 +116,8 @@ def _gguf_names(skeleton: Skeleton) -> dict[str, str]:
         name = name if name.endswith((".weight", ".bias")) else f"{name}.weight"
         ours = table.get_name(name, try_suffixes=(".weight", ".bias"))
         if ours is None and "experts.gate" in name:
-            ours = f"ffn_gate_exps.{name.rpartition('.')[2]}"
+            block = re.search(r"\.(\d+)\.", name)
+            ours = f"blk.{block[1] if block else 0}.ffn_gate_exps.{name.rpartition('.')[2]}"
         if ours is None and len(tensor.shape) > 1:
             raise InspectorError(
                 f"llama.cpp has no name for {tensor.name[:80]} of this model", hint="choose another scheme"

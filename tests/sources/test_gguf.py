@@ -1,5 +1,7 @@
 """GGUF files written by the gguf package itself: types, true bytes, and the config that transformers reads."""
 
+import json
+
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
@@ -94,3 +96,11 @@ def test_splits_are_read_together_and_a_missing_one_is_named(tmp_path, capsys):
     second.unlink()
     assert run(["checkpoint", str(first)]) == 2
     assert "00002-of-00002" in capsys.readouterr().err
+
+
+def test_memory_shows_what_the_file_holds(tmp_path, capsys):
+    path = write(tmp_path / "model.gguf")
+    assert run(["memory", str(path), "--scheme", "stored", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)["schemes"][0]
+    assert report["tensor_bytes"] == locate(str(path)).checkpoint.tensor_bytes
+    assert report["num_parameters"] == PARAMETERS

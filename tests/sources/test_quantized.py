@@ -111,3 +111,16 @@ def test_the_page_says_what_it_is(quantized, capsys):
 )  # fmt: skip
 def test_every_constant_knows_its_weight(stored, weight):
     assert weight_of(stored) == weight
+
+
+def test_memory_can_show_what_the_files_hold(quantized, capsys):
+    folder, _, scheme = quantized
+    assert run(["memory", str(folder), "--scheme", "stored", "--scheme", scheme, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["focus"] == "stored"
+    assert found["schemes"][0]["tensor_bytes"] == locate(str(folder)).checkpoint.tensor_bytes
+
+
+def test_stored_needs_files(capsys):
+    assert run(["memory", "gpt2", "--scheme", "stored"]) == 2
+    assert "no files" in capsys.readouterr().err

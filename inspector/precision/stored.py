@@ -1,0 +1,78 @@
+"""A model's weights just as its files store them, as a scheme beside the predicted ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from inspector.checkpoint_fit import by_target, is_constant
+from inspector.errors import InspectorError
+from inspector.precision.base import Piece, Scheme
+from inspector.skeleton import DTYPE_BYTES
+
+if TYPE_CHECKING:
+    from inspector.checkpoint import Checkpoint, FileTensor
+    from inspector.skeleton import Module, Skeleton, Tensor
+
+
+@dataclass(frozen=True)
+class Stored(Scheme):
+    """What each parameter takes in the files. Buffers that are computed on loading take nothing there."""
+
+    found: dict[str, tuple[Piece, ...]] = field(default_factory=dict)
+
+    def quantizes(self, module: Module, tensor: Tensor) -> bool:
+        """Whether it is stored in another dtype than most of the unquantized weights."""
+        pieces = self.found.get(tensor.name, ())
+        return tensor.is_parameter and bool(pieces) and (len(pieces) > 1 or pieces[0].dtype != self.rest)
+
+    def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
+        """What the files have of it."""
+        return self.found[tensor.name]
+
+    def pieces(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
+        """What the files have of any tensor; nothing of a missing one."""
+        return self.found.get(tensor.name) or (Piece("weight", self.rest, 0),)
+
+
+def stored(checkpoint: Checkpoint | None, skeleton: Skeleton) -> Stored:
+    """The scheme of a checkpoint. Raises InspectorError when there is none, or it fits the skeleton nowhere."""
+    if checkpoint is None:
+        raise InspectorError(f"{skeleton.model_id} has no files here to be stored in", hint="name a folder or a file")
+    targets = _gguf_targets(checkpoint, skeleton) if checkpoint.format == "gguf" else by_target(checkpoint, skeleton)
+    known = {tensor.name for tensor in skeleton.own_tensors}
+    found = {name: _pieces(tensors) for name, tensors in targets.items() if name in known}
+    if not found:
+        raise InspectorError(f"no tensor in the files of {skeleton.model_id} is one of its architecture's")
+    plain = Counter[str]()
+    for pieces in found.values():
+        if len(pieces) == 1 and pieces[0].dtype in {"float32", "bfloat16", "float16"}:
+            plain[pieces[0].dtype] += pieces[0].nbytes
+    rest = plain.most_common(1)[0][0] if plain else "bfloat16"
+    bits = max(1, round(8 * checkpoint.tensor_bytes / max(1, skeleton.num_parameters)))
+    return Stored("stored", bits, f"as its {checkpoint.format} files store it", rest, "the files themselves", found)
+
+
+def _pieces(tensors: list[FileTensor]) -> tuple[Piece, ...]:
+    """One piece for each role and dtype; a dtype of no whole bytes is counted in bytes."""
+    sizes: Counter[tuple[str, str]] = Counter()
+    for tensor in tensors:
+        role = tensor.name.rpartition(".")[2] if is_constant(tensor.name) else "weight"
+        dtype = tensor.dtype if tensor.dtype in DTYPE_BYTES else "uint8"
+        sizes[role, dtype] += tensor.nbytes
+    return tuple(Piece(role, dtype, nbytes // DTYPE_BYTES[dtype]) for (role, dtype), nbytes in sizes.items())
+
+
+def _gguf_targets(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, list[FileTensor]]:
+    """GGUF's tensors by the skeleton's names; the two fused by transformers go to one."""
+    if skeleton.architecture == "unknown":
+        return {tensor.name: [tensor] for tensor in checkpoint.tensors}
+    from inspector.precision.gguf import gguf_names
+
+    targets: dict[str, list[FileTensor]] = {}
+    for name, ours in gguf_names(skeleton).items():
+        both = (ours, ours.replace("ffn_gate_exps", "ffn_up_exps")) if "gate_up" in name else (ours,)
+        if tensors := [checkpoint.by_name[part] for part in dict.fromkeys(both) if part in checkpoint.by_name]:
+            targets[name] = tensors
+    return targets
