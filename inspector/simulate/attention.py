@@ -122,9 +122,9 @@ FLASH_ATTENTION_2 = "inspector_fa2"
 
 
 def choose(capability: tuple[int, int], query: Any, key: Any, value: Any, mask: Any, *, enable_gqa: bool) -> str:
-    """The first usable of flash, memory-efficient, math: ``_fused_sdp_choice_cuda``; cuDNN before them on Hopper and
-    data-centre Blackwell (``check_prefer_cudnn_attention``, cuDNN 9.15.1).
+    """The first usable of flash, memory-efficient, math, as ``_fused_sdp_choice_cuda`` chooses.
 
+    On Hopper and data-centre Blackwell cuDNN comes before them (``check_prefer_cudnn_attention``, cuDNN 9.15.1).
     Flash takes no mask, half precision only, head sizes up to 256 and grouped keys; it needs Ampere. Memory-efficient
     takes any floating dtype but no grouped keys.
     """
