@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FORMAT = "inspector.skeleton"
 VERSION = 1
+MAX_LAYERS = 10_000
+"""Layers of one run. A damaged file could ask for any number."""
 
 
 def dumps(skeleton: Skeleton) -> str:
@@ -76,6 +78,8 @@ def _skeleton(data: dict[str, Any]) -> Skeleton:
 def _items(rows: list[dict[str, Any]], blocks: list[Block]) -> Iterator[Entry | Run]:
     for row in rows:
         if "stack" in row:
+            if not 0 <= row["count"] <= MAX_LAYERS:
+                raise ValueError("a run of layers longer than any model")
             yield Run(row["stack"], row["first"], row["count"], blocks[row["block"]])
         else:
             yield _entry(row, f"{row['path']}." if row["path"] else "")
