@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from inspector.errors import InspectorError
 from inspector.fit_changes import candidates
+from inspector.gpus import Verdict, verdict
 from inspector.reporting import Report
 from inspector.simulate.allocator_settings import AllocatorSettings
 from inspector.simulate.setup import TrainSetup, resolve_setup
@@ -17,12 +19,6 @@ if TYPE_CHECKING:
     from inspector.gpus import Gpu
     from inspector.simulate.events import Event
     from inspector.simulate.timeline import Timeline
-
-Verdict = Literal["fits", "tight", "does not fit"]
-
-TIGHT = 20
-"""Less than a twentieth of the card left is tight: a convention of ours, for what one step does not show (longer
-samples, kernels loaded later, a newer driver that keeps more)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +48,8 @@ class Outcome:
 
     @property
     def verdict(self) -> Verdict:
-        """``fits``, ``tight`` or ``does not fit``."""
-        if not self.fits:
-            return "does not fit"
-        return "tight" if self.retried or self.margin_bytes * TIGHT < self.usable_bytes else "fits"
+        """``fits``, ``tight`` or ``does not fit``; see `inspector.gpus.verdict`."""
+        return verdict(self.fits, self.margin_bytes, self.usable_bytes, gave_back=self.retried)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +194,6 @@ def cannot(setup: TrainSetup, gpu: Gpu, config: Mapping[str, Any]) -> tuple[str,
 
 def _single_changes(simulator: Simulator, setup: TrainSetup) -> Iterator[Change]:
     """Every candidate by itself; what does not make it smaller is left out, as is what cannot be simulated."""
-    from inspector.errors import InspectorError
-
     now = simulator.outcome(setup)
     for what, cost, settings in candidates(setup):
         try:

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from inspector.gpus import Verdict, verdict
 from inspector.simulate.events import STAGES, Event, Mark, Stage
 
 if TYPE_CHECKING:
@@ -91,12 +92,9 @@ class StepReport:
         return self.gpu.usable_bytes - self.process_bytes
 
     @property
-    def verdict(self) -> str:
-        """``fits``, ``tight`` (under 5 % left, or only by giving cached memory back) or ``does not fit``."""
-        if not self.fits:
-            return "does not fit"
-        tight = self.needs_cached_memory_back or self.margin_bytes * 20 < self.gpu.usable_bytes
-        return "tight" if tight else "fits"
+    def verdict(self) -> Verdict:
+        """``fits``, ``tight`` or ``does not fit``; see `inspector.gpus.verdict`."""
+        return verdict(self.fits, self.margin_bytes, self.gpu.usable_bytes, gave_back=self.needs_cached_memory_back)
 
     def stage_peak(self, stage: Stage, step: int | None = None) -> StagePeak:
         """The stage of a step; of the last one when no step is said."""
