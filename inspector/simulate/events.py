@@ -7,9 +7,10 @@ both. An event names bytes as the program asked for them: rounding is the alloca
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from inspector.kinds import MemoryKind
+if TYPE_CHECKING:
+    from inspector.kinds import MemoryKind
 
 Stage = Literal["load", "forward", "backward", "optimizer"]
 STAGES: tuple[Stage, ...] = ("load", "forward", "backward", "optimizer")
