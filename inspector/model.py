@@ -112,7 +112,8 @@ def load(reference: str) -> Model:
     """Open a model by what a user would type.
 
     Args:
-        reference: a bundled id or a unique ending of one, a folder with a ``config.json``, or such a file.
+        reference: a bundled id or a unique ending of one; a folder with a ``config.json``, such a file, safetensors
+            or GGUF files; or a hub id.
 
     Raises:
         InspectorError: when nothing, or more than one thing, is meant, or the config cannot be built.

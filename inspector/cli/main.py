@@ -71,7 +71,8 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     names=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="MODEL is a bundled name such as llama-3.1-8b (`inspector models` lists them), a folder, or a config.json.",
+    epilog="MODEL is a bundled name such as llama-3.1-8b (`inspector models` lists them), a folder, a config.json, "
+    "safetensors or GGUF files, or a hub id.",
 )
 @click.version_option(package_name="llm-inspector", prog_name="inspector")
 def cli() -> None:
@@ -82,6 +83,8 @@ def cli() -> None:
       inspector layers meta-llama/Llama-3.1-8B     what it is made of
       inspector memory --bits 4                    what its weights take, to the byte
       inspector lora --r 32                        what its adapters take
+      inspector simulate finetune --gpu T4         will this fine-tune fit, and what to change if not
+      inspector measure --layers 2                 build it for real and weigh it
       inspector report                             all of it as a page to teach from
     """  # noqa: D301 -- \b is click's mark for a block that must not be wrapped
 
