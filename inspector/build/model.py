@@ -22,12 +22,13 @@ def build_config(config: Mapping[str, Any]) -> PretrainedConfig:
 
     Raises InspectorError for an unknown ``model_type``, absurd sizes, or fields transformers refuses.
     """
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
-    check_sizes(config)
+    check_sizes(config)  # before the libraries are imported: absurd sizes are refused at once
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or not model_type:
         raise InspectorError("the config names no model_type", hint="is this the config.json of a transformers model?")
+
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
     if model_type not in CONFIG_MAPPING:
         raise _unknown_architecture(model_type, list(CONFIG_MAPPING))
     with _quiet(), _config_mistakes(model_type):

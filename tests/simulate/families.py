@@ -60,6 +60,7 @@ def _buildable(config: Any, model_type: str) -> Any:
     cls = getattr(transformers, causal if isinstance(causal, str) else causal[0])
     wanted = getattr(cls, "config_class", None)
     if wanted is None or isinstance(config, wanted):
+        config.architectures = [cls.__name__]
         return config
     if model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         config.architectures = [MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[model_type]]
