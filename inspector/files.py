@@ -15,6 +15,14 @@ from inspector.errors import InspectorError
 MAX_JSON_BYTES = 20_000_000
 
 
+def exists(path: Path) -> bool:
+    """Whether there is something at a path; a name too long or with a null byte is none."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def read_bytes(path: Path, *, limit: int) -> bytes:
     """The bytes of a file.
 

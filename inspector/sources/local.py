@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
-from inspector.files import read_json_object
+from inspector.files import exists, read_json_object
 from inspector.sources.folder import PICKLES, pickle_refused, read_files, read_folder
 from inspector.sources.source import Source
 
@@ -15,14 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from inspector.checkpoint import Checkpoint
-
-
-def exists(path: Path) -> bool:
-    """Whether there is something at a path; a name too long or with a null byte is none."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def local(path: Path) -> Source:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
+from inspector.files import exists
 from inspector.sources import bundled
-from inspector.sources.local import exists, local
 from inspector.sources.source import Bundled, Source
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def locate(reference: str) -> Source:
     path = Path(reference).expanduser() if not reference.startswith("hf:") else Path()
     if not reference.startswith("hf:"):
         if exists(path):
+            from inspector.sources.local import local
+
             return local(path)
         if model_id := bundled.find(reference):
             return Bundled(model_id, "bundled")

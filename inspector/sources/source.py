@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError, UnknownArchitectureError
 from inspector.sources import bundled
-from inspector.sources.cache import cached_skeleton
 
 if TYPE_CHECKING:
     from inspector.checkpoint import Checkpoint
@@ -41,6 +40,8 @@ class Source(ABC):
         """Its skeleton: of the config where there is one, else read off the tensors' names."""
         if self.config is not None:
             try:
+                from inspector.sources.cache import cached_skeleton
+
                 return cached_skeleton(self.config, self.name, self.where)
             except UnknownArchitectureError as error:
                 if self.checkpoint is None:
