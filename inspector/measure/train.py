@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -123,22 +124,20 @@ def _result(meter: _Meter, peaks: dict[str, list[int]], loaded: int, gradients: 
     }
 
 
-class _Meter:
+class _Meter(ABC):
     """Reads the bytes in use now, and the peak of a stage."""
 
     metric = ""
 
-    def now(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def now(self) -> int: ...
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         yield
 
-    @contextlib.contextmanager
-    def stage(self, peaks: list[int]) -> Iterator[None]:
-        raise NotImplementedError
-        yield
+    @abstractmethod
+    def stage(self, peaks: list[int]) -> contextlib.AbstractContextManager[None]: ...
 
     def after(self) -> dict[str, float | None]:
         return {}

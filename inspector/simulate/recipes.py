@@ -56,7 +56,11 @@ _WEEK_7 = {
     "seq_len": 128,
     "grad_clip": 0.3,
 }
-"""What the course's LITE and FULL runs share."""
+"""What the course's LITE and FULL runs share.
+
+Rank, targets, batch, length, dropout and optimizer are the course's. Alpha (twice the rank, its rule of thumb), the
+gradient clipping and float16 on the T4 are assumed: they were not read off its notebook.
+"""
 
 RECIPES: tuple[Recipe, ...] = (
     Recipe(
