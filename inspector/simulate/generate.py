@@ -108,7 +108,6 @@ def trace_generate(
     """
     with models.quiet():
         tracer = Tracer(cuda_kernels(capability, multiprocessors))
-    tracer.kernels.replaced = {**tracer.kernels.replaced, **routing.replaced(config, "balanced")}
     operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(capability)}
     with ExitStack() as stack:
         for context in (models.quiet(), composites.decomposed_as(operators), no_autocast(), torch.no_grad()):
@@ -123,6 +122,7 @@ def trace_generate(
         models.label_model(model, tracer)
         tracer.watch_modules(model.named_modules(), models.head_path(model))
         loop = _Loop(model, setup, tracer)
+        routing.install(tracer, config, "balanced")
         with _one_line(model, setup), contextmanager(follow_modules)(tracer), tracer:
             loop.run(every_step=every_step)
         tracer.stop()

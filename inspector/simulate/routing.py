@@ -13,34 +13,80 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from inspector.simulate.trace import Tracer
+
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+_INNER = ("text_config", "ffn_config")
 
 
 def num_experts(config: Any) -> int:
     """Experts of a mixture, from a config or its ``config.json``; 1 when there are none."""
-    inner = config.get("text_config", config) if isinstance(config, dict) else getattr(config, "text_config", config)
-    for name in _EXPERTS:
-        value = inner.get(name) if isinstance(inner, dict) else getattr(inner, name, None)
-        if isinstance(value, int) and value > 0:
-            return value
-    return 1
+    value = next((value for name in _EXPERTS if isinstance(value := _field(config, name), int) and value > 0), None)
+    if value is not None:
+        return value
+    return next((num_experts(inner) for name in _INNER if (inner := _field(config, name)) is not None), 1)
 
 
-def replaced(config: Any, routing: str) -> dict[Any, Callable[..., Any]]:
-    """``nonzero`` with a number of rows for tensors without data.
+def _field(config: Any, name: str) -> Any:
+    return config.get(name) if isinstance(config, dict) else getattr(config, name, None)
 
-    A vector answers yes everywhere (every expert is used). Of a table of choices and tokens, one expert gets its share
-    of the entries (balanced) or every token once (worst).
+
+def install(tracer: Tracer, config: Any, routing: str) -> None:
+    """Give ``nonzero`` a number of rows for tensors without data.
+
+    A vector answers yes everywhere: every expert is used, and a loop over them learns each one's number, so that it can
+    compare it with that of a padding expert. Of a table of choices and tokens, one expert gets its share of the entries
+    (balanced) or every token once (worst). Call it when ``tracer.answer`` is set.
     """
     experts = num_experts(config)
+    numbers = _Numbers()
+    usual = tracer.answer
 
     def rows(tensor: Any) -> int:
-        if tensor.dim() < 2 or min(tensor.shape) <= 1:
-            return int(tensor.numel())
         tokens = max(tensor.shape)
         return tokens if routing == "worst" else max(1, -(-int(tensor.numel()) // experts))
 
     def nonzero(tensor: Any) -> Any:
+        if tensor.dim() < 2 or min(tensor.shape) <= 1:
+            count = int(tensor.numel())
+            count -= count == experts + 1  # the last stands for padding, and there is none
+            found = torch.empty((count, tensor.dim()), dtype=torch.int64, device=tensor.device)
+            if tensor.dim() == 1:
+                numbers.know(found, list(range(count)))
+            return found
         return torch.empty((rows(tensor), tensor.dim()), dtype=torch.int64, device=tensor.device)
 
-    return {torch.ops.aten.nonzero.default: nonzero}
+    def equal(tensor: Any, other: Any) -> Any:
+        result = torch.empty_like(tensor, dtype=torch.bool)
+        number = numbers.of(tensor)
+        if number is not None:
+            numbers.know(result, [int(number == other)])
+        return result
+
+    def answer(tensor: Any) -> bool | int | float:
+        number = numbers.of(tensor)
+        if number is None:
+            return usual(tensor)
+        return bool(number) if tensor.dtype == torch.bool else number
+
+    aten = torch.ops.aten
+    replaced: dict[Any, Callable[..., Any]] = {aten.nonzero.default: nonzero, aten.eq.Scalar: equal}
+    tracer.kernels.replaced = {**tracer.kernels.replaced, **replaced}
+    tracer.answer = answer
+
+
+class _Numbers:
+    """What is known of the data of a few tensors without data, by storage."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Any, list[int]]] = {}
+
+    def know(self, tensor: Any, numbers: list[int]) -> None:
+        """Remember the elements of a tensor; its storage is kept, so that no other takes its place."""
+        storage = tensor.untyped_storage()
+        self._known[storage._cdata] = storage, numbers
+
+    def of(self, tensor: Any) -> int | None:
+        """The one element of a tensor or a view, None when nobody knows."""
+        known = self._known.get(tensor.untyped_storage()._cdata)
+        return known[1][tensor.storage_offset()] if known and tensor.numel() == 1 else None

@@ -47,7 +47,7 @@ def trace_finetune(
     with models.quiet():
         tracer = Tracer(cuda_kernels(capability, multiprocessors))
     tracer.answer = _answers(setup)
-    tracer.kernels.replaced = {**tracer.kernels.replaced, **routing.replaced(config, setup.routing)}
+    routing.install(tracer, config, setup.routing)
     operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(capability, setup.sdpa_backend)}
     with ExitStack() as stack:
         stack.enter_context(models.quiet())

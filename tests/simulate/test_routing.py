@@ -1,0 +1,40 @@
+"""Loops over experts, on tensors without data."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from inspector.simulate import routing
+from inspector.simulate.kernels import cuda_kernels
+from inspector.simulate.trace import Tracer
+
+EXPERTS, TOKENS, CHOICES = 4, 64, 2
+
+
+@pytest.mark.parametrize(("case", "share"), [("balanced", TOKENS * CHOICES // EXPERTS), ("worst", TOKENS)])
+def test_a_loop_visits_every_expert_once_and_skips_the_padding_expert(case: str, share: int) -> None:
+    """The loop that transformers' mixtures share (``integrations/moe.py``), with one class more for padding."""
+    tracer = Tracer(cuda_kernels((7, 5), 40))
+    routing.install(tracer, {"ffn_config": {"moe_num_experts": EXPERTS}}, case)
+    visited, rows = [], []
+    with tracer:
+        mask = torch.empty((EXPERTS + 1, CHOICES, TOKENS), dtype=torch.int64, device="meta")
+        for row in torch.greater(mask.sum(dim=(-1, -2)), 0).nonzero():
+            expert = row[0]
+            if expert == EXPERTS:
+                continue
+            visited.append(int(expert))
+            _, tokens = torch.where(mask[expert])
+            rows.append(tokens.shape[0])
+    assert visited == list(range(EXPERTS))
+    assert rows == [share] * EXPERTS
+
+
+def test_a_number_nobody_knows_is_answered_as_before() -> None:
+    tracer = Tracer(cuda_kernels((7, 5), 40))
+    routing.install(tracer, {}, "balanced")
+    with tracer:
+        count = torch.empty((), dtype=torch.int64, device="meta")
+        assert count.item() == 1
+        assert bool(count == 7)
