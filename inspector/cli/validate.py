@@ -14,8 +14,8 @@ from inspector.cli.options import answer, csv_option, json_option
 def command(file: str, as_json: bool, as_csv: bool) -> None:
     """Hold the simulator to every published measurement, and show the errors as they are.
 
-    FILE is one set of them: t4_transformers_peft_loop, rtx4080_qlora, a100_sfttrainer or
-    l40s_peft_benchmark. All of them take about three minutes.
+    FILE is one set of them: t4_transformers_peft_loop, rtx4080_qlora, a100_sfttrainer,
+    l40s_peft_benchmark or inference_peaks. All of them take about three minutes.
 
     \b
     Examples:

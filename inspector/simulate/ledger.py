@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
-from inspector.simulate.records import MAKERS, Question, questions
+from inspector.simulate.records import MAKERS, questions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from inspector.simulate.generate_report import GenerateReport
+    from inspector.simulate.question import Question
     from inspector.simulate.report import StepReport
 
-PREDICTED: dict[str, Callable[[StepReport], int]] = {
+PREDICTED: dict[str, Callable[[Any], int]] = {
     "load": lambda report: report.stage_peak("load").end_allocated,
     "forward": lambda report: report.stage_peak("forward").peak_allocated,
     "backward": lambda report: report.stage_peak("backward").peak_allocated,
@@ -25,8 +27,12 @@ PREDICTED: dict[str, Callable[[StepReport], int]] = {
     "step_reserved": lambda report: report.stage_peak("optimizer").peak_reserved,
     "run_peak": lambda report: report.peak_allocated_bytes,
     "run_reserved": lambda report: report.peak_reserved_bytes,
+    "generate_peak": lambda report: report.peak_allocated,
 }
-"""What each measured figure is compared with. ``peak`` leaves loading out, ``run_peak`` does not."""
+"""What each measured figure is compared with, of a `StepReport` or, the last, of a `GenerateReport`.
+
+``peak`` leaves loading out, ``run_peak`` and ``generate_peak`` do not.
+"""
 
 RESERVED = frozenset({"reserved", "step_reserved", "run_reserved"})
 
@@ -113,8 +119,17 @@ def compare(question: Question) -> Iterator[Line]:
         yield Line(question, figure.of, PREDICTED[figure.of](report), figure.measured)
 
 
-def simulate(question: Question) -> StepReport:
+def simulate(question: Question) -> StepReport | GenerateReport:
     """The dry run of a measured run."""
+    if question.method == "generate":
+        from inspector.gpus import find_gpu
+        from inspector.simulate.generate_report import simulate_generate
+
+        return simulate_generate(question.model, gpu=find_gpu(question.gpu), **question.settings)
+    return _train(question)
+
+
+def _train(question: Question) -> StepReport:
     import json
     from importlib.resources import files
 

@@ -8,17 +8,16 @@ record leaves open is chosen for a reason that is written down, never because it
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from inspector.simulate.question import Figure, Question, Record, versions_of
+from inspector.simulate.records_generate import qwen_speed
 from inspector.units import GiB, MiB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-Record = dict[str, Any]
 
 EFFECTIVE_LENGTH = 226
 """Tokens in a padded row of PEFT's benchmark, the same for every record of it.
@@ -26,32 +25,6 @@ EFFECTIVE_LENGTH = 226
 The mean sample has 209.9 tokens and an end token; rows of four are padded to the longest, and batches are bucketed by
 length, which leaves a few per cent of padding. The lengths themselves were not published.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured number, in bytes. ``of`` names the predicted one it is compared with (see `ledger`)."""
-
-    of: str
-    measured: int
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A measured run, ready to be simulated."""
-
-    file: str
-    id: str
-    model: str
-    method: str
-    config: str
-    gpu: str
-    settings: dict[str, Any]
-    figures: tuple[Figure, ...]
-    versions: dict[str, str]
-    notes: tuple[str, ...] = ()
-    skipped: str = ""
-    source: str = field(default="", repr=False)
 
 
 def questions(file: str = "") -> tuple[Question, ...]:
@@ -63,10 +36,6 @@ def questions(file: str = "") -> tuple[Question, ...]:
 def _records(name: str) -> tuple[Record, ...]:
     text = (files("inspector") / "data" / "truth" / f"{name}.json").read_text(encoding="utf-8")
     return tuple(json.loads(text))
-
-
-def _versions(record: Record) -> dict[str, str]:
-    return {name: text for name, text in record["versions"].items() if text}
 
 
 def _at_least(record: Record, library: str, version: tuple[int, int]) -> bool:
@@ -101,7 +70,7 @@ def t4_loop(record: Record) -> Question:
             record, MiB, forward="peak_forward_mib", backward="peak_backward_mib", optimizer="peak_optimizer_mib",
             peak="peak", reserved="peak_reserved_mib",
         ),
-        versions=_versions(record),
+        versions=versions_of(record),
         notes=tuple(notes) if record["method"] == "qlora" else (),
         source=record["source"],
     )  # fmt: skip
@@ -134,7 +103,7 @@ def rtx4080(record: Record) -> Question:
             record, GiB, load="after_lora_allocated_gib", first_forward="after_first_forward_allocated_gib",
             steady="final_allocated_gib", run_peak="peak", run_reserved="peak_reserved_gib",
         ),
-        versions=_versions(record),
+        versions=versions_of(record),
         notes=() if known else (note,),
         source=record["source"],
     )  # fmt: skip
@@ -168,7 +137,7 @@ def a100(record: Record) -> Question:
             "labels": "clone", "grad_clip": 1.0, "use_cache": False, **adapters,
         },
         figures=_figures(record, 1, peak="peak", steady="after_init_plus_train_allocated_bytes"),
-        versions=_versions(record),
+        versions=versions_of(record),
         notes=("transformers of that time copied the logits once more for the loss: simulated so",),
         skipped=_not_now(record),
         source=record["source"],
@@ -225,7 +194,7 @@ def l40s(record: Record) -> Question:
         gpu="L40S",
         settings={} if skipped else settings,
         figures=tuple(measured),
-        versions=_versions(record),
+        versions=versions_of(record),
         notes=tuple(notes),
         skipped=skipped,
         source=record["source"],
@@ -250,4 +219,5 @@ MAKERS: dict[str, Callable[[Record], Question]] = {
     "rtx4080_qlora": rtx4080,
     "a100_sfttrainer": a100,
     "l40s_peft_benchmark": l40s,
+    "inference_peaks": qwen_speed,
 }
