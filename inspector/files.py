@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
+import secrets
 import stat
-import tempfile
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_JSON_BYTES = 20_000_000
 
@@ -87,24 +88,14 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     Raises InspectorError when the folder cannot be made or written, or the disk is full.
     """
-    temporary = ""
+    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.")
-        with os.fdopen(handle, "wb") as stream:
+        with temporary.open("xb") as stream:
             stream.write(data)
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except OSError as error:
         raise InspectorError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        if temporary:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-
-
-def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        with contextlib.suppress(OSError):
+            temporary.unlink()

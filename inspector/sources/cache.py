@@ -1,7 +1,8 @@
-"""Skeletons built once are kept on disk, by the content of their config and the version of transformers."""
+"""What took long to make is kept on disk: skeletons by the content of their config and the version of transformers."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -9,27 +10,86 @@ import os
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from inspector import skeleton_json
 from inspector.errors import InspectorError
-from inspector.files import read_text, write_text
+from inspector.files import MAX_JSON_BYTES, exists, read_bytes, write_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from inspector.skeleton import Skeleton
 
 logger = logging.getLogger("inspector")
 
+T = TypeVar("T")
+
 
 def cache_folder() -> Path:
-    """Where built skeletons are kept: ``$INSPECTOR_CACHE``, or the platform's cache folder."""
+    """Where everything is kept: ``$INSPECTOR_CACHE``, or the platform's cache folder."""
     if chosen := os.environ.get("INSPECTOR_CACHE"):
         return Path(chosen)
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("llm-inspector", appauthor=False))
+
+
+def cached(
+    entry: Path,
+    what: str,
+    *,
+    load: Callable[[bytes], T],
+    make: Callable[[], T],
+    dump: Callable[[T], bytes],
+    limit: int = MAX_JSON_BYTES,
+) -> T:
+    """The content of a cache entry, or what ``make`` returns, which is then kept.
+
+    Safe among concurrent runs: one makes an entry while the others wait for it, and entries are replaced whole. A
+    damaged entry is made again and said so; a cache that cannot be written costs a warning, not the answer.
+
+    Args:
+        entry: the path inside the cache, ``<kind>/<hash>``; a lock is shared by a kind's entries of two equal letters.
+        what: what is kept there, for the warnings, such as "the skeleton of acme/tiny".
+        load: the content from its bytes, which are those once kept; may raise InspectorError to have it made again.
+        make: the content anew; its errors are raised, and nothing is kept.
+        dump: the bytes to keep of it.
+        limit: bytes over which an entry counts as damaged.
+    """
+    path = cache_folder() / entry
+    with contextlib.suppress(FileNotFoundError, InspectorError):
+        return load(_unsealed(path, limit))
+    from inspector.sources.lock import locked
+
+    with locked(cache_folder() / "locks" / f"{entry.parent.name}-{entry.name[:2]}.lock", what):
+        try:
+            return load(_unsealed(path, limit))  # another run may have made it meanwhile
+        except FileNotFoundError:
+            pass
+        except InspectorError as error:
+            logger.warning("%s was damaged in the cache (%s); making it again", what, error.message)
+        made = make()
+        try:
+            write_bytes(path, _sealed(dump(made)))
+        except InspectorError as error:
+            logger.warning("%s was not cached: %s", what, error.message)
+    return made
+
+
+def _sealed(body: bytes) -> bytes:
+    """The bytes of an entry: the SHA-256 of its content in hex, a new line, the content."""
+    return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def _unsealed(path: Path, limit: int) -> bytes:
+    """The content of an entry. Raises FileNotFoundError, and InspectorError when it is not what was once kept."""
+    if not exists(path):
+        raise FileNotFoundError
+    digest, _, body = read_bytes(path, limit=limit + 65).partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        raise InspectorError("its checksum differs")
+    return body
 
 
 def cache_key(config: Mapping[str, Any]) -> str:
@@ -42,22 +102,21 @@ def cache_key(config: Mapping[str, Any]) -> str:
 
 
 def cached_skeleton(config: Mapping[str, Any], model_id: str, source: str) -> Skeleton:
-    """The kept skeleton of a config, or a newly built one, which is then kept.
+    """The kept skeleton of a config, or a newly built one, which is then kept as `cached` keeps it.
 
-    Safe among concurrent runs: entries are replaced whole. A damaged entry is built again and said so; a cache that
-    cannot be written costs a warning, not the answer.
+    Raises InspectorError when the config cannot be built.
     """
-    path = cache_folder() / "skeletons" / f"{cache_key(config)}.json"
-    if path.exists():
-        try:
-            return replace(skeleton_json.loads(read_text(path)), model_id=model_id, source=source)
-        except InspectorError:
-            logger.warning("the cached skeleton of %s was damaged; built it again", model_id)
-    from inspector.build import build_skeleton
 
-    skeleton = build_skeleton(config, model_id=model_id, source=source)
-    try:
-        write_text(path, skeleton_json.dumps(skeleton))
-    except InspectorError as error:
-        logger.warning("the skeleton was not cached: %s", error.message)
-    return skeleton
+    def build() -> Skeleton:
+        from inspector.build import build_skeleton
+
+        return build_skeleton(config, model_id=model_id, source=source)
+
+    found = cached(
+        Path("skeletons", cache_key(config)),
+        f"the skeleton of {model_id}",
+        load=lambda data: skeleton_json.loads(data.decode("utf-8", "replace")),
+        make=build,
+        dump=lambda skeleton: skeleton_json.dumps(skeleton).encode(),
+    )
+    return replace(found, model_id=model_id, source=source)

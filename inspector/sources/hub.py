@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
-from inspector.files import MAX_JSON_BYTES, json_object, read_bytes, write_bytes
+from inspector.files import MAX_JSON_BYTES, json_object
 from inspector.sources import bundled
-from inspector.sources.cache import cache_folder
+from inspector.sources.cache import cached
 from inspector.sources.fetch import Reply, explained, fetch
 from inspector.sources.folder import INDEX_SUFFIX, PICKLES, assemble, pickle_refused, weight_map
 from inspector.sources.local import Folder
@@ -23,6 +23,8 @@ from inspector.sources.safetensors import MAX_HEADER, PREFIX, header_length, par
 from inspector.sources.source import Bundled, Source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from inspector.checkpoint import Checkpoint, FileTensor
 
 logger = logging.getLogger("inspector")
@@ -151,32 +153,16 @@ class HubModel(Source):
 
         return str(hf_hub_url(self.repo, name, revision=self.commit))
 
-    def _kept(self, name: str, get: Any) -> Reply:
+    def _kept(self, name: str, get: Callable[[], Reply]) -> Reply:
         """A reply from our cache, or a new one, which is then kept: a commit's files never change."""
         from huggingface_hub import constants
 
         key = json.dumps([constants.ENDPOINT, self.repo, self.commit, name])
-        path = cache_folder() / "hub" / hashlib.sha256(key.encode()).hexdigest()[:32]
-        if path.exists() and (kept := _unpacked(read_bytes(path, limit=MAX_HEADER + 100))):
-            return kept
-        reply: Reply = get()
-        try:
-            write_bytes(path, _packed(reply))
-        except InspectorError as error:
-            logger.warning("%s was not cached: %s", name, error.message)
-        return reply
-
-
-def _packed(reply: Reply) -> bytes:
-    """Digest, file size, bytes."""
-    body = struct.pack("<Q", reply.size) + reply.data
-    return hashlib.sha256(body).digest() + body
-
-
-def _unpacked(data: bytes) -> Reply | None:
-    """The kept reply, or None when the entry is damaged."""
-    digest, body = data[:32], data[32:]
-    if len(body) < 8 or hashlib.sha256(body).digest() != digest:
-        logger.warning("a cached header was damaged; fetched it again")
-        return None
-    return Reply(body[8:], int.from_bytes(body[:8], "little"))
+        return cached(
+            Path("hub", hashlib.sha256(key.encode()).hexdigest()[:32]),
+            f"the header of {name}" if name.endswith(".safetensors") else name,
+            load=lambda data: Reply(data[8:], int.from_bytes(data[:8], "little")),
+            make=get,
+            dump=lambda reply: struct.pack("<Q", reply.size) + reply.data,
+            limit=8 + PREFIX + MAX_HEADER,
+        )

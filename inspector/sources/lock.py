@@ -1,0 +1,53 @@
+"""A lock beside the cache, so that concurrent runs make an entry once. Without locks the cache is still whole.
+
+The kernel drops the lock of a process that ends, however it ends; one that hangs is not waited for without end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import warnings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+logger = logging.getLogger("inspector")
+
+PATIENCE = 120.0
+"""Seconds to wait for another run's entry, by far more than the slowest takes."""
+
+_TOLD_BY_WRITING = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR})
+"""Where no lock can be made because nothing can be written, writing the entry fails next, and says why."""
+
+
+@contextlib.contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock at ``path``; ``what`` it guards is for the lines a user sees while waiting for another run.
+
+    Never raises for want of a lock: where there are none, or another run hangs, it says so and goes on without.
+    """
+    from filelock import FileLock, Timeout
+
+    with contextlib.ExitStack() as held:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(str(path))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that it falls back to a lock file where the system has no locks
+                try:
+                    lock.acquire(timeout=0)
+                except Timeout:
+                    logger.warning("another run is making %s; waiting for it", what)
+                    lock.acquire(timeout=PATIENCE)
+            held.callback(lock.release)
+        except Timeout:
+            logger.warning("it has not finished in %.0f seconds; going on without it", PATIENCE)
+        except (OSError, NotImplementedError) as error:
+            if getattr(error, "errno", None) not in _TOLD_BY_WRITING:
+                said = getattr(error, "strerror", None) or error
+                logger.warning("the cache cannot be locked (%s); another run may make %s too", said, what)
+        yield
