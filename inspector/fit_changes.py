@@ -26,7 +26,7 @@ def _free(setup: TrainSetup) -> Iterator[Candidate]:
         yield "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True", "nothing", {"expandable_segments": True}
     if setup.attention == "eager":
         yield "sdpa attention", "nothing", {"attention": "sdpa"}
-    if setup.loss not in {"chunked", "liger"}:
+    if setup.loss not in {"chunked", "liger", "trl"}:
         yield "chunked loss", "next to nothing", {"loss": "chunked"}
 
 

@@ -10,11 +10,13 @@ from torch.utils.checkpoint import checkpoint
 from inspector.errors import InspectorError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from inspector.simulate.setup import TrainSetup
     from inspector.simulate.trace import Tracer
 
 CHUNK = 256
-"""Tokens of which a chunked loss makes logits at a time, as TRL's ``chunked_nll`` does by default."""
+"""Tokens of which a chunked loss makes logits at a time, as TRL's ``chunked_nll`` did before TRL 1."""
 
 
 def use_loss(model: Any, setup: TrainSetup, tracer: Tracer) -> None:
@@ -26,6 +28,9 @@ def use_loss(model: Any, setup: TrainSetup, tracer: Tracer) -> None:
         base.loss_function = lambda logits, labels, vocab_size, **_: upcast_loss(logits, labels, vocab_size, tracer)
     elif setup.loss in {"chunked", "liger"}:
         _without_logits(base, chunked_loss if setup.loss == "chunked" else liger_loss)
+    elif setup.loss == "trl":
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(setup.autocast)
+        _without_logits(base, lambda hidden, labels, weight: trl_loss(hidden, labels, weight, dtype))
 
 
 def _without_logits(base: Any, loss: Any) -> None:
@@ -93,6 +98,63 @@ class _FusedLinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
     def backward(ctx: Any, *_: Any) -> Any:
         grad_rows, grad_weight = ctx.saved_tensors
         return grad_rows, grad_weight, None
+
+
+def trl_loss(hidden: Any, labels: Any, weight: Any, dtype: Any = None) -> Any:
+    """SFTTrainer's own since TRL 1: log-probabilities of the labels, no logits beyond one tile.
+
+    Source: trl 1.16 trl/trainer/utils.py, ``add_fused_lm_head``.
+    """
+    rows = hidden[:, :-1].reshape(-1, hidden.size(-1))
+    return -_ChunkedLogProb.apply(rows, weight, labels[:, 1:].reshape(-1), dtype or hidden.dtype).mean()
+
+
+class _ChunkedLogProb(torch.autograd.Function):  # type: ignore[misc]
+    """Tiles of logits in one buffer, folded into seven numbers a token; made again in the backward pass.
+
+    Source: trl 1.16 trl/kernels/chunked_logprob.py, ``_ChunkedLogProbFunction`` (``TOKEN_CHUNK_SIZE``), and
+    trl/trainer/utils.py (``_CHUNKED_LOGPROB_CHUNK_SIZE``). The Triton kernels that fold a tile allocate nothing.
+    """
+
+    TILE = (4096, 32768)
+    STATISTICS = 7
+
+    @staticmethod
+    def forward(ctx: Any, rows: Any, weight: Any, targets: Any, dtype: Any) -> Any:
+        numbers = [torch.zeros(len(rows), device=rows.device) for _ in range(_ChunkedLogProb.STATISTICS)]
+        for _ in _tiles(rows, weight, dtype):
+            pass
+        log_z, entropy = numbers[0] + torch.log(numbers[1]), numbers[0] - numbers[2] / numbers[1]
+        ctx.dtype = dtype
+        ctx.save_for_backward(rows, weight, targets, log_z, entropy)
+        return numbers[3] - log_z
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> Any:
+        rows, weight, *_kept = ctx.saved_tensors
+        grad_rows = (
+            torch.zeros(rows.shape, dtype=torch.float32, device=rows.device) if ctx.needs_input_grad[0] else None
+        )
+        grad_weight = None
+        if ctx.needs_input_grad[1]:
+            grad_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
+        for _ in _tiles(rows, weight, ctx.dtype):  # its products are added to the gradients in place
+            pass
+        narrow = [
+            grad if grad is None else grad.to(of.dtype) for grad, of in ((grad_rows, rows), (grad_weight, weight))
+        ]
+        return *narrow, None, None
+
+
+def _tiles(rows: Any, weight: Any, dtype: Any) -> Iterator[Any]:
+    tokens, columns = _ChunkedLogProb.TILE
+    buffer = torch.empty((min(len(rows), tokens), columns), dtype=dtype, device=rows.device)
+    for some in rows.split(tokens):
+        part = some.to(dtype)
+        for head in weight.split(columns):
+            tile = buffer[: len(some), : len(head)]
+            torch.mm(part, head.to(dtype).t(), out=tile)
+            yield tile
 
 
 def shifted_loss(logits: Any, labels: Any, vocab_size: int, **_: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from inspector.errors import InspectorError
 
 ATTENTION_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
+COURSE = "LLM Engineering, week 7: github.com/ed-donner/llm_engineering"
 ALL_SEVEN = (*ATTENTION_TARGETS, "gate_proj", "up_proj", "down_proj")
 
 
@@ -23,43 +24,65 @@ class Recipe:
     source: str = ""
 
 
-_SFT = {
+_TRAINER = {
     "method": "qlora",
     "prepare_kbit": False,
-    "adapter_dtype": "bfloat16",
-    "autocast": "bf16",
     "use_cache": False,
     "outputs": "loss",
     "outputs_fp32": True,
     "zero_grad": "after",
     "labels": "clone",
-    "grad_clip": 1.0,
     "gradient_checkpointing": True,
-    "reentrant": False,
-    "optimizer": "adamw_torch_fused",
     "padding_mask": True,
     "via_cpu": False,
 }
-"""TRL's SFTTrainer on transformers' Trainer, with the loss that transformers computes from the logits.
+"""What SFTTrainer on transformers' Trainer does in every version: checkpointing, no packing, mixed precision.
 
-Source: trl/trainer/base_config.py and sft_trainer.py 1.16 (bf16, checkpointing, adapters in bfloat16, no
-``prepare_model_for_kbit_training``), transformers/training_args.py (``max_grad_norm`` 1.0, ``optim``
-adamw_torch_fused), trainer.py (``training_step``), accelerate/accelerator.py (``convert_outputs_to_fp32``).
+Sources: trl/trainer/sft_config.py and base_config.py (``gradient_checkpointing``, ``packing``, bf16 unless fp16),
+transformers/trainer.py (``training_step``), accelerate/accelerator.py (``convert_outputs_to_fp32``).
+"""
+
+_SFT = {
+    **_TRAINER,
+    "adapter_dtype": "bfloat16",
+    "autocast": "bf16",
+    "loss": "trl",
+    "grad_clip": 1.0,
+    "reentrant": False,
+    "optimizer": "adamw_torch_fused",
+    "batch_size": 8,
+}
+"""SFTTrainer of TRL 1.16 with its defaults, on a quantized model.
+
+Sources: trl 1.16 trainer/sft_trainer.py (adapters in bfloat16, no ``prepare_model_for_kbit_training``, the fused head
+of ``add_fused_lm_head``), transformers/training_args.py (``max_grad_norm`` 1.0, ``optim`` adamw_torch_fused,
+``per_device_train_batch_size`` 8).
 """
 
 _WEEK_7 = {
-    **_SFT,
+    **_TRAINER,
     "scheme": "nf4",
     "double_quant": True,
+    "dtype": "float16",
     "dropout": 0.1,
     "optimizer": "paged_adamw_32bit",
     "seq_len": 128,
     "grad_clip": 0.3,
+    "trl_casting": True,
+    "reentrant": True,
+    "token_accuracy": True,
 }
 """What the course's LITE and FULL runs share.
 
-Rank, targets, batch, length, dropout and optimizer are the course's. Alpha (twice the rank, its rule of thumb), the
-gradient clipping and float16 on the T4 are assumed: they were not read off its notebook.
+From its training notebook, as kept in ed-donner/llm_engineering week7/community_contributions (NaheemQuadri/
+WK_7_Training.ipynb; epochs and batch size changed there): double-quantized nf4 computed in bfloat16 where the card has
+it and else in float16, alpha twice the rank, dropout 0.1, paged_adamw_32bit, ``max_length`` 128, no packing,
+``max_grad_norm`` 0.3, one step of accumulation. The batch sizes are the course's, not in that copy.
+
+It pins TRL 0.25.1, of whose day transformers is 4.57: quantizers/quantizer_bnb_4bit.py loads what is not quantized in
+float16 (``update_dtype``); trl 0.25 models/utils.py makes the norms float32 (``prepare_model_for_kbit_training``),
+leaves the adapters in float32 and checkpoints without saying ``use_reentrant``, which torch takes as True;
+trainer/sft_trainer.py computes the accuracy from a copy of the logits (``compute_loss``).
 """
 
 RECIPES: tuple[Recipe, ...] = (
@@ -80,8 +103,8 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe(
         "sft-trainer",
         "TRL's SFTTrainer with its defaults, on a 4-bit model",
-        {**_SFT, "r": 16, "alpha": 32, "target_modules": ("all-linear",)},
-        source="trl/trainer/sft_trainer.py",
+        {**_SFT, "r": 16, "alpha": 32, "dropout": 0.05, "target_modules": ("all-linear",)},
+        source="trl 1.16; rank, alpha and dropout of its trainer/model_config.py, targets of its documentation",
     ),
     Recipe(
         "week7-lite",
@@ -97,14 +120,23 @@ RECIPES: tuple[Recipe, ...] = (
             "compute_dtype": "float16",
         },
         model="meta-llama/Llama-3.2-3B",
-        source="LLM Engineering, week 7",
+        source=COURSE,
     ),
     Recipe(
         "week7-full",
         "the course's week 7, FULL: Llama 3.2 3B, rank 256, batches of 256",
-        {**_WEEK_7, "r": 256, "alpha": 512, "target_modules": ALL_SEVEN, "batch_size": 256, "gpu": "A100-80GB"},
+        {
+            **_WEEK_7,
+            "r": 256,
+            "alpha": 512,
+            "target_modules": ALL_SEVEN,
+            "batch_size": 256,
+            "gpu": "A100-80GB",
+            "autocast": "bf16",
+            "compute_dtype": "bfloat16",
+        },
         model="meta-llama/Llama-3.2-3B",
-        source="LLM Engineering, week 7",
+        source=COURSE,
     ),
 )
 

@@ -16,7 +16,7 @@ SetBy = Literal["you", "recipe", "method", "library"]
 METHODS = ("full", "lora", "qlora")
 SCHEMES = ("none", "nf4", "fp4", "int8")
 ATTENTION = ("auto", "sdpa", "eager", "flash_attention_2")
-LOSSES = ("full", "chunked", "liger", "shifted", "upcast")
+LOSSES = ("full", "chunked", "liger", "trl", "shifted", "upcast")
 AUTOCAST = ("none", "bf16", "fp16")
 ROUTING = ("balanced", "worst")
 
@@ -35,9 +35,10 @@ class TrainSetup:
     fills a key-value cache. ``outputs`` says how long the loop holds the model's output, logits and all: until
     ``loss`` is known, to the end of the ``step``, or into the ``next`` forward. ``outputs_fp32`` says that they are
     converted to float32 first, as accelerate does under mixed precision. ``zero_grad`` says whether gradients are
-    dropped ``before`` the forward or ``after`` the optimizer. ``labels`` are the input ids themselves (``shared``) or
-    a ``clone``. ``empty_cache_every`` counts steps; 0 is never. ``via_cpu`` says that unquantized weights are loaded
-    on the CPU and moved (``model.to``), not loaded on the device (``device_map``).
+    dropped ``before`` the forward or ``after`` the optimizer. ``token_accuracy`` says that the loop takes the accuracy
+    from a shifted copy of the logits before the backward, as SFTTrainer did in TRL 0.25. ``labels`` are the input ids
+    themselves (``shared``) or a ``clone``. ``empty_cache_every`` counts steps; 0 is never. ``via_cpu`` says that
+    unquantized weights are loaded on the CPU and moved (``model.to``), not loaded on the device (``device_map``).
     """
 
     method: str = "qlora"
@@ -77,6 +78,7 @@ class TrainSetup:
     outputs: str = "step"
     outputs_fp32: bool = False
     zero_grad: str = "before"
+    token_accuracy: bool = False
     labels: str = "shared"
     empty_cache_every: int = 0
     via_cpu: bool = True

@@ -172,6 +172,8 @@ class Loop:
             outputs = self.model(**batch)
         if self.setup.outputs_fp32:
             outputs = _to_float32(outputs)
+        if self.setup.token_accuracy:
+            _token_accuracy(outputs)
         loss = outputs.loss / self.setup.grad_accum if self.setup.grad_accum > 1 else outputs.loss
         if self.setup.outputs != "loss":
             self.outputs = outputs
@@ -195,6 +197,18 @@ def _to_float32(outputs: Any) -> Any:
     from accelerate.utils.operations import convert_to_fp32
 
     return convert_to_fp32(outputs)
+
+
+def _token_accuracy(outputs: Any) -> None:
+    """Entropy in chunks, then the likeliest tokens of a shifted copy of the logits.
+
+    Source: trl 0.25 trl/trainer/sft_trainer.py, ``compute_loss``, and trainer/utils.py, ``entropy_from_logits``.
+    """
+    with torch.no_grad():
+        for rows in outputs.logits.reshape(-1, outputs.logits.size(-1)).split(128):
+            likely = torch.nn.functional.log_softmax(rows, dim=-1)
+            -(torch.exp(likely) * likely).sum(-1)
+        outputs.logits[..., :-1, :].contiguous().argmax(dim=-1)
 
 
 def _carry_autocast(model: Any, autocast: Autocast) -> None:
