@@ -183,12 +183,23 @@ def _mean(errors: list[float]) -> float:
     return statistics.mean(abs(error) for error in errors)
 
 
+def _reasons(refused: Counter[tuple[str, str, str]]) -> list[str]:
+    """One line for each set and tool: how many runs it cannot express, and why, the commonest reason first."""
+    reasons: dict[tuple[str, str], Counter[str]] = {}
+    for (file, tool, why), number in sorted(refused.items()):
+        reasons.setdefault((file, tool), Counter())[why.replace("knows no PEFT method", "PEFT method")] += number
+    return [
+        f"- {file}, {tool}: {sum(whys.values())} ({'; '.join(f'{n} {why}' for why, n in whys.most_common())})"
+        for (file, tool), whys in reasons.items()
+    ]
+
+
 def document(found: list[Comparison], refused: Counter[tuple[str, str, str]], asked: Iterable[Question]) -> str:
     """The whole result as markdown: summary, what could not be expressed or told, and every run."""
     said = (__doc__ or "").split("\n\n")[1:-1]
     lines = ["# Other estimators on the same published runs", "", f"{OURS} beside {', '.join(PINNED)}.", ""]
-    lines += ["\n\n".join(said), "", *summary(found), "", "## Not expressed", ""]
-    lines += [f"- {file}, {tool}: {number} runs: {why}" for (file, tool, why), number in sorted(refused.items())]
+    lines += ["\n\n".join(said), "", *summary(found), "", "## Runs not expressed", ""]
+    lines += _reasons(refused)
     unsaid = Counter((question.file, name) for question in asked for name in untold(question))
     lines += ["", "## What the other two have no option for", ""]
     lines += [f"- {file}: {name} in {number} runs" for (file, name), number in sorted(unsaid.items())]
