@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 from inspector.errors import InspectorError
 from inspector.units import MiB, parse_size
@@ -101,10 +101,23 @@ def catalogue() -> tuple[Gpu, ...]:
                 basis=basis,
                 context_bytes=(row["context_mib"] or context) * MiB,
                 context_measured=row["context_mib"] is not None,
-                sources=tuple(row["sources"]),
+                sources=_sources(row),
             )
         )
     return tuple(cards)
+
+
+NO_SOURCE = "no source found; that of cards with the same chip"
+
+
+def _sources(row: dict[str, Any]) -> tuple[str, ...]:
+    """Where each figure was read: memory, multiprocessors, capability, and the context where it was measured."""
+    rest = (
+        ("multiprocessors", row["multiprocessors_source"] or NO_SOURCE),
+        ("compute capability", row["compute_capability_source"] or NO_SOURCE),
+        ("context", row["context_source"]),
+    )
+    return (*row["sources"], *(f"{figure}: {text}" for figure, text in rest if text))
 
 
 @cache

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.resources import files
 
 import pytest
 
 from inspector.errors import InspectorError
-from inspector.gpus import card_of_size, catalogue, find_gpu
+from inspector.gpus import NO_SOURCE, card_of_size, catalogue, find_gpu
 
 MiB, GiB = 2**20, 2**30
 
@@ -33,12 +34,57 @@ def test_figures_are_plausible(row):
     assert 6 <= card.capability[0] <= 12
     if row["smi_total_mib"]:
         assert card.usable_bytes < row["smi_total_mib"] * MiB
-    assert (
-        str(row["torch_total_mib"]) in " ".join(row["sources"])
-        or "GiB" in " ".join(row["sources"])
-        or (row["torch_total_mib"] is None)
-    )
     assert card.basis == ("torch" if row["torch_total_mib"] else "nvidia-smi")
+
+
+def memory_said(sources):
+    """Every total of torch that the sources name, in MiB; a GiB with two digits is one too."""
+    text = " ".join(source for source in sources if "nvidia-smi" not in source)
+    whole = {int(number) for number in re.findall(r"(\d{4,6}) ?M", text)}
+    return whole | {int(float(number) * 1024) for number in re.findall(r"([\d.]+) GiB", text)}
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row["name"])
+def test_every_figure_is_in_its_source(row):
+    """Memory, multiprocessors and what nvidia-smi says are the numbers that their sources print."""
+    total = row["torch_total_mib"]
+    if total:
+        said = memory_said(row["sources"])
+        assert total in said
+        if row["name"] != "Quadro RTX 5000":  # with ECC on, which it is not by default
+            assert total == min(said)
+    if row["smi_total_mib"]:
+        assert any(f"{row['smi_total_mib']} MiB" in source for source in row["sources"])
+    source = (row["multiprocessors_source"] or "").replace(",", "")
+    if cores := re.search(r"(\d+) CUDA cores (\d+) in each", source):
+        assert int(cores[1]) == row["multiprocessors"] * int(cores[2])
+    elif source:
+        assert re.search(rf"\b0?{row['multiprocessors']}\b", source)
+
+
+def test_what_has_no_source_is_named():
+    unsourced = {
+        (row["name"], figure)
+        for row in rows()
+        for figure in ("multiprocessors", "compute_capability")
+        if not row[f"{figure}_source"]
+    }
+    assert unsourced == {
+        ("A30", "multiprocessors"),
+        ("RTX 3080 Ti", "multiprocessors"),
+        ("A800-80GB", "compute_capability"),
+    }
+    assert any(NO_SOURCE in source for source in find_gpu("A30").sources)
+    assert not any(NO_SOURCE in source for source in find_gpu("T4").sources)
+
+
+def test_a_capability_is_its_architectures():
+    """The first number of a compute capability is the generation; 8.9 is Ada, of Ampere's number."""
+    generations = {"6": "Pascal", "8": "Ampere", "9": "Hopper", "10": "Blackwell", "12": "Blackwell"}
+    named = {"7.0": "Volta", "7.5": "Turing", "8.9": "Ada"}
+    for row in rows():
+        capability = row["compute_capability"]
+        assert named.get(capability, generations.get(capability.partition(".")[0])) == row["generation"]
 
 
 def test_known_figures():
@@ -68,6 +114,12 @@ def test_known_figures():
         ("b200", "B200"),
         ("6000 ada", "RTX 6000 Ada"),
         ("3080ti", "RTX 3080 Ti"),
+        ("h20", "H20"),
+        ("5060", "RTX 5060"),
+        ("5060 ti", "RTX 5060 Ti 16GB"),
+        ("rtx pro 6000", "RTX PRO 6000 Blackwell"),
+        ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "RTX PRO 6000 Blackwell"),
+        ("MIG 1g.10gb", "A100-MIG-1g.10gb"),
     ],
 )
 def test_names(text, name):
