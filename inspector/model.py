@@ -28,6 +28,7 @@ class Model:
 
     skeleton: Skeleton
     reference: str = ""
+    trust_remote_code: bool = False
 
     @property
     def num_parameters(self) -> int:
@@ -88,36 +89,45 @@ class Model:
     def finetune(self, **options: Any) -> StepReport:
         """Dry-run a fine-tuning step; options as `inspector.simulate.finetune` takes them. Imports torch."""
         from inspector.simulate import finetune
+        from inspector.sources.trust import trusting
 
-        return finetune(self.reference, **options)
+        with trusting(self.trust_remote_code):
+            return finetune(self.reference, **options)
 
     def generate(self, *, gpu: str, **options: Any) -> GenerateReport:
         """Dry-run a generation on a named card; options as `inspector simulate generate` takes them. Imports torch."""
         from inspector.gpus import find_gpu
         from inspector.simulate.generate_report import simulate_generate
+        from inspector.sources.trust import trusting
 
-        return simulate_generate(self.reference, gpu=find_gpu(gpu), **options)
+        with trusting(self.trust_remote_code):
+            return simulate_generate(self.reference, gpu=find_gpu(gpu), **options)
 
     def measure(self, **options: Any) -> Measurement:
         """Build the model for real and weigh it; options are the fields of `inspector.measure.MeasureSpec`."""
         from inspector.measure import measure
+        from inspector.sources.trust import trusting
 
-        return measure(model=self.reference, **options)
+        with trusting(self.trust_remote_code):
+            return measure(model=self.reference, **options)
 
     def _repr_html_(self) -> str:
         return self.layers()._repr_html_()
 
 
-def load(reference: str) -> Model:
+def load(reference: str, *, trust_remote_code: bool = False) -> Model:
     """Open a model by what a user would type.
 
     Args:
         reference: a bundled id or a unique ending of one; a folder with a ``config.json``, such a file, safetensors
             or GGUF files; or a hub id.
+        trust_remote_code: run the Python code that the model brings along, with your rights. Otherwise none of it runs.
 
     Raises:
         InspectorError: when nothing, or more than one thing, is meant, or the config cannot be built.
     """
     from inspector.sources.resolve import resolve
+    from inspector.sources.trust import trusting
 
-    return Model(resolve(reference), reference)
+    with trusting(trust_remote_code):
+        return Model(resolve(reference), reference, trust_remote_code)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from inspector.build.own_code import is_trusted, said_classes
 from inspector.skeleton import ConfigFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from transformers import PretrainedConfig, PreTrainedModel
 
@@ -43,14 +44,31 @@ def read_facts(config: PretrainedConfig, model: PreTrainedModel, dtype: str, qua
     )
 
 
-def notes_on(raw: Mapping[str, Any], config: PretrainedConfig, quantization: str) -> tuple[str, ...]:
-    """Doubts that belong to every number: sizes the config leaves to transformers, a checkpoint stored otherwise."""
-    said = []
+def notes_on(
+    raw: Mapping[str, Any], config: PretrainedConfig, quantization: str, cls: type[PreTrainedModel]
+) -> tuple[str, ...]:
+    """Doubts that belong to every number: what the config leaves to transformers, and what it was not read for."""
+    said = list(_class_notes(raw, config, cls))
     if missing := _left_to_defaults(raw, config):
         said.append(f"not in the config, so transformers' defaults: {', '.join(missing)}")
     if quantization:
         said.append(f"the checkpoint is published in {quantization}; these are the figures of the architecture itself")
     return tuple(said)
+
+
+def _class_notes(raw: Mapping[str, Any], config: PretrainedConfig, cls: type[PreTrainedModel]) -> Iterator[str]:
+    """Where the class that was built is not simply the one the config names, as its type."""
+    wanted, named = raw.get("model_type"), raw.get("architectures")
+    if is_trusted(raw):
+        yield f"built by the model's own code, which was trusted: {cls.__name__}"
+        return
+    if wanted != config.model_type:
+        yield f"transformers knows no {wanted!r}; read as {config.model_type}, the type of the {cls.__name__} it names"
+    if brought := said_classes(raw):
+        yield f"the model brings its own code ({brought}), which was not run: this is transformers' {cls.__name__}"
+    if not isinstance(named, list) or cls.__name__ not in named:
+        other = f"names {named[0]!s:.60}, which transformers does not have for it" if named else "names no class"
+        yield f"the config {other}: built as {cls.__name__}, the usual one of its type"
 
 
 def _left_to_defaults(raw: Mapping[str, Any], config: PretrainedConfig) -> list[str]:
@@ -59,7 +77,7 @@ def _left_to_defaults(raw: Mapping[str, Any], config: PretrainedConfig) -> list[
     parts = [raw, *(part for part in raw.values() if isinstance(part, dict))]
     missing = []
     for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
-        value = getattr(text, name, None)
+        value = _value(text, name)
         names = {name, text.attribute_map.get(name, name)}
         if isinstance(value, int) and not any(alias in part for part in parts for alias in names):
             missing.append(f"{name} {value:,}")
@@ -67,8 +85,17 @@ def _left_to_defaults(raw: Mapping[str, Any], config: PretrainedConfig) -> list[
 
 
 def _number(config: Any, *names: str) -> int:
-    values = (getattr(config, name, None) for name in names)
+    values = (_value(config, name) for name in names)
     return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), 0)
+
+
+def _value(config: Any, name: str) -> Any:
+    """A field; where it varies from layer to layer, transformers refuses one answer: that of the most layers."""
+    try:
+        return getattr(config, name, None)
+    except Exception:  # noqa: BLE001 -- AmbiguousGlobalPerLayerAttributeError; properties of configs may raise anything
+        values = [getattr(layer, name, None) for layer in config.per_layer_config]
+        return max(values, key=values.count)
 
 
 def _gpt_inner(text: Any, hidden: int) -> int:

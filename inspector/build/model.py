@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
 from inspector.build.bounds import bounded
+from inspector.build.classes import model_class, transformers_class
+from inspector.build.closed import closed, without_runtime
+from inspector.build.own_code import is_trusted, own_config, said_classes
 from inspector.build.sanity import check_sizes
 from inspector.errors import InspectorError, UnknownArchitectureError
 
@@ -20,57 +24,35 @@ if TYPE_CHECKING:
 def build_config(config: Mapping[str, Any]) -> PretrainedConfig:
     """The transformers config object of a ``config.json``.
 
+    A type that transformers does not know is read as that of the class in ``architectures``, where it has that class
+    (Kimi K2 is DeepSeek-V3 under a name of its own). A config without a type, but with such a class, likewise.
+
     Raises InspectorError for an unknown ``model_type``, absurd sizes, or fields transformers refuses.
     """
     check_sizes(config)  # before the libraries are imported: absurd sizes are refused at once
-    model_type = config.get("model_type")
-    if not isinstance(model_type, str) or not model_type:
+    said = config.get("model_type")
+    model_type = said if isinstance(said, str) else ""
+    content = without_runtime(copy.deepcopy(dict(config)))
+    with _fenced(model_type):
+        if is_trusted(config) and (own := own_config(content)):
+            return own
+
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+        if model_type in CONFIG_MAPPING:
+            return CONFIG_MAPPING[model_type].from_dict(content)
+        if stand_in := _stand_in(config):
+            return stand_in.from_dict({**content, "model_type": stand_in.model_type})
+    if not model_type:
         raise InspectorError("the config names no model_type", hint="is this the config.json of a transformers model?")
-
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
-    if model_type not in CONFIG_MAPPING:
-        raise _unknown_architecture(model_type, list(CONFIG_MAPPING))
-    with _quiet(), _config_mistakes(model_type):
-        return CONFIG_MAPPING[model_type].from_dict(copy.deepcopy(dict(config)))
+    raise _unknown_architecture(config, model_type, list(CONFIG_MAPPING))
 
 
-def model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
-    """The transformers class that the config names, or the right Auto class of its type when it names none.
-
-    ``architectures`` wins over the Auto classes because these reject Mistral3 and build Llama-4 as text only.
-    """
-    import transformers
-
-    named_classes = config.architectures if isinstance(config.architectures, list) else []
-    for name in named_classes:
-        named = getattr(transformers, name, None) if isinstance(name, str) else None
-        if isinstance(named, type) and issubclass(named, transformers.PreTrainedModel):
-            model: type[PreTrainedModel] = named
-            if model.config_class is not None:  # the abstract base has none
-                return model
-    for mapping in _auto_classes():
-        if type(config) in mapping:
-            found: type[PreTrainedModel] = _first(mapping[type(config)])
-            return found
-    raise InspectorError(
-        f"transformers {transformers.__version__} has no model class for {config.model_type!r}",
-        hint="a newer transformers may have one",
-    )
-
-
-def _auto_classes() -> tuple[Any, ...]:
-    """Auto mappings, the most telling first: a type with a masked-LM head is an encoder even if it can also decode."""
-    from transformers.models.auto import modeling_auto as auto
-
-    return (
-        auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
-        auto.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING,
-        auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
-        auto.MODEL_FOR_MASKED_LM_MAPPING,
-        auto.MODEL_FOR_CAUSAL_LM_MAPPING,
-        auto.MODEL_MAPPING,
-    )
+def _stand_in(config: Mapping[str, Any]) -> type[PretrainedConfig] | None:
+    """The config class of the first of ``architectures`` that transformers has."""
+    named = config.get("architectures")
+    models = [transformers_class(name) for name in named] if isinstance(named, list) else []
+    return next((model.config_class for model in models if model is not None), None)
 
 
 def build_model(config: Mapping[str, Any] | PretrainedConfig, dtype: str = "float32") -> PreTrainedModel:
@@ -89,28 +71,40 @@ def build_model(config: Mapping[str, Any] | PretrainedConfig, dtype: str = "floa
     if hasattr(parsed, "quantization_config"):
         # from_config ignores it anyway, and some configs of quantized checkpoints then warn or fail.
         del parsed.quantization_config
-    cls = model_class(parsed)
-    with _quiet(), _config_mistakes(parsed.model_type), bounded(), torch.device("meta"):
-        return cls._from_config(parsed, dtype=getattr(torch, dtype))
+    with _fenced(parsed.model_type), bounded():
+        cls = model_class(parsed)
+        with torch.device("meta"):
+            model = cls._from_config(parsed, dtype=getattr(torch, dtype))
+    if not hasattr(model, "all_tied_weights_keys"):  # a few parts of models never call post_init, which sets it
+        model.all_tied_weights_keys = {}
+    return model
 
 
-def _first(cls: Any) -> Any:
-    return cls[0] if isinstance(cls, (list, tuple)) else cls
-
-
-def _unknown_architecture(model_type: str, known: list[str]) -> UnknownArchitectureError:
+def _unknown_architecture(config: Mapping[str, Any], model_type: str, known: list[str]) -> UnknownArchitectureError:
     import difflib
 
     import transformers
 
+    message = f"transformers {transformers.__version__} knows no architecture {model_type!r}"
+    if brought := said_classes(config):
+        return UnknownArchitectureError(
+            f"{message}; the model brings its own code ({brought}), which was not run",
+            hint="read that code; if you trust it, --trust-remote-code runs it",
+        )
     close = difflib.get_close_matches(model_type, known, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else "a newer transformers may know it"
-    message = f"transformers {transformers.__version__} knows no architecture {model_type!r}"
     return UnknownArchitectureError(message, hint=hint)
 
 
 @contextlib.contextmanager
-def _config_mistakes(model_type: str) -> Iterator[None]:
+def _fenced(model_type: str) -> Iterator[None]:
+    """The libraries' code, quiet and away from the network; what they refuse in a config is one line."""
+    with quiet(), closed(), config_mistakes(model_type):
+        yield
+
+
+@contextlib.contextmanager
+def config_mistakes(model_type: str) -> Iterator[None]:
     """A config that its own class refuses is the user's input, not our bug: say what the class said, in one line."""
     try:
         yield
@@ -118,11 +112,18 @@ def _config_mistakes(model_type: str) -> Iterator[None]:
         raise
     except Exception as error:
         said = " ".join(str(error).split())[:200] or type(error).__name__
+        needed = re.search(r"requires the (\S+) library|following packages? .*: ([\w, -]+)|named '(\w+)", said)
+        if isinstance(error, ImportError) and needed:
+            name = next(filter(None, needed.groups()))
+            raise InspectorError(
+                f"this {model_type} model needs {name.partition('. ')[0]}, which is not installed",
+                hint="install it beside Inspector",
+            ) from error
         raise InspectorError(f"this {model_type} config cannot be built: {said}") from error
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No advice from transformers while building: it is about running a model, and goes to stderr."""
     from transformers.utils import logging
 

@@ -30,7 +30,7 @@ def build_skeleton(config: Mapping[str, Any], *, model_id: str, source: str = ""
     method = str(quantization.get("quant_method") or "")
     dtype = _published_dtype(config, parsed)
     skeleton = read_skeleton(full, half, model_id=model_id, source=source, dtype=dtype, quantization=method)
-    return replace(skeleton, notes=notes_on(config, parsed, method))
+    return replace(skeleton, notes=notes_on(config, parsed, method, type(full)))
 
 
 def read_skeleton(

@@ -22,7 +22,8 @@ LIMITS = {
     "max_position_embeddings": 2**40, "n_positions": 2**26,
 }  # fmt: skip
 ZERO_ALLOWED = {"num_nextn_predict_layers", "num_experts", "num_local_experts", "n_routed_experts",
-                "num_experts_per_tok"}  # fmt: skip
+                "num_experts_per_tok", "head_dim"}  # fmt: skip
+_LENGTHS = {"max_position_embeddings", "n_positions"}  # a few configs write 1200.0; no tensor's shape comes of it
 
 # Any other whole number, where it cannot be a token's number, a position or a frequency.
 _COUNT = re.compile(r"layers$|depth|blocks$|stages$")
@@ -38,6 +39,8 @@ def check_sizes(config: Mapping[str, Any]) -> None:
             raise InspectorError(f"{name} is {_shown(value)}, over {highest:,}", hint="mend the config.json")
     for name, value in _sizes(config):
         if value is None:
+            continue
+        if isinstance(value, float) and float(value).is_integer() and name.rpartition(".")[2] in _LENGTHS:
             continue
         if isinstance(value, bool) or not isinstance(value, int):
             raise InspectorError(f"{name} is {_shown(value)}, not a whole number", hint="mend the config.json")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from inspector.cli.options import ModelReference, answer, csv_option, json_option
+from inspector.cli.options import ModelReference, answer, csv_option, json_option, trust_option
 
 
 @click.command("diff")
 @click.argument("before", type=ModelReference())
 @click.argument("after", type=ModelReference())
+@trust_option
 @click.option("--stored", is_flag=True, help="Compare what the files store, not the architectures.")
 @json_option
 @csv_option

@@ -31,8 +31,25 @@ class ModelReference(click.ParamType[str]):
 
 
 def model_argument(function: F) -> F:
-    """``[MODEL]``, Llama 3.1 8B when left out."""
-    return click.argument("model", type=ModelReference(), default=DEFAULT_MODEL)(function)
+    """``[MODEL]``, Llama 3.1 8B when left out; and ``--trust-remote-code``."""
+    return click.argument("model", type=ModelReference(), default=DEFAULT_MODEL)(trust_option(function))
+
+
+def _trust(context: click.Context, _option: click.Parameter, trusted: bool) -> None:
+    from inspector.sources.trust import trusting
+
+    context.with_resource(trusting(trusted))
+
+
+def trust_option(function: F) -> F:
+    """``--trust-remote-code``, for as long as the command runs: every command that opens a model has it."""
+    return click.option(
+        "--trust-remote-code",
+        is_flag=True,
+        expose_value=False,
+        callback=_trust,
+        help="Run the code a model brings along, with your rights. Off: none of it runs.",
+    )(function)
 
 
 def json_option(function: F) -> F:

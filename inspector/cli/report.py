@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inspector.cli.options import ModelReference, say_written
+from inspector.cli.options import ModelReference, say_written, trust_option
 from inspector.sources.bundled import DEFAULT_MODEL, find
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("report")
 @click.argument("models", metavar="[MODEL]...", type=ModelReference(), nargs=-1)
+@trust_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write; - is standard output.")
 @click.option(
     "--deck",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inspector import skeleton_json
+from inspector.build.own_code import is_trusted
 from inspector.errors import InspectorError
 from inspector.files import MAX_JSON_BYTES, exists, read_bytes, write_bytes
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("inspector")
 
 T = TypeVar("T")
+
+BUILDER = 2
+"""Counted up when the same config makes another skeleton than before."""
 
 
 def cache_folder() -> Path:
@@ -95,9 +99,10 @@ def _unsealed(path: Path, limit: int) -> bytes:
 def cache_key(config: Mapping[str, Any]) -> str:
     """The name of a config's entry: its content, whatever the file is called and wherever it lies.
 
-    Another version of transformers, or of the skeleton format, makes another entry.
+    Another version of transformers, of the skeleton format or of how it is read makes another entry; so does the code
+    that a model brings along, where it is trusted: by its content (see `inspector.build.own_code`).
     """
-    parts = [config, version("transformers"), skeleton_json.VERSION]
+    parts = [config, version("transformers"), skeleton_json.VERSION, BUILDER, is_trusted(config)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inspector.build.own_code import own_classes
 from inspector.errors import InspectorError
-from inspector.files import MAX_JSON_BYTES, json_object
+from inspector.files import MAX_JSON_BYTES, json_object, write_bytes
 from inspector.sources import bundled
-from inspector.sources.cache import cached
+from inspector.sources.cache import cache_folder, cached
 from inspector.sources.fetch import Reply, explained, fetch
 from inspector.sources.folder import INDEX_SUFFIX, PICKLES, assemble, pickle_refused, weight_map
 from inspector.sources.local import Folder
@@ -23,7 +25,7 @@ from inspector.sources.safetensors import MAX_HEADER, PREFIX, header_length, par
 from inspector.sources.source import Bundled, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from inspector.checkpoint import Checkpoint, FileTensor
 
@@ -88,6 +90,16 @@ class HubModel(Source):
         """Its ``config.json``, kept on disk by commit."""
         return self._json("config.json") if "config.json" in self.files else None
 
+    def code_folders(self, config: Mapping[str, Any]) -> dict[str, Path]:
+        """Its Python files at this commit, and those of other repositories it names, kept on disk."""
+        folder = cache_folder() / "code" / f"{self.repo.replace('/', '--')}@{self.commit[:40]}"
+        for name in self.files:
+            if re.fullmatch(r"\w[\w-]*\.py", name):
+                write_bytes(folder / name, self._bytes(name))
+        others = {reference.rpartition("--")[0] for reference in own_classes(config).values()} - {"", self.repo}
+        fetched = {repo: hub_model(repo).code_folders({})[""] for repo in sorted(others)}
+        return {"": folder, self.repo: folder, **fetched}
+
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
         """What its safetensors store, by ranged reads of their headers, in parallel."""
@@ -104,7 +116,7 @@ class HubModel(Source):
                     raise explained(error, self.repo) from None
                 raise
         sizes, headers = [size for size, _ in read], [header for _, header in read]
-        return assemble(self.name, names, headers, sum(sizes), promised, self.config or {})
+        return assemble(self.name, names, headers, sum(sizes), promised, self.buildable or {})
 
     def _shards(self) -> tuple[list[str], dict[str, str]]:
         """The safetensors of the model, and what their index promises."""
@@ -128,12 +140,17 @@ class HubModel(Source):
 
     def _json(self, name: str) -> dict[str, Any]:
         try:
-            text = self._kept(name, lambda: fetch(self._url(name), limit=MAX_JSON_BYTES)).data.decode("utf-8")
+            text = self._bytes(name).decode("utf-8")
         except UnicodeDecodeError:
             raise InspectorError(f"{name} of {self.repo} is not text") from None
+        return json_object(text, f"{name} of {self.repo}")
+
+    def _bytes(self, name: str) -> bytes:
+        """A small file's whole content."""
+        try:
+            return self._kept(name, lambda: fetch(self._url(name), limit=MAX_JSON_BYTES)).data
         except Exception as error:  # noqa: BLE001 -- what is unknown is raised again
             raise explained(error, self.repo) from None
-        return json_object(text, f"{name} of {self.repo}")
 
     def _header(self, name: str) -> tuple[int, tuple[FileTensor, ...]]:
         """File size and tensors of one shard; a damaged cache entry is fetched again."""

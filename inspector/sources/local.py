@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from inspector.build.own_code import own_classes
 from inspector.errors import InspectorError
 from inspector.files import exists, read_json_object
 from inspector.sources.folder import PICKLES, pickle_refused, read_files, read_folder
 from inspector.sources.source import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from inspector.checkpoint import Checkpoint
@@ -45,6 +47,16 @@ def _folder(path: Path) -> Source:
     return Folder(name, str(path), path)
 
 
+def _code_folders(folder: Path, config: Mapping[str, Any]) -> dict[str, Path]:
+    """A model's folder, and those of other repositories whose code its config names, fetched from the hub."""
+    folders = {"": folder.resolve()}
+    for repo in sorted({reference.rpartition("--")[0] for reference in own_classes(config).values()} - {""}):
+        from inspector.sources.hub import hub_model
+
+        folders |= {repo: hub_model(repo).code_folders({})[""]}
+    return folders
+
+
 @dataclass(frozen=True)
 class ConfigFile(Source):
     """A ``config.json`` alone."""
@@ -55,6 +67,10 @@ class ConfigFile(Source):
     def config(self) -> dict[str, Any] | None:
         """The file's content."""
         return read_json_object(self.path)
+
+    def code_folders(self, config: Mapping[str, Any]) -> dict[str, Path]:
+        """The file's folder."""
+        return _code_folders(self.path.parent, config)
 
 
 @dataclass(frozen=True)
@@ -69,10 +85,14 @@ class Folder(Source):
         file = self.path / "config.json"
         return read_json_object(file) if exists(file) else None
 
+    def code_folders(self, config: Mapping[str, Any]) -> dict[str, Path]:
+        """The folder itself."""
+        return _code_folders(self.path, config)
+
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
         """What its safetensors store."""
-        return read_folder(self.path, self.config)
+        return read_folder(self.path, self.buildable)
 
 
 @dataclass(frozen=True)
@@ -87,10 +107,14 @@ class SafetensorsFile(Source):
         file = self.path.parent / "config.json"
         return read_json_object(file) if exists(file) else None
 
+    def code_folders(self, config: Mapping[str, Any]) -> dict[str, Path]:
+        """The file's folder."""
+        return _code_folders(self.path.parent, config)
+
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
         """What the file stores."""
-        return read_files(self.path.parent, [self.path.name], config=self.config)
+        return read_files(self.path.parent, [self.path.name], config=self.buildable)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from inspector.build.own_code import own_classes, with_own_code
 from inspector.errors import InspectorError, UnknownArchitectureError
 from inspector.sources import bundled
+from inspector.sources.trust import is_code_trusted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from inspector.checkpoint import Checkpoint
     from inspector.skeleton import Skeleton
 
@@ -30,6 +35,20 @@ class Source(ABC):
     def config(self) -> dict[str, Any] | None:
         """The content of its ``config.json``; None when it has none."""
 
+    def code_folders(self, config: Mapping[str, Any]) -> dict[str, Path]:
+        """Where the code that its config names lies: "" for its own folder, other repositories by their names.
+
+        Asked only where the user trusts that code. Raises InspectorError when it cannot be had.
+        """
+        raise InspectorError(f"the code of {self.name} is not beside its config", hint="point at the model's folder")
+
+    @cached_property
+    def buildable(self) -> dict[str, Any] | None:
+        """Its config as it may be built: with its own code where it names some and the user trusts it."""
+        if self.config is None or not is_code_trusted() or not own_classes(self.config):
+            return self.config
+        return with_own_code(self.config, self.code_folders(self.config))
+
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
         """What its files store; None when it is a config alone."""
@@ -38,15 +57,15 @@ class Source(ABC):
     @cached_property
     def skeleton(self) -> Skeleton:
         """Its skeleton: of the config where there is one, else read off the tensors' names."""
-        if self.config is not None:
+        if self.buildable is not None:
             try:
                 from inspector.sources.cache import cached_skeleton
 
-                return cached_skeleton(self.config, self.name, self.where)
+                return cached_skeleton(self.buildable, self.name, self.where)
             except UnknownArchitectureError as error:
                 if self.checkpoint is None:
                     raise
-                logger.warning("%s; read off the tensors' names instead", error.message)
+                logger.warning("%s; read off the tensors' names instead (%s)", error.message, error.hint)
         if self.checkpoint is None:
             raise InspectorError(
                 f"{self.where} has no config.json and no safetensors",

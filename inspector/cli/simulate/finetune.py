@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from inspector.cli.options import ModelReference, answer, json_option
+from inspector.cli.options import ModelReference, answer, json_option, trust_option
 from inspector.simulate import setup
 from inspector.simulate.recipes import RECIPES
 
@@ -63,6 +63,7 @@ def _with_options(function: Any) -> Any:
 
 @click.command("finetune")
 @click.argument("model", type=ModelReference(), required=False)
+@trust_option
 @click.option("--recipe", default="", help=f"Start from: {', '.join(item.name for item in RECIPES)}.")
 @_with_options
 @click.option("--vram", default="", help="The card's memory instead of its name, such as 16GiB.")

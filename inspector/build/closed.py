@@ -1,0 +1,53 @@
+"""A fence around building: no line of code and no byte from the network, whatever a config names. Imports torch."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_RUNTIME = frozenset({
+    "attn_implementation", "_attn_implementation", "_attn_implementation_internal", "_attn_implementation_autoset",
+    "experts_implementation", "_experts_implementation", "_experts_implementation_internal", "kernel_config",
+})  # fmt: skip
+"""How a model is run, not what it is made of; the first may name a kernel on the hub, which transformers would fetch
+and run (transformers/modeling_utils.py, ``_check_and_adjust_attn_implementation``)."""
+
+_PRETRAINED = ("use_pretrained_backbone", "pretrained_backbone")
+"""Fields that have a part's weights downloaded while the module tree is made."""
+
+
+def without_runtime(config: Any) -> Any:
+    """A copy of a config, nested ones included, without the fields that choose kernels or fetch weights."""
+    if isinstance(config, dict):
+        kept = {name: without_runtime(value) for name, value in config.items() if name not in _RUNTIME}
+        return kept | {name: False for name in _PRETRAINED if name in kept}
+    return [without_runtime(item) for item in config] if type(config) is list else config
+
+
+@contextlib.contextmanager
+def closed() -> Iterator[None]:
+    """Nothing inside the block reaches the hub through huggingface_hub, or runs a kernel from there.
+
+    Mamba-like layers ask for kernels when they are made (transformers/integrations/hub_kernels.py,
+    ``lazy_load_kernel``); backbones may ask for their config.
+    """
+    from huggingface_hub import constants
+    from transformers.integrations import hub_kernels
+
+    with _set(constants, {"HF_HUB_OFFLINE": True}), _set(hub_kernels, {"_kernels_enabled": False}):
+        yield
+
+
+@contextlib.contextmanager
+def _set(module: Any, values: Mapping[str, Any]) -> Iterator[None]:
+    before = {name: getattr(module, name) for name in values}
+    for name, value in values.items():
+        setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(module, name, value)
