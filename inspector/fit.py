@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import InspectorError
 from inspector.fit_changes import candidates
-from inspector.gpus import Verdict, verdict
+from inspector.outcome import Outcome, Simulator, outcome_on
 from inspector.reporting import Report
-from inspector.simulate.allocator_settings import AllocatorSettings
-from inspector.simulate.setup import TrainSetup, resolve_setup
-from inspector.simulate.timeline import replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from inspector.gpus import Gpu
-    from inspector.simulate.events import Event
-    from inspector.simulate.timeline import Timeline
+    from inspector.simulate.setup import TrainSetup
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one simulated setup takes on a card, in bytes.
-
-    ``margin_bytes`` is usable memory less the process at its peak: below zero it does not fit, unless giving cached
-    memory back saves it (``retried``), which is tight. The verdict comes from the bytes and is never rounded.
-    """
-
-    peak_allocated: int
-    peak_reserved: int
-    process_bytes: int
-    usable_bytes: int
-    fits: bool
-    retried: bool
-
-    @property
-    def margin_bytes(self) -> int:
-        """What the card has left at the peak."""
-        return self.usable_bytes - self.process_bytes
-
-    @property
-    def allocated_margin_bytes(self) -> int:
-        """What the card would have left if nothing were held but tensors: below zero nothing can make it fit."""
-        return self.margin_bytes + self.peak_reserved - self.peak_allocated
-
-    @property
-    def verdict(self) -> Verdict:
-        """``fits``, ``tight`` or ``does not fit``; see `inspector.gpus.verdict`."""
-        return verdict(self.fits, self.margin_bytes, self.usable_bytes, gave_back=self.retried)
+__all__ = ["Change", "FitPlan", "Outcome", "Simulator", "cannot", "outcome_on", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,44 +54,6 @@ class FitPlan(Report):
     def fits(self) -> bool:
         """Whether it fits as it is."""
         return self.outcome.fits
-
-
-def outcome_on(
-    events: tuple[Event, ...], gpu: Gpu, settings: AllocatorSettings, line: Timeline | None = None
-) -> Outcome:
-    """What traced events take on a card: replayed without a limit, and within the card when that is too much.
-
-    ``line`` is the replay without a limit, when it is there already.
-    """
-    line = line or replay(events, settings)
-    process = line.peak_reserved + gpu.context_bytes
-    fits, retried = process <= gpu.usable_bytes, False
-    if not fits:
-        fits = retried = replay(events, settings, capacity=gpu.available_bytes).out_of_memory is None
-    return Outcome(line.peak_allocated, line.peak_reserved, process, gpu.usable_bytes, fits, retried)
-
-
-class Simulator:
-    """One model on one card: setups in, outcomes out, each simulated once."""
-
-    def __init__(self, config: Mapping[str, Any], gpu: Gpu) -> None:
-        self.config = config
-        self.gpu = gpu
-        self.known: dict[TrainSetup, Outcome] = {}
-
-    def outcome(self, setup: TrainSetup) -> Outcome:
-        """What a setup takes on the card: its step traced and replayed."""
-        if setup not in self.known:
-            from inspector.simulate.dryrun import trace
-
-            events = trace(self.config, setup, self.gpu).events
-            settings = AllocatorSettings(expandable_segments=setup.expandable_segments)
-            self.known[setup] = outcome_on(events, self.gpu, settings)
-        return self.known[setup]
-
-    def changed(self, setup: TrainSetup, **settings: Any) -> TrainSetup:
-        """A setup with other settings. Raises InspectorError when they contradict the rest."""
-        return resolve_setup({**asdict(setup), **settings}).setup
 
 
 def plan(

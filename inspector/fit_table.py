@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import InspectorError
-from inspector.fit import Outcome, outcome_on
 from inspector.gpus import catalogue, find_gpu
+from inspector.outcome import Outcome, kept_outcome, outcome_on
 from inspector.reporting import Report
 from inspector.simulate.allocator_settings import AllocatorSettings
 from inspector.simulate.setup import resolve_setup
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from inspector.gpus import Gpu
     from inspector.simulate.events import Event
+    from inspector.simulate.setup import TrainSetup
     from inspector.simulate.timeline import Timeline
 
 USUAL_CARDS = (
@@ -90,20 +92,11 @@ def fit_table(
     impossible: list[tuple[str, str]] = []
     for method, settings in METHODS.items():
         progress(method)
-        traces: dict[tuple[bool, bool], tuple[tuple[Event, ...], Timeline]] = {}
+        chosen = {**settings, "batch_size": batch_size, "seq_len": seq_len}
         try:
-            for card in cards:
-                used = "float16" if dtype == "bfloat16" and not card.bf16 else dtype
-                kind = _alike(card)
-                if kind not in traces:
-                    chosen = {**settings, "dtype": used, "batch_size": batch_size, "seq_len": seq_len}
-                    events = _trace(config, chosen, card)
-                    traces[kind] = events, replay(events)
-                events, line = traces[kind]
-                cells.append(Cell(method, card, used, outcome_on(events, card, AllocatorSettings(), line)))
+            cells.extend(_cells(method, config, chosen, dtype, cards))
         except InspectorError as error:
             impossible.append((method, error.message))
-            cells = [cell for cell in cells if cell.method != method]
     if not cells:
         raise InspectorError(f"nothing can be simulated for {model}: {impossible[0][1]}")
     return FitTable(
@@ -129,7 +122,26 @@ def _alike(card: Gpu) -> tuple[bool, bool]:
     return card.capability >= (8, 0), card.capability >= (9, 0)
 
 
-def _trace(config: Mapping[str, Any], settings: dict[str, Any], card: Gpu) -> tuple[Event, ...]:
-    from inspector.simulate.dryrun import trace
+def _cells(
+    method: str, config: Mapping[str, Any], settings: dict[str, Any], dtype: str, cards: Sequence[Gpu]
+) -> tuple[Cell, ...]:
+    """One method on every card. Raises InspectorError when it cannot be simulated."""
+    traces: dict[tuple[bool, bool], tuple[tuple[Event, ...], Timeline]] = {}
+    first = {_alike(card): card for card in reversed(cards)}
 
-    return trace(config, resolve_setup(settings).setup, card).events
+    def simulated(setup: TrainSetup, card: Gpu) -> Outcome:
+        kind = _alike(card)
+        if kind not in traces:
+            from inspector.simulate.dryrun import trace
+
+            events = trace(config, setup, first[kind]).events
+            traces[kind] = events, replay(events)
+        return outcome_on(traces[kind][0], card, AllocatorSettings(), traces[kind][1])
+
+    cells = []
+    for card in cards:
+        used = "float16" if dtype == "bfloat16" and not card.bf16 else dtype
+        setup = resolve_setup(settings, dtype=used).setup
+        outcome = kept_outcome(config, setup, first[_alike(card)], card, partial(simulated, setup, card))
+        cells.append(Cell(method, card, used, outcome))
+    return tuple(cells)

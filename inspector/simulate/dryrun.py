@@ -10,6 +10,7 @@ from inspector.errors import InspectorError
 from inspector.gpus import Gpu, card_of_size, find_gpu
 from inspector.simulate import report as reports
 from inspector.simulate.allocator_settings import AllocatorSettings
+from inspector.simulate.kept import answered
 from inspector.simulate.recipes import recipe as find_recipe
 from inspector.simulate.setup import Resolved, TrainSetup, resolve_setup
 from inspector.simulate.timeline import replay
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from inspector.simulate.events import Event
     from inspector.simulate.report import StepReport
     from inspector.simulate.step import Trace
 
@@ -57,10 +59,20 @@ def finetune(
     gpu = card_of_size(vram) if vram else find_gpu(resolved.setup.gpu)
     check_card(resolved.setup, gpu)
     name, config = _model(reference or (chosen.model if chosen else ""))
-    traced = trace(config, resolved.setup, gpu)
-    report = summarize(name, gpu, resolved, traced)
+    events: tuple[Event, ...] = ()
+    if keep_events:
+        traced = trace(config, resolved.setup, gpu)
+        report, events = summarize(name, gpu, resolved, traced), traced.events
+    else:
+        report = answered(
+            ("finetune", config, resolved.setup, gpu),
+            reports.StepReport,
+            lambda: summarize(name, gpu, resolved, trace(config, resolved.setup, gpu)),
+        )
+        report = replace(report, model=name, settings=resolved.settings())  # who set what is not part of the question
     if solve or (advise and not report.fits):
-        from inspector.fit import Outcome, plan
+        from inspector.fit import plan
+        from inspector.outcome import Outcome
 
         known = Outcome(
             peak_allocated=report.peak_allocated_bytes,
@@ -71,7 +83,7 @@ def finetune(
             retried=report.fits and report.needs_cached_memory_back,
         )
         report = replace(report, plan=plan(name, config, resolved.setup, gpu, solve=solve, known=known))
-    return replace(report, events=traced.events) if keep_events else report
+    return replace(report, events=events) if keep_events else report
 
 
 def write_trace(report: StepReport, path: Path) -> None:

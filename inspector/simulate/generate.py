@@ -29,8 +29,9 @@ from inspector.simulate.caches import (
     tensors_of,
     unseen,
 )
+from inspector.simulate.generate_setup import CACHES, GenerateSetup
 from inspector.simulate.kernels import cuda_kernels
-from inspector.simulate.setup import SCHEMES, TrainSetup
+from inspector.simulate.setup import TrainSetup
 from inspector.simulate.trace import Tracer, follow_modules
 
 if TYPE_CHECKING:
@@ -39,37 +40,10 @@ if TYPE_CHECKING:
     from inspector.cache import LayerCache
     from inspector.simulate.events import Event
 
-CACHES = ("dynamic", "static", "quantized", "offloaded")
+__all__ = ["CACHES", "GenerateSetup", "GenerateTrace", "trace_generate"]
+
 TRACED_STEPS = 3
 """Decoding steps traced at each end of the answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class GenerateSetup:
-    """How text is generated. ``scheme`` is how the weights are stored; ``dtype`` what they are computed in.
-
-    ``attention`` auto is sdpa where the architecture has it, as transformers chooses.
-    """
-
-    batch_size: int = 1
-    prompt_len: int = 1024
-    max_new_tokens: int = 256
-    cache: str = "dynamic"
-    scheme: str = "none"
-    double_quant: bool = False
-    dtype: str = "auto"
-    attention: str = "auto"
-
-    def __post_init__(self) -> None:
-        """Raise InspectorError for a value out of range."""
-        for name, most in (("batch_size", 2**20), ("prompt_len", 2**24), ("max_new_tokens", 2**24)):
-            value = getattr(self, name)
-            if not 1 <= value <= most:
-                raise InspectorError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}")
-        for name, allowed in (("cache", CACHES), ("scheme", SCHEMES), ("attention", ("auto", "sdpa", "eager"))):
-            value = getattr(self, name)
-            if value not in allowed:
-                raise InspectorError(f"{name} {value!r} is not known", hint=f"choose from {', '.join(allowed)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,15 @@ from inspector.cache import CacheReport
 from inspector.errors import InspectorError
 from inspector.reporting import Report
 from inspector.simulate.allocator_settings import AllocatorSettings
+from inspector.simulate.generate_setup import GenerateSetup
+from inspector.simulate.kept import answered
 from inspector.simulate.timeline import replay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inspector.gpus import Gpu
-    from inspector.simulate.generate import GenerateSetup, GenerateTrace
+    from inspector.simulate.generate import GenerateTrace
 
 STEP_TOKENS = 16
 """The longest prompt is found to this many tokens."""
@@ -75,7 +77,6 @@ def simulate_generate(
     Raises:
         InspectorError: when the model cannot be built, run on token ids alone, or has no such cache.
     """
-    from inspector.simulate.generate import GenerateSetup
     from inspector.sources.bundled import find
     from inspector.sources.resolve import resolve, resolve_config
 
@@ -83,6 +84,28 @@ def simulate_generate(
     options["dtype"] = options.get("dtype") or facts.dtype
     setup = GenerateSetup(**options)
     settings = AllocatorSettings(expandable_segments=expandable_segments)
+    model = find(reference) or reference
+    question = (config, setup, gpu, expandable_segments)
+    report = answered(
+        ("generate", *question, facts.context_length),
+        GenerateReport,
+        lambda: _report(model, config, setup, gpu, settings, facts.context_length),
+    )
+    report = replace(report, model=model, cache=replace(report.cache, model=model))
+    if not solve:
+        return report
+    longest = answered(("largest prompt", *question), int, lambda: _largest_prompt(config, setup, gpu, settings))
+    return replace(report, largest_prompt=longest)
+
+
+def _report(
+    model: str,
+    config: Mapping[str, Any],
+    setup: GenerateSetup,
+    gpu: Gpu,
+    settings: AllocatorSettings,
+    context_length: int,
+) -> GenerateReport:
     trace = _trace(config, setup, gpu)
     line = replay(trace.events, settings)
     stages = {stage.step: stage for stage in line.stages}
@@ -90,7 +113,6 @@ def simulate_generate(
     kinds: Counter[str] = Counter()
     for block in line.alive(trace.events):
         kinds[block.alloc.kind.value] += block.nbytes
-    model = find(reference) or reference
     return GenerateReport(
         model=model,
         gpu=gpu,
@@ -106,8 +128,8 @@ def simulate_generate(
         alive_at_peak=tuple(kinds.most_common()),
         fits=_fits(trace, gpu, settings),
         margin_bytes=gpu.available_bytes - line.peak_reserved,
-        context_length=facts.context_length,
-        largest_prompt=_largest_prompt(config, setup, gpu, settings) if solve else None,
+        context_length=context_length,
+        largest_prompt=None,
         assumptions=_assumptions(setup, gpu, trace),
     )
 

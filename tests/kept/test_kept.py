@@ -1,0 +1,181 @@
+"""Kept dry runs: the same answer as a fresh one, no torch to give it, never one of other code, never a damaged one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from inspector.errors import InspectorError
+from inspector.gpus import card_of_size, find_gpu
+from inspector.outcome import Simulator
+from inspector.simulate import kept
+from inspector.simulate.dryrun import finetune
+from inspector.simulate.generate_report import simulate_generate
+from inspector.simulate.plain import from_plain, to_plain
+from inspector.simulate.setup import resolve_setup
+
+TINY = {
+    "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 256, "intermediate_size": 512,
+    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 4000,
+    "dtype": "bfloat16",
+}  # fmt: skip
+COMMANDS = (
+    ["simulate", "finetune", "MODEL", "--gpu", "T4", "--seq-len", "128"],
+    ["simulate", "finetune", "MODEL", "--vram", "530MiB", "--method", "full", "--seq-len", "512", "--batch-size", "8"],
+    ["simulate", "generate", "MODEL", "--prompt-len", "64", "--gpu", "T4"],
+    ["fit", "MODEL", "--gpu", "T4", "--gpu", "L4", "--seq-len", "64"],
+)
+SAYS_TORCH = (
+    "import sys; from inspector.cli.main import run; code = run(sys.argv[1:]);"
+    "print('torch' in sys.modules, file=sys.stderr); sys.exit(code)"
+)
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(TINY))
+    return str(path)
+
+
+def entries():
+    return sorted((kept.cache_folder() / kept.KIND).glob("*.json"))
+
+
+def run(args):
+    return subprocess.run([sys.executable, "-c", SAYS_TORCH, *args], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("args", COMMANDS, ids=lambda args: " ".join(args[:2] + args[3:5]))
+def test_the_second_answer_is_the_first_without_torch(args, model):
+    args = [model if part == "MODEL" else part for part in args]
+    first, second = run([*args, "--json"]), run([*args, "--json"])
+    assert first.returncode == second.returncode in {0, 1}, first.stderr
+    assert first.stdout
+    assert second.stdout == first.stdout
+    assert (first.stderr.split()[-1], second.stderr.split()) == ("True", ["False"])
+    assert run(args).stderr.split() == ["False"], "the form it is printed in is not part of the question"
+
+
+def test_a_kept_report_equals_a_fresh_one(monkeypatch, tmp_path):
+    options = {"method": "lora", "r": 4, "target_modules": ("q_proj",), "seq_len": 64, "grad_clip": 1.0}
+    first, second = (finetune(TINY, **options) for _ in range(2))
+    assert second == first
+    assert second.timeline[0] == first.timeline[0]
+    assert len(entries()) == 1
+    monkeypatch.setenv("INSPECTOR_CACHE", str(tmp_path / "another"))
+    assert finetune(TINY, **options) == first
+
+
+def test_who_set_what_and_the_model_s_name_are_not_part_of_the_question():
+    default = finetune(TINY, seq_len=64)
+    said = finetune({**TINY}, seq_len=64, r=8)
+    assert len(entries()) == 1
+    assert said.settings["r"] == {"value": 8, "set_by": "you"}
+    assert default.settings["r"] == {"value": 8, "set_by": "library"}
+
+
+def test_a_kept_generation_equals_a_fresh_one(model):
+    first, second = (simulate_generate(model, gpu=find_gpu("T4"), prompt_len=32) for _ in range(2))
+    assert second == first
+    assert len(entries()) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"x" * 200, b"\xff\xfe"])
+def test_a_damaged_entry_is_made_again_and_said_so(content, caplog):
+    setup, card = resolve_setup(seq_len=64).setup, find_gpu("T4")
+    first = Simulator(TINY, card).outcome(setup)
+    (entry,) = entries()
+    whole = entry.read_bytes()
+    entry.write_bytes(whole[:-20] + content)
+    assert Simulator(TINY, card).outcome(setup) == first
+    assert "damaged" in caplog.text
+    assert entry.read_bytes() == whole
+
+
+def test_an_entry_of_another_sort_counts_as_damaged(caplog):
+    assert kept.answered(("question",), int, lambda: 3) == 3
+    assert kept.answered(("question",), str, lambda: "three") == "three"
+    assert "no answer of a dry run" in caplog.text
+
+
+def test_a_refusal_is_kept_and_says_the_same():
+    setup = resolve_setup(method="lora", target_modules=("nowhere",), seq_len=64).setup
+    said = []
+    for _ in range(2):
+        with pytest.raises(InspectorError) as caught:
+            Simulator(TINY, find_gpu("T4")).outcome(setup)
+        said.append((caught.value.message, caught.value.hint))
+    assert said[0] == said[1]
+    assert len(entries()) == 1
+
+
+def test_other_code_and_other_libraries_make_other_entries(tmp_path, monkeypatch):
+    package = tmp_path / "package"
+    (package / "inner").mkdir(parents=True)
+    (package / "inner" / "code.py").write_text("a = 1\n")
+    seen = {kept.code_fingerprint.__wrapped__(package)}
+    (package / "inner" / "code.py").write_text("a = 2\n")
+    seen.add(kept.code_fingerprint.__wrapped__(package))
+    (package / "inner" / "code.py").rename(package / "code.py")
+    seen.add(kept.code_fingerprint.__wrapped__(package))
+    assert len(seen) == 3
+
+    names = {kept.entry_name(("question",))}
+    monkeypatch.setattr(kept, "code_fingerprint", lambda: "other code")
+    names.add(kept.entry_name(("question",)))
+    (tmp_path / "kernels-0.1.dist-info").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(kept, "installed", kept.installed.__wrapped__)
+    names.add(kept.entry_name(("question",)))
+    assert len(names) == 3
+    assert any(name.startswith("torch-") for name in kept.installed())
+
+
+def test_every_setting_and_fact_of_the_card_is_part_of_the_question():
+    setup, card = resolve_setup().setup, find_gpu("T4")
+    questions = [
+        ("outcome", TINY, setup, card),
+        ("outcome", {**TINY, "num_hidden_layers": 3}, setup, card),
+        ("outcome", TINY, resolve_setup(r=16).setup, card),
+        ("outcome", TINY, setup, card_of_size("16GiB")),
+        ("finetune", TINY, setup, card),
+    ]
+    assert len({kept.entry_name(question) for question in questions}) == len(questions)
+
+
+def test_a_folder_that_cannot_be_written_costs_one_warning(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("INSPECTOR_CACHE", str(tmp_path / "file"))
+    assert [kept.answered((number,), int, lambda: 7) for number in range(3)] == [7, 7, 7]
+    assert caplog.text.count("not cached") == 1
+
+
+def test_the_longest_unused_entries_go_first(tmp_path):
+    for number in range(10):
+        (tmp_path / f"{number}.json").write_bytes(b"x" * 10_000)
+        os.utime(tmp_path / f"{number}.json", (number, number))
+    kept.drop_oldest(tmp_path, limit=35_000)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["7.json", "8.json", "9.json"]
+    kept.drop_oldest(tmp_path / "missing")
+
+
+def test_what_is_asked_again_is_used_again():
+    kept.answered(("question",), int, lambda: 7)
+    (entry,) = entries()
+    os.utime(entry, (1, 1))
+    kept.answered(("question",), int, lambda: 7)
+    assert entry.stat().st_mtime > 1
+
+
+def test_only_our_own_classes_are_kept():
+    with pytest.raises(KeyError):
+        from_plain({"Popen": ["true"]})
+    with pytest.raises(ValueError, match="unpack"):
+        from_plain({"Outcome": [], "Gpu": []})
+    card = find_gpu("T4")
+    assert from_plain(json.loads(json.dumps(to_plain(card)))) == card
