@@ -22,6 +22,10 @@ PART_STYLES = {
 }  # fmt: skip
 
 
+MOST = 5_000
+"""Lines of a page; laying out a line takes a quarter of a millisecond."""
+
+
 def text(report: LayersReport) -> RenderableType:
     """The page `inspector layers` prints."""
     return page(
@@ -40,11 +44,13 @@ def _listing(report: LayersReport, *, narrow: bool) -> Table:
     )
     lines = table(*columns)
     lines.columns[0].no_wrap = not narrow
-    for row in report.rows:
+    for row in report.rows[:MOST]:
         name = Text("  " * row.depth + clean(row.name), style="bold" if row.is_layer else PART_STYLES[row.part])
         share = percent(row.total_parameters, report.num_parameters) if row.parameters else ""
         parameters = count(row.parameters) if row.parameters else ""
         lines.add_row(*((name, parameters) if narrow else (name, _what(row), parameters, share)))
+    if (left := len(report.rows) - MOST) > 0:
+        lines.add_row(f"and {count(left)} more lines: choose with --filter, or print all as --json")
     return lines
 
 

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from inspector.build.parts import part_of
+from inspector.errors import InspectorError
 from inspector.skeleton import DTYPE_BYTES, ConfigFacts, Module, Skeleton, Tensor
 
 if TYPE_CHECKING:
@@ -14,11 +15,23 @@ if TYPE_CHECKING:
     from inspector.checkpoint import Checkpoint, FileTensor
 
 _NUMBERED = re.compile(r"^(.*?\.\d+)(?:\.|$)")
+MAX_BARE = 60_000
+"""Tensors of a skeleton in which none are known to be alike."""
+
 _HEADS = ("lm_head", "output", "embed_out")
 
 
 def bare_skeleton(checkpoint: Checkpoint, where: str) -> Skeleton:
-    """One module for every owner of a tensor; whether a matrix is a linear layer is guessed from its name."""
+    """One module for every owner of a tensor; whether a matrix is a linear layer is guessed from its name.
+
+    Raises InspectorError for more tensors, or deeper names, than any known family has.
+    """
+    parts = sum(tensor.name.count(".") for tensor in checkpoint.tensors)
+    if len(checkpoint.tensors) > MAX_BARE or parts > 10 * MAX_BARE:
+        raise InspectorError(
+            f"{checkpoint.name} has {len(checkpoint.tensors):,} tensors in {parts:,} levels, too many to read by name",
+            hint="put the config.json of a known architecture beside them",
+        )
     tensors = sorted(checkpoint.tensors, key=lambda tensor: _natural(tensor.name))
     owners = {tensor.name.rpartition(".")[0]: tensor for tensor in tensors}
     dtypes = [dtype for dtype in checkpoint.dtypes if dtype in DTYPE_BYTES]

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from inspector.checkpoint import MAX_TENSORS, Checkpoint, FileTensor
+from inspector.checkpoint import MAX_NAME, MAX_TENSORS, Checkpoint, FileTensor
 from inspector.errors import InspectorError
 
 if TYPE_CHECKING:
@@ -137,6 +137,8 @@ def parse_gguf(stream: BinaryIO, size: int, name: str) -> GgufHeader:
 def _entry(reader: _Reader) -> tuple[str, tuple[int, ...], int, int]:
     """Name, shape (ours: rows first), ggml type and offset of one tensor."""
     tensor = reader.string()
+    if len(tensor) > MAX_NAME:
+        raise broken(reader.name, f"{tensor[:60]!r} is a name of {len(tensor):,} characters")
     dimensions = reader.number("<I")
     if dimensions > 8:
         raise broken(reader.name, f"{tensor[:60]!r} has {dimensions:,} dimensions")

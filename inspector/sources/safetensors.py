@@ -8,22 +8,44 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import stat
 import struct
 from typing import TYPE_CHECKING, Any
 
-from inspector.checkpoint import MAX_TENSORS, FileTensor
+from inspector.checkpoint import MAX_NAME, MAX_TENSORS, FileTensor
 from inspector.errors import InspectorError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 PREFIX = 8
-MAX_HEADER = 25_000_000
-"""Bytes. The library's own limit of 100 MB would be a gigabyte of Python objects; published ones stay below 5 MB."""
+MAX_HEADER = 100_000_000
+"""Bytes: the library's own limit (safetensors/src/tensor.rs, ``MAX_HEADER_SIZE``); published ones stay below 5 MB."""
 
 _MAX_DIMENSIONS = 16
 _MAX_SIZE = 2**53
+_MAX_ENTRY = 100_000
+"""Bytes of one tensor's entry, its name included."""
+
+MAX_METADATA = 20_000_000
+"""Bytes; thumbnails and training notes in it reach some megabytes."""
+
+_MAX_PAIR = 5_000_000
+"""Bytes of one of its strings with its name: matching one of nothing but escapes takes 40 times as much memory."""
+
+_TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+_SPACE = rb"[ \t\r\n]*"
+_NEXT = _SPACE + rb"(?:,(?=" + _SPACE + rb'")|\})'
+_ENTRY = re.compile(_SPACE + rb"(" + _TEXT + rb")" + _SPACE + rb":" + _SPACE + rb"(\{[^{}]*\})" + _NEXT, re.DOTALL)
+_METADATA = re.compile(_SPACE + rb'"__metadata__"' + _SPACE + rb":" + _SPACE + rb"\{(?:" + _SPACE + rb"\})?")
+_PAIR = re.compile(
+    _SPACE + _TEXT + _SPACE + rb":" + _SPACE + _TEXT + _SPACE + rb"(?:,(?=" + _SPACE + rb'")|\})', re.DOTALL
+)
+_AFTER = re.compile(_NEXT)
+_EMPTY = re.compile(rb"\{" + _SPACE + rb"\}" + _SPACE + rb"\Z")
+_REST = re.compile(_SPACE + rb"\Z")
 
 _BITS = {
     "BOOL": ("bool", 8), "U8": ("uint8", 8), "I8": ("int8", 8), "U16": ("uint16", 16), "I16": ("int16", 16),
@@ -70,15 +92,18 @@ def parse_header(header: bytes, file_size: int, name: str) -> tuple[FileTensor, 
 
     Raises InspectorError for anything the format does not allow.
     """
-    tensors = []
-    for key, entry in _entries(header, name).items():
-        if key != "__metadata__":
-            tensors.append((*_tensor(key, entry, name), key))
-    if len(tensors) > MAX_TENSORS:
-        raise broken(name, f"it lists {len(tensors):,} tensors, over the limit of {MAX_TENSORS:,}")
-    tensors.sort(key=lambda item: item[:2])
+    found: dict[str, tuple[int, int, tuple[int, ...], str]] = {}
+    for key, entry in _entries(header, name):
+        if len(key) > MAX_NAME:
+            raise broken(name, f"{_short(key)} is a name of {len(key):,} characters")
+        if key in found:
+            raise broken(name, f"{_short(key)} appears twice in its header")
+        found[key] = _tensor(key, entry, name)
+        if len(found) > MAX_TENSORS:
+            raise broken(name, f"it lists over {MAX_TENSORS:,} tensors, the limit")
+    ordered = sorted(found.items(), key=lambda item: item[1][:2])
     position = 0
-    for start, end, _shape, _dtype, key in tensors:
+    for key, (start, end, _shape, _dtype) in ordered:
         if start != position:
             raise broken(name, f"the bytes of {_short(key)} {'overlap others' if start < position else 'leave a gap'}")
         position = end
@@ -86,19 +111,55 @@ def parse_header(header: bytes, file_size: int, name: str) -> tuple[FileTensor, 
     if position != data:
         verb = "is truncated: it has" if position > data else "has"
         raise broken(name, f"it {verb} {data:,} bytes of data where its header lists {position:,}")
-    return tuple(FileTensor(key, shape, dtype, end - start, name) for start, end, shape, dtype, key in tensors)
+    return tuple(FileTensor(key, shape, dtype, end - start, name) for key, (start, end, shape, dtype) in ordered)
 
 
-def _entries(header: bytes, name: str) -> dict[str, Any]:
+def _entries(header: bytes, name: str) -> Iterator[tuple[str, Any]]:
+    """The header's entries one by one, metadata left out: parsed whole, 100 MB of JSON can make over 1 GB of objects.
+
+    An entry is ``"name": {...}`` with no object inside; the metadata's values are all strings.
+    """
+    if not header.startswith(b"{"):
+        raise broken(name, "its header is no JSON object")
+    end = _EMPTY.match(header)
+    at = 1
+    while end is None:
+        if match := _METADATA.match(header, at):
+            at = _after_metadata(header, match.end(), name)
+        elif match := _ENTRY.match(header, at, at + _MAX_ENTRY):
+            at = match.end()
+            yield _parsed(match[1] + b"," + match[2], name)
+        else:
+            raise broken(name, f"its header is not JSON as the format has it, at byte {at:,}")
+        if header[at - 1] == ord("}"):
+            end = _REST.match(header, at)
+            if end is None:
+                raise broken(name, f"its header goes on after its end, at byte {at:,}")
+
+
+def _after_metadata(header: bytes, at: int, name: str) -> int:
+    """Where the next entry begins. One regular expression for all strings would take 100 bytes for each of them."""
+    last = at + MAX_METADATA
+    while header[at - 1] != ord("}"):
+        match = _PAIR.match(header, at, at + _MAX_PAIR)
+        if match is None or match.end() > last:
+            raise broken(name, f"its __metadata__ is not short strings alone, at byte {at:,}")
+        at = match.end()
+    match = _AFTER.match(header, at)
+    if match is None:
+        raise broken(name, f"its header is not JSON as the format has it, at byte {at:,}")
+    return match.end()
+
+
+def _parsed(pair: bytes, name: str) -> tuple[str, Any]:
+    """A name and its entry, parsed as JSON with nothing but both in a list."""
     try:
-        entries = json.loads(header.decode("utf-8"), object_pairs_hook=_no_duplicates)
+        key, entry = _DECODER.decode(f"[{pair.decode('utf-8')}]")
     except RecursionError:
         raise broken(name, "its header is nested too deeply") from None
     except ValueError as error:
         raise broken(name, f"its header is not JSON ({str(error)[:80]})") from None
-    if not isinstance(entries, dict):
-        raise broken(name, "its header is no JSON object")
-    return entries
+    return key, entry
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -108,10 +169,11 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates)
+
+
 def _tensor(key: str, entry: Any, name: str) -> tuple[int, int, tuple[int, ...], str]:
     """Start, end, shape and dtype of one entry."""
-    if not isinstance(entry, dict):
-        raise broken(name, f"the entry of {_short(key)} is no object")
     shape: Any = entry.get("shape")
     offsets: Any = entry.get("data_offsets")
     dtype: Any = entry.get("dtype")
