@@ -65,8 +65,8 @@ def rivals() -> dict[str, list[str]]:
     python = ENVIRONMENT / "bin" / "python"
     if not python.exists():
         venv.create(ENVIRONMENT, with_pip=True)
-        packages = ["canifinetune", "hf-mem", "fitcheck-llm"]
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
+    packages = ["canifinetune", "hf-mem", "fitcheck-llm"]
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
     tools = ENVIRONMENT / "bin"
     return {
         "canifinetune": [str(tools / "canifinetune"), "estimate", "--model", MODEL, "--gpu-vram-gb", "24"],
