@@ -107,14 +107,11 @@ def catalogue() -> tuple[Gpu, ...]:
     return tuple(cards)
 
 
-NO_SOURCE = "no source found; that of cards with the same chip"
-
-
 def _sources(row: dict[str, Any]) -> tuple[str, ...]:
     """Where each figure was read: memory, multiprocessors, capability, and the context where it was measured."""
     rest = (
-        ("multiprocessors", row["multiprocessors_source"] or NO_SOURCE),
-        ("compute capability", row["compute_capability_source"] or NO_SOURCE),
+        ("multiprocessors", row["multiprocessors_source"]),
+        ("compute capability", row["compute_capability_source"]),
         ("context", row["context_source"]),
     )
     return (*row["sources"], *(f"{figure}: {text}" for figure, text in rest if text))

@@ -9,7 +9,7 @@ from importlib.resources import files
 import pytest
 
 from inspector.errors import InspectorError
-from inspector.gpus import NO_SOURCE, card_of_size, catalogue, find_gpu
+from inspector.gpus import card_of_size, catalogue, find_gpu
 
 MiB, GiB = 2**20, 2**30
 
@@ -55,27 +55,23 @@ def test_every_figure_is_in_its_source(row):
             assert total == min(said)
     if row["smi_total_mib"]:
         assert any(f"{row['smi_total_mib']} MiB" in source for source in row["sources"])
-    source = (row["multiprocessors_source"] or "").replace(",", "")
+    source = row["multiprocessors_source"].replace(",", "")
     if cores := re.search(r"(\d+) CUDA cores (\d+) in each", source):
         assert int(cores[1]) == row["multiprocessors"] * int(cores[2])
-    elif source:
+    else:
         assert re.search(rf"\b0?{row['multiprocessors']}\b", source)
 
 
-def test_what_has_no_source_is_named():
-    unsourced = {
-        (row["name"], figure)
-        for row in rows()
-        for figure in ("multiprocessors", "compute_capability")
-        if not row[f"{figure}_source"]
-    }
-    assert unsourced == {
-        ("A30", "multiprocessors"),
-        ("RTX 3080 Ti", "multiprocessors"),
-        ("A800-80GB", "compute_capability"),
-    }
-    assert any(NO_SOURCE in source for source in find_gpu("A30").sources)
-    assert not any(NO_SOURCE in source for source in find_gpu("T4").sources)
+def test_a_card_tells_its_sources():
+    told = find_gpu("T4").sources
+    assert [source.partition(":")[0] for source in told if source[0].islower()][-3:] == [
+        "multiprocessors",
+        "compute capability",
+        "context",
+    ]
+    for card in catalogue():
+        assert any(source.startswith("multiprocessors: ") for source in card.sources)
+        assert any(source.startswith("compute capability: ") for source in card.sources)
 
 
 def test_a_capability_is_its_architectures():
