@@ -19,18 +19,24 @@ from families import OVERRIDES, families
 from inspector.build import build_skeleton
 from inspector.errors import InspectorError
 from inspector.layers import layers
-from inspector.lora import DEFAULT_RANKS, lora
-from inspector.lora.options import chosen_sets
+from inspector.lora import lora
 from inspector.memory import memory
 from inspector.precision import chosen_schemes
 
-ROPE = {"rope_type": "default", "rope_theta": 10000.0}
 _SERIES = {"prediction_length": 24}
 VALID: dict[str, dict[str, Any]] = {
     **OVERRIDES,
     "autoformer": _SERIES,
     "informer": _SERIES,
     "time_series_transformer": _SERIES,
+    "chameleon": {"vocabulary_map": {"<image>": 4}},
+    "emu3": {"vocabulary_map": {"<image>": 4}},
+    "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
+    "cohere_compass": {"text_config": {"model_type": "cohere_compass_text", **OVERRIDES["cohere_compass_text"]}},
+    "gemma4_assistant": {"text_config": {"model_type": "gemma4_text", "hidden_size_per_layer_input": 0}},
+    "hunyuan_vl": {"text_config": {"model_type": "hunyuan_vl_text", "head_dim": 128}},
+    "hunyuan_vl_text": {"head_dim": 128},
+    "diffusion_gemma_text": {"num_experts": 8, "top_k_experts": 2, "moe_intermediate_size": 64},
 }
 """Fields that a type's default config leaves out and its own class needs."""
 
@@ -59,7 +65,7 @@ def attempt(model_type: str) -> tuple[str, str]:
     try:
         layers(skeleton)
         memory(skeleton, chosen_schemes())
-        lora(skeleton, DEFAULT_RANKS, chosen_sets(skeleton, [], ()))
+        lora(skeleton)
     except InspectorError as error:
         return skeleton.architecture, f"no lens: {error.message}"
     return skeleton.architecture, ""

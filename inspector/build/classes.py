@@ -66,7 +66,9 @@ def classes_of(config: PretrainedConfig) -> Iterator[tuple[str, list[type[PreTra
     """Auto mappings that know the type of a config, the most telling first, each with its classes."""
     from transformers.models.auto import modeling_auto as auto
 
-    first = [f"MODEL_FOR_{name}_MAPPING" for name in _TELLING]
+    # An encoder that its config makes a decoder (BERT, Reformer) has the causal head and not the masked one.
+    decoder = getattr(config, "is_decoder", False) is True and not getattr(config, "is_encoder_decoder", False)
+    first = [f"MODEL_FOR_{name}_MAPPING" for name in _TELLING if not (decoder and name == "MASKED_LM")]
     rest = sorted(name for name in vars(auto) if name.startswith("MODEL_FOR_") and name.endswith("_MAPPING"))
     for name in dict.fromkeys((*first, "MODEL_MAPPING", *rest)):
         mapping = getattr(auto, name)
@@ -85,7 +87,10 @@ def _classes_beside(config: PretrainedConfig) -> list[Any]:
     if not home.startswith("transformers.models."):
         return []
     name = home.replace(".configuration_", ".modeling_")
-    classes: list[Any] = [cls for _, cls in inspect.getmembers(importlib.import_module(name), inspect.isclass)]
+    try:
+        classes: list[Any] = [cls for _, cls in inspect.getmembers(importlib.import_module(name), inspect.isclass)]
+    except ModuleNotFoundError:  # a config without a model, used by other models
+        return []
     found = [
         cls
         for cls in classes

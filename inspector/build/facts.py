@@ -67,7 +67,8 @@ def _class_notes(raw: Mapping[str, Any], config: PretrainedConfig, cls: type[Pre
     if brought := said_classes(raw):
         yield f"the model brings its own code ({brought}), which was not run: this is transformers' {cls.__name__}"
     if not isinstance(named, list) or cls.__name__ not in named:
-        other = f"names {named[0]!s:.60}, which transformers does not have for it" if named else "names no class"
+        wrong = named[0] if isinstance(named, list) and named else None
+        other = f"names {wrong!s:.60}, which transformers does not have for it" if wrong else "names no class"
         yield f"the config {other}: built as {cls.__name__}, the usual one of its type"
 
 

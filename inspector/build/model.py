@@ -49,9 +49,10 @@ def build_config(config: Mapping[str, Any]) -> PretrainedConfig:
 
 
 def _stand_in(config: Mapping[str, Any]) -> type[PretrainedConfig] | None:
-    """The config class of the first of ``architectures`` that transformers has."""
-    named = config.get("architectures")
-    models = [transformers_class(name) for name in named] if isinstance(named, list) else []
+    """The config class of the first of ``architectures`` that transformers has; its own code must not say otherwise."""
+    named, brought = config.get("architectures"), said_classes(config)
+    names = [name for name in named if not brought or name in brought.split(", ")] if isinstance(named, list) else []
+    models = [transformers_class(name) for name in names]
     return next((model.config_class for model in models if model is not None), None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from inspector.errors import InspectorError
 from inspector.lora.adapter import adapter_tensors
 from inspector.lora.filesize import safetensors_bytes
 from inspector.lora.sets import TargetSet, target_sets
@@ -90,12 +91,21 @@ def lora(
         spec: everything else of the config (DoRA, bias, modules to save, ...); its rank and targets are replaced.
 
     Raises:
-        InspectorError: when a set matches nothing or PEFT would refuse the config.
+        InspectorError: when a set that was asked for, or every set, matches nothing or PEFT would refuse it.
     """
     base = spec or LoraSpec()
     chosen = target_sets(skeleton) if sets is None else sets
-    rows = tuple(_row(skeleton, found, replace(base, r=rank)) for found in chosen for rank in ranks)
-    return LoraReport(skeleton.model_id, skeleton.num_parameters, rows, _assumptions(base, skeleton))
+    rows: list[LoraRow] = []
+    refused: dict[str, InspectorError] = {}
+    for found in chosen:
+        try:
+            rows += [_row(skeleton, found, replace(base, r=rank)) for rank in ranks]
+        except InspectorError as error:  # noqa: PERF203 -- half a dozen rounds
+            refused[found.name] = error
+    if refused and (sets is not None or not rows):  # asked for by name, or nothing else is left
+        raise next(iter(refused.values()))
+    said = tuple(f"no row for {name}: {error.message}" for name, error in refused.items())
+    return LoraReport(skeleton.model_id, skeleton.num_parameters, tuple(rows), (*_assumptions(base, skeleton), *said))
 
 
 def _row(skeleton: Skeleton, found: TargetSet, spec: LoraSpec) -> LoraRow:

@@ -104,7 +104,12 @@ def _shortest_names(skeleton: Skeleton, modules: Sequence[Module]) -> tuple[str,
     for module in modules:
         inside = module.path[len(module.layer or "") + 1 :].split(".")
         endings = [".".join(inside[start:]) for start in range(len(inside) - 1, -1, -1)]
-        free = (name for name in endings if not any(f".{path}".endswith(f".{name}") for path in others))
+        # A number alone (`adapters.0`) is also the name of layers, which are no linear modules.
+        free = (
+            name
+            for name in endings
+            if not name[:1].isdecimal() and not any(f".{path}".endswith(f".{name}") for path in others)
+        )
         name = next(free, None)
         if name is None:
             inner = "|".join(dict.fromkeys(re.escape(m.path[len(m.layer or "") + 1 :]) for m in modules))
