@@ -1,22 +1,37 @@
-"""One function for each parser of strangers' files. Anything it raises but InspectorError is a bug."""
+"""One function for each parser of strangers' files and words. Anything it raises but InspectorError is a bug."""
 
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 
 from inspector.build.sanity import check_sizes
+from inspector.checkpoint import Checkpoint
 from inspector.errors import InspectorError
 from inspector.files import json_object
 from inspector.skeleton_json import loads
-from inspector.sources.folder import weight_map
+from inspector.sources.folder import assemble, weight_map
 from inspector.sources.gguf import parse_gguf
 from inspector.sources.safetensors import PREFIX, header_length, parse_header
 
+MODEL = "meta-llama/Llama-3.2-1B"
+
+
+def text(data: bytes) -> str:
+    """What a file's bytes are read as."""
+    return data.decode("utf-8", "replace")
+
 
 def safetensors(data: bytes) -> None:
-    """A whole file: length, header, data."""
+    """A whole file: length, header, data; then the skeleton that its names and shapes make, shown as a page."""
+    from inspector.layers import layers
+    from inspector.render.layers import payload
+    from inspector.sources.bare import bare_skeleton
+
     length = header_length(data[:PREFIX], len(data), "f")
-    parse_header(data[PREFIX : PREFIX + length], len(data), "f")
+    tensors = parse_header(data[PREFIX : PREFIX + length], len(data), "f")
+    skeleton = bare_skeleton(assemble("f", ["f"], [tensors], len(data), {}, {}), "f")
+    payload(layers(skeleton))
 
 
 def gguf(data: bytes) -> None:
@@ -24,31 +39,81 @@ def gguf(data: bytes) -> None:
     from inspector.sources.gguf_config import config_of
 
     header = parse_gguf(io.BytesIO(data), len(data), "f")
-    config_of(header.metadata, header.tensors)
+    config, _ = config_of(header.metadata, header.tensors)
+    check_sizes(config)
 
 
-def index(data: bytes) -> None:
-    """The index of a sharded checkpoint."""
-    weight_map(json_object(data.decode("utf-8", "replace"), "f"), "f")
+def files(data: bytes) -> None:
+    """Two lists of a model's files: the index of a sharded checkpoint, and what the hub answers."""
+    from inspector.sources.hub import HubModel, listing
+
+    with suppress(InspectorError):
+        weight_map(json_object(text(data), "f"), "f")
+    commit, names = listing(data, "a/b")
+    HubModel("a/b", "f", "a/b", commit, names)._refuse_what_is_there()
 
 
 def config(data: bytes) -> None:
     """A ``config.json``, up to the point where torch would be asked."""
-    check_sizes(json_object(data.decode("utf-8", "replace"), "f"))
+    found = json_object(text(data), "f")
+    check_sizes(found)
+    with suppress(InspectorError):
+        from inspector.cache import cache_report
+        from inspector.sources.bundled import load_bundled
+
+        cache_report("f", load_bundled(MODEL).facts, found)
 
 
 def skeleton(data: bytes) -> None:
     """A skeleton from the cache."""
-    loads(data.decode("utf-8", "replace"))
+    loads(text(data))
 
 
-TARGETS = {"safetensors": safetensors, "gguf": gguf, "index": index, "config": config, "skeleton": skeleton}
+def snapshot(data: bytes) -> None:
+    """A memory snapshot, as JSON or as a pickle of plain data, replayed."""
+    from inspector.simulate.recording import parse_recording
+    from inspector.simulate.replay import replay_recording
+
+    replay_recording(parse_recording(data, "f"))
+
+
+def saved(data: bytes) -> None:
+    """What else people pass around as JSON: an adapter's config, a record of a measurement."""
+    from inspector.adapter import _report
+    from inspector.measure.spec import MeasureSpec
+
+    found = json_object(text(data), "f")
+    _report(found, Checkpoint("f", "safetensors", (), (), 0))
+    MeasureSpec.from_dict(found)
+
+
+def words(data: bytes) -> None:
+    """What is typed: schemes, cards, sizes, allocator settings, rank patterns, names of models."""
+    from inspector.gpus import card_of_size, find_gpu
+    from inspector.lora.options import parsed_pattern
+    from inspector.precision.registry import scheme_named
+    from inspector.simulate.allocator_settings import parse_settings
+    from inspector.sources.bundled import find, unknown_model
+
+    word = text(data)
+    for parse in (scheme_named, find_gpu, card_of_size, parse_settings, find):
+        with suppress(InspectorError):
+            parse(word)
+    with suppress(InspectorError):
+        parsed_pattern([word])
+    raise unknown_model(word)
+
+
+TARGETS = {
+    "safetensors": safetensors, "gguf": gguf, "files": files, "config": config, "skeleton": skeleton,
+    "snapshot": snapshot, "saved": saved, "words": words,
+}  # fmt: skip
 
 
 def run(target: str, data: bytes) -> None:
-    """Feed one input to a target; what it refuses is fine."""
+    """Feed one input to a target; what it refuses is fine, in one line."""
     try:
         TARGETS[target](data)
     except InspectorError as error:
         if "\n" in error.message:
-            raise AssertionError(f"more than one line: {error.message!r}") from error
+            raise AssertionError(f"more than one line: {error.message[:2000]!r}") from error

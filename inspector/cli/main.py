@@ -121,9 +121,14 @@ def complain(message: str, hint: str = "") -> None:
     """One line to standard error, and one more with what to do."""
     from inspector.render.plain import clean
 
-    click.echo(f"inspector: {clean(message)}", err=True)
+    click.echo(f"inspector: {_short(clean(message))}", err=True)
     if hint:
-        click.echo(f"  {clean(hint)}", err=True)
+        click.echo(f"  {_short(clean(hint))}", err=True)
+
+
+def _short(line: str, most: int = 600) -> str:
+    """A line that still fits a screen when it repeats what someone else wrote."""
+    return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 2 :]}"
 
 
 def _log_to_stderr() -> None:

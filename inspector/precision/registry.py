@@ -58,8 +58,8 @@ def scheme_named(name: str, *, block_size: int | None = None) -> Scheme:
         close = difflib.get_close_matches(base, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}, gguf:q4_k_m, ..."
         raise InspectorError(f"no scheme is named {name!r}", hint=hint)
-    if size and not size.isdecimal():
-        raise InspectorError(f"{size!r} is not a block size", hint=f"write it as {base}:64")
+    if size and not (size.isdecimal() and len(size) < 10):
+        raise InspectorError(f"{size[:60]!r} is not a block size", hint=f"write it as {base}:64")
     chosen = int(size) if size else block_size
     if chosen is None:
         return _SCHEMES[base]()

@@ -76,10 +76,14 @@ def _signed(nbytes: int) -> str:
     return f"{nbytes:+,} B"
 
 
+MOST = 5_000
+"""Lines of a page; laying out a line takes a quarter of a millisecond. The JSON has them all."""
+
+
 def _groups(report: MemoryReport, *, narrow: bool) -> Table:
     more: tuple[tuple[str, Any], ...] = () if narrow else (("parameters", "right"), ("quantized", "right"))
     rows = table(report.by, ("true MB", "right"), *more)
-    for group in report.groups:
+    for group in report.groups[:MOST]:
         style = "red" if group.parameters and not group.quantized_parameters and report.focus.bits < 16 else ""
         size = _mb(group.tensor_bytes) if group.tensor_bytes >= MB // 20 else f"{group.tensor_bytes:,} B"
         cells: list[Any] = [clean(group.name or "(model)"), size]
@@ -87,6 +91,8 @@ def _groups(report: MemoryReport, *, narrow: bool) -> Table:
             covered = percent(group.quantized_parameters, group.parameters) if group.parameters else ""
             cells += [count(group.parameters), Text(covered, style=style)]
         rows.add_row(*cells)
+    if (left := len(report.groups) - MOST) > 0:
+        rows.add_row(f"and {count(left)} more, in --json")
     return rows
 
 

@@ -70,10 +70,15 @@ def read_recording(path: Path) -> Recording:
     Raises InspectorError when the file is missing, too large, neither JSON nor a pickle of plain data, or no snapshot.
     """
     data = read_bytes(path, limit=MAX_FILE_BYTES)
+    return parse_recording(data, str(path))
+
+
+def parse_recording(data: bytes, name: str) -> Recording:
+    """The snapshot in the bytes of a file; ``name`` is for the error. Raises InspectorError when there is none."""
     try:
         return _recording(_json(data) if data.lstrip()[:1] in {b"{", b"["} else plain_data(data))
     except InspectorError as error:
-        raise InspectorError(f"cannot read {path} as a memory snapshot: {error.message}", hint=error.hint) from None
+        raise InspectorError(f"cannot read {name} as a memory snapshot: {error.message}", hint=error.hint) from None
 
 
 def _json(data: bytes) -> Any:

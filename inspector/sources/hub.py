@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import re
+import re
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ _FIRST = 256 * 1024
 """Bytes asked for at once: nearly every shard's header fits, so one request does."""
 
 _CONNECTIONS = 8
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
 def hub_model(hub_id: str) -> Source:
@@ -69,12 +71,18 @@ def _remote(repo: str, revision: str) -> HubModel:
     from huggingface_hub import constants
 
     url = f"{constants.ENDPOINT}/api/models/{repo}/revision/{quote(revision or 'main', safe='')}"
-    said = json_object(fetch(url, limit=MAX_JSON_BYTES).data.decode("utf-8", "replace"), f"the hub's answer on {repo}")
+    commit, files = listing(fetch(url, limit=MAX_JSON_BYTES).data, repo)
+    return HubModel(repo, f"hub: {repo}@{commit[:12]}", repo, commit, files)
+
+
+def listing(data: bytes, repo: str) -> tuple[str, tuple[str, ...]]:
+    """The commit and the files in the hub's answer on a model. Raises InspectorError when it says neither."""
+    said = json_object(data.decode("utf-8", "replace"), f"the hub's answer on {repo}")
     listed, commit = said.get("siblings"), said.get("sha")
-    if not isinstance(listed, list) or not isinstance(commit, str):
+    if not isinstance(listed, list) or not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
         raise InspectorError(f"the hub's answer on {repo} lists no files", hint="is HF_ENDPOINT right?")
-    files = (str(item.get("rfilename", "")) for item in listed if isinstance(item, dict))
-    return HubModel(repo, f"hub: {repo}@{commit[:12]}", repo, commit, tuple(files))
+    names = (item.get("rfilename") for item in listed if isinstance(item, dict))
+    return commit, tuple(name for name in names if isinstance(name, str))
 
 
 @dataclass(frozen=True)
