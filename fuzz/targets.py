@@ -30,7 +30,7 @@ def safetensors(data: bytes) -> None:
 
     length = header_length(data[:PREFIX], len(data), "f")
     tensors = parse_header(data[PREFIX : PREFIX + length], len(data), "f")
-    skeleton = bare_skeleton(assemble("f", ["f"], [tensors], len(data), {}, {}), "f")
+    skeleton = bare_skeleton(assemble("f", ["f"], [(len(data), tensors)], {}, {}), "f")
     payload(layers(skeleton))
 
 

@@ -61,33 +61,40 @@ def cached(
         dump: the bytes to keep of it.
         limit: bytes over which an entry counts as damaged.
     """
-    path = cache_folder() / entry
     with contextlib.suppress(FileNotFoundError, InspectorError):
-        return load(_unsealed(path, limit))
+        return load(_unsealed(entry, limit))
     from inspector.sources.lock import locked
 
     with locked(cache_folder() / "locks" / f"{entry.parent.name}-{entry.name[:2]}.lock", what):
         try:
-            return load(_unsealed(path, limit))  # another run may have made it meanwhile
+            return load(_unsealed(entry, limit))  # another run may have made it meanwhile
         except FileNotFoundError:
             pass
         except InspectorError as error:
             logger.warning("%s was damaged in the cache (%s); making it again", what, error.message)
         made = make()
-        try:
-            write_bytes(path, _sealed(dump(made)))
-        except InspectorError as error:
-            logger.warning("%s was not cached: %s", what, error.message)
+        keep(entry, what, dump(made))
     return made
 
 
-def _sealed(body: bytes) -> bytes:
-    """The bytes of an entry: the SHA-256 of its content in hex, a new line, the content."""
-    return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+def keep(entry: Path, what: str, body: bytes) -> None:
+    """Write an entry: the SHA-256 of its content in hex, a new line, the content. A failure is a warning."""
+    try:
+        write_bytes(cache_folder() / entry, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    except InspectorError as error:
+        logger.warning("%s was not cached: %s", what, error.message)
 
 
-def _unsealed(path: Path, limit: int) -> bytes:
+def kept(entry: Path, *, limit: int = MAX_JSON_BYTES) -> bytes | None:
+    """The content of an entry; None when there is none that is whole."""
+    with contextlib.suppress(FileNotFoundError, InspectorError):
+        return _unsealed(entry, limit)
+    return None
+
+
+def _unsealed(entry: Path, limit: int) -> bytes:
     """The content of an entry. Raises FileNotFoundError, and InspectorError when it is not what was once kept."""
+    path = cache_folder() / entry
     if not exists(path):
         raise FileNotFoundError
     digest, _, body = read_bytes(path, limit=limit + 65).partition(b"\n")

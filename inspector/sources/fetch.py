@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
@@ -103,9 +104,30 @@ def _worth_waiting(error: Exception, attempt: int) -> float | None:
         return 0.2 * 2**attempt if broken else None
     if response.status_code not in _PASSING:
         return None
-    said = response.headers.get("retry-after", "")
-    wait = float(said) if said.isdecimal() and len(said) < 6 else 0.2 * 2**attempt
+    wait = _asked_to_wait(response.headers.get("retry-after", ""))
+    wait = 0.2 * 2**attempt if wait is None else wait
     return wait if wait <= _MAX_WAIT else None
+
+
+def _asked_to_wait(said: str) -> float | None:
+    """Seconds in a ``Retry-After``, which is a number of them or a date (RFC 9110, 10.2.3)."""
+    if said.isdecimal() and len(said) < 9:
+        return float(said)
+    try:
+        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the hub itself is out of reach or overloaded, and not a model refused."""
+    import httpx2
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    response = getattr(error, "response", None)
+    if response is not None:
+        return response.status_code in _PASSING
+    return isinstance(error, (httpx2.TransportError, ConnectionError, OfflineModeIsEnabled))
 
 
 def _offline(error: Exception) -> bool:
@@ -123,9 +145,7 @@ def explained(error: Exception, repo: str) -> InspectorError:
     close = bundled.nearest(repo, 3)
     near = f"did you mean the bundled {', '.join(close)}?" if close else "`inspector models` lists the bundled ones"
     response = getattr(error, "response", None)
-    if found := _by_name(error, repo, near) or (
-        _by_status(response.status_code, repo) if response is not None else None
-    ):
+    if found := _by_name(error, repo, near) or (_by_status(response, repo) if response is not None else None):
         return found
     if isinstance(error, httpx2.TimeoutException):
         return InspectorError(f"the hub did not answer within {TIMEOUT:.0f} seconds", hint=f"try again; {near}")
@@ -155,12 +175,15 @@ def _by_name(error: Exception, repo: str, near: str) -> InspectorError | None:
     return None
 
 
-def _by_status(status: int, repo: str) -> InspectorError:
+def _by_status(response: Any, repo: str) -> InspectorError:
     """The line for an answer that only has a number."""
+    status = response.status_code
+    wait = _asked_to_wait(response.headers.get("retry-after", ""))
+    pause = f"wait {wait:,.0f} seconds" if wait and wait > _MAX_WAIT else "wait some minutes"
     said = {
         401: ("the hub refuses the token", "`hf auth login` again, or unset HF_TOKEN"),
         403: (f"the hub forbids {repo} to this token", "give the token read access to it"),
-        429: ("the hub says: too many requests", "wait some minutes; a token raises the limit"),
+        429: ("the hub says: too many requests", f"{pause}; a token raises the limit"),
     }
     message, hint = said.get(status, (f"the hub answered with status {status}", "try again later"))
     return InspectorError(message, hint=hint)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from inspector.checkpoint import MAX_TENSORS, Checkpoint, FileTensor
+from inspector.checkpoint import Checkpoint, FileTensor
 from inspector.errors import InspectorError
 from inspector.files import read_json_object
+from inspector.sources.headers import read_headers
 from inspector.sources.safetensors import read_header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from inspector.sources.headers import Header
 
 INDEX_SUFFIX = ".safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
-MAX_FILES = 10_000
 
 
 def read_folder(folder: Path, config: dict[str, Any] | None = None) -> Checkpoint | None:
@@ -59,27 +60,20 @@ def read_files(
     notes: tuple[str, ...] = (),
 ) -> Checkpoint:
     """The checkpoint in these files of a folder. Raises InspectorError when one is broken."""
-    if len(names) > MAX_FILES:
-        raise InspectorError(f"{len(names):,} files are over the limit of {MAX_FILES:,}")
-    with ThreadPoolExecutor(4) as pool:
-        headers = list(pool.map(lambda name: read_header(folder / name), names))
-    size = sum((folder / name).stat().st_size for name in names)
-    return assemble(folder.resolve().name, names, headers, size, promised or {}, config or {}, notes)
+    read = read_headers(names, lambda name, budget: read_header(folder / name, budget), threads=4)
+    return assemble(folder.resolve().name, names, read, promised or {}, config or {}, notes)
 
 
 def assemble(
     name: str,
     files: Iterable[str],
-    headers: Iterable[tuple[FileTensor, ...]],
-    file_bytes: int,
+    headers: Sequence[Header],
     promised: Mapping[str, str],
     config: dict[str, Any],
     notes: tuple[str, ...] = (),
 ) -> Checkpoint:
     """One checkpoint of several headers, held against the index. Raises InspectorError when a name is there twice."""
-    tensors = tuple(tensor for header in headers for tensor in header)
-    if len(tensors) > MAX_TENSORS:
-        raise InspectorError(f"the files list {len(tensors):,} tensors, over the limit of {MAX_TENSORS:,}")
+    tensors = tuple(tensor for _, header in headers for tensor in header)
     seen: dict[str, FileTensor] = {}
     for tensor in tensors:
         if (other := seen.setdefault(tensor.name, tensor)) is not tensor:
@@ -91,7 +85,7 @@ def assemble(
         notes += (f"the index promises {len(absent):,} tensors that no file has, such as {absent[0][:80]}",)
     if promised and (extra := [key for key in seen if key not in promised]):
         notes += (f"{len(extra):,} tensors are not in the index, such as {extra[0][:80]}",)
-    return Checkpoint(name, "safetensors", tensors, tuple(files), file_bytes, config, notes)
+    return Checkpoint(name, "safetensors", tensors, tuple(files), sum(size for size, _ in headers), config, notes)
 
 
 def weight_map(index: Mapping[str, Any], name: str) -> Mapping[str, str]:

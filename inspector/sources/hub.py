@@ -6,9 +6,7 @@ import hashlib
 import json
 import logging
 import re
-import re
 import struct
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,9 +16,10 @@ from inspector.build.own_code import own_classes
 from inspector.errors import InspectorError
 from inspector.files import MAX_JSON_BYTES, json_object, write_bytes
 from inspector.sources import bundled
-from inspector.sources.cache import cache_folder, cached
-from inspector.sources.fetch import Reply, explained, fetch
+from inspector.sources.cache import cache_folder, cached, keep, kept
+from inspector.sources.fetch import Reply, explained, fetch, is_passing
 from inspector.sources.folder import INDEX_SUFFIX, PICKLES, assemble, pickle_refused, weight_map
+from inspector.sources.headers import Budget, Header, read_headers
 from inspector.sources.local import Folder
 from inspector.sources.safetensors import MAX_HEADER, PREFIX, header_length, parse_header
 from inspector.sources.source import Bundled, Source
@@ -28,7 +27,7 @@ from inspector.sources.source import Bundled, Source
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from inspector.checkpoint import Checkpoint, FileTensor
+    from inspector.checkpoint import Checkpoint
 
 logger = logging.getLogger("inspector")
 
@@ -40,38 +39,76 @@ _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
 def hub_model(hub_id: str) -> Source:
-    """A model by ``org/name`` or ``org/name@revision``; out of reach, the bundled one of that name, said aloud.
+    """A model by ``org/name`` or ``org/name@revision``.
 
-    Raises InspectorError with what to do when it is missing, gated, private, rate-limited or offline.
+    Out of reach, what was read of it before, else the bundled one of that name, either said aloud. Raises
+    InspectorError with what to do when it is missing, gated, private, rate-limited or offline, and there is neither.
     """
+    from huggingface_hub import constants
+
     repo, _, revision = hub_id.partition("@")
     try:
-        return _cached_by_hub(repo, revision) or _remote(repo, revision)
+        if constants.is_offline_mode():
+            return _offline(repo, revision)
+        model = _remote(repo, revision)
+        _ = model.config  # gated models are listed to everyone: only a file says that they are
     except Exception as error:  # noqa: BLE001 -- what is unknown is raised again
         said = explained(error, repo)
+        if is_passing(error) and (before := _read_before(repo, revision)):
+            logger.warning("%s; using what was read of it before (%s)", said.message, before.commit[:12])
+            return before
         if repo.lower() in {name.lower() for name in bundled.model_ids()}:
             logger.warning("%s; using the bundled one", said.message)
             return Bundled(bundled.find(repo) or repo, "bundled")
         raise said from None
+    return model
 
 
-def _cached_by_hub(repo: str, revision: str) -> Source | None:
-    """What huggingface_hub's own cache holds of it, when offline: a snapshot is a folder like any other."""
-    from huggingface_hub import constants, try_to_load_from_cache
+def _offline(repo: str, revision: str) -> Source:
+    """What our cache, or huggingface_hub's own, holds of a model. A snapshot is a folder like any other."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import OfflineModeIsEnabled
 
-    if not constants.is_offline_mode():
-        return None
+    if before := _read_before(repo, revision):
+        logger.warning("offline: using what was read of %s before (%s)", repo, before.commit[:12])
+        return before
     found = try_to_load_from_cache(repo, "config.json", revision=revision or None)
-    return Folder(repo, f"huggingface_hub's cache of {repo}", Path(found).parent) if isinstance(found, str) else None
+    if isinstance(found, str):
+        return Folder(repo, f"huggingface_hub's cache of {repo}", Path(found).parent)
+    raise OfflineModeIsEnabled
+
+
+def _read_before(repo: str, revision: str) -> HubModel | None:
+    """The model as it was last listed online; its files come from the cache too."""
+    listed = kept(_listing_entry(repo, revision))
+    return _model(listed, repo) if listed is not None else None
 
 
 def _remote(repo: str, revision: str) -> HubModel:
+    """The model as the hub lists it now: a branch that moved is another commit, of which nothing is cached."""
     from urllib.parse import quote
 
     from huggingface_hub import constants
 
     url = f"{constants.ENDPOINT}/api/models/{repo}/revision/{quote(revision or 'main', safe='')}"
-    commit, files = listing(fetch(url, limit=MAX_JSON_BYTES).data, repo)
+    answer = fetch(url, limit=MAX_JSON_BYTES).data
+    model = _model(answer, repo)
+    keep(_listing_entry(repo, revision), f"the list of {repo}'s files", answer)
+    return model
+
+
+def _listing_entry(repo: str, revision: str) -> Path:
+    from huggingface_hub import constants
+
+    return Path("hub-lists", _hash(constants.ENDPOINT, repo, revision or "main"))
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _model(answer: bytes, repo: str) -> HubModel:
+    commit, files = listing(answer, repo)
     return HubModel(repo, f"hub: {repo}@{commit[:12]}", repo, commit, files)
 
 
@@ -115,16 +152,11 @@ class HubModel(Source):
         if not names:
             self._refuse_what_is_there()
             return None
-        with ThreadPoolExecutor(_CONNECTIONS) as pool:
-            try:
-                read = list(pool.map(self._header, names))
-            except BaseException as error:
-                pool.shutdown(cancel_futures=True)
-                if isinstance(error, Exception):
-                    raise explained(error, self.repo) from None
-                raise
-        sizes, headers = [size for size, _ in read], [header for _, header in read]
-        return assemble(self.name, names, headers, sum(sizes), promised, self.buildable or {})
+        try:
+            headers = read_headers(names, self._header, _CONNECTIONS)
+        except Exception as error:  # noqa: BLE001 -- what is unknown is raised again
+            raise explained(error, self.repo) from None
+        return assemble(self.name, names, headers, promised, self.config or {})
 
     def _shards(self) -> tuple[list[str], dict[str, str]]:
         """The safetensors of the model, and what their index promises."""
@@ -160,15 +192,17 @@ class HubModel(Source):
         except Exception as error:  # noqa: BLE001 -- what is unknown is raised again
             raise explained(error, self.repo) from None
 
-    def _header(self, name: str) -> tuple[int, tuple[FileTensor, ...]]:
-        """File size and tensors of one shard; a damaged cache entry is fetched again."""
-        reply = self._kept(name, lambda: self._fetch_header(name))
+    def _header(self, name: str, budget: Budget) -> Header:
+        """File size and tensors of one shard."""
+        reply = self._kept(name, lambda: self._fetch_header(name, budget))
         length = header_length(reply.data[:PREFIX], reply.size, name)
         return reply.size, parse_header(reply.data[PREFIX : PREFIX + length], reply.size, name)
 
-    def _fetch_header(self, name: str) -> Reply:
+    def _fetch_header(self, name: str, budget: Budget) -> Reply:
         reply = fetch(self._url(name), limit=_FIRST, ask=_FIRST)
-        end = PREFIX + header_length(reply.data[:PREFIX], reply.size, name)
+        length = header_length(reply.data[:PREFIX], reply.size, name)
+        budget.take(length)
+        end = PREFIX + length
         if end > len(reply.data):
             reply = fetch(self._url(name), limit=PREFIX + MAX_HEADER, ask=end)
         return Reply(reply.data[:end], reply.size)
@@ -182,9 +216,8 @@ class HubModel(Source):
         """A reply from our cache, or a new one, which is then kept: a commit's files never change."""
         from huggingface_hub import constants
 
-        key = json.dumps([constants.ENDPOINT, self.repo, self.commit, name])
         return cached(
-            Path("hub", hashlib.sha256(key.encode()).hexdigest()[:32]),
+            Path("hub", _hash(constants.ENDPOINT, self.repo, self.commit, name)),
             f"the header of {name}" if name.endswith(".safetensors") else name,
             load=lambda data: Reply(data[8:], int.from_bytes(data[:8], "little")),
             make=get,

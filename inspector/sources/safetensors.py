@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from inspector.sources.headers import Budget
+
 PREFIX = 8
 MAX_HEADER = 100_000_000
 """Bytes: the library's own limit (safetensors/src/tensor.rs, ``MAX_HEADER_SIZE``); published ones stay below 5 MB."""
@@ -58,8 +60,8 @@ _BITS = {
 """Dtypes of the format (safetensors/src/tensor.rs, ``Dtype``): torch's name and bits of one element."""
 
 
-def read_header(path: Path) -> tuple[FileTensor, ...]:
-    """The tensors of a file on disk.
+def read_header(path: Path, budget: Budget | None = None) -> tuple[int, tuple[FileTensor, ...]]:
+    """The bytes and the tensors of a file on disk. Its header is taken off the budget before it is read.
 
     Raises InspectorError when it cannot be read or its header does not hold.
     """
@@ -70,7 +72,9 @@ def read_header(path: Path) -> tuple[FileTensor, ...]:
         size = facts.st_size
         with path.open("rb") as stream:
             length = header_length(stream.read(PREFIX), size, path.name)
-            return parse_header(stream.read(length), size, path.name)
+            if budget is not None:
+                budget.take(length)
+            return size, parse_header(stream.read(length), size, path.name)
     except OSError as error:
         raise InspectorError(f"cannot read {path}: {error.strerror or error}") from error
 

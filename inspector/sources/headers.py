@@ -1,0 +1,60 @@
+"""Headers of many files at once, within one limit for all of them, with progress when it takes a while."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import TYPE_CHECKING
+
+from inspector.checkpoint import MAX_TENSORS
+from inspector.errors import InspectorError
+from inspector.sources.safetensors import MAX_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from inspector.checkpoint import FileTensor
+
+MAX_FILES = 10_000
+
+Header = tuple[int, "tuple[FileTensor, ...]"]
+"""Bytes of a whole file, and the tensors in it."""
+
+
+class Budget:
+    """What all files of a checkpoint may have together: as much as one alone."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what = what
+        self.total = self.left = total
+        self.lock = threading.Lock()
+
+    def take(self, count: int) -> None:
+        """Take some of it, before they are read. Raises InspectorError when so many are not left."""
+        with self.lock:
+            self.left -= count
+            if self.left < 0:
+                raise InspectorError(f"the files have over {self.total:,} {self.what} together, the limit")
+
+
+def read_headers(names: Sequence[str], read: Callable[[str, Budget], Header], threads: int) -> list[Header]:
+    """What ``read`` makes of each file, in the order of the names.
+
+    The first error is raised and stops the others. Raises InspectorError for too many files, or when they list more
+    tensors together than a checkpoint may have.
+    """
+    from inspector.render.progress import counting
+
+    if len(names) > MAX_FILES:
+        raise InspectorError(f"{len(names):,} files are over the limit of {MAX_FILES:,}")
+    headers, tensors = Budget("bytes of header", MAX_HEADER), Budget("tensors", MAX_TENSORS)
+    with counting("headers", len(names)) as done, ThreadPoolExecutor(threads) as pool:
+        running = {pool.submit(read, name, headers): name for name in names}
+        try:
+            for future in as_completed(running):
+                tensors.take(len(future.result()[1]))
+                done()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [future.result() for future in running]
