@@ -8,7 +8,7 @@ import json
 import logging
 import os
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -54,7 +54,7 @@ def cached(
     damaged entry is made again and said so; a cache that cannot be written costs a warning, not the answer.
 
     Args:
-        entry: the path inside the cache, ``<kind>/<hash>``; a lock is shared by a kind's entries of two equal letters.
+        entry: the path inside the cache, ``<kind>/<hash>``.
         what: what is kept there, for the warnings, such as "the skeleton of acme/tiny".
         load: the content from its bytes, which are those once kept; may raise InspectorError to have it made again.
         make: the content anew; its errors are raised, and nothing is kept.
@@ -65,7 +65,7 @@ def cached(
         return load(_unsealed(entry, limit))
     from inspector.sources.lock import locked
 
-    with locked(cache_folder() / "locks" / f"{entry.parent.name}-{entry.name[:2]}.lock", what):
+    with locked(cache_folder() / "locks" / f"{entry.parent.name}-{entry.name}.lock", what):
         try:
             return load(_unsealed(entry, limit))  # another run may have made it meanwhile
         except FileNotFoundError:
@@ -103,14 +103,21 @@ def _unsealed(entry: Path, limit: int) -> bytes:
     return body
 
 
-def cache_key(config: Mapping[str, Any]) -> str:
+def cache_key(config: Mapping[str, Any], library: str = "transformers") -> str:
     """The name of a config's entry: its content, whatever the file is called and wherever it lies.
 
-    Another version of transformers, of the skeleton format or of how it is read makes another entry; so does the code
+    Another version of the library, of the skeleton format or of how it is read makes another entry; so does the code
     that a model brings along, where it is trusted: by its content (see `inspector.build.own_code`).
     """
-    parts = [config, version("transformers"), skeleton_json.VERSION, BUILDER, is_trusted(config)]
+    parts = [config, library, _version(library), skeleton_json.VERSION, BUILDER, is_trusted(config)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
 
 
 def cached_skeleton(config: Mapping[str, Any], model_id: str, source: str) -> Skeleton:
@@ -124,8 +131,15 @@ def cached_skeleton(config: Mapping[str, Any], model_id: str, source: str) -> Sk
 
         return build_skeleton(config, model_id=model_id, source=source)
 
+    return cached_build(config, model_id, source, build)
+
+
+def cached_build(
+    config: Mapping[str, Any], model_id: str, source: str, build: Callable[[], Skeleton], library: str = "transformers"
+) -> Skeleton:
+    """As `cached_skeleton`, built in a way of one's own by a library; its version and the config name the entry."""
     found = cached(
-        Path("skeletons", cache_key(config)),
+        Path("skeletons", cache_key(config, library)),
         f"the skeleton of {model_id}",
         load=lambda data: skeleton_json.loads(data.decode("utf-8", "replace")),
         make=build,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from filelock import BaseFileLock
+
 logger = logging.getLogger("inspector")
 
 PATIENCE = 120.0
@@ -22,6 +24,13 @@ PATIENCE = 120.0
 
 _TOLD_BY_WRITING = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR})
 """Where no lock can be made because nothing can be written, writing the entry fails next, and says why."""
+
+
+def _let_go(lock: BaseFileLock, path: Path) -> None:
+    """Remove the lock's file, so that they do not pile up, then the lock: who waited on that file asks again."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+    lock.release()
 
 
 @contextlib.contextmanager
@@ -43,7 +52,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
                 except Timeout:
                     logger.warning("another run is making %s; waiting for it", what)
                     lock.acquire(timeout=PATIENCE)
-            held.callback(lock.release)
+            held.callback(_let_go, lock, path)
         except Timeout:
             logger.warning("it has not finished in %.0f seconds; going on without it", PATIENCE)
         except (OSError, NotImplementedError) as error:

@@ -1,8 +1,13 @@
 """A small real model saved by transformers, and a hub on the loopback interface that serves it."""
 
 import json
+import socket
 
 import pytest
+
+from tests.sources.hub_server import Hub, serving
+
+REPO = "acme/tiny-llama"
 
 LLAMA = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 128,
@@ -26,3 +31,31 @@ def saved_llama(tmp_path_factory):
 @pytest.fixture
 def llama_config():
     return json.loads(json.dumps(LLAMA))
+
+
+def loopback_only(real):
+    def lookup(host, *args, **kwargs):
+        assert host in {"127.0.0.1", b"127.0.0.1"}, f"a test asked for {host}"
+        return real(host, *args, **kwargs)
+
+    return lookup
+
+
+@pytest.fixture
+def hub(monkeypatch, saved_llama):
+    """A hub that has one small model, and no other address to reach."""
+    import huggingface_hub
+
+    import inspector.sources.fetch as fetching
+
+    made = Hub()
+    made.add(REPO, {path.name: path.read_bytes() for path in saved_llama.iterdir()})
+    with serving(made) as address:
+        template = address + "/{repo_id}/resolve/{revision}/{filename}"  # as the library makes it of HF_ENDPOINT
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(socket, "getaddrinfo", loopback_only(socket.getaddrinfo))
+        monkeypatch.setenv("HF_TOKEN", "hf_secret")
+        monkeypatch.setattr(fetching, "TIMEOUT", 0.5)
+        yield made

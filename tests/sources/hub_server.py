@@ -3,6 +3,8 @@
 import contextlib
 import json
 import re
+import socket
+import struct
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +20,8 @@ class Hub:
         self.gated, self.errors, self.behave, self.seen = set(), {}, {}, []
         self.redirect_to = None
         self.retry_after = None
+        self.commit = COMMIT
+        self.busy, self.most_busy = 0, 0
 
     def add(self, repo, files):
         self.repos[repo] = {name: data if isinstance(data, bytes) else data.encode() for name, data in files.items()}
@@ -28,6 +32,7 @@ def serving(hub):
     """The address of a server for a hub, for as long as the block lasts."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": hub}))
     server.daemon_threads = True
+    hub.server = server
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
@@ -46,8 +51,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.hub.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        self.hub.busy += 1
+        self.hub.most_busy = max(self.hub.most_busy, self.hub.busy)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.route()
+        self.hub.busy -= 1
 
     def route(self):
         path = self.path.partition("?")[0]
@@ -64,10 +72,10 @@ class Handler(BaseHTTPRequestHandler):
             return None
         if repo not in self.hub.repos:
             return self.fail(401 if "Authorization" not in self.headers else 404, "RepoNotFound")
-        if revision not in {"main", COMMIT}:
+        if revision not in {"main", self.hub.commit}:
             return self.fail(404, "RevisionNotFound")
         files = [{"rfilename": name} for name in self.hub.repos[repo]]
-        return self.send(200, json.dumps({"id": repo, "sha": COMMIT, "siblings": files}).encode())
+        return self.send(200, json.dumps({"id": repo, "sha": self.hub.commit, "siblings": files}).encode())
 
     def file(self, repo, name):
         if self.refused(repo, name):
@@ -76,6 +84,12 @@ class Handler(BaseHTTPRequestHandler):
             return self.fail(403, "GatedRepo")
         if name not in self.hub.repos.get(repo, {}):
             return self.fail(404, "EntryNotFound")
+        if self.hub.behave.get("circle"):
+            self.send_response(302)
+            self.send_header("Location", self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return None
         if self.hub.redirect_to and name.endswith(".safetensors"):
             self.send_response(302)
             self.send_header("Location", f"{self.hub.redirect_to}/cdn/{repo}/{name}")
@@ -110,6 +124,14 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        if self.hub.behave.get("reset") and len(body) > 1000:
+            self.wfile.write(body[:500])
+            self.wfile.flush()
+            # Closing with nothing lingering sends a reset instead of an end.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            self.connection.close()
+            return
         cut = self.hub.behave.get("cut")
         if cut and len(body) > 1000 and (cut is True or cut.pop(0)):
             self.wfile.write(body[: len(body) // 2])

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import time
 from pathlib import Path
 
@@ -14,32 +13,8 @@ from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.sources.hub import hub_model
 from inspector.sources.resolve import locate, resolve
+from tests.sources.conftest import REPO
 from tests.sources.hub_server import COMMIT, Hub, serving
-
-REPO = "acme/tiny-llama"
-
-
-def loopback_only(real):
-    def lookup(host, *args, **kwargs):
-        assert host in {"127.0.0.1", b"127.0.0.1"}, f"a test asked for {host}"
-        return real(host, *args, **kwargs)
-
-    return lookup
-
-
-@pytest.fixture
-def hub(monkeypatch, saved_llama):
-    made = Hub()
-    made.add(REPO, {path.name: path.read_bytes() for path in saved_llama.iterdir()})
-    with serving(made) as address:
-        template = address + "/{repo_id}/resolve/{revision}/{filename}"  # as the library makes it of HF_ENDPOINT
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", address)
-        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(socket, "getaddrinfo", loopback_only(socket.getaddrinfo))
-        monkeypatch.setenv("HF_TOKEN", "hf_secret")
-        monkeypatch.setattr(fetching, "TIMEOUT", 0.5)
-        yield made
 
 
 def read_all(reference):
@@ -128,12 +103,14 @@ REFUSALS = {
     "rate-limited": (lambda hub: hub.errors.update({REPO: 429}), "too many requests", "wait"),
     "down": (lambda hub: hub.errors.update({REPO: 503}), "status 503", "try again"),
     "broken": (lambda hub: hub.behave.update(cut=True), "cannot reach", "connection"),
+    "reset": (lambda hub: hub.behave.update(reset=True), "cannot reach", "connection"),
+    "redirects without end": (lambda hub: hub.behave.update(circle=True), "cannot reach", "HF_ENDPOINT"),
     "slow": (lambda hub: hub.behave.update(hang=2), "did not answer", "try again"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_every_refusal_has_its_own_line_and_what_to_do(hub, name):
+def test_every_refusal_has_its_own_line_and_what_to_do(hub, name, capsys):
     arrange, message, hint = REFUSALS[name]
     arrange(hub)
     started = time.monotonic()
@@ -141,6 +118,12 @@ def test_every_refusal_has_its_own_line_and_what_to_do(hub, name):
     assert message in said
     assert hint in said
     assert time.monotonic() - started < 10
+    assert run(["checkpoint", REPO]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, second = err.splitlines()
+    assert message in first
+    assert hint in second
 
 
 def test_a_missing_revision(hub):
