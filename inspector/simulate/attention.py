@@ -30,7 +30,9 @@ def sdpa_for(capability: tuple[int, int], forced: str = "") -> Callable[..., Any
         if forced == "efficient" and key.size(-3) != query.size(-3):
             groups = query.size(-3) // key.size(-3)
             key, value = key.repeat_interleave(groups, dim=-3), value.repeat_interleave(groups, dim=-3)
-        backend = forced or choose(capability, query, key, value, attn_mask, enable_gqa=enable_gqa)
+        backend = forced or choose(
+            capability, query, key, value, attn_mask, enable_gqa=enable_gqa, dropout=dropout_p, is_causal=is_causal
+        )
         if attn_mask is not None and attn_mask.dtype == torch.bool and backend != "math":
             attn_mask = _float_mask(attn_mask, query.dtype)
         if backend == "cudnn":
@@ -121,24 +123,56 @@ FLASH_ATTENTION_2 = "inspector_fa2"
 """Its name among transformers' attention functions; one with "flash" in it would have the package imported."""
 
 
-def choose(capability: tuple[int, int], query: Any, key: Any, value: Any, mask: Any, *, enable_gqa: bool) -> str:
+def choose(
+    capability: tuple[int, int], query: Any, key: Any, value: Any, mask: Any, *,
+    enable_gqa: bool, dropout: float = 0.0, is_causal: bool = False,
+) -> str:  # fmt: skip
     """The first usable of flash, memory-efficient, math, as ``_fused_sdp_choice_cuda`` chooses.
 
     On Hopper and data-centre Blackwell cuDNN comes before them (``check_prefer_cudnn_attention``, cuDNN 9.15.1).
     Flash takes no mask, half precision only, head sizes up to 256 and grouped keys; it needs Ampere. Memory-efficient
-    takes any floating dtype but no grouped keys.
+    takes any floating dtype but no grouped keys (until pull request 191085, of July 2026).
     """
+    if query.dim() != 4:
+        return "math"
     half = query.dtype in {torch.float16, torch.bfloat16}
-    same = query.size(-1) == value.size(-1)
-    if half and capability in {(9, 0), (10, 0)} and same and query.size(-1) <= 128 and query.dim() == 4:
+    sizes = query.size(-1), value.size(-1)
+    trained = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (query, key, value))
+    if half and capability in {(9, 0), (10, 0), (10, 3)} and _cudnn_takes(sizes, key.size(-2), dropout):
         return "cudnn"
-    if half and mask is None and capability >= (8, 0) and same and query.size(-1) <= 256:
-        return "flash"
+    square = not is_causal or query.size(-2) == key.size(-2)
+    if half and mask is None and capability >= (8, 0) and sizes[0] == sizes[1] and square:  # noqa: SIM102
+        if _flash_takes(capability, sizes[0], dropout, trained=trained):
+            return "flash"
     grouped = enable_gqa and key.size(-3) != query.size(-3)
     bf16_on_old = query.dtype is torch.bfloat16 and capability < (8, 0)
-    if not grouped and not bf16_on_old and query.dtype is not torch.float64 and query.dim() == 4:
+    aligned = not any(size % _alignment(capability, half=half) for size in sizes)
+    if not grouped and not bf16_on_old and query.dtype is not torch.float64 and aligned:
         return "efficient"
     return "math"
+
+
+def _cudnn_takes(sizes: tuple[int, int], keys: int, dropout: float) -> bool:
+    """``check_cudnn_tensor_shapes`` and ``check_cudnn_dropout``: heads up to 128, or DeepSeek's 192 and 128."""
+    known = max(sizes) <= 128 or sizes == (192, 128)
+    return known and not any(size % 8 for size in sizes) and keys != 1 and (dropout * 16).is_integer()
+
+
+def _flash_takes(capability: tuple[int, int], size: int, dropout: float, *, trained: bool) -> bool:
+    """Heads up to 256; cards with less shared memory cannot train some above 192.
+
+    Source: ``check_requires_grad_and_head_dim_gt192_constraints_on_sm86_89_or_120``.
+    """
+    if trained and ((8, 6) <= capability <= (8, 9) or capability[0] == 12):
+        return size <= 192 or (224 < size <= 256 and not dropout)
+    return size <= 256
+
+
+def _alignment(capability: tuple[int, int], *, half: bool) -> int:
+    """Elements that memory-efficient attention wants a head to be a multiple of (``minimum_gemm_alignment``)."""
+    if half:
+        return 8 if capability >= (7, 0) else 1
+    return 4 if capability >= (8, 0) else 1
 
 
 def _flash(query: Any, key: Any, value: Any, dropout_p: float, is_causal: bool, scale: float | None) -> Any:

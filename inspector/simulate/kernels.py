@@ -1,7 +1,7 @@
 """What kernels of a device allocate besides their results: the one table of differences from the meta device.
 
 Each entry names the source it was read from (paths in the PyTorch and bitsandbytes repositories). Operators that CUDA
-takes apart differently are in `composites`; attention is in `attention`.
+takes apart differently are in `composites`; attention is in `attention` and `attention_kernels`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.simulate.attention_kernels import attention_temporaries
 from inspector.simulate.bitsandbytes import bitsandbytes_operators
 
 if TYPE_CHECKING:
@@ -21,11 +22,12 @@ aten = torch.ops.aten
 CUBLAS_WORKSPACE_BYTES = (2 * 4096 + 8 * 16) * 1024
 """``:4096:2:16:8``, one for each handle and stream.
 
-Source: aten/src/ATen/cuda/CublasHandlePool.cpp, ``parseChosenWorkspaceSize``.
+Source: aten/src/ATen/cuda/CublasHandlePool.cpp, ``parseChosenWorkspaceSize``. They are kept from the first product on
+(torch 2.14 still does, as measured on a T4); sources of August 2026 (pull request 194311) give them back after each.
 """
 
 CUBLAS_WORKSPACE_HOPPER_BYTES = 32 * 1024 * 1024
-"""The same on Hopper and Blackwell (compute capability 9.0 and above), in the same function."""
+"""The same on Hopper and, since torch 2.12 (pull request 175344), on Blackwell, in the same function."""
 
 GEMMS = frozenset({aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.default})
 
@@ -35,11 +37,12 @@ class Kernels:
     """A device's kernels, as far as their memory goes.
 
     ``temporaries`` maps an operator to a function of its result and arguments that lists the bytes of storages which
-    live only inside the kernel. ``replaced`` maps an operator to the Python that the device's library runs for it.
-    ``host`` names the devices whose tensors share the memory. ``bf16`` says that the device computes in bfloat16.
+    live only inside the kernel, phase by phase: those of one phase are gone before the next begins. ``replaced`` maps
+    an operator to the Python that the device's library runs for it. ``host`` names the devices whose tensors share the
+    memory. ``bf16`` says that the device computes in bfloat16.
     """
 
-    temporaries: Mapping[Any, Callable[..., list[int]]] = field(default_factory=dict)
+    temporaries: Mapping[Any, Callable[..., list[list[int]]]] = field(default_factory=dict)
     replaced: Mapping[Any, Callable[..., Any]] = field(default_factory=dict)
     gemms: frozenset[Any] = frozenset()
     workspace_bytes: int = 0
@@ -68,7 +71,7 @@ def cuda_kernels(capability: tuple[int, int], multiprocessors: int) -> Kernels:
         multiprocessors: number of streaming multiprocessors; bitsandbytes chooses kernels by it.
     """
     return Kernels(
-        temporaries=TEMPORARIES,
+        temporaries={**TEMPORARIES, **attention_temporaries(capability)},
         replaced={**bitsandbytes_operators(capability, multiprocessors), aten._grouped_mm.default: _grouped_mm},
         gemms=GEMMS,
         bf16=capability >= (8, 0),
@@ -80,48 +83,52 @@ def _bytes(tensor: Any, itemsize: int = 0) -> int:
     return int(tensor.numel()) * (itemsize or int(tensor.element_size()))
 
 
-def _softmax_backward(_out: Any, grad: Any, output: Any, *_: Any) -> list[int]:
+def _softmax_backward(_out: Any, grad: Any, output: Any, *_: Any) -> list[list[int]]:
     """``Tensor tmp = grad * output`` in aten/src/ATen/native/cuda/SoftMax.cu, ``softmax_backward_cuda_out``."""
-    return [_bytes(grad, max(grad.element_size(), output.element_size()))]
+    return [[_bytes(grad, max(grad.element_size(), output.element_size()))]]
 
 
-def _flash_backward(_out: Any, _grad: Any, query: Any, key: Any, *_: Any, **__: Any) -> list[int]:
-    """Row sums, a float32 accumulator for the query's gradient, and expanded gradients of grouped keys and values.
+EMBEDDING_WITHOUT_SORT = 3072
+"""Up to so many tokens the embedding's gradient is added row by row (``embedding_dense_backward_cuda``)."""
 
-    Source: aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp, ``mha_bwd`` (``softmax_d``, ``dq_accum``,
-    ``dk_expanded``, ``dv_expanded``).
+_ROWS_PER_THREAD = 10
+"""``NROWS_PER_THREAD`` of EmbeddingBackwardKernel.cu."""
+
+
+def _embedding_backward(_out: Any, grad: Any, indices: Any, rows: int, *_: Any) -> list[list[int]]:
+    """Tokens are sorted, and float32 sums of up to ten rows each are kept before they are added up.
+
+    Which tokens repeat is data: the kernel makes room for the most sums there can be. The sort's own scratch memory,
+    less than the sums, is not counted. Source: aten/src/ATen/native/cuda/Embedding.cu,
+    ``embedding_dense_backward_cuda``, and EmbeddingBackwardKernel.cu, ``embedding_backward_cuda_kernel``.
     """
-    batch, heads, length, size = query.shape
-    rounded_length = -(-length // 128) * 128
-    step = 32 if size <= 128 else 64
-    rounded_size = -(-size // step) * step
-    temporaries = [batch * heads * rounded_length * 4, batch * heads * rounded_length * rounded_size * 4]
-    if key.size(1) != heads:
-        temporaries += [batch * key.size(2) * heads * size * key.element_size()] * 2
-    return temporaries
+    tokens, width = int(indices.numel()), grad.size(-1)
+    if tokens <= EMBEDDING_WITHOUT_SORT:
+        return []
+    segments = min(tokens, rows)
+    sums = tokens // _ROWS_PER_THREAD + segments
+    index = indices.element_size()
+    kept = [tokens * index] * 3  # sorted tokens, where they were, where each begins
+    return [[*kept, segments * index, segments * index, sums * index, sums * width * max(grad.element_size(), 4)]]
 
 
-def _efficient_backward(_out: Any, grad: Any, query: Any, *_: Any, **__: Any) -> list[int]:
-    """Row sums, and a float32 accumulator for the query's gradient, a tile and a lock at a time.
+FOREACH_CHUNK = 65536
+"""Elements that one block of a multi-tensor kernel works on (``kChunkSize``, MultiTensorApply.cuh)."""
 
-    Source: aten/src/ATen/native/transformers/cuda/attention_backward.cu, ``_efficient_attention_backward`` (``delta``,
-    ``workspace``), and mem_eff_attention/kernel_backward.h, ``workspace_elements_gq`` and ``GradQTempStorage``. Tiles
-    are 64 x 64; the 128 x 128 ones of half-precision heads of 65 to 128 on Ampere take as much. Keys and values need
-    none while a head fits a tile's registers (``kOutputInRF``).
+
+def _foreach_norm(_out: Any, tensors: Any, *_: Any, **__: Any) -> list[list[int]]:
+    """A float32 for every chunk that the largest tensor has, for every tensor.
+
+    Source: aten/src/ATen/native/cuda/ForeachReduceOp.cu, ``foreach_tensor_norm_cuda`` (``output_per_tensor``).
     """
-    batch, heads, length, size = query.shape
-    tiles = -(-length // 64) * -(-size // 64)
-    workspace = batch * heads * tiles * (64 * 64 + 4) * 4
-    delta = batch * heads * length * 4
-    if query.element_size() == 4:
-        return [_bytes(grad), delta, delta, workspace]
-    return [delta, workspace]
+    chunks = max(-(-tensor.numel() // FOREACH_CHUNK) for tensor in tensors)
+    return [[len(tensors) * chunks * max(tensors[0].element_size(), 4)]]
 
 
-TEMPORARIES: dict[Any, Callable[..., list[int]]] = {
+TEMPORARIES: dict[Any, Callable[..., list[list[int]]]] = {
     aten._softmax_backward_data.default: _softmax_backward,
-    aten._scaled_dot_product_flash_attention_backward.default: _flash_backward,
-    aten._scaled_dot_product_efficient_attention_backward.default: _efficient_backward,
+    aten.embedding_dense_backward.default: _embedding_backward,
+    aten._foreach_norm.Scalar: _foreach_norm,
 }
 
 

@@ -81,7 +81,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
         out = self._shapes.call(func, args, kwargs) if self._shapes else func(*args, **kwargs)
         self._note_all(out, func)
         if extra := self.kernels.temporaries.get(func):
-            self.transient(extra(out, *args, **kwargs), str(func))
+            for phase in extra(out, *args, **kwargs):
+                self.transient(phase, str(func))
         return out
 
     def _note_all(self, out: Any, func: Any) -> None:
