@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from inspector.reporting import Report
+from inspector.skeleton import PIPELINE
 from inspector.weights import Group, Grouping, WeightsReport, grouped, weights
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 class MemoryReport(Report):
     """One model under several schemes, the one that was asked for first.
 
-    ``groups`` splits the focus' bytes by ``by`` (module, layer or kind). A figure read straight off the report
-    (``report.tensor_bytes``) is the focus'.
+    ``groups`` splits the focus' bytes by ``by`` (module, layer, kind or component). A figure read straight off the
+    report (``report.tensor_bytes``) is the focus'.
     """
 
     kind: ClassVar[str] = "memory"
@@ -52,6 +53,11 @@ class MemoryReport(Report):
     def allocated_bytes(self) -> int:
         """What the CUDA allocator holds under the focus."""
         return self.focus.allocated_bytes
+
+
+def usual_grouping(skeleton: Skeleton) -> Grouping:
+    """How the bytes are split when nothing was said: by kind of part, a diffusers pipeline by its components."""
+    return "component" if skeleton.facts.model_type == PIPELINE else "kind"
 
 
 def memory(skeleton: Skeleton, schemes: Sequence[Scheme], *, by: Grouping = "kind") -> MemoryReport:

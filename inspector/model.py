@@ -52,14 +52,18 @@ class Model:
         bits: int | None = None,
         scheme: str | Sequence[str] = (),
         block_size: int | None = None,
-        by: Grouping = "kind",
+        by: Grouping | None = None,
     ) -> MemoryReport:
         """Weight memory at one precision, several, or all; see `inspector.memory.memory`."""
-        from inspector.memory import memory
+        from inspector.memory import memory, usual_grouping
         from inspector.precision import chosen_schemes
 
         names = (scheme,) if isinstance(scheme, str) else tuple(scheme)
-        return memory(self.skeleton, chosen_schemes(names, bits=bits, block_size=block_size), by=by)
+        return memory(
+            self.skeleton,
+            chosen_schemes(names, bits=bits, block_size=block_size),
+            by=by or usual_grouping(self.skeleton),
+        )
 
     def lora(
         self,

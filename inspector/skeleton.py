@@ -21,6 +21,8 @@ DTYPE_BYTES = {
 }  # fmt: skip
 """Bytes of one element, by torch's name for the dtype."""
 
+PIPELINE = "pipeline"
+"""``model_type`` of what is several models side by side, each below the name of its component."""
 
 _TOWERS = ("vision", "visual", "audio", "image", "speech")
 

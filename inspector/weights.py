@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inspector.precision import Piece, Scheme
     from inspector.skeleton import Module, Part, Skeleton, Tensor
 
-Grouping = Literal["module", "layer", "kind"]
+Grouping = Literal["module", "layer", "kind", "component"]
 
 _WHY_UNQUANTIZED = {
     "embedding": "the embedding", "head": "the output head", "norm": "norms", "expert": "fused experts",
@@ -152,8 +152,9 @@ def weights(skeleton: Skeleton, scheme: Scheme) -> WeightsReport:
 
 
 def grouped(skeleton: Skeleton, scheme: Scheme, by: Grouping) -> tuple[Group, ...]:
-    """The same bytes by module, by decoder layer or by kind of part, in the model's order; they add up to the report.
+    """The same bytes by module, by decoder layer, by kind of part or by component, in the model's order; they add up.
 
+    A component is what the model holds at its top: the UNet, the VAE and the text encoders of a diffusers pipeline.
     The allocator's shared constants belong to no part and are left out.
     """
     key = _keys(skeleton, by)
@@ -166,6 +167,8 @@ def grouped(skeleton: Skeleton, scheme: Scheme, by: Grouping) -> tuple[Group, ..
 def _keys(skeleton: Skeleton, by: Grouping) -> Callable[[StoredTensor], str]:
     if by == "kind":
         return lambda row: row.module.part if row.tensor.is_parameter else "buffers"
+    if by == "component":
+        return lambda row: row.module.path.partition(".")[0]
     if by == "module":
         return lambda row: row.module.path
     labels = {

@@ -44,13 +44,27 @@ def model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
 
 
 def named_class(config: PretrainedConfig) -> Any:
-    """The first of ``architectures`` that is a transformers model for this type of config; else None."""
+    """The first of ``architectures`` that is a transformers model for this type of config; else None.
+
+    An Auto class may stand there too (``AutoModel``): whoever loads a part of a larger model chooses by it.
+    """
+    import transformers
+
     names = config.architectures if isinstance(config.architectures, list) else []
     for name in names:
+        mapping = getattr(getattr(transformers, name, None), "_model_mapping", None) if is_auto(name) else None
+        if mapping is not None and type(config) in mapping:
+            found = mapping[type(config)]
+            return found[0] if isinstance(found, (list, tuple)) else found
         model = transformers_class(name)
         if model is not None and isinstance(config, model.config_class):
             return model
     return None
+
+
+def is_auto(name: Any) -> bool:
+    """Whether a name is that of an Auto class of models."""
+    return isinstance(name, str) and name.startswith("AutoModel")
 
 
 def transformers_class(name: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from inspector.build.classes import is_auto
 from inspector.build.own_code import is_trusted, said_classes
 from inspector.skeleton import ConfigFacts
 
@@ -66,7 +67,7 @@ def _class_notes(raw: Mapping[str, Any], config: PretrainedConfig, cls: type[Pre
         yield f"transformers knows no {wanted!r}; read as {config.model_type}, the type of the {cls.__name__} it names"
     if brought := said_classes(raw):
         yield f"the model brings its own code ({brought}), which was not run: this is transformers' {cls.__name__}"
-    if not isinstance(named, list) or cls.__name__ not in named:
+    if not isinstance(named, list) or not (cls.__name__ in named or any(map(is_auto, named))):
         wrong = named[0] if isinstance(named, list) and named else None
         other = f"names {wrong!s:.60}, which transformers does not have for it" if wrong else "names no class"
         yield f"the config {other}: built as {cls.__name__}, the usual one of its type"

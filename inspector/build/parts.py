@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 # `attention.output.dense` is attention while `output.dense` (BERT, NeoX) is the MLP.
 _NORM = re.compile(r"norm|^ln(_|$|\d)|^final_layer_norm")
 _EXPERT = re.compile(r"^(experts|moe_experts|local_experts)$")
-_ATTENTION = re.compile(r"attn|attention|^mixer$|^mamba|^(temporal_block|time_mix|short_conv|conv)$")
+# `attentions` is what diffusers calls the list of whole transformers inside a UNet's block.
+_ATTENTION = re.compile(r"attn|attention(?!s$)|^mixer$|^mamba|^(temporal_block|time_mix|short_conv|conv)$")
 _MLP = re.compile(
     r"^(mlp|ffn|fc\d?|feed_forward|feedforward|ff|intermediate|output|gate|router|channel_mix"
     r"|block_sparse_moe|moe|shared_experts?|shared_mlp|dense_h_to_4h|dense_4h_to_h|DenseReluDense)$"

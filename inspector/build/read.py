@@ -66,14 +66,14 @@ def _modules(model: PreTrainedModel, output_embeddings: str) -> Iterator[Module]
     stacks = {f"{path}." for path, module in model.named_modules() if isinstance(module, nn.ModuleList)}
     for path, module in model.named_modules():
         base = next((base.__name__ for base in bases if isinstance(module, base)), "")
-        layer = _layer_of(path, stacks)
+        layer = layer_of(path, stacks)
         cls = type(module).__name__
         part = part_of(path, cls, base, layer, output_embeddings)
         keep = not should_convert_module(path, kept)
         yield Module(path, cls, part, layer, base, keep, transposed=bool(getattr(module, "is_transposed", False)))
 
 
-def _layer_of(path: str, stacks: set[str]) -> str | None:
+def layer_of(path: str, stacks: set[str]) -> str | None:
     """The outermost numbered child of a ModuleList around a path: ``model.layers.3`` for all that is in it."""
     match = _NUMBERED.match(path)
     if match and match[1].rpartition(".")[0] + "." in stacks:
@@ -89,7 +89,7 @@ def _tensors(full: PreTrainedModel, half: PreTrainedModel) -> Iterator[Tensor]:
     fp16_plan = full._get_dtype_plan(torch.float16)
     bf16_plan = full._get_dtype_plan(torch.bfloat16)
     first: dict[int, str] = {}
-    for name, tensor, persistent, is_parameter in _entries(full):
+    for name, tensor, persistent, is_parameter in entries(full):
         owner = first.setdefault(id(tensor), name)
         fixed = in_half[name] == tensor.dtype or (persistent and _planned(bf16_plan, name))
         yield Tensor(
@@ -103,7 +103,8 @@ def _tensors(full: PreTrainedModel, half: PreTrainedModel) -> Iterator[Tensor]:
         )
 
 
-def _entries(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor, bool, bool]]:
+def entries(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor, bool, bool]]:
+    """Name, tensor, whether it is saved, whether it is a parameter: of each module in turn, tied ones too."""
     for path, module in model.named_modules(remove_duplicate=False):
         prefix = f"{path}." if path else ""
         for name, parameter in module._parameters.items():

@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 @click.option("--block-size", type=int, help="Weights that share one absmax in the 4-bit schemes (64).")
 @click.option(
     "--by",
-    type=click.Choice(["module", "layer", "kind"]),
-    default="kind",
-    show_default=True,
-    help="How to split the bytes.",
+    type=click.Choice(["module", "layer", "kind", "component"]),
+    help="How to split the bytes. Default: kind; component for a pipeline of several models.",
 )
 @json_option
 @csv_option
@@ -34,7 +32,7 @@ def command(
     bits: str | None,
     names: tuple[str, ...],
     block_size: int | None,
-    by: Grouping,
+    by: Grouping | None,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -54,7 +52,7 @@ def command(
       inspector memory qwen3-30b-a3b --scheme nf4-dq --by module
       inspector memory --scheme nf4 --block-size 128 --json
     """  # noqa: D301
-    from inspector.memory import memory
+    from inspector.memory import memory, usual_grouping
     from inspector.precision import chosen_schemes
     from inspector.sources.resolve import locate
 
@@ -67,5 +65,5 @@ def command(
         from inspector.precision.stored import stored
 
         schemes = (stored(source.checkpoint, source.skeleton), *schemes)
-    report = memory(source.skeleton, schemes, by=by)
+    report = memory(source.skeleton, schemes, by=by or usual_grouping(source.skeleton))
     answer("memory", report, as_json=as_json, as_csv=as_csv)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SET_NAMES = ("attention", "q+v", "mlp", "experts", ALL_LINEAR, "default")
 
 _QUERY_OR_VALUE = re.compile(
-    r"^(q|v|query|value|q_proj|v_proj|q_a_proj|q_b_proj|kv_b_proj|Wqkv|c_attn)$|qkv|query_key_value|in_proj_qkvz"
+    r"^(q|v|query|value|to_q|to_v|q_proj|v_proj|q_a_proj|q_b_proj|kv_b_proj|Wqkv|c_attn)$|qkv|query_key_value|in_proj_qkvz"
 )
 
 

@@ -26,7 +26,7 @@ logger = logging.getLogger("inspector")
 
 T = TypeVar("T")
 
-BUILDER = 2
+BUILDER = 3
 """Counted up when the same config makes another skeleton than before."""
 
 

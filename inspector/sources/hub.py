@@ -35,6 +35,7 @@ _FIRST = 256 * 1024
 """Bytes asked for at once: nearly every shard's header fits, so one request does."""
 
 _CONNECTIONS = 8
+_USUAL = ("model", "diffusion_pytorch_model")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
@@ -56,12 +57,20 @@ def hub_model(hub_id: str) -> Source:
         said = explained(error, repo)
         if is_passing(error) and (before := _read_before(repo, revision)):
             logger.warning("%s; using what was read of it before (%s)", said.message, before.commit[:12])
-            return before
+            return _composed(before)
         if repo.lower() in {name.lower() for name in bundled.model_ids()}:
             logger.warning("%s; using the bundled one", said.message)
             return Bundled(bundled.find(repo) or repo, "bundled")
         raise said from None
-    return model
+    return _composed(model)
+
+
+def _composed(model: HubModel) -> Source:
+    """The model, or what it is one of several parts of."""
+    from inspector.sources.composed import composed_source
+    from inspector.sources.tree import HubTree
+
+    return composed_source(HubTree(model.name, model.where, model)) or model
 
 
 def _offline(repo: str, revision: str) -> Source:
@@ -147,27 +156,37 @@ class HubModel(Source):
 
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
-        """What its safetensors store, by ranged reads of their headers, in parallel."""
-        names, promised = self._shards()
+        """What its safetensors store."""
+        return self.stored("", self.buildable or {})
+
+    def stored(self, folder: str, config: dict[str, Any]) -> Checkpoint | None:
+        """What the safetensors in one folder (the root is ``""``) store: ranged reads of their headers, in parallel."""
+        prefix = f"{folder}/" if folder else ""
+        beside = [name.removeprefix(prefix) for name in self.files if name.startswith(prefix)]
+        names, promised = self._shards(prefix, [name for name in beside if "/" not in name])
         if not names:
-            self._refuse_what_is_there()
+            if not folder:
+                self._refuse_what_is_there()
             return None
+        names = [prefix + name for name in names]
         try:
             headers = read_headers(names, self._header, _CONNECTIONS)
         except Exception as error:  # noqa: BLE001 -- what is unknown is raised again
             raise explained(error, self.repo) from None
-        return assemble(self.name, names, headers, promised, self.config or {})
+        return assemble(self.name, names, headers, promised, config)
 
-    def _shards(self) -> tuple[list[str], dict[str, str]]:
-        """The safetensors of the model, and what their index promises."""
-        indexes = sorted(name for name in self.files if name.endswith(INDEX_SUFFIX) and "/" not in name)
+    def _shards(self, prefix: str, beside: list[str]) -> tuple[list[str], dict[str, str]]:
+        """The safetensors of the model among the files of a folder, and what their index promises."""
+        indexes = sorted(name for name in beside if name.endswith(INDEX_SUFFIX))
         if indexes:
-            chosen = "model.safetensors.index.json"
-            chosen = chosen if chosen in indexes else indexes[0]
-            promised = dict(weight_map(self._json(chosen), chosen))
+            chosen = next(
+                (f"{name}{INDEX_SUFFIX}" for name in _USUAL if f"{name}{INDEX_SUFFIX}" in indexes), indexes[0]
+            )
+            promised = dict(weight_map(self._json(prefix + chosen), chosen))
             return sorted(set(promised.values())), promised
-        names = [name for name in self.files if name.endswith(".safetensors") and "/" not in name]
-        return (["model.safetensors"] if "model.safetensors" in names else sorted(names)), {}
+        names = sorted(name for name in beside if name.endswith(".safetensors"))
+        usual = [f"{name}.safetensors" for name in _USUAL if f"{name}.safetensors" in names]
+        return usual[:1] or names, {}
 
     def _refuse_what_is_there(self) -> None:
         """Say why a repository without safetensors has no checkpoint for us."""
@@ -179,11 +198,14 @@ class HubModel(Source):
             raise pickle_refused(pickles[0])
 
     def _json(self, name: str) -> dict[str, Any]:
+        return json_object(self.text(name), f"{name} of {self.repo}")
+
+    def text(self, name: str) -> str:
+        """A small file's whole content. Raises InspectorError when it is not text."""
         try:
-            text = self._bytes(name).decode("utf-8")
+            return self._bytes(name).decode("utf-8")
         except UnicodeDecodeError:
             raise InspectorError(f"{name} of {self.repo} is not text") from None
-        return json_object(text, f"{name} of {self.repo}")
 
     def _bytes(self, name: str) -> bytes:
         """A small file's whole content."""

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from inspector.build.own_code import own_classes
 from inspector.errors import InspectorError
 from inspector.files import exists, read_json_object
+from inspector.sources.composed import composed_source
 from inspector.sources.folder import PICKLES, pickle_refused, read_files, read_folder
 from inspector.sources.source import Source
+from inspector.sources.tree import LocalTree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +38,8 @@ def local(path: Path) -> Source:
 
 def _folder(path: Path) -> Source:
     name = path.resolve().name or "model"
+    if composed := composed_source(LocalTree(name, str(path), path)):
+        return composed
     if not exists(path / "config.json"):
         if exists(path / "adapter_config.json"):
             raise InspectorError(f"{path} is an adapter, not a model", hint=f"try `inspector adapter {path}`")
@@ -47,7 +51,7 @@ def _folder(path: Path) -> Source:
     return Folder(name, str(path), path)
 
 
-def _code_folders(folder: Path, config: Mapping[str, Any]) -> dict[str, Path]:
+def code_folders(folder: Path, config: Mapping[str, Any]) -> dict[str, Path]:
     """A model's folder, and those of other repositories whose code its config names, fetched from the hub."""
     folders = {"": folder.resolve()}
     for repo in sorted({reference.rpartition("--")[0] for reference in own_classes(config).values()} - {""}):
@@ -70,7 +74,7 @@ class ConfigFile(Source):
 
     def code_folders(self, config: Mapping[str, Any]) -> dict[str, Path]:
         """The file's folder."""
-        return _code_folders(self.path.parent, config)
+        return code_folders(self.path.parent, config)
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class Folder(Source):
 
     def code_folders(self, config: Mapping[str, Any]) -> dict[str, Path]:
         """The folder itself."""
-        return _code_folders(self.path, config)
+        return code_folders(self.path, config)
 
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
@@ -109,7 +113,7 @@ class SafetensorsFile(Source):
 
     def code_folders(self, config: Mapping[str, Any]) -> dict[str, Path]:
         """The file's folder."""
-        return _code_folders(self.path.parent, config)
+        return code_folders(self.path.parent, config)
 
     @cached_property
     def checkpoint(self) -> Checkpoint | None:

@@ -53,10 +53,7 @@ def resolve(reference: str) -> Skeleton:
 
 def resolve_config(reference: str) -> dict[str, Any]:
     """The ``config.json`` content behind a reference, for what builds the real model. Errors as `locate`."""
-    source = locate(reference)
-    if source.buildable is None:
-        raise InspectorError(f"{source.where} has no config.json", hint="point at the folder of a transformers model")
-    return source.buildable
+    return locate(reference).runnable
 
 
 def checkpoint_of(reference: str) -> Checkpoint | None:

@@ -35,6 +35,13 @@ class Source(ABC):
     def config(self) -> dict[str, Any] | None:
         """The content of its ``config.json``; None when it has none."""
 
+    @cached_property
+    def runnable(self) -> dict[str, Any]:
+        """The config of the one model that is built and run. Raises InspectorError when there is none."""
+        if self.buildable is None:
+            raise InspectorError(f"{self.where} has no config.json", hint="point at the folder of a transformers model")
+        return self.buildable
+
     def code_folders(self, config: Mapping[str, Any]) -> dict[str, Path]:
         """Where the code that its config names lies: "" for its own folder, other repositories by their names.
 

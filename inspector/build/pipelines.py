@@ -1,0 +1,102 @@
+"""A diffusers model as a `Skeleton`, through its own class on the meta device. Imports torch and diffusers."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from inspector.build.bounds import bounded
+from inspector.build.closed import closed, without_runtime
+from inspector.build.model import config_mistakes, quiet
+from inspector.build.parts import part_of
+from inspector.build.read import entries, layer_of
+from inspector.build.sanity import check_sizes
+from inspector.errors import InspectorError
+from inspector.skeleton import ConfigFacts, Module, Skeleton, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+EXTRA = "pip install 'llm-inspector[diffusers]'"
+
+
+def diffusers_skeleton(config: Mapping[str, Any], cls: str, *, model_id: str, source: str = "") -> Skeleton:
+    """The skeleton of a diffusers model's ``config.json``.
+
+    ``cls`` is the class's name. Raises InspectorError when diffusers is not installed or has no such model, and for a
+    config that the class refuses.
+    """
+    check_sizes(config)
+    model_type = _model_class(cls)
+    content = {name: value for name, value in without_runtime(dict(config)).items() if not name.startswith("_")}
+    import torch
+
+    with quiet(), closed(), config_mistakes(cls), bounded(), torch.device("meta"):
+        model = model_type.from_config(content)
+    kept = tuple(model_type._keep_in_fp32_modules or ())
+    return Skeleton(
+        model_id=model_id,
+        architecture=cls,
+        facts=ConfigFacts(model_type="diffusers", num_layers=_layers(config)),
+        modules=tuple(_modules(model, kept)),
+        tensors=tuple(_tensors(model, kept)),
+        source=source,
+        built_with=f"diffusers {importlib.import_module('diffusers').__version__}",
+    )
+
+
+def _model_class(name: str) -> Any:
+    """The class of that name in diffusers, if it is a model."""
+    if find_spec("diffusers") is None:
+        raise InspectorError(f"{name} is a diffusers model, and diffusers is not installed", hint=EXTRA)
+    # Its import brings in bitsandbytes, which looks for kernels on the hub where it finds no GPU, and says so.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    with quiet(), closed(), config_mistakes(name):
+        diffusers: Any = importlib.import_module("diffusers")
+        found = getattr(diffusers, name, None)
+    if not (isinstance(found, type) and issubclass(found, diffusers.ModelMixin)):
+        raise InspectorError(f"diffusers {diffusers.__version__} has no model {name[:60]!r}")
+    return found
+
+
+def _modules(model: Any, kept: tuple[str, ...]) -> Iterator[Module]:
+    from torch import nn
+
+    bases: tuple[type, ...] = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    stacks = {f"{path}." for path, module in model.named_modules() if isinstance(module, nn.ModuleList)}
+    for path, module in model.named_modules():
+        base = next((base.__name__ for base in bases if isinstance(module, base)), "")
+        layer = layer_of(path, stacks)
+        cls = type(module).__name__
+        yield Module(path, cls, part_of(path, cls, base, layer, ""), layer, base, keep=_is_kept(path, kept))
+
+
+def _tensors(model: Any, kept: tuple[str, ...]) -> Iterator[Tensor]:
+    """Parameters and buffers; those diffusers keeps in float32 whatever is asked for are pinned.
+
+    Source: diffusers/models/model_loading_utils.py, ``load_model_dict_into_meta``.
+    """
+    first: dict[int, str] = {}
+    for name, tensor, persistent, is_parameter in entries(model):
+        owner = first.setdefault(id(tensor), name)
+        fixed = not tensor.is_floating_point() or _is_kept(name, kept)
+        yield Tensor(
+            name=name,
+            shape=tuple(tensor.shape),
+            dtype=str(tensor.dtype).removeprefix("torch."),
+            role="parameter" if is_parameter else "buffer",
+            persistent=persistent,
+            tied_to=owner if owner != name else None,
+            pinned="always" if fixed else "never",
+        )
+
+
+def _is_kept(path: str, kept: tuple[str, ...]) -> bool:
+    return any(name in path.split(".") for name in kept)
+
+
+def _layers(config: Mapping[str, Any]) -> int:
+    value = config.get("num_layers")
+    return value if isinstance(value, int) else 0

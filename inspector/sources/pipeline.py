@@ -1,0 +1,180 @@
+"""A diffusers pipeline: every component that has weights is a part of one skeleton, below the component's name."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+from inspector.skeleton import PIPELINE, ConfigFacts, Module, Skeleton
+from inspector.sources.source import Source
+from inspector.sources.tree import below, joined_checkpoint, plain_folder
+
+if TYPE_CHECKING:
+    from inspector.checkpoint import Checkpoint
+    from inspector.sources.tree import Tree
+
+logger = logging.getLogger("inspector")
+
+INDEX = "model_index.json"
+EXTRA = "pip install 'llm-inspector[diffusers]'"
+
+
+@dataclass(frozen=True)
+class Component:
+    """One part with a config of its own: its folder's name, and the library and class that the index names."""
+
+    name: str
+    library: str
+    cls: str
+
+
+@dataclass(frozen=True)
+class Pipeline(Source):
+    """What a ``model_index.json`` describes."""
+
+    tree: Tree
+
+    @cached_property
+    def config(self) -> dict[str, Any] | None:
+        """None: a pipeline is several models, each with a config of its own."""
+        return None
+
+    @property
+    def runnable(self) -> dict[str, Any]:
+        """A pipeline is not run."""
+        raise _not_run(self.where, "a diffusers pipeline")
+
+    @cached_property
+    def index(self) -> dict[str, Any]:
+        """The content of its ``model_index.json``."""
+        return self.tree.json(INDEX)
+
+    @cached_property
+    def components(self) -> tuple[Component, ...]:
+        """The parts with weights; schedulers, tokenizers and processors have no ``config.json``."""
+        found = []
+        for name, value in self.index.items():
+            named = isinstance(value, list) and len(value) == 2 and all(isinstance(part, str) for part in value)
+            if named and self.tree.has(f"{plain_folder(name)}/config.json"):
+                found.append(Component(name, *value))
+        return tuple(found)
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint | None:
+        """What the files of all components store."""
+        read = {part.name: self.tree.checkpoint(part.name, self.tree.config(part.name)) for part in self.components}
+        return joined_checkpoint(self.name, {name: found for name, found in read.items() if found}, {})
+
+    @cached_property
+    def skeleton(self) -> Skeleton:
+        """All components side by side."""
+        if not self.components:
+            raise InspectorError(f"{self.where}: {INDEX} names no component that has a config.json")
+        self._ask_for_diffusers()
+        parts = {part.name: self._part(part) for part in self.components}
+        cls = str(self.index.get("_class_name") or "DiffusionPipeline")[:80]
+        others = [str(name) for name, value in self.index.items() if isinstance(value, list) and name not in parts]
+        notes = [f"components: {', '.join(f'{name} ({part.architecture})' for name, part in parts.items())}"]
+        if others:
+            notes.append(f"without weights, or left out: {', '.join(sorted(others))}")
+        notes += [f"{name}: {note}" for name, part in parts.items() for note in part.notes]
+        built = dict.fromkeys(part.built_with for part in parts.values() if part.built_with)
+        moved = [below(part, name) for name, part in parts.items()]
+        return Skeleton(
+            model_id=self.name,
+            architecture=cls,
+            facts=ConfigFacts(model_type=PIPELINE, dtype=self._dtype()),
+            modules=(Module("", cls, "other"), *(module for part in moved for module in part.modules)),
+            tensors=tuple(tensor for part in moved for tensor in part.tensors),
+            source=self.where,
+            built_with=", ".join(built),
+            notes=tuple(notes),
+        )
+
+    def _ask_for_diffusers(self) -> None:
+        """Say what to install before any part is built, and which parts can be opened without it."""
+        from importlib.util import find_spec
+
+        needed = [part.name for part in self.components if part.library != "transformers"]
+        if not needed or find_spec("diffusers") is not None:
+            return
+        alone = [part.name for part in self.components if part.library == "transformers"]
+        hint = EXTRA + (f"; without it, open one part: {self.where}/{alone[0]}" if alone else "")
+        raise InspectorError(f"{', '.join(needed)} of {self.name} need diffusers, which is not installed", hint=hint)
+
+    def _part(self, part: Component) -> Skeleton:
+        """One component by the class that the index names; a class that is code of the pipeline's own is not run."""
+        config, name = self.tree.config(part.name), f"{self.name}/{part.name}"
+        if part.library == "transformers":
+            from inspector.sources.cache import cached_skeleton
+
+            named = {"architectures": [part.cls]} if part.cls.isidentifier() else {}
+            return cached_skeleton({**config, **named}, name, self.where)
+        if part.library == "diffusers":
+            return component_skeleton(config, part.cls, name, self.where)
+        stored = self.tree.checkpoint(part.name, config)
+        if stored is None:
+            raise InspectorError(
+                f"{name} is {part.cls[:60]} of {part.library[:60]}, which is not run, and it has no safetensors"
+            )
+        from inspector.sources.bare import bare_skeleton
+
+        bare = bare_skeleton(replace(stored, name=name), self.where)
+        return replace(bare, notes=(f"{part.cls[:60]} of {part.library[:60]} is not run", *bare.notes))
+
+    def _dtype(self) -> str:
+        """The dtype most of the bytes are stored in; float32, as diffusers loads, where there are no files."""
+        from inspector.skeleton import DTYPE_BYTES
+
+        stored = self.checkpoint.dtypes if self.checkpoint else {}
+        return next((dtype for dtype in stored if dtype in DTYPE_BYTES), "float32")
+
+
+def _not_run(where: str, what: str) -> InspectorError:
+    return InspectorError(
+        f"{where} is {what}: steps and generations are simulated and measured of transformers' models only",
+        hint=f"try `inspector memory {where}`, layers, lora or checkpoint",
+    )
+
+
+def component_skeleton(config: dict[str, Any], cls: str, name: str, where: str) -> Skeleton:
+    """The kept skeleton of one diffusers model, or a newly built one."""
+    from inspector.sources.cache import cached_build
+
+    def build() -> Skeleton:
+        from inspector.build.pipelines import diffusers_skeleton
+
+        return diffusers_skeleton(config, cls, model_id=name, source=where)
+
+    return cached_build({"_class_name": cls, "config": config}, name, where, build, library="diffusers")
+
+
+@dataclass(frozen=True)
+class DiffusersModel(Source):
+    """One component alone: a folder or a file whose config has diffusers' ``_class_name``."""
+
+    tree: Tree
+
+    @cached_property
+    def config(self) -> dict[str, Any] | None:
+        """None: it is no config of transformers."""
+        return None
+
+    @property
+    def runnable(self) -> dict[str, Any]:
+        """A diffusers model is not run."""
+        raise _not_run(self.where, "a diffusers model")
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint | None:
+        """What its files store."""
+        return self.tree.checkpoint("", self.tree.config(""))
+
+    @cached_property
+    def skeleton(self) -> Skeleton:
+        """The model by its own class."""
+        config = self.tree.config("")
+        return component_skeleton(config, str(config["_class_name"]), self.name, self.where)
