@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import secrets
 import stat
@@ -95,7 +96,8 @@ def write_bytes(path: Path, data: bytes) -> None:
             stream.write(data)
         temporary.replace(path)
     except OSError as error:
-        raise InspectorError(f"cannot write {path}: {error.strerror or error}") from error
+        hint = "make room, or choose another place" if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
+        raise InspectorError(f"cannot write {path}: {error.strerror or error}", hint=hint) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -111,10 +112,24 @@ def run(args: list[str] | None = None) -> int:
         complain("interrupted")
         return 130
     except BrokenPipeError:
-        # The reader has seen enough (`inspector layers | head`). Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()  # the reader has seen enough (`inspector layers | head`)
         return 0
+    except OSError as error:
+        if error.errno not in _CANNOT_TAKE:
+            raise
+        _close_output()
+        complain(f"cannot write the answer: {error.strerror}", "make room, or write it elsewhere")
+        return BAD_INPUT
     return code if isinstance(code, int) else 0
+
+
+_CANNOT_TAKE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Why standard output takes no more: the disk or the quota is full, the file or the disk is at its end."""
+
+
+def _close_output() -> None:
+    """Give up on standard output; Python would complain about what is left in it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(message: str, hint: str = "") -> None:

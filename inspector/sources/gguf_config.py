@@ -36,7 +36,8 @@ def config_of(metadata: dict[str, Any], tensors: tuple[FileTensor, ...]) -> tupl
     names = {tensor.name for tensor in tensors}
     config["tie_word_embeddings"] = "output.weight" not in names or ours in _TIED_ANYWAY
     if "vocab_size" not in config:
-        config["vocab_size"] = next((tensor.shape[0] for tensor in tensors if tensor.name == "token_embd.weight"), 0)
+        embeddings = (tensor.shape for tensor in tensors if tensor.name == "token_embd.weight" and tensor.shape)
+        config["vocab_size"] = next(embeddings, (0,))[0]
     if any(name.endswith("attn_q.bias") for name in names) and ours == "llama":
         config["attention_bias"] = True
     return {key: value for key, value in config.items() if value != 0 or isinstance(value, bool)}, ()
