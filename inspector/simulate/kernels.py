@@ -60,7 +60,7 @@ class Kernels:
 
 def cpu_kernels() -> Kernels:
     """The CPU: no handles, no workspaces; tensors a script keeps on the CPU count too."""
-    return Kernels(host=("cpu",))
+    return Kernels(host=("cpu",), replaced={aten._grouped_mm.default: _grouped_mm})
 
 
 def cuda_kernels(capability: tuple[int, int], multiprocessors: int) -> Kernels:

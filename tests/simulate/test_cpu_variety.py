@@ -1,0 +1,158 @@
+"""More real CPU training steps, byte for byte: adapters, optimizers, accumulation, clipping, mixtures, masks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from inspector.simulate.cpu import trace_on_cpu
+from inspector.simulate.events import Alloc, Free
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # libraries warn about tiny models
+
+WRAPPED_NUMBER = 8
+"""Bytes of a Python number that an operator makes a tensor of; a trace of tensors does not see them."""
+
+SMALL = {
+    "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 1000, "use_cache": False,
+}  # fmt: skip
+
+
+def llama():
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return LlamaForCausalLM(LlamaConfig(intermediate_size=176, num_hidden_layers=3, **SMALL))
+
+
+def mixtral():
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    return MixtralForCausalLM(
+        MixtralConfig(intermediate_size=96, num_hidden_layers=2, num_local_experts=4, **SMALL)
+    )  # fmt: skip
+
+
+def gemma3():
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    return Gemma3ForCausalLM(Gemma3TextConfig(intermediate_size=96, num_hidden_layers=2, head_dim=16, **SMALL))
+
+
+def lora(**options):
+    def wrap(model):
+        from peft import LoraConfig, get_peft_model
+
+        return get_peft_model(model, LoraConfig(r=4, task_type="CAUSAL_LM", **options))
+
+    return wrap
+
+
+def adafactor(parameters):
+    from transformers.optimization import Adafactor
+
+    return Adafactor(parameters, lr=1e-3, scale_parameter=False, relative_step=False)
+
+
+def adamw(parameters):
+    return torch.optim.AdamW(parameters, lr=1e-4)
+
+
+def adamw_foreach(parameters):
+    return torch.optim.AdamW(parameters, lr=1e-4, foreach=True)
+
+
+def momentum(parameters):
+    return torch.optim.SGD(parameters, lr=1e-3, momentum=0.9)
+
+
+ALL = {"target_modules": "all-linear"}
+CASES = {
+    "dora": {"wrap": lora(use_dora=True, lora_dropout=0.1, **ALL)},
+    "rslora": {"wrap": lora(use_rslora=True, **ALL)},
+    "lora on the embedding": {"wrap": lora(target_modules=["embed_tokens", "q_proj"])},
+    "trained embedding and head": {
+        "wrap": lora(target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"])
+    },
+    "accumulation and clipping": {"wrap": lora(**ALL), "parts": 2, "clip": 1.0},
+    "full, accumulation and clipping": {"parts": 2, "clip": 1.0},
+    "adafactor": {"optimizer": adafactor},
+    "momentum": {"optimizer": momentum},
+    "many tensors at once": {"optimizer": adamw_foreach, "clip": 1.0},
+    "reentrant checkpointing": {"wrap": lora(lora_dropout=0.1, **ALL), "reentrant": True},
+    "mask": {"wrap": lora(**ALL), "masked": True},
+    "bfloat16": {"dtype": torch.bfloat16},
+    "bfloat16 with adapters": {"dtype": torch.bfloat16, "wrap": lora(lora_dropout=0.1, **ALL), "clip": 1.0},
+    "mixture": {"build": mixtral},
+    "mixture in bfloat16": {"build": mixtral, "dtype": torch.bfloat16},
+    "mixture, checkpointing": {"build": mixtral, "reentrant": False},
+    "mixture with adapters": {"build": mixtral, "wrap": lora(target_modules=["q_proj", "v_proj"])},
+    "local attention": {"build": gemma3, "wrap": lora(**ALL)},
+}
+
+
+def loop(case, ids):
+    """The model of a case, as tensors that exist before, and its training loop, which makes its own optimizer."""
+    model = case.get("build", llama)().to(case.get("dtype", torch.float32))
+    model = case.get("wrap", lambda bare: bare)(model)
+    if "reentrant" in case:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": case["reentrant"]})
+        model.enable_input_require_grads()
+    model.train()
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    mask = torch.ones_like(ids) if case.get("masked") else None
+    parts = case.get("parts", 1)
+
+    def run():
+        optimizer = case.get("optimizer", adamw)(trained)
+        for _ in range(2):
+            optimizer.zero_grad()
+            for _ in range(parts):
+                output = model(input_ids=ids, labels=ids, attention_mask=mask)
+                (output.loss / parts).backward()
+                del output
+            if case.get("clip"):
+                torch.nn.utils.clip_grad_norm_(trained, case["clip"])
+            optimizer.step()
+
+    return run, [*model.parameters(), *model.buffers(), ids, *([] if mask is None else [mask])]
+
+
+def measured(case):
+    """Sizes of what the profiler saw allocated, and of what it saw freed, below zero."""
+    run, _ = loop(case, torch.randint(0, 777, (2, 48)))
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        run()
+    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+
+
+def simulated(case):
+    """The same of the trace."""
+    with torch.device("meta"):
+        run, existing = loop(case, torch.empty((2, 48), dtype=torch.int64))
+    alive, sizes = {}, []
+    for event in trace_on_cpu(run, existing):
+        if isinstance(event, Alloc):
+            alive[event.block] = event.nbytes
+            sizes.append(event.nbytes)
+        elif isinstance(event, Free):
+            sizes.append(-alive.pop(event.block))
+    return sizes
+
+
+def levels(sizes):
+    """Highest and last level, of tensors that are more than a wrapped number."""
+    level = peak = 0
+    for size in sizes:
+        if abs(size) > WRAPPED_NUMBER:
+            level += size
+            peak = max(peak, level)
+    return peak, level
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_peak_and_end_are_the_profilers(name):
+    real, ours = measured(CASES[name]), simulated(CASES[name])
+    assert levels(ours) == levels(real)
+    assert sum(ours) == sum(real)
