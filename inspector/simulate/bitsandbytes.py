@@ -115,19 +115,29 @@ def _fused_4bit(capability: tuple[int, int], multiprocessors: int) -> Callable[[
 
 def _bitsandbytes_functions(*names: str) -> dict[str, Any]:
     """Functions and plain constants of bitsandbytes' CUDA file, which cannot be imported without CUDA."""
+    scope: dict[str, Any] = {"torch": torch, "functools": functools}
+    for node in _bitsandbytes_nodes(*names):
+        exec(node, scope)  # noqa: S102
+    return scope
+
+
+@functools.cache
+def _bitsandbytes_nodes(*names: str) -> tuple[Any, ...]:
+    """The same as code, in the order of the file; read once."""
     spec = importlib.util.find_spec("bitsandbytes")
     assert spec is not None
     assert spec.origin is not None
     source = (Path(spec.origin).parent / "backends" / "cuda" / "ops.py").read_text(encoding="utf-8")
-    scope: dict[str, Any] = {"torch": torch, "functools": functools}
+    found: list[Any] = []
+    assigned = {"torch", "functools"}
     for node in ast.walk(ast.parse(source)):
-        wanted = isinstance(node, ast.FunctionDef) and node.name in names
-        constant = isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-        if wanted or (constant and not _assigned(scope, node)):
-            exec(compile(ast.Module([node], []), spec.origin, "exec"), scope)  # type: ignore[list-item]  # noqa: S102
-    return scope
-
-
-def _assigned(scope: dict[str, Any], node: Any) -> bool:
-    """Whether a constant was set before: the first branch is CUDA's, a later one ROCm's."""
-    return any(not isinstance(target, ast.Name) or target.id in scope for target in node.targets)
+        if isinstance(node, ast.FunctionDef) and node.name in names:
+            assigned.add(node.name)
+            found.append(node)
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            constants = {target.id for target in node.targets if isinstance(target, ast.Name)}
+            # The first branch is CUDA's, a later one ROCm's.
+            if len(constants) == len(node.targets) and not constants & assigned:
+                assigned |= constants
+                found.append(node)
+    return tuple(compile(ast.Module([node], []), spec.origin, "exec") for node in found)

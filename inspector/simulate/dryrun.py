@@ -104,9 +104,9 @@ def check_card(setup: TrainSetup, gpu: Gpu) -> None:
 
 def trace(config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu) -> Trace:
     """The events of loading and training on a card."""
-    from inspector.simulate.step import trace_finetune
+    from inspector.simulate.folded import finetune_events
 
-    return trace_finetune(config, setup, gpu.capability, gpu.multiprocessors)
+    return finetune_events(config, setup, gpu.capability, gpu.multiprocessors)
 
 
 def summarize(name: str, gpu: Gpu, resolved: Resolved, traced: Trace) -> StepReport:

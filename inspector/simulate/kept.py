@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from inspector.errors import InspectorError
 from inspector.simulate.plain import from_plain, to_plain
 from inspector.sources.cache import cache_folder, cached
+from inspector.sources.trust import is_code_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,7 @@ def answered(question: tuple[Any, ...], cls: type | tuple[type, ...], make: Call
         cls: what the answer is; any other entry counts as damaged.
         make: makes the answer; its errors are raised, and nothing is kept.
     """
-    if cache_folder() in _refused:
+    if is_code_trusted() or cache_folder() in _refused:  # a model's own code is not part of the question
         return make()
     entry = Path(KIND, f"{entry_name(question)}.json")
 

@@ -7,6 +7,7 @@ takes five. A test holds a trace with this memory equal to one without.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -39,6 +40,12 @@ class ShapeMemory:
         if type(out) is torch.Tensor and out.device.type == "meta" and not _shares(out, args):
             self._specs[key] = (tuple(out.shape), out.stride(), out.dtype)
         return out
+
+
+@cache
+def shape_memory() -> ShapeMemory:
+    """The one of this process: what was answered in one dry run holds in the next."""
+    return ShapeMemory()
 
 
 def _is_pure(func: Any) -> bool:

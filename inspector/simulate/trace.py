@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from inspector.kinds import MemoryKind
 from inspector.simulate.events import Alloc, EmptyCache, Event, Free, Mark, Stage
-from inspector.simulate.shapes import ShapeMemory
+from inspector.simulate.shapes import shape_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -48,7 +48,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
 
     def __init__(self, kernels: Kernels, device: str = "meta", *, remember: bool = True) -> None:
         super().__init__()
-        self._shapes = ShapeMemory() if remember and device == "meta" else None
+        self._shapes = shape_memory() if remember and device == "meta" else None
         self.kernels = kernels
         self.device = device
         self.devices = frozenset({device, *kernels.host})
