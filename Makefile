@@ -42,13 +42,15 @@ golden: $(INSTALLED) ## renew the golden files after a change that was meant
 benchmark: $(INSTALLED) ## compare speed with building the skeleton and with the quickest estimators
 	$(BIN)/python benchmarks/startup.py
 
-# The pins live in requirements.lock; a change there or in pyproject.toml installs anew.
-$(INSTALLED): requirements.lock pyproject.toml
+# The pins live in requirements.lock (and, for what tests alone are held to, requirements-extras.lock); a change there or in pyproject.toml installs anew.
+$(INSTALLED): requirements.lock requirements-extras.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "the pinned environment needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/extras \
+		-r requirements-extras.lock
 	@touch $@
 
 clean: ## remove the private environment and what tests leave behind

@@ -11,7 +11,7 @@ from inspector.build.bounds import bounded
 from inspector.build.closed import closed, without_runtime
 from inspector.build.model import config_mistakes, quiet
 from inspector.build.parts import part_of
-from inspector.build.read import entries, layer_of
+from inspector.build.read import entries, layer_of, read_skeleton
 from inspector.build.sanity import check_sizes
 from inspector.errors import InspectorError
 from inspector.skeleton import ConfigFacts, Module, Skeleton, Tensor
@@ -47,14 +47,41 @@ def diffusers_skeleton(config: Mapping[str, Any], cls: str, *, model_id: str, so
     )
 
 
-def _model_class(name: str) -> Any:
-    """The class of that name in diffusers, if it is a model."""
+def checker_skeleton(config: Mapping[str, Any], cls: str, *, model_id: str, source: str = "") -> Skeleton:
+    """The safety checker of Stable Diffusion: a transformers model whose class is in diffusers. Errors as above."""
+    check_sizes(config)
+    diffusers = _diffusers(cls)
+    content = without_runtime(dict(config))
+    with quiet(), closed(), config_mistakes(cls), bounded():
+        safety: Any = importlib.import_module("diffusers.pipelines.stable_diffusion.safety_checker")
+        if cls != "StableDiffusionSafetyChecker":
+            raise InspectorError(f"diffusers {diffusers.__version__} has no model {cls[:60]!r} in Stable Diffusion")
+        parsed = safety.CLIPConfig.from_dict(content)
+        full, half = (_checker(safety.StableDiffusionSafetyChecker, parsed, name) for name in ("float32", "bfloat16"))
+    return read_skeleton(full, half, model_id=model_id, source=source)
+
+
+def _checker(cls: Any, parsed: Any, dtype: str) -> Any:
+    import torch
+
+    with torch.device("meta"):
+        return cls._from_config(parsed, dtype=getattr(torch, dtype))
+
+
+def _diffusers(name: str) -> Any:
+    """The package. Raises InspectorError when it is not installed."""
     if find_spec("diffusers") is None:
         raise InspectorError(f"{name} is a diffusers model, and diffusers is not installed", hint=EXTRA)
     # Its import brings in bitsandbytes, which looks for kernels on the hub where it finds no GPU, and says so.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     with quiet(), closed(), config_mistakes(name):
-        diffusers: Any = importlib.import_module("diffusers")
+        return importlib.import_module("diffusers")
+
+
+def _model_class(name: str) -> Any:
+    """The class of that name in diffusers, if it is a model."""
+    diffusers = _diffusers(name)
+    with quiet(), closed(), config_mistakes(name):
         found = getattr(diffusers, name, None)
     if not (isinstance(found, type) and issubclass(found, diffusers.ModelMixin)):
         raise InspectorError(f"diffusers {diffusers.__version__} has no model {name[:60]!r}")

@@ -98,7 +98,7 @@ class Pipeline(Source):
         """Say what to install before any part is built, and which parts can be opened without it."""
         from importlib.util import find_spec
 
-        needed = [part.name for part in self.components if part.library != "transformers"]
+        needed = [part.name for part in self.components if part.library == "diffusers"]
         if not needed or find_spec("diffusers") is not None:
             return
         alone = [part.name for part in self.components if part.library == "transformers"]
@@ -115,6 +115,8 @@ class Pipeline(Source):
             return cached_skeleton({**config, **named}, name, self.where)
         if part.library == "diffusers":
             return component_skeleton(config, part.cls, name, self.where)
+        if part.library == "stable_diffusion":  # diffusers' own: the safety checker of Stable Diffusion
+            return component_skeleton(config, part.cls, name, self.where, part.library)
         stored = self.tree.checkpoint(part.name, config)
         if stored is None:
             raise InspectorError(
@@ -140,14 +142,15 @@ def _not_run(where: str, what: str) -> InspectorError:
     )
 
 
-def component_skeleton(config: dict[str, Any], cls: str, name: str, where: str) -> Skeleton:
-    """The kept skeleton of one diffusers model, or a newly built one."""
+def component_skeleton(config: dict[str, Any], cls: str, name: str, where: str, pipeline: str = "") -> Skeleton:
+    """The kept skeleton of one diffusers model, or a newly built one; ``pipeline`` is where a class of its own lies."""
     from inspector.sources.cache import cached_build
 
     def build() -> Skeleton:
-        from inspector.build.pipelines import diffusers_skeleton
+        from inspector.build.pipelines import checker_skeleton, diffusers_skeleton
 
-        return diffusers_skeleton(config, cls, model_id=name, source=where)
+        make = checker_skeleton if pipeline else diffusers_skeleton
+        return make(config, cls, model_id=name, source=where)
 
     return cached_build({"_class_name": cls, "config": config}, name, where, build, library="diffusers")
 
