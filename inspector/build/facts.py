@@ -46,10 +46,10 @@ def read_facts(config: PretrainedConfig, model: PreTrainedModel, dtype: str, qua
 
 
 def notes_on(
-    raw: Mapping[str, Any], config: PretrainedConfig, quantization: str, cls: type[PreTrainedModel]
+    raw: Mapping[str, Any], config: PretrainedConfig, quantization: str, model: PreTrainedModel
 ) -> tuple[str, ...]:
     """Doubts that belong to every number: what the config leaves to transformers, and what it was not read for."""
-    said = list(_class_notes(raw, config, cls))
+    said = [*_class_notes(raw, config, type(model)), *_tie_notes(raw, config, model)]
     if missing := _left_to_defaults(raw, config):
         said.append(f"not in the config, so transformers' defaults: {', '.join(missing)}")
     if quantization:
@@ -71,6 +71,28 @@ def _class_notes(raw: Mapping[str, Any], config: PretrainedConfig, cls: type[Pre
         wrong = named[0] if isinstance(named, list) and named else None
         other = f"names {wrong!s:.60}, which transformers does not have for it" if wrong else "names no class"
         yield f"the config {other}: built as {cls.__name__}, the usual one of its type"
+
+
+def _tie_notes(raw: Mapping[str, Any], config: PretrainedConfig, model: PreTrainedModel) -> Iterator[str]:
+    """Whether the head is tied is in doubt where a wrapper ties by default and its language model's type does not.
+
+    Mistral-Small-3.1 is published so, with a head of its own: transformers unties it when it finds both in the files.
+    """
+    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
+    named = [raw, *(part for part in raw.values() if isinstance(part, dict))]
+    if text is config or any("tie_word_embeddings" in part for part in named):
+        return
+    try:
+        head, usual = model.get_output_embeddings(), type(text)().tie_word_embeddings
+        tied = head is not None and head.weight is model.get_input_embeddings().weight
+    except Exception:  # noqa: BLE001 -- a type without such a head, or without defaults: no doubt to be had
+        return
+    if tied and not usual:
+        whole = sum(parameter.numel() for parameter in model.parameters()) + head.weight.numel()
+        yield (
+            f"the config does not say whether the output head is tied: {config.model_type} ties it by default, "
+            f"{text.model_type} does not; with a head of its own it has {whole:,} parameters"
+        )
 
 
 def _left_to_defaults(raw: Mapping[str, Any], config: PretrainedConfig) -> list[str]:

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from inspector.build.bounds import bounded
 from inspector.build.facts import notes_on, read_facts
 from inspector.build.model import build_config, build_model
 from inspector.build.parts import part_of
@@ -26,11 +27,12 @@ def build_skeleton(config: Mapping[str, Any], *, model_id: str, source: str = ""
     quantization = getattr(parsed, "quantization_config", None) or {}
     quantization = quantization if isinstance(quantization, dict) else quantization.to_dict()
     # Built in two dtypes: what differs follows the dtype a user loads in, what does not is pinned by its author.
-    full, half = build_model(parsed, "float32"), build_model(parsed, "bfloat16")
+    with bounded():
+        full, half = build_model(parsed, "float32"), build_model(parsed, "bfloat16")
     method = str(quantization.get("quant_method") or "")
     dtype = _published_dtype(config, parsed)
     skeleton = read_skeleton(full, half, model_id=model_id, source=source, dtype=dtype, quantization=method)
-    return replace(skeleton, notes=notes_on(config, parsed, method, type(full)))
+    return replace(skeleton, notes=notes_on(config, parsed, method, full))
 
 
 def read_skeleton(
