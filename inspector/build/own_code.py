@@ -74,6 +74,11 @@ def with_own_code(config: Mapping[str, Any], folders: Mapping[str, Path]) -> dic
     return {**config, KEY: references, _SUM: hashes.hexdigest()}
 
 
+def trusted_again(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A trusted config that was sent to a process of our own as JSON, which loses the trust."""
+    return {**config, KEY: {auto: CodeReference(name) for auto, name in config[KEY].items()}}
+
+
 def is_trusted(config: Any) -> bool:
     """Whether a config, as a dict or as transformers' object, carries code that the user trusts."""
     return bool(_references(config))

@@ -6,6 +6,7 @@ import copy
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from inspector.build.own_code import is_trusted, trusted_again
 from inspector.errors import InspectorError
 from inspector.precision import scheme_named
 from inspector.sources.bundled import DEFAULT_MODEL
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEVICES = ("auto", "cpu", "cuda")
-OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adamw_bnb_8bit", "paged_adamw_8bit", "sgd")
+OPTIMIZERS = (
+    "adamw_torch", "adamw_torch_fused", "adamw_bnb_8bit", "paged_adamw_32bit", "paged_adamw_8bit", "sgd",
+)  # fmt: skip
+ATTENTION = ("sdpa", "eager")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,11 @@ class LoraSetup:
     r: int = 32
     target_modules: tuple[str, ...] | str = ("q_proj", "k_proj", "v_proj", "o_proj")
     lora_alpha: int | None = None
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise InspectorError(f"dropout must be at least 0 and below 1, not {self.dropout!r}")
 
     @property
     def alpha(self) -> int:
@@ -48,6 +57,8 @@ class StepSetup:
                 raise InspectorError(f"{name} must be at least {least}, not {getattr(self, name)}")
         if self.optimizer not in OPTIMIZERS:
             raise InspectorError(f"no optimizer is named {self.optimizer!r}", hint=f"choose {', '.join(OPTIMIZERS)}")
+        if self.attention not in ATTENTION:
+            raise InspectorError(f"attention {self.attention!r} is not known", hint=f"choose {', '.join(ATTENTION)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +143,12 @@ class Order:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
         return {**{name: getattr(self, name) for name in ("config", "parts", "folder", "needed_bytes")},
-                "spec": self.spec.to_dict()}  # fmt: skip
+                "spec": self.spec.to_dict(), "trusted": is_trusted(self.config)}  # fmt: skip
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Order:
         """The order written by `to_dict`."""
-        return cls(**{**data, "spec": MeasureSpec.from_dict(data["spec"])})
+        fields = {**data, "spec": MeasureSpec.from_dict(data["spec"])}
+        if fields.pop("trusted", False):
+            fields["config"] = trusted_again(fields["config"])
+        return cls(**fields)

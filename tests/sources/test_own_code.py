@@ -191,6 +191,44 @@ def test_every_lens_works_on_it(own, marker, capsys):
         inspector.load(str(own))
 
 
+RUNNABLE = f"""{MARK}
+from transformers import LlamaConfig, LlamaForCausalLM
+
+class OwnConfig(LlamaConfig):
+    model_type = "own_llama"
+
+class OwnForCausalLM(LlamaForCausalLM):
+    config_class = OwnConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        import torch
+        self.extra = torch.nn.Linear(config.hidden_size, 5, bias=False)
+"""
+
+
+@pytest.mark.slow
+def test_it_is_simulated_and_measured(tmp_path, marker, capsys):
+    named = {"AutoConfig": "modeling_run.OwnConfig", "AutoModelForCausalLM": "modeling_run.OwnForCausalLM"}
+    config = {**LLAMA, "model_type": "own_llama", "architectures": ["OwnForCausalLM"], "auto_map": named}
+    config["num_hidden_layers"] = 3
+    folder = folder_of(tmp_path / "run", config)
+    (folder / "modeling_run.py").write_text(RUNNABLE)
+    steps = [
+        ["simulate", "finetune", str(folder), "--method", "lora", "--gpu", "T4", "--seq-len", "64"],
+        ["simulate", "generate", str(folder), "--prompt-len", "64"], ["measure", str(folder), "--bits", "16"],
+        ["measure", str(folder), "--bits", "16", "--layers", "2"],
+        ["fit", str(folder), "--gpu", "T4", "--method", "lora", "--seq-len", "64"],
+    ]  # fmt: skip
+    for command in steps:
+        assert run(command) == 2, command
+    assert not marker.exists()
+    for command in steps:
+        capsys.readouterr()
+        assert run([*command, FLAG]) == 0, (command, *capsys.readouterr())
+    assert marker.exists()
+
+
 def test_the_flag_ends_with_its_command(own, marker):
     assert run(["layers", str(own), FLAG]) == 0
     assert run(["layers", str(own)]) == 2
