@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 MAX_JSON_BYTES = 20_000_000
 
+MAX_JSON_VALUES = 200_000
+"""Values in a JSON text, by its commas and brackets: 20 MB of the smallest ones would be gigabytes of objects."""
+
 
 def exists(path: Path) -> bool:
     """Whether there is something at a path; a name too long or with a null byte is none."""
@@ -59,13 +62,18 @@ def read_text(path: Path, *, limit: int = MAX_JSON_BYTES) -> str:
         raise InspectorError(f"{path} is not text") from None
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file. Raises InspectorError when there is none, saying where it breaks."""
-    return json_object(read_text(path), str(path))
+def read_json_object(path: Path, *, limit: int = MAX_JSON_BYTES, values: int = MAX_JSON_VALUES) -> dict[str, Any]:
+    """The JSON object in a file. Raises InspectorError as `read_text` and `json_object`, saying where it breaks."""
+    return json_object(read_text(path, limit=limit), str(path), values=values)
 
 
-def json_object(text: str, name: str) -> dict[str, Any]:
-    """The JSON object in a text; ``name`` is for the error. Raises InspectorError when there is none."""
+def json_object(text: str, name: str, *, values: int = MAX_JSON_VALUES) -> dict[str, Any]:
+    """The JSON object in a text; ``name`` is for the error.
+
+    Raises InspectorError when there is none, or it has over so many ``values``.
+    """
+    if sum(map(text.count, ",[{")) > values:
+        raise InspectorError(f"{name} has over {values:,} values", hint="is this the right file?")
     try:
         data = json.loads(text)
     except RecursionError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inspector.checkpoint import Checkpoint, FileTensor
+from inspector.checkpoint import MAX_TENSORS, Checkpoint, FileTensor
 from inspector.errors import InspectorError
 from inspector.files import read_json_object
 from inspector.sources.headers import read_headers
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from inspector.sources.headers import Header
 
 INDEX_SUFFIX = ".safetensors.index.json"
+MAX_INDEX_BYTES, MAX_INDEX_VALUES = 60_000_000, 2 * MAX_TENSORS
+"""An entry of an index takes about 120 bytes."""
+
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
@@ -37,7 +40,7 @@ def read_folder(folder: Path, config: dict[str, Any] | None = None) -> Checkpoin
     if indexes:
         chosen = "model.safetensors.index.json"
         chosen = chosen if chosen in indexes else indexes[0]
-        promised = weight_map(read_json_object(folder / chosen), chosen)
+        promised = weight_map(read_json_object(folder / chosen, limit=MAX_INDEX_BYTES, values=MAX_INDEX_VALUES), chosen)
         inside = sorted(set(promised.values()))
         if missing := [name for name in inside if not (folder / name).is_file()]:
             raise InspectorError(

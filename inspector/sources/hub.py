@@ -18,7 +18,15 @@ from inspector.files import MAX_JSON_BYTES, json_object, write_bytes
 from inspector.sources import bundled
 from inspector.sources.cache import cache_folder, cached, keep, kept
 from inspector.sources.fetch import Reply, explained, fetch, is_passing
-from inspector.sources.folder import INDEX_SUFFIX, PICKLES, assemble, pickle_refused, weight_map
+from inspector.sources.folder import (
+    INDEX_SUFFIX,
+    MAX_INDEX_BYTES,
+    MAX_INDEX_VALUES,
+    PICKLES,
+    assemble,
+    pickle_refused,
+    weight_map,
+)
 from inspector.sources.headers import Budget, Header, read_headers
 from inspector.sources.local import Folder
 from inspector.sources.safetensors import MAX_HEADER, PREFIX, header_length, parse_header
@@ -182,7 +190,7 @@ class HubModel(Source):
             chosen = next(
                 (f"{name}{INDEX_SUFFIX}" for name in _USUAL if f"{name}{INDEX_SUFFIX}" in indexes), indexes[0]
             )
-            promised = dict(weight_map(self._json(prefix + chosen), chosen))
+            promised = dict(weight_map(self._index(prefix + chosen), chosen))
             return sorted(set(promised.values())), promised
         names = sorted(name for name in beside if name.endswith(".safetensors"))
         usual = [f"{name}.safetensors" for name in _USUAL if f"{name}.safetensors" in names]
@@ -200,6 +208,10 @@ class HubModel(Source):
     def _json(self, name: str) -> dict[str, Any]:
         return json_object(self.text(name), f"{name} of {self.repo}")
 
+    def _index(self, name: str) -> dict[str, Any]:
+        text = self._bytes(name, MAX_INDEX_BYTES).decode("utf-8", "replace")
+        return json_object(text, f"{name} of {self.repo}", values=MAX_INDEX_VALUES)
+
     def text(self, name: str) -> str:
         """A small file's whole content. Raises InspectorError when it is not text."""
         try:
@@ -207,10 +219,10 @@ class HubModel(Source):
         except UnicodeDecodeError:
             raise InspectorError(f"{name} of {self.repo} is not text") from None
 
-    def _bytes(self, name: str) -> bytes:
+    def _bytes(self, name: str, limit: int = MAX_JSON_BYTES) -> bytes:
         """A small file's whole content."""
         try:
-            return self._kept(name, lambda: fetch(self._url(name), limit=MAX_JSON_BYTES)).data
+            return self._kept(name, lambda: fetch(self._url(name), limit=limit)).data
         except Exception as error:  # noqa: BLE001 -- what is unknown is raised again
             raise explained(error, self.repo) from None
 

@@ -98,15 +98,6 @@ def test_a_config_in_the_metadata_is_as_little_trusted(field, value, tmp_path, c
     assert len(capsys.readouterr().err.splitlines()) <= 2
 
 
-def test_a_million_strings_fit_the_limits(tmp_path, limited):
-    path = tmp_path / "model.gguf"
-    count = 2_900_000
-    strings = pair("tokenizer.ggml.tokens", 9, struct.pack("<IQ", 8, count) + text("ab") * count)
-    path.write_bytes(header(tensors=1, pairs=1) + strings + tensor("w.weight", (32, 4)) + bytes(1000))
-    done = limited("checkpoint", str(path), "--json")
-    assert done.returncode == 0, done.stderr
-
-
 @given(st.binary(max_size=300), st.booleans())
 def test_any_bytes_are_a_header_or_one_line(data, begin):
     data = b"GGUF" + struct.pack("<I", 3) + data if begin else data

@@ -84,25 +84,6 @@ def test_a_header_over_the_limit_is_not_read(tmp_path):
         read_folder(tmp_path)
 
 
-def test_a_million_tensors_are_refused_within_a_gigabyte_and_ten_seconds(tmp_path, limited):
-    entries = ",".join(f'"t{i}":{{"dtype":"U8","shape":[],"data_offsets":[{i},{i + 1}]}}' for i in range(1_000_000))
-    header = f"{{{entries}}}".encode()
-    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(1_000_000))
-    done = limited("layers", str(tmp_path))
-    assert done.returncode == 2, done.stderr
-    assert "over the limit" in done.stderr
-
-
-def test_as_many_tensors_as_are_allowed_fit_a_gigabyte(tmp_path, limited):
-    count = MAX_HEADER // 70
-    entries = ",".join(f'"t{i}":{{"dtype":"U8","shape":[],"data_offsets":[{i},{i + 1}]}}' for i in range(count))
-    header = f"{{{entries}}}".encode()
-    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(count))
-    done = limited("checkpoint", str(tmp_path), "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["num_tensors"] == count
-
-
 def sound(folder, name="model.safetensors", tensors=("w",)):
     header = {tensor: entry(4 * i, 4 * i + 4) for i, tensor in enumerate(tensors)}
     (folder / name).write_bytes(packed(header, bytes(4 * len(tensors))))
