@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.simulate.inplace import masking
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -48,11 +50,16 @@ def sdpa_for(capability: tuple[int, int], forced: str = "") -> Callable[..., Any
             return aten._scaled_dot_product_efficient_attention(
                 query, key, value, mask, saves, dropout_p, is_causal, scale=scale
             )[0]
-        return aten._scaled_dot_product_attention_math(
-            query, key, value, attn_mask, dropout_p, is_causal, None, scale=scale, enable_gqa=enable_gqa
-        )[0]
+        return _math(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
 
     return sdpa
+
+
+def _math(query: Any, key: Any, value: Any, mask: Any, dropout_p: float, causal: bool, scale: Any, gqa: bool) -> Any:
+    with masking():
+        return aten._scaled_dot_product_attention_math(
+            query, key, value, mask, dropout_p, causal, None, scale=scale, enable_gqa=gqa
+        )[0]
 
 
 def sdpa_on_cpu(
@@ -64,10 +71,9 @@ def sdpa_on_cpu(
     Source: aten/src/ATen/native/transformers/sdp_utils_cpp.cpp, ``use_flash_attention_cpp``.
     """
     usable = query.dim() == 4 and query.size(-1) == value.size(-1) and not dropout_p
+    usable = usable and (enable_gqa or query.size(1) == key.size(1))
     if not usable or (attn_mask is not None and attn_mask.requires_grad):
-        return aten._scaled_dot_product_attention_math(
-            query, key, value, attn_mask, dropout_p, is_causal, None, scale=scale, enable_gqa=enable_gqa
-        )[0]
+        return _math(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         attn_mask = _float_mask(attn_mask, query.dtype)
     return aten._scaled_dot_product_flash_attention_for_cpu(
@@ -131,7 +137,8 @@ def choose(
 
     On Hopper and data-centre Blackwell cuDNN comes before them (``check_prefer_cudnn_attention``, cuDNN 9.15.1).
     Flash takes no mask, half precision only, head sizes up to 256 and grouped keys; it needs Ampere. Memory-efficient
-    takes any floating dtype but no grouped keys (until pull request 191085, of July 2026).
+    takes any floating dtype but no grouped keys, and neither takes fewer keys' heads than queries' unless it is told
+    (until pull request 191085, of July 2026).
     """
     if query.dim() != 4:
         return "math"
@@ -141,13 +148,15 @@ def choose(
     if half and capability in {(9, 0), (10, 0), (10, 3)} and _cudnn_takes(sizes, key.size(-2), dropout):
         return "cudnn"
     square = not is_causal or query.size(-2) == key.size(-2)
+    fewer = key.size(-3) != query.size(-3)
+    if fewer and not enable_gqa:
+        return "math"
     if half and mask is None and capability >= (8, 0) and sizes[0] == sizes[1] and square:  # noqa: SIM102
         if _flash_takes(capability, sizes[0], dropout, trained=trained):
             return "flash"
-    grouped = enable_gqa and key.size(-3) != query.size(-3)
     bf16_on_old = query.dtype is torch.bfloat16 and capability < (8, 0)
     aligned = not any(size % _alignment(capability, half=half) for size in sizes)
-    if not grouped and not bf16_on_old and query.dtype is not torch.float64 and aligned:
+    if not fewer and not bf16_on_old and query.dtype is not torch.float64 and aligned:
         return "efficient"
     return "math"
 

@@ -60,7 +60,11 @@ class Kernels:
 
 def cpu_kernels() -> Kernels:
     """The CPU: no handles, no workspaces; tensors a script keeps on the CPU count too."""
-    return Kernels(host=("cpu",), replaced={aten._grouped_mm.default: _grouped_mm})
+    return Kernels(
+        temporaries={aten._safe_softmax.default: _safe_softmax},
+        replaced={aten._grouped_mm.default: _grouped_mm},
+        host=("cpu",),
+    )
 
 
 def cuda_kernels(capability: tuple[int, int], multiprocessors: int) -> Kernels:
@@ -86,6 +90,14 @@ def _bytes(tensor: Any, itemsize: int = 0) -> int:
 def _softmax_backward(_out: Any, grad: Any, output: Any, *_: Any) -> list[list[int]]:
     """``Tensor tmp = grad * output`` in aten/src/ATen/native/cuda/SoftMax.cu, ``softmax_backward_cuda_out``."""
     return [[_bytes(grad, max(grad.element_size(), output.element_size()))]]
+
+
+def _safe_softmax(_out: Any, scores: Any, dim: int, *_: Any) -> list[list[int]]:
+    """Which scores are masked, and which rows have no other: a byte each.
+
+    Source: aten/src/ATen/native/transformers/attention.cpp, ``_safe_softmax``.
+    """
+    return [[scores.numel(), scores.numel() // scores.size(dim)]]
 
 
 EMBEDDING_WITHOUT_SORT = 3072
@@ -127,6 +139,7 @@ def _foreach_norm(_out: Any, tensors: Any, *_: Any, **__: Any) -> list[list[int]
 
 TEMPORARIES: dict[Any, Callable[..., list[list[int]]]] = {
     aten._softmax_backward_data.default: _softmax_backward,
+    aten._safe_softmax.default: _safe_softmax,
     aten.embedding_dense_backward.default: _embedding_backward,
     aten._foreach_norm.Scalar: _foreach_norm,
 }

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from inspector.kinds import MemoryKind
 from inspector.simulate.events import Alloc, EmptyCache, Event, Free, Mark, Stage
+from inspector.simulate.inplace import OUT_OF_PLACE, as_on_device
 from inspector.simulate.shapes import shape_memory
 
 if TYPE_CHECKING:
@@ -69,11 +70,18 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
         self._entered: list[int] = []
         self._entries: list[tuple[str, bool]] = []
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: nothing is compiled while a tracer runs, and PyTorch's guard against it costs every operator."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if replacement := self.kernels.replaced.get(func):
             with self:
                 return replacement(*args, **kwargs)
+        if func in OUT_OF_PLACE:
+            func = as_on_device(func, args)
         if func in self.kernels.gemms:
             self._workspace()
         if func is _READ and args[0].device.type == self.device:
