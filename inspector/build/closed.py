@@ -31,8 +31,8 @@ def without_runtime(config: Any) -> Any:
 def closed() -> Iterator[None]:
     """Nothing inside the block reaches the hub through huggingface_hub, or runs a kernel from there.
 
-    Mamba-like layers ask for kernels when they are made (transformers/integrations/hub_kernels.py,
-    ``lazy_load_kernel``); backbones may ask for their config.
+    Backbones ask the hub for their config while a config is read (transformers/backbone_utils.py), and functions may
+    ask for kernels (transformers/integrations/hub_kernels.py, ``lazy_load_kernel``).
     """
     from huggingface_hub import constants
     from transformers.integrations import hub_kernels

@@ -113,6 +113,11 @@ def config_mistakes(model_type: str) -> Iterator[None]:
         raise
     except Exception as error:
         said = " ".join(str(error).split())[:200] or type(error).__name__
+        if "offline mode is enabled" in said:
+            raise InspectorError(
+                f"this {model_type} config names a part on the hub, which building a skeleton does not fetch",
+                hint="write the part's config into it, as backbone_config",
+            ) from error
         needed = re.search(r"requires the (\S+) library|following packages? .*: ([\w, -]+)|named '(\w+)", said)
         if isinstance(error, ImportError) and needed:
             name = next(filter(None, needed.groups()))

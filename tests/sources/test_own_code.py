@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import inspector
+from inspector.build import build_skeleton
 from inspector.build.own_code import KEY, CodeReference, is_trusted, with_own_code
 from inspector.cli.main import run
 from inspector.errors import InspectorError
@@ -169,6 +170,22 @@ def test_types_that_fetch_kernels_and_backbones_stay_here(model_type, refused, t
               "use_timm_backbone": False, "architecture": "hf_hub:acme/own"}  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert run(["layers", str(tmp_path)]) in {0, 2}
+
+
+def test_a_kernel_named_in_a_config_is_left_out():
+    """transformers itself would fetch and run it, or say that the package for that is missing."""
+    import torch
+    from transformers import LlamaConfig, LlamaModel
+
+    named = {"num_hidden_layers": 1, "attn_implementation": "acme/kernel"}
+    with torch.device("meta"), pytest.raises((ImportError, ValueError, OSError)):
+        LlamaModel._from_config(LlamaConfig(**named))
+    assert build_skeleton({"model_type": "llama", **named}, model_id="x").num_parameters
+
+
+def test_a_backbone_on_the_hub_is_not_fetched(refused):
+    with pytest.raises(InspectorError, match="names a part on the hub, which building a skeleton does not fetch"):
+        build_skeleton({"model_type": "maskformer", "backbone": "acme/own"}, model_id="x")
 
 
 def test_with_the_flag_it_is_what_the_code_makes(own, marker, capsys):
