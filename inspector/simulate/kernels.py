@@ -24,6 +24,8 @@ CUBLAS_WORKSPACE_BYTES = (2 * 4096 + 8 * 16) * 1024
 
 Source: aten/src/ATen/cuda/CublasHandlePool.cpp, ``parseChosenWorkspaceSize``. They are kept from the first product on
 (torch 2.14 still does, as measured on a T4); sources of August 2026 (pull request 194311) give them back after each.
+Products with a bias go through cuBLASLt, which shares them since January 2026 (pull request 168175, torch 2.11) and
+took 1 MiB of its own before; that is not counted.
 """
 
 CUBLAS_WORKSPACE_HOPPER_BYTES = 32 * 1024 * 1024
