@@ -1,4 +1,4 @@
-"""What the backward kernels of attention allocate for themselves on a device, beside the gradients they return.
+"""What attention's kernels allocate for themselves on a device, beside the results and gradients they return.
 
 Sizes are in bytes. Each list is a phase: storages that are alive together, and gone before the next phase begins.
 """
@@ -25,13 +25,14 @@ _MOST_SPLITS = 200
 
 
 def attention_temporaries(capability: tuple[int, int]) -> dict[Any, Callable[..., list[list[int]]]]:
-    """Temporaries of the backward operators of attention on a device of this compute capability."""
+    """Temporaries of attention's operators on a device of this compute capability."""
 
     def efficient(_out: Any, grad: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> list[list[int]]:
         return _efficient_backward(capability, grad, query, key, value)
 
     return {
         aten._scaled_dot_product_flash_attention_backward.default: _flash_backward,
+        aten._scaled_dot_product_efficient_attention.default: _efficient,
         aten._scaled_dot_product_efficient_attention_backward.default: efficient,
         aten._scaled_dot_product_cudnn_attention_backward.default: _cudnn_backward,
     }
@@ -61,6 +62,18 @@ def _cudnn_backward(_out: Any, _grad: Any, query: Any, *_: Any, **__: Any) -> li
     """
     batch, heads, length, size = query.shape
     return [[batch * heads * length * (size + 1) * FLOAT]]
+
+
+def _efficient(_out: Any, query: Any, _key: Any, value: Any, *_: Any, **__: Any) -> list[list[int]]:
+    """The output in float32, for 16-bit heads above 128, which do not stay in registers.
+
+    Source: aten/src/ATen/native/transformers/cuda/attention.cu, ``_efficient_attention_forward`` (``output_accum``),
+    and mem_eff_attention/kernel_forward.h, ``kSingleValueIteration`` and ``kNeedsOutputAccumulatorBuffer``.
+    """
+    if query.element_size() != 2 or max(query.size(-1), value.size(-1)) <= 128:
+        return []
+    batch, heads, length, _ = query.shape
+    return [[batch * heads * length * value.size(-1) * FLOAT]]
 
 
 def _efficient_backward(

@@ -71,6 +71,13 @@ def test_memory_efficient_backward_in_float32_multiplies_first():
     assert found == [product, DELTA, DELTA, DELTA, tiles]
 
 
+@pytest.mark.parametrize(("size", "dtype", "sums"), [(128, torch.float16, False), (256, torch.float16, True)])
+def test_memory_efficient_forward_adds_up_wide_heads_in_float32(size, dtype, sums):
+    query = heads(size, dtype=dtype)
+    run = lambda: aten._scaled_dot_product_efficient_attention(query, query, query, None, True)  # noqa: E731
+    assert (2 * 4 * 256 * size * 4 in temporaries(T4, run)) == sums
+
+
 def test_splits_of_the_keys_are_bounded_over_all_heads():
     """``200 / (batches * heads)`` splits at the most: 25 for 8, whatever the length."""
     run = efficient_backward(128, length=8192)
