@@ -95,8 +95,20 @@ def build(
     scheme = scheme_named(scheme) if isinstance(scheme, str) else scheme
     with quiet():
         model, quantizer = meta_model(config, scheme, attention=attention)
-        _Loader(model, quantizer, scheme, torch.device(device)).load(source, progress)
+        fill(model, quantizer, scheme, torch.device(device), source, progress)
     return model
+
+
+def fill(
+    model: Any,
+    quantizer: Any,
+    scheme: Scheme,
+    device: torch.device,
+    source: WeightSource,
+    progress: Progress = _silent,
+) -> None:
+    """Give a `meta_model` its tensors, in an order that is always the same: what the device allocates depends on it."""
+    _Loader(model, quantizer, scheme, device).load(source, progress)
 
 
 class _Loader:
@@ -170,7 +182,7 @@ class _Loader:
         from transformers.utils.loading_report import LoadStateDictInfo
 
         model = self.model
-        missing = set(model.state_dict()) - self.loaded - _constants(model)
+        missing = _Sorted(set(model.state_dict()) - self.loaded - _constants(model))
         info = LoadStateDictInfo(missing, set(), set(), [], {}, set())
         model.mark_tied_weights_as_initialized(info)
         model._move_missing_keys_from_meta_to_device(missing, {"": self.device}, None, self.quantizer)
@@ -180,6 +192,13 @@ class _Loader:
         if self.quantizer is not None:
             model.hf_quantizer = self.quantizer
             self.quantizer.postprocess_model(model)
+
+
+class _Sorted(set[str]):
+    """Names whose remainder comes in order: a set's own changes from process to process, and so would the blocks."""
+
+    def __sub__(self, other: Any) -> Any:
+        return sorted(set(self).difference(other))
 
 
 def _constants(model: Any) -> set[str]:

@@ -78,7 +78,7 @@ class Measuring:
 
     def _measure(self, spec: MeasureSpec, device: Any) -> None:
         from inspector.measure.build import build
-        from inspector.measure.train import add_lora, prepare, run_steps
+        from inspector.measure.train import add_lora, needs_preparing, prepare, run_steps
         from inspector.measure.weigh import weigh
 
         self._note("build")
@@ -103,10 +103,9 @@ class Measuring:
         if spec.quality:
             self._note("quality")
             self.result["quality"] = self._quality(spec, device)
-        quantized = getattr(model, "is_quantized", False) and not spec.scheme.startswith("fp8")
         if spec.step:
             self._note("prepare")
-            model = prepare(model, spec.step, quantized=quantized)
+            model = prepare(model, spec.step, quantized=needs_preparing(model, spec.scheme))
         if spec.lora:
             self._note("lora")
             before = weigh(model, self.order.parts)

@@ -20,7 +20,7 @@ def spec_from(model: str, options: Mapping[str, Any]) -> MeasureSpec:
     scheme = options["scheme"] or schemes_of_bits(int(options["bits"] or 4))[0].name
     step = None
     if options["step"]:
-        names = ("batch_size", "seq_len", "optimizer", "gradient_checkpointing")
+        names = ("batch_size", "seq_len", "optimizer", "gradient_checkpointing", "attention")
         step = StepSetup(**{name: options[name] for name in names})
         if not options["lora"] and not scheme.startswith(("fp32", "bf16", "fp16")):
             raise InspectorError("quantized weights cannot be trained", hint="add --lora, or --bits 16")
@@ -44,4 +44,4 @@ def _lora(model: str, options: Mapping[str, Any]) -> LoraSetup:
     from inspector.sources.resolve import resolve
 
     targets = named_set(resolve(model), options["target_modules"] or "attention").target_modules
-    return LoraSetup(r=options["r"], target_modules=targets)
+    return LoraSetup(r=options["r"], target_modules=targets, dropout=options["dropout"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,6 +10,7 @@ from inspector.errors import InspectorError
 from inspector.measure.spec import LoraSetup, MeasureSpec, Order, cut_config
 from inspector.precision import scheme_named
 from inspector.reporting import Report
+from inspector.units import MiB
 from inspector.weights import grouped, weights
 
 if TYPE_CHECKING:
@@ -18,8 +19,14 @@ if TYPE_CHECKING:
     from inspector.skeleton import Skeleton
 
 COMPARED = ("tensor_bytes", "footprint_bytes", "allocated_bytes")
-EQUAL = ("tensor_bytes", "footprint_bytes", "lora_bytes")
-"""Must be equal to the byte. Allocated bytes must too, less what the allocator itself says it did not split."""
+EQUAL = (
+    "tensor_bytes", "footprint_bytes", "lora_bytes", "allocated_bytes", "reserved_bytes", "load_peak_allocated_bytes",
+    "load_peak_reserved_bytes", "lora_allocated_bytes",
+)  # fmt: skip
+"""Must be equal to the byte on every device; on a CPU a training step's live bytes must, too (`STEPS`)."""
+STEPS = ("step_load_bytes", "step_forward_bytes", "step_backward_bytes", "step_optimizer_bytes", "step_reserved_bytes")
+"""Peaks of the stages of a training step. On CUDA, and for int8, they are compared and a difference is shown."""
+OUTLIERS = "int8 keeps columns with outliers apart, and which have them is data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,8 @@ class Measurement(Report):
     """What a measurement found, beside what was predicted of it when this object was made.
 
     ``result`` is what the measuring process said, as it is kept in records; ``predicted`` and ``measured`` have the
-    same keys. ``allocated_bytes`` is there where the device counts it (CUDA).
+    same keys. What an allocator counts is there on CUDA, the ``step_*`` peaks after training steps; ``unpredicted``
+    says why the program could not be traced for them, when it could not.
     """
 
     kind: ClassVar[str] = "measure"
@@ -59,6 +67,7 @@ class Measurement(Report):
     comparisons: tuple[Comparison, ...] = ()
     kinds: tuple[Comparison, ...] = ()
     date: str = ""
+    unpredicted: str = ""
 
     @property
     def status(self) -> str:
@@ -67,9 +76,12 @@ class Measurement(Report):
 
     @property
     def agrees(self) -> bool:
-        """Whether it was measured and every figure that must be equal is."""
-        exact = [each for each in self.comparisons if each.name in EQUAL]
-        return self.status == "measured" and bool(exact) and not any(each.difference for each in exact)
+        """Whether it was measured, and every figure that must be equal was predicted and is."""
+        shapes_decide = self.result.get("device", {}).get("type") != "cuda" and self.spec.scheme != "int8"
+        decides = (*EQUAL, *STEPS) if shapes_decide else EQUAL
+        exact = [each for each in self.comparisons if each.name in decides]
+        whole = self.status == "measured" and bool(exact) and not self.unpredicted
+        return whole and not any(each.difference for each in exact)
 
     @property
     def missing_bytes(self) -> int | None:
@@ -136,14 +148,15 @@ def judged(spec: MeasureSpec, result: Mapping[str, Any], *, date: str = "") -> M
     if not (model := result.get("model")):
         return Measurement(spec, result, predicted, date=date)
     measured = {name: model[name] for name in COMPARED if name in model}
-    steady = result.get("steady", {})
-    if "allocated_bytes" in steady:
-        measured["allocated_bytes"] = steady["allocated_bytes"]
-    else:
-        del predicted["allocated_bytes"]
+    del predicted["allocated_bytes"]
+    measured.pop("allocated_bytes", None)
     if lora := result.get("lora"):
         predicted["lora_bytes"] = lora_bytes(skeleton, spec.lora or LoraSetup())
         measured["lora_bytes"] = lora["tensor_bytes"]
+    traced, unpredicted = _traced(spec, result)
+    found = counted(result)
+    for name in (each for each in (*EQUAL, *STEPS) if each in traced and each in found):
+        predicted[name], measured[name] = traced[name], found[name]
     parts = {group.name: group.tensor_bytes for group in grouped(skeleton, scheme, "kind")}
     kinds = tuple(
         Comparison(name, parts.get(name, 0), model["kinds"].get(name, 0))
@@ -151,20 +164,62 @@ def judged(spec: MeasureSpec, result: Mapping[str, Any], *, date: str = "") -> M
         if parts.get(name) or model["kinds"].get(name)
     )
     compared = tuple(
-        Comparison(name, predicted[name], measured[name], _cause(name, predicted[name], result, kinds))
+        Comparison(
+            name,
+            predicted[name],
+            measured[name],
+            _cause(name, kinds, spec.scheme) if predicted[name] != measured[name] else "",
+        )
         for name in predicted
     )
-    return Measurement(spec, result, predicted, measured, compared, kinds, date)
+    return Measurement(spec, result, predicted, measured, compared, kinds, date, unpredicted)
 
 
-def _cause(name: str, predicted: int, result: Mapping[str, Any], kinds: tuple[Comparison, ...]) -> str:
+def counted(result: Mapping[str, Any]) -> dict[str, int]:
+    """What a result says of allocated and reserved bytes, and of the steps' stages, by the names of the prediction."""
+    found = {}
+    if "allocated_bytes" in (steady := result.get("steady", {})):
+        load = result["after_build"]
+        found["allocated_bytes"] = steady["allocated_bytes"]
+        found["reserved_bytes"] = steady["reserved_bytes"]
+        found["load_peak_allocated_bytes"] = load["allocated_peak_bytes"]
+        found["load_peak_reserved_bytes"] = load["reserved_peak_bytes"]
+    if "allocated_bytes" in (lora := result.get("lora", {})):
+        found["lora_allocated_bytes"] = lora["allocated_bytes"]
+    if step := result.get("step"):
+        keys = ("after_load_allocated", "peak_forward", "peak_backward", "peak_optimizer", "peak_reserved")
+        values = zip(STEPS, (step.get(f"{key}_mib") for key in keys), strict=True)
+        found |= {name: round(value * MiB) for name, value in values if value is not None}
+    return found
+
+
+def _traced(spec: MeasureSpec, result: Mapping[str, Any]) -> tuple[dict[str, int], str]:
+    """What tracing the measuring program predicts of this device, and why it could not be traced, if so."""
+    device = result["device"]
+    if device["type"] != "cuda" and "step" not in result:
+        return {}, ""
+    from inspector.simulate.kept import answered
+    from inspector.sources.resolve import resolve_config
+
+    config = cut_config(resolve_config(spec.model), spec.layers)
+    facts = {name: device.get(name) for name in ("type", "capability", "multiprocessors", "alloc_conf")}
+    done = replace(spec, lora=spec.lora if "lora" in result else None, step=spec.step if "step" in result else None)
+
+    def make() -> dict[str, int]:
+        from inspector.measure.predict import predicted_memory
+
+        return predicted_memory(config, done, facts)
+
+    try:
+        return answered(("measure", config, done.to_dict(), facts), dict, make), ""
+    except Exception as error:  # noqa: BLE001 -- a measurement is not lost because its program could not be traced
+        return {}, f"not traced: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _cause(name: str, kinds: tuple[Comparison, ...], scheme: str) -> str:
     """What a difference comes from, as far as the measurement can tell."""
-    if name == "allocated_bytes":
-        steady = result["steady"]
-        difference = steady["allocated_bytes"] - predicted
-        # A block the allocator reuses is not split when less than 1 MiB would be left (large pool), and counts whole.
-        unsplit = steady["allocated_bytes"] - result["model"]["block_bytes"]
-        return f"{unsplit:+,} B in blocks the allocator did not split, or held beside the model" if difference else ""
+    if name in STEPS and scheme == "int8":
+        return OUTLIERS
     differing = [f"{each.name} {each.difference:+,} B" for each in kinds if each.difference]
     return ", ".join(differing) if name == "tensor_bytes" else ""
 

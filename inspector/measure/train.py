@@ -30,7 +30,9 @@ def add_lora(model: Any, lora: LoraSetup, *, seed: int = 0) -> Any:
 
     torch.manual_seed(seed)
     targets = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
-    config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=targets, task_type="CAUSAL_LM")
+    config = LoraConfig(
+        r=lora.r, lora_alpha=lora.alpha, target_modules=targets, lora_dropout=lora.dropout, task_type="CAUSAL_LM"
+    )
     try:
         with quiet():
             return get_peft_model(model, config)
@@ -54,22 +56,39 @@ def prepare(model: Any, step: StepSetup, *, quantized: bool) -> Any:
         )
 
 
-def run_steps(model: Any, step: StepSetup, device: torch.device, report: Callable[[str], None]) -> dict[str, Any]:
+def needs_preparing(model: Any, scheme: str) -> bool:
+    """Whether the model is bitsandbytes'."""
+    return bool(getattr(model, "is_quantized", False)) and not scheme.startswith("fp8")
+
+
+def clears_cache() -> bool:
+    """Whether the installed PEFT empties the allocator's cache after it prepared a model."""
+    import inspect
+
+    from peft import prepare_model_for_kbit_training
+
+    return "auto_clear_cache" in inspect.signature(prepare_model_for_kbit_training).parameters
+
+
+def run_steps(
+    model: Any, step: StepSetup, device: torch.device, report: Callable[[str], None], meter: Meter | None = None
+) -> dict[str, Any]:
     """Train, and say what each stage took at its peak, over the steps after the first (which makes optimizer state).
 
     The keys and the unit (MiB, counted by the allocator on CUDA) are those of the published measurements that ship
     with Inspector (``t4_transformers_peft_loop``). On a CPU the peaks are of live storages: the bytes of every tensor
-    alive at once, without the kernels' own scratch memory.
+    alive at once, without the kernels' own scratch memory. ``meter`` takes the place of the device's own.
     """
     if step.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        with quiet():
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         if hasattr(model, "peft_config"):
             model.enable_input_require_grads()
     model.train()
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = make_optimizer(step.optimizer, trainable)
     ids = torch.randint(0, _vocabulary(model), (step.batch_size, step.seq_len), device=device)
-    meter: _Meter = _CudaMeter(device) if device.type == "cuda" else _CpuMeter(model)
+    meter = meter or (_CudaMeter(device) if device.type == "cuda" else _CpuMeter(model, ids))
     loaded = meter.now()
     shares = {name: nbytes / MiB for name, nbytes in breakdown(model).items()}
     peaks: dict[str, list[int]] = {stage: [] for stage in STAGES}
@@ -77,13 +96,13 @@ def run_steps(model: Any, step: StepSetup, device: torch.device, report: Callabl
     with quiet(), meter.running():
         for number in range(step.steps):
             report(f"step {number + 1} of {step.steps}")
-            with meter.stage(peaks["forward"]):
+            with meter.stage("forward", peaks["forward"]):
                 optimizer.zero_grad(set_to_none=True)
                 loss = model(input_ids=ids, labels=ids).loss
-            with meter.stage(peaks["backward"]):
+            with meter.stage("backward", peaks["backward"]):
                 loss.backward()
             losses.append(float(loss.detach()))
-            with meter.stage(peaks["optimizer"]):
+            with meter.stage("optimizer", peaks["optimizer"]):
                 optimizer.step()
             gradients = sum(each.grad.nbytes for each in trainable if each.grad is not None)
             del loss
@@ -105,12 +124,11 @@ def make_optimizer(name: str, parameters: Sequence[Any]) -> Any:
         return torch.optim.AdamW(parameters, lr=1e-4, fused=True if name.endswith("fused") else None)
     import bitsandbytes as bnb
 
-    if name == "adamw_bnb_8bit":
-        return bnb.optim.AdamW8bit(parameters, lr=1e-4)
-    return bnb.optim.PagedAdamW8bit(parameters, lr=1e-4)
+    bits = 32 if name.endswith("32bit") else 8
+    return bnb.optim.AdamW(parameters, lr=1e-4, optim_bits=bits, is_paged=name.startswith("paged"))
 
 
-def _result(meter: _Meter, peaks: dict[str, list[int]], loaded: int, gradients: int, state: int) -> dict[str, Any]:
+def _result(meter: Meter, peaks: dict[str, list[int]], loaded: int, gradients: int, state: int) -> dict[str, Any]:
     steady = {stage: max(values[1:]) for stage, values in peaks.items()}
     return {
         "after_load_allocated_mib": loaded / MiB,
@@ -124,26 +142,30 @@ def _result(meter: _Meter, peaks: dict[str, list[int]], loaded: int, gradients: 
     }
 
 
-class _Meter(ABC):
+class Meter(ABC):
     """Reads the bytes in use now, and the peak of a stage."""
 
     metric = ""
 
     @abstractmethod
-    def now(self) -> int: ...
+    def now(self) -> int:
+        """Bytes in use now."""
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
+        """While the steps run."""
         yield
 
     @abstractmethod
-    def stage(self, peaks: list[int]) -> contextlib.AbstractContextManager[None]: ...
+    def stage(self, name: str, peaks: list[int]) -> contextlib.AbstractContextManager[None]:
+        """While one stage runs; its peak is added to the list."""
 
     def after(self) -> dict[str, float | None]:
+        """What else there is to say at the end."""
         return {}
 
 
-class _CudaMeter(_Meter):
+class _CudaMeter(Meter):
     metric = (
         "torch.cuda.max_memory_allocated of each stage (counter reset before it), over the steps after the first; "
         "reserved likewise; process by NVML"
@@ -158,7 +180,7 @@ class _CudaMeter(_Meter):
         return int(torch.cuda.memory_allocated(self.device))
 
     @contextlib.contextmanager
-    def stage(self, peaks: list[int]) -> Iterator[None]:
+    def stage(self, name: str, peaks: list[int]) -> Iterator[None]:
         torch.cuda.synchronize(self.device)
         torch.cuda.reset_peak_memory_stats(self.device)
         yield
@@ -176,14 +198,16 @@ class _CudaMeter(_Meter):
         }
 
 
-class _CpuMeter(_Meter):
+class _CpuMeter(Meter):
     metric = (
         "bytes of live storages at their peak within each stage (dispatched tensors; kernels' scratch memory is not "
         "seen), over the steps after the first; resident is the process's, by the kernel"
     )
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *others: torch.Tensor) -> None:
         self.live = LiveStorages(model)
+        for other in others:
+            self.live.note(other)
         machine.reset_resident_peak()
 
     def now(self) -> int:
@@ -195,7 +219,7 @@ class _CpuMeter(_Meter):
             yield
 
     @contextlib.contextmanager
-    def stage(self, peaks: list[int]) -> Iterator[None]:
+    def stage(self, name: str, peaks: list[int]) -> Iterator[None]:
         self.live.peak = self.live.nbytes
         yield
         peaks.append(self.live.peak)

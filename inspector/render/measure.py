@@ -17,8 +17,17 @@ if TYPE_CHECKING:
 _WORDS = {
     "tensor_bytes": "tensors, constants and all",
     "footprint_bytes": "get_memory_footprint()",
-    "allocated_bytes": "allocated (CUDA)",
     "lora_bytes": "LoRA adapters",
+    "allocated_bytes": "allocated after the build",
+    "reserved_bytes": "reserved after the build",
+    "load_peak_allocated_bytes": "allocated at the build's peak",
+    "load_peak_reserved_bytes": "reserved at the build's peak",
+    "lora_allocated_bytes": "allocated by the adapters",
+    "step_load_bytes": "step: ready to train",
+    "step_forward_bytes": "step: forward, at its peak",
+    "step_backward_bytes": "step: backward, at its peak",
+    "step_optimizer_bytes": "step: optimizer, at its peak",
+    "step_reserved_bytes": "step: reserved, at its peak",
 }
 
 
@@ -50,6 +59,7 @@ def payload(report: Measurement) -> dict[str, Any]:
         "predicted": dict(report.predicted),
         "measured": dict(report.measured),
         "differences": records(report),
+        "unpredicted": report.unpredicted,
         "missing_bytes": report.missing_bytes,
         "date": report.date,
         "spec": report.spec.to_dict(),
@@ -136,6 +146,8 @@ def _codes(codes: Any) -> RenderableType:
 def _notes(report: Measurement) -> Iterable[str]:
     result = report.result
     yield from (f"{each.name}: {each.cause}" for each in report.comparisons if each.cause)
+    if report.unpredicted:
+        yield report.unpredicted
     if "model" in result:
         model = result["model"]
         yield f"{count(model['storages'])} storages, {megabytes(model['constant_bytes'])} of it constants"

@@ -59,7 +59,8 @@ def everything(folder):
 def test_predicted_and_measured_are_equal(everything):
     assert everything.agrees
     assert everything.predicted == everything.measured
-    assert everything.predicted.keys() == {"tensor_bytes", "footprint_bytes", "lora_bytes"}
+    steps = {f"step_{name}_bytes" for name in ("load", "forward", "backward", "optimizer")}
+    assert everything.predicted.keys() == {"tensor_bytes", "footprint_bytes", "lora_bytes"} | steps
     assert not any(each.difference for each in (*everything.comparisons, *everything.kinds))
 
 
@@ -83,7 +84,9 @@ def test_the_steps_have_the_form_of_the_published_measurements(everything):
     }
     assert step["weight_breakdown_mib"].keys() == published[0]["weight_breakdown_mib"].keys()
     buffers = everything.result["model"]["buffer_bytes"] / 2**20
-    assert sum(step["weight_breakdown_mib"].values()) + buffers == pytest.approx(step["after_load_allocated_mib"])
+    tokens = 16 * 8 / 2**20
+    held = sum(step["weight_breakdown_mib"].values()) + buffers + tokens
+    assert held == pytest.approx(step["after_load_allocated_mib"])
     trained = step["trainable_params"]
     assert trained == everything.predicted["lora_bytes"] // 4
     assert step["gradient_mib"] == trained * 4 / 2**20

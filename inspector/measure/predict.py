@@ -1,0 +1,290 @@
+"""What measuring a spec will take on a device: the measuring program itself, traced on shapes. Imports torch.
+
+`build`, `add_lora` and `run_steps` run as they are, on tensors without data, under the simulator's `Tracer`; its model
+of the caching allocator then replays every block they asked for, in their order. So the allocator's unsplit
+remainders, which depend on that order, are predicted and not explained away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from inspector.measure import train
+from inspector.measure.build import fill, meta_model, quiet
+from inspector.measure.weigh import _tensors
+from inspector.precision import scheme_named
+from inspector.simulate import attention, bitsandbytes, composites, optimizers, routing
+from inspector.simulate.adapters import _deep_copies, _no_init
+from inspector.simulate.allocator_settings import parse_settings
+from inspector.simulate.autocast import no_autocast
+from inspector.simulate.events import Alloc, Free, Mark
+from inspector.simulate.kernels import cpu_kernels, cuda_kernels
+from inspector.simulate.model import without_grouped_mm
+from inspector.simulate.timeline import StagePeak, replay
+from inspector.simulate.trace import Tracer, follow_modules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from inspector.measure.spec import MeasureSpec
+    from inspector.simulate.events import Event
+
+META = torch.device("meta")
+
+
+class Shapes:
+    """A weight source of tensors without data: random ones and real ones alike are one tensor on the device."""
+
+    def check(self, wanted: Mapping[str, Sequence[int]]) -> None:
+        """Every shape is there."""
+
+    def tensor(self, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        """A tensor of that shape."""
+        return torch.empty(tuple(shape), dtype=dtype, device=device)
+
+
+def predicted_memory(config: Mapping[str, Any], spec: MeasureSpec, device: Mapping[str, Any]) -> dict[str, int]:
+    """What the allocator will say of a measurement on CUDA; of its steps' live storages on a CPU. In bytes.
+
+    Args:
+        config: the config that is built, layers cut.
+        spec: what is measured.
+        device: the device as `inspector.measure.machine.describe` says it.
+
+    Returns:
+        ``allocated_bytes`` and ``reserved_bytes`` after the build, ``load_peak_*`` of it, ``lora_allocated_bytes``,
+        and the steps' ``step_*_bytes``, as far as the device and the spec have them.
+    """
+    events = traced(config, spec, device)
+    if device["type"] != "cuda":
+        return _of_steps(exact(events)) if spec.step else {}
+    timeline = replay(events, parse_settings(device.get("alloc_conf", "")))
+    at = {stage.step: stage for stage in timeline.stages if stage.stage == "load"}
+    found = {
+        "allocated_bytes": at[LOAD].end_allocated,
+        "reserved_bytes": at[STEADY].end_reserved,
+        "load_peak_allocated_bytes": at[LOAD].peak_allocated,
+        "load_peak_reserved_bytes": at[LOAD].peak_reserved,
+    }
+    if spec.lora:
+        found["lora_allocated_bytes"] = at[ADAPTED].end_allocated - at[PREPARED].end_allocated
+    return found | (_of_steps(timeline.stages) if spec.step else {})
+
+
+LOAD, STEADY, PREPARED, ADAPTED, READY = -5, -4, -3, -2, -1
+"""Numbers of what comes before the first step, as `Mark` has them."""
+
+
+def traced(config: Mapping[str, Any], spec: MeasureSpec, device: Mapping[str, Any]) -> tuple[Event, ...]:
+    """Everything the measuring program allocates and frees on a device, in order."""
+    cuda = device["type"] == "cuda"
+    with quiet(), ExitStack() as stack:
+        if cuda:
+            tracer = _on_cuda(stack, config, spec, tuple(device["capability"]), device["multiprocessors"])
+        else:
+            tracer = _on_cpu(stack, spec)
+        stack.enter_context(_quantizing_on_meta())
+        stack.enter_context(_no_init())
+        stack.enter_context(_deep_copies())
+        _run(config, spec, tracer, cuda=cuda)
+    return tracer.events()
+
+
+def _run(config: Mapping[str, Any], spec: MeasureSpec, tracer: Tracer, *, cuda: bool) -> None:
+    """What `inspector.measure.child` does to the device's memory; on a CPU, only what its steps do."""
+    model = load(config, spec, tracer if cuda else Tracer(tracer.kernels), clears_cache=cuda and train.clears_cache())
+    tracer.mark("load", READY)
+    for *_, tensor in _tensors(model):
+        tracer.follow(tensor, "the model")
+    if spec.step:
+        tracer.watch_modules(model.named_modules(), "")
+        with contextlib.contextmanager(follow_modules)(tracer), tracer:
+            train.run_steps(model, spec.step, META, lambda _stage: None, _Marks(tracer))
+    tracer.stop()
+
+
+def load(config: Mapping[str, Any], spec: MeasureSpec, tracer: Tracer, *, clears_cache: bool) -> Any:
+    """The model of a spec, built, prepared and adapted as it is measured."""
+    tracer.mark("load", LOAD)
+    scheme = scheme_named(spec.scheme)
+    model, quantizer = meta_model(config, scheme, attention=spec.step.attention if spec.step else "sdpa")
+    tracer.ignore((*model.parameters(), *model.buffers()))
+    with _replaced(tracer, {torch.ops.aten._to_copy.default: _through_host(tracer)}), tracer:
+        fill(model, quantizer, scheme, META, Shapes())
+    with tracer:
+        tracer.mark("load", STEADY)
+        tracer.empty_cache()
+        tracer.mark("load", PREPARED)
+        if spec.step:
+            quantized = train.needs_preparing(model, spec.scheme)
+            model = train.prepare(model, spec.step, quantized=quantized)
+            if quantized and clears_cache:
+                tracer.empty_cache()
+        tracer.mark("load", ADAPTED)
+        if spec.lora:
+            model = train.add_lora(model, spec.lora, seed=spec.seed)
+    return model
+
+
+class _Marks(train.Meter):
+    """Says to the tracer which stage runs, in the place of a real meter."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self.tracer = tracer
+        self.step = 0
+
+    def now(self) -> int:
+        return 0
+
+    @contextlib.contextmanager
+    def stage(self, name: str, peaks: list[int]) -> Iterator[None]:
+        self.tracer.mark(name, self.step, reset=True)  # type: ignore[arg-type]
+        yield
+        self.step += name == train.STAGES[-1]
+        peaks.append(0)
+
+
+def _on_cuda(
+    stack: ExitStack, config: Mapping[str, Any], spec: MeasureSpec, capability: Any, multiprocessors: int
+) -> Tracer:
+    """A tracer of the card, and the libraries choosing as they would on it until the stack unwinds."""
+    tracer = Tracer(cuda_kernels(capability, multiprocessors))
+    length = spec.step.seq_len if spec.step else 1
+    tracer.answer = lambda tensor: (
+        True if tensor.dtype == torch.bool else 1.0 if tensor.dtype.is_floating_point else length
+    )
+    routing.install(tracer, config, "balanced")
+    operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(capability)}
+    stack.enter_context(composites.decomposed_as(operators))
+    stack.enter_context(optimizers.as_on_cuda())
+    if spec.step and spec.step.optimizer.endswith("bit"):
+        stack.enter_context(optimizers.bitsandbytes_as_on_cuda(tracer))
+    stack.enter_context(no_autocast())
+    if capability < (8, 0):
+        stack.enter_context(without_grouped_mm())
+    return tracer
+
+
+def _on_cpu(stack: ExitStack, spec: MeasureSpec) -> Tracer:
+    """A tracer that sees what `LiveStorages` sees: what operators return, not what they need for a while."""
+    tracer = Tracer(cpu_kernels())
+    import bitsandbytes as _registers_operators  # noqa: F401
+
+    ops = torch.ops.bitsandbytes
+    tracer.kernels.replaced = {
+        ops.int8_vectorwise_quant.default: _whole(tracer, bitsandbytes.int8_vectorwise_quant),
+        ops.int8_mixed_scaled_mm.default: _whole(tracer, bitsandbytes.int8_mixed_scaled_mm),
+    }
+    stack.enter_context(composites.decomposed_as({"scaled_dot_product_attention": attention.sdpa_on_cpu}))
+    if spec.step and spec.step.optimizer.endswith("fused"):
+        stack.enter_context(optimizers.as_on_cuda())
+    return tracer
+
+
+def _whole(tracer: Tracer, operator: Any) -> Any:
+    """An operator whose result is seen, and nothing it made on the way."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with torch.utils._python_dispatch._disable_current_modes():
+            results = operator(*args, **kwargs)
+        for result in results:
+            if result is not None:
+                tracer.follow(result, operator.__name__)
+        return results
+
+    return run
+
+
+def _of_steps(stages: Sequence[StagePeak]) -> dict[str, int]:
+    """The peaks of the steps after the first, as `run_steps` takes them."""
+    peaks = {
+        name: max(stage.max_allocated for stage in stages if stage.step >= 1 and stage.stage == name)
+        for name in train.STAGES
+    }
+    ready = next(stage for stage in stages if stage.step == READY)
+    found = {"step_load_bytes": ready.end_allocated} | {f"step_{name}_bytes": peak for name, peak in peaks.items()}
+    if reserved := max(stage.max_reserved for stage in stages if stage.step >= 0):
+        found["step_reserved_bytes"] = reserved
+    return found
+
+
+def exact(events: Sequence[Event]) -> tuple[StagePeak, ...]:
+    """The stages' peaks in bytes as they were asked for, without an allocator: what a CPU's live storages hold."""
+    alive: dict[int, int] = {}
+    level = 0
+    found: list[StagePeak] = []
+    for number, event in enumerate(events):
+        if isinstance(event, Mark):
+            found.append(StagePeak(event.stage, event.step, level, 0, level, 0, level, 0, number))
+            continue
+        if isinstance(event, Alloc):
+            alive[event.block] = event.nbytes
+            level += event.nbytes
+        elif isinstance(event, Free):
+            level -= alive.pop(event.block)
+        if found:
+            peak = max(found[-1].peak_allocated, level)
+            found[-1] = replace(found[-1], peak_allocated=peak, max_allocated=peak, end_allocated=level)
+    return tuple(found)
+
+
+@contextlib.contextmanager
+def _quantizing_on_meta() -> Iterator[None]:
+    """Let weights be quantized when they arrive on meta; bitsandbytes does it on every other device.
+
+    Source: bitsandbytes nn/modules.py, ``Params4bit.to``, ``Int8Params.to``; functional.py, ``name2qmap``, where it
+    keeps the code of the double quantization for the process.
+    """
+    from bitsandbytes import functional
+    from bitsandbytes.nn import Int8Params, Params4bit
+
+    before, kept = {cls: cls.to for cls in (Params4bit, Int8Params)}, dict(functional.name2qmap)
+    Params4bit.to = _arriving(Params4bit.to, lambda weight: not weight.bnb_quantized)
+    Int8Params.to = _arriving(Int8Params.to, lambda weight: weight.data.dtype != torch.int8)
+    functional.name2qmap.clear()
+    try:
+        yield
+    finally:
+        for cls, method in before.items():
+            cls.to = method
+        functional.name2qmap.clear()
+        functional.name2qmap.update(kept)
+
+
+def _arriving(usual: Any, fresh: Any) -> Any:
+    def to(self: Any, *args: Any, **kwargs: Any) -> Any:
+        device = torch._C._nn._parse_to(*args, **kwargs)[0]
+        return self._quantize(device) if device == META and fresh(self) else usual(self, *args, **kwargs)
+
+    return to
+
+
+def _through_host(tracer: Tracer) -> Any:
+    """``aten::_to_copy``, also from meta to the host: bitsandbytes sends a weight there and back before int8."""
+
+    def to_copy(tensor: Any, *, dtype: Any = None, device: Any = None, **_: Any) -> Any:
+        if tensor.device != META or device is None or device.type != "cpu":
+            return torch.empty_like(tensor, dtype=dtype or tensor.dtype, device=device or tensor.device)
+        # Not on the device, and another dtype than the one it comes back in, so that coming back is a copy.
+        with torch.utils._python_dispatch._disable_current_modes():
+            out = torch.empty_like(tensor, dtype=torch.float32)
+        tracer.ignore([out])
+        return out
+
+    return to_copy
+
+
+@contextlib.contextmanager
+def _replaced(tracer: Tracer, operators: dict[Any, Any]) -> Iterator[None]:
+    """Python in the place of operators, for a while."""
+    usual = tracer.kernels.replaced
+    tracer.kernels.replaced = {**usual, **operators}
+    try:
+        yield
+    finally:
+        tracer.kernels.replaced = usual
