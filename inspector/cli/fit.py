@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from inspector.cli.options import answer, csv_option, json_option, model_argument
 from inspector.cli.simulate.finetune import OPTIONS
 from inspector.cli.simulate.options import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _OWN = {"gpu", "steps"}
 
@@ -49,11 +52,11 @@ def command(
     from inspector.render.progress import working
 
     options = settings(said)
-    with working("simulating training steps"):
+    with working("simulating training steps") as say:
         if vram or (len(gpus) == 1 and gpus[0] != "all"):
             report, fits = _plan(model, gpus, vram, options, solve=solve)
         else:
-            report, fits = _table(model, gpus, options, solve=solve)
+            report, fits = _table(model, gpus, options, say, solve=solve)
     answer(report.kind, report, as_json=as_json, as_csv=as_csv and report.kind == "fit")
     return 0 if fits else 1
 
@@ -72,7 +75,9 @@ def _plan(model: str, gpus: tuple[str, ...], vram: str, options: dict[str, Any],
     return report, report.fits
 
 
-def _table(model: str, gpus: tuple[str, ...], options: dict[str, Any], *, solve: bool) -> tuple[Any, bool]:
+def _table(
+    model: str, gpus: tuple[str, ...], options: dict[str, Any], say: Callable[[str], None], *, solve: bool
+) -> tuple[Any, bool]:
     from inspector.fit_table import USUAL_CARDS, fit_table
     from inspector.sources.bundled import find
     from inspector.sources.resolve import resolve, resolve_config
@@ -81,5 +86,7 @@ def _table(model: str, gpus: tuple[str, ...], options: dict[str, Any], *, solve:
     if other or solve:
         raise click.UsageError(f"{', '.join(other) or '--solve'} needs one card: name it with --gpu")
     dtype = options.pop("dtype", "") or resolve(model).facts.dtype
-    report = fit_table(find(model) or model, resolve_config(model), dtype, gpus=gpus or USUAL_CARDS, **options)
+    report = fit_table(
+        find(model) or model, resolve_config(model), dtype, gpus=gpus or USUAL_CARDS, progress=say, **options
+    )
     return report, any(cell.outcome.fits for cell in report.cells)

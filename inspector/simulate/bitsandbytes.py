@@ -6,6 +6,7 @@ Source: bitsandbytes/backends/cuda/ops.py and backends/default/ops.py; every fun
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import importlib.util
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 def bitsandbytes_operators(capability: tuple[int, int], multiprocessors: int) -> dict[Any, Callable[..., Any]]:
@@ -24,7 +25,8 @@ def bitsandbytes_operators(capability: tuple[int, int], multiprocessors: int) ->
         capability: compute capability of the card.
         multiprocessors: its number of multiprocessors; the library chooses its 4-bit kernel by both.
     """
-    import bitsandbytes  # noqa: F401  (registers its operators)
+    with _compiling_later():
+        import bitsandbytes  # noqa: F401  (registers its operators)
 
     ops = torch.ops.bitsandbytes
     return {
@@ -35,6 +37,27 @@ def bitsandbytes_operators(capability: tuple[int, int], multiprocessors: int) ->
         ops.int8_scaled_mm.default: int8_scaled_mm,
         ops.int8_mixed_scaled_mm.default: int8_mixed_scaled_mm,
     }
+
+
+@contextlib.contextmanager
+def _compiling_later() -> Iterator[None]:
+    """Let ``torch.compile`` wait for the first call of what it is to compile.
+
+    bitsandbytes compiles its CPU kernels as it is imported, which loads the compiler; a dry run calls none of them.
+    """
+    compile_now = torch.compile
+
+    def compile_later(function: Any = None, **options: Any) -> Any:
+        if function is None:
+            return functools.partial(compile_later, **options)
+        compiled = functools.cache(lambda: compile_now(function, **options))
+        return functools.wraps(function)(lambda *args, **kwargs: compiled()(*args, **kwargs))  # noqa: PLW0108 -- later
+
+    torch.compile = compile_later
+    try:
+        yield
+    finally:
+        torch.compile = compile_now
 
 
 def _gemm_4bit(fused: Callable[[Any, int, int, int, int], bool]) -> Callable[..., Any]:

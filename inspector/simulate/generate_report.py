@@ -135,9 +135,9 @@ def _report(
 
 
 def _trace(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu) -> GenerateTrace:
-    from inspector.simulate.generate import trace_generate
+    from inspector.simulate.folded import generate_events
 
-    return trace_generate(config, setup, gpu.capability, gpu.multiprocessors)
+    return generate_events(config, setup, gpu.capability, gpu.multiprocessors)
 
 
 def _fits(trace: GenerateTrace, gpu: Gpu, settings: AllocatorSettings) -> bool:

@@ -11,21 +11,21 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
 
-_HOMES = {
-    "inspector.cache": ("CacheReport", "LayerCache"),
-    "inspector.outcome": ("Outcome", "Refused"),
-    "inspector.gpus": ("Gpu",),
-    "inspector.simulate.generate_report": ("GenerateReport", "PhasePeak"),
-    "inspector.simulate.generate_setup": ("GenerateSetup",),
-    "inspector.simulate.report": ("LiveTensor", "Point", "Share", "StepReport"),
-    "inspector.simulate.setup": ("TrainSetup",),
-    "inspector.simulate.timeline": ("StagePeak",),
-}
-"""The classes that can be kept, by module. None of these modules imports torch."""
+_HOMES = (
+    "inspector.outcome",
+    "inspector.gpus",
+    "inspector.simulate.setup",
+    "inspector.simulate.report",
+    "inspector.simulate.timeline",
+    "inspector.simulate.generate_setup",
+    "inspector.simulate.generate_report",
+    "inspector.cache",
+)
+"""The modules whose dataclasses can be kept. None of them imports torch."""
 
 
 def to_plain(value: Any) -> Any:
-    """Plain data for JSON. Raises TypeError for a dataclass that is not one of ours."""
+    """Plain data for JSON. Raises KeyError for a dataclass that is not one of ours."""
     if is_dataclass(value) and not isinstance(value, type):
         name = type(value).__name__
         if _class(name) is not type(value):
@@ -48,8 +48,9 @@ def from_plain(data: Any) -> Any:
 
 @cache
 def _class(name: str) -> type:
-    home = next((module for module, names in _HOMES.items() if name in names), None)
-    if home is None:
-        raise KeyError(name)
-    found: type = getattr(importlib.import_module(home), name)
-    return found
+    """The dataclass of that name, of one of our modules. Raises KeyError when there is none."""
+    for home in _HOMES:
+        found = getattr(importlib.import_module(home), name, None)
+        if isinstance(found, type) and is_dataclass(found) and found.__module__ == home:
+            return found
+    raise KeyError(name)
