@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 Format = Literal["safetensors", "gguf"]
 
-MAX_TENSORS = 300_000
+MAX_TENSORS = 220_000
 """More than any published checkpoint: Kimi K2 Thinking stores about 210,000, three for each linear layer of an expert.
 What is made of more takes over 10 s."""
 

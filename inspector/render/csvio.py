@@ -6,19 +6,31 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
+from inspector.render.plain import clean
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows of equal keys as CSV, the keys as its header. Lists are joined with spaces."""
-    rows = [
-        {key: " ".join(map(str, value)) if isinstance(value, (list, tuple)) else value for key, value in row.items()}
-        for row in rows
-    ]
+    """Rows of equal keys as CSV, the keys as its header. Lists are joined with spaces; names from files are data."""
+    rows = [{key: _cell(value) for key, value in row.items()} for row in rows]
     stream = io.StringIO()
     if rows:
         writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     return stream.getvalue().rstrip("\n")
+
+
+def _cell(value: Any) -> Any:
+    """A value as one cell. Text that a spreadsheet would run as a formula gets an apostrophe, by which it is text.
+
+    Source: OWASP, "CSV Injection".
+    """
+    if isinstance(value, (list, tuple)):
+        value = " ".join(map(str, value))
+    if not isinstance(value, str):
+        return value
+    text = clean(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
