@@ -62,6 +62,55 @@ def csv_option(function: F) -> F:
     return click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV.")(function)
 
 
+def output_option(function: F) -> F:
+    """``-o, --output``: the page as a file."""
+    from pathlib import Path
+
+    return click.option(
+        "-o", "--output", type=click.Path(path_type=Path), help="Write the page as HTML; - is standard output."
+    )(function)
+
+
+def typed() -> str:
+    """The command that is running as it was typed, in the order of its help; where its page goes is left out."""
+    import shlex
+
+    from click.core import ParameterSource
+
+    context = click.get_current_context()
+    words = context.command_path.split()
+    for option in context.command.params:
+        name = option.name or ""
+        if name == "output" or context.get_parameter_source(name) != ParameterSource.COMMANDLINE:
+            continue
+        value = context.params.get(name)
+        if isinstance(option, click.Argument):
+            words += [str(value)]
+        elif isinstance(value, bool):
+            words += [option.opts[-1] if value else option.secondary_opts[-1]]
+        else:
+            words += [option.opts[0], str(value)]
+    return shlex.join(words)
+
+
+def answer_page(name: str, report: object, output: Path, *, as_json: bool = False, as_csv: bool = False) -> None:
+    """Write the page of a report, ``inspector.render.pages.<name>_html``, with the command line that was typed on it.
+
+    Raises UsageError when another form is asked for too, InspectorError when the file cannot be written.
+    """
+    from inspector.files import write_text
+    from inspector.render import pages
+
+    if as_json or as_csv:
+        raise click.UsageError("--output writes a page: --json and --csv exclude it")
+    html: str = getattr(pages, f"{name}_html")(report, command=typed())
+    if str(output) == "-":
+        click.echo(html, nl=False)
+        return
+    write_text(output, html)
+    say_written(output)
+
+
 def answer(kind: str, report: object, *, as_json: bool = False, as_csv: bool = False) -> None:
     """Print a report in the form that was asked for, through its renderer ``inspector.render.<kind>``.
 

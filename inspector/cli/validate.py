@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from inspector.cli.options import answer, csv_option, json_option
+from inspector.cli.options import answer, answer_page, csv_option, json_option, output_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("validate")
 @click.argument("file", default="")
 @json_option
 @csv_option
-def command(file: str, as_json: bool, as_csv: bool) -> None:
+@output_option
+def command(file: str, output: Path | None, as_json: bool, as_csv: bool) -> None:
     """Hold the simulator to every published measurement, and show the errors as they are.
 
     FILE is one set of them: t4_transformers_peft_loop, rtx4080_qlora, a100_sfttrainer,
@@ -22,10 +28,14 @@ def command(file: str, as_json: bool, as_csv: bool) -> None:
       inspector validate
       inspector validate a100_sfttrainer
       inspector validate --csv > ledger.csv
+      inspector validate -o validate.html
     """  # noqa: D301
     from inspector.render.progress import working
     from inspector.simulate.ledger import validate
 
     with working("simulating published runs") as say:
         ledger = validate(file, say=say)
+    if output is not None:
+        answer_page("validate", ledger, output, as_json=as_json, as_csv=as_csv)
+        return
     answer("validate", ledger, as_json=as_json, as_csv=as_csv)

@@ -18,11 +18,6 @@ if TYPE_CHECKING:
 
 def text(report: GenerateReport) -> RenderableType:
     """The page `inspector simulate generate` prints."""
-    setup = report.setup
-    what = (
-        f"batch {count(setup.batch_size)}, prompt {count(setup.prompt_len)}, {count(setup.max_new_tokens)} new tokens, "
-        f"{setup.cache} cache, {setup.dtype}" + (f", {setup.scheme} weights" if setup.scheme != "none" else "")
-    )
     peaks = table("peak", ("allocated", "right"), ("reserved", "right"))
     peaks.add_row("weights loaded", mebibytes(report.weights_bytes), "")
     for name, phase in (("prefill", report.prefill), ("last token", report.last_token)):
@@ -31,16 +26,39 @@ def text(report: GenerateReport) -> RenderableType:
     alive = table("alive at the peak", ("MiB", "right"), ("share", "right"))
     for kind, nbytes in report.alive_at_peak:
         alive.add_row(kind, mebibytes(nbytes), percent(nbytes, report.peak_allocated))
-    return page(heading(report.model, what), peaks, _cache(report), alive, _verdict(report), notes(_legend(report)))
+    return page(
+        heading(report.model, what(report)), peaks, _cache(report), alive, _verdict(report), notes(_legend(report))
+    )
+
+
+def what(report: GenerateReport) -> str:
+    """The run in a line: batch, lengths, cache."""
+    setup = report.setup
+    return (
+        f"batch {count(setup.batch_size)}, prompt {count(setup.prompt_len)}, {count(setup.max_new_tokens)} new tokens, "
+        f"{setup.cache} cache, {setup.dtype}" + (f", {setup.scheme} weights" if setup.scheme != "none" else "")
+    )
+
+
+def cache_rows(report: GenerateReport) -> list[tuple[str, ...]]:
+    """The layers' caches, like ones together: kind, layers, bytes a token, window, what does not grow."""
+    ordered = sorted(report.cache.layers, key=lambda layer: (layer.kind, layer.token_bytes, layer.window or 0))
+    return [
+        (
+            layer.kind,
+            count(len(list(same))),
+            count(layer.token_bytes),
+            count(layer.window) if layer.window else "",
+            mebibytes(layer.state_bytes) if layer.state_bytes else "",
+        )
+        for layer, same in groupby(ordered)
+    ]
 
 
 def _cache(report: GenerateReport) -> RenderableType:
     rows = table("KV cache", ("layers", "right"), ("bytes a token", "right"), ("window", "right"), ("fixed", "right"))
-    key = sorted(report.cache.layers, key=lambda layer: (layer.kind, layer.token_bytes, layer.window or 0))
-    for layer, same in groupby(key):
-        window = count(layer.window) if layer.window else ""
-        fixed = mebibytes(layer.state_bytes) if layer.state_bytes else ""
-        rows.add_row(layer.kind, count(len(list(same))), count(layer.token_bytes), window, fixed)
+    for cells in cache_rows(report):
+        rows.add_row(*cells)
     rows.add_row("all, a sequence", count(len(report.cache.layers)), count(report.cache.token_bytes), "", "")
     rows.add_row("at the last token", "", mebibytes(report.cache_bytes), "", "")
     return rows
@@ -87,6 +105,17 @@ def payload(report: GenerateReport) -> dict[str, Any]:
         "peak_reserved_bytes": report.peak_reserved,
         "process_bytes": report.process_bytes,
         "alive_at_peak": dict(report.alive_at_peak),
+        "modules_at_peak": {share.name or "(model)": share.nbytes for share in report.modules_at_peak},
+        "largest_at_peak": [
+            {"bytes": item.nbytes, "kind": item.kind, "module": item.module, "source": item.source}
+            for item in report.largest_at_peak
+        ],
+        "timeline": [
+            {"event": p.event, "step": p.step, "stage": p.stage, "allocated": p.allocated, "reserved": p.reserved}
+            for p in report.timeline
+        ],
+        "timeline_kinds": {line.kind: list(line.nbytes) for line in report.timeline_kinds},
+        "versions": dict(report.versions),
         "cache_bytes": report.cache_bytes,
         "cache_token_bytes": report.cache.token_bytes,
         "cache_growing_token_bytes": report.cache.growing_token_bytes,

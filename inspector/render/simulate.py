@@ -26,7 +26,7 @@ SHOWN_MODULES = 8
 def text(report: StepReport) -> RenderableType:
     """The page `inspector simulate finetune` prints."""
     return page(
-        heading(report.model, _what(report)),
+        heading(report.model, what(report)),
         _peaks(report),
         *(fit_plan.parts(report.plan) if report.plan else ()),
         _stages(report),
@@ -38,7 +38,8 @@ def text(report: StepReport) -> RenderableType:
     )
 
 
-def _what(report: StepReport) -> str:
+def what(report: StepReport) -> str:
+    """The run in a line: method, batch, optimizer."""
     setup = report.setup
     quantized = f" on {setup.scheme}{'-dq' if setup.double_quant else ''}" if setup.scheme != "none" else ""
     return f"{setup.method}{quantized}, {setup.batch_size} x {setup.seq_len} tokens, {setup.optimizer}"
@@ -86,11 +87,12 @@ def _settings(report: StepReport) -> Table:
     rows = table("setting", "value", "set by")
     for name, setting in report.settings.items():
         style = "dim" if setting["set_by"] == "library" else ""
-        rows.add_row(name, Text(clean(_said(setting["value"])), style=style), Text(setting["set_by"], style=style))
+        rows.add_row(name, Text(clean(said_of(setting["value"])), style=style), Text(setting["set_by"], style=style))
     return rows
 
 
-def _said(value: Any) -> str:
+def said_of(value: Any) -> str:
+    """A setting's value in words."""
     if isinstance(value, list):
         return ", ".join(value) or "-"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value) or "-"
@@ -152,6 +154,7 @@ def payload(report: StepReport) -> dict[str, Any]:
             {"event": p.event, "step": p.step, "stage": p.stage, "allocated": p.allocated, "reserved": p.reserved}
             for p in report.timeline
         ],
+        "timeline_kinds": {line.kind: list(line.nbytes) for line in report.timeline_kinds},
         "plan": fit_plan.payload(report.plan) if report.plan else None,
         "settings": {name: dict(setting) for name, setting in report.settings.items()},
         "versions": dict(report.versions),

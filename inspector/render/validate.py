@@ -2,68 +2,104 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from inspector.render.plain import clean
-from inspector.render.terminal import NARROW, Responsive, heading, notes, page, table
+from inspector.render.terminal import Responsive, heading, notes, page, table
+from inspector.simulate.record_sets import record_sets
 from inspector.units import count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import RenderableType
     from rich.table import Table
 
     from inspector.simulate.ledger import Ledger, Line
+    from inspector.simulate.question import Question
+    from inspector.simulate.record_sets import RecordSet, Target
+
+ROOMY = 96
+"""From this many columns on, a run is named with its model, and the summary with what was aimed at."""
 
 
 def text(ledger: Ledger) -> RenderableType:
-    """The page `inspector validate` prints."""
+    """The page `inspector validate` prints: run by run, what is known of the errors, and the summary last."""
+    sets = record_sets(ledger)
     return page(
         heading("predicted beside measured", f"{count(len(ledger.lines))} figures in {ledger.seconds:.0f} s"),
-        _summary(ledger),
-        Responsive(lambda width: _lines(ledger, narrow=width < NARROW)),
-        _left_out(ledger),
-        notes((*_causes(ledger), _versions(ledger), "MiB = 2^20 bytes. Error is predicted over measured, less one.")),
+        *(part for found in sets for part in _set(found)),
+        Responsive(lambda width: _summary(sets, roomy=width >= ROOMY)),
+        notes((_versions(ledger), "Errors are predicted over measured, less one. Bytes: --json, --csv, --output.")),
     )
 
 
-def _summary(ledger: Ledger) -> Table:
-    rows = table("measurements", "figure", ("runs", "right"), ("mean error", "right"), ("worst", "right"), "run")
-    for row in ledger.summaries:
-        worst = Text(_percent(row.worst), style="red" if abs(row.worst) > 0.01 else "")
-        rows.add_row(row.file, row.figure, str(row.count), f"{row.mean:.3%}", worst, clean(row.worst_id))
+def _set(found: RecordSet) -> list[RenderableType]:
+    """One set of records: a row a run, then the notes that the rows' numbers name, then what was left out."""
+    facts = [f"{count(len(found.runs))} runs, errors in %"] if found.runs else []
+    parts: list[RenderableType] = [heading(found.title, *facts)]
+    if found.runs:
+        parts.append(Responsive(lambda width: _runs(found, roomy=width >= ROOMY)))
+    if said := _said(found):
+        parts.append(notes(said))
+    return parts
+
+
+def _runs(found: RecordSet, *, roomy: bool) -> Table:
+    figures = [summary.figure for summary in found.summaries]
+    rows = table("run", *((name.replace("_", " "), "right") for name in figures), ("note", "right"))
+    for run in found.runs:
+        errors = {line.figure: line.error for line in found.lines if line.question.id == run.id}
+        about = ",".join(str(number) for number, cause in enumerate(found.causes, 1) if run.id in cause.runs)
+        cells = [_signed(errors[name]) if name in errors else "" for name in figures]
+        rows.add_row(clean(_name(run, roomy=roomy)), *cells, about)
     return rows
 
 
-def _lines(ledger: Ledger, *, narrow: bool) -> Table:
-    more: tuple[tuple[str, Any], ...] = () if narrow else (("predicted", "right"), ("measured MiB", "right"))
-    rows = table("run", "figure", *more, ("error", "right"))
-    shown = ""
-    for line in ledger.lines:
-        question = line.question
-        name = f"{question.id} {question.model.rpartition('/')[2]} {question.method} {question.config}"
-        cells = () if narrow else (_mib(line.predicted), _mib(line.measured))
-        rows.add_row(clean(name if name != shown else ""), line.figure, *cells, _percent(line.error))
-        shown = name
+def _name(run: Question, *, roomy: bool) -> str:
+    model = run.model.rpartition("/")[2]
+    return " ".join(part for part in (run.id, model if roomy else "", run.method, run.config) if part)
+
+
+def _said(found: RecordSet) -> list[str]:
+    """What is known of the errors, which versions differ, and what was left out: the sentence, then how many."""
+    lines = [f"{number}  {cause.note} ({_runs_of(len(cause.runs))})" for number, cause in enumerate(found.causes, 1)]
+    groups = groupby(sorted(found.runs, key=found.differs), key=found.differs)
+    lines += [f"measured with {'; '.join(said)} ({_runs_of(len(list(runs)))})" for said, runs in groups if said]
+    why = groupby(sorted(found.skipped, key=lambda run: run.skipped), key=lambda run: run.skipped)
+    return lines + [f"left out: {reason} ({_runs_of(len(list(runs)))})" for reason, runs in why]
+
+
+def _runs_of(number: int) -> str:
+    return f"{count(number)} run{'' if number == 1 else 's'}"
+
+
+def _summary(sets: Sequence[RecordSet], *, roomy: bool) -> Table:
+    aimed = (("aimed at", "right"),) if roomy else ()
+    rows = table("measurements", "figure", ("runs", "right"), ("mean", "right"), ("worst", "right"), *aimed, "worst in")
+    for found in sets:
+        shown = found.title
+        for row in found.summaries:
+            target = found.target(row)
+            missed = target is not None and not target.met(row)
+            cells: list[str | Text] = [
+                str(row.count),
+                f"{row.mean:.3%}",
+                Text(f"{row.worst:+.2%}", style="red" if missed else ""),
+            ]
+            cells += [_aim(target)] if roomy else []
+            rows.add_row(shown, row.figure.replace("_", " "), *cells, clean(row.worst_id))
+            shown = ""
     return rows
 
 
-def _left_out(ledger: Ledger) -> Table:
-    rows = table("left out", "because")
-    for question in ledger.skipped:
-        rows.add_row(clean(f"{question.file} {question.id}"), clean(question.skipped))
-    return rows
-
-
-def _causes(ledger: Ledger) -> list[str]:
-    said: dict[str, list[str]] = {}
-    for line in ledger.lines:
-        for note in line.question.notes:
-            runs = said.setdefault(note, [])
-            if line.question.id not in runs:
-                runs.append(line.question.id)
-    return [f"{', '.join(runs)}: {note}" for note, runs in said.items()]
+def _aim(target: Target | None) -> str:
+    if target is None:
+        return ""
+    return f"{target.mean:.1%}" + (f", {target.worst:.0%}" if target.worst is not None else "")
 
 
 def _versions(ledger: Ledger) -> str:
@@ -71,12 +107,8 @@ def _versions(ledger: Ledger) -> str:
     return f"predicted with {now}; each run's own versions are in the JSON"
 
 
-def _mib(nbytes: int) -> str:
-    return f"{nbytes / 2**20:,.1f}"
-
-
-def _percent(share: float) -> str:
-    return f"{share:+.3%}"
+def _signed(share: float) -> str:
+    return f"{100 * share:+.2f}"
 
 
 def payload(ledger: Ledger) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def summarize(name: str, gpu: Gpu, resolved: Resolved, traced: Trace) -> StepRep
     if process > gpu.usable_bytes:
         within = replay(events, settings, capacity=gpu.available_bytes)
         fits, retries = within.out_of_memory is None, within.retries
-    alive = timeline.alive(events)
+    alive, points = timeline.alive(events), reports.points(events, timeline)
     top = next(item for item in timeline.stages if item.peak_allocated == timeline.peak_allocated)
     return reports.StepReport(
         model=name,
@@ -138,7 +138,8 @@ def summarize(name: str, gpu: Gpu, resolved: Resolved, traced: Trace) -> StepRep
         alive_at_peak=reports.by_kind(alive),
         modules_at_peak=reports.by_module(alive),
         largest_at_peak=reports.largest(alive),
-        timeline=reports.points(events, timeline),
+        timeline=points,
+        timeline_kinds=reports.kinds_at(events, timeline, points),
         num_events=len(events),
         fits=fits,
         needs_cached_memory_back=retries > 0,

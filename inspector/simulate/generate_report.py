@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.cache import CacheReport
 from inspector.errors import InspectorError
 from inspector.reporting import Report
+from inspector.simulate import report as reports
 from inspector.simulate.allocator_settings import AllocatorSettings
 from inspector.simulate.generate_setup import GenerateSetup
 from inspector.simulate.kept import answered
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from inspector.gpus import Gpu
     from inspector.simulate.generate import GenerateTrace
+    from inspector.simulate.report import KindLine, LiveTensor, Point, Share
 
+GROWTH_POINTS = 64
 STEP_TOKENS = 16
 """The longest prompt is found to this many tokens."""
 
@@ -37,6 +39,7 @@ class GenerateReport(Report):
     """Memory of one generation on one card. All in bytes; ``process_bytes`` is the peak reserved with the context.
 
     ``cache`` is read off the real cache, ``cache_bytes`` are its tensors' bytes when the last token has been decoded.
+    ``timeline`` and what it is split by are as in `inspector.simulate.report.StepReport`; its step 0 is the prefill.
     ``largest_prompt`` is the longest prompt that still leaves room for the answer, None when it was not asked for, 0
     when none does.
     """
@@ -60,6 +63,24 @@ class GenerateReport(Report):
     context_length: int
     largest_prompt: int | None
     assumptions: tuple[str, ...]
+    versions: Mapping[str, str] = field(default_factory=dict)
+    modules_at_peak: tuple[Share, ...] = ()
+    largest_at_peak: tuple[LiveTensor, ...] = ()
+    timeline: tuple[Point, ...] = ()
+    timeline_kinds: tuple[KindLine, ...] = ()
+
+    @property
+    def growth(self) -> tuple[tuple[int, int], ...]:
+        """Tokens kept and true bytes of the whole batch's cache, from an empty one to the last token decoded.
+
+        The last token of an answer is not fed back, so the cache ends one short of prompt and answer.
+        """
+        last = self.setup.prompt_len + self.setup.max_new_tokens - 1
+        lengths = sorted({*(last * part // GROWTH_POINTS for part in range(GROWTH_POINTS + 1)), self.setup.prompt_len})
+        if self.setup.cache == "static":
+            full = self.setup.prompt_len + self.setup.max_new_tokens
+            return tuple((kept, self.cache.static_bytes(self.setup.batch_size, full)) for kept in lengths)
+        return tuple((kept, self.cache.nbytes(self.setup.batch_size, kept)) for kept in lengths)
 
 
 def simulate_generate(
@@ -106,13 +127,13 @@ def _report(
     settings: AllocatorSettings,
     context_length: int,
 ) -> GenerateReport:
+    from inspector.simulate.dryrun import versions
+
     trace = _trace(config, setup, gpu)
     line = replay(trace.events, settings)
     stages = {stage.step: stage for stage in line.stages}
     prefill, last = stages[0], stages[trace.last_step]
-    kinds: Counter[str] = Counter()
-    for block in line.alive(trace.events):
-        kinds[block.alloc.kind.value] += block.nbytes
+    alive, points = line.alive(trace.events), reports.points(trace.events, line)
     return GenerateReport(
         model=model,
         gpu=gpu,
@@ -125,12 +146,17 @@ def _report(
         process_bytes=line.peak_reserved + gpu.context_bytes,
         cache=CacheReport(model, setup.dtype, trace.layers),
         cache_bytes=trace.cache_bytes,
-        alive_at_peak=tuple(kinds.most_common()),
+        alive_at_peak=tuple((share.name, share.nbytes) for share in reports.by_kind(alive)),
         fits=_fits(trace, gpu, settings),
         margin_bytes=gpu.available_bytes - line.peak_reserved,
         context_length=context_length,
         largest_prompt=None,
         assumptions=_assumptions(setup, gpu, trace),
+        versions=versions(),
+        modules_at_peak=reports.by_module(alive),
+        largest_at_peak=reports.largest(alive),
+        timeline=points,
+        timeline_kinds=reports.kinds_at(trace.events, line, points),
     )
 
 

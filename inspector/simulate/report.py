@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from inspector.gpus import Verdict, verdict
-from inspector.simulate.events import STAGES, Event, Mark, Stage
+from inspector.kinds import MemoryKind
+from inspector.simulate.events import STAGES, Alloc, Event, Free, Mark, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,6 +54,14 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class KindLine:
+    """Bytes of one kind at each point of a timeline; over all kinds they add up to what is allocated there."""
+
+    kind: str
+    nbytes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StepReport:
     """A simulated fine-tuning run on one card. All sizes are bytes.
 
@@ -59,7 +69,7 @@ class StepReport:
     ``max_memory_reserved`` would say at the end, loading included. ``process_bytes`` adds the CUDA context.
     ``steady_allocated_bytes`` is what is still allocated after the last step. ``paged_bytes`` is optimizer state in
     managed memory, which no allocator counts. ``stages`` has every stage of every step; step -1 is loading. ``events``
-    are kept only when asked for.
+    are kept only when asked for. ``timeline_kinds`` splits the points of ``timeline``.
     """
 
     model: str
@@ -85,6 +95,7 @@ class StepReport:
     assumptions: tuple[str, ...] = ()
     events: tuple[Event, ...] = field(default=(), repr=False)
     plan: FitPlan | None = None
+    timeline_kinds: tuple[KindLine, ...] = ()
 
     @property
     def margin_bytes(self) -> int:
@@ -144,19 +155,49 @@ def largest(alive: Sequence[AliveBlock], count: int = LARGEST) -> tuple[LiveTens
 
 
 def points(events: Sequence[Event], timeline: Timeline, most: int = TIMELINE_POINTS) -> tuple[Point, ...]:
-    """The timeline, thinned: of every stretch of events the lowest and the highest allocation are kept."""
-    stretch = max(1, 2 * len(timeline.allocated) // most)
+    """The timeline, thinned: of every stretch of events the lowest and the highest levels are kept.
+
+    No stretch is of two stages, so that the highest bytes of every stage, allocated and reserved, are among the points.
+    """
+    number_of_events = len(timeline.allocated)
+    stretch = max(1, 2 * number_of_events // most)
+    begins = {*range(0, number_of_events, stretch)}
+    begins |= {number for number, event in enumerate(events[:number_of_events]) if isinstance(event, Mark)}
+    ordered = [*sorted(begins), number_of_events]
     stage: Stage = "load"
     step = -1
     kept: list[Point] = []
-    for begin in range(0, len(timeline.allocated), stretch):
-        chunk = range(begin, min(begin + stretch, len(timeline.allocated)))
-        chosen = {min(chunk, key=timeline.allocated.__getitem__), max(chunk, key=timeline.allocated.__getitem__)}
-        for number in chunk:
-            event = events[number]
-            if isinstance(event, Mark):
-                stage, step = event.stage, event.step
-                chosen.add(number)
-            if number in chosen:
-                kept.append(Point(number, step, stage, timeline.allocated[number], timeline.reserved[number]))
+    for begin, end in pairwise(ordered):
+        chunk = range(begin, end)
+        chosen = {pick(chunk, key=timeline.allocated.__getitem__) for pick in (min, max)}
+        chosen.add(max(chunk, key=timeline.reserved.__getitem__))
+        event = events[begin]
+        if isinstance(event, Mark):
+            stage, step = event.stage, event.step
+            chosen.add(begin)
+        kept += [
+            Point(number, step, stage, timeline.allocated[number], timeline.reserved[number])
+            for number in sorted(chosen)
+        ]
     return tuple(kept)
+
+
+def kinds_at(events: Sequence[Event], timeline: Timeline, kept: Sequence[Point]) -> tuple[KindLine, ...]:
+    """Bytes of every kind at each of the points, in blocks as the allocator hands them out; kinds by their enum."""
+    wanted = {point.event for point in kept}
+    living: dict[int, tuple[MemoryKind, int]] = {}
+    totals: Counter[MemoryKind] = Counter()
+    rows: list[dict[MemoryKind, int]] = []
+    before = 0
+    for number, (event, after) in enumerate(zip(events, timeline.allocated, strict=False)):
+        if isinstance(event, Alloc):
+            living[event.block] = event.kind, after - before
+            totals[event.kind] += after - before
+        elif isinstance(event, Free):
+            kind, nbytes = living.pop(event.block)
+            totals[kind] -= nbytes
+        if number in wanted:
+            rows.append(dict(totals))
+        before = after
+    seen = [kind for kind in MemoryKind if any(row.get(kind) for row in rows)]
+    return tuple(KindLine(str(kind), tuple(row.get(kind, 0) for row in rows)) for kind in seen)

@@ -12,6 +12,8 @@ from inspector.render.simulate import payload
 from inspector.simulate import finetune
 from inspector.simulate.events import Alloc
 from inspector.simulate.kernels import CUBLAS_WORKSPACE_BYTES
+from inspector.simulate.report import points
+from inspector.simulate.timeline import replay
 
 
 def kinds(report):
@@ -23,6 +25,33 @@ def test_what_is_alive_adds_up_to_the_peak(report):
     assert sum(share.nbytes for share in report.modules_at_peak) == report.peak_allocated_bytes
     assert max(point.allocated for point in report.timeline) == report.peak_allocated_bytes
     assert report.largest_at_peak == tuple(sorted(report.largest_at_peak, key=lambda item: -item.nbytes))
+
+
+def test_the_thinned_timeline_loses_no_peak_and_no_kind(report):
+    stages = {}
+    for point in report.timeline:
+        stages.setdefault((point.stage, point.step), []).append(point)
+    assert len(stages) == len(report.stages)
+    for item in report.stages:
+        found = stages[item.stage, item.step]
+        assert max(point.allocated for point in found) == item.peak_allocated
+        assert max(point.reserved for point in found) == item.peak_reserved
+    assert [point.event for point in report.timeline] == sorted({point.event for point in report.timeline})
+    split = zip(*(line.nbytes for line in report.timeline_kinds), strict=True)
+    assert [sum(levels) for levels in split] == [point.allocated for point in report.timeline]
+    at = next(n for n, point in enumerate(report.timeline) if point.allocated == report.peak_allocated_bytes)
+    assert {line.kind: line.nbytes[at] for line in report.timeline_kinds if line.nbytes[at]} == kinds(report)
+
+
+@pytest.mark.parametrize("most", [1, 7, 100, 10**6])
+def test_any_thinning_keeps_every_stage_s_peaks(report, most):
+    timeline = replay(report.events)
+    kept = points(report.events, timeline, most)
+    assert len(kept) <= max(2 * most, 4 * len(timeline.stages)) + 4 * len(timeline.stages)
+    for item in timeline.stages:
+        found = [point for point in kept if (point.stage, point.step) == (item.stage, item.step)]
+        assert max(point.allocated for point in found) == item.peak_allocated
+        assert max(point.reserved for point in found) == item.peak_reserved
 
 
 def test_peaks_are_in_order(report):

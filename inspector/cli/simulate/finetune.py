@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from inspector.cli.options import ModelReference, answer, json_option, trust_option
+from inspector.cli.options import ModelReference, answer, answer_page, json_option, output_option, trust_option
 from inspector.simulate import setup
 from inspector.simulate.recipes import RECIPES
 
@@ -69,9 +69,18 @@ def _with_options(function: Any) -> Any:
 @click.option("--vram", default="", help="The card's memory instead of its name, such as 16GiB.")
 @click.option("--solve", is_flag=True, help="Find the largest batch, length and rank that fit.")
 @click.option("--trace", "trace_file", type=click.Path(path_type=Path), help="Write a snapshot for memory_viz.")
+@output_option
 @json_option
 def command(
-    model: str | None, recipe: str, vram: str, trace_file: Path | None, *, solve: bool, as_json: bool, **said: Any
+    model: str | None,
+    recipe: str,
+    vram: str,
+    trace_file: Path | None,
+    output: Path | None,
+    *,
+    solve: bool,
+    as_json: bool,
+    **said: Any,
 ) -> int:
     """Predict what fine-tuning a model takes on a card: allocated, reserved, the whole process.
 
@@ -85,6 +94,7 @@ def command(
       inspector simulate finetune
       inspector simulate finetune qwen2.5-7b --r 16 --seq-len 2048 --gpu "RTX 4090"
       inspector simulate finetune --recipe week7-lite --json
+      inspector simulate finetune llama-3.2-1b --gpu T4 -o dry-run.html
       inspector simulate finetune --method full --optimizer adamw_8bit --gpu H100
     """  # noqa: D301
     from inspector.cli.simulate.options import settings
@@ -102,7 +112,10 @@ def command(
             solve=solve,
             **options,
         )
-    answer("simulate", report, as_json=as_json)
+    if output is None:
+        answer("simulate", report, as_json=as_json)
+    else:
+        answer_page("finetune", report, output, as_json=as_json)
     if trace_file is not None:
         write_trace(report, trace_file)
     return 0 if report.fits else 1

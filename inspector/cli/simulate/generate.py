@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from inspector.cli.options import answer, json_option, model_argument
+from inspector.cli.options import answer, answer_page, json_option, model_argument, output_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("generate")
@@ -23,9 +28,19 @@ from inspector.cli.options import answer, json_option, model_argument
 @click.option("--vram", default="", help="The card's memory instead of its name, such as 16GiB.")
 @click.option("--expandable-segments", is_flag=True, help="PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True.")
 @click.option("--solve", is_flag=True, help="Find the longest prompt that fits.")
+@output_option
 @json_option
 def command(
-    model: str, attn: str, gpu: str, vram: str, *, expandable_segments: bool, solve: bool, as_json: bool, **said: object
+    model: str,
+    attn: str,
+    gpu: str,
+    vram: str,
+    output: Path | None,
+    *,
+    expandable_segments: bool,
+    solve: bool,
+    as_json: bool,
+    **said: object,
 ) -> int:
     """Predict what generating text takes: the prompt, the last token, the cache.
 
@@ -38,6 +53,7 @@ def command(
       inspector simulate generate --prompt-len 8192 --batch-size 4 --gpu "RTX 4090"
       inspector simulate generate gemma-3-1b-it --cache static --solve
       inspector simulate generate --scheme nf4 --gpu T4 --solve --json
+      inspector simulate generate -o generation.html
     """  # noqa: D301
     from inspector.gpus import card_of_size, find_gpu
     from inspector.render.progress import working
@@ -48,5 +64,8 @@ def command(
         report = simulate_generate(
             model, gpu=card, attention=attn, expandable_segments=expandable_segments, solve=solve, **said
         )
-    answer("generate", report, as_json=as_json)
+    if output is None:
+        answer("generate", report, as_json=as_json)
+    else:
+        answer_page("generate", report, output, as_json=as_json)
     return 0 if report.fits else 1

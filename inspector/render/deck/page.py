@@ -29,7 +29,9 @@ SCRIPTS = (
     VENDOR / "plotly" / "plotly-basic.min.js",
     TEMPLATES / "deck.js",
 )
-STYLES = (VENDOR / "reveal" / "reveal.css", TEMPLATES / "deck.css")
+THEME = TEMPLATES / "theme.css"
+"""Colours, light and dark, of every page. Ends without a new line: the style sheets are joined by one."""
+STYLES = (VENDOR / "reveal" / "reveal.css", THEME, TEMPLATES / "deck.css")
 
 
 def deck_html(lesson: Lesson, *, story: str = "lora-qlora", command: str = "inspector report") -> str:
@@ -98,7 +100,7 @@ def environment() -> jinja2.Environment:
     import jinja2
 
     from inspector.render.plain import clean
-    from inspector.units import GB, MB, count, percent, short_count
+    from inspector.units import GB, MB, MiB, count, percent, short_count
 
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -115,6 +117,7 @@ def environment() -> jinja2.Environment:
         mb=lambda nbytes, digits=1: f"{nbytes / MB:,.{digits}f}",
         size=lambda nbytes: f"{nbytes / GB:,.1f} GB" if nbytes >= GB else f"{nbytes / MB:,.0f} MB",
         share=percent,
+        mib=lambda nbytes, digits=1: f"{nbytes / MiB:,.{digits}f}",
         px=lambda value: f"{value:.1f}".removesuffix(".0"),
     )
     return made

@@ -1,0 +1,127 @@
+"""Allocated bytes by kind and reserved bytes, event by event, with the stages marked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inspector.kinds import MemoryKind
+from inspector.render.charts.base import Chart
+from inspector.render.pages.sheet import sheet_figure
+from inspector.render.theme import GREY, KIND_COLOURS
+from inspector.units import MiB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from inspector.gpus import Gpu
+    from inspector.simulate.report import KindLine, Point
+
+RESERVED = "#CC3311"
+APART = 0.045
+"""Share of the chart's width that two stages' names keep between them."""
+
+
+def timeline(
+    points: Sequence[Point], kinds: Sequence[KindLine], card: Gpu, name: Callable[[Point], str], peak: int
+) -> Chart:
+    """The chart of a timeline.
+
+    Args:
+        points: the thinned timeline.
+        kinds: what is allocated at each of them.
+        card: its room is drawn as a line when the run comes near it.
+        name: what a stage is called, of its first point.
+        peak: the highest bytes reserved.
+    """
+    events = [point.event for point in points]
+    firsts = [
+        point
+        for before, point in zip([None, *points], points, strict=False)
+        if before is None or (before.stage, before.step) != (point.stage, point.step)
+    ]
+    starts = [(point.event, name(point)) for point in firsts]
+    stacked = [
+        {
+            "type": "scatter", "mode": "lines", "name": line.kind, "stackgroup": "kinds", "x": events,
+            "y": [_mib(nbytes) for nbytes in line.nbytes], "hoverinfo": "skip",
+            "line": {"width": 0, "shape": "hv"}, "fillcolor": KIND_COLOURS[MemoryKind(line.kind)],
+        }
+        for line in kinds
+    ]  # fmt: skip
+    levels: list[dict[str, Any]] = [
+        {
+            "type": "scatter", "mode": "lines", "name": label, "x": events, "y": y,
+            "line": {"shape": "hv", **line}, "hovertemplate": template, "text": [name(point) for point in points],
+        }
+        for label, y, line, template in (
+            ("reserved", [_mib(point.reserved) for point in points], {"width": 2, "color": RESERVED, "dash": "dot"},
+             "<b>reserved %{y:,.1f} MiB</b><extra></extra>"),
+            ("allocated", [_mib(point.allocated) for point in points], {"width": 1, "color": GREY},
+             "%{text}, event %{x:,}<br><b>allocated %{y:,.1f} MiB</b><extra></extra>"),
+        )
+    ]  # fmt: skip
+    room = card.available_bytes
+    shown = peak > 0.6 * room
+    figure = sheet_figure(
+        [*stacked, *levels],
+        height=560,
+        hovermode="x",
+        margin={"l": 10, "r": 12, "t": 110, "b": 40},
+        xaxis={
+            "title": {"text": "events"},
+            "fixedrange": False,
+            "tickformat": ",",
+            "nticks": 6,
+            "range": [0, events[-1]],
+        },
+        yaxis={"title": {"text": "MiB"}, "tickformat": ",", "rangemode": "tozero"},
+        shapes=[_start(event) for event, _ in starts] + ([_room(room)] if shown else []),
+        annotations=_names(starts, events[-1]) + ([_room_name(room)] if shown else []),
+    )  # fmt: skip
+    alt = f"Memory over {events[-1] + 1:,} events: allocated by kind, stacked, and reserved; stages: "
+    names = ", ".join(text for _, text in starts)
+    return Chart("timeline", "Memory, allocation by allocation", alt + names, (), (), figure)
+
+
+def _mib(nbytes: int) -> float:
+    return round(nbytes / MiB, 2)
+
+
+def _start(event: int) -> dict[str, Any]:
+    return {
+        "type": "line", "x0": event, "x1": event, "y0": 0, "y1": 1, "yref": "paper",
+        "line": {"color": GREY, "width": 1},
+    }  # fmt: skip
+
+
+def _names(starts: Sequence[tuple[int, str]], last: int) -> list[dict[str, Any]]:
+    """The stages' names, upright above their starts, moved apart where stages are short."""
+    gap = APART * last
+    places: list[float] = []
+    for event, _ in starts:
+        places.append(max(event, places[-1] + gap) if places else float(event))
+    limit = last - gap / 2
+    for index in range(len(places) - 1, -1, -1):
+        places[index] = min(places[index], limit)
+        limit = places[index] - gap
+    return [
+        {
+            "x": round(place, 1), "y": 1.01, "yref": "paper", "xanchor": "left", "yanchor": "bottom", "text": text,
+            "textangle": -90, "showarrow": False,
+        }
+        for place, (_, text) in zip(places, starts, strict=True)
+    ]  # fmt: skip
+
+
+def _room(room: int) -> dict[str, Any]:
+    return {
+        "type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": _mib(room), "y1": _mib(room),
+        "line": {"color": RESERVED, "width": 2},
+    }  # fmt: skip
+
+
+def _room_name(room: int) -> dict[str, Any]:
+    return {
+        "x": 0, "xref": "paper", "y": _mib(room), "xanchor": "left", "yanchor": "bottom", "showarrow": False,
+        "text": "the card's room for reserved memory",
+    }  # fmt: skip

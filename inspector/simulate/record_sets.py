@@ -1,0 +1,145 @@
+"""The ledger by sets of records: what each set is, what was aimed at, its causes, and the versions that differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inspector.simulate.ledger import Ledger, Line, Summary
+    from inspector.simulate.question import Question
+
+TITLES = {
+    "t4_transformers_peft_loop": "Plain PEFT loop, T4",
+    "rtx4080_qlora": "QLoRA and LoRA, RTX 4080",
+    "a100_sfttrainer": "SFTTrainer, A100 80 GB",
+    "l40s_peft_benchmark": "PEFT's benchmark, L40S",
+    "inference_peaks": "Generation",
+}
+"""Sets of records by their files; another file is called by its name."""
+
+
+FIGURES = {
+    "load": "allocated after loading",
+    "forward": "forward, peak allocated",
+    "backward": "backward, peak allocated",
+    "optimizer": "optimizer, peak allocated",
+    "first_forward": "allocated after the first forward",
+    "steady": "allocated after a step",
+    "peak": "step, peak allocated",
+    "run_peak": "run, peak allocated",
+    "reserved": "step, peak reserved",
+    "step_reserved": "optimizer, peak reserved",
+    "run_reserved": "run, peak reserved",
+    "process": "whole process",
+    "generate_peak": "generation, peak allocated",
+}
+"""What each figure of `inspector.simulate.ledger` is, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What was aimed at before any run was compared: the largest mean and worst absolute error, as shares."""
+
+    mean: float
+    worst: float | None = None
+
+    def met(self, summary: Summary) -> bool:
+        """Whether the errors of a figure stay within it."""
+        return summary.mean <= self.mean and (self.worst is None or abs(summary.worst) <= self.worst)
+
+
+_STAGE, _ONE_PERCENT = Target(0.002, 0.01), Target(0.01)
+TARGETS: dict[tuple[str, str], Target] = {
+    **{("t4_transformers_peft_loop", figure): _STAGE for figure in ("forward", "backward", "optimizer", "peak")},
+    ("t4_transformers_peft_loop", "reserved"): Target(0.02),
+    ("rtx4080_qlora", "run_peak"): _ONE_PERCENT,
+    ("a100_sfttrainer", "peak"): Target(0.005),
+    ("l40s_peft_benchmark", "steady"): _ONE_PERCENT,
+    ("l40s_peft_benchmark", "step_reserved"): Target(0.03),
+}
+"""By file and figure; a figure without one is shown all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What is known of the errors of some runs of a set, or of how they were simulated."""
+
+    note: str
+    runs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RecordSet:
+    """The comparisons of one file of records. Bytes are integers; errors are predicted over measured, less one."""
+
+    file: str
+    lines: tuple[Line, ...]
+    summaries: tuple[Summary, ...]
+    skipped: tuple[Question, ...]
+    versions: Mapping[str, str]
+
+    @property
+    def title(self) -> str:
+        """What the records are of."""
+        return TITLES.get(self.file, self.file)
+
+    @cached_property
+    def runs(self) -> tuple[Question, ...]:
+        """The runs compared, each once, in their order."""
+        return tuple({line.question.id: line.question for line in self.lines}.values())
+
+    @property
+    def cards(self) -> tuple[str, ...]:
+        """The cards they ran on."""
+        return tuple(dict.fromkeys(run.gpu for run in self.runs))
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """Every note with the runs it is about, in the order they appear."""
+        found: dict[str, list[str]] = {}
+        for run in self.runs:
+            for note in dict.fromkeys(run.notes):
+                found.setdefault(note, []).append(run.id)
+        return tuple(Cause(note, tuple(runs)) for note, runs in found.items())
+
+    def target(self, summary: Summary) -> Target | None:
+        """What was aimed at for a figure of this set."""
+        return TARGETS.get((self.file, summary.figure))
+
+    def differs(self, run: Question) -> tuple[str, ...]:
+        """The libraries of a run that were not the ones that predicted: ``torch 2.6.0, here 2.13.0``."""
+        return differences(run.versions, self.versions)
+
+
+def differences(measured: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
+    """Libraries in another version than now; a build's local part (``+cu126``) says nothing of the version."""
+    return tuple(
+        f"{name} {version}, here {_public(now[name])}"
+        for name, version in measured.items()
+        if name in now and _public(version) != _public(now[name])
+    )
+
+
+def _public(version: str) -> str:
+    return version.partition("+")[0]
+
+
+def record_sets(ledger: Ledger) -> tuple[RecordSet, ...]:
+    """The ledger by files, in their order; a file whose runs were all left out is there too."""
+    files = dict.fromkeys(
+        [*(line.question.file for line in ledger.lines), *(question.file for question in ledger.skipped)]
+    )
+    return tuple(
+        RecordSet(
+            file=file,
+            lines=tuple(line for line in ledger.lines if line.question.file == file),
+            summaries=tuple(summary for summary in ledger.summaries if summary.file == file),
+            skipped=tuple(question for question in ledger.skipped if question.file == file),
+            versions=ledger.versions,
+        )
+        for file in files
+    )
