@@ -14,7 +14,7 @@ MAX_TENSORS = 220_000
 """More than any published checkpoint: Kimi K2 Thinking stores about 210,000, three for each linear layer of an expert.
 What is made of more takes over 10 s."""
 
-MAX_NAME = 1_000
+MAX_NAME = 256
 """Characters of a tensor's name; published ones stay below 150."""
 
 
