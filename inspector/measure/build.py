@@ -128,7 +128,7 @@ class _Loader:
     def load(self, source: WeightSource, progress: Progress) -> None:
         """Every parameter from the source; then, as transformers does, what no checkpoint holds, and the ties."""
         names = self._wanted()
-        source.check({name: self._shape(name) for name in names})
+        source.check({name: self._shape(name) for name in names}, self.model)
         for done, name in enumerate(names, 1):
             for path, value in self._made(name, source).items():
                 self._put(path, value)

@@ -40,7 +40,7 @@ META = torch.device("meta")
 class Shapes:
     """A weight source of tensors without data: random ones and real ones alike are one tensor on the device."""
 
-    def check(self, wanted: Mapping[str, Sequence[int]]) -> None:
+    def check(self, wanted: Mapping[str, Sequence[int]], model: Any = None) -> None:
         """Every shape is there."""
 
     def tensor(self, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +16,8 @@ from inspector.files import read_json_object
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from inspector.measure.conversion import Sources
+
 POOL = 1 << 24
 """Normal numbers drawn once for random weights on a CPU: 32 MiB in bfloat16."""
 
@@ -22,8 +25,8 @@ POOL = 1 << 24
 class WeightSource(Protocol):
     """Gives one tensor after another, each on the device and owned by the caller alone."""
 
-    def check(self, wanted: Mapping[str, Sequence[int]]) -> None:
-        """Raise InspectorError unless every wanted tensor is there in its shape. Nothing is read yet."""
+    def check(self, wanted: Mapping[str, Sequence[int]], model: Any = None) -> None:
+        """Raise InspectorError unless every tensor wanted of a model is there in its shape. Nothing is read yet."""
 
     def tensor(self, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
         """The tensor of a name."""
@@ -41,7 +44,7 @@ class RandomWeights:
         self.std = std
         self._pool: torch.Tensor | None = None
 
-    def check(self, wanted: Mapping[str, Sequence[int]]) -> None:
+    def check(self, wanted: Mapping[str, Sequence[int]], model: Any = None) -> None:
         """Random weights exist in every shape."""
 
     def tensor(self, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
@@ -86,18 +89,26 @@ class SafetensorsWeights:
         self.prefix = prefix
         self.files: dict[str, Path] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.converted: dict[str, Sources] = {}
+        self._model: Any = None
         for file in _shards(folder):
             self._read_header(file)
 
-    def check(self, wanted: Mapping[str, Sequence[int]]) -> None:
-        """Every wanted tensor must be there, in its shape."""
+    def check(self, wanted: Mapping[str, Sequence[int]], model: Any = None) -> None:
+        """Every wanted tensor must be there in its shape, or what transformers makes it of for this model."""
         missing = [name for name in wanted if self._stored(name) is None]
+        if missing and model is not None:
+            self._convert(missing, model)
+            missing = [name for name in missing if name not in self.converted]
         if missing:
             raise InspectorError(
                 f"{self.folder} lacks {len(missing)} of {len(wanted)} tensors, such as {missing[0]}",
                 hint="these weights belong to another config, or store it in another layout",
             )
         for name, shape in wanted.items():
+            if name in self.converted:
+                self._check_converted(name, shape)
+                continue
             stored = self.shapes[self._stored(name) or name]
             if stored != tuple(shape):
                 raise InspectorError(
@@ -106,11 +117,35 @@ class SafetensorsWeights:
                 )
 
     def tensor(self, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-        """The stored tensor of a name, copied out of its file."""
-        stored = self._stored(name) or name
+        """The stored tensor of a name, copied out of its file, or made of those it is stored as."""
         out = torch.empty(tuple(shape), dtype=dtype, device=device)
+        if name in self.converted:
+            return out.copy_(self.converted[name].made(name, self._model, self._read))
+        stored = self._stored(name) or name
         with _opened(self.files[stored]) as file:
             return out.copy_(file.get_tensor(stored))
+
+    def _convert(self, missing: Sequence[str], model: Any) -> None:
+        from inspector.measure.conversion import sources_of
+
+        found = sources_of(model, self.files)
+        self.converted = {name: found[name] for name in missing if name in found}
+        self._model = model
+
+    def _check_converted(self, name: str, shape: Sequence[int]) -> None:
+        """As many numbers in the sources as in what is made of them; a converter with several results shares them."""
+        sources = self.converted[name]
+        stored = sum(math.prod(self.shapes[each]) for _, each in sources.names)
+        if len(getattr(sources.converter, "target_patterns", [name])) == 1 and stored != math.prod(shape):
+            raise InspectorError(
+                f"{name} is made of {stored:,} numbers in {self.folder}, but the config says {_sizes(shape)}",
+                hint="these weights belong to another config",
+            )
+
+    def _read(self, stored: str) -> torch.Tensor:
+        with _opened(self.files[stored]) as file:
+            read: torch.Tensor = file.get_tensor(stored)
+            return read
 
     def _stored(self, name: str) -> str | None:
         """The name in the files: the model's, or without or with the base model's prefix, as transformers accepts."""
