@@ -73,6 +73,16 @@ def skeleton_side(skeleton: Skeleton) -> Side:
     return Side(skeleton.model_id, {"architecture": skeleton.architecture, **skeleton.facts.to_dict()}, tensors)
 
 
+def expected_side(skeleton: Skeleton) -> Side:
+    """A skeleton as the checkpoint it would save: no tied tensors, no computed buffers, in its published dtype."""
+    tensors = {
+        tensor.name: (tensor.shape, tensor.loaded_dtype(skeleton.facts.dtype))
+        for tensor in skeleton.own_tensors
+        if tensor.persistent
+    }
+    return Side(skeleton.model_id, {}, tensors)
+
+
 def checkpoint_side(checkpoint: Checkpoint) -> Side:
     """A checkpoint as one side: what its files store."""
     return Side(checkpoint.name, {}, {tensor.name: (tensor.shape, tensor.dtype) for tensor in checkpoint.tensors})

@@ -11,7 +11,9 @@ from inspector.cli.options import ModelReference, answer, csv_option, json_optio
 @click.argument("before", type=ModelReference())
 @click.argument("after", type=ModelReference())
 @trust_option
-@click.option("--stored", is_flag=True, help="Compare what the files store, not the architectures.")
+@click.option(
+    "--stored", is_flag=True, help="Compare what the files store; of a model without files, what it would save."
+)
 @json_option
 @csv_option
 def command(before: str, after: str, stored: bool, as_json: bool, as_csv: bool) -> None:
@@ -23,16 +25,22 @@ def command(before: str, after: str, stored: bool, as_json: bool, as_csv: bool) 
       inspector diff qwen2.5-0.5b qwen3-0.6b
       inspector diff ./before ./after --stored
     """  # noqa: D301
-    from inspector.diff import Side, checkpoint_side, diff, skeleton_side
+    from inspector.diff import Side, checkpoint_side, diff, expected_side, skeleton_side
     from inspector.errors import InspectorError
     from inspector.sources.resolve import locate
+
+    files: list[str] = []
 
     def side(reference: str) -> Side:
         source = locate(reference)
         if not stored:
             return skeleton_side(source.skeleton)
         if source.checkpoint is None:
-            raise InspectorError(f"{source.name} has no files to compare", hint="leave out --stored")
+            return expected_side(source.skeleton)
+        files.append(source.name)
         return checkpoint_side(source.checkpoint)
 
-    answer("diff", diff(side(before), side(after)), as_json=as_json, as_csv=as_csv)
+    sides = side(before), side(after)
+    if stored and not files:
+        raise InspectorError("neither model has files to compare", hint="leave out --stored")
+    answer("diff", diff(*sides), as_json=as_json, as_csv=as_csv)
