@@ -11,9 +11,7 @@ from inspector.cli.options import ModelReference, answer, csv_option, json_optio
 @click.argument("before", type=ModelReference())
 @click.argument("after", type=ModelReference())
 @trust_option
-@click.option(
-    "--stored", is_flag=True, help="Compare what the files store; of a model without files, what it would save."
-)
+@click.option("--stored", is_flag=True, help="Compare what files store; of a model without, what it would save.")
 @json_option
 @csv_option
 def command(before: str, after: str, stored: bool, as_json: bool, as_csv: bool) -> None:
