@@ -44,7 +44,10 @@ def build_config(config: Mapping[str, Any]) -> PretrainedConfig:
         if stand_in := _stand_in(config):
             return stand_in.from_dict({**content, "model_type": stand_in.model_type})
     if not model_type:
-        raise InspectorError("the config names no model_type", hint="is this the config.json of a transformers model?")
+        own = (
+            "a diffusers model: point at its folder" if "_class_name" in config else "is it a transformers config.json?"
+        )
+        raise InspectorError("the config names no model_type", hint=own)
     raise _unknown_architecture(config, model_type, list(CONFIG_MAPPING))
 
 

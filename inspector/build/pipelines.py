@@ -75,7 +75,9 @@ def _diffusers(name: str) -> Any:
     # Its import brings in bitsandbytes, which looks for kernels on the hub where it finds no GPU, and says so.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     with quiet(), closed(), config_mistakes(name):
-        return importlib.import_module("diffusers")
+        diffusers: Any = importlib.import_module("diffusers")
+    diffusers.utils.logging.set_verbosity(logging.CRITICAL)  # advice about running a model, as transformers' `quiet`
+    return diffusers
 
 
 def _model_class(name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.errors import InspectorError
 from inspector.skeleton import PIPELINE, ConfigFacts, Module, Skeleton
 from inspector.sources.source import Source
-from inspector.sources.tree import below, joined_checkpoint, plain_folder
+from inspector.sources.tree import MAX_PARTS, below, joined_checkpoint, plain_folder
 
 if TYPE_CHECKING:
     from inspector.checkpoint import Checkpoint
@@ -55,7 +55,9 @@ class Pipeline(Source):
     @cached_property
     def components(self) -> tuple[Component, ...]:
         """The parts with weights; schedulers, tokenizers and processors have no ``config.json``."""
-        found = []
+        found: list[Component] = []
+        if len(self.index) > MAX_PARTS:
+            raise InspectorError(f"{INDEX} of {self.name} lists {len(self.index):,} components")
         for name, value in self.index.items():
             named = isinstance(value, list) and len(value) == 2 and all(isinstance(part, str) for part in value)
             if named and self.tree.has(f"{plain_folder(name)}/config.json"):

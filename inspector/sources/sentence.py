@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.errors import InspectorError
 from inspector.skeleton import Module, Skeleton, Tensor
 from inspector.sources.source import Source
-from inspector.sources.tree import joined_checkpoint, plain_folder
+from inspector.sources.tree import MAX_PARTS, joined_checkpoint, plain_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,12 +24,19 @@ if TYPE_CHECKING:
     from inspector.sources.tree import Tree
 
 _TASKS = {
-    "feature-extraction": ["AutoModelForTextEncoding", "AutoModel"],
+    "feature-extraction": ["AutoModel"],
     "fill-mask": ["AutoModelForMaskedLM"],
     "sequence-classification": ["AutoModelForSequenceClassification"],
     "text-generation": ["AutoModelForCausalLM"],
     "any-to-any": ["AutoModelForMultimodalLM"],
 }
+_ENCODERS = {
+    "t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel", "udop": "UdopEncoderModel",
+    "longt5": "LongT5EncoderModel", "prophetnet": "ProphetNetEncoder", "t5gemma": "T5GemmaEncoderModel",
+    "switch_transformers": "SwitchTransformersEncoderModel",
+}  # fmt: skip
+"""Of these types the encoder alone is loaded (``_ENCODER_ONLY_MODELS``, those that transformers exports)."""
+
 _TASK_FILES = ("sentence_bert_config.json", "sentence_transformers_config.json")
 _WEIGHTLESS = {"Pooling", "Normalize", "Dropout", "SpladePooling", "WordWeights", "MultiVectorMask"}
 
@@ -56,8 +63,8 @@ class SentenceModel(Source):
         for line in self.tree.list("modules.json"):
             package, _, cls = str(line.get("type", "")).rpartition(".")
             found.append(Part(plain_folder(line.get("path", "")), cls[:80], package))
-        if not found:
-            raise InspectorError(f"modules.json of {self.name} lists no modules")
+        if not 0 < len(found) <= MAX_PARTS:
+            raise InspectorError(f"modules.json of {self.name} lists {len(found):,} modules")
         return tuple(found)
 
     @cached_property
@@ -75,7 +82,9 @@ class SentenceModel(Source):
         config = self.tree.config(self.transformer.folder)
         if not config:
             raise InspectorError(f"the {self.transformer.cls} of {self.name} has no config.json")
-        return {**config, "architectures": _TASKS.get(self._task(self.transformer), _TASKS["feature-extraction"])}
+        classes = _TASKS.get(self._task(self.transformer), _TASKS["feature-extraction"])
+        encoder = _ENCODERS.get(str(config.get("model_type"))) if classes == ["AutoModel"] else None
+        return {**config, "architectures": [encoder] if encoder else classes}
 
     def _task(self, part: Part) -> str:
         if part.cls == "MLMTransformer":

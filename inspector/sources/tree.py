@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from inspector.skeleton import Skeleton
     from inspector.sources.hub import HubModel
 
+MAX_PARTS = 200
+"""Components of a pipeline or modules of a chain: ten times as many as any published one has."""
+
 _PLAIN = re.compile(r"[A-Za-z0-9][\w.-]{0,80}")
 
 
