@@ -27,6 +27,7 @@ PREDICTED: dict[str, Callable[[Any], int]] = {
     "step_reserved": lambda report: report.stage_peak("optimizer").peak_reserved,
     "run_peak": lambda report: report.peak_allocated_bytes,
     "run_reserved": lambda report: report.peak_reserved_bytes,
+    "process": lambda report: report.process_bytes,
     "generate_peak": lambda report: report.peak_allocated,
 }
 """What each measured figure is compared with, of a `StepReport` or, the last, of a `GenerateReport`.
@@ -34,7 +35,8 @@ PREDICTED: dict[str, Callable[[Any], int]] = {
 ``peak`` leaves loading out, ``run_peak`` and ``generate_peak`` do not.
 """
 
-RESERVED = frozenset({"reserved", "step_reserved", "run_reserved"})
+RESERVED = frozenset({"reserved", "step_reserved", "run_reserved", "process"})
+"""Figures that depend on the order of every allocation; ``process`` is what nvidia-smi said, context included."""
 
 
 @dataclass(frozen=True, slots=True)

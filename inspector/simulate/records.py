@@ -136,7 +136,10 @@ def a100(record: Record) -> Question:
             "loss": "upcast" if older else "shifted", "outputs": "loss", "zero_grad": "after", "reentrant": True,
             "labels": "clone", "grad_clip": 1.0, "use_cache": False, **adapters,
         },
-        figures=_figures(record, 1, peak="peak", steady="after_init_plus_train_allocated_bytes"),
+        figures=(
+            *_figures(record, 1, peak="peak", steady="after_init_plus_train_allocated_bytes"),
+            *_figures(record, MiB, process="nvidia_smi_mib"),
+        ),
         versions=versions_of(record),
         notes=("transformers of that time copied the logits once more for the loss: simulated so",),
         skipped=_not_now(record),
