@@ -130,7 +130,7 @@ def _largest_update(stored: Checkpoint) -> int:
 
 def _notes(config: dict[str, Any], stored: Checkpoint) -> list[str]:
     found = list(stored.notes)
-    if config.get("bias") not in {None, "none"}:
+    if config.get("bias") not in (None, "none"):
         found.append("it trains biases of the base model, which merging cannot undo")
     if config.get("modules_to_save"):
         found.append("it carries whole modules that replace those of the base model")

@@ -125,14 +125,14 @@ def _segment(row: dict[str, Any], left: list[int]) -> Segment:
 
 def _piece(row: dict[str, Any]) -> Piece:
     state = row.get("state")
-    if state not in _STATES:
+    if not isinstance(state, str) or state not in _STATES:
         raise InspectorError(f"a block has the unknown state {str(state)[:40]!r}")
     return Piece(_integer(row, "size"), state != "inactive")
 
 
 def _entry(row: dict[str, Any]) -> Entry:
     action = row.get("action")
-    if action not in _ACTIONS:
+    if not isinstance(action, str) or action not in _ACTIONS:
         raise InspectorError(f"the history has the unknown action {str(action)[:40]!r}")
     return Entry(action, _integer(row, "addr", 0), _integer(row, "size", 0), _pool(row, "pool_id"))
 
