@@ -54,6 +54,12 @@ def assert_equal(skeleton, scheme, found):
 
 
 @pytest.mark.slow
+def test_the_real_vocabulary_is_predicted_to_the_byte():
+    """One real layer between the real embedding and head, which no 4-bit scheme touches: 2.2 GB."""
+    assert_equal(*both(cut_config(bundled_config("meta-llama/Llama-3.1-8B"), 1), "nf4-dq"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", SCHEME_NAMES)
 def test_two_real_layers_are_predicted_to_the_byte(scheme):
     assert_equal(*both(REAL_LAYERS, scheme))
