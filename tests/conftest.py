@@ -14,6 +14,14 @@ def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write the golden files instead of comparing")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """For what fixtures of a module or a session make: never the user's cache, never the last run's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INSPECTOR_CACHE", str(tmp_path_factory.mktemp("session-cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _isolated(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("INSPECTOR_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -111,9 +111,10 @@ def test_what_a_card_cannot_do():
 
 
 @pytest.mark.slow
-def test_the_largest_settings_fit_and_the_next_do_not():
+def test_the_largest_settings_fit_and_the_next_do_not(monkeypatch, tmp_path):
     card, config = card_of_size("3GiB"), SMALL
     report = plan("small", config, smol(), card, solve=True)
+    monkeypatch.setenv("INSPECTOR_CACHE", str(tmp_path))  # simulated again, not read back
     simulator = Simulator(config, card)
     steps = {"batch_size": 1, "seq_len": 64, "r": 8}
     for name, value in report.largest:

@@ -11,6 +11,7 @@ from inspector.gpus import find_gpu
 from inspector.simulate import folded
 from inspector.simulate.events import Alloc, Free, Mark
 from inspector.simulate.fewer import fewer_layers, names_a_layer
+from inspector.simulate.generate import GenerateSetup, trace_generate
 from inspector.simulate.repeat import repeated
 from inspector.simulate.setup import resolve_setup
 from inspector.simulate.step import trace_finetune
@@ -135,6 +136,25 @@ def test_unlike_layers_come_first_and_are_traced_as_they_are():
 
 def test_under_autocast():
     assert_same(*both(LLAMA, "L4", method="lora", autocast="bf16", dropout=0.1, outputs_fp32=True))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"cache": "static", "batch_size": 2},
+        {"cache": "quantized", "scheme": "nf4"},
+        {"attention": "eager", "max_new_tokens": 3},
+    ],
+    ids=str,
+)
+def test_generation_with_a_few_layers(options):
+    setup = GenerateSetup(**{"prompt_len": 40, "max_new_tokens": 12, "dtype": "bfloat16", **options})
+    few = folded._generated_from_few(LLAMA, setup, (8, 0), 108)
+    whole = trace_generate(LLAMA, setup, (8, 0), 108)
+    assert few is not None
+    assert events_of_a_moment(few.events) == events_of_a_moment(whole.events)
+    assert (few.layers, few.cache_bytes, few.last_step) == (whole.layers, whole.cache_bytes, whole.last_step)
 
 
 def test_models_whose_layers_differ_or_are_few_are_traced_whole():
