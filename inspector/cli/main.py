@@ -147,11 +147,17 @@ def _short(line: str, most: int = 600) -> str:
 
 
 def _log_to_stderr() -> None:
-    """Warnings of our own logger, one plain line each."""
+    """Warnings of our own logger, one plain line each, names from files made safe."""
     import logging
 
+    class Line(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            from inspector.render.plain import clean
+
+            return f"inspector: {_short(clean(record.getMessage()))}"
+
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("inspector: %(message)s"))
+    handler.setFormatter(Line())
     logger = logging.getLogger("inspector")
     logger.handlers[:] = [handler]
     logger.propagate = False

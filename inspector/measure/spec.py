@@ -104,7 +104,8 @@ class MeasureSpec:
                 lora = LoraSetup(**{**lora, "target_modules": targets if isinstance(targets, str) else tuple(targets)})
             return cls(**plain, lora=lora or None, step=StepSetup(**step) if step else None)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise InspectorError(f"this is no specification of a measurement: {error}") from None
+            said = " ".join(str(error).split())
+            raise InspectorError(f"this is no specification of a measurement: {said}") from None
 
 
 def cut_config(config: Mapping[str, Any], layers: int | None) -> dict[str, Any]:

@@ -116,3 +116,14 @@ def test_what_is_unsafe_is_replaced_and_nothing_else():
         "\N{REPLACEMENT CHARACTER}" * 2
     )
     assert clean("Größe 模型 model.layers.0-31") == "Größe 模型 model.layers.0-31"
+
+
+def test_a_warning_names_a_model_without_its_codes(model, tmp_path, capsys):
+    """The folder's name is in the line about a damaged cache."""
+    folder = model(hostile=True)
+    (folder / "config.json").write_text('{"model_type": "\\u001b[31mnobody\\u202eknows"}')
+    assert run(["layers", str(folder)]) == 0
+    err = capsys.readouterr().err
+    assert "knows no architecture" in err
+    assert not UNSAFE & set(err)
+    assert err.count("\n") == 1
