@@ -146,10 +146,11 @@ def describe(device: Any) -> dict[str, Any]:
 
 
 def cuda_memory(device: Any) -> dict[str, int | None]:
-    """What the allocator, the driver and NVML say now, in bytes.
+    """What the allocator, the driver and NVML say now, in bytes where it is no count.
 
-    ``process_bytes`` is this process's use by NVML (None where it cannot be had, such as in some containers);
-    ``context_bytes`` what of it the allocator does not hold.
+    ``allocations`` and ``segments`` count what was asked of the allocator and of the driver since the start,
+    ``retries`` how often cached segments had to be given back first. ``process_bytes`` is this process's use by NVML
+    (None where it cannot be had, such as in some containers); ``context_bytes`` what of it the allocator does not hold.
     """
     import torch
 
@@ -164,6 +165,9 @@ def cuda_memory(device: Any) -> dict[str, int | None]:
         "reserved_bytes": reserved,
         "allocated_peak_bytes": torch.cuda.max_memory_allocated(device),
         "reserved_peak_bytes": torch.cuda.max_memory_reserved(device),
+        "allocations": stats.get("allocation.all.allocated"),
+        "segments": stats.get("segment.all.allocated"),
+        "retries": stats.get("num_alloc_retries"),
         "driver_free_bytes": free,
         "driver_total_bytes": total,
         "process_bytes": process,

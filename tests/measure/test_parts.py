@@ -109,12 +109,76 @@ class TestDoctor:
         monkeypatch.setattr(huggingface_hub, "get_token", lambda: "x")
         assert doctors._hub().state == "yes"
 
+    @pytest.mark.parametrize(
+        ("built", "driver", "visible", "why", "fix"),
+        [
+            (False, False, None, "this is a CPU build of torch", "CUDA index"),
+            (True, False, None, "no NVIDIA driver on this machine", "measure on the CPU"),
+            (True, True, "", "CUDA_VISIBLE_DEVICES hides every GPU", "unset CUDA_VISIBLE_DEVICES"),
+            (True, True, "-1", "CUDA_VISIBLE_DEVICES hides every GPU", "unset CUDA_VISIBLE_DEVICES"),
+            (True, True, None, "torch finds no usable GPU", "nvidia-smi"),
+        ],
+    )
+    def test_each_reason_for_no_gpu_has_its_fix(self, monkeypatch, built, driver, visible, why, fix):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: built)
+        monkeypatch.setattr(machine.sys, "platform", "linux")
+        exists = machine.Path.exists
+        monkeypatch.setattr(
+            machine.Path, "exists", lambda path: driver if str(path).startswith("/dev/nvidia") else exists(path)
+        )
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if visible is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        found = doctors._gpu()
+        assert (found.state, found.found) == ("no", why)
+        assert fix in found.fix
+
+    def test_what_is_said_where_there_is_a_gpu(self, monkeypatch):
+        """Only what is asked of torch and how it is told: no GPU is measured here."""
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"card {index}")
+        assert doctors._gpu().found.startswith("card 0, card 1 (CUDA ")
+        monkeypatch.setattr(machine, "_nvml_process_bytes", lambda _device: None)
+        assert doctors._nvml().state == "maybe"
+        monkeypatch.setattr(machine, "_nvml_process_bytes", lambda _device: 5)
+        assert doctors._nvml().state == "yes"
+
     @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
     def test_why_there_is_no_gpu(self):
         gpu = self.states()["GPU"]
         assert gpu.state == "no"
         assert gpu.found == machine.why_no_cuda()
         assert gpu.fix
+
+
+def test_what_is_asked_of_a_card(monkeypatch):
+    """The arguments and the names, with a stand-in for the driver: no GPU is measured here."""
+    device = torch.device("cuda", 1)
+    stats = {"requested_bytes.all.current": 7, "allocation.all.allocated": 3, "segment.all.allocated": 1}
+    answers = {
+        "synchronize": None, "memory_stats": stats, "mem_get_info": (60, 100), "memory_reserved": 20,
+        "memory_allocated": 8, "max_memory_allocated": 9, "max_memory_reserved": 30,
+    }  # fmt: skip
+    asked = []
+
+    def stand_in(name):
+        def answer(which):
+            asked.append((name, which))
+            return answers[name]
+
+        return answer
+
+    for name in answers:
+        monkeypatch.setattr(torch.cuda, name, stand_in(name))
+    monkeypatch.setattr(machine, "_nvml_process_bytes", lambda which: 50 if which == device else None)
+    found = machine.cuda_memory(device)
+    assert {which for _, which in asked} == {device}
+    assert asked[0][0] == "synchronize"
+    assert (found["allocated_bytes"], found["reserved_bytes"], found["context_bytes"]) == (8, 20, 30)
+    assert (found["driver_free_bytes"], found["driver_total_bytes"], found["allocations"]) == (60, 100, 3)
+    assert found["reserved_peak_bytes"] == 30
 
 
 class TestCommands:
