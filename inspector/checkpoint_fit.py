@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 # What quantized formats put beside, or instead of, a weight; the suffix replaced gives the weight's own name.
 # AutoGPTQ and AutoAWQ: qweight, qzeros, scales, g_idx. DeepSeek's FP8: weight_scale_inv. compressed-tensors:
 # weight_packed, weight_scale, ... (its `compressors`). bitsandbytes: absmax, quant_map, quant_state (`QuantState`).
-# gpt-oss MXFP4: _blocks, _scales.
+# gpt-oss MXFP4: _blocks, _scales. torchao: _weight_qdata, _weight_scale, ... (its `prototype.safetensors`). AQLM:
+# codes, codebooks, scales. VPTQ: centroids, indices. quanto: weight._data, weight._scale. EETQ: weight_scales.
 _PARTS = re.compile(
     r"(?:\.(?:qweight|qzeros|scales|g_idx|weight_scale(?:_inv|_2)?|weight_packed|weight_shape|weight_zero_point"
     r"|weight_global_scale|weight_g_idx|input_scale|input_global_scale|output_scale|SCB|weight_format"
+    r"|_weight_\w+|codes|codebooks|weight_scales|indices|centroids|weight\._(?:data|scale|shift)|(?:in|out)put_scale"
     r"|weight\.(?:absmax|quant_map|nested_absmax|nested_quant_map|quant_state\.[\w]+)|W_q|meta))$"
 )
 _FUSED_PARTS = re.compile(r"_(?:blocks|scales|scale_inv)$")
-_VALUES = re.compile(r"(?:\.(?:qweight|weight_packed|W_q)|_blocks|\.weight)$")
+_VALUES = re.compile(r"(?:\.(?:qweight|weight_packed|W_q|_weight_qdata|codes|indices|weight\._data)|_blocks|\.weight)$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from inspector.precision.fp8 import fp8
 from inspector.precision.gguf import gguf
 from inspector.precision.gguf_rules import FILE_TYPES
 from inspector.precision.packed import awq, compressed, gptq, hqq, mxfp4, nvfp4
+from inspector.precision.torchao import KINDS, torchao
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +40,7 @@ _PUBLISHED: dict[str, Callable[..., Scheme]] = {
 }  # fmt: skip
 """Formats that checkpoints are published in. Some take bits and a group size: ``gptq:4:128``."""
 
-PUBLISHED_NAMES = (*_PUBLISHED, *(f"gguf:{name}" for name in FILE_TYPES))
+PUBLISHED_NAMES = (*_PUBLISHED, *(f"torchao:{name}" for name in KINDS), *(f"gguf:{name}" for name in FILE_TYPES))
 """Schemes that are shown when they are named, and not among all."""
 
 
@@ -51,10 +52,12 @@ def scheme_named(name: str, *, block_size: int | None = None) -> Scheme:
     base, _, size = name.strip().lower().partition(":")
     if base == "gguf":
         return gguf(size)
+    if base == "torchao":
+        return torchao(size)
     if base in _PUBLISHED:
         return _published(base, size)
     if base not in _SCHEMES:
-        known = (*SCHEME_NAMES, *_PUBLISHED)
+        known = (*SCHEME_NAMES, *_PUBLISHED, "torchao")
         close = difflib.get_close_matches(base, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}, gguf:q4_k_m, ..."
         raise InspectorError(f"no scheme is named {name!r}", hint=hint)

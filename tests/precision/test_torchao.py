@@ -1,0 +1,90 @@
+"""torchao: predictions and saved checkpoints, held to the library itself and to the sizes its README prints."""
+
+import json
+
+import pytest
+
+import inspector
+from inspector.checkpoint_fit import fit, weight_of
+from inspector.errors import InspectorError
+from inspector.precision import scheme_named
+from inspector.precision.torchao import KINDS
+from inspector.sources.bundled import load_bundled
+from inspector.sources.resolve import locate
+from inspector.weights import stored_tensors
+from tests.sources import extras
+from tests.sources.conftest import LLAMA
+
+WIDE = {**LLAMA, "hidden_size": 128, "intermediate_size": 256}
+CONFIGS = {
+    "int8wo": "Int8WeightOnlyConfig()",
+    "int8dq": "Int8DynamicActivationInt8WeightConfig()",
+    "float8wo": "Float8WeightOnlyConfig()",
+    "int8da4w": "Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int4, weight_granularity=PerGroup(32))",
+}
+SAVE = """
+import json, sys, torch
+from torchao.quantization import *
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, TorchAoConfig
+folder, configs, llama = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+LlamaForCausalLM(LlamaConfig(**llama)).to(torch.bfloat16).save_pretrained(folder + "/base")
+for name, config in configs.items():
+    made = TorchAoConfig(eval(config))
+    model = AutoModelForCausalLM.from_pretrained(folder + "/base", dtype=torch.bfloat16, quantization_config=made)
+    model.save_pretrained(f"{folder}/{name}")
+"""
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Folders that transformers and torchao saved, by scheme."""
+    extras.have("torchao")
+    folder = tmp_path_factory.mktemp("torchao")
+    llama = {key: value for key, value in WIDE.items() if key not in {"model_type", "dtype"}}
+    done = extras.python("-c", SAVE, folder, json.dumps(CONFIGS), json.dumps(llama))
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_a_saved_checkpoint_is_recognized_and_is_what_was_predicted(saved, kind):
+    source = locate(str(saved / kind))
+    report = fit(source.checkpoint, source.skeleton)
+    assert report.quantization == "torchao"
+    assert (report.missing, report.unexpected, report.misshapen) == ((), (), ())
+    assert report.parameters == locate(str(saved / "base")).skeleton.num_parameters
+    rows = stored_tensors(source.skeleton, scheme_named(f"torchao:{kind}"))
+    assert sum(row.tensor_bytes for row in rows if row.tensor.is_parameter) == report.tensor_bytes
+    assert report.constant_bytes > 0
+    assert 8 < report.bits_per_parameter < 13
+
+
+def test_llama_3_8b_in_int4_has_the_size_in_torchaos_readme():
+    """4.22 GB there: every linear layer, the head too, and no embeddings (``get_model_size_in_bytes``).
+
+    The only check of int4: the package that quantizes to ``Int4Tensor`` runs on GPUs alone.
+    """
+    skeleton = load_bundled("meta-llama/Meta-Llama-3-8B")
+    scheme = scheme_named("torchao:int4wo:64")
+    total = 0
+    for row in stored_tensors(skeleton, scheme):
+        if row.tensor.name == "lm_head.weight":
+            total += sum(piece.nbytes for piece in scheme.layout(*row.tensor.shape, 4, 64))
+        elif row.tensor.name != "model.embed_tokens.weight":
+            total += row.tensor_bytes
+    assert round(total / 1e9, 2) == 4.22
+
+
+def test_names_and_sizes():
+    assert scheme_named("torchao:int4_weight_only:32").name == "torchao:int4wo:32"
+    assert {scheme_named(f"torchao:{kind}").name.split(":")[1] for kind in KINDS} == set(KINDS)
+    assert inspector.load("llama-3.1-8b").memory(scheme="torchao:int8wo").focus.tensor_bytes < 9.1e9
+    for wrong in ("torchao:int5", "torchao:int8wo:64", "torchao:int4wo:48", "torchao:int4wo:32:1"):
+        with pytest.raises(InspectorError):
+            scheme_named(wrong)
+
+
+@pytest.mark.parametrize("part", ["qdata", "scale", "zero_point", "scale_and_zero", "act_pre_scale"])
+def test_flattened_names_know_their_weight(part):
+    assert weight_of(f"model.layers.0.mlp.up_proj._weight_{part}") == "model.layers.0.mlp.up_proj.weight"
