@@ -190,22 +190,28 @@ def read_gguf_files(path: Path) -> Checkpoint:
 
     Raises InspectorError when one is missing or broken.
     """
-    match = _SPLIT.match(path.name)
-    total = int(match[3]) if match else 1
-    if total > 10_000:
-        raise broken(path.name, f"it says it is one of {total:,} files")
-    paths = (
-        [path.with_name(f"{match[1]}-{part:05}-of-{total:05}.gguf") for part in range(1, total + 1)]
-        if match
-        else [path]
-    )
+    paths = [path.with_name(name) for name in split_names(path.name)]
     headers = [read_gguf(part) for part in paths]
-    tensors = tuple(tensor for header in headers for tensor in header.tensors)
+    return merged(path.stem, [part.name for part in paths], headers, sum(part.stat().st_size for part in paths))
+
+
+def split_names(name: str) -> list[str]:
+    """All files of the model that this one is a split of; itself alone where it is none."""
+    match = _SPLIT.match(name)
+    if not match:
+        return [name]
+    if not 0 < (total := int(match[3])) <= 10_000:
+        raise broken(name, f"it says it is one of {total:,} files")
+    return [f"{match[1]}-{part:05}-of-{total:05}.gguf" for part in range(1, total + 1)]
+
+
+def merged(name: str, files: list[str], headers: list[GgufHeader], size: int) -> Checkpoint:
+    """One checkpoint of the headers of all splits; the first has the metadata."""
     from inspector.sources.gguf_config import config_of
 
+    tensors = tuple(tensor for header in headers for tensor in header.tensors)
     config, notes = config_of(headers[0].metadata, tensors)
-    size = sum(part.stat().st_size for part in paths)
-    return Checkpoint(path.stem, "gguf", tensors, tuple(part.name for part in paths), size, config, notes)
+    return Checkpoint(name, "gguf", tensors, tuple(files), size, config, notes)
 
 
 def broken(name: str, why: str) -> InspectorError:

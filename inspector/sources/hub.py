@@ -199,9 +199,7 @@ class HubModel(Source):
     def _refuse_what_is_there(self) -> None:
         """Say why a repository without safetensors has no checkpoint for us."""
         if ggufs := sorted(name for name in self.files if name.endswith(".gguf")):
-            raise InspectorError(
-                f"{self.repo} holds GGUF files, which are read from the disk only", hint=f"download {ggufs[0]} first"
-            )
+            raise InspectorError(f"{self.repo} holds GGUF files", hint=f"name one: {self.repo}:{ggufs[0]}")
         if pickles := sorted(name for name in self.files if name.endswith(PICKLES)):
             raise pickle_refused(pickles[0])
 
@@ -222,31 +220,32 @@ class HubModel(Source):
     def _bytes(self, name: str, limit: int = MAX_JSON_BYTES) -> bytes:
         """A small file's whole content."""
         try:
-            return self._kept(name, lambda: fetch(self._url(name), limit=limit)).data
+            return self.kept(name, lambda: fetch(self.url(name), limit=limit)).data
         except Exception as error:  # noqa: BLE001 -- what is unknown is raised again
             raise explained(error, self.repo) from None
 
     def _header(self, name: str, budget: Budget) -> Header:
         """File size and tensors of one shard."""
-        reply = self._kept(name, lambda: self._fetch_header(name, budget))
+        reply = self.kept(name, lambda: self._fetch_header(name, budget))
         length = header_length(reply.data[:PREFIX], reply.size, name)
         return reply.size, parse_header(reply.data[PREFIX : PREFIX + length], reply.size, name)
 
     def _fetch_header(self, name: str, budget: Budget) -> Reply:
-        reply = fetch(self._url(name), limit=_FIRST, ask=_FIRST)
+        reply = fetch(self.url(name), limit=_FIRST, ask=_FIRST)
         length = header_length(reply.data[:PREFIX], reply.size, name)
         budget.take(length)
         end = PREFIX + length
         if end > len(reply.data):
-            reply = fetch(self._url(name), limit=PREFIX + MAX_HEADER, ask=end)
+            reply = fetch(self.url(name), limit=PREFIX + MAX_HEADER, ask=end)
         return Reply(reply.data[:end], reply.size)
 
-    def _url(self, name: str) -> str:
+    def url(self, name: str) -> str:
+        """Where a file of this commit is."""
         from huggingface_hub import hf_hub_url
 
         return str(hf_hub_url(self.repo, name, revision=self.commit))
 
-    def _kept(self, name: str, get: Callable[[], Reply]) -> Reply:
+    def kept(self, name: str, get: Callable[[], Reply]) -> Reply:
         """A reply from our cache, or a new one, which is then kept: a commit's files never change."""
         from huggingface_hub import constants
 

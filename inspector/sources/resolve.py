@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from inspector.checkpoint import Checkpoint
     from inspector.skeleton import Skeleton
 
-_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,120})?$")
+_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,120})?(:[\w./@+-]{1,200})?$")
 
 
 def locate(reference: str) -> Source:
@@ -23,7 +23,8 @@ def locate(reference: str) -> Source:
 
     Args:
         reference: a folder, a ``config.json``, a safetensors or GGUF file; a bundled id or a unique ending of one; a
-            hub id, ``org/name`` or ``org/name@revision``. ``hf:org/name`` is on the hub even if it is bundled.
+            hub id, ``org/name`` or ``org/name@revision``. ``org/name:file.gguf`` is a GGUF file there.
+            ``hf:org/name`` is on the hub even if it is bundled.
 
     Raises:
         InspectorError: when nothing, or more than one thing, is meant.
@@ -36,14 +37,25 @@ def locate(reference: str) -> Source:
             return local(path)
         if model_id := bundled.find(reference):
             return Bundled(model_id, "bundled")
-        if reference.endswith((".json", ".safetensors", ".gguf")) or reference.startswith((".", "/", "~")):
+        if (":" not in reference and reference.endswith((".json", ".safetensors", ".gguf"))) or reference.startswith(
+            (".", "/", "~")
+        ):
             raise InspectorError(f"no such file or folder: {reference}")
     hub_id = reference.removeprefix("hf:")
     if not _HUB_ID.match(hub_id):
         raise bundled.unknown_model(reference)
     from inspector.sources.hub import hub_model
 
-    return hub_model(hub_id)
+    hub_id, colon, file = hub_id.partition(":")
+    model = hub_model(hub_id)
+    if not colon:
+        return model
+    from inspector.sources.hub import HubModel
+    from inspector.sources.hub_gguf import hub_gguf
+
+    if not isinstance(model, HubModel):
+        raise InspectorError(f"{hub_id} cannot be reached for its file {file[:80]}")
+    return hub_gguf(model, file)
 
 
 def resolve(reference: str) -> Skeleton:
