@@ -7,9 +7,10 @@ hub on this machine), and the most favourable options. What their figures are co
 - allocated: the highest ``torch.cuda.max_memory_allocated``; theirs is the sum of the parts that are tensors;
 - reserved: the highest ``torch.cuda.max_memory_reserved``; theirs adds what they allow for fragmentation;
 - process: the whole process, as the driver says; theirs is the total. canifinetune says its total is of reserved
-  memory with a margin, so it is compared with that.
+  memory with a margin, so it is compared with that. Ours adds the card's CUDA context, which on the T4 is what these
+  very runs state and on the A100 was read off published runs, perhaps these: not a blind figure.
 
-Takes about five minutes, most of it our own simulations.
+Takes five to eight minutes, most of it our own simulations.
 """
 
 from __future__ import annotations
