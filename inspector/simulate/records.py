@@ -81,8 +81,8 @@ def rtx4080(record: Record) -> Question:
     quantized = record["method"] == "qlora"
     known = bool(record["versions"].get("transformers"))
     note = (
-        "run before the tool's loop used autocast: its first forward leaves float32 logits and no cast of the head, "
-        "which autocast would not"
+        "run before the tool's loop used autocast: its runner has none at commits f841e52 and cda809c, and has it at "
+        "94a2322; the first forward's float32 logits say the same"
     )
     return Question(
         file="rtx4080_qlora",
