@@ -42,7 +42,7 @@ FIGURES = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What was aimed at before any run was compared: the largest mean and worst absolute error, as shares."""
+    """What is aimed at: the largest mean and worst absolute error, as shares."""
 
     mean: float
     worst: float | None = None

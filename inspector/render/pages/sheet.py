@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.render.charts.base import figure
 from inspector.render.deck.page import TEMPLATES, THEME, VENDOR, environment, policy
 from inspector.render.simulate import said_of
+from inspector.render.theme import KIND_COLOURS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,7 @@ def sheet_html(template: str, *, title: str, command: str, charts: Sequence[Char
             **context,
             pairs=lambda shares: [(share.name, share.nbytes) for share in shares],
             said=said_of,
+            colours=KIND_COLOURS,
             title=title,
             command=command,
             charts={chart.name: chart for chart in charts},
@@ -61,7 +63,7 @@ def sheet_figure(data: Sequence[dict[str, Any]], *, height: int, **layout: Any) 
             "font": {"size": TEXT},
             "hoverlabel": {"font": {"size": TEXT, "color": "#FFFFFF"}, "bgcolor": "#333333", "align": "left"},
             "showlegend": True,
-            "legend": {"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top", "itemclick": False},
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
             **layout,
         },
     )

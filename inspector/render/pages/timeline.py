@@ -63,10 +63,11 @@ def timeline(
     room = card.available_bytes
     shown = peak > 0.6 * room
     figure = sheet_figure(
-        [*stacked, *levels],
-        height=560,
+        [*stacked, *levels, _highest(points)],
+        height=480,
         hovermode="x",
-        margin={"l": 10, "r": 12, "t": 110, "b": 40},
+        showlegend=False,
+        margin={"l": 10, "r": 12, "t": 120, "b": 30},
         xaxis={
             "title": {"text": "events"},
             "fixedrange": False,
@@ -83,13 +84,24 @@ def timeline(
     return Chart("timeline", "Memory, allocation by allocation", alt + names, (), (), figure)
 
 
+def _highest(points: Sequence[Point]) -> dict[str, Any]:
+    """A mark on the first point of the highest allocation, which may be a single event wide."""
+    top = max(points, key=lambda point: point.allocated)
+    return {
+        "type": "scatter", "mode": "markers+text", "name": "peak", "x": [top.event], "y": [_mib(top.allocated)],
+        "marker": {"size": 9, "color": GREY, "line": {"width": 2, "color": "#FFFFFF"}}, "hoverinfo": "skip",
+        "text": [f"{top.allocated / MiB:,.1f}"], "cliponaxis": False,
+        "textposition": "middle left" if 2 * top.event > points[-1].event else "middle right",
+    }  # fmt: skip
+
+
 def _mib(nbytes: int) -> float:
     return round(nbytes / MiB, 2)
 
 
 def _start(event: int) -> dict[str, Any]:
     return {
-        "type": "line", "x0": event, "x1": event, "y0": 0, "y1": 1, "yref": "paper",
+        "type": "line", "x0": event, "x1": event, "y0": 0, "y1": 1, "yref": "paper", "layer": "below",
         "line": {"color": GREY, "width": 1},
     }  # fmt: skip
 
