@@ -18,8 +18,21 @@ if TYPE_CHECKING:
 
 WEIGHTS = "adapter_model.safetensors"
 _KIND = re.compile(
-    r"\.((?:lora|vera|loha|lokr|hada|oft|boft|ia3|hra|miss|bone|road|randlora|c3a)_[A-Za-z0-9_]+?)(?:\.|$)"
+    r"\.((?:lora|adamss|adaption|beft|boft|c3a|deft|delora|fourierft|frod|glora|gralora|hada|hira|hra|ia3|lily|lokr|miss"
+    r"|oft|osf|peanut|poly|psoft|pvera|randlora|road|shadow|shira|supertuning|tinylora|trainable_tokens|unilora|vblora"
+    r"|vera|waveft|xlora|bone)_[A-Za-z0-9_]+?)(?:\.|$)"
 )
+"""A module's adapter tensors: the prefixes in peft ``mapping.PEFT_TYPE_TO_PREFIX_MAPPING``."""
+
+_PROMPTS = frozenset({
+    "PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "CARTRIDGE", "ADAPTION_PROMPT",
+})  # fmt: skip
+_NEVER = {
+    "LILY": "its update depends on the input", "POLY": "its update depends on the task",
+    "SHADOW": "it is a network of its own beside the model", "XLORA": "its mixture depends on the input",
+}  # fmt: skip
+_IN_PLACE = frozenset({"IA3", "LN_TUNING", "TRAINABLE_TOKENS"})
+"""They scale or replace vectors and rows: no update of a whole weight is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +89,7 @@ def read_adapter(folder: Path) -> AdapterReport:
 def _report(config: dict[str, Any], stored: Checkpoint) -> AdapterReport:
     method, rank, alpha = _method(config), _number(config.get("r")), _number(config.get("lora_alpha"))
     owners = {tensor.name[: match.start()] for tensor in stored.tensors if (match := _KIND.search(tensor.name))}
+    owners -= {"base_model", "base_model.model"}  # banks and projections that all modules share
     return AdapterReport(
         name=stored.name,
         method=method,
@@ -109,11 +123,33 @@ def _parts(tensors: tuple[FileTensor, ...]) -> list[AdapterPart]:
     groups: dict[str, list[FileTensor]] = {}
     for tensor in tensors:
         match = _KIND.search(tensor.name)
-        groups.setdefault(match[1] if match else "saved whole", []).append(tensor)
+        groups.setdefault(match[1] if match else _other(tensor.name), []).append(tensor)
     return [
         AdapterPart(name, len(group), sum(tensor.numel for tensor in group), sum(tensor.nbytes for tensor in group))
         for name, group in groups.items()
     ]
+
+
+def _other(name: str) -> str:
+    """What to call a tensor that belongs to no module: prompts by their name, a module's own weights as a whole."""
+    last = name.rpartition(".")[2]
+    return "saved whole" if last in {"weight", "bias"} else last[:40]
+
+
+def _merging(config: dict[str, Any]) -> str:
+    """What merging does, in a sentence. Found by `merge_and_unload` of every method on a small model."""
+    method = str(config.get("peft_type") or "")[:40].upper()
+    if method in _PROMPTS:
+        return "it cannot be merged: it adds to the input or the attention, not to a weight"
+    if method in _NEVER:
+        return f"it cannot be merged: {_NEVER[method]}"
+    if method == "BEFT":
+        return "it is merged into the biases of layers that have one, and cannot be where they have none"
+    if method in _IN_PLACE:
+        return "merging changes vectors or rows in place and takes no memory worth naming"
+    if method == "LORA":
+        return "merging leaves the base model's size as it is; on a 4-bit base it dequantizes and quantizes again"
+    return "merging makes one update of a weight's size at a time and leaves the base model's size as it is"
 
 
 def _largest_update(stored: Checkpoint) -> int:
@@ -134,5 +170,5 @@ def _notes(config: dict[str, Any], stored: Checkpoint) -> list[str]:
         found.append("it trains biases of the base model, which merging cannot undo")
     if config.get("modules_to_save"):
         found.append("it carries whole modules that replace those of the base model")
-    found.append("merging leaves the base model's size as it is; on a 4-bit base it dequantizes and quantizes again")
+    found.append(_merging(config))
     return found
