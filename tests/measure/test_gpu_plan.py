@@ -1,0 +1,52 @@
+"""The GPU benchmark on a bare machine: no pandas, plotly, rich, click or platformdirs, and no network."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inspector.measure.spec import MeasureSpec
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "measure_gpu.py"
+HIDE = """
+import importlib.machinery
+usual = importlib.machinery.PathFinder.find_spec
+hidden = {"pandas", "plotly", "rich", "click", "platformdirs", "gguf", "pynvml"}
+
+@classmethod
+def find_spec(cls, name, path=None, target=None):
+    return None if name.partition(".")[0] in hidden else usual(name, path, target)
+
+importlib.machinery.PathFinder.find_spec = find_spec
+"""
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """Run the benchmark where those packages cannot be found, in its child process neither."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(HIDE)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "INSPECTOR_CACHE": str(tmp_path / "cache")}
+    words = [sys.executable, str(SCRIPT), "--folder", str(tmp_path / "records"), "--device", "cpu", "--layers", "1"]
+
+    def run(*more):
+        return subprocess.run([*words, *more], capture_output=True, text=True, env=env, check=False)
+
+    return run
+
+
+@pytest.mark.slow
+def test_it_measures_saves_and_does_not_repeat(bare, tmp_path):
+    chosen = ("--only", "1B nf4-dq lora 4x16", "--seq-len", "16")
+    assert bare(*chosen, "--plan").stdout.startswith("to do  Llama-3.2-1B nf4-dq lora 4x16")
+    run = bare(*chosen)
+    assert run.returncode == 0, run.stderr
+    assert "step_backward_bytes" in run.stdout
+    assert "+0.000%" in run.stdout
+    record = json.loads(next((tmp_path / "records").glob("*.json")).read_text())
+    assert MeasureSpec.from_dict(record["spec"]).step.batch_size == 4
+    assert bare(*chosen, "--plan").stdout.startswith("done")
+    assert bare(*chosen).stdout == ""
