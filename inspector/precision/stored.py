@@ -72,7 +72,7 @@ def _gguf_targets(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, list[
 
     targets: dict[str, list[FileTensor]] = {}
     for name, ours in gguf_names(skeleton).items():
-        both = (ours, ours.replace("ffn_gate_exps", "ffn_up_exps")) if "gate_up" in name else (ours,)
+        both: tuple[str, ...] = (ours, ours.replace("ffn_gate_exps", "ffn_up_exps")) if "gate_up" in name else (ours,)
         if "attn_kv_b" in ours:  # newer files split MLA's projection in two (llama.cpp's conversion of DeepSeek)
             both = (ours, ours.replace("attn_kv_b", "attn_k_b"), ours.replace("attn_kv_b", "attn_v_b"))
         if tensors := [checkpoint.by_name[part] for part in dict.fromkeys(both) if part in checkpoint.by_name]:
