@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from inspector.errors import InspectorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from inspector.simulate.setup import TrainSetup
     from inspector.simulate.trace import Tracer
@@ -19,15 +19,20 @@ CHUNK = 256
 """Tokens of which a chunked loss makes logits at a time, as TRL's ``chunked_nll`` did before TRL 1."""
 
 
-def use_loss(model: Any, setup: TrainSetup, tracer: Tracer) -> None:
-    """Make the model compute its loss the way the setup says; ``full`` leaves it to transformers."""
+def use_loss(model: Any, setup: TrainSetup, tracer: Tracer, again: Callable[..., Any] = checkpoint) -> None:
+    """Make the model compute its loss the way the setup says; ``full`` leaves it to transformers.
+
+    ``again`` is the checkpointing function of a chunk: one that recomputes under autocast where the step has it.
+    """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     if setup.loss == "shifted":
         base.loss_function = shifted_loss
     elif setup.loss == "upcast":
         base.loss_function = lambda logits, labels, vocab_size, **_: upcast_loss(logits, labels, vocab_size, tracer)
-    elif setup.loss in {"chunked", "liger"}:
-        _without_logits(base, chunked_loss if setup.loss == "chunked" else liger_loss)
+    elif setup.loss == "chunked":
+        _without_logits(base, lambda hidden, labels, weight: chunked_loss(hidden, labels, weight, again))
+    elif setup.loss == "liger":
+        _without_logits(base, liger_loss)
     elif setup.loss == "trl":
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(setup.autocast)
         _without_logits(base, lambda hidden, labels, weight: trl_loss(hidden, labels, weight, dtype))
@@ -39,7 +44,7 @@ def _without_logits(base: Any, loss: Any) -> None:
     if head is None or not hasattr(base, "loss_function"):
         raise InspectorError(f"{type(base).__name__} has no output head to fuse a loss with", hint="use --loss full")
     head.forward = lambda hidden: hidden
-    base.loss_function = lambda logits, labels, **_: loss(logits, labels, head.weight)
+    base.loss_function = lambda logits, labels, *_, **__: loss(logits, labels, head.weight)
 
 
 def _rows(hidden: Any, labels: Any) -> tuple[Any, Any]:
@@ -48,7 +53,7 @@ def _rows(hidden: Any, labels: Any) -> tuple[Any, Any]:
     return hidden.reshape(-1, hidden.size(-1)), targets
 
 
-def chunked_loss(hidden: Any, labels: Any, weight: Any) -> Any:
+def chunked_loss(hidden: Any, labels: Any, weight: Any, again: Callable[..., Any] = checkpoint) -> Any:
     """Logits of one chunk at a time, made again in the backward pass."""
     rows, targets = _rows(hidden, labels)
 
@@ -57,7 +62,7 @@ def chunked_loss(hidden: Any, labels: Any, weight: Any) -> Any:
         return torch.nn.functional.cross_entropy(logits, wanted, ignore_index=-100, reduction="sum")
 
     total = sum(
-        checkpoint(part, some, wanted, use_reentrant=False)
+        again(part, some, wanted, use_reentrant=False)
         for some, wanted in zip(rows.split(CHUNK), targets.split(CHUNK), strict=True)
     )
     return total / targets.numel()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from inspector.errors import InspectorError
 from inspector.kinds import MemoryKind
@@ -138,7 +139,7 @@ class Loop:
             and self.autocast is not None
         ):
             _carry_autocast(model, self.autocast)
-        use_loss(model, setup, tracer)
+        use_loss(model, setup, tracer, self.autocast.carried(checkpoint) if self.autocast else checkpoint)
         model.train()
         models.label_model(model, tracer)
         return model

@@ -87,6 +87,23 @@ def test_options_change_what_they_should(tiny):
     assert peak(gradient_checkpointing=False, dropout=0.1) > plain
 
 
+@pytest.mark.parametrize("autocast", ["bf16", "none"])
+def test_a_chunk_is_made_again_as_it_was_made(tiny, autocast):
+    """Under autocast too: the logits of a chunk have the dtype in the backward pass that they had in the forward."""
+    options = {"method": "qlora", "seq_len": 1024, "gpu": "A100-80GB", "autocast": autocast, "dtype": "bfloat16"}
+    chunked = finetune(tiny, loss="chunked", **options).peak_allocated_bytes
+    assert chunked < finetune(tiny, **options).peak_allocated_bytes
+
+
+def test_a_mixture_passes_its_loss_by_position():
+    from families import small_config
+
+    config = {**small_config("olmoe").to_dict(), "num_hidden_layers": 2}
+    options = {"method": "lora", "seq_len": 512, "gpu": "A100-80GB", "dtype": "bfloat16"}
+    chunked = finetune(config, loss="chunked", **options).peak_allocated_bytes
+    assert chunked < finetune(config, **options).peak_allocated_bytes
+
+
 def test_full_fine_tuning_keeps_gradients_and_two_moments(tiny):
     report = finetune(tiny, method="full", optimizer="adamw_torch", seq_len=32, gpu="A100-80GB")
     paged = finetune(tiny, method="full", optimizer="paged_adamw_8bit", seq_len=32, gpu="A100-80GB")
