@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @click.option(
     "--cache", type=click.Choice(["dynamic", "static", "quantized", "offloaded"]), default="dynamic", show_default=True
 )
-@click.option("--scheme", type=click.Choice(["none", "nf4", "fp4", "int8"]), default="none", show_default=True)
+@click.option("--bits", type=click.Choice(["4", "8", "16", "32"]), help="4: nf4, 8: LLM.int8, 16 and 32: the dtype.")
+@click.option("--scheme", type=click.Choice(["none", "nf4", "fp4", "int8"]), help="How the weights are stored.")
 @click.option("--double-quant", is_flag=True, help="Quantize the 4-bit constants too.")
 @click.option("--dtype", type=click.Choice(["float32", "float16", "bfloat16"]), help="Default: the model's own.")
 @click.option("--attn", type=click.Choice(["auto", "sdpa", "eager"]), default="auto", show_default=True)
@@ -40,7 +41,7 @@ def command(
     expandable_segments: bool,
     solve: bool,
     as_json: bool,
-    **said: object,
+    **said: Any,
 ) -> int:
     """Predict what generating text takes: the prompt, the last token, the cache.
 
@@ -52,9 +53,10 @@ def command(
       inspector simulate generate
       inspector simulate generate --prompt-len 8192 --batch-size 4 --gpu "RTX 4090"
       inspector simulate generate gemma-3-1b-it --cache static --solve
-      inspector simulate generate --scheme nf4 --gpu T4 --solve --json
+      inspector simulate generate --bits 4 --gpu T4 --solve --json
       inspector simulate generate -o generation.html
     """  # noqa: D301
+    from inspector.cli.simulate.options import settings
     from inspector.gpus import card_of_size, find_gpu
     from inspector.render.progress import working
     from inspector.simulate.generate_report import simulate_generate
@@ -62,7 +64,7 @@ def command(
     card = card_of_size(vram) if vram else find_gpu(gpu)
     with working("simulating generation"):
         report = simulate_generate(
-            model, gpu=card, attention=attn, expandable_segments=expandable_segments, solve=solve, **said
+            model, gpu=card, attention=attn, expandable_segments=expandable_segments, solve=solve, **settings(said)
         )
     if output is None:
         answer("generate", report, as_json=as_json)

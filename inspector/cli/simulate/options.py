@@ -13,7 +13,7 @@ _BITS = {"4": {"scheme": "nf4"}, "8": {"scheme": "int8"}, "16": {"scheme": "none
 def settings(said: dict[str, Any]) -> dict[str, Any]:
     """The settings that were said: lists split, ``bits`` turned into a scheme and a dtype.
 
-    Raises InspectorError when ``bits`` and ``scheme`` contradict each other.
+    Raises InspectorError when ``bits`` contradicts the scheme or the dtype.
     """
     chosen = {name: value for name, value in said.items() if value is not None}
     for name in _LISTS:
@@ -24,8 +24,10 @@ def settings(said: dict[str, Any]) -> dict[str, Any]:
         if chosen.get("scheme", _BITS[bits]["scheme"]) not in _allowed(bits):
             raise InspectorError(f"--bits {bits} and --scheme {chosen['scheme']} contradict each other")
         chosen.setdefault("scheme", _BITS[bits]["scheme"])
-        if bits == "32":
-            chosen.setdefault("dtype", "float32")
+        if bits == "32" and chosen.setdefault("dtype", "float32") != "float32":
+            raise InspectorError(f"--bits 32 and --dtype {chosen['dtype']} contradict each other")
+        if bits == "16" and chosen.get("dtype") == "float32":
+            raise InspectorError("--bits 16 and --dtype float32 contradict each other")
     return chosen
 
 
