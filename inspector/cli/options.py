@@ -93,16 +93,22 @@ def typed() -> str:
     return shlex.join(words)
 
 
-def answer_page(name: str, report: object, output: Path, *, as_json: bool = False, as_csv: bool = False) -> None:
+def one_form(output: Path | None, *, as_json: bool = False, as_csv: bool = False) -> None:
+    """Raise UsageError, before any work is done, when two forms of the answer are asked for."""
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other")
+    if output is not None and (as_json or as_csv):
+        raise click.UsageError("--output writes a page: --json and --csv exclude it")
+
+
+def answer_page(name: str, report: object, output: Path) -> None:
     """Write the page of a report, ``inspector.render.pages.<name>_html``, with the command line that was typed on it.
 
-    Raises UsageError when another form is asked for too, InspectorError when the file cannot be written.
+    Raises InspectorError when the file cannot be written.
     """
     from inspector.files import write_text
     from inspector.render import pages
 
-    if as_json or as_csv:
-        raise click.UsageError("--output writes a page: --json and --csv exclude it")
     html: str = getattr(pages, f"{name}_html")(report, command=typed())
     if str(output) == "-":
         click.echo(html, nl=False)
@@ -117,8 +123,7 @@ def answer(kind: str, report: object, *, as_json: bool = False, as_csv: bool = F
     The renderer has ``text(report)`` for the terminal, ``payload(report)`` for JSON and, where there is a table,
     ``records(report)`` for CSV. Raises UsageError when two forms are asked for.
     """
-    if as_json and as_csv:
-        raise click.UsageError("--json and --csv exclude each other")
+    one_form(None, as_json=as_json, as_csv=as_csv)
     render = importlib.import_module(f"inspector.render.{kind}")
     if as_json:
         from inspector.render.jsonio import document

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inspector.cli.options import answer, answer_page, csv_option, json_option, output_option
+from inspector.cli.options import answer, answer_page, csv_option, json_option, one_form, output_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +22,7 @@ def command(file: str, output: Path | None, as_json: bool, as_csv: bool) -> None
 
     FILE is one set of them: t4_transformers_peft_loop, rtx4080_qlora, a100_sfttrainer,
     l40s_peft_benchmark or inference_peaks. All of them take about three minutes.
+    With -o the ledger's page is written too, to sort and to filter.
 
     \b
     Examples:
@@ -33,9 +34,10 @@ def command(file: str, output: Path | None, as_json: bool, as_csv: bool) -> None
     from inspector.render.progress import working
     from inspector.simulate.ledger import validate
 
+    one_form(output, as_json=as_json, as_csv=as_csv)
     with working("simulating published runs") as say:
         ledger = validate(file, say=say)
+    if str(output) != "-":
+        answer("validate", ledger, as_json=as_json, as_csv=as_csv)
     if output is not None:
-        answer_page("validate", ledger, output, as_json=as_json, as_csv=as_csv)
-        return
-    answer("validate", ledger, as_json=as_json, as_csv=as_csv)
+        answer_page("validate", ledger, output)

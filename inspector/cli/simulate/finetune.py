@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from inspector.cli.options import ModelReference, answer, answer_page, json_option, output_option, trust_option
+from inspector.cli.options import (
+    ModelReference,
+    answer,
+    answer_page,
+    json_option,
+    one_form,
+    output_option,
+    trust_option,
+)
 from inspector.simulate import setup
 from inspector.simulate.recipes import RECIPES
 
@@ -101,6 +109,7 @@ def command(
     from inspector.render.progress import working
     from inspector.simulate.dryrun import finetune, write_trace
 
+    one_form(output, as_json=as_json)
     options = settings(said)
     with working("simulating a training step"):
         report = finetune(
@@ -115,7 +124,7 @@ def command(
     if output is None:
         answer("simulate", report, as_json=as_json)
     else:
-        answer_page("finetune", report, output, as_json=as_json)
+        answer_page("finetune", report, output)
     if trace_file is not None:
         write_trace(report, trace_file)
     return 0 if report.fits else 1

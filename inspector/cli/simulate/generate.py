@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from inspector.cli.options import answer, answer_page, json_option, model_argument, output_option
+from inspector.cli.options import answer, answer_page, json_option, model_argument, one_form, output_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +61,7 @@ def command(
     from inspector.render.progress import working
     from inspector.simulate.generate_report import simulate_generate
 
+    one_form(output, as_json=as_json)
     card = card_of_size(vram) if vram else find_gpu(gpu)
     with working("simulating generation"):
         report = simulate_generate(
@@ -69,5 +70,5 @@ def command(
     if output is None:
         answer("generate", report, as_json=as_json)
     else:
-        answer_page("generate", report, output, as_json=as_json)
+        answer_page("generate", report, output)
     return 0 if report.fits else 1
