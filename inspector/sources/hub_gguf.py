@@ -1,4 +1,4 @@
-"""GGUF files on the hub: ``org/name:file.gguf``. Only the headers are asked for, by ranges that grow as they are read."""
+"""GGUF files on the hub: ``org/name:file.gguf``. Only headers are asked for, by ranges that grow as they are read."""
 
 from __future__ import annotations
 
