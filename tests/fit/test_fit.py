@@ -12,6 +12,9 @@ from inspector.fit import Outcome, Simulator, cannot, plan
 from inspector.fit_changes import candidates
 from inspector.fit_table import fit_table
 from inspector.gpus import card_of_size, find_gpu
+from inspector.outcome import outcome_on
+from inspector.simulate.allocator_settings import AllocatorSettings
+from inspector.simulate.dryrun import trace
 from inspector.simulate.setup import resolve_setup
 
 MiB, GiB = 2**20, 2**30
@@ -171,3 +174,16 @@ def test_bad_use(args, message):
 
     with pytest.raises((click.UsageError, InspectorError), match=message):
         command.main(["smollm2-135m", *args], standalone_mode=False)
+
+
+@pytest.mark.parametrize("options", [{"method": "qlora"}, {"method": "full"}])
+@pytest.mark.parametrize("accumulated", [16, 21])
+def test_more_micro_batches_take_no_more(options, accumulated):
+    setup = resolve_setup(
+        batch_size=2, seq_len=256, grad_accum=accumulated, dtype="float16", gradient_checkpointing=False, **options
+    ).setup
+    card = find_gpu("T4")
+    few = Simulator(SMALL, card).outcome(setup)
+    every = outcome_on(trace(SMALL, setup, card).events, card, AllocatorSettings())
+    assert few.peak_allocated == every.peak_allocated
+    assert abs(few.peak_reserved - every.peak_reserved) <= 2**21
