@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import InspectorError
-from inspector.files import read_json_object
+from inspector.files import exists, json_object, read_json_object
 from inspector.reporting import Report
 from inspector.sources.folder import PICKLES, pickle_refused, read_files
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
     from inspector.checkpoint import Checkpoint, FileTensor
 
-WEIGHTS = "adapter_model.safetensors"
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _KIND = re.compile(
     r"\.((?:lora|adamss|adaption|beft|boft|c3a|deft|delora|fourierft|frod|glora|gralora|hada|hira|hra|ia3|lily|lokr|miss"
     r"|oft|osf|peanut|poly|psoft|pvera|randlora|road|shadow|shira|supertuning|tinylora|trainable_tokens|unilora|vblora"
@@ -70,20 +71,55 @@ class AdapterReport(Report):
     notes: tuple[str, ...]
 
 
-def read_adapter(folder: Path) -> AdapterReport:
-    """The adapter in a folder that ``save_pretrained`` of a PEFT model wrote.
+def read_adapter(reference: Path | str) -> AdapterReport:
+    """The adapter that ``save_pretrained`` of a PEFT model wrote, in a folder or on the hub.
 
-    Raises InspectorError when it has no config, no safetensors, or a broken one.
+    Args:
+        reference: a folder; or ``org/name`` or ``org/name@revision``, of which only ``adapter_config.json`` and the
+            header of ``adapter_model.safetensors`` are read. ``hf:org/name`` is on the hub even if a folder has the
+            name.
+
+    Raises:
+        InspectorError: when it has no config, no safetensors, or a broken one, or cannot be reached.
     """
-    if not folder.is_dir() or not (folder / "adapter_config.json").exists():
-        raise InspectorError(f"{folder} has no adapter_config.json", hint="point at the folder of a PEFT adapter")
-    config = read_json_object(folder / "adapter_config.json")
+    from inspector.sources.resolve import is_hub_id
+
+    said = str(reference)
+    if said.startswith("hf:") or (not exists(Path(reference)) and is_hub_id(said)):
+        return _on_hub(said.removeprefix("hf:"))
+    return _in_folder(Path(reference).expanduser())
+
+
+def _in_folder(folder: Path) -> AdapterReport:
+    if not folder.is_dir() or not (folder / CONFIG).exists():
+        raise InspectorError(f"{folder} has no {CONFIG}", hint="point at the folder of a PEFT adapter")
+    config = read_json_object(folder / CONFIG)
     if not (folder / WEIGHTS).exists():
-        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
-        if pickles:
-            raise pickle_refused(pickles[0])
-        raise InspectorError(f"{folder} has no {WEIGHTS}", hint="save it with save_pretrained")
+        raise _no_weights(str(folder), [path.name for path in folder.iterdir()])
     return _report(config, read_files(folder, [WEIGHTS]))
+
+
+def _on_hub(hub_id: str) -> AdapterReport:
+    from inspector.sources.hub import HubModel, hub_model
+    from inspector.sources.resolve import is_hub_id
+
+    if not is_hub_id(hub_id) or ":" in hub_id:
+        raise InspectorError(f"{hub_id[:80]!r} is no name on the hub", hint="give org/name or org/name@revision")
+    model = hub_model(hub_id)
+    if not isinstance(model, HubModel) or CONFIG not in model.files:
+        raise InspectorError(f"{hub_id} has no {CONFIG}", hint="name a PEFT adapter; inspector layers shows a model")
+    config = json_object(model.text(CONFIG), f"{CONFIG} of {hub_id}")
+    if WEIGHTS not in model.files:
+        raise _no_weights(hub_id, model.files)
+    return _report(config, model.read([WEIGHTS], {}, {}))
+
+
+def _no_weights(where: str, names: Iterable[str]) -> InspectorError:
+    """Why an adapter without safetensors is not read: a pickle is not opened, and there may be none."""
+    pickles = sorted(name for name in names if name.startswith("adapter_") and name.endswith(PICKLES))
+    if pickles:
+        return pickle_refused(pickles[0])
+    return InspectorError(f"{where} has no {WEIGHTS}", hint="save it with save_pretrained")
 
 
 def _report(config: dict[str, Any], stored: Checkpoint) -> AdapterReport:

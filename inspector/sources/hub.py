@@ -176,7 +176,10 @@ class HubModel(Source):
             if not folder:
                 self._refuse_what_is_there()
             return None
-        names = [prefix + name for name in names]
+        return self.read([prefix + name for name in names], promised, config)
+
+    def read(self, names: list[str], promised: dict[str, str], config: dict[str, Any]) -> Checkpoint:
+        """What these safetensors store. Raises InspectorError when one is broken or cannot be read."""
         try:
             headers = read_headers(names, self._header, _CONNECTIONS)
         except Exception as error:  # noqa: BLE001 -- what is unknown is raised again

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,120})?(:[\w./@+-]{1,200})?$")
 
 
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form of one on the hub: ``org/name``, ``org/name@revision``, ``org/name:file.gguf``."""
+    return bool(_HUB_ID.match(name))
+
+
 def locate(reference: str) -> Source:
     """What a reference means; nothing but its kind is decided yet, and nothing was read.
 
@@ -42,7 +47,7 @@ def locate(reference: str) -> Source:
         ):
             raise InspectorError(f"no such file or folder: {reference}")
     hub_id = reference.removeprefix("hf:")
-    if not _HUB_ID.match(hub_id):
+    if not is_hub_id(hub_id):
         raise bundled.unknown_model(reference)
     from inspector.sources.hub import hub_model
 
