@@ -1,5 +1,7 @@
-"""GGUF as ``llama-quantize`` would write it: a type for each tensor by llama.cpp's rules, without an importance matrix.
+"""GGUF as ``llama-quantize`` would write it: a type for each tensor by llama.cpp's rules.
 
+An importance matrix changes some rules: file types that need one (every ``iq1_*`` and ``iq2_*``, ``iq3_xxs``,
+``iq3_xs``, ``q2_k_s``) are predicted as with one, all others as without.
 The rules are ``llama_tensor_get_type`` in llama.cpp's src/llama-quant.cpp, its names of tensors those of the ``gguf``
 package's own maps, its bytes those of ``GGML_QUANT_SIZES``. Buffers are computed on loading and not stored.
 """
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
 from inspector.precision.base import Piece, Scheme
-from inspector.precision.gguf_rules import FILE_TYPES, Place, chosen_type
+from inspector.precision.gguf_rules import FILE_TYPES, NEED_MATRIX, VALUES, Place, chosen_type
 
 if TYPE_CHECKING:
     from inspector.skeleton import Module, Skeleton, Tensor
@@ -66,15 +68,17 @@ def gguf(file_type: str) -> Gguf:
         hint = f"did you mean gguf:{close[0]}?" if close else f"choose one of {', '.join(FILE_TYPES)}"
         raise InspectorError(f"no GGUF file type {file_type!r} that can be predicted", hint=hint)
     bits, _ = FILE_TYPES[file_type]
-    title = f"GGUF {file_type.upper()} by llama.cpp's rules, no importance matrix"
+    matrix = "with an" if file_type in NEED_MATRIX else "no"
+    title = f"GGUF {file_type.upper()} by llama.cpp's rules, {matrix} importance matrix"
     return Gguf(f"gguf:{file_type}", bits, title, "float32", "llama.cpp src/llama-quant.cpp, llama_tensor_get_type")
 
 
 def _types(skeleton: Skeleton, file_type: str) -> dict[str, str]:
     names = gguf_names(skeleton)
     owners = {tensor.name: skeleton.module_of(tensor) for tensor in skeleton.parameters}
-    values = [name for name, ours in names.items() if "attn_v." in ours or "attn_qkv." in ours or "attn_kv_b." in ours]
-    downs = [name for name, ours in names.items() if "ffn_down" in ours]
+    weights = sorted((name for name in names if names[name].endswith(".weight")), key=lambda name: _order(names[name]))
+    values = {name: index for index, name in enumerate(name for name in weights if names[name].endswith(VALUES))}
+    downs = {name: index for index, name in enumerate(name for name in weights if "ffn_down" in names[name])}
     facts, has_output = skeleton.facts, "output.weight" in names.values()
     found = {}
     for tensor in skeleton.parameters:
@@ -86,18 +90,24 @@ def _types(skeleton: Skeleton, file_type: str) -> dict[str, str]:
             name=ours,
             columns=tensor.shape[-2] if owners[tensor.name].transposed else tensor.shape[-1],
             stacked=len(tensor.shape) == 3,
-            value_index=values.index(tensor.name) if tensor.name in values else 0,
+            value_index=values.get(tensor.name, 0),
             values=len(values),
-            down_index=downs.index(tensor.name) if tensor.name in downs else 0,
-            downs=len(downs),
+            down_index=downs.get(tensor.name, 0),
             heads_a_value=facts.num_attention_heads // max(1, facts.num_key_value_heads),
             experts=facts.num_experts,
             layers=facts.num_layers,
             falcon=facts.model_type == "falcon",
-            is_output=ours == "output.weight" or (ours == "token_embd.weight" and not has_output),
+            is_output=ours == "output.weight"
+            or (ours in {"token_embd.weight", "per_layer_token_embd.weight"} and not has_output),
         )
         found[tensor.name] = chosen_type(file_type, place)
     return found
+
+
+def _order(name: str) -> tuple[int, str]:
+    """llama.cpp counts tensors by block, then by name (``weight_name_comparer``, src/llama-model-loader.h)."""
+    block = re.match(r"blk\.(\d+)\.", name)
+    return (int(block[1]) if block else -1, name)
 
 
 def gguf_names(skeleton: Skeleton) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """Which ggml type ``llama-quantize`` gives a tensor under a file type. Plain facts in, a name out.
 
-Source: ``llama_tensor_get_type`` and ``llama_model_quantize_impl`` in llama.cpp's src/llama-quant.cpp; without an
-importance matrix, which the types of under 3 bits need and which are therefore not predicted.
+Source: ``llama_tensor_get_type_impl``, ``tensor_type_fallback`` and ``llama_ftype_get_default_type`` in llama.cpp's
+src/llama-quant.cpp (commit 007dbbf3). The file types in `NEED_MATRIX` need an importance matrix, without which
+``llama-quantize`` refuses them, so they are predicted with one; all others without. Earlier versions gave a fused
+``attn_qkv`` rules of its own; now it has those of the value projection.
 """
 
 from __future__ import annotations
@@ -14,17 +16,33 @@ FILE_TYPES: dict[str, tuple[int, str]] = {
     "q4_k_m": (4, "Q4_K"), "q4_k_s": (4, "Q4_K"), "q4_1": (4, "Q4_1"), "q4_0": (4, "Q4_0"),
     "iq4_nl": (4, "IQ4_NL"), "iq4_xs": (4, "IQ4_XS"), "mxfp4_moe": (4, "MXFP4"),
     "q3_k_l": (3, "Q3_K"), "q3_k_m": (3, "Q3_K"), "q3_k_s": (3, "Q3_K"),
-    "iq3_m": (3, "IQ3_S"), "iq3_s": (3, "IQ3_S"), "iq3_xs": (3, "IQ3_S"), "q2_k": (2, "Q2_K"), "q2_k_s": (2, "Q2_K"),
+    "iq3_m": (3, "IQ3_S"), "iq3_s": (3, "IQ3_S"), "iq3_xs": (3, "IQ3_S"), "iq3_xxs": (3, "IQ3_XXS"),
+    "q2_k": (2, "Q2_K"), "q2_k_s": (2, "Q2_K"), "iq2_m": (2, "IQ2_S"), "iq2_s": (2, "IQ2_XS"),
+    "iq2_xs": (2, "IQ2_XS"), "iq2_xxs": (2, "IQ2_XXS"), "iq1_m": (1, "IQ1_M"), "iq1_s": (1, "IQ1_S"),
 }  # fmt: skip
 """File types that can be predicted: bits its name promises, and the type most tensors get."""
+
+_LOW = frozenset({"iq2_m", "iq2_s", "iq2_xs", "iq2_xxs", "iq1_m", "iq1_s"})
+"""Of about two bits and fewer: they have rules of their own for all but the output."""
+
+NEED_MATRIX = _LOW | {"iq3_xxs", "iq3_xs", "q2_k_s"}
+"""They have tensors that ``tensor_requires_imatrix`` is true of."""
+
+_EMBEDDING = {**dict.fromkeys(("iq2_xxs", "iq2_xs", "iq1_s", "iq1_m"), "Q2_K"),
+              **dict.fromkeys(("iq2_s", "iq2_m", "iq3_xxs"), "IQ3_S")}  # fmt: skip
 
 _SUPER = 256
 _BLOCKS = {"Q8_0": 32, "Q5_0": 32, "Q5_1": 32, "Q4_0": 32, "Q4_1": 32, "IQ4_NL": 32, "MXFP4": 32}
 _SMALLER_BLOCK = {
-    "Q2_K": "IQ4_NL", "Q3_K": "IQ4_NL", "IQ3_S": "IQ4_NL", "IQ3_XXS": "IQ4_NL", "IQ4_XS": "IQ4_NL",
+    "IQ1_S": "IQ4_NL", "IQ1_M": "IQ4_NL", "IQ2_XXS": "IQ4_NL", "IQ2_XS": "IQ4_NL", "IQ2_S": "IQ4_NL",
+    "IQ3_XXS": "IQ4_NL", "IQ3_S": "IQ4_NL", "IQ4_XS": "IQ4_NL", "Q2_K": "Q4_0", "Q3_K": "Q4_0",
     "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0",
 }  # fmt: skip
 """What a tensor gets whose rows its type's blocks of 256 do not divide."""
+
+
+VALUES = ("attn_v.weight", "attn_qkv.weight", "attn_kv_b.weight")
+"""Endings of the names of tensors that the value projection is, or is a part of (``category_is_attn_v``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +55,6 @@ class Place:
     value_index: int
     values: int
     down_index: int
-    downs: int
     heads_a_value: int
     experts: int
     layers: int
@@ -58,25 +75,43 @@ def _by_role(file_type: str, usual: str, place: Place) -> str:  # noqa: C901, PL
     if place.is_output:
         if file_type == "mxfp4_moe" or place.falcon or place.columns % _BLOCKS.get(usual, _SUPER):
             return "Q8_0"
+        if file_type in _LOW or file_type == "iq3_xxs":
+            return "Q5_K"
         return usual if usual == "Q8_0" else "Q6_K"
     if file_type == "mxfp4_moe":
         return "MXFP4" if place.stacked else "Q8_0"
-    if "attn_v." in name:
+    if name in {"token_embd.weight", "per_layer_token_embd.weight"}:
+        return _EMBEDDING.get(file_type, usual)
+    if file_type in _LOW:
+        return _low(file_type, usual, place)
+    if name.endswith(VALUES):
         return _value(file_type, usual, place)
-    if "attn_k." in name:
-        return "Q8_0" if place.experts == 8 else "IQ3_XXS" if file_type == "iq3_xs" else usual
-    if "attn_q." in name:
-        return "IQ3_XXS" if file_type == "iq3_xs" else usual
+    if "attn_k." in name and place.experts == 8:
+        return "Q8_0"
+    if "attn_k." in name or "attn_q." in name:
+        return {"iq3_xs": "IQ3_XXS", "iq3_xxs": "IQ2_S"}.get(file_type, usual)
     if "ffn_down" in name:
         return _down(file_type, usual, place)
     if "attn_output." in name:
         return _output(file_type, usual, place)
-    if "attn_qkv." in name:
-        mixed = {"q3_k_m": "Q4_K", "q3_k_l": "Q4_K", "iq3_m": "Q4_K", "q4_k_m": "Q5_K", "q5_k_m": "Q6_K"}
-        return mixed.get(file_type, usual)
     if "ffn_gate" in name or "ffn_up" in name:
         middle = place.layers // 8 <= _block(name) < 7 * place.layers // 8
         return "IQ3_XXS" if file_type == "iq3_xs" and middle else usual
+    return usual
+
+
+def _low(file_type: str, usual: str, place: Place) -> str:
+    """File types of about two bits and fewer."""
+    name, more = place.name, "IQ3_S" if file_type in {"iq2_s", "iq2_m"} else "Q2_K"
+    if name.endswith(VALUES):
+        return "Q4_K" if place.heads_a_value >= 4 or place.experts >= 4 else more
+    if "attn_k." in name and place.experts == 8:
+        return "Q4_K"
+    if "ffn_down" in name:
+        return more if place.down_index < place.layers // 8 else usual
+    if "attn_output." in name:
+        few = {"iq1_s": "IQ2_XXS", "iq1_m": "IQ2_XXS", "iq2_s": "IQ3_S", "iq2_m": "IQ3_S"}
+        return "Q5_K" if place.experts == 8 else few.get(file_type, usual)
     return usual
 
 
@@ -88,7 +123,7 @@ def _value(file_type: str, usual: str, place: Place) -> str:
     chosen = usual
     if file_type == "q2_k":
         chosen = "Q4_K" if shared else "Q3_K"
-    elif (file_type in {"q2_k_s", "iq3_xs", "iq3_s"} and shared) or file_type == "iq3_m":
+    elif (file_type in {"q2_k_s", "iq3_xxs", "iq3_xs", "iq3_s"} and shared) or file_type == "iq3_m":
         chosen = "Q4_K"
     elif file_type == "q3_k_m":
         chosen = "Q5_K" if index < 2 else "Q4_K"
@@ -104,7 +139,7 @@ def _value(file_type: str, usual: str, place: Place) -> str:
 
 def _down(file_type: str, usual: str, place: Place) -> str:
     """The MLP's last projection: more bits in the first and last layers."""
-    index, count = (_block(place.name), place.downs) if place.experts > 1 else (place.down_index, place.downs)
+    index, count = _block(place.name) if place.experts > 1 else place.down_index, place.layers
     first, more = index < count // 8, _more_bits(index, count)
     if file_type == "q3_k_m":
         return "Q5_K" if index < count // 16 else "Q4_K" if not place.falcon or more else "Q3_K"
@@ -127,9 +162,22 @@ def _output(file_type: str, usual: str, place: Place) -> str:
     if place.falcon:
         return "Q4_K" if file_type == "q3_k_l" else usual
     if place.experts == 8:
-        raised = {"q2_k", "iq3_xs", "q3_k_s", "q3_k_m", "iq4_nl", "q4_k_s", "q4_k_m", "iq3_s", "iq3_m", "iq4_xs"}
+        raised = {
+            "q2_k",
+            "iq3_xxs",
+            "iq3_xs",
+            "q3_k_s",
+            "q3_k_m",
+            "iq4_nl",
+            "q4_k_s",
+            "q4_k_m",
+            "iq3_s",
+            "iq3_m",
+            "iq4_xs",
+        }
         return "Q5_K" if file_type in raised else usual
-    return {"q2_k": "Q3_K", "q3_k_m": "Q4_K", "q3_k_l": "Q5_K", "iq3_m": "Q4_K"}.get(file_type, usual)
+    most = {"q2_k": "Q3_K", "q3_k_m": "Q4_K", "q3_k_l": "Q5_K", "iq3_m": "Q4_K", "iq3_xxs": "IQ3_S"}
+    return most.get(file_type, usual)
 
 
 def _more_bits(index: int, count: int) -> bool:

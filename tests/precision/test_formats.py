@@ -13,8 +13,10 @@ from inspector.weights import grouped, stored_tensors, weights
 
 # Bits a weight of Llama 3.1 8B in llama.cpp's tools/quantize/README.md (commit 311c2c9f).
 PUBLISHED_BITS = {
-    "q2_k": 3.1593, "q3_k_l": 4.2979, "q4_k_m": 4.8944, "q5_k_m": 5.7036, "q8_0": 8.5008, "iq3_xs": 3.4977,
-    "iq3_m": 3.7628, "iq4_nl": 4.6818,
+    "iq1_s": 2.0042, "iq1_m": 2.1460, "iq2_xxs": 2.3824, "iq2_xs": 2.5882, "iq2_s": 2.7403, "iq2_m": 2.9294,
+    "iq3_xxs": 3.2548, "iq3_xs": 3.4977, "iq3_s": 3.6606, "iq3_m": 3.7628, "iq4_xs": 4.4597, "iq4_nl": 4.6818,
+    "q2_k_s": 2.9697, "q2_k": 3.1593, "q3_k_s": 3.6429, "q3_k_l": 4.2979, "q4_k_s": 4.6672, "q4_k_m": 4.8944,
+    "q5_k_s": 5.5704, "q5_k_m": 5.7036, "q6_k": 6.5633, "q8_0": 8.5008, "f16": 16.0005,
 }  # fmt: skip
 
 
@@ -47,6 +49,28 @@ def test_experts_and_tied_heads_follow_the_rules():
     assert types["model.layers.0.mlp.gate.weight"] == "F32"
     tied = load_bundled("meta-llama/Llama-3.2-1B")
     assert scheme_named("gguf:q4_k_m").for_model(tied).types["model.embed_tokens.weight"] == "Q6_K"
+
+
+def test_layers_are_counted_by_weights_alone():
+    """The biases of Qwen2's value projections and the shared experts of DeepSeek are not layers of their own."""
+    types = scheme_named("gguf:q4_k_m").for_model(load_bundled("Qwen/Qwen2.5-0.5B")).types
+    raised = {i for i in range(24) if types[f"model.layers.{i}.mlp.down_proj.weight"] == "Q6_K"}
+    assert raised == {0, 1, 2, 5, 8, 11, 14, 17, 20, 21, 22, 23}  # rows of 4,864 are whole blocks of 256
+    assert types["model.layers.3.self_attn.q_proj.weight"] == "Q5_0"  # rows of 896 are not
+    values = {i for i in range(24) if types[f"model.layers.{i}.self_attn.v_proj.weight"] == "Q8_0"}
+    assert values == raised
+    types = scheme_named("gguf:q4_k_m").for_model(load_bundled("deepseek-ai/DeepSeek-V2-Lite")).types
+    raised = {i for i in range(1, 27) if types[f"model.layers.{i}.mlp.shared_experts.down_proj.weight"] == "Q6_K"}
+    assert raised == {1, 2, 5, 8, 11, 14, 17, 20, 23, 24, 25, 26}
+
+
+def test_types_of_few_bits_say_that_they_need_an_importance_matrix():
+    assert "with an importance matrix" in scheme_named("gguf:iq2_xxs").title
+    assert "no importance matrix" in scheme_named("gguf:iq4_xs").title
+    types = scheme_named("gguf:iq1_s").for_model(load_bundled("mistralai/Mixtral-8x7B-v0.1")).types
+    assert types["model.layers.5.self_attn.o_proj.weight"] == "Q5_K"
+    assert types["model.layers.5.self_attn.k_proj.weight"] == "Q4_K"
+    assert types["model.layers.5.mlp.experts.gate_up_proj"] == "IQ1_S"
 
 
 NAMED = ["gptq", "gptq:3:64", "gptq:8:-1", "awq", "hqq", "hqq:2:16", "w4a16", "nvfp4", "mxfp4", "gguf:q4_k_m"]
