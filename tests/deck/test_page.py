@@ -1,5 +1,6 @@
 """The deck as a file: what it says, that it is the same twice, and that nobody can put a script in."""
 
+import html
 import json
 import re
 import subprocess
@@ -12,9 +13,11 @@ import pytest
 from inspector.cli.main import run
 from inspector.compare import COURSE_CANDIDATES, compare
 from inspector.lesson import lesson
+from inspector.lesson.measured import LEDGER
 from inspector.render.charts import CHART_NAMES, chart
 from inspector.render.deck import STORIES, deck_html
 from inspector.render.deck.page import policy
+from inspector.simulate.records import questions
 from inspector.sources.resolve import resolve
 
 ROOT = Path(__file__).parent.parent.parent
@@ -164,7 +167,17 @@ def test_committed_reports_are_what_the_command_writes(tmp_path, capsys):
         assert capsys.readouterr().out.strip() == str(tmp_path / file)
         assert (tmp_path / file).read_bytes() == (ROOT / "reports" / file).read_bytes(), "stale: run make reports"
     assert reports.index() == (ROOT / "reports" / "index.html").read_text(encoding="utf-8")
-    assert {path.name for path in (ROOT / "reports").glob("*.html")} == {*reports.DECKS, "index.html"}
+    assert {path.name for path in (ROOT / "reports").glob("*.html")} == {*reports.DECKS, reports.LEDGER, "index.html"}
+
+
+def test_the_committed_ledger_lists_these_runs_and_these_errors():
+    """Making it anew takes minutes: its runs and its mean errors are held to those that ship as data."""
+    page = (ROOT / "reports" / reports.LEDGER).read_text(encoding="utf-8")
+    rows = re.findall(r"peak allocated</td><td>(\d+)</td><td>([\d.]+) %</td>", page)
+    for line in json.loads(LEDGER.read_text(encoding="utf-8")):
+        assert (str(line["runs"]), f"{100 * line['mean_error']:.3f}") in rows, "stale: run make reports"
+    for question in questions():
+        assert html.escape(question.config) in page, "stale: run make reports"
 
 
 def test_default_file_and_standard_output(tmp_path, capsys, monkeypatch):
