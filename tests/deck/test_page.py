@@ -177,7 +177,7 @@ def test_the_committed_ledger_lists_these_runs_and_these_errors():
     for line in json.loads(LEDGER.read_text(encoding="utf-8")):
         assert (str(line["runs"]), f"{100 * line['mean_error']:.3f}") in rows, "stale: run make reports"
     for question in questions():
-        assert html.escape(question.config) in page, "stale: run make reports"
+        assert question.skipped or html.escape(question.config) in page, "stale: run make reports"
 
 
 def test_default_file_and_standard_output(tmp_path, capsys, monkeypatch):
