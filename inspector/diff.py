@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from inspector.errors import InspectorError
 from inspector.reporting import Report
 
 if TYPE_CHECKING:
@@ -83,9 +84,26 @@ def expected_side(skeleton: Skeleton) -> Side:
     return Side(skeleton.model_id, {}, tensors)
 
 
-def checkpoint_side(checkpoint: Checkpoint) -> Side:
-    """A checkpoint as one side: what its files store."""
-    return Side(checkpoint.name, {}, {tensor.name: (tensor.shape, tensor.dtype) for tensor in checkpoint.tensors})
+def checkpoint_side(checkpoint: Checkpoint, skeleton: Skeleton | None = None) -> Side:
+    """A checkpoint as one side: what its files store.
+
+    With its skeleton, GGUF's tensors go by the skeleton's names; those that have none there, and the several that are
+    one tensor there, keep their own.
+    """
+    names = _skeleton_names(checkpoint, skeleton) if skeleton and checkpoint.format == "gguf" else {}
+    tensors = {names.get(tensor.name, tensor.name): (tensor.shape, tensor.dtype) for tensor in checkpoint.tensors}
+    return Side(checkpoint.name, {}, tensors)
+
+
+def _skeleton_names(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, str]:
+    """The skeleton's names of GGUF's tensors; empty for an architecture whose names are not known."""
+    from inspector.precision.stored import gguf_targets
+
+    try:
+        targets = gguf_targets(checkpoint, skeleton)
+    except InspectorError:
+        return {}
+    return {tensors[0].name: name for name, tensors in targets.items() if len(tensors) == 1}
 
 
 def diff(before: Side, after: Side) -> DiffReport:

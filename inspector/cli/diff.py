@@ -22,6 +22,7 @@ def command(before: str, after: str, stored: bool, as_json: bool, as_csv: bool) 
       inspector diff llama-3.1-8b llama-3.1-8b-instruct
       inspector diff qwen2.5-0.5b qwen3-0.6b
       inspector diff ./before ./after --stored
+      inspector diff ./model-q4_k_m.gguf ./model --stored
     """  # noqa: D301
     from inspector.diff import Side, checkpoint_side, diff, expected_side, skeleton_side
     from inspector.errors import InspectorError
@@ -36,7 +37,7 @@ def command(before: str, after: str, stored: bool, as_json: bool, as_csv: bool) 
         if source.checkpoint is None:
             return expected_side(source.skeleton)
         files.append(source.name)
-        return checkpoint_side(source.checkpoint)
+        return checkpoint_side(source.checkpoint, source.skeleton if source.checkpoint.format == "gguf" else None)
 
     sides = side(before), side(after)
     if stored and not files:

@@ -40,7 +40,7 @@ def stored(checkpoint: Checkpoint | None, skeleton: Skeleton) -> Stored:
     """The scheme of a checkpoint. Raises InspectorError when there is none, or it fits the skeleton nowhere."""
     if checkpoint is None:
         raise InspectorError(f"{skeleton.model_id} has no files here to be stored in", hint="name a folder or a file")
-    targets = _gguf_targets(checkpoint, skeleton) if checkpoint.format == "gguf" else by_target(checkpoint, skeleton)
+    targets = gguf_targets(checkpoint, skeleton) if checkpoint.format == "gguf" else by_target(checkpoint, skeleton)
     known = {tensor.name for tensor in skeleton.own_tensors}
     found = {name: _pieces(tensors) for name, tensors in targets.items() if name in known}
     if not found:
@@ -64,7 +64,7 @@ def _pieces(tensors: list[FileTensor]) -> tuple[Piece, ...]:
     return tuple(Piece(role, dtype, nbytes // DTYPE_BYTES[dtype]) for (role, dtype), nbytes in sizes.items())
 
 
-def _gguf_targets(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, list[FileTensor]]:
+def gguf_targets(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, list[FileTensor]]:
     """GGUF's tensors by the skeleton's names; the two fused by transformers go to one."""
     if skeleton.architecture == "unknown":
         return {tensor.name: [tensor] for tensor in checkpoint.tensors}

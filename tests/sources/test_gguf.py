@@ -98,6 +98,37 @@ def test_splits_are_read_together_and_a_missing_one_is_named(tmp_path, capsys):
     assert "00002-of-00002" in capsys.readouterr().err
 
 
+CONFIG = {
+    "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 256, "intermediate_size": 512,
+    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 512, "dtype": "bfloat16",
+    "tie_word_embeddings": False, "max_position_embeddings": 128,
+}  # fmt: skip
+
+
+def test_diff_sets_a_file_beside_the_model_it_was_made_of(tmp_path, capsys):
+    """Without ``--stored`` the same model; with it, every tensor by the model's name, its type alone another."""
+    path, folder = write(tmp_path / "model.gguf"), tmp_path / "config"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    assert run(["diff", str(path), str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tensors"] == []
+    assert run(["diff", str(path), str(folder), "--stored", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["num_elements_before"] == found["num_elements_after"] == PARAMETERS
+    assert sum(row["num_tensors"] for row in found["tensors"]) == len(SHAPES)
+    rows = {row["name"]: (row["before"], row["after"]) for row in found["tensors"]}
+    assert rows["model.layers.*.mlp.down_proj.weight"] == ("[256, 512] q4_k", "[256, 512] bfloat16")
+    assert rows["model.norm.weight"] == ("[256] float32", "[256] bfloat16")
+    assert run(["diff", str(path), str(path), "--stored"]) == 0
+    assert run(["layers", str(path)]) == run(["memory", str(path)]) == 0
+
+
+def test_diff_keeps_the_files_names_where_no_others_are_known(tmp_path, capsys):
+    path = write(tmp_path / "model.gguf", architecture="deepseek2")
+    assert run(["diff", str(path), str(write(tmp_path / "other.gguf")), "--stored", "--json"]) == 0
+    assert "blk.*.attn_q.weight" in {row["name"] for row in json.loads(capsys.readouterr().out)["tensors"]}
+
+
 def test_memory_shows_what_the_file_holds(tmp_path, capsys):
     path = write(tmp_path / "model.gguf")
     assert run(["memory", str(path), "--scheme", "stored", "--json"]) == 0
