@@ -34,12 +34,33 @@ class FileTensor:
         return math.prod(self.shape)
 
 
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """Bytes of GGUF files that are no tensor's: with ``tensor_bytes`` they are the size of the files.
+
+    ``metadata_bytes`` are the fixed start and all entries but the tokenizer's (``tokenizer.*``: vocabulary, merges,
+    chat template); ``tensor_info_bytes`` the list of names, shapes, types and offsets; ``padding_bytes`` the rest,
+    which brings the start of every tensor to a multiple of ``general.alignment`` (ggml's docs/gguf.md).
+    """
+
+    metadata_bytes: int
+    tokenizer_bytes: int
+    tensor_info_bytes: int
+    padding_bytes: int
+
+    @property
+    def header_bytes(self) -> int:
+        """What comes before the tensors, without padding."""
+        return self.metadata_bytes + self.tokenizer_bytes + self.tensor_info_bytes
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """The tensors of one or more files.
 
     ``config`` is the ``config.json`` beside them (or what GGUF's metadata says), empty when there is none.
-    ``file_bytes`` counts headers and padding too. ``notes`` are doubts, such as tensors the index promises in vain.
+    ``file_bytes`` counts headers and padding too; ``overhead`` tells them apart for GGUF, and is None otherwise.
+    ``notes`` are doubts, such as tensors the index promises in vain.
     """
 
     name: str
@@ -49,6 +70,7 @@ class Checkpoint:
     file_bytes: int
     config: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    overhead: Overhead | None = None
 
     @cached_property
     def by_name(self) -> dict[str, FileTensor]:

@@ -16,7 +16,7 @@ from inspector.reporting import Report
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inspector.checkpoint import Checkpoint, FileTensor
+    from inspector.checkpoint import Checkpoint, FileTensor, Overhead
     from inspector.skeleton import Skeleton
 
 # What quantized formats put beside, or instead of, a weight; the suffix replaced gives the weight's own name.
@@ -68,6 +68,7 @@ class CheckpointReport(Report):
     misshapen: tuple[Finding, ...]
     redundant: tuple[Finding, ...]
     notes: tuple[str, ...]
+    overhead: Overhead | None = None
 
     @property
     def bits_per_parameter(self) -> float:
@@ -108,6 +109,7 @@ def fit(checkpoint: Checkpoint, skeleton: Skeleton) -> CheckpointReport:
         misshapen=tuple(_misshapen(expected, stored)) if compared else (),
         redundant=tuple(_redundant(expected, stored)) if compared else (),
         notes=(*checkpoint.notes, *skeleton.notes),
+        overhead=checkpoint.overhead,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from inspector.render.plain import clean
@@ -33,9 +34,24 @@ def text(report: CheckpointReport) -> RenderableType:
             f"{count(report.parameters)} logical parameters ({short_count(report.parameters)}), {per}",
         ),
         rows,
+        *_overhead(report),
         *(_findings(title, found) for title, found in _lists(report) if found),
         notes((_verdict(report), *report.notes)),
     )
+
+
+def _overhead(report: CheckpointReport) -> list[RenderableType]:
+    """Where the bytes of GGUF files are that are no tensor's."""
+    if not (found := report.overhead):
+        return []
+    rows = table("in the files", ("bytes", "right"))
+    rows.add_row("metadata", count(found.metadata_bytes))
+    rows.add_row("tokenizer", count(found.tokenizer_bytes))
+    rows.add_row("list of tensors", count(found.tensor_info_bytes))
+    rows.add_row("padding", count(found.padding_bytes))
+    rows.add_row("tensors", count(report.tensor_bytes))
+    rows.add_row("all", count(report.file_bytes))
+    return [rows]
 
 
 def _lists(report: CheckpointReport) -> tuple[tuple[str, tuple[Finding, ...]], ...]:
@@ -83,6 +99,7 @@ def payload(report: CheckpointReport) -> dict[str, Any]:
         "unexpected": _rows(report.unexpected),
         "wrong_shape": _rows(report.misshapen),
         "stored_twice": _rows(report.redundant),
+        "overhead": asdict(report.overhead) if report.overhead else None,
         "notes": list(report.notes),
     }
 

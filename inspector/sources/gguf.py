@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from inspector.checkpoint import MAX_NAME, MAX_TENSORS, Checkpoint, FileTensor
+from inspector.checkpoint import MAX_NAME, MAX_TENSORS, Checkpoint, FileTensor, Overhead
 from inspector.errors import InspectorError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class GgufHeader:
 
     metadata: dict[str, Any]
     tensors: tuple[FileTensor, ...]
+    overhead: Overhead
 
 
 class _Reader:
@@ -51,8 +52,13 @@ class _Reader:
 
     def __init__(self, stream: BinaryIO, size: int, name: str) -> None:
         self.stream, self.size, self.name = stream, size, name
-        self.left = min(size, MAX_HEADER)
+        self.limit = self.left = min(size, MAX_HEADER)
         self.strings = 0
+
+    @property
+    def taken(self) -> int:
+        """Bytes taken so far."""
+        return self.limit - self.left
 
     def take(self, count: int) -> bytes:
         if count > self.left:
@@ -120,18 +126,24 @@ def parse_gguf(stream: BinaryIO, size: int, name: str) -> GgufHeader:
     if count > MAX_TENSORS or pairs > 100_000:
         raise broken(name, f"it claims {count:,} tensors and {pairs:,} metadata entries")
     metadata: dict[str, Any] = {}
+    tokenizer = 0
     for _ in range(pairs):
+        before = reader.taken
         key = reader.string()
         if key in metadata:
             raise broken(name, f"the metadata {key[:60]!r} is there twice")
         metadata[key] = reader.value(reader.number("<I"))
+        tokenizer += reader.taken - before if key.startswith("tokenizer.") else 0
+    listed = reader.taken
     entries = [_entry(reader) for _ in range(count)]
     alignment = metadata.get("general.alignment", 32)
     if type(alignment) is not int or not 8 <= alignment <= 2**20 or alignment % 8:
         raise broken(name, f"its alignment {alignment!r} is no sensible multiple of 8")
-    consumed = min(size, MAX_HEADER) - reader.left
+    consumed = reader.taken
     start = -(-consumed // alignment) * alignment
-    return GgufHeader(metadata, tuple(_checked(entries, start, size, alignment, name)))
+    tensors = tuple(_checked(entries, start, size, alignment, name))
+    padding = size - consumed - sum(tensor.nbytes for tensor in tensors)
+    return GgufHeader(metadata, tensors, Overhead(listed - tokenizer, tokenizer, consumed - listed, padding))
 
 
 def _entry(reader: _Reader) -> tuple[str, tuple[int, ...], int, int]:
@@ -211,7 +223,14 @@ def merged(name: str, files: list[str], headers: list[GgufHeader], size: int) ->
 
     tensors = tuple(tensor for header in headers for tensor in header.tensors)
     config, notes = config_of(headers[0].metadata, tensors)
-    return Checkpoint(name, "gguf", tensors, tuple(files), size, config, notes)
+    parts = [header.overhead for header in headers]
+    overhead = Overhead(
+        sum(part.metadata_bytes for part in parts),
+        sum(part.tokenizer_bytes for part in parts),
+        sum(part.tensor_info_bytes for part in parts),
+        sum(part.padding_bytes for part in parts),
+    )
+    return Checkpoint(name, "gguf", tensors, tuple(files), size, config, notes, overhead)
 
 
 def broken(name: str, why: str) -> InspectorError:

@@ -98,6 +98,42 @@ def test_splits_are_read_together_and_a_missing_one_is_named(tmp_path, capsys):
     assert "00002-of-00002" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("split", [False, True])
+def test_header_tensors_and_padding_are_the_whole_file(tmp_path, split, capsys):
+    """Each held against where the package's own reader finds its fields and the data of its tensors."""
+    shapes = {**SHAPES, "blk.1.odd_norm.weight": (3,), "blk.1.odder_norm.weight": (5,)}
+    items = list(shapes.items())
+    if split:
+        paths = [
+            write(tmp_path / f"m-0000{i + 1}-of-00002.gguf", shapes=dict(items[9 * i : 9 * i + 9 if i == 0 else None]))
+            for i in range(2)
+        ]
+    else:
+        paths = [write(tmp_path / "m.gguf", shapes=shapes)]
+    expected = {"metadata_bytes": 0, "tokenizer_bytes": 0, "tensor_info_bytes": 0, "padding_bytes": 0}
+    for path in paths:
+        reader = GGUFReader(path)
+        infos = sum(part.nbytes for tensor in reader.tensors for part in tensor.field.parts)
+        first = min(tensor.field.offset for tensor in reader.tensors)
+        tokenizer = [field for key, field in reader.fields.items() if key.startswith("tokenizer.")]
+        words = sum(part.nbytes for field in tokenizer for part in field.parts)
+        data = sorted((int(tensor.data_offset), int(tensor.n_bytes)) for tensor in reader.tensors)
+        ends = [first + infos, *(offset + size for offset, size in data)]
+        starts = [*(offset for offset, _ in data), path.stat().st_size]
+        expected["tokenizer_bytes"] += words
+        expected["metadata_bytes"] += first - words
+        expected["tensor_info_bytes"] += infos
+        expected["padding_bytes"] += sum(start - end for start, end in zip(starts, ends, strict=True))
+    assert run(["checkpoint", str(paths[0]), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["overhead"] == expected
+    assert found["overhead"]["padding_bytes"] > 0
+    assert sum(expected.values()) + found["tensor_bytes"] == found["file_bytes"]
+    assert found["file_bytes"] == sum(path.stat().st_size for path in paths)
+    assert run(["checkpoint", str(paths[0])]) == 0
+    assert f"{expected['tokenizer_bytes']:,}" in capsys.readouterr().out
+
+
 CONFIG = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 256, "intermediate_size": 512,
     "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 512, "dtype": "bfloat16",
