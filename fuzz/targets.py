@@ -1,17 +1,35 @@
-"""One function for each parser of strangers' files and words. Anything it raises but InspectorError is a bug."""
+"""One function for each parser of strangers' files and words. Anything it raises but InspectorError is a bug.
+
+All that is fuzzed is imported here, at once: atheris sees the way through a module only if it was there at its import.
+"""
 
 from __future__ import annotations
 
 import io
 from contextlib import suppress
 
+from inspector.adapter import _report
 from inspector.build.sanity import check_sizes
+from inspector.cache import cache_report
 from inspector.checkpoint import Checkpoint
 from inspector.errors import InspectorError
 from inspector.files import json_object
+from inspector.gpus import card_of_size, find_gpu
+from inspector.layers import layers
+from inspector.lora.options import parsed_pattern
+from inspector.measure.spec import MeasureSpec
+from inspector.precision.registry import scheme_named
+from inspector.render.layers import payload
+from inspector.simulate.allocator_settings import parse_settings
+from inspector.simulate.recording import parse_recording
+from inspector.simulate.replay import replay_recording
 from inspector.skeleton_json import loads
+from inspector.sources.bare import bare_skeleton
+from inspector.sources.bundled import find, load_bundled, unknown_model
 from inspector.sources.folder import assemble, weight_map
 from inspector.sources.gguf import parse_gguf
+from inspector.sources.gguf_config import config_of
+from inspector.sources.hub import HubModel, listing
 from inspector.sources.safetensors import PREFIX, header_length, parse_header
 
 MODEL = "meta-llama/Llama-3.2-1B"
@@ -24,10 +42,6 @@ def text(data: bytes) -> str:
 
 def safetensors(data: bytes) -> None:
     """A whole file: length, header, data; then the skeleton that its names and shapes make, shown as a page."""
-    from inspector.layers import layers
-    from inspector.render.layers import payload
-    from inspector.sources.bare import bare_skeleton
-
     length = header_length(data[:PREFIX], len(data), "f")
     tensors = parse_header(data[PREFIX : PREFIX + length], len(data), "f")
     skeleton = bare_skeleton(assemble("f", ["f"], [(len(data), tensors)], {}, {}), "f")
@@ -36,8 +50,6 @@ def safetensors(data: bytes) -> None:
 
 def gguf(data: bytes) -> None:
     """A whole file, with the config its metadata makes."""
-    from inspector.sources.gguf_config import config_of
-
     header = parse_gguf(io.BytesIO(data), len(data), "f")
     config, _ = config_of(header.metadata, header.tensors)
     check_sizes(config)
@@ -45,8 +57,6 @@ def gguf(data: bytes) -> None:
 
 def files(data: bytes) -> None:
     """Two lists of a model's files: the index of a sharded checkpoint, and what the hub answers."""
-    from inspector.sources.hub import HubModel, listing
-
     with suppress(InspectorError):
         weight_map(json_object(text(data), "f"), "f")
     commit, names = listing(data, "a/b")
@@ -58,9 +68,6 @@ def config(data: bytes) -> None:
     found = json_object(text(data), "f")
     check_sizes(found)
     with suppress(InspectorError):
-        from inspector.cache import cache_report
-        from inspector.sources.bundled import load_bundled
-
         cache_report("f", load_bundled(MODEL).facts, found)
 
 
@@ -71,17 +78,11 @@ def skeleton(data: bytes) -> None:
 
 def snapshot(data: bytes) -> None:
     """A memory snapshot, as JSON or as a pickle of plain data, replayed."""
-    from inspector.simulate.recording import parse_recording
-    from inspector.simulate.replay import replay_recording
-
     replay_recording(parse_recording(data, "f"))
 
 
 def saved(data: bytes) -> None:
     """What else people pass around as JSON: an adapter's config, a record of a measurement."""
-    from inspector.adapter import _report
-    from inspector.measure.spec import MeasureSpec
-
     found = json_object(text(data), "f")
     _report(found, Checkpoint("f", "safetensors", (), (), 0))
     MeasureSpec.from_dict(found)
@@ -89,12 +90,6 @@ def saved(data: bytes) -> None:
 
 def words(data: bytes) -> None:
     """What is typed: schemes, cards, sizes, allocator settings, rank patterns, names of models."""
-    from inspector.gpus import card_of_size, find_gpu
-    from inspector.lora.options import parsed_pattern
-    from inspector.precision.registry import scheme_named
-    from inspector.simulate.allocator_settings import parse_settings
-    from inspector.sources.bundled import find, unknown_model
-
     word = text(data)
     for parse in (scheme_named, find_gpu, card_of_size, parse_settings, find):
         with suppress(InspectorError):

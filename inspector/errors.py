@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspector.safe_text import clean
+
 CHECK_FAILED = 1
 """Exit code when the input was fine and the answer is no: it does not fit, a check failed."""
 
@@ -13,7 +15,8 @@ class InspectorError(Exception):
     """A mistake the user can mend.
 
     Raise it for bad input only; anything else should stay a traceback, because it is our bug.
-    The command line prints ``message`` and ``hint`` on one line each and exits with ``exit_code``.
+    The command line prints ``message`` and ``hint`` on one line each and exits with ``exit_code``; what they repeat of
+    a stranger's file is made safe to print here, once.
 
     >>> raise InspectorError("no model named 'lama'", hint="did you mean meta-llama/Llama-3.1-8B?")
     """
@@ -21,9 +24,9 @@ class InspectorError(Exception):
     exit_code = BAD_INPUT
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = clean(message)
+        self.hint = clean(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message

@@ -70,7 +70,7 @@ def parse_size(text: str) -> int:
 
     Raises InspectorError when the text is not a positive number with a unit.
     """
-    match = re.fullmatch(r"\s*([0-9]{1,24}(?:\.[0-9]{1,24})?)\s*([KMGT]?i?B)\s*", text, re.IGNORECASE)
+    match = re.fullmatch(r"\s*([0-9]{1,24}(?:\.[0-9]{1,24})?)\s*((?:[KMGT]i?)?B)\s*", text, re.IGNORECASE)
     size = int(float(match[1]) * _SIZES[match[2].upper()]) if match else 0
     if size <= 0:
         raise InspectorError(f"{text!r} is not a size", hint="write a number and a unit, such as 16GiB or 24GB")

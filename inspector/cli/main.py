@@ -134,7 +134,7 @@ def _close_output() -> None:
 
 def complain(message: str, hint: str = "") -> None:
     """One line to standard error, and one more with what to do."""
-    from inspector.render.plain import clean
+    from inspector.safe_text import clean
 
     click.echo(f"inspector: {_short(clean(message))}", err=True)
     if hint:
@@ -152,7 +152,7 @@ def _log_to_stderr() -> None:
 
     class Line(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:
-            from inspector.render.plain import clean
+            from inspector.safe_text import clean
 
             return f"inspector: {_short(clean(record.getMessage()))}"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inspector.render.plain import clean
 from inspector.render.terminal import heading, notes, page, table
+from inspector.safe_text import clean
 from inspector.units import MB, count
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from inspector.render.plain import clean
 from inspector.render.terminal import NARROW, Responsive, heading, notes, page, table
+from inspector.safe_text import clean
 from inspector.units import MB, count, short_count
 
 if TYPE_CHECKING:

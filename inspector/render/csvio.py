@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
-from inspector.render.plain import clean
+from inspector.safe_text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

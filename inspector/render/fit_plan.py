@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from inspector.render.fit import STYLES
-from inspector.render.plain import clean
 from inspector.render.terminal import heading, notes, page, table
+from inspector.safe_text import clean
 from inspector.units import MiB, count, mebibytes
 
 if TYPE_CHECKING:

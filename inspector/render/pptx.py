@@ -10,7 +10,7 @@ from inspector.lesson.lesson import spoken
 from inspector.render import theme
 from inspector.render.charts import chart
 from inspector.render.deck.stories import STORIES
-from inspector.render.plain import clean
+from inspector.safe_text import clean
 from inspector.units import GB, MB, count, percent, short_count
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from inspector.render.plain import clean
+from inspector.safe_text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from inspector.render.plain import clean
 from inspector.render.terminal import Responsive, heading, notes, page, table
+from inspector.safe_text import clean
 from inspector.simulate.record_sets import record_sets
 from inspector.units import count
 

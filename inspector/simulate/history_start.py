@@ -49,7 +49,7 @@ def start_layout(trace: tuple[Entry, ...], segments: tuple[Segment, ...]) -> lis
             _take_out(ranges, entry)
         elif entry.action in {"segment_free", "segment_unmap"}:
             _put_back(ranges, entry)
-    return _chunks(ranges, used, small)
+    return [layout for layout in _chunks(ranges, used, small) if layout[3]]  # a segment of no bytes holds nothing
 
 
 @dataclass(frozen=True, slots=True)

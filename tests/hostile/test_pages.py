@@ -9,7 +9,7 @@ import pytest
 
 from inspector.cli.main import run
 from inspector.render.csvio import csv_text
-from inspector.render.plain import clean
+from inspector.safe_text import clean
 from tests.hostile.conftest import UNSAFE
 from tests.hostile.test_hostile_safetensors import packed
 

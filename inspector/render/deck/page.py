@@ -99,7 +99,7 @@ def environment() -> jinja2.Environment:
     """Jinja with everything escaped and nothing left undefined."""
     import jinja2
 
-    from inspector.render.plain import clean
+    from inspector.safe_text import clean
     from inspector.units import GB, MB, MiB, count, percent, short_count
 
     made = jinja2.Environment(

@@ -73,6 +73,6 @@ def plain_text(text: str) -> str:
     """A name from a file as plotly text, which reads tags: cleaned, its angle brackets and ampersands spelled out."""
     from html import escape
 
-    from inspector.render.plain import clean
+    from inspector.safe_text import clean
 
     return escape(clean(text), quote=False)
