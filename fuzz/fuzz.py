@@ -10,6 +10,7 @@ with atheris.instrument_imports(include=["inspector", "json"]):
     import targets
 
 import transformers.integrations.ggml  # noqa: F401 -- imported by a target; loading it is not what is fuzzed
+from mutate import mutated
 
 
 def main() -> None:
@@ -17,7 +18,11 @@ def main() -> None:
     name = sys.argv.pop(1)
     if name not in targets.TARGETS:
         sys.exit(f"targets: {', '.join(targets.TARGETS)}")
-    atheris.Setup(sys.argv, lambda data: targets.run(name, data))
+
+    def mutate(data: bytes, most: int, seed: int) -> bytes:
+        return mutated(name, data, most, seed)
+
+    atheris.Setup(sys.argv, lambda data: targets.run(name, data), custom_mutator=mutate)
     atheris.Fuzz()
 
 
