@@ -115,7 +115,7 @@ def cache_report(model_id: str, facts: ConfigFacts, config: Mapping[str, Any], d
     )
     assumptions = [f"keys and values are kept in {dtype}, as the model computes them"]
     if text.get("kv_lora_rank"):
-        key = text.get("qk_nope_head_dim", 0) + text.get("qk_rope_head_dim", 0) + text.get("v_head_dim", 0)
+        key = sum(_size(text, name) for name in ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"))
         expanded = facts.num_attention_heads * key * DTYPE_BYTES[dtype]
         assumptions.append(
             "latent attention keeps its latents, as transformers 5.20 and newer do; expanded to every head they would "
@@ -131,7 +131,7 @@ def _token_elements(facts: ConfigFacts, text: Mapping[str, Any]) -> int:
     transformers modeling_deepseek_v2.py and modeling_deepseek_v3.py, ``forward`` of the attention.
     """
     if text.get("kv_lora_rank"):
-        return int(text["kv_lora_rank"] + text.get("qk_rope_head_dim", 0))
+        return _size(text, "kv_lora_rank") + _size(text, "qk_rope_head_dim")
     heads = facts.num_key_value_heads
     if facts.model_type == "falcon":
         new = bool(text.get("new_decoder_architecture"))
@@ -142,22 +142,40 @@ def _token_elements(facts: ConfigFacts, text: Mapping[str, Any]) -> int:
 def _windows(facts: ConfigFacts, text: Mapping[str, Any]) -> list[int | None]:
     """The window of each layer, None for full attention."""
     layers = range(facts.num_layers)
-    window, chunk = text.get("sliding_window"), text.get("attention_chunk_size")
-    types = text.get("layer_types")
+    window, chunk = _size(text, "sliding_window"), _size(text, "attention_chunk_size")
+    types = _each_layer(text, "layer_types", facts.num_layers, str)
     if types:
-        size = {"sliding_attention": window, "chunked_attention": chunk}
+        size = {"sliding_attention": window or None, "chunked_attention": chunk or None}
         return [size.get(kind) for kind in types]
     if chunk:
-        rope = text.get("no_rope_layers") or [
-            int((layer + 1) % text.get("no_rope_layer_interval", 4)) for layer in layers
-        ]
+        every = _size(text, "no_rope_layer_interval", 4) or facts.num_layers + 1
+        rope = _each_layer(text, "no_rope_layers", facts.num_layers, int)
+        rope = rope or [(layer + 1) % every for layer in layers]
         return [chunk if rope[layer] else None for layer in layers]
     if not window:
         return [None] * facts.num_layers
     if facts.model_type in _PATTERN:
-        every = text.get("sliding_window_pattern") or _PATTERN[facts.model_type]
+        every = _size(text, "sliding_window_pattern") or _PATTERN[facts.model_type]
         return [window if (layer + 1) % every else None for layer in layers]
     if "use_sliding_window" in text or facts.model_type.startswith("qwen"):
-        first = text.get("max_window_layers", 28) if text.get("use_sliding_window") else facts.num_layers
+        first = _size(text, "max_window_layers", 28) if text.get("use_sliding_window") else facts.num_layers
         return [window if layer >= first else None for layer in layers]
     return [window if facts.model_type in _ALWAYS_SLIDING else None] * facts.num_layers
+
+
+def _size(text: Mapping[str, Any], key: str, default: int = 0) -> int:
+    """A whole number in the config, ``default`` where it is not set."""
+    value = text.get(key)
+    if value is None or value is False:
+        return default if value is None else 0
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InspectorError(f"{key} is {str(value)[:40]!r}, not a whole number", hint="mend the config.json")
+    return value
+
+
+def _each_layer(text: Mapping[str, Any], key: str, layers: int, kind: type) -> list[Any]:
+    """A list in the config with an entry a layer, empty where it is not set."""
+    found = text.get(key) or []
+    if not isinstance(found, list) or (found and len(found) != layers) or not all(isinstance(of, kind) for of in found):
+        raise InspectorError(f"{key} is no list of {layers} entries, one a layer", hint="mend the config.json")
+    return found

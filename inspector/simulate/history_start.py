@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from inspector.errors import InspectorError
 from inspector.simulate.allocator_settings import LARGE_SEGMENT, SMALL_SEGMENT
 from inspector.units import TiB
 
@@ -30,7 +31,11 @@ class Chunk:
 
 
 def start_layout(trace: tuple[Entry, ...], segments: tuple[Segment, ...]) -> list[tuple[Pool, bool, bool, list[Chunk]]]:
-    """Segments and blocks at the beginning of a history: those of its end, with every entry taken back."""
+    """Segments and blocks at the beginning of a history: those of its end, with every entry taken back.
+
+    Raises InspectorError when segments lie over each other, at the end or at the beginning.
+    """
+    _check_apart([(segment.address, segment.size) for segment in segments])
     ranges = {segment.address: _Range(segment.size, segment.pool, segment.is_expandable) for segment in segments}
     small = {segment.address: segment.is_small for segment in segments}
     used: dict[int, int] = {}
@@ -49,7 +54,20 @@ def start_layout(trace: tuple[Entry, ...], segments: tuple[Segment, ...]) -> lis
             _take_out(ranges, entry)
         elif entry.action in {"segment_free", "segment_unmap"}:
             _put_back(ranges, entry)
+    _check_apart([(address, each.size) for address, each in ranges.items()])
     return [layout for layout in _chunks(ranges, used, small) if layout[3]]  # a segment of no bytes holds nothing
+
+
+def _check_apart(stretches: list[tuple[int, int]]) -> None:
+    """No two stretches of memory, (address, size), have a byte in common."""
+    end = 0
+    for address, size in sorted(stretches):
+        if address < end:
+            raise InspectorError(
+                f"the snapshot contradicts itself: two segments lie over each other at {address:#x}",
+                hint="take it again with torch.cuda.memory._dump_snapshot, while nothing else allocates",
+            )
+        end = address + size
 
 
 @dataclass(frozen=True, slots=True)
