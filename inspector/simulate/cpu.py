@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.simulate.attention import sdpa_on_cpu
+from inspector.simulate.autocast import no_autocast
 from inspector.simulate.composites import decomposed_as
 from inspector.simulate.kernels import cpu_kernels
 from inspector.simulate.trace import Tracer
@@ -55,7 +56,8 @@ def trace_on_cpu(step: Callable[[], Any], existing: list[Any]) -> tuple[Event, .
     tracer = Tracer(cpu_kernels())
     tracer.ignore(existing)
     tracer.mark("forward", 0)
-    with decomposed_as({"scaled_dot_product_attention": sdpa_on_cpu}), _generator_state(tracer), tracer:
+    operators = {"scaled_dot_product_attention": sdpa_on_cpu}
+    with decomposed_as(operators), no_autocast(), _generator_state(tracer), tracer:
         step()
     tracer.stop()
     return tracer.events()

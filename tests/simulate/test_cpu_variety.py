@@ -99,6 +99,7 @@ def momentum(parameters):
 
 
 ALL = {"target_modules": "all-linear"}
+EXPERTS = {"target_parameters": ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]}
 CASES = {
     "dora": {"wrap": lora(use_dora=True, lora_dropout=0.1, **ALL)},
     "lora on the embedding": {"wrap": lora(target_modules=["embed_tokens", "q_proj"])},
@@ -116,6 +117,8 @@ CASES = {
     "bfloat16 with adapters": {"dtype": torch.bfloat16, "wrap": lora(lora_dropout=0.1, **ALL), "clip": 1.0},
     "mixture": {"build": mixtral},
     "mixture in bfloat16": {"build": mixtral, "dtype": torch.bfloat16},
+    "experts by parameter": {"build": mixtral, "wrap": lora(**EXPERTS)},
+    "experts by parameter, and modules": {"build": gpt_oss, "wrap": lora(target_modules=["q_proj"], **EXPERTS)},
     "local attention": {"build": gemma3, "wrap": lora(**ALL)},
 }
 
