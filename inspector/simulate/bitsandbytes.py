@@ -9,6 +9,7 @@ import ast
 import contextlib
 import functools
 import importlib.util
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,13 @@ def bitsandbytes_operators(capability: tuple[int, int], multiprocessors: int) ->
         ops.int8_scaled_mm.default: int8_scaled_mm,
         ops.int8_mixed_scaled_mm.default: int8_mixed_scaled_mm,
     }
+
+
+def bitsandbytes_operators_on_cpu() -> dict[Any, Callable[..., Any]]:
+    """The 4-bit product on a CPU dequantizes the whole weight; none where the library has not been imported."""
+    if "bitsandbytes" not in sys.modules:
+        return {}
+    return {torch.ops.bitsandbytes.gemm_4bit.default: _gemm_4bit(lambda *_: False)}
 
 
 @contextlib.contextmanager

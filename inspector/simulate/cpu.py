@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,32 @@ def _generator_state(tracer: Tracer) -> Iterator[None]:
         torch.random.fork_rng = fork
 
 
+@contextmanager
+def _int8_products() -> Iterator[None]:
+    """On a CPU, LLM.int8 trains through whole weights in the activations' dtype; nothing is said of outliers.
+
+    Source: bitsandbytes/autograd/_functions.py, ``matmul``, which asks for the input's device, and ``MatMul8bitFp``.
+    """
+    library: Any = sys.modules.get("bitsandbytes")
+    if library is None:
+        yield
+        return
+    from bitsandbytes.autograd._functions import MatMul8bitFp
+
+    original = library.matmul
+
+    def matmul(a: Any, b: Any, out: Any = None, state: Any = None, threshold: float = 0.0, bias: Any = None) -> Any:
+        if state is None or not state.is_training:
+            return original(a, b, out=out, state=state, threshold=threshold, bias=bias)
+        return MatMul8bitFp.apply(a, b, out, bias, state)
+
+    library.matmul = matmul
+    try:
+        yield
+    finally:
+        library.matmul = original
+
+
 def trace_on_cpu(step: Callable[[], Any], existing: list[Any]) -> tuple[Event, ...]:
     """What running ``step`` allocates and frees on a CPU. Its model and inputs are meta tensors.
 
@@ -57,7 +84,7 @@ def trace_on_cpu(step: Callable[[], Any], existing: list[Any]) -> tuple[Event, .
     tracer.ignore(existing)
     tracer.mark("forward", 0)
     operators = {"scaled_dot_product_attention": sdpa_on_cpu}
-    with decomposed_as(operators), no_autocast(), _generator_state(tracer), tracer:
+    with decomposed_as(operators), no_autocast(), _int8_products(), _generator_state(tracer), tracer:
         step()
     tracer.stop()
     return tracer.events()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.simulate.attention_kernels import attention_temporaries
-from inspector.simulate.bitsandbytes import bitsandbytes_operators
+from inspector.simulate.bitsandbytes import bitsandbytes_operators, bitsandbytes_operators_on_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,7 +64,7 @@ def cpu_kernels() -> Kernels:
     """The CPU: no handles, no workspaces; tensors a script keeps on the CPU count too."""
     return Kernels(
         temporaries={aten._safe_softmax.default: _safe_softmax},
-        replaced={aten._grouped_mm.default: _grouped_mm},
+        replaced={**bitsandbytes_operators_on_cpu(), aten._grouped_mm.default: _grouped_mm},
         host=("cpu",),
     )
 

@@ -10,6 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from inspector.simulate.cpu import trace_on_cpu
 from inspector.simulate.events import Alloc, Free
+from inspector.simulate.model import quantization_constants
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # libraries warn about tiny models
 
@@ -71,6 +72,35 @@ def gpt_oss():
     )
 
 
+def quantized(bits, *, double_quant=False):
+    """A Llama whose linear layers, but for the head, bitsandbytes has quantized."""
+
+    def build():
+        model = llama()
+        for name, linear in list(model.named_modules()):
+            if isinstance(linear, torch.nn.Linear) and name != "lm_head":
+                owner, _, leaf = name.rpartition(".")
+                setattr(model.get_submodule(owner), leaf, quantized_linear(linear, bits, double_quant))
+        return model
+
+    return build
+
+
+def quantized_linear(linear, bits, double_quant):
+    from bitsandbytes.nn import Int8Params, Linear4bit, Linear8bitLt, Params4bit
+
+    size = linear.in_features, linear.out_features
+    weight, device = linear.weight.data, linear.weight.device
+    if bits == 8:
+        made = Linear8bitLt(*size, bias=False, has_fp16_weights=False, threshold=6.0)
+        made.weight = Int8Params(weight, requires_grad=False)._quantize(device)
+    else:
+        kind = {"quant_type": "nf4", "compress_statistics": double_quant}
+        made = Linear4bit(*size, bias=False, **kind)
+        made.weight = Params4bit(weight, requires_grad=False, **kind)._quantize(device)
+    return made
+
+
 def lora(**options):
     def wrap(model):
         from peft import LoraConfig, get_peft_model
@@ -119,6 +149,9 @@ CASES = {
     "mixture in bfloat16": {"build": mixtral, "dtype": torch.bfloat16},
     "experts by parameter": {"build": mixtral, "wrap": lora(**EXPERTS)},
     "experts by parameter, and modules": {"build": gpt_oss, "wrap": lora(target_modules=["q_proj"], **EXPERTS)},
+    "LLM.int8": {"build": quantized(8), "wrap": lora(**ALL)},
+    "4 bits": {"build": quantized(4), "wrap": lora(lora_dropout=0.1, **ALL), "reentrant": False},
+    "4 bits, constants quantized too": {"build": quantized(4, double_quant=True), "wrap": lora(**ALL)},
     "local attention": {"build": gemma3, "wrap": lora(**ALL)},
 }
 
@@ -149,7 +182,8 @@ def loop(case, ids):
                 torch.nn.utils.clip_grad_norm_(trained, case["clip"])
             optimizer.step()
 
-    return run, [*model.parameters(), *model.buffers(), ids, *([] if mask is None else [mask])]
+    constants = [each for parameter in model.parameters() for each in quantization_constants(parameter)]
+    return run, [*model.parameters(), *model.buffers(), *constants, ids, *([] if mask is None else [mask])]
 
 
 def measured(case):
@@ -200,6 +234,8 @@ EVERY = {
     "tied head": {"build": gpt2},
     "sinks": {"build": gpt_oss},
     "mixture": {"build": mixtral, "attention": "eager"},
+    "LLM.int8": {"build": quantized(8), "wrap": lora(**ALL), "attention": "eager"},
+    "4 bits": {"build": quantized(4, double_quant=True), "wrap": lora(**ALL), "attention": "eager"},
 }
 
 
