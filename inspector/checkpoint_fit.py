@@ -12,26 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.reporting import Report
+from inspector.stored_names import hqq_layers, is_constant, is_part, method, weight_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inspector.checkpoint import Checkpoint, FileTensor, Overhead
     from inspector.skeleton import Skeleton
-
-# What quantized formats put beside, or instead of, a weight; the suffix replaced gives the weight's own name.
-# AutoGPTQ and AutoAWQ: qweight, qzeros, scales, g_idx. DeepSeek's FP8: weight_scale_inv. compressed-tensors:
-# weight_packed, weight_scale, ... (its `compressors`). bitsandbytes: absmax, quant_map, quant_state (`QuantState`).
-# gpt-oss MXFP4: _blocks, _scales. torchao: _weight_qdata, _weight_scale, ... (its `prototype.safetensors`). AQLM:
-# codes, codebooks, scales. VPTQ: centroids, indices. quanto: weight._data, weight._scale. EETQ: weight_scales.
-_PARTS = re.compile(
-    r"(?:\.(?:qweight|qzeros|scales|g_idx|weight_scale(?:_inv|_2)?|weight_packed|weight_shape|weight_zero_point"
-    r"|weight_global_scale|weight_g_idx|input_scale|input_global_scale|output_scale|SCB|weight_format"
-    r"|_weight_\w+|codes|codebooks|weight_scales|indices|centroids|weight\._(?:data|scale|shift)|(?:in|out)put_scale"
-    r"|weight\.(?:absmax|quant_map|nested_absmax|nested_quant_map|quant_state\.[\w]+)|W_q|meta))$"
-)
-_FUSED_PARTS = re.compile(r"_(?:blocks|scales|scale_inv)$")
-_VALUES = re.compile(r"(?:\.(?:qweight|weight_packed|W_q|_weight_qdata|codes|indices|weight\._data)|_blocks|\.weight)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +63,6 @@ class CheckpointReport(Report):
         return 8 * self.tensor_bytes / self.parameters if self.parameters else 0.0
 
 
-def weight_of(name: str) -> str:
-    """The logical weight a stored tensor belongs to: itself, unless it is a packed weight or a constant of one."""
-    if _PARTS.search(name):
-        return _PARTS.sub(".weight", name)
-    return _FUSED_PARTS.sub("", name) if "experts" in name else name
-
-
 def fit(checkpoint: Checkpoint, skeleton: Skeleton) -> CheckpointReport:
     """Hold a checkpoint against a skeleton. GGUF names its tensors otherwise and is counted without comparing."""
     compared = checkpoint.format == "safetensors" and skeleton.architecture != "unknown"
@@ -90,12 +70,13 @@ def fit(checkpoint: Checkpoint, skeleton: Skeleton) -> CheckpointReport:
     counts: dict[str, int] = defaultdict(int)
     for tensor in checkpoint.tensors:
         counts[tensor.dtype] += 1
-    constants = [tensor for tensor in checkpoint.tensors if is_constant(tensor.name)]
+    owners = hqq_layers(checkpoint)
+    constants = [tensor for tensor in checkpoint.tensors if is_constant(tensor.name, owners)]
     expected = {tensor.name: tensor for tensor in skeleton.tensors if tensor.persistent}
     return CheckpointReport(
         model=checkpoint.name,
         format=checkpoint.format,
-        quantization=str(checkpoint.quantization.get("quant_method") or skeleton.facts.quantization or ""),
+        quantization=method(checkpoint) or skeleton.facts.quantization,
         files=len(checkpoint.files),
         file_bytes=checkpoint.file_bytes,
         num_tensors=len(checkpoint.tensors),
@@ -113,15 +94,14 @@ def fit(checkpoint: Checkpoint, skeleton: Skeleton) -> CheckpointReport:
     )
 
 
-def is_constant(name: str) -> bool:
-    """Whether a stored tensor is a scale, a zero point, or another constant beside a weight."""
-    return weight_of(name) != name and not _VALUES.search(name)
-
-
 def by_target(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, list[FileTensor]]:
     """Stored tensors by the name transformers loads them into; without torch where all names already agree."""
-    names = {tensor.name: weight_of(tensor.name) for tensor in checkpoint.tensors}
     known = {tensor.name for tensor in skeleton.tensors}
+    owners = hqq_layers(checkpoint)
+    names = {
+        tensor.name: tensor.name if tensor.name in known else weight_of(tensor.name, owners)
+        for tensor in checkpoint.tensors
+    }
     if not set(names.values()) <= known and checkpoint.config:
         names = _renamed(names, checkpoint.config, known)
     found: dict[str, list[FileTensor]] = defaultdict(list)
@@ -181,7 +161,7 @@ def _misshapen(expected: Mapping[str, Any], stored: Mapping[str, list[FileTensor
     """Weights whose elements do not add up; packed ones hold several in an element and are left out."""
     found = []
     for name, tensors in stored.items():
-        if name not in expected or any(weight_of(tensor.name) != tensor.name for tensor in tensors):
+        if name not in expected or any(is_part(tensor.name) for tensor in tensors):
             continue
         packed = len(tensors) > 1 or tensors[0].shape == expected[name].shape
         if sum(tensor.numel for tensor in tensors) != expected[name].numel or not packed:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from inspector.folding import Run, fold
-from inspector.units import block_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -50,7 +49,7 @@ class StoredTensor:
     @property
     def allocated_bytes(self) -> int:
         """Bytes the CUDA allocator holds: every storage in blocks of 512."""
-        return sum(block_bytes(piece.nbytes) for piece in self.pieces)
+        return sum(piece.allocated_bytes for piece in self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ def weights(skeleton: Skeleton, scheme: Scheme) -> WeightsReport:
     parameters = skeleton.num_parameters
     naive = scheme.naive_bytes(parameters)
     footprint = sum(row.footprint_bytes for row in rows)
-    shared = sum(block_bytes(piece.nbytes) for piece in scheme.shared())
+    shared = sum(piece.allocated_bytes for piece in scheme.shared())
     return WeightsReport(
         model=skeleton.model_id,
         scheme=scheme.name,
@@ -227,4 +226,4 @@ def _assumptions(skeleton: Skeleton, scheme: Scheme) -> tuple[str, ...]:
     said = [f"{scheme.title} ({scheme.source})", "weights and buffers only: no activations, gradients or CUDA context"]
     if any(tensor.tied_to for tensor in skeleton.tensors):
         said.append("tied weights are counted once")
-    return (*said, *skeleton.notes)
+    return (*said, *scheme.said_of(skeleton), *skeleton.notes)

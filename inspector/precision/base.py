@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inspector.skeleton import DTYPE_BYTES
+from inspector.units import block_bytes
 
 if TYPE_CHECKING:
     from inspector.skeleton import Module, Skeleton, Tensor
@@ -18,17 +19,24 @@ class Piece:
 
     ``role`` is ``weight`` for the values themselves, else the library's name for the constant (``absmax``, ``SCB``).
     ``in_footprint`` says whether ``get_memory_footprint()`` counts it: it sees parameters and buffers only.
+    ``storages`` is more than one where a tensor of the model is kept in so many equal ones, as fused experts are.
     """
 
     role: str
     dtype: str
     numel: int
     in_footprint: bool = True
+    storages: int = 1
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the storage."""
+        """Bytes of the storage, or of all of them."""
         return self.numel * DTYPE_BYTES[self.dtype]
+
+    @property
+    def allocated_bytes(self) -> int:
+        """What the CUDA allocator hands out for it: blocks of 512 bytes."""
+        return self.storages * block_bytes(self.nbytes // self.storages)
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,10 @@ class Scheme(ABC):
 
     def shared(self) -> tuple[Piece, ...]:
         """Storages the library keeps once a process, beside the model: the allocator holds them, the model does not."""
+        return ()
+
+    def said_of(self, skeleton: Skeleton) -> tuple[str, ...]:
+        """What must be said of the numbers for one model."""
         return ()
 
     def naive_bytes(self, parameters: int) -> int:

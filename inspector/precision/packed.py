@@ -1,13 +1,17 @@
 """Formats that pack several weights into one integer and keep a scale for each group: GPTQ, AWQ, HQQ, and more.
 
 Predictions for a model not yet quantized: every exact ``nn.Linear`` inside the repeated layers is packed, embeddings,
-norms, the output head and fused experts are not. What the tools do with a particular model may differ: say `skip`.
+norms, routers and the output head are not. Experts that transformers fuses into one parameter are packed by the tools
+that quantize each expert's own linear layers, as checkpoints store them (GPTQModel models/definitions/mixtral.py,
+AutoAWQ awq/models/mixtral.py, llm-compressor modeling/moe/linearize.py), and left alone by those that look for
+``nn.Linear`` in the model as transformers builds it (hqq, torchao). What the tools do with a particular model may
+differ: say `skip`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
@@ -17,25 +21,44 @@ from inspector.precision.bitsandbytes import replaced
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inspector.skeleton import Module, Tensor
+    from inspector.skeleton import Module, Skeleton, Tensor
 
 
 @dataclass(frozen=True)
 class Packed(Scheme):
-    """A scheme of `layouts`: what is stored for a linear layer of so many inputs and outputs."""
+    """A scheme of `layouts`: what is stored for a linear layer of so many outputs and inputs.
+
+    ``experts`` says whether the linear layers of fused experts are packed too, each by itself.
+    """
 
     group: int
     layout: Callable[[int, int, int, int], tuple[Piece, ...]]
+    experts: bool = False
 
     def quantizes(self, module: Module, tensor: Tensor) -> bool:
         """The weight of a plain linear layer inside a repeated layer, unless transformers keeps it."""
-        inside = module.layer is not None and module.part != "head"
-        return inside and tensor.is_parameter and replaced(module) and tensor.name.endswith("weight")
+        inside = module.layer is not None and module.part != "head" and tensor.is_parameter
+        linear = replaced(module) and tensor.name.endswith("weight")
+        return inside and (linear or (self.experts and _is_stack(module, tensor)))
 
     def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
-        """The layout for its inputs and outputs; a ``Conv1D`` is transposed."""
-        rows, columns = tensor.shape[::-1] if module.base == "Conv1D" else tensor.shape
-        return self.layout(rows, columns, self.bits, self.group if self.group > 0 else columns)
+        """The layout for its outputs and inputs, for each linear layer in it; a ``Conv1D`` is transposed."""
+        if _is_stack(module, tensor):
+            layers, rows, columns = _linears(module, tensor)
+        else:
+            layers, (rows, columns) = 1, tensor.shape[::-1] if module.base == "Conv1D" else tensor.shape
+        pieces = self.layout(rows, columns, self.bits, self.group if self.group > 0 else columns)
+        return tuple(replace(piece, numel=layers * piece.numel, storages=layers) for piece in pieces)
+
+    def said_of(self, skeleton: Skeleton) -> tuple[str, ...]:
+        """What becomes of fused experts, where there are some."""
+        if not any(_is_stack(skeleton.module_of(tensor), tensor) for tensor in skeleton.parameters):
+            return ()
+        if self.experts:
+            return (
+                "each expert's linear layers are packed by themselves, as such checkpoints store them; routers are not",
+            )
+        return (f"fused experts stay in {self.rest}: the library packs modules that are nn.Linear",)
 
 
 @dataclass(frozen=True)
@@ -44,13 +67,26 @@ class Mxfp4(Scheme):
 
     def quantizes(self, module: Module, tensor: Tensor) -> bool:
         """The matrices of stacks of experts."""
-        return tensor.is_parameter and module.path.endswith(".experts") and len(tensor.shape) == 3
+        return tensor.is_parameter and _is_stack(module, tensor)
 
     def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
         """Blocks and scales along the input axis."""
-        outputs, inputs = tensor.shape[1:][::-1] if module.transposed else tensor.shape[1:]
-        scales = tensor.shape[0] * outputs * -(-inputs // 32)
+        layers, outputs, inputs = _linears(module, tensor)
+        scales = layers * outputs * -(-inputs // 32)
         return (Piece("weight", "uint8", tensor.numel // 2), Piece("scale", "uint8", scales, in_footprint=False))
+
+
+def _is_stack(module: Module, tensor: Tensor) -> bool:
+    return module.path.endswith(".experts") and len(tensor.shape) == 3
+
+
+def _linears(module: Module, tensor: Tensor) -> tuple[int, int, int]:
+    """How many linear layers a stack of experts holds, and the outputs and inputs of each; gate and up are two."""
+    experts, rows, columns = tensor.shape
+    if module.transposed or module.cls == "Llama4TextExperts":  # multiplied as they are, and not said to be transposed
+        rows, columns = columns, rows
+    fused = 2 if "gate_up" in tensor.name and rows % 2 == 0 else 1
+    return experts * fused, rows // fused, columns
 
 
 def _gptq(rows: int, columns: int, bits: int, group: int) -> tuple[Piece, ...]:
@@ -122,7 +158,7 @@ def awq(bits: int = 4, group: int = 128) -> Packed:
 def hqq(bits: int = 4, group: int = 64) -> Packed:
     """HQQ with the rest in bfloat16."""
     _one_of("hqq", bits, (1, 2, 3, 4, 8))
-    return _made("hqq", bits, group, "bfloat16", "hqq core/quantize.py, Quantizer.quantize", _hqq)
+    return _made("hqq", bits, group, "bfloat16", "hqq core/quantize.py, Quantizer.quantize", _hqq, experts=False)
 
 
 def compressed(bits: int = 4, group: int = 128) -> Packed:
@@ -151,12 +187,14 @@ def _made(
     layout: Callable[[int, int, int, int], tuple[Piece, ...]],
     *,
     plain: bool = False,
+    experts: bool = True,
 ) -> Packed:
     if group != -1 and not 8 <= group <= 65536:
         raise InspectorError(f"{group} is no sensible group size", hint=f"write it as {base}:{bits}:128")
     name = base if plain else f"{base}:{bits}:{group}"
     per = "whole rows" if group == -1 else f"groups of {group}"
-    return Packed(name, bits, f"{base} in {bits} bits, {per}, the rest in {rest}", rest, source, group, layout)
+    title = f"{base} in {bits} bits, {per}, the rest in {rest}"
+    return Packed(name, bits, title, rest, source, group, layout, experts)
 
 
 def _one_of(base: str, bits: int, known: tuple[int, ...]) -> None:

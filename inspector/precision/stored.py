@@ -6,12 +6,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from inspector.checkpoint_fit import by_target, is_constant
+from inspector.checkpoint_fit import by_target
 from inspector.errors import InspectorError
 from inspector.precision.base import Piece, Scheme
 from inspector.skeleton import DTYPE_BYTES
+from inspector.stored_names import hqq_layers, is_constant
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from inspector.checkpoint import Checkpoint, FileTensor
     from inspector.skeleton import Module, Skeleton, Tensor
 
@@ -42,7 +45,8 @@ def stored(checkpoint: Checkpoint | None, skeleton: Skeleton) -> Stored:
         raise InspectorError(f"{skeleton.model_id} has no files here to be stored in", hint="name a folder or a file")
     targets = gguf_targets(checkpoint, skeleton) if checkpoint.format == "gguf" else by_target(checkpoint, skeleton)
     known = {tensor.name for tensor in skeleton.own_tensors}
-    found = {name: _pieces(tensors) for name, tensors in targets.items() if name in known}
+    hqq = hqq_layers(checkpoint)
+    found = {name: _pieces(tensors, hqq) for name, tensors in targets.items() if name in known}
     if not found:
         raise InspectorError(f"no tensor in the files of {skeleton.model_id} is one of its architecture's")
     plain = Counter[str]()
@@ -54,11 +58,11 @@ def stored(checkpoint: Checkpoint | None, skeleton: Skeleton) -> Stored:
     return Stored("stored", bits, f"as its {checkpoint.format} files store it", rest, "the files themselves", found)
 
 
-def _pieces(tensors: list[FileTensor]) -> tuple[Piece, ...]:
+def _pieces(tensors: list[FileTensor], hqq: Collection[str]) -> tuple[Piece, ...]:
     """One piece for each role and dtype; a dtype of no whole bytes is counted in bytes."""
     sizes: Counter[tuple[str, str]] = Counter()
     for tensor in tensors:
-        role = tensor.name.rpartition(".")[2] if is_constant(tensor.name) else "weight"
+        role = tensor.name.rpartition(".")[2] if is_constant(tensor.name, hqq) else "weight"
         dtype = tensor.dtype if tensor.dtype in DTYPE_BYTES else "uint8"
         sizes[role, dtype] += tensor.nbytes
     return tuple(Piece(role, dtype, nbytes // DTYPE_BYTES[dtype]) for (role, dtype), nbytes in sizes.items())

@@ -8,7 +8,7 @@ from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.precision import PUBLISHED_NAMES, chosen_schemes, scheme_named
 from inspector.precision.gguf_rules import FILE_TYPES
-from inspector.sources.bundled import load_bundled
+from inspector.sources.bundled import find, load_bundled
 from inspector.weights import grouped, stored_tensors, weights
 
 # Bits a weight of Llama 3.1 8B in llama.cpp's tools/quantize/README.md (commit 311c2c9f).
@@ -100,25 +100,40 @@ def test_mxfp4_is_what_transformers_module_holds():
         assert rows[f"model.layers.0.mlp.experts.{name}"].weight_bytes == getattr(real, name).nbytes
 
 
-@pytest.mark.parametrize("bits", [8, 4, 3, 2, 1])
-def test_hqq_is_what_its_own_quantizer_makes(bits):
-    quantize = pytest.importorskip("hqq.core.quantize", reason="hqq is not installed")
-    weight = torch.randn(320, 256)
-    packed, meta = quantize.Quantizer.quantize(
-        weight, nbits=bits, group_size=64, axis=1, device="cpu", compute_dtype=torch.bfloat16, optimize=False
+@pytest.mark.parametrize("name", ["gptq:4:128", "awq:4:128", "w4a16:4:128", "nvfp4"])
+@pytest.mark.parametrize(
+    ("model", "sizes"),
+    [
+        ("mistralai/Mixtral-8x7B-v0.1", {(14336, 4096): 16, (4096, 14336): 8}),
+        ("openai/gpt-oss-20b", {(2880, 2880): 96}),
+        ("meta-llama/Llama-4-Scout-17B-16E-Instruct", {(8192, 5120): 32, (5120, 8192): 16}),
+    ],
+)
+def test_each_expert_is_packed_as_linear_layers(model, sizes, name):
+    """Gate, up and down of every expert, of so many outputs and inputs."""
+    scheme = scheme_named(name)
+    skeleton = load_bundled(find(model))
+    rows = [
+        row
+        for row in stored_tensors(skeleton, scheme)
+        if ".layers.1." in f".{row.module.path}" and row.module.part == "expert"
+    ]
+    packed = [row for row in rows if row.quantized]
+    linears = [scheme.layout(*size, scheme.bits, scheme.group) for size, count in sizes.items() for _ in range(count)]
+    assert sum(row.tensor_bytes for row in packed) == sum(piece.nbytes for pieces in linears for piece in pieces)
+    assert sum(row.allocated_bytes for row in packed) == sum(
+        -(-piece.nbytes // 512) * 512 for pieces in linears for piece in pieces
     )
-    pieces = scheme_named(f"hqq:{bits}:64").layout(320, 256, bits, 64)
-    assert pieces[0].nbytes == packed.nbytes
-    assert [piece.numel for piece in pieces[1:]] == [meta["scale"].numel(), meta["zero"].numel()]
+    assert all("bias" in row.tensor.name for row in rows if not row.quantized)
 
 
-@pytest.mark.parametrize("group", [32, 128])
-def test_packed_weights_are_what_compressed_tensors_makes(group):
-    packing = pytest.importorskip(
-        "compressed_tensors.compressors.pack_quantized.helpers", reason="compressed-tensors is not installed"
-    )
-    packed = packing.pack_to_int32(torch.zeros(96, 256, dtype=torch.int8), 4)
-    assert scheme_named(f"w4a16:4:{group}").layout(96, 256, 4, group)[0].nbytes == packed.nbytes
+def test_what_becomes_of_experts_is_said():
+    def said(model, name):
+        return " ".join(weights(load_bundled(model), scheme_named(name)).assumptions)
+
+    assert "each expert's linear layers are packed" in said("mistralai/Mixtral-8x7B-v0.1", "gptq")
+    assert "fused experts stay in bfloat16" in said("mistralai/Mixtral-8x7B-v0.1", "hqq")
+    assert "expert" not in said("openai-community/gpt2", "gptq")
 
 
 def test_gptq_of_phi_4_takes_what_vllm_reports():

@@ -1,0 +1,110 @@
+"""Checkpoints that compressed-tensors and hqq themselves write: recognized, whole, and just what was predicted."""
+
+import json
+
+import pytest
+
+from inspector.checkpoint_fit import fit
+from inspector.precision import scheme_named
+from inspector.sources.resolve import locate
+from inspector.weights import stored_tensors
+from tests.sources import extras
+from tests.sources.conftest import LLAMA
+
+pytestmark = pytest.mark.slow
+
+WIDE = {**LLAMA, "hidden_size": 128, "intermediate_size": 256}
+PRESETS = {
+    "W4A16": "w4a16:4:128", "W8A16": "w4a16:8:128", "NVFP4": "nvfp4",
+    "W4A16_ASYM": "", "W8A8": "", "FP8": "", "FP8_DYNAMIC": "", "FP8_BLOCK": "", "NVFP4A16": "", "MXFP4A16": "",
+}  # fmt: skip
+"""compressed-tensors' names for a way to quantize, with our prediction of those that have one."""
+HQQ_BITS = (8, 4, 3, 2, 1)
+
+BASE = """
+import json, sys, torch
+from transformers import LlamaConfig, LlamaForCausalLM
+folder, llama, wanted = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+def base():
+    return LlamaForCausalLM(LlamaConfig(**llama)).to(torch.bfloat16)
+"""
+COMPRESS = (
+    BASE
+    + """
+from compressed_tensors.compressors import ModelCompressor
+from compressed_tensors.quantization import QuantizationConfig, apply_quantization_config, preset_name_to_scheme
+for preset in wanted:
+    model = base()
+    groups = {"all": preset_name_to_scheme(preset, ["Linear"])}
+    apply_quantization_config(model, QuantizationConfig(config_groups=groups, ignore=["lm_head"]))
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if name.endswith("_scale"):
+                parameter.data.fill_(1)
+    compressor = ModelCompressor.from_pretrained_model(model)
+    compressor.compress_model(model)
+    model.save_pretrained(f"{folder}/{preset}")
+    compressor.update_config(f"{folder}/{preset}")
+"""
+)
+HQQ = (
+    BASE
+    + """
+from hqq.core.quantize import BaseQuantizeConfig
+from hqq.models.hf.base import AutoHQQHFModel
+for bits in wanted:
+    model, config = base(), BaseQuantizeConfig(nbits=bits, group_size=64)
+    AutoHQQHFModel.quantize_model(model, quant_config=config, compute_dtype=torch.bfloat16, device="cpu")
+    AutoHQQHFModel.save_to_safetensors(model, f"{folder}/{bits}")
+"""
+)
+
+
+def written(folder, package, script, wanted):
+    extras.have(package)
+    llama = {key: value for key, value in WIDE.items() if key not in {"model_type", "dtype"}}
+    done = extras.python("-c", script, folder, json.dumps(llama), json.dumps(list(wanted)))
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compressed(tmp_path_factory):
+    """Folders that compressed-tensors wrote, by preset."""
+    return written(tmp_path_factory.mktemp("compressed"), "compressed_tensors", COMPRESS, PRESETS)
+
+
+@pytest.fixture(scope="module")
+def hqq(tmp_path_factory):
+    """Folders that hqq wrote, by bits; it puts no quantization_config into the config."""
+    return written(tmp_path_factory.mktemp("hqq"), "hqq", HQQ, HQQ_BITS)
+
+
+def assert_recognized(source, method):
+    report = fit(source.checkpoint, source.skeleton)
+    assert report.quantization == method
+    assert (report.missing, report.unexpected, report.misshapen) == ((), (), ())
+    assert report.parameters == source.skeleton.num_parameters
+    assert 0 < report.constant_bytes < report.tensor_bytes
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_compressed_tensors_writes(compressed, preset):
+    source = locate(str(compressed / preset))
+    assert_recognized(source, "compressed-tensors")
+    if PRESETS[preset]:
+        rows = stored_tensors(source.skeleton, scheme_named(PRESETS[preset]))
+        assert sum(row.tensor_bytes for row in rows if row.tensor.is_parameter) == source.checkpoint.tensor_bytes
+
+
+@pytest.mark.parametrize("bits", HQQ_BITS)
+def test_what_hqq_writes(hqq, bits):
+    """Its files also hold some sixty bytes a layer of settings, which the prediction leaves out."""
+    source = locate(str(hqq / str(bits)))
+    assert_recognized(source, "hqq")
+    values = (".W_q", ".scale", ".zero", ".weight")
+    stored = sum(tensor.nbytes for tensor in source.checkpoint.tensors if tensor.name.endswith(values))
+    rows = stored_tensors(source.skeleton, scheme_named(f"hqq:{bits}:64"))
+    assert sum(row.tensor_bytes for row in rows if row.tensor.is_parameter) == stored
+    packed = sum(tensor.name.endswith(".W_q") for tensor in source.checkpoint.tensors)
+    assert 0 < source.checkpoint.tensor_bytes - stored < 120 * packed
