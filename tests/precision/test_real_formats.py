@@ -6,6 +6,7 @@ import pytest
 
 from inspector.checkpoint_fit import fit
 from inspector.precision import scheme_named
+from inspector.sources.bundled import load_bundled, model_ids
 from inspector.sources.resolve import locate
 from inspector.weights import stored_tensors
 from tests.sources import extras
@@ -59,6 +60,31 @@ for bits in wanted:
 """
 )
 
+MODULES = """
+import importlib, json, sys, types, torch
+def module(path):
+    # Their packages want a transformers of 2024; the file of the layer itself wants torch alone.
+    *packages, _ = [path.split(".")[:end + 1] for end in range(path.count(".") + 1)]
+    for parts in packages:
+        name = ".".join(parts)
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].__path__ = [f"{sys.argv[1]}/{name.replace('.', '/')}"]
+    return importlib.import_module(path)
+def stored(layer):
+    return {name: [tensor.numel(), str(tensor.dtype)] for name, tensor in layer.named_buffers()}
+gptq = module("auto_gptq.nn_modules.qlinear.qlinear_cuda_old").QuantLinear
+awq = module("awq.modules.linear.gemm").WQLinear_GEMM
+found = []
+with torch.device("meta"):
+    for rows, columns in json.loads(sys.argv[2]):
+        for bits in (2, 3, 4, 8):
+            for group in (32, 128, -1):
+                found.append(["gptq", bits, group, rows, columns, stored(gptq(bits, group, columns, rows, False))])
+        for group in (32, 128) if columns % 128 == 0 else ():
+            found.append(["awq", 4, group, rows, columns, stored(awq(4, group, columns, rows, False, "meta"))])
+print(json.dumps(found))
+"""
+
 
 def written(folder, package, script, wanted):
     extras.have(package)
@@ -78,6 +104,30 @@ def compressed(tmp_path_factory):
 def hqq(tmp_path_factory):
     """Folders that hqq wrote, by bits; it puts no quantization_config into the config."""
     return written(tmp_path_factory.mktemp("hqq"), "hqq", HQQ, HQQ_BITS)
+
+
+def test_layouts_are_those_of_the_layers_of_autogptq_and_autoawq():
+    """Of every linear layer of every bundled model that their kernels take, and of each of its experts."""
+    extras.have("auto_gptq")
+    extras.have("awq")
+    shapes = sorted({shape for model in model_ids() for shape in linear_shapes(model)})
+    done = extras.python("-c", MODULES, extras.FOLDER, json.dumps(shapes))
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    assert len(found) > 1000
+    for kind, bits, group, rows, columns, real in found:
+        scheme = scheme_named(f"{kind}:{bits}:{group}")
+        pieces = scheme.layout(rows, columns, bits, group if group > 0 else columns)
+        ours = {"qweight" if piece.role == "weight" else piece.role: [piece.numel, piece.dtype] for piece in pieces}
+        assert ours == {name: [numel, dtype.removeprefix("torch.")] for name, (numel, dtype) in real.items()}
+
+
+def linear_shapes(model):
+    """Outputs and inputs that are multiples of 32, as both libraries ask."""
+    for row in stored_tensors(load_bundled(model), scheme_named("gptq:4:128")):
+        shape = row.tensor.shape
+        if row.quantized and len(shape) == 2 and not (shape[0] % 32 or shape[1] % 32):
+            yield shape
 
 
 def assert_recognized(source, method):
