@@ -104,7 +104,7 @@ def check_card(setup: TrainSetup, gpu: Gpu) -> None:
 
 def trace(config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu) -> Trace:
     """The events of loading and training on a card."""
-    from inspector.simulate.folded import finetune_events
+    from inspector.simulate.folding.folded import finetune_events
 
     return finetune_events(config, setup, gpu.capability, gpu.multiprocessors)
 

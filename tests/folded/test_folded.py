@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from inspector.errors import InspectorError
 from inspector.gpus import find_gpu
-from inspector.simulate import folded
 from inspector.simulate.events import Alloc, Free, Mark
-from inspector.simulate.fewer import fewer_layers, names_a_layer
+from inspector.simulate.folding import folded
+from inspector.simulate.folding.fewer import _turns, fewer_layers, names_a_layer
+from inspector.simulate.folding.repeat import repeated
 from inspector.simulate.generate import GenerateSetup, trace_generate
-from inspector.simulate.repeat import repeated
+from inspector.simulate.recipes import recipe
 from inspector.simulate.setup import resolve_setup
 from inspector.simulate.step import trace_finetune
 from inspector.simulate.timeline import replay
@@ -41,6 +42,14 @@ DEEPSEEK = {
 SLIDING = {
     **LLAMA, "model_type": "gemma2", "architectures": ["Gemma2ForCausalLM"], "head_dim": 16, "sliding_window": 32,
 }  # fmt: skip
+GPT_OSS = {
+    **LLAMA, "model_type": "gpt_oss", "architectures": ["GptOssForCausalLM"], "head_dim": 16, "num_local_experts": 4,
+    "num_hidden_layers": 16, "sliding_window": 32,
+}  # fmt: skip
+GEMMA3 = {
+    **LLAMA, "model_type": "gemma3_text", "architectures": ["Gemma3ForCausalLM"], "head_dim": 16, "sliding_window": 32,
+    "num_hidden_layers": 24,
+}  # fmt: skip
 MODELS = {"llama": LLAMA, "mixtral": MIXTRAL, "gpt2": GPT2, "deepseek": DEEPSEEK}
 SETUPS = {
     "qlora": {"method": "qlora", "double_quant": True, "grad_clip": 1.0},
@@ -62,8 +71,8 @@ def events_of_a_moment(events):
     return out + sorted(frees)
 
 
-def both(config, gpu="A100-80GB", **options):
-    card, setup = find_gpu(gpu), resolve_setup(**{"seq_len": 48, **options}).setup
+def both(config, gpu="A100-80GB", base=None, **options):
+    card, setup = find_gpu(gpu), resolve_setup(base, **{"seq_len": 48, **options}).setup
     few = folded._from_few(config, setup, card.capability, card.multiprocessors)
     return few, trace_finetune(config, setup, card.capability, card.multiprocessors)
 
@@ -157,8 +166,37 @@ def test_generation_with_a_few_layers(options):
     assert (few.layers, few.cache_bytes, few.last_step) == (whole.layers, whole.cache_bytes, whole.last_step)
 
 
+@pytest.mark.parametrize("gpu", ["T4", "L4"])
+@pytest.mark.parametrize("name", ["week7-lite", "week7-full", "sft-trainer", "peft-loop"])
+def test_recipes(name, gpu):
+    """Under autocast and with norms in float32 the first layer is recomputed unlike the rest: that takes one more."""
+    options = {"dtype": "float16", "autocast": "fp16"} if gpu == "T4" and name == "sft-trainer" else {}
+    assert_same(*both({**LLAMA, "tie_word_embeddings": True}, gpu, recipe(name).settings, batch_size=2, **options))
+
+
+@pytest.mark.parametrize("attention", ["auto", "eager"])
+@pytest.mark.parametrize("seq_len", [24, 48])
+@pytest.mark.parametrize("config", [GPT_OSS, SLIDING, GEMMA3], ids=lambda config: config["model_type"])
+def test_layers_that_take_turns(config, seq_len, attention):
+    """Where sorts of layers differ in what they take (beyond the window, say), nothing is folded, and nothing wrong."""
+    few, whole = both(config, method="lora", seq_len=seq_len, attention=attention)
+    assert few is None or few.notes == whole.notes
+    if config is GPT_OSS:
+        assert few is not None
+    if few is not None:
+        assert_same(few, whole)
+
+
+def test_every_sort_of_layer_is_traced():
+    found = fewer_layers(GEMMA3)
+    assert (found.unlike, found.short["num_hidden_layers"], found.long["num_hidden_layers"]) == (0, 6, 7)
+    assert _turns([0, 1, 1, 2, 1, 1, 2, 1, 1]) == (1, 3)
+    assert fewer_layers({**GEMMA3, "num_hidden_layers": 25}).short["num_hidden_layers"] == 7, "ends as the whole"
+    assert fewer_layers({**GEMMA3, "num_hidden_layers": 26}).long["num_hidden_layers"] == 9
+
+
 def test_models_whose_layers_differ_or_are_few_are_traced_whole():
-    assert fewer_layers(SLIDING) is None, "every other layer slides"
+    assert fewer_layers({**GEMMA3, "num_hidden_layers": 15}) is None
     assert fewer_layers({**LLAMA, "num_hidden_layers": 8}) is None
     assert fewer_layers({"model_type": "nothing"}) is None
     assert fewer_layers({**LLAMA, "num_hidden_layers": "many"}) is None

@@ -2,6 +2,8 @@
 
 That is read off the real modules, not off the config: classes, shapes, and every plain attribute of every submodule.
 The traces of four and of five of the layers then say those of all (`repeat`); where they do not, all are traced.
+Layers may also take turns, as sliding and full attention do: a step in which they differ in nothing is answered by one
+turn and one layer more, which have every sort beside every other as the whole model has; any other step is not.
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 from inspector.errors import InspectorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-FEWEST = 4
-"""Identical layers of the smaller model."""
-_WORTH = 12
-"""A model with fewer layers than this is traced whole."""
+FEWEST = (4, 5)
+"""Identical layers of the smaller model, at the first and at the second try."""
+_WORTH = 3
+"""A model with fewer layers than this besides those that the two smaller ones have is traced whole."""
+_LONGEST_TURN = 8
+"""Sorts of layers that take turns are looked for up to so many."""
 _COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _NUMBERED = frozenset({"layer_idx", "layer_id", "layer_index", "layer_number"})
 """Attributes that hold a layer's own number."""
@@ -47,37 +51,51 @@ def names_a_layer(names: tuple[str, ...]) -> bool:
     return any(_NAMES_A_LAYER.search(name) for name in names)
 
 
-def fewer_layers(config: Mapping[str, Any]) -> Fewer | None:
-    """Two models that say what this one takes, or None when it has to be traced whole."""
+def fewer_layers(config: Mapping[str, Any], fewest: int = FEWEST[0]) -> Fewer | None:
+    """Two models that say what this one takes, or None when it has to be traced whole; ``fewest`` is of `FEWEST`."""
     if hasattr(config, "to_dict"):
         return None
     try:
-        return _fewer(json.dumps(config))
+        return _fewer(json.dumps(config), fewest)
     except (TypeError, ValueError):  # no plain JSON
         return None
 
 
 @lru_cache(maxsize=8)
-def _fewer(text: str) -> Fewer | None:
+def _fewer(text: str, fewest: int) -> Fewer | None:
     config = json.loads(text)
     found = _count(config)
-    if found is None or found[2] < _WORTH:
+    if found is None or found[2] < 2 * fewest + 1 + _WORTH:
         return None
     inner, name, count = found
     try:
-        whole = _Anatomy(config, count)
-        unlike = next((at for at in range(count) if len(set(whole.layers[at:])) == 1), count)
-        long = unlike + FEWEST + 1
-        if count < unlike + _WORTH:
+        whole = _anatomy(text, count)
+        unlike, turn = _turns(whole.layers)
+        alike = count - unlike
+        least = max(fewest, turn)
+        short = least + (alike - least) % turn  # so that its last layer is as the whole model's
+        if alike < 2 * short + 1 + _WORTH:
             return None
+        long = unlike + short + 1
         less = _with_layers(config, inner, name, count, long)
-        part = _Anatomy(less, long)
+        part = _anatomy(json.dumps(less), long)
     except (InspectorError, _UnusualError):
         return None
     if (part.stack, part.rest, part.layers) != (whole.stack, whole.rest, whole.layers[:long]):
         return None
-    short = _with_layers(config, inner, name, count, long - 1)
-    return Fewer(short, less, count - long, unlike, (whole.stack, "cache.layers"))
+    return Fewer(
+        _with_layers(config, inner, name, count, long - 1), less, count - long, unlike, (whole.stack, "cache.layers")
+    )
+
+
+def _turns(layers: Sequence[int]) -> tuple[int, int]:
+    """How many layers come before those that are all alike, or take turns, and how many sorts take turns."""
+    count = len(layers)
+    unlike = {
+        turn: next(at for at in range(count) if layers[at : count - turn] == layers[at + turn :])
+        for turn in range(1, min(_LONGEST_TURN, count - 1) + 1)
+    }
+    return min((unlike[turn], turn) for turn in unlike)
 
 
 def _count(config: Mapping[str, Any]) -> tuple[str, str, int] | None:
@@ -103,6 +121,11 @@ def _with_layers(config: Mapping[str, Any], inner: str, name: str, count: int, l
 
 class _UnusualError(Exception):
     """A model without one stack of so many layers."""
+
+
+@lru_cache(maxsize=8)
+def _anatomy(text: str, count: int) -> _Anatomy:
+    return _Anatomy(json.loads(text), count)
 
 
 class _Anatomy:

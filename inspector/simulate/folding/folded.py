@@ -7,23 +7,25 @@ CPython changes for long chains of objects (its "trashcan"), and which an alloca
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from inspector.errors import InspectorError
-from inspector.simulate.fewer import fewer_layers, names_a_layer
+from inspector.simulate.folding.fewer import FEWEST, Fewer, fewer_layers, names_a_layer
+from inspector.simulate.folding.repeat import repeated
 from inspector.simulate.generate import GenerateTrace, trace_generate
-from inspector.simulate.repeat import repeated
 from inspector.simulate.step import Trace, trace_finetune
 from inspector.sources.trust import is_code_trusted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from inspector.simulate.generate_setup import GenerateSetup
     from inspector.simulate.setup import TrainSetup
 
-_whole: set[int] = set()
-"""Hashes of the questions, whatever their batch, length and rank, that traces of a few layers did not answer."""
+T = TypeVar("T", Trace, GenerateTrace)
+
+_unanswered: set[int] = set()
+"""Hashes of the questions, whatever their batch, length and rank, that traces of so few layers did not answer."""
 
 
 def finetune_events(
@@ -45,42 +47,63 @@ def generate_events(
     return found or trace_generate(config, setup, capability, multiprocessors)
 
 
-def _generated_from_few(
-    config: Mapping[str, Any], setup: GenerateSetup, capability: tuple[int, int], multiprocessors: int
-) -> GenerateTrace | None:
-    fewer = fewer_layers(config)
-    asked = hash(repr((fewer, replace(setup, batch_size=1, prompt_len=1))))
-    if fewer is None or asked in _whole:
-        return None
-    try:
-        short, long = (trace_generate(part, setup, capability, multiprocessors) for part in (fewer.short, fewer.long))
-    except InspectorError:
-        return None
-    alike = long.layers[fewer.unlike :]
-    events = None
-    if len(set(alike)) == 1 and short.layers == long.layers[:-1] and short.last_step == long.last_step:
-        events = repeated(short.events, long.events, fewer.stacks, fewer.extra)
-    if events is None:
-        _whole.add(asked)
-        return None
-    grown = long.cache_bytes + (long.cache_bytes - short.cache_bytes) * fewer.extra
-    return GenerateTrace(events, long.layers + alike[:1] * fewer.extra, grown, long.last_step)
-
-
 def _from_few(
     config: Mapping[str, Any], setup: TrainSetup, capability: tuple[int, int], multiprocessors: int
 ) -> Trace | None:
-    fewer = fewer_layers(config)
-    asked = hash(repr((fewer, replace(setup, batch_size=1, seq_len=2, r=1, alpha=1))))
-    if fewer is None or asked in _whole:
-        return None
-    try:
-        short, long = (trace_finetune(part, setup, capability, multiprocessors) for part in (fewer.short, fewer.long))
-    except InspectorError:  # the whole model says what is wrong with it
-        return None
+    return _first_answer(
+        config,
+        replace(setup, batch_size=1, seq_len=2, r=1, alpha=1),
+        lambda part: trace_finetune(part, setup, capability, multiprocessors),
+        _grown,
+    )
+
+
+def _generated_from_few(
+    config: Mapping[str, Any], setup: GenerateSetup, capability: tuple[int, int], multiprocessors: int
+) -> GenerateTrace | None:
+    return _first_answer(
+        config,
+        replace(setup, batch_size=1, prompt_len=1),
+        lambda part: trace_generate(part, setup, capability, multiprocessors),
+        _generated,
+    )
+
+
+def _first_answer(
+    config: Mapping[str, Any],
+    question: TrainSetup | GenerateSetup,
+    trace: Callable[[Mapping[str, Any]], T],
+    grown: Callable[[Fewer, T, T], T | None],
+) -> T | None:
+    """The answer of the fewest layers that have one; where the first layer differs inside, it takes one more."""
+    for fewest in FEWEST:
+        fewer = fewer_layers(config, fewest)
+        asked = hash(repr((fewer, question)))
+        if fewer is None or asked in _unanswered:
+            continue
+        try:
+            short, long = trace(fewer.short), trace(fewer.long)
+        except InspectorError:  # the whole model says what is wrong with it
+            return None
+        if (found := grown(fewer, short, long)) is not None:
+            return found
+        _unanswered.add(asked)
+    return None
+
+
+def _grown(fewer: Fewer, short: Trace, long: Trace) -> Trace | None:
     events = repeated(short.events, long.events, fewer.stacks, fewer.extra) if short.notes == long.notes else None
     if events is None:
-        _whole.add(asked)
         return None
-    paged = long.paged_bytes + (long.paged_bytes - short.paged_bytes) * fewer.extra
-    return Trace(events, paged, long.notes)
+    return Trace(events, long.paged_bytes + (long.paged_bytes - short.paged_bytes) * fewer.extra, long.notes)
+
+
+def _generated(fewer: Fewer, short: GenerateTrace, long: GenerateTrace) -> GenerateTrace | None:
+    alike = long.layers[fewer.unlike :]
+    if len(set(alike)) != 1 or short.layers != long.layers[:-1] or short.last_step != long.last_step:
+        return None
+    events = repeated(short.events, long.events, fewer.stacks, fewer.extra)
+    if events is None:
+        return None
+    grown = long.cache_bytes + (long.cache_bytes - short.cache_bytes) * fewer.extra
+    return GenerateTrace(events, long.layers + alike[:1] * fewer.extra, grown, long.last_step)
