@@ -85,7 +85,7 @@ def find_records(paths: Iterable[Path] = ()) -> Records:
     given = tuple(paths)
     names, found, damaged = [], [], []
     for path in given or (SHIPPED, own_folder()):
-        if path.is_file() or (given and not path.exists()):
+        if given and not path.is_dir():
             names.append(path.stem)
             found.append(load_record(path))
             continue

@@ -12,6 +12,8 @@ import torch
 
 from inspector.errors import InspectorError
 from inspector.files import read_json_object
+from inspector.sources.headers import Budget
+from inspector.sources.safetensors import MAX_HEADER, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -91,8 +93,11 @@ class SafetensorsWeights:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.converted: dict[str, Sources] = {}
         self._model: Any = None
+        budget = Budget("bytes of header", MAX_HEADER)
         for file in _shards(folder):
-            self._read_header(file)
+            _, tensors = read_header(file, budget)
+            self.files |= dict.fromkeys((tensor.name for tensor in tensors), file)
+            self.shapes |= {tensor.name: tensor.shape for tensor in tensors}
 
     def check(self, wanted: Mapping[str, Sequence[int]], model: Any = None) -> None:
         """Every wanted tensor must be there in its shape, or what transformers makes it of for this model."""
@@ -154,13 +159,6 @@ class SafetensorsWeights:
             if candidate in self.files:
                 return candidate
         return None
-
-    def _read_header(self, path: Path) -> None:
-        with _opened(path) as file:
-            for name in file.keys():  # noqa: SIM118 -- a safetensors file is no mapping
-                self.files[name] = path
-                self.shapes[name] = tuple(file.get_slice(name).get_shape())
-
 
 class _opened:  # noqa: N801 -- used as a function
     """A safetensors file, its own errors told in one line."""

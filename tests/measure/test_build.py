@@ -1,5 +1,6 @@
 """A streamed model is the one `from_pretrained` gives, and a whole one: nothing is left on the meta device."""
 
+import os
 import warnings
 
 import pytest
@@ -151,12 +152,19 @@ class TestBadWeights:
     def test_truncated(self, folder):
         shard = sorted(folder.glob("*.safetensors"))[1]
         shard.write_bytes(shard.read_bytes()[:-100])
-        self.fails(folder, "no whole safetensors file")
+        self.fails(folder, "no sound safetensors file")
 
     @pytest.mark.parametrize("content", [b"", b"x" * 1000, (2**40).to_bytes(8, "little") + b"{}"])
     def test_corrupt(self, folder, content):
         min(folder.glob("*.safetensors")).write_bytes(content)
-        self.fails(folder, "no whole safetensors file")
+        self.fails(folder, "no sound safetensors file")
+
+    def test_no_file_at_all(self, folder):
+        """A pipe that nobody writes to would be waited for without end."""
+        shard = min(folder.glob("*.safetensors"))
+        shard.unlink()
+        os.mkfifo(shard)
+        self.fails(folder, "no regular file")
 
     def test_missing_shard(self, folder):
         min(folder.glob("*.safetensors")).unlink()
