@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 # Far above any published model (Llama 3.1 405B has 126 layers, Kimi K2 384 experts and 163,840 tokens of vocabulary),
 # far below what would keep a machine busy: the largest skeleton these allow builds in seconds.
@@ -32,7 +33,12 @@ _MOST_LAYERS, _MOST = 2_000, 2**26
 
 
 def check_sizes(config: Mapping[str, Any]) -> None:
-    """Raise InspectorError when a size in the config, nested ones included, is no sensible whole number."""
+    """Raise InspectorError when a size in the config, nested ones included, is no sensible whole number.
+
+    Also when ``quantization_config`` is no object: every class reads it as one.
+    """
+    if not isinstance(config.get("quantization_config"), Mapping | None):
+        raise InspectorError("quantization_config is no JSON object", hint="mend the config.json")
     for name, value in _numbers(config):
         highest = _MOST_LAYERS if _COUNT.search(name) else _MOST
         if abs(value) > highest and not _HARMLESS.search(name):
