@@ -95,24 +95,25 @@ _SETS: dict[str, Callable[[Module], bool]] = {
 def _shortest_names(skeleton: Skeleton, modules: Sequence[Module]) -> tuple[str, ...] | str:
     """Names that mean these modules and no other linear module of a layer: the shortest endings, else a regex."""
     wanted = {module.path for module in modules}
-    others = [
-        module.path
+    taken = {
+        ending
         for module in linear_modules(skeleton)
         if module.layer and not in_tower(module.layer) and module.path not in wanted
-    ]
+        for ending in _endings(module.path)
+    }
     names: dict[str, None] = {}
     for module in modules:
-        inside = module.path[len(module.layer or "") + 1 :].split(".")
-        endings = [".".join(inside[start:]) for start in range(len(inside) - 1, -1, -1)]
+        endings = _endings(module.path[len(module.layer or "") + 1 :])
         # A number alone (`adapters.0`) is also the name of layers, which are no linear modules.
-        free = (
-            name
-            for name in endings
-            if not name[:1].isdecimal() and not any(f".{path}".endswith(f".{name}") for path in others)
-        )
-        name = next(free, None)
+        name = next((name for name in endings if not name[:1].isdecimal() and name not in taken), None)
         if name is None:
             inner = "|".join(dict.fromkeys(re.escape(m.path[len(m.layer or "") + 1 :]) for m in modules))
             return rf".*\.\d+\.({inner})"
         names[name] = None
     return tuple(names)
+
+
+def _endings(path: str) -> list[str]:
+    """What a path ends in, by whole parts, the shortest first."""
+    parts = path.split(".")
+    return [".".join(parts[start:]) for start in range(len(parts) - 1, -1, -1)]
