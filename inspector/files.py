@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import secrets
 import stat
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,20 @@ def json_object(text: str, name: str, *, values: int = MAX_JSON_VALUES) -> dict[
     if not isinstance(data, dict):
         raise InspectorError(f"{name} holds a JSON {type(data).__name__}, not an object")
     return data
+
+
+def check_place(path: Path) -> None:
+    """Raise InspectorError, before any work is done for it, when a file cannot be written there."""
+    folder = next((each for each in path.absolute().parents if exists(each)), path)
+    if path.is_dir():
+        wrong = errno.EISDIR
+    elif not folder.is_dir():
+        wrong = errno.ENOTDIR
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        wrong = errno.EACCES
+    else:
+        return
+    raise InspectorError(f"cannot write {path}: {os.strerror(wrong)}")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inspector.errors import InspectorError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -48,14 +50,22 @@ def largest(outcome: Callable[[int], Outcome], start: int, most: int) -> int:
 
     Memory grows nearly in proportion, so the border is where a line through two outcomes meets zero: that of the
     reserved bytes at the earliest (cached memory can be given back), that of the allocated bytes at the latest.
+    What cannot be simulated (more tokens than a model has positions) is too large. Raises InspectorError when that is
+    so of ``start``.
     """
-    low, high = 0, most + 1
+    low, high, refused = 0, most + 1, False
     seen: dict[int, Outcome] = {}
     guess = min(start, most)
     while high - low > 1:
-        seen[guess] = outcome(guess)
-        low, high = (guess, high) if seen[guess].fits else (low, guess)
-        guess = max(low + 1, min(_border(seen, low, high), high - 1))
+        try:
+            seen[guess] = outcome(guess)
+            low, high, refused = (guess, high, refused) if seen[guess].fits else (low, guess, False)
+        except InspectorError:
+            if not seen:
+                raise
+            high, refused = guess, True
+        between = (low + high) // 2 if refused else _border(seen, low, high)
+        guess = max(low + 1, min(between, high - 1))
     return low
 
 

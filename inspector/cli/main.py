@@ -104,6 +104,9 @@ def run(args: list[str] | None = None) -> int:
     except InspectorError as error:
         complain(error.message, error.hint)
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:  # its message is the help text, many lines
+        click.echo(error.format_message(), err=True)
+        return BAD_INPUT
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         complain(error.format_message(), f"see `{context.command_path} --help`" if context else "")

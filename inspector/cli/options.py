@@ -94,11 +94,18 @@ def typed() -> str:
 
 
 def one_form(output: Path | None, *, as_json: bool = False, as_csv: bool = False) -> None:
-    """Raise UsageError, before any work is done, when two forms of the answer are asked for."""
+    """Raise UsageError, before any work is done, when two forms of the answer are asked for.
+
+    Raises InspectorError when the page could not be written.
+    """
+    from inspector.files import check_place
+
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     if output is not None and (as_json or as_csv):
         raise click.UsageError("--output writes a page: --json and --csv exclude it")
+    if output is not None and str(output) != "-":
+        check_place(output)
 
 
 def answer_page(name: str, report: object, output: Path) -> None:

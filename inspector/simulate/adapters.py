@@ -33,6 +33,7 @@ def prepare_for_kbit(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
 
 def add_adapters(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
     """``peft.get_peft_model`` with the setup's LoRA config; every linear layer where PEFT names no targets."""
+    _check_saved(model, setup.modules_to_save)
     try:
         return _wrapped(model, setup, tracer, _targets(setup))
     except ValueError as error:
@@ -40,6 +41,16 @@ def add_adapters(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
             tracer.notes.append("PEFT names no targets for this architecture: every linear layer it can adapt is taken")
             return _wrapped(model, setup, tracer, "all-linear", _not_adaptable(model))
         raise _peft_refuses(error, setup) from error
+
+
+def _check_saved(model: Any, names: tuple[str, ...]) -> None:
+    """Refuse modules to save that are not there; PEFT trains none (``_set_trainable``, peft/utils/other.py)."""
+    paths = [path for path, _ in model.named_modules()]
+    if missing := [name for name in names if not any(path.endswith(name) for path in paths)]:
+        raise InspectorError(
+            f"modules_to_save {', '.join(missing)} match nothing in this model",
+            hint="`inspector layers` lists its modules",
+        )
 
 
 _NO_DEFAULT = ("specify `target_modules`", "No `target_modules` passed", "Please specify", "incompatible with Mamba")

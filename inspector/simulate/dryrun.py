@@ -56,6 +56,8 @@ def finetune(
     """
     chosen = find_recipe(recipe) if recipe else None
     resolved = resolve_setup(chosen.settings if chosen else None, **options)
+    if vram and options.get("gpu"):
+        raise InspectorError("a card's memory takes the place of its name", hint="give either --gpu or --vram")
     gpu = card_of_size(vram) if vram else find_gpu(resolved.setup.gpu)
     check_card(resolved.setup, gpu)
     name, config = _model(reference or (chosen.model if chosen else ""))
@@ -158,6 +160,8 @@ def assumptions(setup: TrainSetup, gpu: Gpu) -> tuple[str, ...]:
         f"every sequence has {setup.seq_len:,} tokens; one process, one {gpu.name}, nothing else on it",
         "kernels and libraries as in the versions named; loading is sequential, as transformers quantizes",
     ]
+    if setup.scheme == "int8":
+        said.append("LLM.int8 keeps columns with outliers apart; which have them is data, and none has here")
     if setup.optimizer.startswith("paged"):
         said.append("paged optimizer state is managed memory: it moves to the card when used and is not counted")
     return tuple(said)

@@ -31,6 +31,7 @@ from inspector.simulate.caches import (
 )
 from inspector.simulate.generate_setup import CACHES, GenerateSetup
 from inspector.simulate.kernels import cuda_kernels
+from inspector.simulate.positions import check_positions
 from inspector.simulate.setup import TrainSetup
 from inspector.simulate.trace import Tracer, follow_modules
 
@@ -58,6 +59,7 @@ class GenerateTrace:
     layers: tuple[LayerCache, ...]
     cache_bytes: int
     last_step: int
+    notes: tuple[str, ...] = ()
 
 
 def trace_generate(
@@ -90,6 +92,7 @@ def trace_generate(
             stack.enter_context(models.without_grouped_mm())
         tracer.mark("load", -1)
         model = models.load_model(config, _as_training(setup), tracer)
+        check_positions(model, setup.prompt_len + setup.max_new_tokens - 1, tracer)
         if not hasattr(model, "prepare_inputs_for_generation"):
             raise InspectorError(f"{type(model).__name__} does not generate text")
         model.eval()
@@ -100,7 +103,7 @@ def trace_generate(
         with _one_line(model, setup), contextmanager(follow_modules)(tracer), tracer:
             loop.run(every_step=every_step)
         tracer.stop()
-    return GenerateTrace(tracer.events(), loop.layers(), loop.cache_bytes(), loop.step)
+    return GenerateTrace(tracer.events(), loop.layers(), loop.cache_bytes(), loop.step, tuple(tracer.notes))
 
 
 @contextmanager

@@ -171,10 +171,16 @@ def _fits(trace: GenerateTrace, gpu: Gpu, settings: AllocatorSettings) -> bool:
 
 
 def _largest_prompt(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu, settings: AllocatorSettings) -> int:
-    """The longest prompt, in steps of `STEP_TOKENS`, that leaves room for the answer: every candidate simulated."""
+    """The longest prompt, in steps of `STEP_TOKENS`, that leaves room for the answer: every candidate simulated.
+
+    What cannot be simulated, such as more tokens than the model has positions, is too long.
+    """
 
     def fits(steps: int) -> bool:
-        return _fits(_trace(config, replace(setup, prompt_len=steps * STEP_TOKENS), gpu), gpu, settings)
+        try:
+            return _fits(_trace(config, replace(setup, prompt_len=steps * STEP_TOKENS), gpu), gpu, settings)
+        except InspectorError:
+            return False
 
     low, high = 0, max(setup.prompt_len // STEP_TOKENS, 1)
     while high * STEP_TOKENS <= 2**24 and fits(high):
@@ -188,7 +194,7 @@ def _largest_prompt(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu, s
 
 
 def _assumptions(setup: GenerateSetup, gpu: Gpu, trace: GenerateTrace) -> tuple[str, ...]:
-    lines = ["greedy decoding, no padding, one prompt a sequence; the cache is transformers' own"]
+    lines = [*trace.notes, "greedy decoding, no padding, one prompt a sequence; the cache is transformers' own"]
     if trace.last_step > 6:
         lines.append(
             "the first and the last three tokens are traced; those in between leave the cache they would leave"
@@ -197,8 +203,6 @@ def _assumptions(setup: GenerateSetup, gpu: Gpu, trace: GenerateTrace) -> tuple[
         lines.append("quantized cache: transformers' fp8 backend, the one that needs no further package")
     if setup.cache == "offloaded":
         lines.append("offloaded cache: keys and values of all layers but two are in host memory")
-    if setup.dtype == "bfloat16" and not gpu.bf16:
-        lines.append(f"a {gpu.name} has no bfloat16 units: PyTorch emulates it, slowly; float16 is native")
     if not gpu.context_measured:
         lines.append("the CUDA context of this card was not measured: the largest measured one is taken")
     return tuple(lines)

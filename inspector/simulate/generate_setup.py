@@ -36,3 +36,5 @@ class GenerateSetup:
             value = getattr(self, name)
             if value not in allowed:
                 raise InspectorError(f"{name} {value!r} is not known", hint=f"choose from {', '.join(allowed)}")
+        if self.double_quant and self.scheme not in {"nf4", "fp4"}:
+            raise InspectorError("double quantization is for 4-bit schemes", hint="use --scheme nf4")

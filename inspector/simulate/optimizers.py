@@ -9,6 +9,7 @@ import torch
 
 from inspector.errors import InspectorError
 from inspector.kinds import MemoryKind
+from inspector.simulate.optimizer_names import check_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,17 +88,9 @@ def make_optimizer(setup: TrainSetup, model: Any) -> Any:
 
 def optimizer_class(name: str, model: Any) -> tuple[Any, dict[str, Any]]:
     """The class and keyword arguments that ``transformers.Trainer.get_optimizer_cls_and_kwargs`` gives a name."""
-    import difflib
-
     from transformers import Trainer, TrainingArguments
-    from transformers.training_args import OptimizerNames
 
-    known = [item.value for item in OptimizerNames]
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=3)
-        raise InspectorError(
-            f"transformers has no optimizer {name!r}", hint=f"did you mean {' or '.join(close)}?" if close else ""
-        )
+    check_optimizer(name)
     try:
         arguments = TrainingArguments(output_dir="unused", optim=name, use_cpu=True, report_to=[])
         cls, kwargs = Trainer.get_optimizer_cls_and_kwargs(arguments, model)

@@ -41,6 +41,8 @@ def install(tracer: Tracer, config: Any, routing: str) -> None:
     experts = num_experts(config)
     numbers = _Numbers()
     usual = tracer.answer
+    if experts > 1:
+        tracer.notes.append(f"which of its {experts} experts a token goes to is data: taken as {routing}")
 
     def rows(tensor: Any) -> int:
         tokens = max(tensor.shape)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field, fields, replace
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 from inspector.errors import InspectorError
+from inspector.simulate.optimizer_names import check_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,15 +140,22 @@ def _frozen(value: Any) -> Any:
 
 
 def _follow_method(chosen: dict[str, Any], set_by: dict[str, SetBy]) -> None:
-    """What a method implies where nobody said otherwise: only QLoRA quantizes and prepares."""
-    method = chosen.get("method", "qlora")
-    implied: dict[str, Any] = {}
-    if method != "qlora":
-        implied = {"scheme": "none", "prepare_kbit": False}
-    for name, value in implied.items():
-        if name not in chosen:
-            chosen[name] = value
-            set_by[name] = "method"
+    """What a choice implies where nobody said otherwise; yours goes before what a recipe set for another choice.
+
+    Only QLoRA quantizes and prepares, and packed sequences take no padding mask.
+    """
+    implied: dict[str, dict[str, Any]] = {}
+    if chosen.get("method", "qlora") != "qlora":
+        implied["method"] = {"scheme": "none", "double_quant": False, "prepare_kbit": False}
+    if set_by["packed"] == "you" and chosen["packed"]:
+        implied["packed"] = {"padding_mask": False}
+    if set_by["padding_mask"] == "you" and chosen["padding_mask"]:
+        implied["padding_mask"] = {"packed": False}
+    for choice, settings in implied.items():
+        for name, value in settings.items():
+            if (choice == "method" and name not in chosen) or (set_by[choice] == "you" and set_by[name] == "recipe"):
+                chosen[name] = value
+                set_by[name] = "method" if choice == "method" else "you"
 
 
 def _check(setup: TrainSetup, set_by: Mapping[str, SetBy]) -> None:
@@ -169,8 +178,9 @@ def _check(setup: TrainSetup, set_by: Mapping[str, SetBy]) -> None:
             raise InspectorError(f"{name} must be a whole number from {least} to {most:,}, not {value!r}")
     if not 0 <= setup.dropout < 1:
         raise InspectorError(f"dropout must be at least 0 and below 1, not {setup.dropout!r}")
-    if setup.grad_clip < 0:
-        raise InspectorError(f"grad_clip must not be negative, not {setup.grad_clip!r}")
+    if not 0 <= setup.grad_clip < inf:
+        raise InspectorError(f"grad_clip must be a number and not negative, not {setup.grad_clip!r}")
+    check_optimizer(setup.optimizer)
     for wrong, said, hint in _contradictions(setup, set_by):
         if wrong:
             raise InspectorError(said, hint=hint)
@@ -205,5 +215,9 @@ def _contradictions(setup: TrainSetup, set_by: Mapping[str, SetBy]) -> tuple[tup
             "full fine-tuning has no adapters, so no rank, alpha, dropout or targets",
             "use --method lora",
         ),
-        (setup.double_quant and setup.scheme == "int8", "double quantization is for 4-bit schemes", "use --scheme nf4"),
+        (
+            setup.double_quant and setup.scheme not in {"nf4", "fp4"},
+            "double quantization is for 4-bit schemes",
+            "use --scheme nf4" if setup.method == "qlora" else "use --no-double-quant",
+        ),
     )

@@ -16,6 +16,7 @@ from inspector.simulate import model as models
 from inspector.simulate.autocast import Autocast, no_autocast
 from inspector.simulate.kernels import cuda_kernels
 from inspector.simulate.loss import use_loss
+from inspector.simulate.positions import check_positions
 from inspector.simulate.trace import Tracer, follow_modules
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class Loop:
         """The model ready to train."""
         setup, tracer = self.setup, self.tracer
         model = models.load_model(self.config, setup, tracer)
+        check_positions(model, setup.seq_len, tracer)
         if setup.prepare_kbit:
             model = adapters.prepare_for_kbit(model, setup, tracer)
         if setup.method != "full":

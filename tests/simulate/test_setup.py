@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inspector.errors import InspectorError
+from inspector.simulate.optimizer_names import optimizer_names
 from inspector.simulate.recipes import RECIPES, recipe
 from inspector.simulate.setup import TrainSetup, resolve_setup
 
@@ -42,7 +43,11 @@ def test_recipes_are_complete_setups(item):
         ({"seq_len": 10**9}, "whole number"),
         ({"r": True}, "whole number"),
         ({"dropout": 1.0}, "dropout"),
+        ({"method": "lora", "double_quant": True}, "4-bit"),
         ({"grad_clip": -1.0}, "grad_clip"),
+        ({"grad_clip": float("nan")}, "grad_clip"),
+        ({"optimizer": "adamw_trch"}, "did you mean adamw_torch"),
+        ({"optimizer": ""}, "no optimizer"),
         ({"attention": "flash"}, "not known"),
         ({"sequence_length": 5}, "no setting"),
     ],
@@ -51,6 +56,22 @@ def test_bad_settings_are_one_line(options, said):
     with pytest.raises(InspectorError, match=said) as caught:
         resolve_setup(**options)
     assert "\n" not in str(caught.value)
+
+
+def test_your_choice_goes_before_what_a_recipe_set_for_another():
+    packed = resolve_setup(recipe("sft-trainer").settings, packed=True).settings()
+    assert packed["padding_mask"] == {"value": False, "set_by": "you"}
+    lora = resolve_setup(recipe("week7-lite").settings, method="lora").settings()
+    assert lora["scheme"] == lora["double_quant"] | {"value": "none"} == {"value": "none", "set_by": "method"}
+    assert resolve_setup(packed=True).settings()["padding_mask"]["set_by"] == "library"
+    with pytest.raises(InspectorError, match="4-bit"):
+        resolve_setup(recipe("week7-lite").settings, method="lora", double_quant=True)
+
+
+def test_optimizers_are_transformers_own():
+    from transformers.training_args import OptimizerNames
+
+    assert optimizer_names() == tuple(item.value for item in OptimizerNames)
 
 
 def test_unknown_recipe_names_the_nearest():

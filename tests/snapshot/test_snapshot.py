@@ -95,6 +95,11 @@ def test_pytorchs_own_tools_open_it(tmp_path):
     assert "cudaMalloc" in listing
     assert "free completed" in listing
     assert "MemoryViz" in _memory_viz.trace_plot(data)
+    assert "MemoryViz" in _memory_viz.segment_plot(data)
+    for flames in (_memory_viz.memory, _memory_viz.segments):  # the drawing itself is a script fetched from the network
+        assert "active_allocated;inspector:0:" in flames(data, format_flamegraph=str)
+    same = _memory_viz.compare(data["segments"], data["segments"], format_flamegraph=str)
+    assert "only_before" not in same
     reserved = sum(segment["total_size"] for segment in data["segments"])
     assert reserved == replay(program(2)).reserved[-1]
 

@@ -106,10 +106,13 @@ def command(
       inspector simulate finetune --method full --optimizer adamw_8bit --gpu H100
     """  # noqa: D301
     from inspector.cli.simulate.options import settings
+    from inspector.files import check_place
     from inspector.render.progress import working
     from inspector.simulate.dryrun import finetune, write_trace
 
     one_form(output, as_json=as_json)
+    if trace_file is not None:
+        check_place(trace_file)
     options = settings(said)
     with working("simulating a training step"):
         report = finetune(

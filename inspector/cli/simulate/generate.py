@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from inspector.cli.options import answer, answer_page, json_option, model_argument, one_form, output_option
+from inspector.errors import InspectorError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--double-quant", is_flag=True, help="Quantize the 4-bit constants too.")
 @click.option("--dtype", type=click.Choice(["float32", "float16", "bfloat16"]), help="Default: the model's own.")
 @click.option("--attn", type=click.Choice(["auto", "sdpa", "eager"]), default="auto", show_default=True)
-@click.option("--gpu", default="T4", show_default=True, help="A card: T4, RTX 4090, A100-80GB, ...")
+@click.option("--gpu", help="A card: T4, RTX 4090, A100-80GB, ...  [default: T4]")
 @click.option("--vram", default="", help="The card's memory instead of its name, such as 16GiB.")
 @click.option("--expandable-segments", is_flag=True, help="PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True.")
 @click.option("--solve", is_flag=True, help="Find the longest prompt that fits.")
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 def command(
     model: str,
     attn: str,
-    gpu: str,
+    gpu: str | None,
     vram: str,
     output: Path | None,
     *,
@@ -62,7 +63,9 @@ def command(
     from inspector.simulate.generate_report import simulate_generate
 
     one_form(output, as_json=as_json)
-    card = card_of_size(vram) if vram else find_gpu(gpu)
+    if vram and gpu:
+        raise InspectorError("a card's memory takes the place of its name", hint="give either --gpu or --vram")
+    card = card_of_size(vram) if vram else find_gpu(gpu or "T4")
     with working("simulating generation"):
         report = simulate_generate(
             model, gpu=card, attention=attn, expandable_segments=expandable_segments, solve=solve, **settings(said)

@@ -13,12 +13,14 @@ _BITS = {"4": {"scheme": "nf4"}, "8": {"scheme": "int8"}, "16": {"scheme": "none
 def settings(said: dict[str, Any]) -> dict[str, Any]:
     """The settings that were said: lists split, ``bits`` turned into a scheme and a dtype.
 
-    Raises InspectorError when ``bits`` contradicts the scheme or the dtype.
+    Raises InspectorError for an empty list, and when ``bits`` contradicts the scheme or the dtype.
     """
     chosen = {name: value for name, value in said.items() if value is not None}
     for name in _LISTS:
         if name in chosen:
             chosen[name] = tuple(part.strip() for part in chosen[name].split(",") if part.strip())
+            if not chosen[name]:
+                raise InspectorError(f"--{name.replace('_', '-')} names no module", hint="leave it out, or name some")
     bits = chosen.pop("bits", None)
     if bits:
         if chosen.get("scheme", _BITS[bits]["scheme"]) not in _allowed(bits):

@@ -106,4 +106,4 @@ def _generated(fewer: Fewer, short: GenerateTrace, long: GenerateTrace) -> Gener
     if events is None:
         return None
     grown = long.cache_bytes + (long.cache_bytes - short.cache_bytes) * fewer.extra
-    return GenerateTrace(events, long.layers + alike[:1] * fewer.extra, grown, long.last_step)
+    return GenerateTrace(events, long.layers + alike[:1] * fewer.extra, grown, long.last_step, long.notes)

@@ -1,0 +1,43 @@
+"""Sequences longer than a model has positions for: shapes do not notice, a real step fails, or runs and is no use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from inspector.errors import InspectorError
+
+if TYPE_CHECKING:
+    from inspector.simulate.trace import Tracer
+
+LEARNED = frozenset({"wpe", "embed_positions", "position_embeddings", "positions_embed"})
+"""What transformers calls tables of learned positions, one row each: GPT-2, OPT and BART, BERT, the first GPT."""
+
+
+def check_positions(model: Any, tokens: int, tracer: Tracer) -> None:
+    """Refuse, when the forward reads it, a table of positions that ends before; say so where nothing ends.
+
+    Raises InspectorError from the model's forward.
+    """
+    for path, module in model.named_modules():
+        table = path.rpartition(".")[2] in LEARNED and isinstance(module, torch.nn.Embedding)
+        if table and (rows := _rows(module)) < tokens:
+            module.register_forward_pre_hook(_refusal(type(model).__name__, rows, tokens))
+    text = model.config.get_text_config(decoder=True)
+    most = getattr(text, "max_position_embeddings", None)
+    if isinstance(most, int) and 0 < most < tokens:
+        tracer.notes.append(f"{tokens:,} tokens are more than the {most:,} positions this model was made for")
+
+
+def _rows(table: Any) -> int:
+    """Positions in a table; some begin after a few rows (``offset`` in modeling_opt.py, ``padding_idx`` in RoBERTa)."""
+    skipped = getattr(table, "offset", 0) if table.padding_idx is None else table.padding_idx + 1
+    return int(table.num_embeddings) - int(skipped)
+
+
+def _refusal(model: str, rows: int, tokens: int) -> Any:
+    def refuse(*_: Any) -> None:
+        raise InspectorError(f"{model} has {rows:,} learned positions, too few for {tokens:,} tokens")
+
+    return refuse
