@@ -21,11 +21,14 @@ CONFIGS = {
     "int8wo": "Int8WeightOnlyConfig()",
     "int8dq": "Int8DynamicActivationInt8WeightConfig()",
     "float8wo": "Float8WeightOnlyConfig()",
+    "float8dq": "Float8DynamicActivationFloat8WeightConfig(granularity=PerRow())",
     "int8da4w": "Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int4, weight_granularity=PerGroup(32))",
 }
 SAVE = """
 import json, sys, torch
 from torchao.quantization import *
+from torchao.quantization import quant_api
+quant_api._check_hardware_support = lambda granularity: None  # only the products of float8dq need a GPU
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, TorchAoConfig
 folder, configs, llama = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
 LlamaForCausalLM(LlamaConfig(**llama)).to(torch.bfloat16).save_pretrained(folder + "/base")
