@@ -31,6 +31,8 @@ CASES = (
     Case("simulate finetune", 10, 700),
     Case("simulate finetune --gpu T4", 10, 700),
     Case("simulate finetune --solve", 30),
+    Case("simulate finetune --recipe week7-lite --solve", 30),
+    Case("simulate finetune gpt-oss-20b --gpu T4 --solve", 30),
     Case("simulate finetune llama-3.1-405b", 25, 1500),
     Case("simulate finetune llama-3.1-405b --gpu A100-80GB", 25, 1500),
     Case("simulate generate --gpu T4 --scheme nf4"),
