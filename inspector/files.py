@@ -110,17 +110,27 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a whole file or none: to a temporary file beside it, then renamed. Makes the folders on the way.
 
+    A link's target is written, not the link; a device or a pipe (``/dev/null``) is written into, never replaced.
+
     Raises InspectorError when the folder cannot be made or written, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}")
+    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        place = path.resolve()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists() and not place.is_file() and not place.is_dir():
+            with place.open("wb") as stream:
+                stream.write(data)
+            return
+        temporary = place.with_name(f".{place.name[:80]}.{secrets.token_hex(6)}")
         with temporary.open("xb") as stream:
             stream.write(data)
-        temporary.replace(path)
-    except OSError as error:
-        hint = "make room, or choose another place" if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
-        raise InspectorError(f"cannot write {path}: {error.strerror or error}", hint=hint) from error
+        temporary.replace(place)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        number = error.errno if isinstance(error, OSError) else errno.ELOOP
+        hint = "make room, or choose another place" if number in {errno.ENOSPC, errno.EDQUOT} else ""
+        raise InspectorError(f"cannot write {path}: {os.strerror(number or errno.EIO)}", hint=hint) from error
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ProcessPoolExecutor
+import signal
 from dataclasses import dataclass
+from multiprocessing import Pool
 from typing import TYPE_CHECKING, ClassVar
 
 from inspector.reporting import Report
@@ -72,8 +73,10 @@ def table(
             rows.append(table_row(model, schemes))
             done(model)
     else:
-        with ProcessPoolExecutor(workers) as pool:
-            for row in pool.map(partial(table_row, schemes=tuple(schemes)), models, chunksize=4):
+        # Ctrl-C reaches every process. Workers are deaf to it, and this kind of pool ends them when its block is left:
+        # an executor waits for them, for ever when one died with the queue's lock in its hand.
+        with Pool(workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+            for row in pool.imap(partial(table_row, schemes=tuple(schemes)), models, chunksize=4):
                 rows.append(row)
                 done(row.model)
     return TableReport(tuple(schemes), tuple(rows), time.monotonic() - started)

@@ -6,6 +6,7 @@ import errno
 import importlib
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -98,6 +99,8 @@ def main(args: list[str] | None = None) -> None:
 def run(args: list[str] | None = None) -> int:
     """Run the command line and return its exit code. A bug stays a traceback; a user's mistake is one line."""
     _log_to_stderr()
+    if sys.stdout is None:  # a shell's `>&-`: Python has none at all then
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 -- open until the process ends
     try:
         code = cli.main(args=args, prog_name="inspector", standalone_mode=False)
         sys.stdout.flush()
