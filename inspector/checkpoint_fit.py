@@ -131,10 +131,9 @@ def _renamed(names: Mapping[str, str], config: dict[str, Any], known: set[str]) 
 
 def _missing(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> list[Finding]:
     found = []
+    through_another = {tensor.tied_to for name, tensor in expected.items() if tensor.tied_to and name in stored}
     for name, tensor in expected.items():
-        if name in stored or (tensor.tied_to and tensor.tied_to in stored):
-            continue
-        if any(other.tied_to == name and other.name in stored for other in expected.values() if other.tied_to):
+        if name in stored or name in through_another or (tensor.tied_to and tensor.tied_to in stored):
             continue
         found.append(Finding(name, f"{tensor.role} of shape {list(tensor.shape)} is not stored"))
     return found

@@ -102,35 +102,48 @@ def check_place(path: Path) -> None:
     raise InspectorError(f"cannot write {path}: {os.strerror(wrong)}")
 
 
+def write_output(path: Path, data: str | bytes) -> None:
+    """Write where a user asked for it, as `write_bytes`: to the file a link leads to, leaving the link.
+
+    A device or a pipe, such as ``/dev/null``, is written into: a rename would put a file in its place.
+    """
+    data = data.encode("utf-8") if isinstance(data, str) else data
+    try:
+        place = path.resolve()
+        if not place.exists() or place.is_file() or place.is_dir():
+            write_bytes(place, data, shown=path)
+            return
+        with place.open("wb") as stream:
+            stream.write(data)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        raise _cannot_write(path, error) from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file or none, as `write_bytes`."""
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, shown: Path | None = None) -> None:
     """Write a whole file or none: to a temporary file beside it, then renamed. Makes the folders on the way.
 
-    A link's target is written, not the link; a device or a pipe (``/dev/null``) is written into, never replaced.
-
-    Raises InspectorError when the folder cannot be made or written, or the disk is full.
+    Raises InspectorError, naming the path or what is ``shown`` for it, when the folder cannot be made or written, or
+    the disk is full.
     """
-    temporary = None
+    temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}")
     try:
-        place = path.resolve()
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if place.exists() and not place.is_file() and not place.is_dir():
-            with place.open("wb") as stream:
-                stream.write(data)
-            return
-        temporary = place.with_name(f".{place.name[:80]}.{secrets.token_hex(6)}")
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as stream:
             stream.write(data)
-        temporary.replace(place)
-    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
-        number = error.errno if isinstance(error, OSError) else errno.ELOOP
-        hint = "make room, or choose another place" if number in {errno.ENOSPC, errno.EDQUOT} else ""
-        raise InspectorError(f"cannot write {path}: {os.strerror(number or errno.EIO)}", hint=hint) from error
+        temporary.replace(path)
+    except OSError as error:
+        raise _cannot_write(shown or path, error) from error
     finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _cannot_write(path: Path, error: OSError | RuntimeError) -> InspectorError:
+    number = error.errno if isinstance(error, OSError) else errno.ELOOP
+    hint = "make room, or choose another place" if number in {errno.ENOSPC, errno.EDQUOT} else ""
+    return InspectorError(f"cannot write {path}: {os.strerror(number) if number else error}", hint=hint)

@@ -32,11 +32,17 @@ _HARMLESS = re.compile(r"theta|position|length|window|token|_id$|_ids$|seq|conte
 _MOST_LAYERS, _MOST = 2_000, 2**26
 
 
+_NAMES = {"model_type", "quant_method", "dtype", "torch_dtype", "hidden_act", "hidden_activation"}
+_MOST_LETTERS = 200
+
+
 def check_sizes(config: Mapping[str, Any]) -> None:
     """Raise InspectorError when a size in the config, nested ones included, is no sensible whole number.
 
-    Also when ``quantization_config`` is no object: every class reads it as one.
+    Also when a name that answers repeat is as long as a text, and when ``quantization_config`` is no object: every
+    class reads it as one.
     """
+    _check_names(config)
     if not isinstance(config.get("quantization_config"), Mapping | None):
         raise InspectorError("quantization_config is no JSON object", hint="mend the config.json")
     for name, value in _numbers(config):
@@ -56,6 +62,20 @@ def check_sizes(config: Mapping[str, Any]) -> None:
             raise InspectorError(
                 f"{name} is {_shown(value)}, outside {lowest} to {highest:,}", hint="mend the config.json"
             )
+
+
+def _check_names(config: Mapping[str, Any]) -> None:
+    for name, text in _names(config):
+        if len(text) > _MOST_LETTERS:
+            raise InspectorError(f"{name} has {len(text):,} letters, no name", hint="mend the config.json")
+
+
+def _names(config: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[str, str]]:
+    for name, value in config.items():
+        if name in _NAMES and isinstance(value, str | list):
+            yield name, value if isinstance(value, str) else str(value)
+        elif isinstance(value, dict) and depth < 4:
+            yield from _names(value, depth + 1)
 
 
 def _numbers(config: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, int]]:

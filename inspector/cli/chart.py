@@ -29,7 +29,7 @@ def command(name: str, models: tuple[str, ...], form: str, output: Path | None) 
       inspector chart compare llama-3.1-8b gemma-2-9b --format json -o -
     """  # noqa: D301
     from inspector.compare import COURSE_CANDIDATES
-    from inspector.files import write_bytes
+    from inspector.files import write_output
     from inspector.lesson import lesson
     from inspector.render.charts import chart
     from inspector.render.charts.files import chart_bytes
@@ -42,5 +42,5 @@ def command(name: str, models: tuple[str, ...], form: str, output: Path | None) 
         click.echo(data, nl=False)
         return
     path = output or Path("reports") / f"{name}.{form}"
-    write_bytes(path, data)
+    write_output(path, data)
     say_written(path)

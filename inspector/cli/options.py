@@ -113,14 +113,14 @@ def answer_page(name: str, report: object, output: Path) -> None:
 
     Raises InspectorError when the file cannot be written.
     """
-    from inspector.files import write_text
+    from inspector.files import write_output
     from inspector.render import pages
 
     html: str = getattr(pages, f"{name}_html")(report, command=typed())
     if str(output) == "-":
         click.echo(html, nl=False)
         return
-    write_text(output, html)
+    write_output(output, html)
     say_written(output)
 
 

@@ -45,7 +45,7 @@ def command(models: tuple[str, ...], output: Path | None, story: str | None, for
     import shlex
 
     from inspector.compare import COURSE_CANDIDATES
-    from inspector.files import write_bytes
+    from inspector.files import write_output
     from inspector.lesson import lesson
     from inspector.render.deck import deck_html
     from inspector.render.pptx import deck_pptx
@@ -70,7 +70,7 @@ def command(models: tuple[str, ...], output: Path | None, story: str | None, for
         click.echo(data, nl=False)
         return
     path = output or Path("reports") / f"{_stem([model.model_id for model in skeletons], chosen)}.{form}"
-    write_bytes(path, data if isinstance(data, bytes) else data.encode())
+    write_output(path, data)
     say_written(path)
 
 

@@ -11,7 +11,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
-from inspector.files import write_bytes
+from inspector.files import write_output
 from inspector.simulate.allocator import CachingAllocator, OutOfMemoryError
 from inspector.simulate.allocator_settings import AllocatorSettings
 from inspector.simulate.events import Alloc, EmptyCache, Event, Free
@@ -59,7 +59,7 @@ def write_snapshot(
     """
     made = snapshot(events, settings, capacity=capacity)
     as_json = path.suffix.lower() == ".json"
-    write_bytes(path, json.dumps(made).encode() if as_json else pickle.dumps(made, protocol=2))
+    write_output(path, json.dumps(made).encode() if as_json else pickle.dumps(made, protocol=2))
 
 
 class _Recorder:

@@ -117,6 +117,16 @@ def test_a_hostile_config_is_an_answer_or_one_line(text, tmp_path, capsys):
     assert code == 0 or (out == "" and len(err.splitlines()) <= 2)
 
 
+@pytest.mark.parametrize("field", ["model_type", "torch_dtype", "hidden_act"])
+def test_a_name_as_long_as_a_text_is_refused(field, tmp_path, limited):
+    """It would be repeated in every answer: 15 MB of it took 11 s."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**LLAMA, field: "x" * 15_000_000}))
+    code, _, err = limited("layers", path)
+    assert code == 2
+    assert f"{field} has 15,000,000 letters, no name" in err
+
+
 def test_a_config_of_a_billion_layers_takes_no_memory(tmp_path, limited):
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**LLAMA, "num_hidden_layers": 10**9}))

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from inspector.errors import InspectorError
-from inspector.files import write_bytes, write_text
+from inspector.files import write_bytes, write_output
 
 
 def test_a_pipe_is_written_into_and_stays_one(tmp_path):
@@ -20,7 +20,7 @@ def test_a_pipe_is_written_into_and_stays_one(tmp_path):
     read = []
     reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
     reader.start()
-    write_text(pipe, "a page")
+    write_output(pipe, "a page")
     reader.join(10)
     assert read == [b"a page"]
     assert pipe.is_fifo()
@@ -35,7 +35,7 @@ def test_a_device_is_written_into_and_stays_one(tmp_path):
         null.write_bytes(b"")
     except OSError:
         pytest.skip("no device can be made here")
-    write_bytes(null, b"a page")
+    write_output(null, b"a page")
     assert null.is_char_device()
 
 
@@ -43,8 +43,8 @@ def test_a_link_leads_to_the_file_and_stays_one(tmp_path):
     (tmp_path / "deep").mkdir()
     link = tmp_path / "link"
     link.symlink_to("deep/page")
-    write_bytes(link, b"a page")
-    write_bytes(link, b"another")
+    write_output(link, b"a page")
+    write_output(link, b"another")
     assert link.is_symlink()
     assert (tmp_path / "deep/page").read_bytes() == b"another"
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["deep", "link", "page"]
@@ -54,7 +54,7 @@ def test_links_in_a_circle_are_one_line(tmp_path):
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(InspectorError, match=r"cannot write .*/a: Too many levels of symbolic links"):
-        write_bytes(tmp_path / "a", b"")
+        write_output(tmp_path / "a", b"")
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
@@ -82,3 +82,10 @@ def test_a_table_that_is_interrupted_ends_at_once(wait):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(table.pid, signal.SIGKILL)
         table.wait()
+
+
+def test_what_lies_in_our_own_folders_is_replaced(tmp_path):
+    """A pipe where an entry of the cache should be would be waited for for ever."""
+    os.mkfifo(tmp_path / "entry")
+    write_bytes(tmp_path / "entry", b"sound")
+    assert (tmp_path / "entry").read_bytes() == b"sound"
