@@ -1,10 +1,11 @@
-"""Checkpoints that compressed-tensors and hqq themselves write: recognized, whole, and just what was predicted."""
+"""Checkpoints that compressed-tensors, hqq and transformers write: recognized, whole, and just what was predicted."""
 
 import json
 
 import pytest
 
 from inspector.checkpoint_fit import fit
+from inspector.cli.main import run
 from inspector.precision import scheme_named
 from inspector.sources.bundled import load_bundled, model_ids
 from inspector.sources.resolve import locate
@@ -60,6 +61,23 @@ for bits in wanted:
 """
 )
 
+FP8 = """
+import json, sys, torch
+from transformers import AutoConfig, AutoModelForCausalLM, FineGrainedFP8Config
+from transformers.integrations.finegrained_fp8 import replace_with_fp8_linear
+from transformers.quantizers.base import HfQuantizer
+folder, llama, wanted = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+for kind in wanted:
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **llama), dtype=torch.bfloat16)
+    kept = HfQuantizer.get_modules_to_not_convert(model, None, model._keep_in_fp32_modules)
+    model.config.quantization_config = FineGrainedFP8Config()
+    replace_with_fp8_linear(model, kept, model.config.quantization_config)
+    for module in model.modules():  # from_pretrained would fill them, on a GPU alone: sizes and names are all we ask
+        if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
+            module.to_empty(device="cpu", recurse=False)
+    model.save_pretrained(f"{folder}/{kind}")
+"""
+
 MODULES = """
 import importlib, json, sys, types, torch
 def module(path):
@@ -87,7 +105,8 @@ print(json.dumps(found))
 
 
 def written(folder, package, script, wanted):
-    extras.have(package)
+    if package != "transformers":
+        extras.have(package)
     llama = {key: value for key, value in WIDE.items() if key not in {"model_type", "dtype"}}
     done = extras.python("-c", script, folder, json.dumps(llama), json.dumps(list(wanted)))
     assert done.returncode == 0, done.stderr[-2000:]
@@ -104,6 +123,12 @@ def compressed(tmp_path_factory):
 def hqq(tmp_path_factory):
     """Folders that hqq wrote, by bits; it puts no quantization_config into the config."""
     return written(tmp_path_factory.mktemp("hqq"), "hqq", HQQ, HQQ_BITS)
+
+
+@pytest.fixture(scope="module")
+def fp8(tmp_path_factory):
+    """Folders of transformers' own FP8 modules, by model type; the values in them are arbitrary."""
+    return written(tmp_path_factory.mktemp("fp8"), "transformers", FP8, ("llama", "mixtral"))
 
 
 def test_layouts_are_those_of_the_layers_of_autogptq_and_autoawq():
@@ -158,3 +183,16 @@ def test_what_hqq_writes(hqq, bits):
     assert sum(row.tensor_bytes for row in rows if row.tensor.is_parameter) == stored
     packed = sum(tensor.name.endswith(".W_q") for tensor in source.checkpoint.tensors)
     assert 0 < source.checkpoint.tensor_bytes - stored < 120 * packed
+
+
+@pytest.mark.parametrize("kind", ["llama", "mixtral"])
+def test_what_transformers_writes_in_fp8(fp8, kind, capsys):
+    """Mixtral's experts are split into one tensor each, their scales stay fused."""
+    source = locate(str(fp8 / kind))
+    assert_recognized(source, "fp8")
+    rows = stored_tensors(source.skeleton, scheme_named("fp8"))
+    assert sum(row.tensor_bytes for row in rows if row.tensor.is_parameter) == source.checkpoint.tensor_bytes
+    assert run(["checkpoint", str(fp8 / kind)]) == 0
+    assert "published in fp8" in capsys.readouterr().out
+    assert run(["memory", str(fp8 / kind), "--scheme", "stored", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["schemes"][0]["tensor_bytes"] == source.checkpoint.tensor_bytes
