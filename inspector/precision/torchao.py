@@ -27,7 +27,11 @@ _LONG = {
 
 
 def _int4(rows: int, columns: int, _bits: int, group: int) -> tuple[Piece, ...]:
-    """``Int4Tensor``: two a byte, scale and zero point in bfloat16."""
+    """``Int4Tensor``: two a byte, scale and zero point in bfloat16.
+
+    Read off the class and its README's size: ``from_hp`` needs mslk >= 1.0, and PyPI has an empty 0.0.0. The
+    tiles of ``Int4TilePackedTo4dTensor``, made on meta, take the same bytes, but pad inputs to multiples of 1,024.
+    """
     groups = rows * math.ceil(columns / group)
     return (
         Piece("weight", "uint8", rows * columns // 2),

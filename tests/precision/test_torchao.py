@@ -38,6 +38,19 @@ for name, config in configs.items():
     model.save_pretrained(f"{folder}/{name}")
 """
 
+INT4 = """
+import json, sys, torch
+torch.cuda.get_device_capability = lambda *device: (8, 0)  # asked for its products' sake; on meta there are none
+from torchao.quantization.quantize_.workflows.int4.int4_tile_packed_to_4d_tensor import Int4TilePackedTo4dTensor
+found = []
+for rows, columns in json.loads(sys.argv[1]):
+    weight = torch.empty(rows, columns, dtype=torch.bfloat16, device="meta")
+    for group in (32, 64, 128, 256):
+        made = Int4TilePackedTo4dTensor.from_hp(weight, [1, group])
+        found.append([rows, columns, group, made.qdata.nbytes, made.scale_and_zero.nbytes])
+print(json.dumps(found))
+"""
+
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
@@ -65,10 +78,7 @@ def test_a_saved_checkpoint_is_recognized_and_is_what_was_predicted(saved, kind)
 
 
 def test_llama_3_8b_in_int4_has_the_size_in_torchaos_readme():
-    """4.22 GB there: every linear layer, the head too, and no embeddings (``get_model_size_in_bytes``).
-
-    The only check of int4: the package that quantizes to ``Int4Tensor`` runs on GPUs alone.
-    """
+    """4.22 GB there: every linear layer, the head too, and no embeddings (``get_model_size_in_bytes``)."""
     skeleton = load_bundled("meta-llama/Meta-Llama-3-8B")
     scheme = scheme_named("torchao:int4wo:64")
     total = 0
@@ -78,6 +88,20 @@ def test_llama_3_8b_in_int4_has_the_size_in_torchaos_readme():
         elif row.tensor.name != "model.embed_tokens.weight":
             total += row.tensor_bytes
     assert round(total / 1e9, 2) == 4.22
+
+
+@pytest.mark.slow
+def test_int4_takes_the_bytes_of_torchaos_tiles():
+    """``Int4Tensor`` itself needs mslk; the tiles of tinygemm hold as much where they pad nothing."""
+    extras.have("torchao")
+    rows = stored_tensors(load_bundled("meta-llama/Meta-Llama-3-8B"), scheme_named("torchao:int4wo:64"))
+    shapes = sorted({row.tensor.shape for row in rows if row.quantized})
+    assert len(shapes) == 4
+    done = extras.python("-c", INT4, json.dumps(shapes))
+    assert done.returncode == 0, done.stderr[-2000:]
+    for outputs, inputs, group, values, constants in json.loads(done.stdout):
+        weight, *rest = scheme_named(f"torchao:int4wo:{group}").layout(outputs, inputs, 4, group)
+        assert (weight.nbytes, sum(piece.nbytes for piece in rest)) == (values, constants)
 
 
 def test_names_and_sizes():
