@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 MICRO_BATCHES = 8
 """Of more accumulated micro-batches than this, a change or a candidate is simulated with this many, one more when they
-are odd: each takes and frees what the one before did. Allocated peaks are the same; reserved memory may wander by a
-segment of 2 MiB, as the test shows. What a user asks for is traced whole.
+are odd (`inspector.simulate.dryrun.few_micro_batches`); what a user asks for, with twice as many.
 """
 
 
@@ -126,10 +125,9 @@ class Simulator:
         return self.known[setup]
 
     def _simulated(self, setup: TrainSetup) -> Outcome:
-        from inspector.simulate.dryrun import trace
+        from inspector.simulate.dryrun import few_micro_batches, trace
 
-        few = replace(setup, grad_accum=min(setup.grad_accum, MICRO_BATCHES + setup.grad_accum % 2))
-        events = trace(self.config, few, self.gpu).events
+        events = trace(self.config, few_micro_batches(setup, MICRO_BATCHES), self.gpu).events
         return outcome_on(events, self.gpu, AllocatorSettings(expandable_segments=setup.expandable_segments))
 
     def changed(self, setup: TrainSetup, **settings: Any) -> TrainSetup:

@@ -14,7 +14,7 @@ from inspector.fit_table import fit_table
 from inspector.gpus import card_of_size, find_gpu
 from inspector.outcome import outcome_on
 from inspector.simulate.allocator_settings import AllocatorSettings
-from inspector.simulate.dryrun import trace
+from inspector.simulate.folding.folded import finetune_events
 from inspector.simulate.setup import resolve_setup
 
 MiB, GiB = 2**20, 2**30
@@ -184,6 +184,7 @@ def test_more_micro_batches_take_no_more(options, accumulated):
     ).setup
     card = find_gpu("T4")
     few = Simulator(SMALL, card).outcome(setup)
-    every = outcome_on(trace(SMALL, setup, card).events, card, AllocatorSettings())
+    whole = finetune_events(SMALL, setup, card.capability, card.multiprocessors)
+    every = outcome_on(whole.events, card, AllocatorSettings())
     assert few.peak_allocated == every.peak_allocated
     assert abs(few.peak_reserved - every.peak_reserved) <= 2**21

@@ -91,3 +91,22 @@ def test_what_is_data_is_said():
     said = finetune(mixture, method="lora", seq_len=16, routing="worst").assumptions
     assert "which of its 4 experts a token goes to is data: taken as worst" in said
     assert any("outliers" in line for line in finetune(LLAMA, scheme="int8", seq_len=16).assumptions)
+
+
+def test_thousands_of_micro_batches_take_what_a_few_take():
+    """And what all of them take when they are traced to the last: 20 here."""
+    from inspector.simulate.setup import resolve_setup
+    from inspector.simulate.step import trace_finetune
+    from inspector.simulate.timeline import replay
+
+    many = finetune(LLAMA, method="lora", seq_len=16, grad_accum=60_000)
+    report = finetune(LLAMA, method="lora", seq_len=16, grad_accum=20)
+    assert any("of 20 accumulated micro-batches 16 are simulated" in line for line in report.assumptions)
+    card = find_gpu("T4")
+    whole = trace_finetune(
+        LLAMA, resolve_setup(method="lora", seq_len=16, grad_accum=20).setup, card.capability, card.multiprocessors
+    )
+    line = replay(whole.events)
+    for each in (many, report):
+        assert (each.peak_allocated_bytes, each.peak_reserved_bytes) == (line.peak_allocated, line.peak_reserved)
+        assert each.steady_allocated_bytes == line.stages[-1].end_allocated
