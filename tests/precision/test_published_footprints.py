@@ -31,8 +31,9 @@ def test_blooms_ratio_of_fp16_to_int8():
 
 # Allocated after loading and one round of training with LoRA of rank 16 on q, k, v and o, in bytes: the model, the
 # adapter and Adam's two moments in float32, and the two cuBLAS workspaces of 8,519,680 bytes that PyTorch keeps.
-# The two larger come out with one group a row, which is how the branch `main` of such a repository is quantized; that
-# they were is not recorded, but groups of 128 would make 37.44 and 24.86 GB of them. Mistral's has groups of 128.
+# Group sizes are not recorded with them: each is the one of -1 and 128 that comes out, so these check everything but
+# that choice. The other would make 37.44 and 24.86 GB of the two larger. Of a sister repository, Llama-2-70B-chat-GPTQ,
+# a user says that its branch `main` has -1 (AutoGPTQ issue 302).
 AFTER_TRAINING = [
     ("mistralai/Mistral-7B-v0.1", {}, "gptq:4:128", 32 * 16 * (2 * 8192 + 2 * 5120), 4.337e9),
     ("meta-llama/Llama-3.1-70B", {"vocab_size": 32000}, "gptq:4:-1", 80 * 16 * (2 * 16384 + 2 * 9216), 36122332160),
