@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from inspector.simulate.step import Trace
 
 MICRO_BATCHES = 16
-"""Accumulated micro-batches that are traced at the most; thousands would take hours and say nothing more."""
+"""Accumulated micro-batches that are traced at the most: more take their time and say nothing more."""
 
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate")
 
