@@ -16,13 +16,16 @@ from inspector.sources import bundled
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TIMEOUT = 10.0
+TIMEOUT = 8.0
 """Seconds to connect, and between two pieces of an answer."""
 
 DEADLINE = 30.0
 """Seconds for one whole answer: a server that drips one byte a second does not keep anyone."""
 
 TRIES = 3
+PATIENCE = 8.0
+"""Seconds after which no other try is begun: a server that takes connections and says nothing is given one."""
+
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _MAX_WAIT = 5.0
 
@@ -40,12 +43,13 @@ def fetch(url: str, *, limit: int, ask: int | None = None) -> Reply:
 
     Raises the errors of huggingface_hub and its HTTP client, for `explained`, and InspectorError over the limit.
     """
+    begun = time.monotonic()
     for attempt in range(1, TRIES + 1):
         try:
             return _once(url, limit, ask)
         except Exception as error:  # noqa: PERF203 -- trying again is the point of the loop
             wait = _worth_waiting(error, attempt)
-            if wait is None or attempt == TRIES:
+            if wait is None or attempt == TRIES or time.monotonic() + wait > begun + PATIENCE:
                 raise
             time.sleep(wait)
     raise AssertionError

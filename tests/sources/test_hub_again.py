@@ -12,7 +12,9 @@ import time
 import huggingface_hub
 import pytest
 
+import inspector.sources.fetch as fetching
 from inspector.cli.main import run
+from inspector.errors import InspectorError
 from inspector.sources.hub import hub_model
 from inspector.sources.resolve import locate
 from tests.sources.conftest import REPO
@@ -162,3 +164,13 @@ def test_progress_is_shown_to_a_terminal_and_to_nobody_else(hub):
     environment["INSPECTOR_CACHE"] += "-other"
     silent = subprocess.run(command, env=environment, capture_output=True, check=True)
     assert silent.stderr == b""
+
+
+def test_a_server_that_says_nothing_is_tried_once(hub, monkeypatch):
+    """Three times its patience kept a user for 35 seconds; where an answer fails at once it is still asked again."""
+    monkeypatch.setattr(fetching, "PATIENCE", 0.4)
+    hub.behave["hang"] = 1.5
+    started = time.monotonic()
+    with pytest.raises(InspectorError, match="did not answer"):
+        hub_model(REPO)
+    assert time.monotonic() - started < 1.2
