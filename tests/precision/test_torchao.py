@@ -37,6 +37,16 @@ for name, config in configs.items():
     model = AutoModelForCausalLM.from_pretrained(folder + "/base", dtype=torch.bfloat16, quantization_config=made)
     model.save_pretrained(f"{folder}/{name}")
 """
+MIXTURE = """
+import json, sys, torch
+from torchao.quantization import Int8WeightOnlyConfig
+from transformers import AutoConfig, AutoModelForCausalLM, TorchAoConfig
+folder, config = sys.argv[1], AutoConfig.for_model("mixtral", **json.loads(sys.argv[2]))
+AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).save_pretrained(folder + "/base")
+made = TorchAoConfig(Int8WeightOnlyConfig())
+model = AutoModelForCausalLM.from_pretrained(folder + "/base", dtype=torch.bfloat16, quantization_config=made)
+model.save_pretrained(folder + "/int8wo")
+"""
 
 INT4 = """
 import json, sys, torch
@@ -75,6 +85,20 @@ def test_a_saved_checkpoint_is_recognized_and_is_what_was_predicted(saved, kind)
     assert sum(row.tensor_bytes for row in rows if row.tensor.is_parameter) == report.tensor_bytes
     assert report.constant_bytes > 0
     assert 8 < report.bits_per_parameter < 13
+
+
+@pytest.mark.slow
+def test_fused_experts_are_left_alone(tmp_path):
+    extras.have("torchao")
+    mixture = {key: value for key, value in WIDE.items() if key not in {"model_type", "dtype"}}
+    done = extras.python("-c", MIXTURE, tmp_path, json.dumps(mixture))
+    assert done.returncode == 0, done.stderr[-2000:]
+    source = locate(str(tmp_path / "int8wo"))
+    report = fit(source.checkpoint, source.skeleton)
+    assert (report.quantization, report.missing, report.unexpected) == ("torchao", (), ())
+    rows = stored_tensors(source.skeleton, scheme_named("torchao:int8wo"))
+    assert sum(row.tensor_bytes for row in rows if row.tensor.is_parameter) == report.tensor_bytes
+    assert not any(row.quantized for row in rows if ".experts." in row.tensor.name)
 
 
 def test_llama_3_8b_in_int4_has_the_size_in_torchaos_readme():
