@@ -21,6 +21,11 @@ MAX_JSON_VALUES = 200_000
 """Values in a JSON text, by its commas and brackets: 20 MB of the smallest ones would be gigabytes of objects."""
 
 
+_MODEL_ENDINGS = {".safetensors", ".gguf", ".bin", ".pt", ".pth", ".ckpt"}
+_MODEL_FILES = {"config.json", "adapter_config.json", "model_index.json", "model.safetensors.index.json"}
+"""What a page named by mistake would destroy."""
+
+
 def exists(path: Path) -> bool:
     """Whether there is something at a path; a name too long or with a null byte is none."""
     try:
@@ -89,7 +94,9 @@ def json_object(text: str, name: str, *, values: int = MAX_JSON_VALUES) -> dict[
 
 
 def check_place(path: Path) -> None:
-    """Raise InspectorError, before any work is done for it, when a file cannot be written there."""
+    """Raise InspectorError, before any work is done for it, when a file cannot be written there or must not be."""
+    if path.is_file() and (path.suffix in _MODEL_ENDINGS or path.name in _MODEL_FILES):
+        raise InspectorError(f"{path} is a model's file and is not written over", hint="name another file")
     folder = next((each for each in path.absolute().parents if exists(each)), path)
     if path.is_dir():
         wrong = errno.EISDIR
@@ -108,6 +115,7 @@ def write_output(path: Path, data: str | bytes) -> None:
     A device or a pipe, such as ``/dev/null``, is written into: a rename would put a file in its place.
     """
     data = data.encode("utf-8") if isinstance(data, str) else data
+    check_place(path)
     try:
         place = path.resolve()
         if not place.exists() or place.is_file() or place.is_dir():

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 # Far above any published model (Llama 3.1 405B has 126 layers, Kimi K2 384 experts and 163,840 tokens of vocabulary),
 # far below what would keep a machine busy: the largest skeleton these allow builds in seconds.
 LIMITS = {
-    "num_hidden_layers": 2_000, "num_layers": 2_000, "n_layer": 2_000, "n_layers": 2_000, "depth": 2_000,
-    "encoder_layers": 2_000, "decoder_layers": 2_000, "num_decoder_layers": 2_000, "num_nextn_predict_layers": 100,
+    "num_hidden_layers": 512, "num_layers": 512, "n_layer": 512, "n_layers": 512, "depth": 512,
+    "encoder_layers": 512, "decoder_layers": 512, "num_decoder_layers": 512, "num_nextn_predict_layers": 100,
     "hidden_size": 2**20, "d_model": 2**20, "n_embd": 2**20, "intermediate_size": 2**24, "ffn_dim": 2**24,
     "d_ff": 2**24, "n_inner": 2**24, "moe_intermediate_size": 2**24, "vocab_size": 2**26,
     "num_attention_heads": 2**16, "num_key_value_heads": 2**16, "n_head": 2**16, "head_dim": 2**16,
@@ -29,7 +29,7 @@ _LENGTHS = {"max_position_embeddings", "n_positions"}  # a few configs write 120
 # Any other whole number, where it cannot be a token's number, a position or a frequency.
 _COUNT = re.compile(r"layers$|depth|blocks$|stages$")
 _HARMLESS = re.compile(r"theta|position|length|window|token|_id$|_ids$|seq|context|params|seed|version|max_")
-_MOST_LAYERS, _MOST = 2_000, 2**26
+_MOST_LAYERS, _MOST = 512, 2**26
 
 
 _NAMES = {"model_type", "quant_method", "dtype", "torch_dtype", "hidden_act", "hidden_activation"}

@@ -93,6 +93,7 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the answer is no, 2 bad use or bad input."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # the hub is asked for files, and told nothing of who asks
     sys.exit(run(args))
 
 

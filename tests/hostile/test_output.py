@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.files import write_bytes, write_output
 
@@ -89,3 +90,12 @@ def test_what_lies_in_our_own_folders_is_replaced(tmp_path):
     os.mkfifo(tmp_path / "entry")
     write_bytes(tmp_path / "entry", b"sound")
     assert (tmp_path / "entry").read_bytes() == b"sound"
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "m.gguf"])
+def test_no_page_takes_the_place_of_a_models_file(tmp_path, capsys, name):
+    there = tmp_path / name
+    there.write_text("{}")
+    assert run(["report", "gpt2", "-o", str(there)]) == 2
+    assert "is a model's file" in capsys.readouterr().err
+    assert there.read_text() == "{}"
