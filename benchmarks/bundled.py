@@ -26,7 +26,7 @@ CARD = "H200"
 
 def distinct() -> list[str]:
     """One model for each set of tensors and modules."""
-    found = {}
+    found: dict[object, str] = {}
     for name in model_ids():
         skeleton = load_bundled(name)
         found.setdefault((skeleton.tensors, skeleton.modules), name)

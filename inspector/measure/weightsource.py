@@ -160,6 +160,7 @@ class SafetensorsWeights:
                 return candidate
         return None
 
+
 class _opened:  # noqa: N801 -- used as a function
     """A safetensors file, its own errors told in one line."""
 
