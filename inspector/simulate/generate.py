@@ -99,7 +99,7 @@ def trace_generate(
         models.label_model(model, tracer)
         tracer.watch_modules(model.named_modules(), models.head_path(model))
         loop = _Loop(model, setup, tracer)
-        routing.install(tracer, config, "balanced")
+        routing.install(tracer, config, setup.routing)
         with _one_line(model, setup), contextmanager(follow_modules)(tracer), tracer:
             loop.run(every_step=every_step)
         tracer.stop()

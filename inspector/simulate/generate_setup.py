@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inspector.errors import InspectorError
-from inspector.simulate.setup import SCHEMES
+from inspector.simulate.setup import ROUTING, SCHEMES
 
 CACHES = ("dynamic", "static", "quantized", "offloaded")
 
@@ -14,7 +14,8 @@ CACHES = ("dynamic", "static", "quantized", "offloaded")
 class GenerateSetup:
     """How text is generated. ``scheme`` is how the weights are stored; ``dtype`` what they are computed in.
 
-    ``attention`` auto is sdpa where the architecture has it, as transformers chooses.
+    ``attention`` auto is sdpa where the architecture has it, as transformers chooses; ``routing`` is how tokens spread
+    over experts, which is data.
     """
 
     batch_size: int = 1
@@ -25,6 +26,7 @@ class GenerateSetup:
     double_quant: bool = False
     dtype: str = "auto"
     attention: str = "auto"
+    routing: str = "balanced"
 
     def __post_init__(self) -> None:
         """Raise InspectorError for a value out of range."""
@@ -32,7 +34,8 @@ class GenerateSetup:
             value = getattr(self, name)
             if not 1 <= value <= most:
                 raise InspectorError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}")
-        for name, allowed in (("cache", CACHES), ("scheme", SCHEMES), ("attention", ("auto", "sdpa", "eager"))):
+        known = {"cache": CACHES, "scheme": SCHEMES, "attention": ("auto", "sdpa", "eager"), "routing": ROUTING}
+        for name, allowed in known.items():
             value = getattr(self, name)
             if value not in allowed:
                 raise InspectorError(f"{name} {value!r} is not known", hint=f"choose from {', '.join(allowed)}")

@@ -36,15 +36,17 @@ def install(tracer: Tracer, config: Any, routing: str) -> None:
 
     A vector answers yes everywhere: every expert is used, and a loop over them learns each one's number, so that it can
     compare it with that of a padding expert. Of a table of choices and tokens, one expert gets its share of the entries
-    (balanced) or every token once (worst). Call it when ``tracer.answer`` is set.
+    (balanced) or every token once (worst). The tracer's notes say whether that was asked. Call it when
+    ``tracer.answer`` is set.
     """
     experts = num_experts(config)
     numbers = _Numbers()
     usual = tracer.answer
     if experts > 1:
-        tracer.notes.append(f"which of its {experts} experts a token goes to is data: taken as {routing}")
+        _note(tracer, experts)
 
     def rows(tensor: Any) -> int:
+        _note(tracer, experts, routing)
         tokens = max(tensor.shape)
         return tokens if routing == "worst" else max(1, -(-int(tensor.numel()) // experts))
 
@@ -75,6 +77,16 @@ def install(tracer: Tracer, config: Any, routing: str) -> None:
     replaced: dict[Any, Callable[..., Any]] = {aten.nonzero.default: nonzero, aten.eq.Scalar: equal}
     tracer.kernels.replaced = {**tracer.kernels.replaced, **replaced}
     tracer.answer = answer
+
+
+def _note(tracer: Tracer, experts: int, taken_as: str = "") -> None:
+    """Say that a token's experts are data: at first that it does not matter, then how it was taken once it did."""
+    said = f"which of its {experts} experts a token goes to is data"
+    same = f"{said}; the memory is the same for any"
+    if not taken_as:
+        tracer.notes.append(same)
+    elif same in tracer.notes:
+        tracer.notes[tracer.notes.index(same)] = f"{said}: taken as {taken_as}"
 
 
 class _Numbers:

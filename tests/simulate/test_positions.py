@@ -89,7 +89,7 @@ def test_what_is_data_is_said():
         "num_key_value_heads": 4,
     }
     said = finetune(mixture, method="lora", seq_len=16, routing="worst").assumptions
-    assert "which of its 4 experts a token goes to is data: taken as worst" in said
+    assert "which of its 4 experts a token goes to is data; the memory is the same for any" in said
     assert any("outliers" in line for line in finetune(LLAMA, scheme="int8", seq_len=16).assumptions)
 
 

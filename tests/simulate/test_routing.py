@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from families import small_config
 
 from inspector.simulate import routing
+from inspector.simulate.events import Alloc
+from inspector.simulate.generate import trace_generate
+from inspector.simulate.generate_setup import GenerateSetup
 from inspector.simulate.kernels import cuda_kernels
 from inspector.simulate.trace import Tracer
 
@@ -29,6 +33,7 @@ def test_a_loop_visits_every_expert_once_and_skips_the_padding_expert(case: str,
             rows.append(tokens.shape[0])
     assert visited == list(range(EXPERTS))
     assert rows == [share] * EXPERTS
+    assert tracer.notes == [f"which of its {EXPERTS} experts a token goes to is data: taken as {case}"]
 
 
 def test_a_number_nobody_knows_is_answered_as_before() -> None:
@@ -38,3 +43,16 @@ def test_a_number_nobody_knows_is_answered_as_before() -> None:
         count = torch.empty((), dtype=torch.int64, device="meta")
         assert count.item() == 1
         assert bool(count == 7)
+
+
+def test_generation_has_a_worst_case_where_experts_pick_their_tokens() -> None:
+    """LongCat-Flash looks each expert's tokens up; Mixtral multiplies sorted ones, which takes the same for any."""
+    taken = {}
+    for family in ("longcat_flash", "mixtral"):
+        for case in ("balanced", "worst"):
+            setup = GenerateSetup(prompt_len=64, max_new_tokens=2, dtype="bfloat16", routing=case)
+            trace = trace_generate(small_config(family), setup, (8, 0), 108)
+            taken[family, case] = sum(event.nbytes for event in trace.events if isinstance(event, Alloc))
+            assert ("taken as " + case in trace.notes[0]) == (family == "longcat_flash")
+    assert taken["longcat_flash", "worst"] > taken["longcat_flash", "balanced"]
+    assert taken["mixtral", "worst"] == taken["mixtral", "balanced"]

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 @click.option("--double-quant", is_flag=True, help="Quantize the 4-bit constants too.")
 @click.option("--dtype", type=click.Choice(["float32", "float16", "bfloat16"]), help="Default: the model's own.")
 @click.option("--attn", type=click.Choice(["auto", "sdpa", "eager"]), default="auto", show_default=True)
+@click.option(
+    "--routing", type=click.Choice(["balanced", "worst"]), default="balanced", show_default=True,
+    help="How tokens spread over experts.",
+)  # fmt: skip
 @click.option("--gpu", help="A card: T4, RTX 4090, A100-80GB, ...  [default: T4]")
 @click.option("--vram", default="", help="The card's memory instead of its name, such as 16GiB.")
 @click.option("--expandable-segments", is_flag=True, help="PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True.")
