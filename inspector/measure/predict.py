@@ -237,23 +237,19 @@ def exact(events: Sequence[Event]) -> tuple[StagePeak, ...]:
 def _quantizing_on_meta() -> Iterator[None]:
     """Let weights be quantized when they arrive on meta; bitsandbytes does it on every other device.
 
-    Source: bitsandbytes nn/modules.py, ``Params4bit.to``, ``Int8Params.to``; functional.py, ``name2qmap``, where it
-    keeps the code of the double quantization for the process.
+    Source: bitsandbytes nn/modules.py, ``Params4bit.to``, ``Int8Params.to``.
     """
-    from bitsandbytes import functional
     from bitsandbytes.nn import Int8Params, Params4bit
 
-    before, kept = {cls: cls.to for cls in (Params4bit, Int8Params)}, dict(functional.name2qmap)
+    before = {cls: cls.to for cls in (Params4bit, Int8Params)}
     Params4bit.to = _arriving(Params4bit.to, lambda weight: not weight.bnb_quantized)
     Int8Params.to = _arriving(Int8Params.to, lambda weight: weight.data.dtype != torch.int8)
-    functional.name2qmap.clear()
     try:
-        yield
+        with bitsandbytes.maps_apart():
+            yield
     finally:
         for cls, method in before.items():
             cls.to = method
-        functional.name2qmap.clear()
-        functional.name2qmap.update(kept)
 
 
 def _arriving(usual: Any, fresh: Any) -> Any:

@@ -48,6 +48,30 @@ def bitsandbytes_operators_on_cpu() -> dict[Any, Callable[..., Any]]:
 
 
 @contextlib.contextmanager
+def maps_apart() -> Iterator[None]:
+    """Let a trace begin as a fresh process does, and leave the library as it was found.
+
+    bitsandbytes keeps the code of the double quantization for the process (functional.py, ``name2qmap``): one without
+    data would be handed to the next real tensor that is quantized.
+    """
+    kept: dict[str, Any] = {}
+    for found in _maps():
+        kept = dict(found)
+        found.clear()
+    try:
+        yield
+    finally:
+        for found in _maps():
+            found.clear()
+            found.update(kept)
+
+
+def _maps() -> tuple[dict[str, Any], ...]:
+    module = sys.modules.get("bitsandbytes.functional")
+    return (module.name2qmap,) if module is not None else ()
+
+
+@contextlib.contextmanager
 def _compiling_later() -> Iterator[None]:
     """Let ``torch.compile`` wait for the first call of what it is to compile.
 

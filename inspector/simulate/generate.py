@@ -16,7 +16,7 @@ import torch
 
 from inspector.errors import InspectorError
 from inspector.kinds import MemoryKind
-from inspector.simulate import attention, composites, routing
+from inspector.simulate import attention, bitsandbytes, composites, routing
 from inspector.simulate import model as models
 from inspector.simulate.autocast import no_autocast
 from inspector.simulate.caches import (
@@ -86,7 +86,9 @@ def trace_generate(
         tracer = Tracer(cuda_kernels(capability, multiprocessors))
     operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(capability)}
     with ExitStack() as stack:
-        for context in (models.quiet(), composites.decomposed_as(operators), no_autocast(), torch.no_grad()):
+        stack.enter_context(models.quiet())
+        stack.enter_context(bitsandbytes.maps_apart())
+        for context in (composites.decomposed_as(operators), no_autocast(), torch.no_grad()):
             stack.enter_context(context)
         if capability < (8, 0):
             stack.enter_context(models.without_grouped_mm())

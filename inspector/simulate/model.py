@@ -91,7 +91,6 @@ def _move(model: Any) -> None:
 
 def _quantizer(model: Any, setup: TrainSetup, dtype: str) -> Any:
     """Transformers' own quantizer, after it has put bitsandbytes' layers in place."""
-    import bitsandbytes.functional
     from transformers import BitsAndBytesConfig
     from transformers.quantizers import AutoHfQuantizer
 
@@ -105,8 +104,6 @@ def _quantizer(model: Any, setup: TrainSetup, dtype: str) -> Any:
             bnb_4bit_compute_dtype=compute,
             bnb_4bit_use_double_quant=setup.double_quant,
         )
-    # bitsandbytes keeps the code of the double quantization for the process: a second dry run would find it there.
-    bitsandbytes.functional.name2qmap.clear()
     quantizer = AutoHfQuantizer.from_config(quantization, pre_quantized=False)
     quantizer.preprocess_model(model=model, device_map={"": 0})
     model.tie_weights()

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from inspector.errors import InspectorError
 from inspector.kinds import MemoryKind
-from inspector.simulate import adapters, attention, composites, optimizers, routing
+from inspector.simulate import adapters, attention, bitsandbytes, composites, optimizers, routing
 from inspector.simulate import model as models
 from inspector.simulate.autocast import Autocast, no_autocast
 from inspector.simulate.kernels import cuda_kernels
@@ -53,6 +53,7 @@ def trace_finetune(
     operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(capability, setup.sdpa_backend)}
     with ExitStack() as stack:
         stack.enter_context(models.quiet())
+        stack.enter_context(bitsandbytes.maps_apart())
         stack.enter_context(composites.decomposed_as(operators))
         stack.enter_context(optimizers.as_on_cuda())
         if "8bit" in setup.optimizer or "paged" in setup.optimizer:

@@ -87,8 +87,11 @@ def quantized(bits, *, double_quant=False):
 
 
 def quantized_linear(linear, bits, double_quant):
+    from bitsandbytes import functional
     from bitsandbytes.nn import Int8Params, Linear4bit, Linear8bitLt, Params4bit
 
+    with torch.device("cpu"):  # kept for the process: without data it would be there for the real tensors too
+        functional.name2qmap.setdefault("dynamic", functional.create_dynamic_map())
     size = linear.in_features, linear.out_features
     weight, device = linear.weight.data, linear.weight.device
     if bits == 8:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from inspector.cli.main import run
 from inspector.errors import InspectorError
@@ -13,7 +14,14 @@ from inspector.simulate import finetune
 from inspector.simulate.events import Alloc
 from inspector.simulate.kernels import CUBLAS_WORKSPACE_BYTES
 from inspector.simulate.report import points
+from inspector.simulate.setup import resolve_setup
+from inspector.simulate.step import trace_finetune
 from inspector.simulate.timeline import replay
+
+SMALL = {
+    "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1,
+    "num_attention_heads": 4, "vocab_size": 128,
+}  # fmt: skip
 
 
 def kinds(report):
@@ -163,3 +171,13 @@ def test_any_peft_method_by_its_own_config(tiny):
     assert moments <= kinds(report)["optimizer state"] <= 2 * moments
     with pytest.raises(InspectorError, match="PEFT refuses"):
         finetune(tiny, method="lora", peft_config={"peft_type": "NOPE"}, seq_len=32)
+
+
+def test_a_dry_run_leaves_bitsandbytes_as_it_was(monkeypatch):
+    """The code of the double quantization is kept for the process: without data it would spoil the next real tensor."""
+    from bitsandbytes import functional
+
+    monkeypatch.setattr(functional, "name2qmap", {})
+    trace_finetune(SMALL, resolve_setup(scheme="nf4", double_quant=True, seq_len=8).setup, (8, 0), 108)
+    _, state = functional.quantize_4bit(torch.randn(64, 64), compress_statistics=True, quant_type="nf4")
+    assert state.state2.code.device.type == "cpu"
