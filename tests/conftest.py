@@ -30,6 +30,17 @@ def _isolated(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
+@pytest.fixture(autouse=True)
+def _whole_bitsandbytes():
+    """Nothing without data is left in what bitsandbytes keeps for the process: it spoils the next real tensor."""
+    yield
+    functional = sys.modules.get("bitsandbytes.functional")
+    left = functional.name2qmap.get("dynamic") if functional else None
+    if left is not None and left.is_meta:
+        functional.name2qmap.clear()
+        pytest.fail("a map without data was left in bitsandbytes.functional.name2qmap")
+
+
 @pytest.fixture
 def golden(request):
     """Compare a text with tests/golden/<name>; what differs is saved beside it as <name>.actual."""

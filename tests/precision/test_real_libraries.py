@@ -12,6 +12,7 @@ from transformers.quantizers.base import HfQuantizer
 
 from inspector.build import build_model
 from inspector.precision import scheme_named
+from inspector.simulate.bitsandbytes import maps_apart
 from inspector.sources.bundled import bundled_config, load_bundled, model_ids
 from inspector.weights import stored_tensors
 
@@ -51,10 +52,11 @@ def quantized_by_bitsandbytes(model_id, config):
     for path, module in model.named_modules():
         if isinstance(module, bnb.nn.Linear4bit):
             weight = torch.empty(module.out_features, module.in_features, dtype=torch.bfloat16, device="meta")
-            packed, state = bnb.functional.quantize_4bit(
-                weight, blocksize=64, compress_statistics=config.bnb_4bit_use_double_quant,
-                quant_type=config.bnb_4bit_quant_type,
-            )  # fmt: skip
+            with maps_apart():
+                packed, state = bnb.functional.quantize_4bit(
+                    weight, blocksize=64, compress_statistics=config.bnb_4bit_use_double_quant,
+                    quant_type=config.bnb_4bit_quant_type,
+                )  # fmt: skip
             tensors = [packed, state.absmax, state.code]
             if state.nested:
                 tensors += [state.offset, state.state2.absmax, state.state2.code]
