@@ -93,7 +93,7 @@ class Model:
     def finetune(self, **options: Any) -> StepReport:
         """Dry-run a fine-tuning step; options as `inspector.simulate.finetune` takes them. Imports torch."""
         from inspector.simulate import finetune
-        from inspector.sources.trust import trusting
+        from inspector.trust import trusting
 
         with trusting(self.trust_remote_code):
             return finetune(self.reference, **options)
@@ -102,7 +102,7 @@ class Model:
         """Dry-run a generation on a named card; options as `inspector simulate generate` takes them. Imports torch."""
         from inspector.gpus import find_gpu
         from inspector.simulate.generate_report import simulate_generate
-        from inspector.sources.trust import trusting
+        from inspector.trust import trusting
 
         with trusting(self.trust_remote_code):
             return simulate_generate(self.reference, gpu=find_gpu(gpu), **options)
@@ -110,7 +110,7 @@ class Model:
     def measure(self, **options: Any) -> Measurement:
         """Build the model for real and weigh it; options are the fields of `inspector.measure.MeasureSpec`."""
         from inspector.measure import measure
-        from inspector.sources.trust import trusting
+        from inspector.trust import trusting
 
         with trusting(self.trust_remote_code):
             return measure(model=self.reference, **options)
@@ -131,7 +131,7 @@ def load(reference: str, *, trust_remote_code: bool = False) -> Model:
         InspectorError: when nothing, or more than one thing, is meant, or the config cannot be built.
     """
     from inspector.sources.resolve import resolve
-    from inspector.sources.trust import trusting
+    from inspector.trust import trusting
 
     with trusting(trust_remote_code):
         return Model(resolve(reference), reference, trust_remote_code)

@@ -49,7 +49,7 @@ def command(
       inspector fit --gpu T4 --method lora --batch-size 4
       inspector fit --gpu "RTX 3060" --r 32 --solve --json
     """  # noqa: D301
-    from inspector.render.progress import working
+    from inspector.progress import working
 
     options = settings(said)
     with working("simulating training steps") as say:

@@ -36,7 +36,7 @@ def model_argument(function: F) -> F:
 
 
 def _trust(context: click.Context, _option: click.Parameter, trusted: bool) -> None:
-    from inspector.sources.trust import trusting
+    from inspector.trust import trusting
 
     context.with_resource(trusting(trusted))
 

@@ -31,7 +31,7 @@ def command(file: str, output: Path | None, as_json: bool, as_csv: bool) -> None
       inspector validate --csv > ledger.csv
       inspector validate -o validate.html
     """  # noqa: D301
-    from inspector.render.progress import working
+    from inspector.progress import working
     from inspector.simulate.ledger import validate
 
     one_form(output, as_json=as_json, as_csv=as_csv)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inspector.kinds import MemoryKind
+from inspector.memory_kinds import MemoryKind
 
 if TYPE_CHECKING:
     from inspector.skeleton import Part

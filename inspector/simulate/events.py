@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from inspector.kinds import MemoryKind
+    from inspector.memory_kinds import MemoryKind
 
 Stage = Literal["load", "forward", "backward", "optimizer"]
 STAGES: tuple[Stage, ...] = ("load", "forward", "backward", "optimizer")

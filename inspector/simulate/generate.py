@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.errors import InspectorError
-from inspector.kinds import MemoryKind
+from inspector.memory_kinds import MemoryKind
 from inspector.simulate import attention, bitsandbytes, composites, routing
 from inspector.simulate import model as models
 from inspector.simulate.autocast import no_autocast

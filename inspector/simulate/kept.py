@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from inspector.errors import InspectorError
 from inspector.simulate.plain import from_plain, to_plain
 from inspector.sources.cache import cache_folder, cached
-from inspector.sources.trust import is_code_trusted
+from inspector.trust import is_code_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.errors import InspectorError
-from inspector.kinds import MemoryKind
+from inspector.memory_kinds import MemoryKind
 from inspector.simulate.attention import use_flash_attention_2
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from inspector.gpus import Verdict, verdict
-from inspector.kinds import MemoryKind
+from inspector.memory_kinds import MemoryKind
 from inspector.simulate.events import STAGES, Alloc, Event, Free, Mark, Stage
 
 if TYPE_CHECKING:

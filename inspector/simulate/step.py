@@ -10,7 +10,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from inspector.errors import InspectorError
-from inspector.kinds import MemoryKind
+from inspector.memory_kinds import MemoryKind
 from inspector.simulate import adapters, attention, bitsandbytes, composites, optimizers, routing
 from inspector.simulate import model as models
 from inspector.simulate.autocast import Autocast, no_autocast

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from inspector.kinds import MemoryKind
+from inspector.memory_kinds import MemoryKind
 from inspector.simulate.events import Alloc, EmptyCache, Event, Free, Mark, Stage
 from inspector.simulate.inplace import OUT_OF_PLACE, as_on_device
 from inspector.simulate.shapes import shape_memory

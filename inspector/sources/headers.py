@@ -43,7 +43,7 @@ def read_headers(names: Sequence[str], read: Callable[[str, Budget], Header], th
     The first error is raised and stops the others. Raises InspectorError for too many files, or when they list more
     tensors together than a checkpoint may have.
     """
-    from inspector.render.progress import counting
+    from inspector.progress import counting
 
     if len(names) > MAX_FILES:
         raise InspectorError(f"{len(names):,} files are over the limit of {MAX_FILES:,}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.build.own_code import own_classes, with_own_code
 from inspector.errors import InspectorError, UnknownArchitectureError
 from inspector.sources import bundled
-from inspector.sources.trust import is_code_trusted
+from inspector.trust import is_code_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

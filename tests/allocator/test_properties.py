@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 from slow_model import SlowModel
 
-from inspector.kinds import MemoryKind
+from inspector.memory_kinds import MemoryKind
 from inspector.simulate.allocator import CachingAllocator, OutOfMemoryError
 from inspector.simulate.allocator_settings import AllocatorSettings
 from inspector.simulate.events import Alloc, EmptyCache, Free

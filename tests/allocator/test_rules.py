@@ -7,7 +7,7 @@ import time
 import pytest
 
 from inspector.errors import InspectorError
-from inspector.kinds import MemoryKind
+from inspector.memory_kinds import MemoryKind
 from inspector.simulate.allocator_settings import AllocatorSettings, parse_settings
 from inspector.simulate.events import Alloc, EmptyCache, Free, Mark
 from inspector.simulate.timeline import replay

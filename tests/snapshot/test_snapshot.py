@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inspector.errors import InspectorError
-from inspector.kinds import MemoryKind
+from inspector.memory_kinds import MemoryKind
 from inspector.simulate.allocator_settings import AllocatorSettings
 from inspector.simulate.events import Alloc, EmptyCache, Free, Mark
 from inspector.simulate.recording import read_recording

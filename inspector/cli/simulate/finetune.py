@@ -107,7 +107,7 @@ def command(
     """  # noqa: D301
     from inspector.cli.simulate.options import settings
     from inspector.files import check_place
-    from inspector.render.progress import working
+    from inspector.progress import working
     from inspector.simulate.dryrun import finetune, write_trace
 
     one_form(output, as_json=as_json)

@@ -63,7 +63,7 @@ def command(
     """  # noqa: D301
     from inspector.cli.simulate.options import settings
     from inspector.gpus import card_of_size, find_gpu
-    from inspector.render.progress import working
+    from inspector.progress import working
     from inspector.simulate.generate_report import simulate_generate
 
     one_form(output, as_json=as_json)

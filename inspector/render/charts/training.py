@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
-from inspector.kinds import MemoryKind
 from inspector.lesson.training import CHART_CARD, METHODS
+from inspector.memory_kinds import MemoryKind
 from inspector.render.charts.base import Chart, figure, room_for, whole_mb
 from inspector.render.theme import KIND_COLOURS
 from inspector.units import MB

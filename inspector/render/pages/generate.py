@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inspector.kinds import MemoryKind
+from inspector.memory_kinds import MemoryKind
 from inspector.render.charts.base import Chart
 from inspector.render.generate import cache_rows, what
 from inspector.render.pages.sheet import sheet_figure, sheet_html

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inspector.kinds import MemoryKind
+from inspector.memory_kinds import MemoryKind
 from inspector.render.charts.base import Chart
 from inspector.render.pages.sheet import sheet_figure
 from inspector.render.theme import GREY, KIND_COLOURS

@@ -14,7 +14,7 @@ from inspector.simulate.folding.fewer import FEWEST, Fewer, fewer_layers, names_
 from inspector.simulate.folding.repeat import repeated
 from inspector.simulate.generate import GenerateTrace, trace_generate
 from inspector.simulate.step import Trace, trace_finetune
-from inspector.sources.trust import is_code_trusted
+from inspector.trust import is_code_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
