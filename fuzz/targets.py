@@ -23,7 +23,7 @@ from inspector.render.layers import payload
 from inspector.simulate.allocator_settings import parse_settings
 from inspector.simulate.recording import parse_recording
 from inspector.simulate.replay import replay_recording
-from inspector.skeleton_json import loads
+from inspector.skeleton.json_form import loads
 from inspector.sources.bare import bare_skeleton
 from inspector.sources.bundled import find, load_bundled, unknown_model
 from inspector.sources.folder import assemble, weight_map

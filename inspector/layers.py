@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar
 
-from inspector.folding import Entry, Run, fold
 from inspector.reporting import Report
 from inspector.skeleton import in_tower
+from inspector.skeleton.identical_layers import Entry, Run, fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inspector.folding import Block
     from inspector.skeleton import Skeleton, Tensor
+    from inspector.skeleton.identical_layers import Block
 
 
 @dataclass(frozen=True, slots=True)

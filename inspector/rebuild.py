@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.build import build_skeleton
 from inspector.files import write_text
 from inspector.lora.matching import PEFT_TABLES
-from inspector.skeleton_json import dumps
+from inspector.skeleton.json_form import dumps
 from inspector.sources.bundled import CONFIGS, bundled_config, model_ids, skeleton_path
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from inspector.folding import Run, fold
+from inspector.skeleton.identical_layers import Run, fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

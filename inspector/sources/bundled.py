@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
-from inspector.skeleton_json import loads
+from inspector.skeleton.json_form import loads
 
 if TYPE_CHECKING:
     from inspector.skeleton import Skeleton

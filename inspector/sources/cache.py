@@ -12,10 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from inspector import skeleton_json
 from inspector.build.own_code import is_trusted
 from inspector.errors import InspectorError
 from inspector.files import MAX_JSON_BYTES, exists, read_bytes, write_bytes
+from inspector.skeleton import json_form as skeleton_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

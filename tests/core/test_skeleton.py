@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspector import rebuild
-from inspector.folding import fold, unfold
 from inspector.skeleton import ConfigFacts, Module, Skeleton, Tensor
-from inspector.skeleton_json import dumps, loads
+from inspector.skeleton.identical_layers import fold, unfold
+from inspector.skeleton.json_form import dumps, loads
 from inspector.sources.bundled import CONFIGS, load_bundled, model_ids, skeleton_path
 
 INDEX = {row["id"]: row for row in json.loads((CONFIGS / "index.json").read_text())}

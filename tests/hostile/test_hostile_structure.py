@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inspector.skeleton_json import dumps
+from inspector.skeleton.json_form import dumps
 from inspector.sources.bundled import load_bundled
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "fuzz"))

@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from inspector.folding import Entry, Run, fold
 from inspector.render.theme import FROZEN, PART_COLOURS, text_on
 from inspector.skeleton import in_tower
+from inspector.skeleton.identical_layers import Entry, Run, fold
 from inspector.units import short_count
 
 if TYPE_CHECKING:

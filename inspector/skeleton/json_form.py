@@ -11,8 +11,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
-from inspector.folding import Block, Entry, Run, fold, unfold
 from inspector.skeleton import ConfigFacts, Module, Skeleton, Tensor
+from inspector.skeleton.identical_layers import Block, Entry, Run, fold, unfold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
