@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "simulate"))
 
 from families import OVERRIDES, families
 
-from inspector.build import build_skeleton
+from inspector.architecture import build_skeleton
 from inspector.errors import InspectorError
 from inspector.layers import layers
 from inspector.lora import lora

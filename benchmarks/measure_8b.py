@@ -31,7 +31,7 @@ def main() -> int:
 
     import bitsandbytes
 
-    from inspector.build import build_skeleton
+    from inspector.architecture import build_skeleton
     from inspector.measure import machine
     from inspector.measure.build import build
     from inspector.measure.spec import cut_config

@@ -114,7 +114,7 @@ def ask(jobs: list[dict[str, Any]], python: str) -> list[dict[str, Any]]:
 
 def _unbundled(model: str) -> tuple[Any, dict[str, Any]]:
     """A measured model that is not bundled: its skeleton and config."""
-    from inspector.build import build_skeleton
+    from inspector.architecture import build_skeleton
 
     config = config_of(model)
     return build_skeleton(config, model_id=model), config

@@ -9,7 +9,7 @@ import io
 from contextlib import suppress
 
 from inspector.adapter import _report
-from inspector.build.sanity import check_sizes
+from inspector.architecture.sanity import check_sizes
 from inspector.cache import cache_report
 from inspector.checkpoint import Checkpoint
 from inspector.errors import InspectorError

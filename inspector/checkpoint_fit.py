@@ -115,7 +115,7 @@ def _renamed(names: Mapping[str, str], config: dict[str, Any], known: set[str]) 
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
-    from inspector.build import build_model
+    from inspector.architecture import build_model
 
     model = build_model(config)
     mapping = get_model_conversion_mapping(model)

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from inspector.build import build_skeleton
+from inspector.architecture import build_skeleton
 from inspector.files import write_text
 from inspector.lora.matching import PEFT_TABLES
 from inspector.skeleton.json_form import dumps

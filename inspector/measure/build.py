@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.build import build_config, build_model
+from inspector.architecture import build_config, build_model
 from inspector.precision import Scheme, scheme_named
 from inspector.precision.bitsandbytes import BitsAndBytes4bit, BitsAndBytesInt8
 from inspector.precision.fp8 import FineGrainedFp8

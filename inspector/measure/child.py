@@ -122,7 +122,7 @@ class Measuring:
 
         if not self.order.folder:
             return RandomWeights(spec.seed)
-        from inspector.build import build_config, model_class
+        from inspector.architecture import build_config, model_class
 
         prefix = model_class(build_config(self.order.config)).base_model_prefix
         return SafetensorsWeights(Path(self.order.folder), prefix=prefix)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.build import build_config, build_model
+from inspector.architecture import build_config, build_model
 from inspector.precision import SCHEME_NAMES
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import copy
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from inspector.build.own_code import is_trusted, trusted_again
+from inspector.architecture.own_code import is_trusted, trusted_again
 from inspector.errors import InspectorError
 from inspector.precision import scheme_named
 from inspector.sources.bundled import DEFAULT_MODEL

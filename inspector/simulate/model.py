@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def load_model(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> Any:
     """``from_pretrained`` on the device: the base model, quantized if asked, every tensor traced."""
-    from inspector.build import build_config, build_model
+    from inspector.architecture import build_config, build_model
 
     parsed: Any = config if hasattr(config, "to_dict") else build_config(config)
     if not setup.use_cache:

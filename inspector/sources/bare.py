@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from inspector.build.parts import part_of
+from inspector.architecture.parts import part_of
 from inspector.errors import InspectorError
 from inspector.skeleton import DTYPE_BYTES, ConfigFacts, Module, Skeleton, Tensor
 

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from inspector.build.own_code import is_trusted
+from inspector.architecture.own_code import is_trusted
 from inspector.errors import InspectorError
 from inspector.files import MAX_JSON_BYTES, exists, read_bytes, write_bytes
 from inspector.skeleton import json_form as skeleton_json
@@ -107,7 +107,7 @@ def cache_key(config: Mapping[str, Any], library: str = "transformers") -> str:
     """The name of a config's entry: its content, whatever the file is called and wherever it lies.
 
     Another version of the library, of the skeleton format or of how it is read makes another entry; so does the code
-    that a model brings along, where it is trusted: by its content (see `inspector.build.own_code`).
+    that a model brings along, where it is trusted: by its content (see `inspector.architecture.own_code`).
     """
     parts = [config, library, _version(library), skeleton_json.VERSION, BUILDER, is_trusted(config)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
@@ -127,7 +127,7 @@ def cached_skeleton(config: Mapping[str, Any], model_id: str, source: str) -> Sk
     """
 
     def build() -> Skeleton:
-        from inspector.build import build_skeleton
+        from inspector.architecture import build_skeleton
 
         return build_skeleton(config, model_id=model_id, source=source)
 

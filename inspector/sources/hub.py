@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inspector.build.own_code import own_classes
+from inspector.architecture.own_code import own_classes
 from inspector.errors import InspectorError
 from inspector.files import MAX_JSON_BYTES, json_object, write_bytes
 from inspector.sources import bundled

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from inspector.build.own_code import own_classes
+from inspector.architecture.own_code import own_classes
 from inspector.errors import InspectorError
 from inspector.files import exists, read_json_object
 from inspector.sources.composed import composed_source

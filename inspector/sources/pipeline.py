@@ -149,7 +149,7 @@ def component_skeleton(config: dict[str, Any], cls: str, name: str, where: str, 
     from inspector.sources.cache import cached_build
 
     def build() -> Skeleton:
-        from inspector.build.pipelines import checker_skeleton, diffusers_skeleton
+        from inspector.architecture.pipelines import checker_skeleton, diffusers_skeleton
 
         make = checker_skeleton if pipeline else diffusers_skeleton
         return make(config, cls, model_id=name, source=where)

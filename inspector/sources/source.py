@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from inspector.build.own_code import own_classes, with_own_code
+from inspector.architecture.own_code import own_classes, with_own_code
 from inspector.errors import InspectorError, UnknownArchitectureError
 from inspector.sources import bundled
 from inspector.trust import is_code_trusted

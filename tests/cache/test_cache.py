@@ -67,7 +67,7 @@ def test_arithmetic_equals_every_bundled_family():
 def test_windows_are_those_of_transformers_caches():
     from transformers.cache_utils import get_layer_types_and_kwargs
 
-    from inspector.build import build_config
+    from inspector.architecture import build_config
 
     checked = set()
     for model_id in model_ids():

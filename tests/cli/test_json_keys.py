@@ -50,7 +50,7 @@ def files(tmp_path_factory):
     import torch
     from safetensors.torch import save_file
 
-    from inspector.build import build_model
+    from inspector.architecture import build_model
 
     folder = tmp_path_factory.mktemp("files")
     names = {name: folder / name for name in ("tiny", "model", "adapter", "records")}

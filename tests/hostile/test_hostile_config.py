@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inspector.build import build_skeleton
-from inspector.build.sanity import check_sizes
+from inspector.architecture import build_skeleton
+from inspector.architecture.sanity import check_sizes
 from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.sources.bundled import bundled_config, model_ids

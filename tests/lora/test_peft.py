@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import save_file
 
-from inspector.build import build_model
+from inspector.architecture import build_model
 from inspector.errors import InspectorError
 from inspector.lora import LoraSpec, adapter_tensors, target_sets
 from inspector.lora.filesize import safetensors_bytes

@@ -42,7 +42,7 @@ def test_live_storages_follow_what_lives():
     ],
 )
 def test_cut_configs_build(model, path):
-    from inspector.build import build_skeleton
+    from inspector.architecture import build_skeleton
 
     config = bundled_config(model)
     cut = cut_config(config, 2)

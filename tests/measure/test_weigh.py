@@ -5,7 +5,7 @@ import gc
 import pytest
 import torch
 
-from inspector.build import build_skeleton
+from inspector.architecture import build_skeleton
 from inspector.measure.build import build
 from inspector.measure.spec import cut_config
 from inspector.measure.weigh import weigh

@@ -10,7 +10,7 @@ from transformers.integrations.bitsandbytes import replace_with_bnb_linear
 from transformers.integrations.finegrained_fp8 import replace_with_fp8_linear
 from transformers.quantizers.base import HfQuantizer
 
-from inspector.build import build_model
+from inspector.architecture import build_model
 from inspector.precision import scheme_named
 from inspector.simulate.bitsandbytes import maps_apart
 from inspector.sources.bundled import bundled_config, load_bundled, model_ids

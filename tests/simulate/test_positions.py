@@ -37,7 +37,7 @@ def test_learned_positions_end_where_a_real_step_fails(config):
     import torch
     from transformers import AutoModelForCausalLM
 
-    from inspector.build import build_config
+    from inspector.architecture import build_config
 
     model = AutoModelForCausalLM.from_config(build_config(config))
     for tokens, fits in ((40, True), (41, False)):

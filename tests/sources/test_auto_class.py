@@ -7,8 +7,8 @@ import torch
 import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from inspector.build import build_config, build_skeleton, model_class
-from inspector.build.facts import notes_on
+from inspector.architecture import build_config, build_skeleton, model_class
+from inspector.architecture.facts import notes_on
 from inspector.errors import InspectorError
 from inspector.layers import layers
 from inspector.lora import lora

@@ -20,13 +20,13 @@ from tests.sources.conftest import LLAMA
 BUILDER = """
 import sys, time
 import inspector.build
-real = inspector.build.build_skeleton
+real = inspector.architecture.build_skeleton
 def slowly(*args, **kwargs):
     with open(sys.argv[1], "a") as stream:
         stream.write("built\\n")
     time.sleep(1)
     return real(*args, **kwargs)
-inspector.build.build_skeleton = slowly
+inspector.architecture.build_skeleton = slowly
 from inspector.cli.main import run
 sys.exit(run(["layers", sys.argv[2], "--json"]))
 """

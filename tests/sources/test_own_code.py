@@ -8,8 +8,8 @@ import sys
 import pytest
 
 import inspector
-from inspector.build import build_skeleton
-from inspector.build.own_code import KEY, CodeReference, is_trusted, with_own_code
+from inspector.architecture import build_skeleton
+from inspector.architecture.own_code import KEY, CodeReference, is_trusted, with_own_code
 from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.sources.cache import cache_key

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from inspector.build import build_model
+from inspector.architecture import build_model
 from inspector.checkpoint_fit import fit
 from inspector.cli.main import run
 from inspector.precision import scheme_named

@@ -134,7 +134,7 @@ class _Anatomy:
     def __init__(self, config: Mapping[str, Any], count: int) -> None:
         import torch
 
-        from inspector.build import build_model
+        from inspector.architecture import build_model
 
         model = build_model(config)
         stacks = [

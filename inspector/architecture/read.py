@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from inspector.build.bounds import bounded
-from inspector.build.facts import notes_on, read_facts
-from inspector.build.model import build_config, build_model
-from inspector.build.parts import part_of
+from inspector.architecture.facts import notes_on, read_facts
+from inspector.architecture.limits import bounded
+from inspector.architecture.meta_model import build_config, build_model
+from inspector.architecture.parts import part_of
 from inspector.skeleton import Module, Skeleton, Tensor
 
 if TYPE_CHECKING:

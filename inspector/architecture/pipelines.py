@@ -7,12 +7,12 @@ import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from inspector.build.bounds import bounded
-from inspector.build.closed import closed, without_runtime
-from inspector.build.model import config_mistakes, quiet
-from inspector.build.parts import part_of
-from inspector.build.read import entries, layer_of, read_skeleton
-from inspector.build.sanity import check_sizes
+from inspector.architecture.limits import bounded
+from inspector.architecture.meta_model import config_mistakes, quiet
+from inspector.architecture.offline import closed, without_runtime
+from inspector.architecture.parts import part_of
+from inspector.architecture.read import entries, layer_of, read_skeleton
+from inspector.architecture.sanity import check_sizes
 from inspector.errors import InspectorError
 from inspector.skeleton import ConfigFacts, Module, Skeleton, Tensor
 

@@ -1,7 +1,7 @@
 """Config -> meta-device transformers model -> `Skeleton`. The only way a skeleton is made from an architecture."""
 
-from inspector.build.classes import model_class
-from inspector.build.model import build_config, build_model
-from inspector.build.read import build_skeleton, read_skeleton
+from inspector.architecture.classes import model_class
+from inspector.architecture.meta_model import build_config, build_model
+from inspector.architecture.read import build_skeleton, read_skeleton
 
 __all__ = ["build_config", "build_model", "build_skeleton", "model_class", "read_skeleton"]

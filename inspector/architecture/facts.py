@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inspector.build.classes import is_auto
-from inspector.build.own_code import is_trusted, said_classes
+from inspector.architecture.classes import is_auto
+from inspector.architecture.own_code import is_trusted, said_classes
 from inspector.skeleton import ConfigFacts
 
 if TYPE_CHECKING:

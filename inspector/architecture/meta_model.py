@@ -8,11 +8,11 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from inspector.build.bounds import bounded
-from inspector.build.classes import model_class, transformers_class
-from inspector.build.closed import closed, without_runtime
-from inspector.build.own_code import is_trusted, own_config, said_classes
-from inspector.build.sanity import check_sizes
+from inspector.architecture.classes import model_class, transformers_class
+from inspector.architecture.limits import bounded
+from inspector.architecture.offline import closed, without_runtime
+from inspector.architecture.own_code import is_trusted, own_config, said_classes
+from inspector.architecture.sanity import check_sizes
 from inspector.errors import InspectorError, UnknownArchitectureError
 
 if TYPE_CHECKING:

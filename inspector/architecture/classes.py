@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from inspector.build.own_code import own_model_class
+from inspector.architecture.own_code import own_model_class
 from inspector.errors import InspectorError
 
 if TYPE_CHECKING:
