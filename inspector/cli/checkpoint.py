@@ -24,7 +24,7 @@ def command(model: str, as_json: bool, as_csv: bool) -> None:
       inspector checkpoint ./llama-3.1-8b-q4_k_m.gguf
       inspector checkpoint hf:meta-llama/Llama-3.1-8B --json
     """  # noqa: D301
-    from inspector.checkpoint_fit import fit
+    from inspector.checkpoint.against_skeleton import fit
     from inspector.errors import InspectorError
     from inspector.sources.resolve import locate
 

@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from inspector.checkpoint_fit import by_target
+from inspector.checkpoint.against_skeleton import by_target
+from inspector.checkpoint.stored_names import hqq_layers, is_constant
 from inspector.errors import InspectorError
 from inspector.precision.base import Piece, Scheme
 from inspector.skeleton import DTYPE_BYTES
-from inspector.stored_names import hqq_layers, is_constant
 
 if TYPE_CHECKING:
     from collections.abc import Collection

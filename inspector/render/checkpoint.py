@@ -12,7 +12,7 @@ from inspector.units import MB, count, short_count
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from inspector.checkpoint_fit import CheckpointReport, Finding
+    from inspector.checkpoint.against_skeleton import CheckpointReport, Finding
 
 _MOST = 12
 """Findings shown of one kind; the JSON has them all."""

@@ -61,7 +61,7 @@ def test_as_many_tensors_as_may_be_read_by_name(tmp_path, limited, command):
 def test_a_checkpoint_that_lacks_all_but_one_of_many_tensors():
     """Each missing name is looked up, not searched for: four times as many take four times as long, not sixteen."""
     from inspector.checkpoint import Checkpoint, FileTensor
-    from inspector.checkpoint_fit import fit
+    from inspector.checkpoint.against_skeleton import fit
     from inspector.skeleton import Tensor
     from inspector.sources.bundled import load_bundled
 

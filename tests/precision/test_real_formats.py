@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from inspector.checkpoint_fit import fit
+from inspector.checkpoint.against_skeleton import fit
 from inspector.cli.main import run
 from inspector.precision import scheme_named
 from inspector.sources.bundled import load_bundled, model_ids

@@ -5,13 +5,13 @@ import json
 import pytest
 
 import inspector
-from inspector.checkpoint_fit import fit
+from inspector.checkpoint.against_skeleton import fit
+from inspector.checkpoint.stored_names import weight_of
 from inspector.errors import InspectorError
 from inspector.precision import scheme_named
 from inspector.precision.torchao import KINDS
 from inspector.sources.bundled import load_bundled
 from inspector.sources.resolve import locate
-from inspector.stored_names import weight_of
 from inspector.weights import stored_tensors
 from tests.sources import extras
 from tests.sources.conftest import LLAMA

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, MixtralConfig, MixtralForCausalLM
 
-from inspector.checkpoint_fit import fit
+from inspector.checkpoint.against_skeleton import fit
 from inspector.cli.main import run
 from inspector.sources.resolve import locate, resolve
 

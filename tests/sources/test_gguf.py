@@ -7,7 +7,7 @@ import pytest
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 from gguf.quants import quant_shape_to_byte_shape
 
-from inspector.checkpoint_fit import fit
+from inspector.checkpoint.against_skeleton import fit
 from inspector.cli.main import run
 from inspector.sources.resolve import locate
 

@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import save_file
 
 from inspector.architecture import build_model
-from inspector.checkpoint_fit import fit
+from inspector.checkpoint.against_skeleton import fit
+from inspector.checkpoint.stored_names import weight_of
 from inspector.cli.main import run
 from inspector.precision import scheme_named
 from inspector.sources.resolve import locate
-from inspector.stored_names import weight_of
 from inspector.weights import stored_tensors
 from tests.sources.conftest import LLAMA
 

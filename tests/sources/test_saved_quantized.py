@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from inspector.checkpoint_fit import fit
+from inspector.checkpoint.against_skeleton import fit
 from inspector.precision import scheme_named
 from inspector.sources.resolve import locate
 from inspector.weights import stored_tensors

@@ -6,7 +6,7 @@ import pytest
 from extras import have, python
 
 import inspector
-from inspector.checkpoint_fit import fit
+from inspector.checkpoint.against_skeleton import fit
 from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.sources.resolve import locate, resolve

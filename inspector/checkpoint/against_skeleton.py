@@ -11,8 +11,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from inspector.checkpoint.stored_names import hqq_layers, is_constant, is_part, method, weight_of
 from inspector.reporting import Report
-from inspector.stored_names import hqq_layers, is_constant, is_part, method, weight_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
