@@ -198,8 +198,8 @@ def _traced(spec: MeasureSpec, result: Mapping[str, Any]) -> tuple[dict[str, int
     device = result["device"]
     if device["type"] != "cuda" and "step" not in result:
         return {}, ""
-    from inspector.simulate.kept import answered
     from inspector.sources.resolve import resolve_config
+    from inspector.store.answers import answered
 
     config = cut_config(resolve_config(spec.model), spec.layers)
     facts = {name: device.get(name) for name in ("type", "capability", "multiprocessors", "alloc_conf")}
@@ -239,7 +239,7 @@ def skeleton_of(spec: MeasureSpec) -> Skeleton:
 
     if spec.layers is None:
         return resolve(spec.model)
-    from inspector.sources.cache import cached_skeleton
+    from inspector.store.entries import cached_skeleton
 
     config = cut_config(resolve_config(spec.model), spec.layers)
     name = f"{spec.model}, {spec.layers} layers"

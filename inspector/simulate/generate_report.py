@@ -11,8 +11,8 @@ from inspector.reporting import Report
 from inspector.simulate import report as reports
 from inspector.simulate.allocator_settings import AllocatorSettings
 from inspector.simulate.generate_setup import GenerateSetup
-from inspector.simulate.kept import answered
 from inspector.simulate.timeline import replay
+from inspector.store.answers import answered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

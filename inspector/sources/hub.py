@@ -16,7 +16,6 @@ from inspector.architecture.own_code import own_classes
 from inspector.errors import InspectorError
 from inspector.files import MAX_JSON_BYTES, json_object, write_bytes
 from inspector.sources import bundled
-from inspector.sources.cache import cache_folder, cached, keep, kept
 from inspector.sources.fetch import Reply, explained, fetch, is_passing
 from inspector.sources.folder import (
     INDEX_SUFFIX,
@@ -31,6 +30,7 @@ from inspector.sources.headers import Budget, Header, read_headers
 from inspector.sources.local import Folder
 from inspector.sources.safetensors import MAX_HEADER, PREFIX, header_length, parse_header
 from inspector.sources.source import Bundled, Source
+from inspector.store.entries import cache_folder, cached, keep, kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -111,7 +111,7 @@ class Pipeline(Source):
         """One component by the class that the index names; a class that is code of the pipeline's own is not run."""
         config, name = self.tree.config(part.name), f"{self.name}/{part.name}"
         if part.library == "transformers":
-            from inspector.sources.cache import cached_skeleton
+            from inspector.store.entries import cached_skeleton
 
             named = {"architectures": [part.cls]} if part.cls.isidentifier() else {}
             return cached_skeleton({**config, **named}, name, self.where)
@@ -146,7 +146,7 @@ def _not_run(where: str, what: str) -> InspectorError:
 
 def component_skeleton(config: dict[str, Any], cls: str, name: str, where: str, pipeline: str = "") -> Skeleton:
     """The kept skeleton of one diffusers model, or a newly built one; ``pipeline`` is where a class of its own lies."""
-    from inspector.sources.cache import cached_build
+    from inspector.store.entries import cached_build
 
     def build() -> Skeleton:
         from inspector.architecture.pipelines import checker_skeleton, diffusers_skeleton

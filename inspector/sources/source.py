@@ -66,7 +66,7 @@ class Source(ABC):
         """Its skeleton: of the config where there is one, else read off the tensors' names."""
         if self.buildable is not None:
             try:
-                from inspector.sources.cache import cached_skeleton
+                from inspector.store.entries import cached_skeleton
 
                 return cached_skeleton(self.buildable, self.name, self.where)
             except UnknownArchitectureError as error:

@@ -12,11 +12,11 @@ import pytest
 from inspector.errors import InspectorError
 from inspector.gpus import card_of_size, find_gpu
 from inspector.outcome import Simulator
-from inspector.simulate import kept
 from inspector.simulate.dryrun import finetune
 from inspector.simulate.generate_report import simulate_generate
-from inspector.simulate.plain import from_plain, to_plain
 from inspector.simulate.setup import resolve_setup
+from inspector.store import answers as kept
+from inspector.store.plain_data import from_plain, to_plain
 
 TINY = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 256, "intermediate_size": 512,

@@ -163,7 +163,7 @@ def test_what_cannot_be_traced_is_said_and_loses_nothing(on_a_card, monkeypatch)
         raise ImportError("no kernels")
 
     monkeypatch.setattr(predict, "predicted_memory", broken)
-    monkeypatch.setattr("inspector.simulate.kept.answered", lambda _question, _cls, make: make())
+    monkeypatch.setattr("inspector.store.answers.answered", lambda _question, _cls, make: make())
     found = judged(spec, result)
     assert found.unpredicted == "not traced: ImportError: no kernels"
     assert "allocated_bytes" not in found.predicted

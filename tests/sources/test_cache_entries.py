@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from inspector.errors import InspectorError
-from inspector.sources import cache, lock
-from inspector.sources.cache import cached, cached_skeleton
+from inspector.store import entries as cache
+from inspector.store import lock
+from inspector.store.entries import cached, cached_skeleton
 from tests.sources.conftest import LLAMA
 
 BUILDER = """
@@ -34,7 +35,7 @@ sys.exit(run(["layers", sys.argv[2], "--json"]))
 HOLDER = """
 import sys, time
 from pathlib import Path
-from inspector.sources.lock import locked
+from inspector.store.lock import locked
 with locked(Path(sys.argv[1]), "x"):
     print("held", flush=True)
     time.sleep(60)
@@ -243,7 +244,7 @@ def test_the_key_knows_the_config_and_the_versions():
 def test_many_runs_that_wait_for_each_other_make_it_once(tmp_path, folder):
     """The lock's file is removed by each holder: those who wait on it must not take the removed one for the lock."""
     code = (
-        "import sys, time; from pathlib import Path; from inspector.sources.cache import cached\n"
+        "import sys, time; from pathlib import Path; from inspector.store.entries import cached\n"
         "def make():\n"
         "    with open(sys.argv[1], 'a') as stream: stream.write('made ')\n"
         "    time.sleep(0.05); return b'x'\n"

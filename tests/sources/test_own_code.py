@@ -12,8 +12,8 @@ from inspector.architecture import build_skeleton
 from inspector.architecture.own_code import KEY, CodeReference, is_trusted, with_own_code
 from inspector.cli.main import run
 from inspector.errors import InspectorError
-from inspector.sources.cache import cache_key
 from inspector.sources.resolve import resolve
+from inspector.store.entries import cache_key
 from tests.sources.conftest import LLAMA
 
 FLAG = "--trust-remote-code"

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from inspector.errors import InspectorError
-from inspector.simulate.plain import from_plain, to_plain
-from inspector.sources.cache import cache_folder, cached
+from inspector.store.entries import cache_folder, cached
+from inspector.store.plain_data import from_plain, to_plain
 from inspector.trust import is_code_trusted
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _refused: set[Path] = set()
 
 
 def answered(question: tuple[Any, ...], cls: type | tuple[type, ...], make: Callable[[], T]) -> T:
-    """The kept answer to a question, or a newly made one, which is then kept as `inspector.sources.cache.cached` does.
+    """The kept answer to a question, or a newly made one, which is then kept as `inspector.store.entries.cached` does.
 
     Args:
         question: plain data and our frozen dataclasses; all that the answer depends on, besides the code.

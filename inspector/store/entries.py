@@ -63,7 +63,7 @@ def cached(
     """
     with contextlib.suppress(FileNotFoundError, InspectorError):
         return load(_unsealed(entry, limit))
-    from inspector.sources.lock import locked
+    from inspector.store.lock import locked
 
     with locked(cache_folder() / "locks" / f"{entry.parent.name}-{entry.name}.lock", what):
         try:
