@@ -24,13 +24,13 @@ from inspector.simulate.allocator_settings import parse_settings
 from inspector.simulate.recording import parse_recording
 from inspector.simulate.replay import replay_recording
 from inspector.skeleton.json_form import loads
-from inspector.sources.bare import bare_skeleton
 from inspector.sources.bundled import find, load_bundled, unknown_model
 from inspector.sources.folder import assemble, weight_map
 from inspector.sources.gguf import parse_gguf
 from inspector.sources.gguf_config import config_of
 from inspector.sources.hub import HubModel, listing
 from inspector.sources.safetensors import PREFIX, header_length, parse_header
+from inspector.sources.unknown_architecture import bare_skeleton
 
 MODEL = "meta-llama/Llama-3.2-1B"
 

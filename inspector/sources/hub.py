@@ -16,7 +16,6 @@ from inspector.architecture.own_code import own_classes
 from inspector.errors import InspectorError
 from inspector.files import MAX_JSON_BYTES, json_object, write_bytes
 from inspector.sources import bundled
-from inspector.sources.fetch import Reply, explained, fetch, is_passing
 from inspector.sources.folder import (
     INDEX_SUFFIX,
     MAX_INDEX_BYTES,
@@ -27,7 +26,8 @@ from inspector.sources.folder import (
     weight_map,
 )
 from inspector.sources.headers import Budget, Header, read_headers
-from inspector.sources.local import Folder
+from inspector.sources.http import Reply, explained, fetch, is_passing
+from inspector.sources.on_disk import Folder
 from inspector.sources.safetensors import MAX_HEADER, PREFIX, header_length, parse_header
 from inspector.sources.source import Bundled, Source
 from inspector.store.entries import cache_folder, cached, keep, kept
@@ -75,8 +75,8 @@ def hub_model(hub_id: str) -> Source:
 
 def _composed(model: HubModel) -> Source:
     """The model, or what it is one of several parts of."""
-    from inspector.sources.composed import composed_source
-    from inspector.sources.tree import HubTree
+    from inspector.sources.file_tree import HubTree
+    from inspector.sources.multipart import composed_source
 
     return composed_source(HubTree(model.name, model.where, model)) or model
 

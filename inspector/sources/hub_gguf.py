@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
-from inspector.sources.fetch import Reply, explained, fetch
 from inspector.sources.gguf import MAX_HEADER, GgufHeader, merged, parse_gguf, split_names
+from inspector.sources.http import Reply, explained, fetch
 from inspector.sources.source import Source
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.skeleton import PIPELINE, ConfigFacts, Module, Skeleton
+from inspector.sources.file_tree import MAX_PARTS, below, joined_checkpoint, plain_folder
 from inspector.sources.source import Source
-from inspector.sources.tree import MAX_PARTS, below, joined_checkpoint, plain_folder
 
 if TYPE_CHECKING:
     from inspector.checkpoint import Checkpoint
-    from inspector.sources.tree import Tree
+    from inspector.sources.file_tree import Tree
 
 logger = logging.getLogger("inspector")
 
@@ -124,7 +124,7 @@ class Pipeline(Source):
             raise InspectorError(
                 f"{name} is {part.cls[:60]} of {part.library[:60]}, which is not run, and it has no safetensors"
             )
-        from inspector.sources.bare import bare_skeleton
+        from inspector.sources.unknown_architecture import bare_skeleton
 
         bare = bare_skeleton(replace(stored, name=name), self.where)
         return replace(bare, notes=(f"{part.cls[:60]} of {part.library[:60]} is not run", *bare.notes))

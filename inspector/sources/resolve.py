@@ -37,7 +37,7 @@ def locate(reference: str) -> Source:
     path = Path(reference).expanduser() if not reference.startswith("hf:") else Path()
     if not reference.startswith("hf:"):
         if exists(path):
-            from inspector.sources.local import local
+            from inspector.sources.on_disk import local
 
             return local(path)
         if model_id := bundled.find(reference):

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.skeleton import Module, Skeleton, Tensor
+from inspector.sources.file_tree import MAX_PARTS, joined_checkpoint, plain_folder
 from inspector.sources.source import Source
-from inspector.sources.tree import MAX_PARTS, joined_checkpoint, plain_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from inspector.checkpoint import Checkpoint
-    from inspector.sources.tree import Tree
+    from inspector.sources.file_tree import Tree
 
 _TASKS = {
     "feature-extraction": ["AutoModel"],
@@ -172,8 +172,8 @@ class SentenceModel(Source):
         stored = self._stored(part, {})
         if stored is None:
             return [here], []
-        from inspector.sources.bare import bare_skeleton
-        from inspector.sources.tree import below
+        from inspector.sources.file_tree import below
+        from inspector.sources.unknown_architecture import bare_skeleton
 
         read = below(bare_skeleton(stored, self.where), part.folder)
         return [here, *(module for module in read.modules if module.path != part.folder)], list(read.tensors)

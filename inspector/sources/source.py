@@ -78,7 +78,7 @@ class Source(ABC):
                 f"{self.where} has no config.json and no safetensors",
                 hint="point at the folder of a transformers model",
             )
-        from inspector.sources.bare import bare_skeleton
+        from inspector.sources.unknown_architecture import bare_skeleton
 
         return bare_skeleton(self.checkpoint, self.where)
 

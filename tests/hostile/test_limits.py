@@ -8,8 +8,8 @@ import time
 import pytest
 
 from inspector.checkpoint import MAX_TENSORS
-from inspector.sources.bare import MAX_BARE
 from inspector.sources.safetensors import MAX_HEADER, MAX_METADATA
+from inspector.sources.unknown_architecture import MAX_BARE
 from tests.hostile.test_hostile_gguf import LIES as GGUF_LIES
 from tests.hostile.test_hostile_gguf import header, pair, tensor
 from tests.hostile.test_hostile_gguf import text as gguf_text

@@ -46,7 +46,7 @@ def hub(monkeypatch, saved_llama):
     """A hub that has one small model, and no other address to reach."""
     import huggingface_hub
 
-    import inspector.sources.fetch as fetching
+    import inspector.sources.http as fetching
 
     made = Hub()
     made.add(REPO, {path.name: path.read_bytes() for path in saved_llama.iterdir()})

@@ -8,7 +8,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-import inspector.sources.fetch as fetching
+import inspector.sources.http as fetching
 from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.sources.hub import hub_model

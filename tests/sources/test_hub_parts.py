@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import constants
 
 import inspector
-import inspector.sources.fetch as fetching
+import inspector.sources.http as fetching
 from inspector.errors import InspectorError
 from inspector.sources.resolve import locate, resolve
 from tests.sources.conftest import LLAMA

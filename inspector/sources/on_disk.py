@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from inspector.architecture.own_code import own_classes
 from inspector.errors import InspectorError
 from inspector.files import exists, read_json_object
-from inspector.sources.composed import composed_source
+from inspector.sources.file_tree import LocalTree
 from inspector.sources.folder import PICKLES, pickle_refused, read_files, read_folder
+from inspector.sources.multipart import composed_source
 from inspector.sources.source import Source
-from inspector.sources.tree import LocalTree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

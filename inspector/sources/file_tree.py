@@ -91,7 +91,7 @@ class LocalTree(Tree):
 
     def code_folders(self, folder: str, config: Mapping[str, Any]) -> dict[str, Path]:
         """The part's folder, and those of other repositories."""
-        from inspector.sources.local import code_folders
+        from inspector.sources.on_disk import code_folders
 
         return code_folders(self.path / folder, config)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from inspector.sources.file_tree import Tree
     from inspector.sources.source import Source
-    from inspector.sources.tree import Tree
 
 
 def composed_source(tree: Tree) -> Source | None:
