@@ -18,9 +18,9 @@ from families import OVERRIDES, families
 
 from inspector.architecture import build_skeleton
 from inspector.errors import InspectorError
-from inspector.layers import layers
+from inspector.lenses.layers import layers
+from inspector.lenses.memory import memory
 from inspector.lora import lora
-from inspector.memory import memory
 from inspector.precision import chosen_schemes
 
 _SERIES = {"prediction_length": 24}

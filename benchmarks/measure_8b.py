@@ -32,6 +32,7 @@ def main() -> int:
     import bitsandbytes
 
     from inspector.architecture import build_skeleton
+    from inspector.lenses.weights import weights
     from inspector.measure import machine
     from inspector.measure.build import build
     from inspector.measure.spec import cut_config
@@ -39,7 +40,6 @@ def main() -> int:
     from inspector.measure.weightsource import RandomWeights
     from inspector.precision import scheme_named
     from inspector.sources.resolve import resolve_config
-    from inspector.weights import weights
 
     machine.return_freed_memory()
     quantizing = Stopwatch(bitsandbytes.functional.quantize_4bit)

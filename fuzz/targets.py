@@ -8,14 +8,14 @@ from __future__ import annotations
 import io
 from contextlib import suppress
 
-from inspector.adapter import _report
 from inspector.architecture.sanity import check_sizes
-from inspector.cache import cache_report
 from inspector.checkpoint import Checkpoint
 from inspector.errors import InspectorError
 from inspector.files import json_object
 from inspector.gpus import card_of_size, find_gpu
-from inspector.layers import layers
+from inspector.lenses.kv_cache import cache_report
+from inspector.lenses.layers import layers
+from inspector.lenses.saved_adapter import _report
 from inspector.lora.options import parsed_pattern
 from inspector.measure.spec import MeasureSpec
 from inspector.precision.registry import scheme_named

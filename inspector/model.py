@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from inspector.layers import LayersReport
+    from inspector.lenses.layers import LayersReport
+    from inspector.lenses.memory import MemoryReport
+    from inspector.lenses.weights import Grouping
     from inspector.lora import LoraReport, LoraSpec
     from inspector.measure import Measurement
-    from inspector.memory import MemoryReport
     from inspector.simulate.generate_report import GenerateReport
     from inspector.simulate.report import StepReport
     from inspector.skeleton import Skeleton
-    from inspector.weights import Grouping
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Model:
         return self.skeleton.num_active_parameters
 
     def layers(self, *, expand: bool = False, depth: int | None = None, pattern: str | None = None) -> LayersReport:
-        """The module listing; see `inspector.layers.layers`."""
-        from inspector.layers import layers
+        """The module listing; see `inspector.lenses.layers.layers`."""
+        from inspector.lenses.layers import layers
 
         return layers(self.skeleton, expand=expand, depth=depth, pattern=pattern)
 
@@ -54,8 +54,8 @@ class Model:
         block_size: int | None = None,
         by: Grouping | None = None,
     ) -> MemoryReport:
-        """Weight memory at one precision, several, or all; see `inspector.memory.memory`."""
-        from inspector.memory import memory, usual_grouping
+        """Weight memory at one precision, several, or all; see `inspector.lenses.memory.memory`."""
+        from inspector.lenses.memory import memory, usual_grouping
         from inspector.precision import chosen_schemes
 
         names = (scheme,) if isinstance(scheme, str) else tuple(scheme)

@@ -22,6 +22,6 @@ def command(adapter: str, as_json: bool, as_csv: bool) -> None:
       inspector adapter ./my-lora --json
       inspector adapter org/name@main
     """  # noqa: D301
-    from inspector.adapter import read_adapter
+    from inspector.lenses.saved_adapter import read_adapter
 
     answer("adapter", read_adapter(adapter), as_json=as_json, as_csv=as_csv)

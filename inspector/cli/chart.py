@@ -28,8 +28,8 @@ def command(name: str, models: tuple[str, ...], form: str, output: Path | None) 
       inspector chart waterfall qwen2.5-7b --format svg -o waterfall.svg
       inspector chart compare llama-3.1-8b gemma-2-9b --format json -o -
     """  # noqa: D301
-    from inspector.compare import COURSE_CANDIDATES
     from inspector.files import write_output
+    from inspector.lenses.compare import COURSE_CANDIDATES
     from inspector.lesson import lesson
     from inspector.render.charts import chart
     from inspector.render.charts.files import chart_bytes

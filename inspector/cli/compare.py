@@ -27,7 +27,7 @@ def command(models: tuple[str, ...], rank: int, names: tuple[str, ...], as_json:
       inspector compare llama-3.1-8b llama-3.1-8b-instruct --scheme nf4-dq
       inspector compare --csv
     """  # noqa: D301
-    from inspector.compare import COURSE_CANDIDATES, SCHEMES, compare
+    from inspector.lenses.compare import COURSE_CANDIDATES, SCHEMES, compare
     from inspector.sources.resolve import resolve
 
     skeletons = [resolve(model) for model in models or COURSE_CANDIDATES]

@@ -24,8 +24,8 @@ def command(before: str, after: str, stored: bool, as_json: bool, as_csv: bool) 
       inspector diff ./before ./after --stored
       inspector diff ./model-q4_k_m.gguf ./model --stored
     """  # noqa: D301
-    from inspector.diff import Side, checkpoint_side, diff, expected_side, skeleton_side
     from inspector.errors import InspectorError
+    from inspector.lenses.diff import Side, checkpoint_side, diff, expected_side, skeleton_side
     from inspector.sources.resolve import locate
 
     files: list[str] = []

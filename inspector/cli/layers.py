@@ -24,7 +24,7 @@ def command(model: str, expand: bool, depth: int | None, pattern: str | None, as
       inspector layers llama-3.1-8b --filter '*_proj'
       inspector layers ./my-model/config.json --json
     """  # noqa: D301
-    from inspector import layers as lens
+    from inspector.lenses import layers as lens
     from inspector.sources.resolve import resolve
 
     report = lens.layers(resolve(model), expand=expand, depth=depth, pattern=pattern)

@@ -9,8 +9,8 @@ import click
 from inspector.cli.options import answer, csv_option, json_option, model_argument
 
 if TYPE_CHECKING:
+    from inspector.lenses.weights import Grouping
     from inspector.precision import Scheme
-    from inspector.weights import Grouping
 
 
 @click.command("memory")
@@ -52,7 +52,7 @@ def command(
       inspector memory qwen3-30b-a3b --scheme nf4-dq --by module
       inspector memory --scheme nf4 --block-size 128 --json
     """  # noqa: D301
-    from inspector.memory import memory, usual_grouping
+    from inspector.lenses.memory import memory, usual_grouping
     from inspector.precision import chosen_schemes
     from inspector.sources.resolve import locate
 

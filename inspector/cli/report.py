@@ -44,8 +44,8 @@ def command(models: tuple[str, ...], output: Path | None, story: str | None, for
     """  # noqa: D301
     import shlex
 
-    from inspector.compare import COURSE_CANDIDATES
     from inspector.files import write_output
+    from inspector.lenses.compare import COURSE_CANDIDATES
     from inspector.lesson import lesson
     from inspector.render.deck import deck_html
     from inspector.render.pptx import deck_pptx

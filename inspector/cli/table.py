@@ -23,9 +23,9 @@ def command(pattern: str, names: tuple[str, ...], as_json: bool, as_csv: bool) -
       inspector table --scheme bf16 --scheme nf4-dq --csv
     """  # noqa: D301
     from inspector.errors import InspectorError
+    from inspector.lenses.table import table
     from inspector.precision import SCHEME_NAMES
     from inspector.sources.bundled import model_ids
-    from inspector.table import table
 
     models = [model for model in model_ids() if pattern.lower() in model.lower()]
     if not models:

@@ -5,23 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inspector.compare import Comparison, compare, usual_set
 from inspector.errors import InspectorError
-from inspector.layers import LayersReport, layers
+from inspector.lenses.compare import Comparison, compare, usual_set
+from inspector.lenses.layers import LayersReport, layers
+from inspector.lenses.memory import MemoryReport, memory
 from inspector.lesson.levels import Levels, levels
 from inspector.lesson.measured import LedgerLine, Measured, Quality, ledger, measured, quality
 from inspector.lesson.printout import Difference, difference
 from inspector.lesson.targets import Target, targets
 from inspector.lesson.training import Training, load
 from inspector.lora import LoraReport, LoraRow, LoraSpec, TargetSet, adapter_tensors, lora
-from inspector.memory import MemoryReport, memory
 from inspector.precision import schemes_of_bits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from inspector.lenses.weights import WeightsReport
     from inspector.skeleton import Skeleton
-    from inspector.weights import WeightsReport
 
 RANK = 32
 """Rank of the adapters in the four bars: the course's."""

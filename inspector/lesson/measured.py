@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inspector.lenses.weights import weights
 from inspector.precision import scheme_named
 from inspector.sources.bundled import find, load_bundled, model_ids
-from inspector.weights import weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

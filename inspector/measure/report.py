@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import InspectorError
+from inspector.lenses.weights import grouped, weights
 from inspector.measure.spec import LoraSetup, MeasureSpec, Order, cut_config
 from inspector.precision import scheme_named
 from inspector.reporting import Report
 from inspector.units import MiB
-from inspector.weights import grouped, weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

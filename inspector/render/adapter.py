@@ -11,7 +11,7 @@ from inspector.units import MB, count
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from inspector.adapter import AdapterReport
+    from inspector.lenses.saved_adapter import AdapterReport
 
 
 def text(report: AdapterReport) -> RenderableType:
@@ -38,7 +38,7 @@ def text(report: AdapterReport) -> RenderableType:
 
 
 def payload(report: AdapterReport) -> dict[str, Any]:
-    """The content of the JSON document ``inspector.adapter``."""
+    """The content of the JSON document ``inspector.lenses.saved_adapter``."""
     return {
         "name": report.name,
         "method": report.method,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from inspector.compare import CompareRow, Comparison
+    from inspector.lenses.compare import CompareRow, Comparison
 
 
 def text(report: Comparison) -> RenderableType:
@@ -66,7 +66,7 @@ def _same(report: Comparison) -> list[Text]:
 
 
 def payload(report: Comparison) -> dict[str, Any]:
-    """The content of the JSON document ``inspector.compare``."""
+    """The content of the JSON document ``inspector.lenses.compare``."""
     return {
         "rank": report.rank,
         "schemes": list(report.schemes),

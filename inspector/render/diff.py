@@ -11,7 +11,7 @@ from inspector.units import count
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from inspector.diff import Change, DiffReport
+    from inspector.lenses.diff import Change, DiffReport
 
 _MOST = 60
 """Rows shown of each table; the JSON has them all."""
@@ -44,7 +44,7 @@ def _table(title: str, changes: tuple[Change, ...], *, counted: bool) -> Rendera
 
 
 def payload(report: DiffReport) -> dict[str, Any]:
-    """The content of the JSON document ``inspector.diff``."""
+    """The content of the JSON document ``inspector.lenses.diff``."""
     return {
         "before": report.before,
         "after": report.after,

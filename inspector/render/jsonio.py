@@ -12,5 +12,5 @@ VERSION = 1
 
 
 def document(kind: str, payload: dict[str, Any], *, version: int = VERSION) -> str:
-    """A report as a JSON text. ``kind`` is the command's name, as in ``inspector.memory``."""
+    """A report as a JSON text. ``kind`` is the command's name, as in ``inspector.lenses.memory``."""
     return json.dumps({"format": f"inspector.{kind}", "version": version, **payload}, indent=2, allow_nan=False)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from inspector.layers import LayerRow, LayersReport
+    from inspector.lenses.layers import LayerRow, LayersReport
 
 PART_STYLES = {
     "embedding": "blue", "attention": "yellow", "mlp": "green", "expert": "magenta", "norm": "dim", "head": "cyan",
@@ -82,7 +82,7 @@ def _totals(report: LayersReport) -> Text:
 
 
 def payload(report: LayersReport) -> dict[str, Any]:
-    """The content of the JSON document ``inspector.layers``."""
+    """The content of the JSON document ``inspector.lenses.layers``."""
     return {
         "model": report.model,
         "architecture": report.architecture,

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from inspector.memory import MemoryReport
-    from inspector.weights import Group, WeightsReport
+    from inspector.lenses.memory import MemoryReport
+    from inspector.lenses.weights import Group, WeightsReport
 
 LOW_COVERAGE = 0.5
 """Below this share of quantized parameters the figure is red: the scheme's name promises what it does not keep."""
@@ -103,7 +103,7 @@ _LEGEND = (
 
 
 def payload(report: MemoryReport) -> dict[str, Any]:
-    """The content of the JSON document ``inspector.memory``."""
+    """The content of the JSON document ``inspector.lenses.memory``."""
     return {
         "model": report.model,
         "num_parameters": report.parameters,

@@ -11,7 +11,7 @@ from inspector.units import MB, count, short_count
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from inspector.table import TableReport
+    from inspector.lenses.table import TableReport
 
 
 def text(report: TableReport) -> RenderableType:
@@ -26,7 +26,7 @@ def text(report: TableReport) -> RenderableType:
 
 
 def payload(report: TableReport) -> dict[str, Any]:
-    """The content of the JSON document ``inspector.table``."""
+    """The content of the JSON document ``inspector.lenses.table``."""
     return {"schemes": list(report.schemes), "rows": records(report)}
 
 

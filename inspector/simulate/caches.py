@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.cache import Kind, LayerCache
 from inspector.errors import InspectorError
+from inspector.lenses.kv_cache import Kind, LayerCache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -38,7 +38,7 @@ from inspector.simulate.trace import Tracer, follow_modules
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from inspector.cache import LayerCache
+    from inspector.lenses.kv_cache import LayerCache
     from inspector.simulate.events import Event
 
 __all__ = ["CACHES", "GenerateSetup", "GenerateTrace", "trace_generate"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from inspector.cache import CacheReport
 from inspector.errors import InspectorError
+from inspector.lenses.kv_cache import CacheReport
 from inspector.reporting import Report
 from inspector.simulate import report as reports
 from inspector.simulate.allocator_settings import AllocatorSettings

@@ -19,7 +19,7 @@ _HOMES = (
     "inspector.simulate.timeline",
     "inspector.simulate.generate_setup",
     "inspector.simulate.generate_report",
-    "inspector.cache",
+    "inspector.lenses.kv_cache",
 )
 """The modules whose dataclasses can be kept. None of them imports torch."""
 

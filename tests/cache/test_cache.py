@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from inspector.cache import CacheReport, LayerCache, cache_report
 from inspector.errors import InspectorError
+from inspector.lenses.kv_cache import CacheReport, LayerCache, cache_report
 from inspector.sources.bundled import bundled_config, load_bundled, model_ids
 
 SMALL = [

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from inspector.cli.main import run
-from inspector.compare import COURSE_CANDIDATES, compare
+from inspector.lenses.compare import COURSE_CANDIDATES, compare
 from inspector.lesson import lesson
 from inspector.lesson.measured import LEDGER
 from inspector.render.charts import CHART_NAMES, chart

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from inspector.architecture import build_skeleton
+from inspector.lenses.weights import grouped, stored_tensors, weights
 from inspector.measure.build import build
 from inspector.measure.spec import cut_config
 from inspector.measure.weigh import weigh
 from inspector.measure.weightsource import RandomWeights
 from inspector.precision import SCHEME_NAMES, scheme_named
 from inspector.sources.bundled import bundled_config
-from inspector.weights import grouped, stored_tensors, weights
 
 # The decoder layers are the real ones; the vocabulary is not, because two matrices of 525 million weights that no
 # 8- or 4-bit scheme touches would only take time.

@@ -6,10 +6,10 @@ import torch
 import inspector
 from inspector.cli.main import run
 from inspector.errors import InspectorError
+from inspector.lenses.weights import grouped, stored_tensors, weights
 from inspector.precision import PUBLISHED_NAMES, chosen_schemes, scheme_named
 from inspector.precision.gguf_rules import FILE_TYPES
 from inspector.sources.bundled import find, load_bundled
-from inspector.weights import grouped, stored_tensors, weights
 
 # Bits a weight of Llama 3.1 8B in llama.cpp's tools/quantize/README.md (commit 311c2c9f).
 PUBLISHED_BITS = {

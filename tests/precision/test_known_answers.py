@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 import inspector
 from inspector.errors import InspectorError
+from inspector.lenses.weights import grouped, weights
 from inspector.precision import SCHEME_NAMES, chosen_schemes, scheme_named
 from inspector.sources.bundled import load_bundled, model_ids
-from inspector.weights import grouped, weights
 
 
 @pytest.fixture(scope="module")

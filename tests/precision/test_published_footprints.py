@@ -5,9 +5,9 @@ import json
 import pytest
 
 import inspector
+from inspector.lenses.weights import weights
 from inspector.precision import scheme_named
 from inspector.sources.bundled import bundled_config, find, load_bundled
-from inspector.weights import weights
 
 # Source of each: data/truth/footprints.json. The bloom record is the ratio of fp16 to int8.
 PRINTED = [

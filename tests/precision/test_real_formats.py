@@ -6,10 +6,10 @@ import pytest
 
 from inspector.checkpoint.against_skeleton import fit
 from inspector.cli.main import run
+from inspector.lenses.weights import stored_tensors
 from inspector.precision import scheme_named
 from inspector.sources.bundled import load_bundled, model_ids
 from inspector.sources.resolve import locate
-from inspector.weights import stored_tensors
 from tests.sources import extras
 from tests.sources.conftest import LLAMA
 

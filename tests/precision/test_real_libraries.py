@@ -11,10 +11,10 @@ from transformers.integrations.finegrained_fp8 import replace_with_fp8_linear
 from transformers.quantizers.base import HfQuantizer
 
 from inspector.architecture import build_model
+from inspector.lenses.weights import stored_tensors
 from inspector.precision import scheme_named
 from inspector.simulate.bitsandbytes import maps_apart
 from inspector.sources.bundled import bundled_config, load_bundled, model_ids
-from inspector.weights import stored_tensors
 
 SMALL = ["Qwen/Qwen2.5-0.5B", "openai-community/gpt2", "facebook/opt-350m", "google/gemma-3-4b-it"]
 

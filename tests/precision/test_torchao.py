@@ -8,11 +8,11 @@ import inspector
 from inspector.checkpoint.against_skeleton import fit
 from inspector.checkpoint.stored_names import weight_of
 from inspector.errors import InspectorError
+from inspector.lenses.weights import stored_tensors
 from inspector.precision import scheme_named
 from inspector.precision.torchao import KINDS
 from inspector.sources.bundled import load_bundled
 from inspector.sources.resolve import locate
-from inspector.weights import stored_tensors
 from tests.sources import extras
 from tests.sources.conftest import LLAMA
 

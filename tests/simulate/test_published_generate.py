@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import pytest
 
-from inspector.cache import cache_report
+from inspector.lenses.kv_cache import cache_report
 from inspector.simulate.ledger import compare
 from inspector.simulate.records import questions
 from inspector.sources.bundled import load_bundled

@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from inspector.adapter import read_adapter
 from inspector.cli.main import run
 from inspector.errors import InspectorError
+from inspector.lenses.saved_adapter import read_adapter
 from tests.sources.conftest import LLAMA
 
 # PEFT still asks transformers for a property under its old name, and warns of a base model it cannot ask the hub about.

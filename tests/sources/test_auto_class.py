@@ -10,9 +10,9 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from inspector.architecture import build_config, build_skeleton, model_class
 from inspector.architecture.facts import notes_on
 from inspector.errors import InspectorError
-from inspector.layers import layers
+from inspector.lenses.layers import layers
+from inspector.lenses.memory import memory
 from inspector.lora import lora
-from inspector.memory import memory
 from inspector.precision import chosen_schemes
 from inspector.sources.bundled import bundled_config, load_bundled, model_ids
 

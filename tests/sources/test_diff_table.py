@@ -5,11 +5,11 @@ import json
 import pytest
 
 from inspector.cli.main import run
-from inspector.diff import diff, skeleton_side
+from inspector.lenses.diff import diff, skeleton_side
+from inspector.lenses.table import table
+from inspector.lenses.weights import weights
 from inspector.precision import SCHEME_NAMES, scheme_named
 from inspector.sources.bundled import load_bundled, model_ids
-from inspector.table import table
-from inspector.weights import weights
 
 
 def test_a_base_model_and_its_instruct_variant_are_the_same():

@@ -9,7 +9,7 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPIN
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from inspector.adapter import _KIND, read_adapter
+from inspector.lenses.saved_adapter import _KIND, read_adapter
 from tests.sources.conftest import LLAMA
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]

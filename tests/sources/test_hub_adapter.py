@@ -6,9 +6,9 @@ import struct
 import pytest
 from safetensors.torch import save
 
-from inspector.adapter import read_adapter
 from inspector.cli.main import run
 from inspector.errors import InspectorError
+from inspector.lenses.saved_adapter import read_adapter
 from tests.sources.hub_server import COMMIT
 
 REPO = "acme/tiny-lora"

@@ -10,9 +10,9 @@ from inspector.architecture import build_model
 from inspector.checkpoint.against_skeleton import fit
 from inspector.checkpoint.stored_names import weight_of
 from inspector.cli.main import run
+from inspector.lenses.weights import stored_tensors
 from inspector.precision import scheme_named
 from inspector.sources.resolve import locate
-from inspector.weights import stored_tensors
 from tests.sources.conftest import LLAMA
 
 

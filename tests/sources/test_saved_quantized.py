@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from inspector.checkpoint.against_skeleton import fit
+from inspector.lenses.weights import stored_tensors
 from inspector.precision import scheme_named
 from inspector.sources.resolve import locate
-from inspector.weights import stored_tensors
 from tests.sources.conftest import LLAMA
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -10,7 +10,7 @@ from inspector.render.theme import BASE, GREEN, SKY
 from inspector.units import MB
 
 if TYPE_CHECKING:
-    from inspector.compare import Comparison
+    from inspector.lenses.compare import Comparison
     from inspector.lesson import Lesson
 
 SCHEME_COLOURS = {"fp32": "#999999", "bf16": BASE, "int8": SKY, "nf4-dq": GREEN}

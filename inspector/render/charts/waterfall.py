@@ -10,8 +10,8 @@ from inspector.render.theme import BASE, CONSTANTS, UNQUANTIZED
 from inspector.units import MB, count
 
 if TYPE_CHECKING:
+    from inspector.lenses.weights import Step, WeightsReport
     from inspector.lesson import Lesson
-    from inspector.weights import Step, WeightsReport
 
 MOST_STEPS = 4
 """Steps shown of each half; the smallest others are one bar together."""

@@ -13,8 +13,8 @@ from inspector.render.deck import drawing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from inspector.compare import CompareRow
-    from inspector.layers import LayerRow
+    from inspector.lenses.compare import CompareRow
+    from inspector.lenses.layers import LayerRow
     from inspector.lesson import Lesson
 
 EDITION = "2026-11-23"

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from inspector.errors import InspectorError
+from inspector.lenses.memory import memory
 from inspector.lora import LoraRow, lora, target_sets
-from inspector.memory import memory
 from inspector.precision import scheme_named
 from inspector.reporting import Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from inspector.lenses.weights import WeightsReport
     from inspector.lora import TargetSet
     from inspector.skeleton import Skeleton
-    from inspector.weights import WeightsReport
 
 COURSE_CANDIDATES = (
     "meta-llama/Llama-3.1-8B",

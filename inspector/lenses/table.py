@@ -38,8 +38,8 @@ class TableReport(Report):
 
 def table_row(model_id: str, schemes: Sequence[str]) -> TableRow:
     """One bundled model under each scheme."""
+    from inspector.lenses.weights import weights
     from inspector.precision import scheme_named
-    from inspector.weights import weights
 
     skeleton = load_bundled(model_id)
     reports = [weights(skeleton, scheme_named(name)) for name in schemes]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from inspector.lenses.weights import Group, Grouping, WeightsReport, grouped, weights
 from inspector.reporting import Report
 from inspector.skeleton import PIPELINE
-from inspector.weights import Group, Grouping, WeightsReport, grouped, weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
