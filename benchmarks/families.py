@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "simulate"))
 
 from families import families, small_config
 
-from inspector.simulate.setup import resolve_setup
+from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.step import trace_finetune
 
 ATTEMPTS = (("bfloat16", True), ("bfloat16", False), ("float32", False))

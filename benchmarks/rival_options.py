@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from inspector.gpus import find_gpu
-from inspector.simulate.setup import TrainSetup, resolve_setup
+from inspector.simulate.setup.finetuning import TrainSetup, resolve_setup
 from inspector.sources.bundled import bundled_config
 
 if TYPE_CHECKING:

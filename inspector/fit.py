@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from inspector.gpus import Gpu
-    from inspector.simulate.setup import TrainSetup
+    from inspector.simulate.setup.finetuning import TrainSetup
 
 __all__ = ["Change", "FitPlan", "Outcome", "Simulator", "cannot", "outcome_on", "plan"]
 

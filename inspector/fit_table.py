@@ -11,7 +11,7 @@ from inspector.gpus import catalogue, find_gpu
 from inspector.outcome import Outcome, kept_outcome, outcome_on
 from inspector.reporting import Report
 from inspector.simulate.allocator_settings import AllocatorSettings
-from inspector.simulate.setup import resolve_setup
+from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.timeline import replay
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from inspector.gpus import Gpu
     from inspector.simulate.events import Event
-    from inspector.simulate.setup import TrainSetup
+    from inspector.simulate.setup.finetuning import TrainSetup
     from inspector.simulate.timeline import Timeline
 
 USUAL_CARDS = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.errors import InspectorError
 from inspector.gpus import Verdict, verdict
 from inspector.simulate.allocator_settings import AllocatorSettings
-from inspector.simulate.setup import TrainSetup, resolve_setup
+from inspector.simulate.setup.finetuning import TrainSetup, resolve_setup
 from inspector.simulate.timeline import replay
 from inspector.store.answers import answered
 

@@ -64,7 +64,7 @@ def command(
 def _plan(model: str, gpus: tuple[str, ...], vram: str, options: dict[str, Any], *, solve: bool) -> tuple[Any, bool]:
     from inspector.fit import plan
     from inspector.gpus import card_of_size, find_gpu
-    from inspector.simulate.setup import resolve_setup
+    from inspector.simulate.setup.finetuning import resolve_setup
     from inspector.sources.bundled import find
     from inspector.sources.resolve import resolve_config
 

@@ -29,10 +29,10 @@ from inspector.simulate.caches import (
     tensors_of,
     unseen,
 )
-from inspector.simulate.generate_setup import CACHES, GenerateSetup
 from inspector.simulate.kernels import cuda_kernels
 from inspector.simulate.positions import check_positions
-from inspector.simulate.setup import TrainSetup
+from inspector.simulate.setup.finetuning import TrainSetup
+from inspector.simulate.setup.generation import CACHES, GenerateSetup
 from inspector.simulate.trace import Tracer, follow_modules
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from inspector.lenses.kv_cache import CacheReport
 from inspector.reporting import Report
 from inspector.simulate import report as reports
 from inspector.simulate.allocator_settings import AllocatorSettings
-from inspector.simulate.generate_setup import GenerateSetup
+from inspector.simulate.setup.generation import GenerateSetup
 from inspector.simulate.timeline import replay
 from inspector.store.answers import answered
 

@@ -12,7 +12,7 @@ from inspector.errors import InspectorError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from inspector.simulate.setup import TrainSetup
+    from inspector.simulate.setup.finetuning import TrainSetup
     from inspector.simulate.trace import Tracer
 
 CHUNK = 256

@@ -19,7 +19,7 @@ from inspector.simulate.attention import use_flash_attention_2
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from inspector.simulate.setup import TrainSetup
+    from inspector.simulate.setup.finetuning import TrainSetup
     from inspector.simulate.trace import Tracer
 
 

@@ -9,12 +9,12 @@ import torch
 
 from inspector.errors import InspectorError
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate.optimizer_names import check_optimizer
+from inspector.simulate.setup.optimizer_names import check_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inspector.simulate.setup import TrainSetup
+    from inspector.simulate.setup.finetuning import TrainSetup
     from inspector.simulate.trace import Tracer
 
 

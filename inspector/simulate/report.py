@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from inspector.fit import FitPlan
     from inspector.gpus import Gpu
-    from inspector.simulate.setup import TrainSetup
+    from inspector.simulate.setup.finetuning import TrainSetup
     from inspector.simulate.timeline import AliveBlock, StagePeak, Timeline
 
 TIMELINE_POINTS = 2000

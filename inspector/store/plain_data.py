@@ -14,10 +14,10 @@ from typing import Any
 _HOMES = (
     "inspector.outcome",
     "inspector.gpus",
-    "inspector.simulate.setup",
+    "inspector.simulate.setup.finetuning",
     "inspector.simulate.report",
     "inspector.simulate.timeline",
-    "inspector.simulate.generate_setup",
+    "inspector.simulate.setup.generation",
     "inspector.simulate.generate_report",
     "inspector.lenses.kv_cache",
 )

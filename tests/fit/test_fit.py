@@ -15,7 +15,7 @@ from inspector.gpus import card_of_size, find_gpu
 from inspector.outcome import outcome_on
 from inspector.simulate.allocator_settings import AllocatorSettings
 from inspector.simulate.folding.folded import finetune_events
-from inspector.simulate.setup import resolve_setup
+from inspector.simulate.setup.finetuning import resolve_setup
 
 MiB, GiB = 2**20, 2**30
 SMALL = {

@@ -13,8 +13,8 @@ from inspector.simulate.folding import folded
 from inspector.simulate.folding.fewer import _turns, fewer_layers, names_a_layer
 from inspector.simulate.folding.repeat import repeated
 from inspector.simulate.generate import GenerateSetup, trace_generate
-from inspector.simulate.recipes import recipe
-from inspector.simulate.setup import resolve_setup
+from inspector.simulate.setup.finetuning import resolve_setup
+from inspector.simulate.setup.recipes import recipe
 from inspector.simulate.step import trace_finetune
 from inspector.simulate.timeline import replay
 from inspector.sources.bundled import bundled_config

@@ -14,7 +14,7 @@ from inspector.gpus import card_of_size, find_gpu
 from inspector.outcome import Simulator
 from inspector.simulate.dryrun import finetune
 from inspector.simulate.generate_report import simulate_generate
-from inspector.simulate.setup import resolve_setup
+from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.store import answers as kept
 from inspector.store.plain_data import from_plain, to_plain
 

@@ -6,7 +6,7 @@ import pytest
 from families import families, small_config
 
 from inspector.simulate.events import Alloc, Free, Mark
-from inspector.simulate.setup import resolve_setup
+from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.step import trace_finetune
 
 CHOSEN = (

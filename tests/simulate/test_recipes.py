@@ -1,11 +1,11 @@
-"""What the known stacks set, and what of it costs memory. Sources are in `inspector.simulate.recipes`."""
+"""What the known stacks set, and what of it costs memory. Sources are in `inspector.simulate.setup.recipes`."""
 
 from __future__ import annotations
 
 import pytest
 
 from inspector.simulate import finetune
-from inspector.simulate.recipes import RECIPES, recipe
+from inspector.simulate.setup.recipes import RECIPES, recipe
 
 MiB = 2**20
 

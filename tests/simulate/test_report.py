@@ -14,7 +14,7 @@ from inspector.simulate import finetune
 from inspector.simulate.events import Alloc
 from inspector.simulate.kernels import CUBLAS_WORKSPACE_BYTES
 from inspector.simulate.report import points
-from inspector.simulate.setup import resolve_setup
+from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.step import trace_finetune
 from inspector.simulate.timeline import replay
 

@@ -9,8 +9,8 @@ from families import small_config
 from inspector.simulate import routing
 from inspector.simulate.events import Alloc
 from inspector.simulate.generate import trace_generate
-from inspector.simulate.generate_setup import GenerateSetup
 from inspector.simulate.kernels import cuda_kernels
+from inspector.simulate.setup.generation import GenerateSetup
 from inspector.simulate.trace import Tracer
 
 EXPERTS, TOKENS, CHOICES = 4, 64, 2

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from inspector.errors import InspectorError
-from inspector.simulate.optimizer_names import optimizer_names
-from inspector.simulate.recipes import RECIPES, recipe
-from inspector.simulate.setup import TrainSetup, resolve_setup
+from inspector.simulate.setup.finetuning import TrainSetup, resolve_setup
+from inspector.simulate.setup.optimizer_names import optimizer_names
+from inspector.simulate.setup.recipes import RECIPES, recipe
 
 
 def test_every_setting_says_who_set_it():

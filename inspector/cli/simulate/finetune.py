@@ -16,8 +16,8 @@ from inspector.cli.options import (
     output_option,
     trust_option,
 )
-from inspector.simulate import setup
-from inspector.simulate.recipes import RECIPES
+from inspector.simulate.setup import finetuning as setup
+from inspector.simulate.setup.recipes import RECIPES
 
 
 def _setting(*names: str, **more: Any) -> Any:

@@ -19,8 +19,8 @@ from inspector.trust import is_code_trusted
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from inspector.simulate.generate_setup import GenerateSetup
-    from inspector.simulate.setup import TrainSetup
+    from inspector.simulate.setup.finetuning import TrainSetup
+    from inspector.simulate.setup.generation import GenerateSetup
 
 T = TypeVar("T", Trace, GenerateTrace)
 

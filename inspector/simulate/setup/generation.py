@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inspector.errors import InspectorError
-from inspector.simulate.setup import ROUTING, SCHEMES
+from inspector.simulate.setup.finetuning import ROUTING, SCHEMES
 
 CACHES = ("dynamic", "static", "quantized", "offloaded")
 

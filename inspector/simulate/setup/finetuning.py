@@ -8,7 +8,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 from inspector.errors import InspectorError
-from inspector.simulate.optimizer_names import check_optimizer
+from inspector.simulate.setup.optimizer_names import check_optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
