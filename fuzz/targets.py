@@ -20,7 +20,7 @@ from inspector.lora.options import parsed_pattern
 from inspector.measure.spec import MeasureSpec
 from inspector.precision.registry import scheme_named
 from inspector.render.layers import payload
-from inspector.simulate.allocator_settings import parse_settings
+from inspector.simulate.allocator.settings import parse_settings
 from inspector.simulate.recording import parse_recording
 from inspector.simulate.replay import replay_recording
 from inspector.skeleton.json_form import loads

@@ -10,17 +10,17 @@ from inspector.errors import InspectorError
 from inspector.gpus import catalogue, find_gpu
 from inspector.outcome import Outcome, kept_outcome, outcome_on
 from inspector.reporting import Report
-from inspector.simulate.allocator_settings import AllocatorSettings
+from inspector.simulate.allocator.settings import AllocatorSettings
+from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.setup.finetuning import resolve_setup
-from inspector.simulate.timeline import replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from inspector.gpus import Gpu
+    from inspector.simulate.allocator.timeline import Timeline
     from inspector.simulate.events import Event
     from inspector.simulate.setup.finetuning import TrainSetup
-    from inspector.simulate.timeline import Timeline
 
 USUAL_CARDS = (
     "T4", "RTX 3060", "RTX 4060 Ti 16GB", "RTX 4080", "RTX 3090", "RTX 4090", "RTX 5090", "L4", "A10G", "L40S",

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.gpus import Verdict, verdict
-from inspector.simulate.allocator_settings import AllocatorSettings
+from inspector.simulate.allocator.settings import AllocatorSettings
+from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.setup.finetuning import TrainSetup, resolve_setup
-from inspector.simulate.timeline import replay
 from inspector.store.answers import answered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from inspector.gpus import Gpu
+    from inspector.simulate.allocator.timeline import Timeline
     from inspector.simulate.events import Event
-    from inspector.simulate.timeline import Timeline
 
 
 MICRO_BATCHES = 8

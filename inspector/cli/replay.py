@@ -26,7 +26,7 @@ def command(snapshot: Path, device: int, alloc_conf: str | None, as_json: bool) 
       inspector replay snapshot.pickle --alloc-conf expandable_segments:True
       inspector replay snapshot.json --json
     """  # noqa: D301
-    from inspector.simulate.allocator_settings import parse_settings
+    from inspector.simulate.allocator.settings import parse_settings
     from inspector.simulate.recording import read_recording
     from inspector.simulate.replay import replay_recording
 

@@ -20,12 +20,12 @@ from inspector.measure.weigh import _tensors
 from inspector.precision import scheme_named
 from inspector.simulate import attention, bitsandbytes, composites, optimizers, routing
 from inspector.simulate.adapters import _deep_copies, _no_init
-from inspector.simulate.allocator_settings import parse_settings
+from inspector.simulate.allocator.settings import parse_settings
+from inspector.simulate.allocator.timeline import StagePeak, replay
 from inspector.simulate.autocast import no_autocast
 from inspector.simulate.events import Alloc, Free, Mark
 from inspector.simulate.kernels import cpu_kernels, cuda_kernels
 from inspector.simulate.model import without_grouped_mm
-from inspector.simulate.timeline import StagePeak, replay
 from inspector.simulate.trace import Tracer, follow_modules
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from inspector.errors import InspectorError
 from inspector.gpus import Gpu, card_of_size, find_gpu
 from inspector.simulate import report as reports
-from inspector.simulate.allocator_settings import AllocatorSettings
+from inspector.simulate.allocator.settings import AllocatorSettings
+from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.setup.finetuning import Resolved, TrainSetup, resolve_setup
 from inspector.simulate.setup.recipes import recipe as find_recipe
-from inspector.simulate.timeline import replay
 from inspector.store.answers import answered
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from inspector.errors import InspectorError
 from inspector.lenses.kv_cache import CacheReport
 from inspector.reporting import Report
 from inspector.simulate import report as reports
-from inspector.simulate.allocator_settings import AllocatorSettings
+from inspector.simulate.allocator.settings import AllocatorSettings
+from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.setup.generation import GenerateSetup
-from inspector.simulate.timeline import replay
 from inspector.store.answers import answered
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
-from inspector.simulate.allocator_settings import LARGE_SEGMENT, SMALL_SEGMENT
+from inspector.simulate.allocator.settings import LARGE_SEGMENT, SMALL_SEGMENT
 from inspector.units import TiB
 
 if TYPE_CHECKING:

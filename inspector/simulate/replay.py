@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
-from inspector.simulate.allocator import CachingAllocator
-from inspector.simulate.allocator_settings import SMALL_SEGMENT, AllocatorSettings, parse_settings
-from inspector.simulate.blocks import Block, ExpandableSegment
+from inspector.simulate.allocator.allocator import CachingAllocator
+from inspector.simulate.allocator.blocks import Block, ExpandableSegment
+from inspector.simulate.allocator.settings import SMALL_SEGMENT, AllocatorSettings, parse_settings
 from inspector.simulate.history_start import start_layout
 from inspector.units import MiB, TiB
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from inspector.fit import FitPlan
     from inspector.gpus import Gpu
+    from inspector.simulate.allocator.timeline import AliveBlock, StagePeak, Timeline
     from inspector.simulate.setup.finetuning import TrainSetup
-    from inspector.simulate.timeline import AliveBlock, StagePeak, Timeline
 
 TIMELINE_POINTS = 2000
 LARGEST = 10

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.files import write_output
-from inspector.simulate.allocator import CachingAllocator, OutOfMemoryError
-from inspector.simulate.allocator_settings import AllocatorSettings
+from inspector.simulate.allocator.allocator import CachingAllocator, OutOfMemoryError
+from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.events import Alloc, EmptyCache, Event, Free
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from inspector.simulate.allocator import Action
-    from inspector.simulate.blocks import Block
+    from inspector.simulate.allocator.allocator import Action
+    from inspector.simulate.allocator.blocks import Block
 
 Frames = list[dict[str, Any]]
 

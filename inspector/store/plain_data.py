@@ -16,7 +16,7 @@ _HOMES = (
     "inspector.gpus",
     "inspector.simulate.setup.finetuning",
     "inspector.simulate.report",
-    "inspector.simulate.timeline",
+    "inspector.simulate.allocator.timeline",
     "inspector.simulate.setup.generation",
     "inspector.simulate.generate_report",
     "inspector.lenses.kv_cache",

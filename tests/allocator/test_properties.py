@@ -13,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from slow_model import SlowModel
 
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate.allocator import CachingAllocator, OutOfMemoryError
-from inspector.simulate.allocator_settings import AllocatorSettings
+from inspector.simulate.allocator.allocator import CachingAllocator, OutOfMemoryError
+from inspector.simulate.allocator.settings import AllocatorSettings
+from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import Alloc, EmptyCache, Free
-from inspector.simulate.timeline import replay
 
 MiB = 2**20
 sizes = st.one_of(

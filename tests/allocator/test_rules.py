@@ -8,9 +8,9 @@ import pytest
 
 from inspector.errors import InspectorError
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate.allocator_settings import AllocatorSettings, parse_settings
+from inspector.simulate.allocator.settings import AllocatorSettings, parse_settings
+from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import Alloc, EmptyCache, Free, Mark
-from inspector.simulate.timeline import replay
 
 MiB = 2**20
 

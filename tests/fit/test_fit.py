@@ -13,7 +13,7 @@ from inspector.fit_changes import candidates
 from inspector.fit_table import fit_table
 from inspector.gpus import card_of_size, find_gpu
 from inspector.outcome import outcome_on
-from inspector.simulate.allocator_settings import AllocatorSettings
+from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.folding.folded import finetune_events
 from inspector.simulate.setup.finetuning import resolve_setup
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from inspector.errors import InspectorError
 from inspector.gpus import find_gpu
+from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import Alloc, Free, Mark
 from inspector.simulate.folding import folded
 from inspector.simulate.folding.fewer import _turns, fewer_layers, names_a_layer
@@ -16,7 +17,6 @@ from inspector.simulate.generate import GenerateSetup, trace_generate
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.setup.recipes import recipe
 from inspector.simulate.step import trace_finetune
-from inspector.simulate.timeline import replay
 from inspector.sources.bundled import bundled_config
 
 LAYERS = 14

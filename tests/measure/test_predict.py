@@ -12,7 +12,7 @@ from inspector.measure.build import build, fill, meta_model, quiet
 from inspector.measure.report import counted, judged
 from inspector.measure.weightsource import RandomWeights
 from inspector.precision import scheme_named
-from inspector.simulate.allocator import CachingAllocator
+from inspector.simulate.allocator.allocator import CachingAllocator
 from inspector.simulate.events import Alloc, Free
 from inspector.simulate.kernels import cpu_kernels
 from inspector.simulate.trace import Tracer

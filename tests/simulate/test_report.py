@@ -11,12 +11,12 @@ from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.render.simulate import payload
 from inspector.simulate import finetune
+from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import Alloc
 from inspector.simulate.kernels import CUBLAS_WORKSPACE_BYTES
 from inspector.simulate.report import points
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.step import trace_finetune
-from inspector.simulate.timeline import replay
 
 SMALL = {
     "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1,

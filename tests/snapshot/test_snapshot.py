@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from inspector.errors import InspectorError
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate.allocator_settings import AllocatorSettings
+from inspector.simulate.allocator.settings import AllocatorSettings
+from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import Alloc, EmptyCache, Free, Mark
 from inspector.simulate.recording import read_recording
 from inspector.simulate.replay import replay_recording
 from inspector.simulate.snapshot import snapshot, write_snapshot
-from inspector.simulate.timeline import replay
 from inspector.simulate.unpickle import plain_data
 
 MiB = 2**20

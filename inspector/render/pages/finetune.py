@@ -9,8 +9,8 @@ from inspector.render.pages.timeline import timeline
 from inspector.render.simulate import what
 
 if TYPE_CHECKING:
+    from inspector.simulate.allocator.timeline import StagePeak
     from inspector.simulate.report import Point, StepReport
-    from inspector.simulate.timeline import StagePeak
 
 
 def finetune_html(report: StepReport, *, command: str = "inspector simulate finetune") -> str:

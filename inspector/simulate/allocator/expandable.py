@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inspector.simulate.allocator_settings import SMALL_SEGMENT
-from inspector.simulate.blocks import Block, ExpandableSegment, Pool
+from inspector.simulate.allocator.blocks import Block, ExpandableSegment, Pool
+from inspector.simulate.allocator.settings import SMALL_SEGMENT
 from inspector.units import MiB, TiB
 
 if TYPE_CHECKING:
-    from inspector.simulate.allocator import CachingAllocator
+    from inspector.simulate.allocator.allocator import CachingAllocator
 
 _ENDLESS = 64 * TiB
 """Addresses set aside when the device has no size."""

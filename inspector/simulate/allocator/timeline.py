@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
-from inspector.simulate.allocator import CachingAllocator, OutOfMemoryError
+from inspector.simulate.allocator.allocator import CachingAllocator, OutOfMemoryError
 from inspector.simulate.events import Alloc, EmptyCache, Event, Free, Mark, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from inspector.simulate.allocator_settings import AllocatorSettings
-    from inspector.simulate.blocks import Block
+    from inspector.simulate.allocator.blocks import Block
+    from inspector.simulate.allocator.settings import AllocatorSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Literal
 
-from inspector.simulate import expandable
-from inspector.simulate.allocator_settings import SMALL_SEGMENT, SMALL_SIZE, AllocatorSettings
-from inspector.simulate.blocks import Block, Pool
+from inspector.simulate.allocator import expandable
+from inspector.simulate.allocator.blocks import Block, Pool
+from inspector.simulate.allocator.settings import SMALL_SEGMENT, SMALL_SIZE, AllocatorSettings
 from inspector.units import BLOCK_BYTES, MiB
 
 FIRST_ADDRESS = 0x7F00_0000_0000
