@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.simulate.attention import sdpa_on_cpu
-from inspector.simulate.autocast import no_autocast
-from inspector.simulate.composites import decomposed_as
-from inspector.simulate.kernels import cpu_kernels
+from inspector.simulate.device.attention import sdpa_on_cpu
+from inspector.simulate.device.autocast import no_autocast
+from inspector.simulate.device.decompositions import decomposed_as
+from inspector.simulate.device.kernels import cpu_kernels
 from inspector.simulate.trace import Tracer
 
 if TYPE_CHECKING:

@@ -16,9 +16,8 @@ import torch
 
 from inspector.errors import InspectorError
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate import attention, bitsandbytes, composites, routing
 from inspector.simulate import model as models
-from inspector.simulate.autocast import no_autocast
+from inspector.simulate import routing
 from inspector.simulate.caches import (
     cache_layers,
     grow_layer,
@@ -29,7 +28,10 @@ from inspector.simulate.caches import (
     tensors_of,
     unseen,
 )
-from inspector.simulate.kernels import cuda_kernels
+from inspector.simulate.device import attention, bitsandbytes
+from inspector.simulate.device import decompositions as composites
+from inspector.simulate.device.autocast import no_autocast
+from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.positions import check_positions
 from inspector.simulate.setup.finetuning import TrainSetup
 from inspector.simulate.setup.generation import CACHES, GenerateSetup

@@ -14,7 +14,7 @@ import torch
 
 from inspector.errors import InspectorError
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate.attention import use_flash_attention_2
+from inspector.simulate.device.attention import use_flash_attention_2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,10 +11,12 @@ from torch.utils.checkpoint import checkpoint
 
 from inspector.errors import InspectorError
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate import adapters, attention, bitsandbytes, composites, optimizers, routing
+from inspector.simulate import adapters, optimizers, routing
 from inspector.simulate import model as models
-from inspector.simulate.autocast import Autocast, no_autocast
-from inspector.simulate.kernels import cuda_kernels
+from inspector.simulate.device import attention, bitsandbytes
+from inspector.simulate.device import decompositions as composites
+from inspector.simulate.device.autocast import Autocast, no_autocast
+from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.loss import use_loss
 from inspector.simulate.positions import check_positions
 from inspector.simulate.trace import Tracer, follow_modules

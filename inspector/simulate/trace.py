@@ -15,14 +15,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from inspector.memory_kinds import MemoryKind
+from inspector.simulate.device.autograd_in_place import OUT_OF_PLACE, as_on_device
 from inspector.simulate.events import Alloc, EmptyCache, Event, Free, Mark, Stage
-from inspector.simulate.inplace import OUT_OF_PLACE, as_on_device
 from inspector.simulate.shapes import shape_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from inspector.simulate.kernels import Kernels
+    from inspector.simulate.device.kernels import Kernels
 
 
 _READ = torch.ops.aten._local_scalar_dense.default

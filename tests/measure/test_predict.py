@@ -13,8 +13,8 @@ from inspector.measure.report import counted, judged
 from inspector.measure.weightsource import RandomWeights
 from inspector.precision import scheme_named
 from inspector.simulate.allocator.allocator import CachingAllocator
+from inspector.simulate.device.kernels import cpu_kernels
 from inspector.simulate.events import Alloc, Free
-from inspector.simulate.kernels import cpu_kernels
 from inspector.simulate.trace import Tracer
 from inspector.units import MiB
 

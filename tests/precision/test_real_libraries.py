@@ -13,7 +13,7 @@ from transformers.quantizers.base import HfQuantizer
 from inspector.architecture import build_model
 from inspector.lenses.weights import stored_tensors
 from inspector.precision import scheme_named
-from inspector.simulate.bitsandbytes import maps_apart
+from inspector.simulate.device.bitsandbytes import maps_apart
 from inspector.sources.bundled import bundled_config, load_bundled, model_ids
 
 SMALL = ["Qwen/Qwen2.5-0.5B", "openai-community/gpt2", "facebook/opt-350m", "google/gemma-3-4b-it"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from inspector.simulate.attention import choose
+from inspector.simulate.device.attention import choose
+from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.events import Alloc
-from inspector.simulate.kernels import cuda_kernels
 from inspector.simulate.trace import Tracer
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from inspector.simulate.attention import choose
-from inspector.simulate.attention_kernels import backward_tile
+from inspector.simulate.device.attention import choose
+from inspector.simulate.device.attention_kernels import backward_tile
+from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.events import Alloc
-from inspector.simulate.kernels import cuda_kernels
 from inspector.simulate.trace import Tracer
 
 aten = torch.ops.aten

@@ -12,8 +12,8 @@ from inspector.errors import InspectorError
 from inspector.render.simulate import payload
 from inspector.simulate import finetune
 from inspector.simulate.allocator.timeline import replay
+from inspector.simulate.device.kernels import CUBLAS_WORKSPACE_BYTES
 from inspector.simulate.events import Alloc
-from inspector.simulate.kernels import CUBLAS_WORKSPACE_BYTES
 from inspector.simulate.report import points
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.step import trace_finetune

@@ -7,9 +7,9 @@ import torch
 from families import small_config
 
 from inspector.simulate import routing
+from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.events import Alloc
 from inspector.simulate.generate import trace_generate
-from inspector.simulate.kernels import cuda_kernels
 from inspector.simulate.setup.generation import GenerateSetup
 from inspector.simulate.trace import Tracer
 

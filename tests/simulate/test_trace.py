@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from inspector.simulate import step
-from inspector.simulate.autocast import IGNORED, LOWER_PRECISION, OUTPUT_DTYPE, PROMOTE, Autocast, cuda_operators
+from inspector.simulate.device.autocast import IGNORED, LOWER_PRECISION, OUTPUT_DTYPE, PROMOTE, Autocast, cuda_operators
+from inspector.simulate.device.kernels import cpu_kernels, cuda_kernels
 from inspector.simulate.events import Alloc, Free
-from inspector.simulate.kernels import cpu_kernels, cuda_kernels
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.trace import Tracer
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.simulate.inplace import masking
+from inspector.simulate.device.autograd_in_place import masking
 
 if TYPE_CHECKING:
     from collections.abc import Callable

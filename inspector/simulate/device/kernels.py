@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.simulate.attention_kernels import attention_temporaries
-from inspector.simulate.bitsandbytes import bitsandbytes_operators, bitsandbytes_operators_on_cpu
+from inspector.simulate.device.attention_kernels import attention_temporaries
+from inspector.simulate.device.bitsandbytes import bitsandbytes_operators, bitsandbytes_operators_on_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
