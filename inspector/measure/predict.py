@@ -28,7 +28,7 @@ from inspector.simulate.device.autocast import no_autocast
 from inspector.simulate.device.kernels import cpu_kernels, cuda_kernels
 from inspector.simulate.events import Alloc, Free, Mark
 from inspector.simulate.model import without_grouped_mm
-from inspector.simulate.trace import Tracer, follow_modules
+from inspector.simulate.tracing.tracer import Tracer, follow_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

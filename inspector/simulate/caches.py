@@ -13,7 +13,7 @@ from inspector.lenses.kv_cache import Kind, LayerCache
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inspector.simulate.trace import Tracer
+    from inspector.simulate.tracing.tracer import Tracer
 
 
 def make_cache(model: Any, kind: str, length: int) -> tuple[str, Any]:

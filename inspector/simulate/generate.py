@@ -35,7 +35,7 @@ from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.positions import check_positions
 from inspector.simulate.setup.finetuning import TrainSetup
 from inspector.simulate.setup.generation import CACHES, GenerateSetup
-from inspector.simulate.trace import Tracer, follow_modules
+from inspector.simulate.tracing.tracer import Tracer, follow_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from inspector.simulate.setup.finetuning import TrainSetup
-    from inspector.simulate.trace import Tracer
+    from inspector.simulate.tracing.tracer import Tracer
 
 CHUNK = 256
 """Tokens of which a chunked loss makes logits at a time, as TRL's ``chunked_nll`` did before TRL 1."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from inspector.simulate.setup.finetuning import TrainSetup
-    from inspector.simulate.trace import Tracer
+    from inspector.simulate.tracing.tracer import Tracer
 
 
 def load_model(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> Any:

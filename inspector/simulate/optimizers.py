@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from inspector.simulate.setup.finetuning import TrainSetup
-    from inspector.simulate.trace import Tracer
+    from inspector.simulate.tracing.tracer import Tracer
 
 
 @contextmanager

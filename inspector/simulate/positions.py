@@ -9,7 +9,7 @@ import torch
 from inspector.errors import InspectorError
 
 if TYPE_CHECKING:
-    from inspector.simulate.trace import Tracer
+    from inspector.simulate.tracing.tracer import Tracer
 
 LEARNED = frozenset({"wpe", "embed_positions", "position_embeddings", "positions_embed"})
 """What transformers calls tables of learned positions, one row each: GPT-2, OPT and BART, BERT, the first GPT."""

@@ -13,7 +13,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inspector.simulate.trace import Tracer
+    from inspector.simulate.tracing.tracer import Tracer
 
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 _INNER = ("text_config", "ffn_config")

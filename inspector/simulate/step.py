@@ -19,7 +19,7 @@ from inspector.simulate.device.autocast import Autocast, no_autocast
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.loss import use_loss
 from inspector.simulate.positions import check_positions
-from inspector.simulate.trace import Tracer, follow_modules
+from inspector.simulate.tracing.tracer import Tracer, follow_modules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

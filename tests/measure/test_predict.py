@@ -15,7 +15,7 @@ from inspector.precision import scheme_named
 from inspector.simulate.allocator.allocator import CachingAllocator
 from inspector.simulate.device.kernels import cpu_kernels
 from inspector.simulate.events import Alloc, Free
-from inspector.simulate.trace import Tracer
+from inspector.simulate.tracing.tracer import Tracer
 from inspector.units import MiB
 
 CONFIG = LlamaConfig(

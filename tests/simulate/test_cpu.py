@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from inspector.simulate.cpu import trace_on_cpu
 from inspector.simulate.events import Alloc, Free
+from inspector.simulate.tracing.on_cpu import trace_on_cpu
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from inspector.simulate.cpu import trace_on_cpu
 from inspector.simulate.events import Alloc, Free
 from inspector.simulate.model import quantization_constants
+from inspector.simulate.tracing.on_cpu import trace_on_cpu
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # libraries warn about tiny models
 

@@ -7,7 +7,7 @@ import torch
 from inspector.simulate.device.attention import choose
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.events import Alloc
-from inspector.simulate.trace import Tracer
+from inspector.simulate.tracing.tracer import Tracer
 
 
 def sources(run):

@@ -9,7 +9,7 @@ from inspector.simulate.device.attention import choose
 from inspector.simulate.device.attention_kernels import backward_tile
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.events import Alloc
-from inspector.simulate.trace import Tracer
+from inspector.simulate.tracing.tracer import Tracer
 
 aten = torch.ops.aten
 T4, A100, RTX_4090, H100, RTX_5090 = (7, 5), (8, 0), (8, 9), (9, 0), (12, 0)

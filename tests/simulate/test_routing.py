@@ -11,7 +11,7 @@ from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.events import Alloc
 from inspector.simulate.generate import trace_generate
 from inspector.simulate.setup.generation import GenerateSetup
-from inspector.simulate.trace import Tracer
+from inspector.simulate.tracing.tracer import Tracer
 
 EXPERTS, TOKENS, CHOICES = 4, 64, 2
 

@@ -9,7 +9,7 @@ from inspector.simulate.device.autocast import IGNORED, LOWER_PRECISION, OUTPUT_
 from inspector.simulate.device.kernels import cpu_kernels, cuda_kernels
 from inspector.simulate.events import Alloc, Free
 from inspector.simulate.setup.finetuning import resolve_setup
-from inspector.simulate.trace import Tracer
+from inspector.simulate.tracing.tracer import Tracer
 
 
 def traced(tiny, monkeypatch, *, remember):

@@ -12,7 +12,7 @@ from inspector.simulate.device.attention import sdpa_on_cpu
 from inspector.simulate.device.autocast import no_autocast
 from inspector.simulate.device.decompositions import decomposed_as
 from inspector.simulate.device.kernels import cpu_kernels
-from inspector.simulate.trace import Tracer
+from inspector.simulate.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

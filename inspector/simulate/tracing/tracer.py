@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device.autograd_in_place import OUT_OF_PLACE, as_on_device
 from inspector.simulate.events import Alloc, EmptyCache, Event, Free, Mark, Stage
-from inspector.simulate.shapes import shape_memory
+from inspector.simulate.tracing.shape_memory import shape_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
