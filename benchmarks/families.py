@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "simulate"))
 
 from families import families, small_config
 
+from inspector.simulate.program.training import trace_finetune
 from inspector.simulate.setup.finetuning import resolve_setup
-from inspector.simulate.step import trace_finetune
 
 ATTEMPTS = (("bfloat16", True), ("bfloat16", False), ("float32", False))
 """A few families cannot mix their layers freely, and a few models' own code runs in float32 only."""

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "simulate"))
 
 from families import families, small_config
 
-from inspector.simulate.generate import GenerateSetup, trace_generate
+from inspector.simulate.program.decoding import GenerateSetup, trace_generate
 
 
 def attempt(model_type: str) -> str:

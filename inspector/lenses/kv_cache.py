@@ -2,7 +2,7 @@
 
 The arithmetic needs only the config, so it is instant; tests hold it equal, layer by layer, to the cache that
 transformers' own model fills on the meta device. Where an architecture is not plain, the cache is read off the real
-model instead (`inspector.simulate.generate`).
+model instead (`inspector.simulate.program.decoding`).
 """
 
 from __future__ import annotations

@@ -18,8 +18,6 @@ from inspector.measure import train
 from inspector.measure.build import fill, meta_model, quiet
 from inspector.measure.weigh import _tensors
 from inspector.precision import scheme_named
-from inspector.simulate import optimizers, routing
-from inspector.simulate.adapters import _deep_copies, _no_init
 from inspector.simulate.allocator.settings import parse_settings
 from inspector.simulate.allocator.timeline import StagePeak, replay
 from inspector.simulate.device import attention, bitsandbytes
@@ -27,7 +25,9 @@ from inspector.simulate.device import decompositions as composites
 from inspector.simulate.device.autocast import no_autocast
 from inspector.simulate.device.kernels import cpu_kernels, cuda_kernels
 from inspector.simulate.events import Alloc, Free, Mark
-from inspector.simulate.model import without_grouped_mm
+from inspector.simulate.program import optimizers, routing
+from inspector.simulate.program.adapters import _deep_copies, _no_init
+from inspector.simulate.program.load import without_grouped_mm
 from inspector.simulate.tracing.tracer import Tracer, follow_modules
 
 if TYPE_CHECKING:

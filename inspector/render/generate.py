@@ -88,7 +88,7 @@ def _legend(report: GenerateReport) -> tuple[str, ...]:
 
 
 def payload(report: GenerateReport) -> dict[str, Any]:
-    """The content of the JSON document ``inspector.simulate.generate``."""
+    """The content of the JSON document ``inspector.simulate.program.decoding``."""
     setup = report.setup
     return {
         "model": report.model,

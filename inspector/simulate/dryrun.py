@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from inspector.simulate.events import Event
+    from inspector.simulate.program.training import Trace
     from inspector.simulate.report import StepReport
-    from inspector.simulate.step import Trace
 
 MICRO_BATCHES = 16
 """Accumulated micro-batches that are traced at the most: more take their time and say nothing more."""

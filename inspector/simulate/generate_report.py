@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inspector.gpus import Gpu
-    from inspector.simulate.generate import GenerateTrace
+    from inspector.simulate.program.decoding import GenerateTrace
     from inspector.simulate.report import KindLine, LiveTensor, Point, Share
 
 GROWTH_POINTS = 64

@@ -28,7 +28,7 @@ def bundled(*names):
 
 def real_layers(model_id, batch, lengths, cache="dynamic"):
     """Layers and bytes of the real model's cache after its last token."""
-    from inspector.simulate.generate import GenerateSetup, trace_generate
+    from inspector.simulate.program.decoding import GenerateSetup, trace_generate
 
     prompt, new = lengths
     setup = GenerateSetup(batch_size=batch, prompt_len=prompt, max_new_tokens=new, cache=cache, dtype="bfloat16")

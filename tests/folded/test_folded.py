@@ -13,10 +13,10 @@ from inspector.simulate.events import Alloc, Free, Mark
 from inspector.simulate.folding import folded
 from inspector.simulate.folding.fewer import _turns, fewer_layers, names_a_layer
 from inspector.simulate.folding.repeat import repeated
-from inspector.simulate.generate import GenerateSetup, trace_generate
+from inspector.simulate.program.decoding import GenerateSetup, trace_generate
+from inspector.simulate.program.training import trace_finetune
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.setup.recipes import recipe
-from inspector.simulate.step import trace_finetune
 from inspector.sources.bundled import bundled_config
 
 LAYERS = 14

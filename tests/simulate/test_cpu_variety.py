@@ -9,7 +9,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from inspector.simulate.events import Alloc, Free
-from inspector.simulate.model import quantization_constants
+from inspector.simulate.program.load import quantization_constants
 from inspector.simulate.tracing.on_cpu import trace_on_cpu
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # libraries warn about tiny models

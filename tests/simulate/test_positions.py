@@ -96,8 +96,8 @@ def test_what_is_data_is_said():
 def test_thousands_of_micro_batches_take_what_a_few_take():
     """And what all of them take when they are traced to the last: 20 here."""
     from inspector.simulate.allocator.timeline import replay
+    from inspector.simulate.program.training import trace_finetune
     from inspector.simulate.setup.finetuning import resolve_setup
-    from inspector.simulate.step import trace_finetune
 
     many = finetune(LLAMA, method="lora", seq_len=16, grad_accum=60_000)
     report = finetune(LLAMA, method="lora", seq_len=16, grad_accum=20)

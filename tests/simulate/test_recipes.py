@@ -70,7 +70,7 @@ def test_trl_makes_no_logits(tiny):
 def test_trl_s_head_gets_gradients_of_the_right_shape():
     import torch
 
-    from inspector.simulate.loss import trl_loss
+    from inspector.simulate.program.loss import trl_loss
 
     hidden = torch.empty(2, 9, 16, dtype=torch.bfloat16, device="meta", requires_grad=True)
     weight = torch.empty(70_000, 16, dtype=torch.bfloat16, device="meta", requires_grad=True)

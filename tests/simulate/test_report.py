@@ -14,9 +14,9 @@ from inspector.simulate import finetune
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.device.kernels import CUBLAS_WORKSPACE_BYTES
 from inspector.simulate.events import Alloc
+from inspector.simulate.program.training import trace_finetune
 from inspector.simulate.report import points
 from inspector.simulate.setup.finetuning import resolve_setup
-from inspector.simulate.step import trace_finetune
 
 SMALL = {
     "model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1,

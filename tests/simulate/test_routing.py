@@ -6,10 +6,10 @@ import pytest
 import torch
 from families import small_config
 
-from inspector.simulate import routing
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.events import Alloc
-from inspector.simulate.generate import trace_generate
+from inspector.simulate.program import routing
+from inspector.simulate.program.decoding import trace_generate
 from inspector.simulate.setup.generation import GenerateSetup
 from inspector.simulate.tracing.tracer import Tracer
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from inspector.simulate import step
 from inspector.simulate.device.autocast import IGNORED, LOWER_PRECISION, OUTPUT_DTYPE, PROMOTE, Autocast, cuda_operators
 from inspector.simulate.device.kernels import cpu_kernels, cuda_kernels
 from inspector.simulate.events import Alloc, Free
+from inspector.simulate.program import training as step
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.tracing.tracer import Tracer
 

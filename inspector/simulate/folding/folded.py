@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from inspector.errors import InspectorError
 from inspector.simulate.folding.fewer import FEWEST, Fewer, fewer_layers, names_a_layer
 from inspector.simulate.folding.repeat import repeated
-from inspector.simulate.generate import GenerateTrace, trace_generate
-from inspector.simulate.step import Trace, trace_finetune
+from inspector.simulate.program.decoding import GenerateTrace, trace_generate
+from inspector.simulate.program.training import Trace, trace_finetune
 from inspector.trust import is_code_trusted
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from torch.utils.checkpoint import checkpoint
 
 from inspector.errors import InspectorError
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate import adapters, optimizers, routing
-from inspector.simulate import model as models
 from inspector.simulate.device import attention, bitsandbytes
 from inspector.simulate.device import decompositions as composites
 from inspector.simulate.device.autocast import Autocast, no_autocast
 from inspector.simulate.device.kernels import cuda_kernels
-from inspector.simulate.loss import use_loss
-from inspector.simulate.positions import check_positions
+from inspector.simulate.program import adapters, optimizers, routing
+from inspector.simulate.program import load as models
+from inspector.simulate.program.loss import use_loss
+from inspector.simulate.program.position_limits import check_positions
 from inspector.simulate.tracing.tracer import Tracer, follow_modules
 
 if TYPE_CHECKING:

@@ -16,9 +16,13 @@ import torch
 
 from inspector.errors import InspectorError
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate import model as models
-from inspector.simulate import routing
-from inspector.simulate.caches import (
+from inspector.simulate.device import attention, bitsandbytes
+from inspector.simulate.device import decompositions as composites
+from inspector.simulate.device.autocast import no_autocast
+from inspector.simulate.device.kernels import cuda_kernels
+from inspector.simulate.program import load as models
+from inspector.simulate.program import routing
+from inspector.simulate.program.kv_caches import (
     cache_layers,
     grow_layer,
     make_cache,
@@ -28,11 +32,7 @@ from inspector.simulate.caches import (
     tensors_of,
     unseen,
 )
-from inspector.simulate.device import attention, bitsandbytes
-from inspector.simulate.device import decompositions as composites
-from inspector.simulate.device.autocast import no_autocast
-from inspector.simulate.device.kernels import cuda_kernels
-from inspector.simulate.positions import check_positions
+from inspector.simulate.program.position_limits import check_positions
 from inspector.simulate.setup.finetuning import TrainSetup
 from inspector.simulate.setup.generation import CACHES, GenerateSetup
 from inspector.simulate.tracing.tracer import Tracer, follow_modules
