@@ -109,7 +109,7 @@ def check_card(setup: TrainSetup, gpu: Gpu) -> None:
 
 def trace(config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu) -> Trace:
     """The events of loading and training on a card, with no more than `MICRO_BATCHES` accumulated."""
-    from inspector.simulate.folding.folded import finetune_events
+    from inspector.simulate.repeated_layers.extrapolated_trace import finetune_events
 
     return finetune_events(config, few_micro_batches(setup, MICRO_BATCHES), gpu.capability, gpu.multiprocessors)
 

@@ -161,7 +161,7 @@ def _report(
 
 
 def _trace(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu) -> GenerateTrace:
-    from inspector.simulate.folding.folded import generate_events
+    from inspector.simulate.repeated_layers.extrapolated_trace import generate_events
 
     return generate_events(config, setup, gpu.capability, gpu.multiprocessors)
 

@@ -14,7 +14,7 @@ from inspector.fit_table import fit_table
 from inspector.gpus import card_of_size, find_gpu
 from inspector.outcome import outcome_on
 from inspector.simulate.allocator.settings import AllocatorSettings
-from inspector.simulate.folding.folded import finetune_events
+from inspector.simulate.repeated_layers.extrapolated_trace import finetune_events
 from inspector.simulate.setup.finetuning import resolve_setup
 
 MiB, GiB = 2**20, 2**30

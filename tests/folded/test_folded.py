@@ -10,11 +10,11 @@ from inspector.errors import InspectorError
 from inspector.gpus import find_gpu
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import Alloc, Free, Mark
-from inspector.simulate.folding import folded
-from inspector.simulate.folding.fewer import _turns, fewer_layers, names_a_layer
-from inspector.simulate.folding.repeat import repeated
 from inspector.simulate.program.decoding import GenerateSetup, trace_generate
 from inspector.simulate.program.training import trace_finetune
+from inspector.simulate.repeated_layers import extrapolated_trace as folded
+from inspector.simulate.repeated_layers.pattern import repeated
+from inspector.simulate.repeated_layers.smaller_models import _turns, fewer_layers, names_a_layer
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.setup.recipes import recipe
 from inspector.sources.bundled import bundled_config

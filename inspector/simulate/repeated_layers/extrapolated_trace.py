@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inspector.errors import InspectorError
-from inspector.simulate.folding.fewer import FEWEST, Fewer, fewer_layers, names_a_layer
-from inspector.simulate.folding.repeat import repeated
 from inspector.simulate.program.decoding import GenerateTrace, trace_generate
 from inspector.simulate.program.training import Trace, trace_finetune
+from inspector.simulate.repeated_layers.pattern import repeated
+from inspector.simulate.repeated_layers.smaller_models import FEWEST, Fewer, fewer_layers, names_a_layer
 from inspector.trust import is_code_trusted
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inspector.simulate.events import Alloc, Event, Free
-from inspector.simulate.folding.stretches import NoPatternError, Piece, pieces
+from inspector.simulate.repeated_layers.alignment import NoPatternError, Piece, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
