@@ -21,8 +21,8 @@ from inspector.measure.spec import MeasureSpec
 from inspector.precision.registry import scheme_named
 from inspector.render.layers import payload
 from inspector.simulate.allocator.settings import parse_settings
-from inspector.simulate.recording import parse_recording
-from inspector.simulate.replay import replay_recording
+from inspector.simulate.snapshot.allocator_check import replay_recording
+from inspector.simulate.snapshot.recording import parse_recording
 from inspector.skeleton.json_form import loads
 from inspector.sources.bundled import find, load_bundled, unknown_model
 from inspector.sources.folder import assemble, weight_map

@@ -27,8 +27,8 @@ def command(snapshot: Path, device: int, alloc_conf: str | None, as_json: bool) 
       inspector replay snapshot.json --json
     """  # noqa: D301
     from inspector.simulate.allocator.settings import parse_settings
-    from inspector.simulate.recording import read_recording
-    from inspector.simulate.replay import replay_recording
+    from inspector.simulate.snapshot.allocator_check import replay_recording
+    from inspector.simulate.snapshot.recording import read_recording
 
     settings = parse_settings(alloc_conf) if alloc_conf is not None else None
     report = replay_recording(read_recording(snapshot), device, settings)

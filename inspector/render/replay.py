@@ -10,7 +10,7 @@ from inspector.units import count, mebibytes
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from inspector.simulate.replay import ReplayReport
+    from inspector.simulate.snapshot.allocator_check import ReplayReport
 
 
 def text(report: ReplayReport) -> RenderableType:

@@ -96,7 +96,7 @@ def write_trace(report: StepReport, path: Path) -> None:
 
     Raises InspectorError when the file cannot be written.
     """
-    from inspector.simulate.snapshot import write_snapshot
+    from inspector.simulate.snapshot.writer import write_snapshot
 
     write_snapshot(path, report.events, AllocatorSettings(expandable_segments=report.setup.expandable_segments))
 

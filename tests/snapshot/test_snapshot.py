@@ -17,10 +17,10 @@ from inspector.memory_kinds import MemoryKind
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import Alloc, EmptyCache, Free, Mark
-from inspector.simulate.recording import read_recording
-from inspector.simulate.replay import replay_recording
-from inspector.simulate.snapshot import snapshot, write_snapshot
-from inspector.simulate.unpickle import plain_data
+from inspector.simulate.snapshot.allocator_check import replay_recording
+from inspector.simulate.snapshot.recording import read_recording
+from inspector.simulate.snapshot.safe_pickle import plain_data
+from inspector.simulate.snapshot.writer import snapshot, write_snapshot
 
 MiB = 2**20
 
@@ -68,7 +68,7 @@ def test_a_history_that_begins_in_the_middle(seed, cut):
 
     Blocks handed out larger than asked, and freed within the history, are the one thing it cannot know.
     """
-    from inspector.simulate import recording
+    from inspector.simulate.snapshot import recording
 
     made = snapshot(program(seed, 150, EVEN))
     entries = made["device_traces"][0]
@@ -168,7 +168,7 @@ def test_a_list_repeated_by_reference_is_bounded(tmp_path, monkeypatch):
     data = {"segments": [{"address": 1, "total_size": 3000, "blocks": blocks}] * 100_000}
     path = tmp_path / "bomb.pickle"
     path.write_bytes(pickle.dumps(data, protocol=2))
-    monkeypatch.setattr("inspector.simulate.recording.MAX_CONTAINERS", 500_000)
+    monkeypatch.setattr("inspector.simulate.snapshot.recording.MAX_CONTAINERS", 500_000)
     started = time.perf_counter()
     with pytest.raises(InspectorError, match="more than"):
         read_recording(path)

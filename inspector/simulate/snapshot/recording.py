@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inspector.errors import InspectorError
 from inspector.files import read_bytes
-from inspector.simulate.unpickle import MAX_CONTAINERS, plain_data
+from inspector.simulate.snapshot.safe_pickle import MAX_CONTAINERS, plain_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable

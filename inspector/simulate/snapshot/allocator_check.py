@@ -14,12 +14,12 @@ from inspector.errors import InspectorError
 from inspector.simulate.allocator.allocator import CachingAllocator
 from inspector.simulate.allocator.blocks import Block, ExpandableSegment
 from inspector.simulate.allocator.settings import SMALL_SEGMENT, AllocatorSettings, parse_settings
-from inspector.simulate.history_start import start_layout
+from inspector.simulate.snapshot.rewind import start_layout
 from inspector.units import MiB, TiB
 
 if TYPE_CHECKING:
-    from inspector.simulate.history_start import Chunk, Pool
-    from inspector.simulate.recording import Entry, Recording, Segment
+    from inspector.simulate.snapshot.recording import Entry, Recording, Segment
+    from inspector.simulate.snapshot.rewind import Chunk, Pool
 
 _GROWS = {"segment_alloc": 1, "segment_map": 1, "segment_free": -1, "segment_unmap": -1}
 

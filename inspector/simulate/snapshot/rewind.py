@@ -14,7 +14,7 @@ from inspector.simulate.allocator.settings import LARGE_SEGMENT, SMALL_SEGMENT
 from inspector.units import TiB
 
 if TYPE_CHECKING:
-    from inspector.simulate.recording import Entry, Segment
+    from inspector.simulate.snapshot.recording import Entry, Segment
 
 Pool = tuple[int, int, int]
 """Stream and private pool."""
