@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
 from inspector.gpus import find_gpu
-from inspector.simulate.dryrun import finetune
-from inspector.simulate.generate_report import simulate_generate
+from inspector.simulate.finetuning import finetune
+from inspector.simulate.generation import simulate_generate
 from inspector.sources.bundled import load_bundled, model_ids
 
 if TYPE_CHECKING:

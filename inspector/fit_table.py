@@ -132,7 +132,7 @@ def _cells(
     def simulated(setup: TrainSetup, card: Gpu) -> Outcome:
         kind = _alike(card)
         if kind not in traces:
-            from inspector.simulate.dryrun import trace
+            from inspector.simulate.finetuning import trace
 
             events = trace(config, setup, first[kind]).events
             traces[kind] = events, replay(events)

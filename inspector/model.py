@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from inspector.lenses.weights import Grouping
     from inspector.lora import LoraReport, LoraSpec
     from inspector.measure import Measurement
-    from inspector.simulate.generate_report import GenerateReport
-    from inspector.simulate.report import StepReport
+    from inspector.simulate.generation import GenerateReport
+    from inspector.simulate.reports.step import StepReport
     from inspector.skeleton import Skeleton
 
 
@@ -101,7 +101,7 @@ class Model:
     def generate(self, *, gpu: str, **options: Any) -> GenerateReport:
         """Dry-run a generation on a named card; options as `inspector simulate generate` takes them. Imports torch."""
         from inspector.gpus import find_gpu
-        from inspector.simulate.generate_report import simulate_generate
+        from inspector.simulate.generation import simulate_generate
         from inspector.trust import trusting
 
         with trusting(self.trust_remote_code):

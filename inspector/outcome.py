@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MICRO_BATCHES = 8
 """Of more accumulated micro-batches than this, a change or a candidate is simulated with this many, one more when they
-are odd (`inspector.simulate.dryrun.few_micro_batches`); what a user asks for, with twice as many.
+are odd (`inspector.simulate.finetuning.few_micro_batches`); what a user asks for, with twice as many.
 """
 
 
@@ -125,7 +125,7 @@ class Simulator:
         return self.known[setup]
 
     def _simulated(self, setup: TrainSetup) -> Outcome:
-        from inspector.simulate.dryrun import few_micro_batches, trace
+        from inspector.simulate.finetuning import few_micro_batches, trace
 
         events = trace(self.config, few_micro_batches(setup, MICRO_BATCHES), self.gpu).events
         return outcome_on(events, self.gpu, AllocatorSettings(expandable_segments=setup.expandable_segments))

@@ -82,7 +82,7 @@ def make(
     Raises:
         InspectorError: when the model's step cannot be simulated.
     """
-    from inspector.simulate.dryrun import finetune
+    from inspector.simulate.finetuning import finetune
 
     lora = {"r": adapters.r, "alpha": adapters.alpha, "target_modules": adapters.target_modules}
     options: dict[str, dict[str, Any]] = {"full": {}, "lora": lora, "qlora": {**lora, "double_quant": True}}

@@ -13,7 +13,7 @@ from inspector.units import count, mebibytes, percent
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from inspector.simulate.generate_report import GenerateReport
+    from inspector.simulate.generation import GenerateReport
 
 
 def text(report: GenerateReport) -> RenderableType:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from inspector.simulate.report import Share, StepReport
+    from inspector.simulate.reports.step import Share, StepReport
 
 VERDICT_STYLES = {"fits": "bold green", "tight": "bold yellow", "does not fit": "bold red"}
 SHOWN_MODULES = 8

@@ -11,9 +11,9 @@ from inspector.simulate.records import MAKERS, questions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from inspector.simulate.generate_report import GenerateReport
+    from inspector.simulate.generation import GenerateReport
     from inspector.simulate.question import Question
-    from inspector.simulate.report import StepReport
+    from inspector.simulate.reports.step import StepReport
 
 PREDICTED: dict[str, Callable[[Any], int]] = {
     "load": lambda report: report.stage_peak("load").end_allocated,
@@ -99,7 +99,7 @@ def validate(file: str = "", *, say: Callable[[str], None] | None = None) -> Led
     """
     import time
 
-    from inspector.simulate.dryrun import versions
+    from inspector.simulate.finetuning import versions
 
     if file and file not in MAKERS:
         raise InspectorError(f"no measurements are named {file!r}", hint=f"choose from {', '.join(MAKERS)}")
@@ -125,7 +125,7 @@ def simulate(question: Question) -> StepReport | GenerateReport:
     """The dry run of a measured run."""
     if question.method == "generate":
         from inspector.gpus import find_gpu
-        from inspector.simulate.generate_report import simulate_generate
+        from inspector.simulate.generation import simulate_generate
 
         return simulate_generate(question.model, gpu=find_gpu(question.gpu), **question.settings)
     return _train(question)
@@ -135,7 +135,7 @@ def _train(question: Question) -> StepReport:
     import json
     from importlib.resources import files
 
-    from inspector.simulate.dryrun import finetune
+    from inspector.simulate.finetuning import finetune
 
     kept = files("inspector") / "data" / "measured_configs" / f"{question.model.replace('/', '--')}.json"
     reference = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else question.model

@@ -15,10 +15,10 @@ _HOMES = (
     "inspector.outcome",
     "inspector.gpus",
     "inspector.simulate.setup.finetuning",
-    "inspector.simulate.report",
+    "inspector.simulate.reports.step",
     "inspector.simulate.allocator.timeline",
     "inspector.simulate.setup.generation",
-    "inspector.simulate.generate_report",
+    "inspector.simulate.generation",
     "inspector.lenses.kv_cache",
 )
 """The modules whose dataclasses can be kept. None of them imports torch."""

@@ -12,7 +12,7 @@ from inspector.cli.simulate.options import settings
 from inspector.errors import InspectorError
 from inspector.gpus import card_of_size, find_gpu
 from inspector.simulate.allocator.timeline import replay
-from inspector.simulate.generate_report import simulate_generate
+from inspector.simulate.generation import simulate_generate
 from inspector.simulate.program.decoding import CACHES, GenerateSetup, trace_generate
 from inspector.sources.bundled import bundled_config
 

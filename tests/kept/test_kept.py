@@ -12,8 +12,8 @@ import pytest
 from inspector.errors import InspectorError
 from inspector.gpus import card_of_size, find_gpu
 from inspector.outcome import Simulator
-from inspector.simulate.dryrun import finetune
-from inspector.simulate.generate_report import simulate_generate
+from inspector.simulate.finetuning import finetune
+from inspector.simulate.generation import simulate_generate
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.store import answers as kept
 from inspector.store.plain_data import from_plain, to_plain

@@ -12,7 +12,7 @@ from inspector.render.pages import finetune_html, generate_html, validate_html
 from inspector.simulate.ledger import Ledger, Line
 from inspector.simulate.record_sets import Target, differences, record_sets
 from inspector.simulate.records import questions
-from inspector.simulate.report import KindLine, LiveTensor, Share
+from inspector.simulate.reports.step import KindLine, LiveTensor, Share
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 TINY = {
@@ -37,7 +37,7 @@ def ledger():
 
 @pytest.fixture(scope="module")
 def step():
-    from inspector.simulate.dryrun import finetune
+    from inspector.simulate.finetuning import finetune
 
     return finetune(TINY, method="lora", r=4, target_modules=("q_proj",), seq_len=64, gpu="T4")
 
@@ -114,7 +114,7 @@ def test_names_from_a_config_are_only_text(step):
 
 def test_generation_grows_to_the_cache_it_says():
     from inspector.gpus import find_gpu
-    from inspector.simulate.generate_report import simulate_generate
+    from inspector.simulate.generation import simulate_generate
 
     report = simulate_generate("gpt2", gpu=find_gpu("T4"), prompt_len=40, max_new_tokens=8)
     assert report.growth[0] == (0, 0)

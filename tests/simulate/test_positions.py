@@ -7,7 +7,7 @@ import pytest
 from inspector.errors import InspectorError
 from inspector.gpus import find_gpu
 from inspector.simulate import finetune
-from inspector.simulate.generate_report import simulate_generate
+from inspector.simulate.generation import simulate_generate
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -108,7 +108,7 @@ def command(
     from inspector.cli.simulate.options import settings
     from inspector.files import check_place
     from inspector.progress import working
-    from inspector.simulate.dryrun import finetune, write_trace
+    from inspector.simulate.finetuning import finetune, write_trace
 
     one_form(output, as_json=as_json)
     if trace_file is not None:

@@ -64,7 +64,7 @@ def command(
     from inspector.cli.simulate.options import settings
     from inspector.gpus import card_of_size, find_gpu
     from inspector.progress import working
-    from inspector.simulate.generate_report import simulate_generate
+    from inspector.simulate.generation import simulate_generate
 
     one_form(output, as_json=as_json)
     if vram and gpu:

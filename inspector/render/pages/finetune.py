@@ -10,7 +10,7 @@ from inspector.render.simulate import what
 
 if TYPE_CHECKING:
     from inspector.simulate.allocator.timeline import StagePeak
-    from inspector.simulate.report import Point, StepReport
+    from inspector.simulate.reports.step import Point, StepReport
 
 
 def finetune_html(report: StepReport, *, command: str = "inspector simulate finetune") -> str:

@@ -13,8 +13,8 @@ from inspector.render.theme import KIND_COLOURS
 from inspector.units import MiB
 
 if TYPE_CHECKING:
-    from inspector.simulate.generate_report import GenerateReport
-    from inspector.simulate.report import Point
+    from inspector.simulate.generation import GenerateReport
+    from inspector.simulate.reports.step import Point
 
 
 def generate_html(report: GenerateReport, *, command: str = "inspector simulate generate") -> str:

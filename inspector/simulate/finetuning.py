@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.gpus import Gpu, card_of_size, find_gpu
-from inspector.simulate import report as reports
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
+from inspector.simulate.reports import step as reports
 from inspector.simulate.setup.finetuning import Resolved, TrainSetup, resolve_setup
 from inspector.simulate.setup.recipes import recipe as find_recipe
 from inspector.store.answers import answered
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from inspector.simulate.events import Event
     from inspector.simulate.program.training import Trace
-    from inspector.simulate.report import StepReport
+    from inspector.simulate.reports.step import StepReport
 
 MICRO_BATCHES = 16
 """Accumulated micro-batches that are traced at the most: more take their time and say nothing more."""

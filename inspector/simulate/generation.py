@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inspector.errors import InspectorError
 from inspector.lenses.kv_cache import CacheReport
 from inspector.reporting import Report
-from inspector.simulate import report as reports
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
+from inspector.simulate.reports import step as reports
 from inspector.simulate.setup.generation import GenerateSetup
 from inspector.store.answers import answered
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from inspector.gpus import Gpu
     from inspector.simulate.program.decoding import GenerateTrace
-    from inspector.simulate.report import KindLine, LiveTensor, Point, Share
+    from inspector.simulate.reports.step import KindLine, LiveTensor, Point, Share
 
 GROWTH_POINTS = 64
 STEP_TOKENS = 16
@@ -39,7 +39,7 @@ class GenerateReport(Report):
     """Memory of one generation on one card. All in bytes; ``process_bytes`` is the peak reserved with the context.
 
     ``cache`` is read off the real cache, ``cache_bytes`` are its tensors' bytes when the last token has been decoded.
-    ``timeline`` and what it is split by are as in `inspector.simulate.report.StepReport`; its step 0 is the prefill.
+    ``timeline`` and what it is split by are as in `inspector.simulate.reports.step.StepReport`; its step 0 is the prefill.
     ``largest_prompt`` is the longest prompt that still leaves room for the answer, None when it was not asked for, 0
     when none does.
     """
@@ -127,7 +127,7 @@ def _report(
     settings: AllocatorSettings,
     context_length: int,
 ) -> GenerateReport:
-    from inspector.simulate.dryrun import versions
+    from inspector.simulate.finetuning import versions
 
     trace = _trace(config, setup, gpu)
     line = replay(trace.events, settings)
