@@ -62,7 +62,7 @@ def command(
 
 
 def _plan(model: str, gpus: tuple[str, ...], vram: str, options: dict[str, Any], *, solve: bool) -> tuple[Any, bool]:
-    from inspector.fit import plan
+    from inspector.fit.plan import plan
     from inspector.gpus import card_of_size, find_gpu
     from inspector.simulate.setup.finetuning import resolve_setup
     from inspector.sources.bundled import find
@@ -78,7 +78,7 @@ def _plan(model: str, gpus: tuple[str, ...], vram: str, options: dict[str, Any],
 def _table(
     model: str, gpus: tuple[str, ...], options: dict[str, Any], say: Callable[[str], None], *, solve: bool
 ) -> tuple[Any, bool]:
-    from inspector.fit_table import USUAL_CARDS, fit_table
+    from inspector.fit.table import USUAL_CARDS, fit_table
     from inspector.sources.bundled import find
     from inspector.sources.resolve import resolve, resolve_config
 

@@ -13,7 +13,7 @@ from inspector.units import GiB, count
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from inspector.fit_table import Cell, FitTable
+    from inspector.fit.table import Cell, FitTable
 
 STYLES = {"fits": "green", "tight": "yellow", "does not fit": "red"}
 
@@ -44,7 +44,7 @@ def _legend(report: FitTable) -> tuple[str, ...]:
 
 
 def payload(report: FitTable) -> dict[str, Any]:
-    """The content of the JSON document ``inspector.fit``."""
+    """The content of the JSON document ``inspector.fit.plan``."""
     return {
         "model": report.model,
         "batch_size": report.batch_size,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from inspector.fit import Change, FitPlan, Outcome
+    from inspector.fit.plan import Change, FitPlan, Outcome
 
 _WORDS = {"batch_size": "batch size", "seq_len": "tokens a sample", "r": "rank"}
 

@@ -47,7 +47,7 @@ def finetune(
         recipe: a known stack's settings (see `recipes`).
         keep_events: keep every allocation in the report, for `write_trace`.
         vram: a card's memory instead of its name, such as ``16GiB``.
-        advise: when it does not fit, simulate what would make it fit (`inspector.fit`).
+        advise: when it does not fit, simulate what would make it fit (`inspector.fit.plan`).
         solve: find the largest batch size, length and rank that fit.
         options: settings by the names of `TrainSetup`; None means "not said".
 
@@ -76,8 +76,8 @@ def finetune(
         )
         report = replace(report, model=name, settings=resolved.settings())  # who set what is not part of the question
     if solve or (advise and not report.fits):
-        from inspector.fit import plan
-        from inspector.outcome import Outcome
+        from inspector.fit.plan import plan
+        from inspector.fit.simulator import Outcome
 
         known = Outcome(
             peak_allocated=report.peak_allocated_bytes,

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 _HOMES = (
-    "inspector.outcome",
+    "inspector.fit.simulator",
     "inspector.gpus",
     "inspector.simulate.setup.finetuning",
     "inspector.simulate.reports.step",

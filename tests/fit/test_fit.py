@@ -8,11 +8,11 @@ import click
 import pytest
 
 from inspector.errors import InspectorError
-from inspector.fit import Outcome, Simulator, cannot, plan
-from inspector.fit_changes import candidates
-from inspector.fit_table import fit_table
+from inspector.fit.changes import candidates
+from inspector.fit.plan import Outcome, Simulator, cannot, plan
+from inspector.fit.simulator import outcome_on
+from inspector.fit.table import fit_table
 from inspector.gpus import card_of_size, find_gpu
-from inspector.outcome import outcome_on
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.repeated_layers.extrapolated_trace import finetune_events
 from inspector.simulate.setup.finetuning import resolve_setup

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inspector.fit import Outcome
-from inspector.solver import largest
+from inspector.fit.largest import largest
+from inspector.fit.plan import Outcome
 
 USABLE = 24_000
 

@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from inspector.errors import InspectorError
+from inspector.fit.simulator import Simulator
 from inspector.gpus import card_of_size, find_gpu
-from inspector.outcome import Simulator
 from inspector.simulate.finetuning import finetune
 from inspector.simulate.generation import simulate_generate
 from inspector.simulate.setup.finetuning import resolve_setup

@@ -15,7 +15,7 @@ from inspector.simulate.events import STAGES, Alloc, Event, Free, Mark, Stage
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from inspector.fit import FitPlan
+    from inspector.fit.plan import FitPlan
     from inspector.gpus import Gpu
     from inspector.simulate.allocator.timeline import AliveBlock, StagePeak, Timeline
     from inspector.simulate.setup.finetuning import TrainSetup

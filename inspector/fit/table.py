@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import InspectorError
+from inspector.fit.simulator import Outcome, kept_outcome, outcome_on
 from inspector.gpus import catalogue, find_gpu
-from inspector.outcome import Outcome, kept_outcome, outcome_on
 from inspector.reporting import Report
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import InspectorError
-from inspector.fit_changes import candidates
-from inspector.outcome import Outcome, Simulator, outcome_on
+from inspector.fit.changes import candidates
+from inspector.fit.simulator import Outcome, Simulator, outcome_on
 from inspector.reporting import Report
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def plan(
             together = tuple(_together(simulator, setup, changes))
     largest: tuple[tuple[str, int], ...] = ()
     if solve:
-        from inspector.solver import largest_settings
+        from inspector.fit.largest import largest_settings
 
         largest = largest_settings(simulator, setup)
     return FitPlan(
