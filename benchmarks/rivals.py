@@ -34,15 +34,15 @@ from hub import serve
 from rival_options import TOOLS, config_of, untold
 
 from inspector.files import write_text
-from inspector.simulate.ledger import PREDICTED, simulate
-from inspector.simulate.records import MAKERS, questions
 from inspector.sources.bundled import model_ids
 from inspector.units import MiB
+from inspector.validation.ledger import PREDICTED, simulate
+from inspector.validation.training_runs import MAKERS, questions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from inspector.simulate.question import Question
+    from inspector.validation.published_run import Question
 
 PINNED = ("canifinetune==0.4.1", "fitcheck-llm==0.3.1")
 ENVIRONMENT = Path(__file__).parent / ".rivals"

@@ -13,8 +13,8 @@ from inspector.files import write_text
 from inspector.lesson import lesson
 from inspector.lesson.measured import LEDGER, LedgerLine
 from inspector.lesson.training import dumps, make, path_of
-from inspector.simulate.ledger import validate
 from inspector.sources.resolve import resolve
+from inspector.validation.ledger import validate
 
 MODELS = ("meta-llama/Llama-3.1-8B",)
 PEAKS = ("peak", "run_peak")

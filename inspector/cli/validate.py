@@ -32,7 +32,7 @@ def command(file: str, output: Path | None, as_json: bool, as_csv: bool) -> None
       inspector validate -o validate.html
     """  # noqa: D301
     from inspector.progress import working
-    from inspector.simulate.ledger import validate
+    from inspector.validation.ledger import validate
 
     one_form(output, as_json=as_json, as_csv=as_csv)
     with working("simulating published runs") as say:

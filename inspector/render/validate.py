@@ -9,8 +9,8 @@ from rich.text import Text
 
 from inspector.render.terminal import Responsive, heading, notes, page, table
 from inspector.safe_text import clean
-from inspector.simulate.record_sets import record_sets
 from inspector.units import count
+from inspector.validation.ledger_by_set import record_sets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from inspector.simulate.ledger import Ledger, Line
-    from inspector.simulate.question import Question
-    from inspector.simulate.record_sets import RecordSet, Target
+    from inspector.validation.ledger import Ledger, Line
+    from inspector.validation.ledger_by_set import RecordSet, Target
+    from inspector.validation.published_run import Question
 
 ROOMY = 96
 """From this many columns on, a run is named with its model, and the summary with what was aimed at."""

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from inspector.render.pages import validate_html
-from inspector.simulate.ledger import Ledger, Line
-from inspector.simulate.records import questions
+from inspector.validation.ledger import Ledger, Line
+from inspector.validation.training_runs import questions
 
 pytestmark = pytest.mark.browser
 

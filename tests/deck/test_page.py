@@ -17,8 +17,8 @@ from inspector.lesson.measured import LEDGER
 from inspector.render.charts import CHART_NAMES, chart
 from inspector.render.deck import STORIES, deck_html
 from inspector.render.deck.page import policy
-from inspector.simulate.records import questions
 from inspector.sources.resolve import resolve
+from inspector.validation.training_runs import questions
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))

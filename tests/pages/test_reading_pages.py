@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from inspector.render.pages import finetune_html, generate_html, validate_html
-from inspector.simulate.ledger import Ledger, Line
-from inspector.simulate.record_sets import Target, differences, record_sets
-from inspector.simulate.records import questions
 from inspector.simulate.reports.step import KindLine, LiveTensor, Share
+from inspector.validation.ledger import Ledger, Line
+from inspector.validation.ledger_by_set import Target, differences, record_sets
+from inspector.validation.training_runs import questions
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 TINY = {
@@ -77,7 +77,7 @@ def test_the_terminal_says_how_many_runs_and_names_no_list(ledger):
 
 
 def test_targets_and_versions():
-    from inspector.simulate.ledger import Summary
+    from inspector.validation.ledger import Summary
 
     near = Summary("f", "peak", 3, 0.001, -0.02, "x")
     assert Target(0.002).met(near)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from inspector.simulate.ledger import RESERVED, compare
-from inspector.simulate.records import questions
+from inspector.validation.ledger import RESERVED, compare
+from inspector.validation.training_runs import questions
 
 CHOSEN = {
     "t4_transformers_peft_loop": ("10", "18", "21", "39", "42", "47"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from inspector.gpus import find_gpu
-from inspector.simulate.records import questions
+from inspector.validation.training_runs import questions
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from inspector.render import theme
 from inspector.render.charts.base import Chart
 from inspector.render.pages.sheet import plain_text, sheet_figure, sheet_html
-from inspector.simulate.record_sets import FIGURES, record_sets
 from inspector.units import GiB, MiB, count
+from inspector.validation.ledger_by_set import FIGURES, record_sets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from inspector.simulate.ledger import Ledger, Line
-    from inspector.simulate.record_sets import RecordSet
+    from inspector.validation.ledger import Ledger, Line
+    from inspector.validation.ledger_by_set import RecordSet
 
 COLOURS = (theme.BLUE, theme.VERMILLION, theme.GREEN, theme.ORANGE, theme.PINK, theme.SKY)
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inspector.simulate.ledger import Ledger, Line, Summary
-    from inspector.simulate.question import Question
+    from inspector.validation.ledger import Ledger, Line, Summary
+    from inspector.validation.published_run import Question
 
 TITLES = {
     "t4_transformers_peft_loop": "Plain PEFT loop, T4",
@@ -37,7 +37,7 @@ FIGURES = {
     "process": "whole process",
     "generate_peak": "generation, peak allocated",
 }
-"""What each figure of `inspector.simulate.ledger` is, in words."""
+"""What each figure of `inspector.validation.ledger` is, in words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
-from inspector.simulate.records import MAKERS, questions
+from inspector.validation.training_runs import MAKERS, questions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from inspector.simulate.generation import GenerateReport
-    from inspector.simulate.question import Question
     from inspector.simulate.reports.step import StepReport
+    from inspector.validation.published_run import Question
 
 PREDICTED: dict[str, Callable[[Any], int]] = {
     "load": lambda report: report.stage_peak("load").end_allocated,

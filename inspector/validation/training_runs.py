@@ -12,9 +12,9 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from inspector.simulate.question import Figure, Question, Record, versions_of
-from inspector.simulate.records_generate import qwen_speed
 from inspector.units import GiB, MiB
+from inspector.validation.generation_runs import qwen_speed
+from inspector.validation.published_run import Figure, Question, Record, versions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

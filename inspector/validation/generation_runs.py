@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from inspector.simulate.question import Figure, Question, Record, versions_of
 from inspector.units import GiB, MiB
+from inspector.validation.published_run import Figure, Question, Record, versions_of
 
 GENERATED = 2048
 """Tokens of every answer in Qwen's speed benchmark, forced by ``min_length``.
