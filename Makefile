@@ -34,7 +34,7 @@ vendor: ## fetch the vendored scripts anew, in the versions inspector/data/vendo
 	$(PYTHON) scripts/vendor.py
 
 skeletons: $(INSTALLED) ## build the bundled skeletons and PEFT's tables anew
-	$(BIN)/python -m inspector.rebuild
+	$(BIN)/python scripts/skeletons.py
 
 golden: $(INSTALLED) ## renew the golden files after a change that was meant
 	$(BIN)/python -m pytest -n auto -q tests/cli --update-golden
