@@ -39,9 +39,9 @@ class GenerateReport(Report):
     """Memory of one generation on one card. All in bytes; ``process_bytes`` is the peak reserved with the context.
 
     ``cache`` is read off the real cache, ``cache_bytes`` are its tensors' bytes when the last token has been decoded.
-    ``timeline`` and what it is split by are as in `inspector.simulate.reports.step.StepReport`; its step 0 is the prefill.
-    ``largest_prompt`` is the longest prompt that still leaves room for the answer, None when it was not asked for, 0
-    when none does.
+    ``timeline`` and what it is split by are as in `inspector.simulate.reports.step.StepReport`; its step 0 is the
+    prefill. ``largest_prompt`` is the longest prompt that still leaves room for the answer, None when it was not asked
+    for, 0 when none does.
     """
 
     kind: ClassVar[str] = "generate"

@@ -1,7 +1,8 @@
 """A model as plain data: its modules, its tensors, and the facts of its config.
 
 A `Skeleton` is the only thing the lenses read. It holds no weights and no ``nn.Module``; it is read off a real
-transformers model on the meta device by `inspector.architecture`, and saved and loaded as JSON by `inspector.skeleton.json_form`.
+transformers model on the meta device by `inspector.architecture`, and saved and loaded as JSON by
+`inspector.skeleton.json_form`.
 """
 
 from __future__ import annotations
