@@ -26,13 +26,13 @@ ENVIRONMENT = Path(__file__).parent / ".rivals"
 
 BUILD = """
 import json, sys
-from inspector.build import build_skeleton
+from inspector.architecture import build_skeleton
 from inspector.sources.bundled import bundled_config
 print(build_skeleton(bundled_config(sys.argv[1]), model_id=sys.argv[1]).num_parameters)
 """
 BUILD_405B = """
 import torch, transformers, time
-from inspector.build import build_skeleton
+from inspector.architecture import build_skeleton
 from inspector.sources.bundled import bundled_config
 build_skeleton(bundled_config("openai-community/gpt2"), model_id="warm-up")  # transformers imports lazily
 import transformers.models.llama.modeling_llama

@@ -1,4 +1,4 @@
-"""``python -m inspector.rebuild``: make the data read off the installed libraries anew: skeletons and PEFT's tables."""
+"""`make skeletons`: make the data read off the installed libraries anew: skeletons and PEFT's tables."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_the_arithmetic_needs_no_torch():
     import sys
 
     code = (
-        "import sys; from inspector.cache import cache_report; from inspector.sources.bundled import *;"
+        "import sys; from inspector.lenses.kv_cache import cache_report; from inspector.sources.bundled import *;"
         "m='meta-llama/Llama-3.1-8B'; cache_report(m, load_bundled(m).facts, bundled_config(m));"
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )

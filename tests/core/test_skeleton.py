@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector import rebuild
 from inspector.skeleton import ConfigFacts, Module, Skeleton, Tensor
 from inspector.skeleton.identical_layers import fold, unfold
 from inspector.skeleton.json_form import dumps, loads
 from inspector.sources.bundled import CONFIGS, load_bundled, model_ids, skeleton_path
+from scripts import skeletons as rebuild
 
 INDEX = {row["id"]: row for row in json.loads((CONFIGS / "index.json").read_text())}
 

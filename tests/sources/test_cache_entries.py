@@ -20,7 +20,7 @@ from tests.sources.conftest import LLAMA
 
 BUILDER = """
 import sys, time
-import inspector.build
+import inspector.architecture
 real = inspector.architecture.build_skeleton
 def slowly(*args, **kwargs):
     with open(sys.argv[1], "a") as stream:

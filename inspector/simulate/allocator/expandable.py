@@ -5,17 +5,35 @@ Follows ``ExpandableSegment`` and the functions named below, pytorch ``c10/cuda/
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Literal, Protocol
 
 from inspector.simulate.allocator.blocks import Block, ExpandableSegment, Pool
-from inspector.simulate.allocator.settings import SMALL_SEGMENT
+from inspector.simulate.allocator.settings import SMALL_SEGMENT, AllocatorSettings
 from inspector.units import MiB, TiB
-
-if TYPE_CHECKING:
-    from inspector.simulate.allocator.allocator import CachingAllocator
 
 _ENDLESS = 64 * TiB
 """Addresses set aside when the device has no size."""
+
+
+class Owner(Protocol):
+    """What is used of the allocator whose segments these are: its counters, its map of segments, its trace."""
+
+    settings: AllocatorSettings
+    capacity: int | None
+    reserved: int
+    heads: dict[int, Block]
+
+    def merge(self, block: Block, other: Block | None) -> None:
+        """Swallow a free neighbour."""
+
+    def driver_has(self, nbytes: int) -> bool:
+        """Whether the driver would give that much more."""
+
+    def address_space(self, nbytes: int) -> int:
+        """Set addresses aside for a segment."""
+
+    def note(self, action: Literal["segment_map", "segment_unmap"], address: int, nbytes: int) -> None:
+        """Write an entry of the trace."""
 
 
 def prefer(free: list[tuple[int, int, Block]], at: int) -> int:
@@ -25,7 +43,7 @@ def prefer(free: list[tuple[int, int, Block]], at: int) -> int:
     return at
 
 
-def allocate(allocator: CachingAllocator, pool: Pool, size: int) -> Block | None:
+def allocate(allocator: Owner, pool: Pool, size: int) -> Block | None:
     """A free block of at least ``size``, mapping what is missing. Source: ``try_allocate_expandable_block``.
 
     None when the driver has no more memory; what was mapped before it refused stays, as in PyTorch.
@@ -43,7 +61,7 @@ def allocate(allocator: CachingAllocator, pool: Pool, size: int) -> Block | None
     return None
 
 
-def unmap(allocator: CachingAllocator, block: Block) -> None:
+def unmap(allocator: Owner, block: Block) -> None:
     """Give the whole pages of a free block back. Source: ``unmap_block``, ``release_expandable_segment``."""
     segment, pool = block.segment, block.pool
     assert segment is not None
@@ -78,7 +96,7 @@ def _grown(block: Block) -> int:
     return block.size + (after.size if after is not None and not after.mapped else 0)
 
 
-def _find(allocator: CachingAllocator, pool: Pool, size: int) -> Block:
+def _find(allocator: Owner, pool: Pool, size: int) -> Block:
     """The lowest address with room, in this or a new segment. Source: ``find_expandable_block``."""
     for _, block in pool.unmapped:
         start = block.prev if block.prev is not None and not block.prev.allocated else block
@@ -98,7 +116,7 @@ def _find(allocator: CachingAllocator, pool: Pool, size: int) -> Block:
     return block
 
 
-def _map(allocator: CachingAllocator, block: Block, size: int) -> bool:
+def _map(allocator: Owner, block: Block, size: int) -> bool:
     """Put memory behind the first pages of an unmapped block. Source: ``map_block``, ``ExpandableSegment::map``."""
     segment, pool = block.segment, block.pool
     assert segment is not None
