@@ -90,13 +90,17 @@ class Model:
         sets = chosen_sets(self.skeleton, [target for target in targets if target], target_parameters)
         return lora(self.skeleton, ranks or DEFAULT_RANKS, sets, spec)
 
-    def finetune(self, **options: Any) -> StepReport:
-        """Dry-run a fine-tuning step; options as `inspector.simulate.finetune` takes them. Imports torch."""
-        from inspector.simulate import finetune
+    def finetune(self, *, advise: bool = False, solve: bool = False, **options: Any) -> StepReport:
+        """Dry-run a fine-tuning step; options as `inspector.simulate.finetune` takes them. Imports torch.
+
+        ``advise`` simulates what would make it fit when it does not, ``solve`` the largest batch size, length and rank
+        that fit; both are in the report's ``plan``.
+        """
+        from inspector.fit.advise import finetune_with_advice
         from inspector.trust import trusting
 
         with trusting(self.trust_remote_code):
-            return finetune(self.reference, **options)
+            return finetune_with_advice(self.reference, advise=advise, solve=solve, **options)
 
     def generate(self, *, gpu: str, **options: Any) -> GenerateReport:
         """Dry-run a generation on a named card; options as `inspector simulate generate` takes them. Imports torch."""

@@ -14,7 +14,7 @@ from inspector.errors import InspectorError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inspector.fit.plan import Outcome, Simulator
+    from inspector.fit.simulator import Outcome, Simulator
     from inspector.simulate.setup.finetuning import TrainSetup
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import InspectorError
 from inspector.fit.changes import candidates
+from inspector.fit.largest import largest_settings
 from inspector.fit.simulator import Outcome, Simulator, outcome_on
 from inspector.reporting import Report
 
@@ -90,8 +91,6 @@ def plan(
             together = tuple(_together(simulator, setup, changes))
     largest: tuple[tuple[str, int], ...] = ()
     if solve:
-        from inspector.fit.largest import largest_settings
-
         largest = largest_settings(simulator, setup)
     return FitPlan(
         model=model,

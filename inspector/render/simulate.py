@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from inspector.fit.plan import FitPlan
 from inspector.render import fit_plan
 from inspector.render.terminal import NARROW, Responsive, heading, notes, page, table
 from inspector.safe_text import clean
@@ -28,7 +29,7 @@ def text(report: StepReport) -> RenderableType:
     return page(
         heading(report.model, what(report)),
         _peaks(report),
-        *(fit_plan.parts(report.plan) if report.plan else ()),
+        *(fit_plan.parts(report.plan) if isinstance(report.plan, FitPlan) else ()),
         _stages(report),
         _shares("alive at the peak", report.alive_at_peak, report.peak_allocated_bytes),
         _shares("by module", report.modules_at_peak[:SHOWN_MODULES], report.peak_allocated_bytes),
@@ -155,7 +156,7 @@ def payload(report: StepReport) -> dict[str, Any]:
             for p in report.timeline
         ],
         "timeline_kinds": {line.kind: list(line.nbytes) for line in report.timeline_kinds},
-        "plan": fit_plan.payload(report.plan) if report.plan else None,
+        "plan": report.plan.to_dict() if report.plan else None,
         "settings": {name: dict(setting) for name, setting in report.settings.items()},
         "versions": dict(report.versions),
         "assumptions": list(report.assumptions),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from inspector.simulate.events import Event
     from inspector.simulate.program.training import Trace
     from inspector.simulate.reports.step import StepReport
 
@@ -29,14 +28,22 @@ MICRO_BATCHES = 16
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate")
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a dry run is asked: a model by name and the content of its ``config.json``, a setup, and a card."""
+
+    model: str
+    config: Mapping[str, Any]
+    resolved: Resolved
+    gpu: Gpu
+
+
 def finetune(
     reference: str | Mapping[str, Any] | None = None,
     *,
     recipe: str = "",
     vram: str = "",
     keep_events: bool = False,
-    advise: bool = False,
-    solve: bool = False,
     **options: Any,
 ) -> StepReport:
     """Run a fine-tuning step on shapes without data and say what memory it takes.
@@ -47,8 +54,6 @@ def finetune(
         recipe: a known stack's settings (see `recipes`).
         keep_events: keep every allocation in the report, for `write_trace`.
         vram: a card's memory instead of its name, such as ``16GiB``.
-        advise: when it does not fit, simulate what would make it fit (`inspector.fit.plan`).
-        solve: find the largest batch size, length and rank that fit.
         options: settings by the names of `TrainSetup`; None means "not said".
 
     Returns:
@@ -57,38 +62,35 @@ def finetune(
     Raises:
         InspectorError: for bad settings, a model that cannot be built, or one whose step needs more than token ids.
     """
+    return answer(question(reference, recipe=recipe, vram=vram, **options), keep_events=keep_events)
+
+
+def question(
+    reference: str | Mapping[str, Any] | None = None, *, recipe: str = "", vram: str = "", **options: Any
+) -> Question:
+    """What `finetune` is asked with these arguments, nothing simulated yet. Raises InspectorError as it does."""
     chosen = find_recipe(recipe) if recipe else None
     resolved = resolve_setup(chosen.settings if chosen else None, **options)
     if vram and options.get("gpu"):
         raise InspectorError("a card's memory takes the place of its name", hint="give either --gpu or --vram")
     gpu = card_of_size(vram) if vram else find_gpu(resolved.setup.gpu)
     check_card(resolved.setup, gpu)
-    name, config = _model(reference or (chosen.model if chosen else ""))
-    events: tuple[Event, ...] = ()
-    if keep_events:
-        traced = trace(config, resolved.setup, gpu)
-        report, events = summarize(name, gpu, resolved, traced), traced.events
-    else:
-        report = answered(
-            ("finetune", config, resolved.setup, gpu),
-            reports.StepReport,
-            lambda: summarize(name, gpu, resolved, trace(config, resolved.setup, gpu)),
-        )
-        report = replace(report, model=name, settings=resolved.settings())  # who set what is not part of the question
-    if solve or (advise and not report.fits):
-        from inspector.fit.plan import plan
-        from inspector.fit.simulator import Outcome
+    return Question(*_model(reference or (chosen.model if chosen else "")), resolved, gpu)
 
-        known = Outcome(
-            peak_allocated=report.peak_allocated_bytes,
-            peak_reserved=report.peak_reserved_bytes,
-            process_bytes=report.process_bytes,
-            usable_bytes=gpu.usable_bytes,
-            fits=report.fits,
-            retried=report.fits and report.needs_cached_memory_back,
-        )
-        report = replace(report, plan=plan(name, config, resolved.setup, gpu, solve=solve, known=known))
-    return replace(report, events=events) if keep_events else report
+
+def answer(asked: Question, *, keep_events: bool = False) -> StepReport:
+    """The kept answer, or a new one; a new one in any case when its events are wanted. Raises as `finetune` does."""
+    setup, gpu = asked.resolved.setup, asked.gpu
+    if keep_events:
+        traced = trace(asked.config, setup, gpu)
+        return replace(summarize(asked.model, gpu, asked.resolved, traced), events=traced.events)
+    report = answered(
+        ("finetune", asked.config, setup, gpu),
+        reports.StepReport,
+        lambda: summarize(asked.model, gpu, asked.resolved, trace(asked.config, setup, gpu)),
+    )
+    # Neither the model's name nor who set what is part of the question.
+    return replace(report, model=asked.model, settings=asked.resolved.settings())
 
 
 def write_trace(report: StepReport, path: Path) -> None:

@@ -107,15 +107,16 @@ def command(
     """  # noqa: D301
     from inspector.cli.simulate.options import settings
     from inspector.files import check_place
+    from inspector.fit.advise import finetune_with_advice
     from inspector.progress import working
-    from inspector.simulate.finetuning import finetune, write_trace
+    from inspector.simulate.finetuning import write_trace
 
     one_form(output, as_json=as_json)
     if trace_file is not None:
         check_place(trace_file)
     options = settings(said)
     with working("simulating a training step"):
-        report = finetune(
+        report = finetune_with_advice(
             model,
             recipe=recipe,
             vram=vram,

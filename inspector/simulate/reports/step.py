@@ -15,8 +15,8 @@ from inspector.simulate.events import STAGES, Alloc, Event, Free, Mark, Stage
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from inspector.fit.plan import FitPlan
     from inspector.gpus import Gpu
+    from inspector.reporting import Report
     from inspector.simulate.allocator.timeline import AliveBlock, StagePeak, Timeline
     from inspector.simulate.setup.finetuning import TrainSetup
 
@@ -69,7 +69,8 @@ class StepReport:
     ``max_memory_reserved`` would say at the end, loading included. ``process_bytes`` adds the CUDA context.
     ``steady_allocated_bytes`` is what is still allocated after the last step. ``paged_bytes`` is optimizer state in
     managed memory, which no allocator counts. ``stages`` has every stage of every step; step -1 is loading. ``events``
-    are kept only when asked for. ``timeline_kinds`` splits the points of ``timeline``.
+    are kept only when asked for. ``plan`` is what to change, where that was asked for
+    (`inspector.fit.advise`). ``timeline_kinds`` splits the points of ``timeline``.
     """
 
     model: str
@@ -94,7 +95,7 @@ class StepReport:
     needs_cached_memory_back: bool
     assumptions: tuple[str, ...] = ()
     events: tuple[Event, ...] = field(default=(), repr=False)
-    plan: FitPlan | None = None
+    plan: Report | None = None
     timeline_kinds: tuple[KindLine, ...] = ()
 
     @property

@@ -1,0 +1,58 @@
+"""A simulated fine-tuning, and with it what to change where it does not fit, or how far one that fits can go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from inspector.fit.plan import plan
+from inspector.fit.simulator import Outcome
+from inspector.simulate.finetuning import answer, question
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inspector.simulate.reports.step import StepReport
+
+
+def finetune_with_advice(
+    reference: str | Mapping[str, Any] | None = None,
+    *,
+    advise: bool = True,
+    solve: bool = False,
+    keep_events: bool = False,
+    **options: Any,
+) -> StepReport:
+    """As `inspector.simulate.finetune`, the report with a plan where one was asked for.
+
+    Args:
+        reference: as there.
+        advise: when it does not fit, simulate what would make it fit.
+        solve: find the largest batch size, length and rank that fit.
+        keep_events: as there.
+        options: as there.
+
+    Raises:
+        InspectorError: as there.
+    """
+    asked = question(reference, **options)
+    report = answer(asked, keep_events=keep_events)
+    if solve or (advise and not report.fits):
+        return advised(report, asked.config, solve=solve)
+    return report
+
+
+def advised(report: StepReport, config: Mapping[str, Any], *, solve: bool = False) -> StepReport:
+    """The report with a `FitPlan`: what to change where it does not fit, and with ``solve`` how far it can go.
+
+    ``config`` is the content of the model's ``config.json``. Raises InspectorError when nothing can be simulated.
+    """
+    known = Outcome(
+        peak_allocated=report.peak_allocated_bytes,
+        peak_reserved=report.peak_reserved_bytes,
+        process_bytes=report.process_bytes,
+        usable_bytes=report.gpu.usable_bytes,
+        fits=report.fits,
+        retried=report.fits and report.needs_cached_memory_back,
+    )
+    return replace(report, plan=plan(report.model, config, report.setup, report.gpu, solve=solve, known=known))
