@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -82,7 +82,7 @@ def read_adapter(reference: Path | str) -> AdapterReport:
     Raises:
         InspectorError: when it has no config, no safetensors, or a broken one, or cannot be reached.
     """
-    from inspector.sources.resolve import is_hub_id
+    from inspector.sources.hub_id import is_hub_id
 
     said = str(reference)
     if said.startswith("hf:") or (not exists(Path(reference)) and is_hub_id(said)):
@@ -100,13 +100,16 @@ def _in_folder(folder: Path) -> AdapterReport:
 
 
 def _on_hub(hub_id: str) -> AdapterReport:
-    from inspector.sources.hub import HubModel, hub_model
-    from inspector.sources.resolve import is_hub_id
+    from inspector.sources.hub import HubModel, reached
+    from inspector.sources.hub_id import is_hub_id
 
     if not is_hub_id(hub_id) or ":" in hub_id:
         raise InspectorError(f"{hub_id[:80]!r} is no name on the hub", hint="give org/name or org/name@revision")
-    model = hub_model(hub_id)
-    if not isinstance(model, HubModel) or CONFIG not in model.files:
+    repo, _, revision = hub_id.partition("@")
+    model = reached(repo, revision)
+    if not isinstance(model, HubModel):
+        return replace(_in_folder(model), name=hub_id)
+    if CONFIG not in model.files:
         raise InspectorError(f"{hub_id} has no {CONFIG}", hint="name a PEFT adapter; inspector layers shows a model")
     config = json_object(model.text(CONFIG), f"{CONFIG} of {hub_id}")
     if WEIGHTS not in model.files:

@@ -12,7 +12,7 @@ import torch
 
 from inspector.errors import InspectorError
 from inspector.files import read_json_object
-from inspector.sources.headers import Budget
+from inspector.sources.budget import Budget
 from inspector.sources.safetensors import MAX_HEADER, read_header
 
 if TYPE_CHECKING:

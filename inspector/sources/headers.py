@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING
 
 from inspector.checkpoint import MAX_TENSORS
 from inspector.errors import InspectorError
+from inspector.sources.budget import Budget
 from inspector.sources.safetensors import MAX_HEADER
 
 if TYPE_CHECKING:
@@ -19,22 +19,6 @@ MAX_FILES = 10_000
 
 Header = tuple[int, "tuple[FileTensor, ...]"]
 """Bytes of a whole file, and the tensors in it."""
-
-
-class Budget:
-    """What all files of a checkpoint may have together: as much as one alone."""
-
-    def __init__(self, what: str, total: int) -> None:
-        self.what = what
-        self.total = self.left = total
-        self.lock = threading.Lock()
-
-    def take(self, count: int) -> None:
-        """Take some of it, before they are read. Raises InspectorError when so many are not left."""
-        with self.lock:
-            self.left -= count
-            if self.left < 0:
-                raise InspectorError(f"the files have over {self.total:,} {self.what} together, the limit")
 
 
 def read_headers(names: Sequence[str], read: Callable[[str, Budget], Header], threads: int) -> list[Header]:

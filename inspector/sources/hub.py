@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.architecture.own_code import own_classes
 from inspector.errors import InspectorError
 from inspector.files import MAX_JSON_BYTES, json_object, write_bytes
-from inspector.sources import bundled
+from inspector.sources.file_tree import inside
 from inspector.sources.folder import (
     INDEX_SUFFIX,
     MAX_INDEX_BYTES,
@@ -25,17 +25,17 @@ from inspector.sources.folder import (
     pickle_refused,
     weight_map,
 )
-from inspector.sources.headers import Budget, Header, read_headers
+from inspector.sources.headers import Header, read_headers
 from inspector.sources.http import Reply, explained, fetch, is_passing
-from inspector.sources.on_disk import Folder
 from inspector.sources.safetensors import MAX_HEADER, PREFIX, header_length, parse_header
-from inspector.sources.source import Bundled, Source
+from inspector.sources.source import Source
 from inspector.store.entries import cache_folder, cached, keep, kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from inspector.checkpoint import Checkpoint
+    from inspector.sources.budget import Budget
 
 logger = logging.getLogger("inspector")
 
@@ -47,61 +47,55 @@ _USUAL = ("model", "diffusion_pytorch_model")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
-def hub_model(hub_id: str) -> Source:
-    """A model by ``org/name`` or ``org/name@revision``.
+def reached(repo: str, revision: str = "") -> HubModel | Path:
+    """A model of the hub at a revision: as it is listed now; out of reach, what was read of it before, said aloud.
 
-    Out of reach, what was read of it before, else the bundled one of that name, either said aloud. Raises
-    InspectorError with what to do when it is missing, gated, private, rate-limited or offline, and there is neither.
+    A path is its snapshot in huggingface_hub's own cache. Raises InspectorError with what to do when it is missing,
+    gated, private, rate-limited or offline, and nothing of it was read before.
     """
     from huggingface_hub import constants
 
-    repo, _, revision = hub_id.partition("@")
     try:
         if constants.is_offline_mode():
-            return _offline(repo, revision)
-        model = _remote(repo, revision)
+            return offline(repo, revision)
+        model = remote(repo, revision)
         _ = model.config  # gated models are listed to everyone: only a file says that they are
     except Exception as error:  # noqa: BLE001 -- what is unknown is raised again
         said = explained(error, repo)
-        if is_passing(error) and (before := _read_before(repo, revision)):
+        if is_passing(error) and (before := read_before(repo, revision)):
             logger.warning("%s; using what was read of it before (%s)", said.message, before.commit[:12])
-            return _composed(before)
-        if repo.lower() in {name.lower() for name in bundled.model_ids()}:
-            logger.warning("%s; using the bundled one", said.message)
-            return Bundled(bundled.find(repo) or repo, "bundled")
+            return before
         raise said from None
-    return _composed(model)
+    return model
 
 
-def _composed(model: HubModel) -> Source:
-    """The model, or what it is one of several parts of."""
-    from inspector.sources.file_tree import HubTree
-    from inspector.sources.multipart import composed_source
-
-    return composed_source(HubTree(model.name, model.where, model)) or model
+def code_of(repo: str) -> Path:
+    """The folder with a repository's Python files, for what names its code. Raises InspectorError as `reached`."""
+    found = reached(repo)
+    return found.code() if isinstance(found, HubModel) else found
 
 
-def _offline(repo: str, revision: str) -> Source:
-    """What our cache, or huggingface_hub's own, holds of a model. A snapshot is a folder like any other."""
+def offline(repo: str, revision: str) -> HubModel | Path:
+    """What our cache, or huggingface_hub's own, holds of a model. Raises OfflineModeIsEnabled when it is nothing."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import OfflineModeIsEnabled
 
-    if before := _read_before(repo, revision):
+    if before := read_before(repo, revision):
         logger.warning("offline: using what was read of %s before (%s)", repo, before.commit[:12])
         return before
     found = try_to_load_from_cache(repo, "config.json", revision=revision or None)
     if isinstance(found, str):
-        return Folder(repo, f"huggingface_hub's cache of {repo}", Path(found).parent)
+        return Path(found).parent
     raise OfflineModeIsEnabled
 
 
-def _read_before(repo: str, revision: str) -> HubModel | None:
+def read_before(repo: str, revision: str) -> HubModel | None:
     """The model as it was last listed online; its files come from the cache too."""
     listed = kept(_listing_entry(repo, revision))
     return _model(listed, repo) if listed is not None else None
 
 
-def _remote(repo: str, revision: str) -> HubModel:
+def remote(repo: str, revision: str) -> HubModel:
     """The model as the hub lists it now: a branch that moved is another commit, of which nothing is cached."""
     from urllib.parse import quote
 
@@ -154,13 +148,17 @@ class HubModel(Source):
 
     def code_folders(self, config: Mapping[str, Any]) -> dict[str, Path]:
         """Its Python files at this commit, and those of other repositories it names, kept on disk."""
+        others = {reference.rpartition("--")[0] for reference in own_classes(config).values()} - {"", self.repo}
+        folder = self.code()
+        return {"": folder, self.repo: folder, **{repo: code_of(repo) for repo in sorted(others)}}
+
+    def code(self) -> Path:
+        """The folder on disk with its Python files at this commit, those in folders of the repository left out."""
         folder = cache_folder() / "code" / f"{self.repo.replace('/', '--')}@{self.commit[:40]}"
         for name in self.files:
             if re.fullmatch(r"\w[\w-]*\.py", name):
                 write_bytes(folder / name, self._bytes(name))
-        others = {reference.rpartition("--")[0] for reference in own_classes(config).values()} - {"", self.repo}
-        fetched = {repo: hub_model(repo).code_folders({})[""] for repo in sorted(others)}
-        return {"": folder, self.repo: folder, **fetched}
+        return folder
 
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
@@ -169,7 +167,7 @@ class HubModel(Source):
 
     def stored(self, folder: str, config: dict[str, Any]) -> Checkpoint | None:
         """What the safetensors in one folder (the root is ``""``) store: ranged reads of their headers, in parallel."""
-        prefix = f"{folder}/" if folder else ""
+        prefix = inside(folder, "")
         beside = [name.removeprefix(prefix) for name in self.files if name.startswith(prefix)]
         names, promised = self._shards(prefix, [name for name in beside if "/" not in name])
         if not names:

@@ -7,11 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.own_code import own_classes
-from inspector.errors import InspectorError
 from inspector.files import exists, read_json_object
-from inspector.sources.file_tree import LocalTree
-from inspector.sources.folder import PICKLES, pickle_refused, read_files, read_folder
-from inspector.sources.multipart import composed_source
+from inspector.sources.folder import read_files, read_folder
 from inspector.sources.source import Source
 
 if TYPE_CHECKING:
@@ -21,43 +18,13 @@ if TYPE_CHECKING:
     from inspector.checkpoint import Checkpoint
 
 
-def local(path: Path) -> Source:
-    """What is at an existing path. Raises InspectorError for a pickle, and for a folder that is an adapter."""
-    if path.is_dir():
-        return _folder(path)
-    suffix = path.suffix.lower()
-    if suffix == ".gguf":
-        return GgufFile(path.stem, str(path), path)
-    if suffix == ".safetensors":
-        return SafetensorsFile(path.stem, str(path), path)
-    if suffix in PICKLES:
-        raise pickle_refused(path.name)
-    name = path.parent.resolve().name if path.name == "config.json" else path.stem
-    return ConfigFile(name or "model", str(path), path)
-
-
-def _folder(path: Path) -> Source:
-    name = path.resolve().name or "model"
-    if composed := composed_source(LocalTree(name, str(path), path)):
-        return composed
-    if not exists(path / "config.json"):
-        if exists(path / "adapter_config.json"):
-            raise InspectorError(f"{path} is an adapter, not a model", hint=f"try `inspector adapter {path}`")
-        ggufs = sorted(path.glob("*.gguf"))
-        if len(ggufs) == 1:
-            return GgufFile(name, str(ggufs[0]), ggufs[0])
-        if ggufs:
-            raise InspectorError(f"{path} holds {len(ggufs)} GGUF files", hint=f"name one, such as {ggufs[0].name}")
-    return Folder(name, str(path), path)
-
-
 def code_folders(folder: Path, config: Mapping[str, Any]) -> dict[str, Path]:
     """A model's folder, and those of other repositories whose code its config names, fetched from the hub."""
     folders = {"": folder.resolve()}
     for repo in sorted({reference.rpartition("--")[0] for reference in own_classes(config).values()} - {""}):
-        from inspector.sources.hub import hub_model
+        from inspector.sources.hub import code_of
 
-        folders |= {repo: hub_model(repo).code_folders({})[""]}
+        folders |= {repo: code_of(repo)}
     return folders
 
 

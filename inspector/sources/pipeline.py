@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.skeleton import PIPELINE, ConfigFacts, Module, Skeleton
-from inspector.sources.file_tree import MAX_PARTS, below, joined_checkpoint, plain_folder
+from inspector.sources.file_tree import MAX_PARTS, plain_folder
+from inspector.sources.joined_parts import below, joined_checkpoint
 from inspector.sources.source import Source
 
 if TYPE_CHECKING:

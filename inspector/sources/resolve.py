@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +13,6 @@ from inspector.sources.source import Bundled, Source
 if TYPE_CHECKING:
     from inspector.checkpoint import Checkpoint
     from inspector.skeleton import Skeleton
-
-_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,120})?(:[\w./@+-]{1,200})?$")
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether a name has the form of one on the hub: ``org/name``, ``org/name@revision``, ``org/name:file.gguf``."""
-    return bool(_HUB_ID.match(name))
 
 
 def locate(reference: str) -> Source:
@@ -37,30 +29,21 @@ def locate(reference: str) -> Source:
     path = Path(reference).expanduser() if not reference.startswith("hf:") else Path()
     if not reference.startswith("hf:"):
         if exists(path):
-            from inspector.sources.on_disk import local
+            from inspector.sources.at_path import source_at
 
-            return local(path)
+            return source_at(path)
         if model_id := bundled.find(reference):
             return Bundled(model_id, "bundled")
         if (":" not in reference and reference.endswith((".json", ".safetensors", ".gguf"))) or reference.startswith(
             (".", "/", "~")
         ):
             raise InspectorError(f"no such file or folder: {reference}")
+    from inspector.sources.hub_id import hub_model, is_hub_id
+
     hub_id = reference.removeprefix("hf:")
     if not is_hub_id(hub_id):
         raise bundled.unknown_model(reference)
-    from inspector.sources.hub import hub_model
-
-    hub_id, colon, file = hub_id.partition(":")
-    model = hub_model(hub_id)
-    if not colon:
-        return model
-    from inspector.sources.hub import HubModel
-    from inspector.sources.hub_gguf import hub_gguf
-
-    if not isinstance(model, HubModel):
-        raise InspectorError(f"{hub_id} cannot be reached for its file {file[:80]}")
-    return hub_gguf(model, file)
+    return hub_model(hub_id)
 
 
 def resolve(reference: str) -> Skeleton:

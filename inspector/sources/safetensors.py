@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from inspector.sources.headers import Budget
+    from inspector.sources.budget import Budget
 
 PREFIX = 8
 MAX_HEADER = 100_000_000

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.skeleton import Module, Skeleton, Tensor
-from inspector.sources.file_tree import MAX_PARTS, joined_checkpoint, plain_folder
+from inspector.sources.file_tree import MAX_PARTS, plain_folder
+from inspector.sources.joined_parts import below, joined_checkpoint
 from inspector.sources.source import Source
 
 if TYPE_CHECKING:
@@ -172,7 +173,6 @@ class SentenceModel(Source):
         stored = self._stored(part, {})
         if stored is None:
             return [here], []
-        from inspector.sources.file_tree import below
         from inspector.sources.unknown_architecture import bare_skeleton
 
         read = below(bare_skeleton(stored, self.where), part.folder)

@@ -11,7 +11,7 @@ import pytest
 import inspector.sources.http as fetching
 from inspector.cli.main import run
 from inspector.errors import InspectorError
-from inspector.sources.hub import hub_model
+from inspector.sources.hub_id import hub_model
 from inspector.sources.resolve import locate, resolve
 from tests.sources.conftest import REPO
 from tests.sources.hub_server import COMMIT, Hub, serving

@@ -3,6 +3,7 @@
 import json
 import struct
 
+import huggingface_hub
 import pytest
 from safetensors.torch import save
 
@@ -38,6 +39,23 @@ def test_an_adapter_on_the_hub_is_the_adapter_on_the_disk(hub, lora, reference):
     assert here.pop("name") == lora.name
     assert remote == here
     assert remote["merge_elements"] == 64 * 4096
+
+
+def test_an_adapter_in_the_cache_of_huggingface_hub_is_read_offline(hub, lora, monkeypatch):
+    cache = lora / "hub" / f"models--{REPO.replace('/', '--')}"  # as huggingface_hub lays it out
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text(COMMIT)
+    snapshot = cache / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (snapshot / name).symlink_to(lora / name)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(lora / "hub"))
+    here, remote = read_adapter(lora).to_dict(), read_adapter(REPO).to_dict()
+    assert remote.pop("name") == REPO
+    assert here.pop("name") == lora.name
+    assert remote == here
 
 
 def test_only_the_config_and_the_header_are_fetched(hub, lora, monkeypatch):

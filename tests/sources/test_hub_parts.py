@@ -90,6 +90,14 @@ def test_a_pipeline(hub):
     assert source.checkpoint.files == ("text_encoder/model.safetensors",)
 
 
+def test_a_pipeline_read_before_is_one_offline_too(hub, monkeypatch):
+    index = {"_class_name": "P", "text_encoder": ["transformers", "CLIPTextModel"]}
+    hub.add("acme/sd", {"model_index.json": json.dumps(index), "text_encoder/config.json": json.dumps(CLIP)})
+    online = locate("acme/sd").skeleton
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert locate("acme/sd").skeleton == online
+
+
 def test_a_sentence_model(hub):
     package = "sentence_transformers.models"
     parts = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Dense", "2_Dense")]

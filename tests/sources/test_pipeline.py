@@ -42,7 +42,7 @@ with open(f"{out}/sd.json", "w") as stream:
 """
 READ = """
 import json, sys, inspector
-from inspector.checkpoint_fit import fit
+from inspector.checkpoint.against_skeleton import fit
 from inspector.cli.main import run
 from inspector.precision import SCHEME_NAMES
 from inspector.sources.resolve import locate
