@@ -17,10 +17,6 @@ from inspector.errors import InspectorError
 from inspector.units import MiB, parse_size
 
 Basis = Literal["torch", "nvidia-smi", "size"]
-Verdict = Literal["fits", "tight", "does not fit"]
-TIGHT = 20
-"""Less than a twentieth of the card left is tight: a convention of ours, for what one step does not show (longer
-samples, kernels loaded later, a newer driver that keeps more)."""
 
 _VENDOR = re.compile(r"nvidia|geforce|tesla|quadro|graphics|generation|[\s_\-()]")
 
@@ -182,14 +178,3 @@ def card_of_size(text: str) -> Gpu:
         context_measured=False,
         sources=("given by size; computed as on an A100",),
     )
-
-
-def verdict(fits: bool, margin_bytes: int, usable_bytes: int, *, gave_back: bool) -> Verdict:
-    """The one word for a simulated step on a card.
-
-    ``tight`` when under 5 % of the card is left, or when it fits only because the allocator gave cached memory back
-    (``gave_back``). Never the result of rounding.
-    """
-    if not fits:
-        return "does not fit"
-    return "tight" if gave_back or margin_bytes * TIGHT < usable_bytes else "fits"

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from inspector.lenses.weights import Grouping
     from inspector.lora import LoraReport, LoraSpec
     from inspector.measure import Measurement
+    from inspector.simulate.finetuning import StepReport
     from inspector.simulate.generation import GenerateReport
-    from inspector.simulate.reports.step import StepReport
     from inspector.skeleton import Skeleton
 
 

@@ -89,4 +89,4 @@ def _table(
     report = fit_table(
         find(model) or model, resolve_config(model), dtype, gpus=gpus or USUAL_CARDS, progress=say, **options
     )
-    return report, any(cell.outcome.fits for cell in report.cells)
+    return report, any(cell.peaks.fits for cell in report.cells)

@@ -6,13 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from inspector.fit.plan import plan
-from inspector.fit.simulator import Outcome
 from inspector.simulate.finetuning import answer, question
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inspector.simulate.reports.step import StepReport
+    from inspector.simulate.finetuning import StepReport
 
 
 def finetune_with_advice(
@@ -47,12 +46,4 @@ def advised(report: StepReport, config: Mapping[str, Any], *, solve: bool = Fals
 
     ``config`` is the content of the model's ``config.json``. Raises InspectorError when nothing can be simulated.
     """
-    known = Outcome(
-        peak_allocated=report.peak_allocated_bytes,
-        peak_reserved=report.peak_reserved_bytes,
-        process_bytes=report.process_bytes,
-        usable_bytes=report.gpu.usable_bytes,
-        fits=report.fits,
-        retried=report.fits and report.needs_cached_memory_back,
-    )
-    return replace(report, plan=plan(report.model, config, report.setup, report.gpu, solve=solve, known=known))
+    return replace(report, plan=plan(report.model, config, report.setup, report.gpu, solve=solve, known=report.peaks))

@@ -14,7 +14,8 @@ from inspector.errors import InspectorError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inspector.fit.simulator import Outcome, Simulator
+    from inspector.fit.simulator import Simulator
+    from inspector.simulate.on_card import Peaks
     from inspector.simulate.setup.finetuning import TrainSetup
 
 
@@ -37,28 +38,28 @@ def largest_settings(simulator: Simulator, setup: TrainSetup) -> tuple[tuple[str
         if axis.name == "r" and setup.method == "full":
             continue
 
-        def outcome(steps: int, axis: _Axis = axis) -> Outcome:
-            return simulator.outcome(simulator.changed(setup, **{axis.name: steps * axis.step}))
+        def peaks_of(steps: int, axis: _Axis = axis) -> Peaks:
+            return simulator.peaks(simulator.changed(setup, **{axis.name: steps * axis.step}))
 
         start = max(getattr(setup, axis.name) // axis.step, 1)
-        found.append((axis.name, largest(outcome, start, axis.most // axis.step) * axis.step))
+        found.append((axis.name, largest(peaks_of, start, axis.most // axis.step) * axis.step))
     return tuple(found)
 
 
-def largest(outcome: Callable[[int], Outcome], start: int, most: int) -> int:
-    """The largest number from 1 to ``most`` whose outcome fits, 0 if none does: it was simulated, and so was the next.
+def largest(peaks_of: Callable[[int], Peaks], start: int, most: int) -> int:
+    """The largest number from 1 to ``most`` whose peaks fit, 0 if none does: it was simulated, and so was the next.
 
-    Memory grows nearly in proportion, so the border is where a line through two outcomes meets zero: that of the
+    Memory grows nearly in proportion, so the border is where a line through the margins of two meets zero: that of the
     reserved bytes at the earliest (cached memory can be given back), that of the allocated bytes at the latest.
     What cannot be simulated (more tokens than a model has positions) is too large. Raises InspectorError when that is
     so of ``start``.
     """
     low, high, refused = 0, most + 1, False
-    seen: dict[int, Outcome] = {}
+    seen: dict[int, Peaks] = {}
     guess = min(start, most)
     while high - low > 1:
         try:
-            seen[guess] = outcome(guess)
+            seen[guess] = peaks_of(guess)
             low, high, refused = (guess, high, refused) if seen[guess].fits else (low, guess, False)
         except InspectorError:
             if not seen:
@@ -69,15 +70,15 @@ def largest(outcome: Callable[[int], Outcome], start: int, most: int) -> int:
     return low
 
 
-def _border(seen: dict[int, Outcome], low: int, high: int) -> int:
+def _border(seen: dict[int, Peaks], low: int, high: int) -> int:
     """Where to look next."""
     if len(seen) == 1:
         return low * 2 or high // 2
     known = sorted(seen)
     near = [number for number in (low, high) if number in seen]
     first, second = near if len(near) == 2 else known[-2:] if low else known[:2]
-    early = _zero(first, seen[first].margin_bytes, second, seen[second].margin_bytes)
-    late = _zero(first, seen[first].allocated_margin_bytes, second, seen[second].allocated_margin_bytes)
+    early = _zero(first, seen[first].margin, second, seen[second].margin)
+    late = _zero(first, seen[first].allocated_margin, second, seen[second].allocated_margin)
     if high not in seen:
         return (early if early > low else late) + 1
     if not low < early < high or len(seen) % 3 == 0:  # every third time halve what is left, come what may

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inspector.errors import InspectorError
 from inspector.fit.changes import candidates
 from inspector.fit.largest import largest_settings
-from inspector.fit.simulator import Outcome, Simulator, outcome_on
+from inspector.fit.simulator import Simulator
 from inspector.reporting import Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from inspector.gpus import Gpu
+    from inspector.simulate.on_card import Peaks
     from inspector.simulate.setup.finetuning import TrainSetup
-
-__all__ = ["Change", "FitPlan", "Outcome", "Simulator", "cannot", "outcome_on", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Change:
     what: str
     cost: str
     settings: tuple[tuple[str, Any], ...]
-    outcome: Outcome
+    peaks: Peaks
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class FitPlan(Report):
     model: str
     gpu: Gpu
     setup: TrainSetup
-    outcome: Outcome
+    peaks: Peaks
     cannot: tuple[str, ...]
     changes: tuple[Change, ...] = ()
     together: tuple[Change, ...] = ()
@@ -54,7 +53,7 @@ class FitPlan(Report):
     @property
     def fits(self) -> bool:
         """Whether it fits as it is."""
-        return self.outcome.fits
+        return self.peaks.fits
 
 
 def plan(
@@ -64,7 +63,7 @@ def plan(
     gpu: Gpu,
     *,
     solve: bool = False,
-    known: Outcome | None = None,
+    known: Peaks | None = None,
 ) -> FitPlan:
     """The verdict on a setup, and when it does not fit, what to change.
 
@@ -74,7 +73,7 @@ def plan(
         setup: how it is trained.
         gpu: the card.
         solve: also find the largest batch size, length and rank that fit.
-        known: the outcome of the setup itself, when it was simulated already.
+        known: the peaks of the setup itself, when it was simulated already.
 
     Raises:
         InspectorError: when the model or the setup cannot be simulated.
@@ -82,12 +81,12 @@ def plan(
     simulator = Simulator(config, gpu)
     if known:
         simulator.known[setup] = known
-    outcome = simulator.outcome(setup)
+    peaks = simulator.peaks(setup)
     changes: tuple[Change, ...] = ()
     together: tuple[Change, ...] = ()
-    if not outcome.fits:
+    if not peaks.fits:
         changes = tuple(_single_changes(simulator, setup))
-        if not any(change.outcome.fits for change in changes):
+        if not any(change.peaks.fits for change in changes):
             together = tuple(_together(simulator, setup, changes))
     largest: tuple[tuple[str, int], ...] = ()
     if solve:
@@ -96,7 +95,7 @@ def plan(
         model=model,
         gpu=gpu,
         setup=setup,
-        outcome=outcome,
+        peaks=peaks,
         cannot=cannot(setup, gpu, config),
         changes=changes,
         together=together,
@@ -122,35 +121,35 @@ def cannot(setup: TrainSetup, gpu: Gpu, config: Mapping[str, Any]) -> tuple[str,
 
 def _single_changes(simulator: Simulator, setup: TrainSetup) -> Iterator[Change]:
     """Every candidate by itself; what does not make it smaller is left out, as is what cannot be simulated."""
-    now = simulator.outcome(setup)
+    now = simulator.peaks(setup)
     for what, cost, settings in candidates(setup):
         try:
-            outcome = simulator.outcome(simulator.changed(setup, **settings))
+            peaks = simulator.peaks(simulator.changed(setup, **settings))
         except InspectorError:
             continue
-        if outcome.process_bytes < now.process_bytes or outcome.fits:
-            yield Change(what, cost, tuple(settings.items()), outcome)
+        if peaks.process < now.process or peaks.fits:
+            yield Change(what, cost, tuple(settings.items()), peaks)
 
 
 def _together(simulator: Simulator, setup: TrainSetup, changes: tuple[Change, ...]) -> list[Change]:
     """One change after the other, cheapest first, until it fits; then what turned out needless is taken back."""
     taken: list[Change] = []
     for change in changes:
-        taken.append(Change(change.what, change.cost, change.settings, _outcome_of(simulator, setup, [*taken, change])))
-        if taken[-1].outcome.fits:
+        taken.append(Change(change.what, change.cost, change.settings, _peaks_of(simulator, setup, [*taken, change])))
+        if taken[-1].peaks.fits:
             break
     else:
         return []
     for change in list(taken[:-1]):
         rest = [other for other in taken if other is not change]
-        outcome = _outcome_of(simulator, setup, rest)
-        if outcome.fits:
-            taken = [*rest[:-1], Change(rest[-1].what, rest[-1].cost, rest[-1].settings, outcome)]
+        peaks = _peaks_of(simulator, setup, rest)
+        if peaks.fits:
+            taken = [*rest[:-1], Change(rest[-1].what, rest[-1].cost, rest[-1].settings, peaks)]
     return taken
 
 
-def _outcome_of(simulator: Simulator, setup: TrainSetup, changes: list[Change]) -> Outcome:
+def _peaks_of(simulator: Simulator, setup: TrainSetup, changes: list[Change]) -> Peaks:
     settings: dict[str, Any] = {}
     for change in changes:
         settings.update(change.settings)
-    return simulator.outcome(simulator.changed(setup, **settings))
+    return simulator.peaks(simulator.changed(setup, **settings))

@@ -7,11 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import InspectorError
-from inspector.fit.simulator import Outcome, kept_outcome, outcome_on
+from inspector.fit.simulator import kept_peaks
 from inspector.gpus import catalogue, find_gpu
 from inspector.reporting import Report
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
+from inspector.simulate.on_card import Peaks, peaks_on
 from inspector.simulate.setup.finetuning import resolve_setup
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Cell:
     method: str
     gpu: Gpu
     dtype: str
-    outcome: Outcome
+    peaks: Peaks
 
 
 @dataclass(frozen=True)
@@ -129,19 +130,19 @@ def _cells(
     traces: dict[tuple[bool, bool], tuple[tuple[Event, ...], Timeline]] = {}
     first = {_alike(card): card for card in reversed(cards)}
 
-    def simulated(setup: TrainSetup, card: Gpu) -> Outcome:
+    def simulated(setup: TrainSetup, card: Gpu) -> Peaks:
         kind = _alike(card)
         if kind not in traces:
             from inspector.simulate.finetuning import trace
 
             events = trace(config, setup, first[kind]).events
             traces[kind] = events, replay(events)
-        return outcome_on(traces[kind][0], card, AllocatorSettings(), traces[kind][1])
+        return peaks_on(traces[kind][0], card, AllocatorSettings(), traces[kind][1])
 
     cells = []
     for card in cards:
         used = "float16" if dtype == "bfloat16" and not card.bf16 else dtype
         setup = resolve_setup(settings, dtype=used).setup
-        outcome = kept_outcome(config, setup, first[_alike(card)], card, partial(simulated, setup, card))
-        cells.append(Cell(method, card, used, outcome))
+        peaks = kept_peaks(config, setup, first[_alike(card)], card, partial(simulated, setup, card))
+        cells.append(Cell(method, card, used, peaks))
     return tuple(cells)

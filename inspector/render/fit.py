@@ -31,8 +31,8 @@ def text(report: FitTable) -> RenderableType:
 
 
 def _cell(cell: Cell) -> Text:
-    mark = {"fits": "", "tight": " (tight)", "does not fit": " (no)"}[cell.outcome.verdict]
-    return Text(f"{cell.outcome.process_bytes / GiB:,.2f}{mark}", style=STYLES[cell.outcome.verdict])
+    mark = {"fits": "", "tight": " (tight)", "does not fit": " (no)"}[cell.peaks.verdict]
+    return Text(f"{cell.peaks.process / GiB:,.2f}{mark}", style=STYLES[cell.peaks.verdict])
 
 
 def _legend(report: FitTable) -> tuple[str, ...]:
@@ -63,12 +63,12 @@ def records(report: FitTable) -> list[dict[str, Any]]:
             "method": cell.method,
             "gpu": cell.gpu.name,
             "dtype": cell.dtype,
-            "verdict": cell.outcome.verdict,
-            "margin_bytes": cell.outcome.margin_bytes,
-            "peak_allocated_bytes": cell.outcome.peak_allocated,
-            "peak_reserved_bytes": cell.outcome.peak_reserved,
-            "process_bytes": cell.outcome.process_bytes,
-            "usable_bytes": cell.outcome.usable_bytes,
+            "verdict": cell.peaks.verdict,
+            "margin_bytes": cell.peaks.margin,
+            "peak_allocated_bytes": cell.peaks.allocated,
+            "peak_reserved_bytes": cell.peaks.reserved,
+            "process_bytes": cell.peaks.process,
+            "usable_bytes": cell.peaks.usable,
             "basis": cell.gpu.basis,
         }
         for cell in report.cells

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from inspector.fit.plan import Change, FitPlan, Outcome
+    from inspector.fit.plan import Change, FitPlan
+    from inspector.simulate.on_card import Peaks
 
 _WORDS = {"batch_size": "batch size", "seq_len": "tokens a sample", "r": "rank"}
 
@@ -29,7 +30,7 @@ def text(report: FitPlan) -> RenderableType:
     )
     return page(
         heading(report.model, what),
-        _verdict(report.outcome, report.gpu.name),
+        _verdict(report.peaks, report.gpu.name),
         *parts(report),
         notes((*report.assumptions, "MiB = 2^20 bytes.")),
     )
@@ -44,7 +45,7 @@ def parts(report: FitPlan) -> list[RenderableType]:
         made.append(_changes("one change, cheapest first", report.changes))
     if report.together:
         made.append(_changes("together, one after the other", report.together))
-    elif report.changes and not any(change.outcome.fits for change in report.changes):
+    elif report.changes and not any(change.peaks.fits for change in report.changes):
         made.append(Text("No run of these changes makes it fit.", style="red"))
     if report.largest:
         rows = table("largest that fits, the rest unchanged", ("", "right"))
@@ -54,25 +55,25 @@ def parts(report: FitPlan) -> list[RenderableType]:
     return made
 
 
-def _verdict(outcome: Outcome, card: str) -> Text:
-    sign = "to spare" if outcome.margin_bytes >= 0 else "missing"
-    line = f"{outcome.verdict.capitalize()} on a {card}: {mebibytes(abs(outcome.margin_bytes))} {sign}"
-    line += f" ({mebibytes(outcome.process_bytes)} of {mebibytes(outcome.usable_bytes)})"
-    if outcome.retried:
+def _verdict(peaks: Peaks, card: str) -> Text:
+    sign = "to spare" if peaks.margin >= 0 else "missing"
+    line = f"{peaks.verdict.capitalize()} on a {card}: {mebibytes(abs(peaks.margin))} {sign}"
+    line += f" ({mebibytes(peaks.process)} of {mebibytes(peaks.usable)})"
+    if peaks.gives_back:
         line += ", only by giving cached memory back"
-    return Text(line, style=f"bold {STYLES[outcome.verdict]}")
+    return Text(line, style=f"bold {STYLES[peaks.verdict]}")
 
 
 def _changes(title: str, changes: Sequence[Change]) -> RenderableType:
     rows = table(title, "cost", ("process MiB", "right"), ("left MiB", "right"), "verdict")
     for change in changes:
-        outcome = change.outcome
+        peaks = change.peaks
         rows.add_row(
             clean(change.what),
             change.cost,
-            f"{outcome.process_bytes / MiB:,.1f}",
-            f"{outcome.margin_bytes / MiB:+,.1f}",
-            Text(outcome.verdict, style=STYLES[outcome.verdict]),
+            f"{peaks.process / MiB:,.1f}",
+            f"{peaks.margin / MiB:+,.1f}",
+            Text(peaks.verdict, style=STYLES[peaks.verdict]),
         )
     return rows
 
@@ -82,7 +83,7 @@ def payload(report: FitPlan) -> dict[str, Any]:
     return {
         "model": report.model,
         "gpu": report.gpu.name,
-        **_outcome(report.outcome),
+        **_peaks(report.peaks),
         "cannot": list(report.cannot),
         "changes": [_change(change) for change in report.changes],
         "together": [_change(change) for change in report.together],
@@ -91,18 +92,18 @@ def payload(report: FitPlan) -> dict[str, Any]:
     }
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def _peaks(peaks: Peaks) -> dict[str, Any]:
     return {
-        "verdict": outcome.verdict,
-        "margin_bytes": outcome.margin_bytes,
-        "peak_allocated_bytes": outcome.peak_allocated,
-        "peak_reserved_bytes": outcome.peak_reserved,
-        "process_bytes": outcome.process_bytes,
-        "usable_bytes": outcome.usable_bytes,
-        "needs_cached_memory_back": outcome.retried,
+        "verdict": peaks.verdict,
+        "margin_bytes": peaks.margin,
+        "peak_allocated_bytes": peaks.allocated,
+        "peak_reserved_bytes": peaks.reserved,
+        "process_bytes": peaks.process,
+        "usable_bytes": peaks.usable,
+        "needs_cached_memory_back": peaks.gives_back,
     }
 
 
 def _change(change: Change) -> dict[str, Any]:
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in change.settings}
-    return {"what": change.what, "cost": change.cost, "settings": settings, **_outcome(change.outcome)}
+    return {"what": change.what, "cost": change.cost, "settings": settings, **_peaks(change.peaks)}

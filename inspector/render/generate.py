@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from inspector.render.fit import STYLES
 from inspector.render.terminal import heading, notes, page, table
 from inspector.units import count, mebibytes, percent
 
@@ -25,7 +26,7 @@ def text(report: GenerateReport) -> RenderableType:
     peaks.add_row("process", "", mebibytes(report.process_bytes))
     alive = table("alive at the peak", ("MiB", "right"), ("share", "right"))
     for kind, nbytes in report.alive_at_peak:
-        alive.add_row(kind, mebibytes(nbytes), percent(nbytes, report.peak_allocated))
+        alive.add_row(kind, mebibytes(nbytes), percent(nbytes, report.peak_allocated_bytes))
     return page(
         heading(report.model, what(report)), peaks, _cache(report), alive, _verdict(report), notes(_legend(report))
     )
@@ -67,12 +68,10 @@ def _cache(report: GenerateReport) -> RenderableType:
 def _verdict(report: GenerateReport) -> Text:
     card = report.gpu
     size = f"{mebibytes(card.available_bytes)} for the program ({mebibytes(card.usable_bytes)} less the context)"
-    if report.fits:
-        line = Text(f"Fits {card.name}: {mebibytes(abs(report.margin_bytes))} to spare of {size}", style="green")
-        if report.margin_bytes < 0:
-            line = Text(f"Fits {card.name} only by giving cached memory back; {size}", style="yellow")
-    else:
-        line = Text(f"Does not fit {card.name}: {mebibytes(-report.margin_bytes)} missing; {size}", style="red")
+    spare = f"{mebibytes(abs(report.margin_bytes))} {'to spare of' if report.fits else 'missing;'} {size}"
+    if report.peaks.gives_back:
+        spare = f"only by giving cached memory back; {size}"
+    line = Text(f"{report.verdict.capitalize()} on a {card.name}: {spare}", style=STYLES[report.verdict])
     if report.largest_prompt is not None:
         line.append(f"\nLongest prompt that fits: {count(report.largest_prompt)} tokens", style="default")
         if report.context_length and report.largest_prompt > report.context_length:
@@ -101,8 +100,8 @@ def payload(report: GenerateReport) -> dict[str, Any]:
             name: {"peak_allocated_bytes": phase.peak_allocated, "peak_reserved_bytes": phase.peak_reserved}
             for name, phase in (("prefill", report.prefill), ("last_token", report.last_token))
         },
-        "peak_allocated_bytes": report.peak_allocated,
-        "peak_reserved_bytes": report.peak_reserved,
+        "peak_allocated_bytes": report.peak_allocated_bytes,
+        "peak_reserved_bytes": report.peak_reserved_bytes,
         "process_bytes": report.process_bytes,
         "alive_at_peak": dict(report.alive_at_peak),
         "modules_at_peak": {share.name or "(model)": share.nbytes for share in report.modules_at_peak},
@@ -129,6 +128,7 @@ def payload(report: GenerateReport) -> dict[str, Any]:
             }
             for layer in report.cache.layers
         ],
+        "verdict": report.verdict,
         "fits": report.fits,
         "margin_bytes": report.margin_bytes,
         "context_length": report.context_length,

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from inspector.simulate.reports.step import Share, StepReport
+    from inspector.simulate.finetuning import StepReport
+    from inspector.simulate.reports.step import Share
 
 VERDICT_STYLES = {"fits": "bold green", "tight": "bold yellow", "does not fit": "bold red"}
 SHOWN_MODULES = 8

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.gpus import Gpu, card_of_size, find_gpu
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
+from inspector.simulate.events import STAGES
+from inspector.simulate.on_card import OnCard, Peaks, peaks_on
 from inspector.simulate.reports import step as reports
+from inspector.simulate.reports.libraries import versions
 from inspector.simulate.setup.finetuning import Resolved, TrainSetup, resolve_setup
 from inspector.simulate.setup.recipes import recipe as find_recipe
 from inspector.store.answers import answered
@@ -19,13 +21,64 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from inspector.reporting import Report
+    from inspector.simulate.allocator.timeline import StagePeak
+    from inspector.simulate.events import Event, Stage
     from inspector.simulate.program.training import Trace
-    from inspector.simulate.reports.step import StepReport
+    from inspector.simulate.reports.step import KindLine, LiveTensor, Point, Share
 
 MICRO_BATCHES = 16
 """Accumulated micro-batches that are traced at the most: more take their time and say nothing more."""
 
-LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate")
+
+@dataclass(frozen=True)
+class StepReport(OnCard):
+    """A simulated fine-tuning run on one card. All sizes are bytes.
+
+    ``peaks`` has what ``torch.cuda.max_memory_allocated`` and ``max_memory_reserved`` would say at the end, loading
+    included, and whether the card serves it.
+    ``steady_allocated_bytes`` is what is still allocated after the last step. ``paged_bytes`` is optimizer state in
+    managed memory, which no allocator counts. ``stages`` has every stage of every step; step -1 is loading. ``events``
+    are kept only when asked for. ``plan`` is what to change, where that was asked for (`inspector.fit.advise`).
+    ``timeline_kinds`` splits the points of ``timeline``.
+    """
+
+    model: str
+    gpu: Gpu
+    setup: TrainSetup
+    settings: Mapping[str, Mapping[str, Any]]
+    versions: Mapping[str, str]
+    peaks: Peaks
+    steady_allocated_bytes: int
+    paged_bytes: int
+    peak_stage: Stage
+    peak_step: int
+    stages: tuple[StagePeak, ...]
+    alive_at_peak: tuple[Share, ...]
+    modules_at_peak: tuple[Share, ...]
+    largest_at_peak: tuple[LiveTensor, ...]
+    timeline: tuple[Point, ...]
+    num_events: int
+    assumptions: tuple[str, ...] = ()
+    events: tuple[Event, ...] = field(default=(), repr=False)
+    plan: Report | None = None
+    timeline_kinds: tuple[KindLine, ...] = ()
+
+    def stage_peak(self, stage: Stage, step: int | None = None) -> StagePeak:
+        """The stage of a step; of the last one when no step is said."""
+        found = [item for item in self.stages if item.stage == stage and step in {None, item.step}]
+        return found[-1]
+
+    def stage_maxima(self) -> dict[Stage, tuple[int, int]]:
+        """Highest allocated and reserved bytes of each stage over all steps."""
+        return {
+            stage: (
+                max(item.peak_allocated for item in self.stages if item.stage == stage),
+                max(item.peak_reserved for item in self.stages if item.stage == stage),
+            )
+            for stage in STAGES
+            if any(item.stage == stage for item in self.stages)
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +139,7 @@ def answer(asked: Question, *, keep_events: bool = False) -> StepReport:
         return replace(summarize(asked.model, gpu, asked.resolved, traced), events=traced.events)
     report = answered(
         ("finetune", asked.config, setup, gpu),
-        reports.StepReport,
+        StepReport,
         lambda: summarize(asked.model, gpu, asked.resolved, trace(asked.config, setup, gpu)),
     )
     # Neither the model's name nor who set what is part of the question.
@@ -126,27 +179,20 @@ def few_micro_batches(setup: TrainSetup, most: int) -> TrainSetup:
 
 
 def summarize(name: str, gpu: Gpu, resolved: Resolved, traced: Trace) -> StepReport:
-    """Replay the events without a limit for the peaks, and within the card for the verdict."""
+    """The report on traced events: replayed without a limit, and on the card."""
     events = traced.events
     settings = AllocatorSettings(expandable_segments=resolved.setup.expandable_segments)
     timeline = replay(events, settings)
-    process = timeline.peak_reserved + gpu.context_bytes
-    fits, retries = True, 0
-    if process > gpu.usable_bytes:
-        within = replay(events, settings, capacity=gpu.available_bytes)
-        fits, retries = within.out_of_memory is None, within.retries
     alive, points = timeline.alive(events), reports.points(events, timeline)
     top = next(item for item in timeline.stages if item.peak_allocated == timeline.peak_allocated)
-    return reports.StepReport(
+    return StepReport(
         model=name,
         gpu=gpu,
         setup=resolved.setup,
         settings=resolved.settings(),
         versions=versions(),
-        peak_allocated_bytes=timeline.peak_allocated,
-        peak_reserved_bytes=timeline.peak_reserved,
+        peaks=peaks_on(events, gpu, settings, timeline),
         steady_allocated_bytes=timeline.stages[-1].end_allocated,
-        process_bytes=process,
         paged_bytes=traced.paged_bytes,
         peak_stage=top.stage,
         peak_step=top.step,
@@ -157,15 +203,8 @@ def summarize(name: str, gpu: Gpu, resolved: Resolved, traced: Trace) -> StepRep
         timeline=points,
         timeline_kinds=reports.kinds_at(events, timeline, points),
         num_events=len(events),
-        fits=fits,
-        needs_cached_memory_back=retries > 0,
         assumptions=(*traced.notes, *assumptions(resolved.setup, gpu)),
     )
-
-
-def versions() -> dict[str, str]:
-    """The libraries whose code ran."""
-    return {library: version(library) for library in LIBRARIES}
 
 
 def assumptions(setup: TrainSetup, gpu: Gpu) -> tuple[str, ...]:

@@ -10,7 +10,9 @@ from inspector.lenses.kv_cache import CacheReport
 from inspector.reporting import Report
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
+from inspector.simulate.on_card import OnCard, Peaks, peaks_on
 from inspector.simulate.reports import step as reports
+from inspector.simulate.reports.libraries import versions
 from inspector.simulate.setup.generation import GenerateSetup
 from inspector.store.answers import answered
 
@@ -35,11 +37,11 @@ class PhasePeak:
 
 
 @dataclass(frozen=True)
-class GenerateReport(Report):
-    """Memory of one generation on one card. All in bytes; ``process_bytes`` is the peak reserved with the context.
+class GenerateReport(OnCard, Report):
+    """Memory of one generation on one card. All in bytes.
 
     ``cache`` is read off the real cache, ``cache_bytes`` are its tensors' bytes when the last token has been decoded.
-    ``timeline`` and what it is split by are as in `inspector.simulate.reports.step.StepReport`; its step 0 is the
+    ``timeline`` and what it is split by are as in `inspector.simulate.finetuning.StepReport`; its step 0 is the
     prefill. ``largest_prompt`` is the longest prompt that still leaves room for the answer, None when it was not asked
     for, 0 when none does.
     """
@@ -52,14 +54,10 @@ class GenerateReport(Report):
     weights_bytes: int
     prefill: PhasePeak
     last_token: PhasePeak
-    peak_allocated: int
-    peak_reserved: int
-    process_bytes: int
+    peaks: Peaks
     cache: CacheReport
     cache_bytes: int
     alive_at_peak: tuple[tuple[str, int], ...]
-    fits: bool
-    margin_bytes: int
     context_length: int
     largest_prompt: int | None
     assumptions: tuple[str, ...]
@@ -127,8 +125,6 @@ def _report(
     settings: AllocatorSettings,
     context_length: int,
 ) -> GenerateReport:
-    from inspector.simulate.finetuning import versions
-
     trace = _trace(config, setup, gpu)
     line = replay(trace.events, settings)
     stages = {stage.step: stage for stage in line.stages}
@@ -141,14 +137,10 @@ def _report(
         weights_bytes=stages[-1].end_allocated,
         prefill=PhasePeak(prefill.peak_allocated, prefill.peak_reserved),
         last_token=PhasePeak(last.peak_allocated, last.peak_reserved),
-        peak_allocated=line.peak_allocated,
-        peak_reserved=line.peak_reserved,
-        process_bytes=line.peak_reserved + gpu.context_bytes,
+        peaks=peaks_on(trace.events, gpu, settings, line),
         cache=CacheReport(model, setup.dtype, trace.layers),
         cache_bytes=trace.cache_bytes,
         alive_at_peak=tuple((share.name, share.nbytes) for share in reports.by_kind(alive)),
-        fits=_fits(trace, gpu, settings),
-        margin_bytes=gpu.available_bytes - line.peak_reserved,
         context_length=context_length,
         largest_prompt=None,
         assumptions=_assumptions(setup, gpu, trace),
@@ -166,10 +158,6 @@ def _trace(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu) -> Generat
     return generate_events(config, setup, gpu.capability, gpu.multiprocessors)
 
 
-def _fits(trace: GenerateTrace, gpu: Gpu, settings: AllocatorSettings) -> bool:
-    return replay(trace.events, settings, capacity=gpu.available_bytes).out_of_memory is None
-
-
 def _largest_prompt(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu, settings: AllocatorSettings) -> int:
     """The longest prompt, in steps of `STEP_TOKENS`, that leaves room for the answer: every candidate simulated.
 
@@ -178,7 +166,8 @@ def _largest_prompt(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu, s
 
     def fits(steps: int) -> bool:
         try:
-            return _fits(_trace(config, replace(setup, prompt_len=steps * STEP_TOKENS), gpu), gpu, settings)
+            trace = _trace(config, replace(setup, prompt_len=steps * STEP_TOKENS), gpu)
+            return replay(trace.events, settings, capacity=gpu.available_bytes).out_of_memory is None
         except InspectorError:
             return False
 

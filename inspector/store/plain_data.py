@@ -19,6 +19,8 @@ _HOMES = (
     "inspector.simulate.allocator.timeline",
     "inspector.simulate.setup.generation",
     "inspector.simulate.generation",
+    "inspector.simulate.finetuning",
+    "inspector.simulate.on_card",
     "inspector.lenses.kv_cache",
 )
 """The modules whose dataclasses can be kept. None of them imports torch."""

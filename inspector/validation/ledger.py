@@ -11,8 +11,8 @@ from inspector.validation.training_runs import MAKERS, questions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from inspector.simulate.finetuning import StepReport
     from inspector.simulate.generation import GenerateReport
-    from inspector.simulate.reports.step import StepReport
     from inspector.validation.published_run import Question
 
 PREDICTED: dict[str, Callable[[Any], int]] = {
@@ -99,7 +99,7 @@ def validate(file: str = "", *, say: Callable[[str], None] | None = None) -> Led
     """
     import time
 
-    from inspector.simulate.finetuning import versions
+    from inspector.simulate.reports.libraries import versions
 
     if file and file not in MAKERS:
         raise InspectorError(f"no measurements are named {file!r}", hint=f"choose from {', '.join(MAKERS)}")

@@ -9,11 +9,12 @@ import pytest
 
 from inspector.errors import InspectorError
 from inspector.fit.changes import candidates
-from inspector.fit.plan import Outcome, Simulator, cannot, plan
-from inspector.fit.simulator import outcome_on
+from inspector.fit.plan import cannot, plan
+from inspector.fit.simulator import Simulator
 from inspector.fit.table import fit_table
 from inspector.gpus import card_of_size, find_gpu
 from inspector.simulate.allocator.settings import AllocatorSettings
+from inspector.simulate.on_card import peaks_on
 from inspector.simulate.repeated_layers.extrapolated_trace import finetune_events
 from inspector.simulate.setup.finetuning import resolve_setup
 
@@ -36,55 +37,39 @@ def too_small():
     return plan("small", SMALL, smol(method="full", batch_size=2), card_of_size("1500MiB"))
 
 
-@pytest.mark.parametrize(
-    ("process", "fits", "retried", "verdict"),
-    [
-        (95, True, False, "fits"),
-        (96, True, False, "tight"),
-        (100, True, False, "tight"),
-        (101, True, True, "tight"),
-        (101, False, False, "does not fit"),
-    ],
-)
-def test_verdicts(process, fits, retried, verdict):
-    outcome = Outcome(process, process, process, 100, fits, retried)
-    assert outcome.verdict == verdict
-    assert outcome.margin_bytes == 100 - process
-
-
 def test_fits_is_never_the_result_of_rounding():
     """A card one byte smaller than the process needs is too small, whatever the printed figures say."""
     setup, config = smol(), SMALL
-    needed = plan("small", config, setup, card_of_size("8GiB")).outcome.process_bytes
+    needed = plan("small", config, setup, card_of_size("8GiB")).peaks.process
     exactly = plan("small", config, setup, card_of_size(f"{needed}B"))
-    assert exactly.outcome.margin_bytes == 0
-    assert exactly.outcome.verdict == "tight"
-    less = Simulator(config, card_of_size(f"{needed - 1}B")).outcome(setup)
-    assert less.margin_bytes == -1
+    assert exactly.peaks.margin == 0
+    assert exactly.peaks.verdict == "tight"
+    less = Simulator(config, card_of_size(f"{needed - 1}B")).peaks(setup)
+    assert less.margin == -1
     assert less.verdict != "fits"
 
 
 def test_changes_are_simulated_and_help(too_small):
-    assert too_small.outcome.verdict == "does not fit"
+    assert too_small.peaks.verdict == "does not fit"
     assert too_small.changes
     simulator = Simulator(SMALL, card_of_size("1500MiB"))
     for change in too_small.changes:
-        assert change.outcome.process_bytes < too_small.outcome.process_bytes
-        again = simulator.outcome(simulator.changed(too_small.setup, **dict(change.settings)))
-        assert again == change.outcome
-    fitting = [change.what for change in too_small.changes if change.outcome.fits]
+        assert change.peaks.process < too_small.peaks.process
+        again = simulator.peaks(simulator.changed(too_small.setup, **dict(change.settings)))
+        assert again == change.peaks
+    fitting = [change.what for change in too_small.changes if change.peaks.fits]
     assert fitting or too_small.together
 
 
 def test_changes_together_fit_when_none_does_alone():
     card = card_of_size("900MiB")
     report = plan("small", SMALL, smol(method="lora", batch_size=8, seq_len=512), card)
-    assert not report.outcome.fits
-    if any(change.outcome.fits for change in report.changes):
+    assert not report.peaks.fits
+    if any(change.peaks.fits for change in report.changes):
         assert not report.together
     else:
-        assert report.together[-1].outcome.fits
-        assert not any(change.outcome.fits for change in report.together[:-1])
+        assert report.together[-1].peaks.fits
+        assert not any(change.peaks.fits for change in report.together[:-1])
 
 
 def test_every_candidate_is_a_valid_setup():
@@ -121,10 +106,8 @@ def test_the_largest_settings_fit_and_the_next_do_not(monkeypatch, tmp_path):
     simulator = Simulator(config, card)
     steps = {"batch_size": 1, "seq_len": 64, "r": 8}
     for name, value in report.largest:
-        assert simulator.outcome(simulator.changed(report.setup, **{name: value})).fits
-        more = (
-            simulator.outcome(simulator.changed(report.setup, **{name: value + steps[name]})) if value < 4096 else None
-        )
+        assert simulator.peaks(simulator.changed(report.setup, **{name: value})).fits
+        more = simulator.peaks(simulator.changed(report.setup, **{name: value + steps[name]})) if value < 4096 else None
         assert more is None or not more.fits
     assert dict(report.largest)["batch_size"] > 1
 
@@ -135,9 +118,9 @@ def test_the_table():
     assert [card.name for card in table.gpus] == list(cards)
     assert len(table.cells) == len(table.methods) * 3
     assert {cell.dtype for cell in table.cells if cell.gpu.name == "T4"} == {"float16"}
-    by = {(cell.method, cell.gpu.name): cell.outcome for cell in table.cells}
-    assert by["full", "T4"].peak_allocated > 2 * by["LoRA", "T4"].peak_allocated
-    again = Simulator(SMALL, find_gpu("RTX 4090")).outcome(
+    by = {(cell.method, cell.gpu.name): cell.peaks for cell in table.cells}
+    assert by["full", "T4"].allocated > 2 * by["LoRA", "T4"].allocated
+    again = Simulator(SMALL, find_gpu("RTX 4090")).peaks(
         resolve_setup(method="lora", dtype="bfloat16", seq_len=128).setup
     )
     assert by["LoRA", "RTX 4090"] == again
@@ -183,8 +166,8 @@ def test_more_micro_batches_take_no_more(options, accumulated):
         batch_size=2, seq_len=256, grad_accum=accumulated, dtype="float16", gradient_checkpointing=False, **options
     ).setup
     card = find_gpu("T4")
-    few = Simulator(SMALL, card).outcome(setup)
+    few = Simulator(SMALL, card).peaks(setup)
     whole = finetune_events(SMALL, setup, card.capability, card.multiprocessors)
-    every = outcome_on(whole.events, card, AllocatorSettings())
-    assert few.peak_allocated == every.peak_allocated
-    assert abs(few.peak_reserved - every.peak_reserved) <= 2**21
+    every = peaks_on(whole.events, card, AllocatorSettings())
+    assert few.allocated == every.allocated
+    assert abs(few.reserved - every.reserved) <= 2**21

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inspector.fit.largest import largest
-from inspector.fit.plan import Outcome
+from inspector.simulate.on_card import Peaks
 
 USABLE = 24_000
 
@@ -16,14 +16,14 @@ def card(base, per, curve, held, slack):
     """A step that takes ``base + per n + curve n^2``, of which a share more is held, and some of that given back."""
     calls = []
 
-    def outcome(number):
+    def peaks(number):
         calls.append(number)
         allocated = base + per * number + curve * number * number
         reserved = int(allocated * (1 + held))
-        retried = reserved > USABLE and allocated * (1 + slack) <= USABLE
-        return Outcome(allocated, reserved, reserved, USABLE, reserved <= USABLE or retried, retried)
+        served = "by giving cached memory back" if allocated * (1 + slack) <= USABLE else "not"
+        return Peaks(allocated, reserved, 0, USABLE, "freely" if reserved <= USABLE else served)
 
-    return outcome, calls
+    return peaks, calls
 
 
 @settings(max_examples=300)
@@ -37,18 +37,18 @@ def card(base, per, curve, held, slack):
     most=st.sampled_from([1, 2, 100, 4096, 65536]),
 )
 def test_the_answer_fits_and_the_next_does_not(base, per, curve, held, slack, start, most):
-    outcome, calls = card(base, per, curve, held, slack)
-    found = largest(outcome, start, most)
+    peaks, calls = card(base, per, curve, held, slack)
+    found = largest(peaks, start, most)
     assert 0 <= found <= most
     assert all(1 <= number <= most for number in calls)
     assert len(calls) == len(set(calls)), "nothing is simulated twice"
-    assert found == 0 or outcome(found).fits
-    assert found == most or not outcome(found + 1).fits
+    assert found == 0 or peaks(found).fits
+    assert found == most or not peaks(found + 1).fits
     assert len(calls) <= 60
 
 
 @pytest.mark.parametrize(("per", "start"), [(3, 1024), (700, 1), (50, 8), (1, 16)])
 def test_even_growth_takes_few_simulations(per, start):
-    outcome, calls = card(2000, per, 0, 0, 0)
-    assert largest(outcome, start, 2**16) == 22_000 // per
+    peaks, calls = card(2000, per, 0, 0, 0)
+    assert largest(peaks, start, 2**16) == 22_000 // per
     assert len(calls) <= 8

@@ -102,8 +102,8 @@ def test_report_and_largest_prompt():
     report = simulate_generate(SMOL, gpu=card_of_size("2GiB"), solve=True, max_new_tokens=8)
     assert report.fits
     assert report.largest_prompt > 1024
-    assert report.prefill.peak_allocated <= report.peak_allocated
-    assert sum(nbytes for _, nbytes in report.alive_at_peak) == report.peak_allocated
+    assert report.prefill.peak_allocated <= report.peaks.allocated
+    assert sum(nbytes for _, nbytes in report.alive_at_peak) == report.peaks.allocated
     for extra, fits in ((0, True), (16, False)):
         again = simulate_generate(
             SMOL, gpu=card_of_size("2GiB"), prompt_len=report.largest_prompt + extra, max_new_tokens=8

@@ -88,11 +88,11 @@ def test_a_kept_generation_equals_a_fresh_one(model):
 @pytest.mark.parametrize("content", [b"", b"{}", b"x" * 200, b"\xff\xfe"])
 def test_a_damaged_entry_is_made_again_and_said_so(content, caplog):
     setup, card = resolve_setup(seq_len=64).setup, find_gpu("T4")
-    first = Simulator(TINY, card).outcome(setup)
+    first = Simulator(TINY, card).peaks(setup)
     (entry,) = entries()
     whole = entry.read_bytes()
     entry.write_bytes(whole[:-20] + content)
-    assert Simulator(TINY, card).outcome(setup) == first
+    assert Simulator(TINY, card).peaks(setup) == first
     assert "damaged" in caplog.text
     assert entry.read_bytes() == whole
 
@@ -108,7 +108,7 @@ def test_a_refusal_is_kept_and_says_the_same():
     said = []
     for _ in range(2):
         with pytest.raises(InspectorError) as caught:
-            Simulator(TINY, find_gpu("T4")).outcome(setup)
+            Simulator(TINY, find_gpu("T4")).peaks(setup)
         said.append((caught.value.message, caught.value.hint))
     assert said[0] == said[1]
     assert len(entries()) == 1

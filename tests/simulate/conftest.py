@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 TINY = {
@@ -14,6 +16,14 @@ TINY = {
 @pytest.fixture(scope="session")
 def tiny():
     return dict(TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """A folder with the small model's config, for what takes a model by its path."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "config.json").write_text(json.dumps(TINY))
+    return str(folder)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from inspector.render.simulate import what
 
 if TYPE_CHECKING:
     from inspector.simulate.allocator.timeline import StagePeak
-    from inspector.simulate.reports.step import Point, StepReport
+    from inspector.simulate.finetuning import StepReport
+    from inspector.simulate.reports.step import Point
 
 
 def finetune_html(report: StepReport, *, command: str = "inspector simulate finetune") -> str:

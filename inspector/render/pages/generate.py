@@ -24,7 +24,7 @@ def generate_html(report: GenerateReport, *, command: str = "inspector simulate 
         title=f"Generating with {report.model}",
         command=command,
         charts=[
-            timeline(report.timeline, report.timeline_kinds, report.gpu, phase_name, peak=report.peak_reserved),
+            timeline(report.timeline, report.timeline_kinds, report.gpu, phase_name, peak=report.peak_reserved_bytes),
             growth(report),
         ],
         report=report,

@@ -1,24 +1,20 @@
-"""What a dry run says: the peaks, what was alive at the highest one, and how it came about. Plain numbers in bytes."""
+"""What a dry run says: what was alive at its highest moment, and how it came about. Plain numbers in bytes."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from inspector.gpus import Verdict, verdict
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate.events import STAGES, Alloc, Event, Free, Mark, Stage
+from inspector.simulate.events import Alloc, Event, Free, Mark, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from inspector.gpus import Gpu
-    from inspector.reporting import Report
-    from inspector.simulate.allocator.timeline import AliveBlock, StagePeak, Timeline
-    from inspector.simulate.setup.finetuning import TrainSetup
+    from inspector.simulate.allocator.timeline import AliveBlock, Timeline
 
 TIMELINE_POINTS = 2000
 LARGEST = 10
@@ -59,70 +55,6 @@ class KindLine:
 
     kind: str
     nbytes: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """A simulated fine-tuning run on one card. All sizes are bytes.
-
-    ``peak_allocated_bytes`` and ``peak_reserved_bytes`` are what ``torch.cuda.max_memory_allocated`` and
-    ``max_memory_reserved`` would say at the end, loading included. ``process_bytes`` adds the CUDA context.
-    ``steady_allocated_bytes`` is what is still allocated after the last step. ``paged_bytes`` is optimizer state in
-    managed memory, which no allocator counts. ``stages`` has every stage of every step; step -1 is loading. ``events``
-    are kept only when asked for. ``plan`` is what to change, where that was asked for
-    (`inspector.fit.advise`). ``timeline_kinds`` splits the points of ``timeline``.
-    """
-
-    model: str
-    gpu: Gpu
-    setup: TrainSetup
-    settings: Mapping[str, Mapping[str, Any]]
-    versions: Mapping[str, str]
-    peak_allocated_bytes: int
-    peak_reserved_bytes: int
-    steady_allocated_bytes: int
-    process_bytes: int
-    paged_bytes: int
-    peak_stage: Stage
-    peak_step: int
-    stages: tuple[StagePeak, ...]
-    alive_at_peak: tuple[Share, ...]
-    modules_at_peak: tuple[Share, ...]
-    largest_at_peak: tuple[LiveTensor, ...]
-    timeline: tuple[Point, ...]
-    num_events: int
-    fits: bool
-    needs_cached_memory_back: bool
-    assumptions: tuple[str, ...] = ()
-    events: tuple[Event, ...] = field(default=(), repr=False)
-    plan: Report | None = None
-    timeline_kinds: tuple[KindLine, ...] = ()
-
-    @property
-    def margin_bytes(self) -> int:
-        """What the card has left at the peak; negative when it has too little."""
-        return self.gpu.usable_bytes - self.process_bytes
-
-    @property
-    def verdict(self) -> Verdict:
-        """``fits``, ``tight`` or ``does not fit``; see `inspector.gpus.verdict`."""
-        return verdict(self.fits, self.margin_bytes, self.gpu.usable_bytes, gave_back=self.needs_cached_memory_back)
-
-    def stage_peak(self, stage: Stage, step: int | None = None) -> StagePeak:
-        """The stage of a step; of the last one when no step is said."""
-        found = [item for item in self.stages if item.stage == stage and step in {None, item.step}]
-        return found[-1]
-
-    def stage_maxima(self) -> dict[Stage, tuple[int, int]]:
-        """Highest allocated and reserved bytes of each stage over all steps."""
-        return {
-            stage: (
-                max(item.peak_allocated for item in self.stages if item.stage == stage),
-                max(item.peak_reserved for item in self.stages if item.stage == stage),
-            )
-            for stage in STAGES
-            if any(item.stage == stage for item in self.stages)
-        }
 
 
 def by_kind(alive: Sequence[AliveBlock]) -> tuple[Share, ...]:

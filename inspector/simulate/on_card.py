@@ -1,0 +1,120 @@
+"""What traced events take on a card, and the one word for it. The only place where a verdict is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from inspector.simulate.allocator.timeline import replay
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inspector.gpus import Gpu
+    from inspector.simulate.allocator.settings import AllocatorSettings
+    from inspector.simulate.allocator.timeline import Timeline
+    from inspector.simulate.events import Event
+
+Verdict = Literal["fits", "tight", "does not fit"]
+Served = Literal["freely", "by giving cached memory back", "not"]
+
+TIGHT = 20
+"""Less than a twentieth of the card left is tight: a convention of ours, for what one step does not show (longer
+samples, kernels loaded later, a newer driver that keeps more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """What a run takes on a card, in bytes.
+
+    ``allocated`` and ``reserved`` are the highest levels of the caching allocator when memory has no end;
+    ``context`` is what the process holds besides; ``usable`` is what the driver lets a program have. ``served`` says
+    whether the card serves every request: freely, only after cached segments went back to the driver, or not.
+    """
+
+    allocated: int
+    reserved: int
+    context: int
+    usable: int
+    served: Served
+
+    @property
+    def process(self) -> int:
+        """The whole process at its peak: what the allocator reserves, and the context."""
+        return self.reserved + self.context
+
+    @property
+    def margin(self) -> int:
+        """What the card has left at the peak; below zero it does not fit, or cached memory must be given back."""
+        return self.usable - self.process
+
+    @property
+    def allocated_margin(self) -> int:
+        """What the card would have left if nothing were held but tensors: below zero nothing can make it fit."""
+        return self.usable - self.context - self.allocated
+
+    @property
+    def fits(self) -> bool:
+        """Whether the card serves every request of the run."""
+        return self.served != "not"
+
+    @property
+    def gives_back(self) -> bool:
+        """Whether it fits only because the allocator gives cached memory back."""
+        return self.served == "by giving cached memory back"
+
+    @property
+    def verdict(self) -> Verdict:
+        """``tight`` when under 5 % of the card is left or cached memory must be given back. Never rounded."""
+        if not self.fits:
+            return "does not fit"
+        return "tight" if self.gives_back or self.margin * TIGHT < self.usable else "fits"
+
+
+def peaks_on(events: Sequence[Event], card: Gpu, settings: AllocatorSettings, line: Timeline | None = None) -> Peaks:
+    """What traced events take on a card: replayed without a limit, and within the card when that is too much.
+
+    ``line`` is the replay without a limit under the same settings, when it is there already.
+    """
+    line = line or replay(events, settings)
+    served: Served = "freely"
+    if line.peak_reserved + card.context_bytes > card.usable_bytes:
+        within = replay(events, settings, capacity=card.available_bytes)
+        served = "by giving cached memory back" if within.out_of_memory is None else "not"
+    return Peaks(line.peak_allocated, line.peak_reserved, card.context_bytes, card.usable_bytes, served)
+
+
+class OnCard:
+    """Mixin of a report with ``peaks``: its parts by the names that the JSON document gives them."""
+
+    peaks: Peaks
+
+    @property
+    def peak_allocated_bytes(self) -> int:
+        """Tensors at the peak, in the allocator's blocks."""
+        return self.peaks.allocated
+
+    @property
+    def peak_reserved_bytes(self) -> int:
+        """The allocator's segments at the peak."""
+        return self.peaks.reserved
+
+    @property
+    def process_bytes(self) -> int:
+        """The whole process at its peak; see `Peaks.process`."""
+        return self.peaks.process
+
+    @property
+    def margin_bytes(self) -> int:
+        """What the card has left; see `Peaks.margin`."""
+        return self.peaks.margin
+
+    @property
+    def fits(self) -> bool:
+        """Whether the card serves every request of the run."""
+        return self.peaks.fits
+
+    @property
+    def verdict(self) -> Verdict:
+        """``fits``, ``tight`` or ``does not fit``; see `Peaks.verdict`."""
+        return self.peaks.verdict
