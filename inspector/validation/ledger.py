@@ -28,7 +28,7 @@ PREDICTED: dict[str, Callable[[Any], int]] = {
     "run_peak": lambda report: report.peak_allocated_bytes,
     "run_reserved": lambda report: report.peak_reserved_bytes,
     "process": lambda report: report.process_bytes,
-    "generate_peak": lambda report: report.peak_allocated,
+    "generate_peak": lambda report: report.peak_allocated_bytes,
 }
 """What each measured figure is compared with, of a `StepReport` or, the last, of a `GenerateReport`.
 
