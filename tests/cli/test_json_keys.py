@@ -6,12 +6,6 @@ import pytest
 
 from inspector.cli.main import run
 
-TINY = {
-    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 128,
-    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 128,
-    "max_position_embeddings": 4096, "dtype": "float16",
-}  # fmt: skip
-ADAPTER = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM"}
 COMMANDS = {
     "layers": ["layers", "{tiny}", "--expand"],
     "memory": ["memory", "{tiny}"],
@@ -44,40 +38,6 @@ COMMANDS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """A config, a checkpoint, an adapter, a snapshot and a record."""
-    import torch
-    from safetensors.torch import save_file
-
-    from inspector.architecture import build_model
-
-    folder = tmp_path_factory.mktemp("files")
-    names = {name: folder / name for name in ("tiny", "model", "adapter", "records")}
-    for path in names.values():
-        path.mkdir()
-    for name in ("tiny", "model"):
-        (names[name] / "config.json").write_text(json.dumps(TINY))
-    weights = {name: torch.zeros(tuple(each.shape)).half() for name, each in build_model(TINY).state_dict().items()}
-    save_file(weights, names["model"] / "model.safetensors")
-    (names["adapter"] / "adapter_config.json").write_text(json.dumps(ADAPTER))
-    lora = {f"base_model.model.model.layers.0.self_attn.q_proj.lora_{letter}.weight": shape for letter, shape in
-            (("A", (4, 64)), ("B", (64, 4)))}  # fmt: skip
-    save_file(
-        {name: torch.zeros(shape) for name, shape in lora.items()}, names["adapter"] / "adapter_model.safetensors"
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("INSPECTOR_DATA", str(folder / "data"))
-        names["snapshot"] = folder / "snapshot.pickle"
-        assert (
-            run(["simulate", "finetune", str(names["tiny"]), "--seq-len", "64", "--trace", str(names["snapshot"])]) == 0
-        )
-        assert run(["measure", str(names["tiny"]), "--layers", "1", "--device", "cpu", "--bits", "4", "--save"]) == 0
-        (record,) = (folder / "data").rglob("*.json")
-        record.rename(names["records"] / record.name)
-    return {name: str(path) for name, path in names.items()}
-
-
 def keys(value, path=""):
     """``a.b[].c`` for every key there is; what lists have in common is said once."""
     if isinstance(value, dict):
@@ -89,7 +49,7 @@ def keys(value, path=""):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_keys(name, files, golden, capsys):
-    assert run([word.format(**files) for word in COMMANDS[name]] + ["--json"]) in {0, 1}
+def test_keys(name, inputs, golden, capsys):
+    assert run([word.format(**inputs) for word in COMMANDS[name]] + ["--json"]) in {0, 1}
     found = sorted(set(keys(json.loads(capsys.readouterr().out))))
     golden(f"json-keys/{name.replace(',', '').replace(' ', '-')}.txt", "\n".join(found) + "\n")

@@ -1,0 +1,79 @@
+"""One of each thing a command can be pointed at: a config, a checkpoint, an adapter, a snapshot, a record."""
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from inspector.cli.main import run
+
+TINY = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 128,
+    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 128,
+    "max_position_embeddings": 4096, "dtype": "float16",
+}  # fmt: skip
+ADAPTER = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM"}
+MEASURED = [
+    "measure",
+    "tiny",
+    "--device",
+    "cpu",
+    "--bits",
+    "4",
+    "--lora",
+    "--step",
+    "--seq-len",
+    "16",
+    "--quality",
+    "--save",
+]
+"""What is measured once, and saved as the record: its page is kept as measured.txt."""
+
+INPUTS = {name: name for name in ("tiny", "model", "adapter", "records")} | {"snapshot": "snapshot.pickle"}
+"""Names within the folder, so that pages say the same wherever the folder is."""
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """The folder with all inputs, made once."""
+    import torch
+    from safetensors.torch import save_file
+
+    from inspector.architecture import build_model
+
+    folder = tmp_path_factory.mktemp("files")
+    for name in ("tiny", "model", "adapter", "records"):
+        (folder / name).mkdir()
+    for name in ("tiny", "model"):
+        (folder / name / "config.json").write_text(json.dumps(TINY))
+    weights = {name: torch.zeros(tuple(each.shape)).half() for name, each in build_model(TINY).state_dict().items()}
+    save_file(weights, folder / "model" / "model.safetensors")
+    (folder / "adapter" / "adapter_config.json").write_text(json.dumps(ADAPTER))
+    lora = {f"base_model.model.model.layers.0.self_attn.q_proj.lora_{letter}.weight": torch.zeros(shape)
+            for letter, shape in (("A", (4, 64)), ("B", (64, 4)))}  # fmt: skip
+    save_file(lora, folder / "adapter" / "adapter_model.safetensors")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("COLUMNS", "80")
+        patch.setenv("INSPECTOR_CACHE", "cache")
+        patch.setenv("INSPECTOR_DATA", "data")
+        assert run(["simulate", "finetune", "tiny", "--seq-len", "64", "--trace", "snapshot.pickle"]) == 0
+        page = io.StringIO()
+        with contextlib.redirect_stdout(page):
+            assert run(MEASURED) == 0
+        Path("measured.txt").write_text(page.getvalue())
+    (record,) = (folder / "data").rglob("*.json")
+    content = json.loads(record.read_text())
+    content["result"]["device"]["name"] = "a processor"  # its length would move a table's columns
+    (folder / "records" / "tiny.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture
+def inputs(made, monkeypatch):
+    """The inputs by their names, in the folder they lie in; what one command kept on disk serves the next."""
+    monkeypatch.chdir(made)
+    monkeypatch.setenv("INSPECTOR_CACHE", str(made / "cache"))
+    return INPUTS

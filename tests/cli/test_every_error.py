@@ -1,0 +1,172 @@
+"""Each mistake a user can make: one line, what to do, exit code 2; the golden files hold the words."""
+
+import json
+import pickle
+import re
+import shlex
+
+import pytest
+
+from inspector.cli.main import COMMANDS, run
+from tests.cli.conftest import TINY
+
+MISTAKES = {
+    "": ["memry", "--nope", "layers --nope", "layers a b"],
+    "adapter": ["adapter", "adapter nowhere", "adapter tiny", "adapter no-weights", "adapter pickled"],
+    "chart": ["chart", "chart nope", "chart sizes nope-9b", "chart sizes --format gif", "chart sizes -o taken/x.html",
+        "chart training tiny -o x.html"],
+    "checkpoint": [
+        "checkpoint", "checkpoint llama-3.2-1b", "checkpoint cut-short", "checkpoint index-names-nothing",
+        "checkpoint tiny",
+    ],
+    "compare": ["compare nope-9b", "compare llama-3.2-1b --r 0", "compare llama-3.2-1b --scheme nope"],
+    "diff": ["diff", "diff tiny", "diff tiny nope-9b", "diff llama-3.2-1b qwen2.5-0.5b --stored"],
+    "doctor": ["doctor nope"],
+    "fit": [
+        "fit nope-9b", "fit tiny --gpu nope", "fit tiny --gpu H100 --gpu nope", "fit tiny --gpu T4 --vram 16GiB",
+        "fit tiny --vram 10MiB", "fit tiny --vram lots", "fit tiny --gpu T4 --seq-len 0", "fit tiny --csv --json",
+    ],
+    "layers": [
+        "layers nope-9b", "layers 8b-instruct", "layers tiny --depth 0", "layers ./nothing", "layers no-config",
+        "layers adapter", "layers not-json", "layers a-list", "layers no-type", "layers unknown-type",
+        "layers negative", "layers refused", "layers own-code", "layers several-ggufs",
+        "layers tiny --json --csv",
+    ],
+    "lora": [
+        "lora tiny --r 0", "lora tiny --r x", "lora tiny --target-modules experts", "lora tiny --target-modules nope",
+        "lora tiny --target-modules '*['", "lora tiny --alpha 0", "lora tiny --bias some",
+        "lora tiny --rank-pattern nope", "lora tiny --target-parameters nope",
+    ],
+    "measure": [
+        "measure tiny --bits 3", "measure tiny --bits 4 --scheme nf4", "measure tiny --scheme nope",
+        "measure tiny --device tpu", "measure tiny --device cuda:99", "measure tiny --layers 0",
+        "measure tiny --layers 3", "measure tiny --weights nowhere", "measure tiny --weights hub",
+        "measure tiny --lora --r 0", "measure tiny --lora --dropout 1", "measure tiny --bits 4 --step",
+        "measure tiny --lora --step --optimizer nope", "measure tiny --lora --step --attention nope",
+        "measure tiny --lora --step --seq-len 0", "measure tiny --limit lots", "measure llama-3.1-405b --device cpu",
+    ],
+    "measurements": ["measurements nowhere", "measurements old-record", "measurements damaged"],
+    "memory": [
+        "memory nope-9b", "memory tiny --bits 3", "memory tiny --scheme nope", "memory tiny --bits 4 --scheme nf4",
+        "memory tiny --block-size 64 --bits 8", "memory tiny --scheme nf4:7", "memory tiny --scheme nf4:x",
+        "memory tiny --scheme int8:64", "memory tiny --scheme gguf:q9", "memory tiny --scheme gptq:3.5",
+        "memory tiny --scheme gptq:5", "memory tiny --scheme torchao:nope", "memory tiny --scheme torchao:int4wo:7",
+        "memory tiny --scheme stored", "memory tiny --by nope",
+    ],
+    "models": ["models nope"],
+    "replay": [
+        "replay", "replay nowhere", "replay tiny", "replay not-json/config.json", "replay a-list/config.json",
+        "replay harmful.pickle", "replay cut-short.pickle", "replay no-segments.pickle",
+        "replay snapshot.pickle --device 7", "replay snapshot.pickle --alloc-conf nope:1",
+        "replay snapshot.pickle --alloc-conf max_split_size_mb:1",
+        "replay snapshot.pickle --alloc-conf max_split_size_mb:x",
+        "replay snapshot.pickle --alloc-conf backend:cudaMallocAsync",
+        "replay snapshot.pickle --alloc-conf roundup_power2_divisions:3",
+        "replay snapshot.pickle --alloc-conf garbage_collection_threshold:2",
+    ],
+    "report": [
+        "report nope-9b", "report --deck nope", "report --format pdf",
+        "report llama-3.2-1b -o taken/x.html",
+    ],
+    "simulate": ["simulate nope"],
+    "simulate finetune": [
+        "simulate finetune nope-9b", "simulate finetune tiny --method nope", "simulate finetune tiny --recipe nope",
+        "simulate finetune tiny --gpu nope", "simulate finetune tiny --gpu T4 --vram 16GiB",
+        "simulate finetune tiny --gpu A100", "simulate finetune tiny --vram lots",
+        "simulate finetune tiny --bits 4 --scheme int8", "simulate finetune tiny --bits 32 --dtype bfloat16",
+        "simulate finetune tiny --bits 16 --dtype float32", "simulate finetune tiny --method full --bits 4",
+        "simulate finetune tiny --method lora --double-quant", "simulate finetune tiny --target-modules ,",
+        "simulate finetune tiny --target-modules nope", "simulate finetune tiny --modules-to-save nope",
+        "simulate finetune tiny --r 0", "simulate finetune tiny --seq-len 0", "simulate finetune tiny --batch-size x",
+        "simulate finetune tiny --dropout 1", "simulate finetune tiny --grad-clip -1",
+        "simulate finetune tiny --optimizer nope",
+        "simulate finetune tiny --attn flash_attention_2 --gpu T4", "simulate finetune short --seq-len 64",
+        "simulate finetune tiny --json -o x.html", "simulate finetune tiny --trace taken/x.pickle",
+    ],
+    "simulate generate": [
+        "simulate generate nope-9b", "simulate generate tiny --gpu nope",
+        "simulate generate tiny --gpu T4 --vram 16GiB", "simulate generate tiny --prompt-len 0",
+        "simulate generate tiny --cache nope", "simulate generate tiny --double-quant",
+        "simulate generate tiny --bits 4 --scheme int8",
+        "simulate generate short --prompt-len 64", "simulate generate encoder",
+    ],
+    "table": ["table nope", "table smollm2 --scheme nope", "table smollm2 --json --csv"],
+    "validate": ["validate nope", "validate rtx4080_qlora --json --csv"],
+}  # fmt: skip
+
+CONFIGS = {
+    "not-json": "{nope",
+    "a-list": "[]",
+    "no-type": "{}",
+    "unknown-type": {"model_type": "lama"},
+    "negative": {**TINY, "num_hidden_layers": -1},
+    "refused": {**TINY, "hidden_act": "no-such-activation"},
+    "own-code": {"model_type": "mine", "auto_map": {"AutoConfig": "configuration.Mine", "AutoModel": "modeling.Mine"}},
+    "short": {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_positions": 32, "n_embd": 64, "n_head": 4,
+              "n_layer": 2, "vocab_size": 128},
+    "encoder": {"model_type": "bert", "architectures": ["BertModel"], "hidden_size": 64, "num_hidden_layers": 2,
+                "num_attention_heads": 4, "intermediate_size": 128, "vocab_size": 128},
+    "cut-short": TINY,
+    "index-names-nothing": TINY,
+    "several-ggufs": None,
+    "no-config": None,
+    "no-weights": None,
+    "pickled": None,
+}  # fmt: skip
+
+
+class Harm:
+    """What a pickle would run if anybody let it."""
+
+    def __reduce__(self):
+        return exec, ("raise SystemExit('run!')",)
+
+
+@pytest.fixture(scope="session")
+def broken(made):
+    """Beside the good inputs: files that somebody cut off, mixed up or meant ill with."""
+    for name, config in CONFIGS.items():
+        (made / name).mkdir()
+        if config is not None:
+            (made / name / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
+    for name in ("a", "b"):
+        (made / "several-ggufs" / f"{name}.gguf").write_bytes(b"GGUF")
+    for name in ("no-weights", "pickled"):
+        (made / name / "adapter_config.json").write_text((made / "adapter" / "adapter_config.json").read_text())
+    (made / "pickled" / "adapter_model.bin").write_bytes(b"")
+    (made / "cut-short" / "model.safetensors").write_bytes((made / "model" / "model.safetensors").read_bytes()[:100])
+    index = {"weight_map": {"lm_head.weight": "model-00001-of-00002.safetensors"}}
+    (made / "index-names-nothing" / "model.safetensors.index.json").write_text(json.dumps(index))
+    (made / "taken").write_text("a file where a folder is needed")
+    (made / "harmful.pickle").write_bytes(pickle.dumps({"segments": Harm()}))
+    (made / "cut-short.pickle").write_bytes((made / "snapshot.pickle").read_bytes()[:100])
+    (made / "no-segments.pickle").write_bytes(pickle.dumps({"device_traces": []}))
+    record = json.loads((made / "records" / "tiny.json").read_text())
+    (made / "old-record").write_text(json.dumps({**record, "version": 0}))
+    (made / "damaged").write_text(json.dumps({**record, "result": None}))
+
+
+VARIES = {
+    r"transformers \d[\w.]+": "transformers VERSION",
+    r"the machine has [\d,]+ available": "the machine has N available",
+    r"(?<=no device cuda:99: ).*": "WHY",
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_error_lines(name, inputs, broken, golden, capsys):
+    pages = []
+    for line in MISTAKES[name]:
+        code = run(shlex.split(line))
+        out, err = capsys.readouterr()
+        assert (code, out) == (2, ""), (line, code, out, err)
+        assert 0 < len(err.splitlines()) <= 2, (line, err)
+        assert err.startswith("inspector: "), (line, err)
+        for pattern, said in VARIES.items():
+            err = re.sub(pattern, said, err)
+        pages.append(f"$ inspector {line}\n{err}")
+    golden(f"errors/{name.replace(' ', '-') or 'inspector'}.txt", "\n".join(pages))
+
+
+def test_every_command_has_its_mistakes():
+    assert {name.split()[0] for name in MISTAKES if name} == set(COMMANDS)

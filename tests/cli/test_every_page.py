@@ -1,0 +1,73 @@
+"""A page of every command at 80 columns, as a golden file: what a change of words touches is seen, and meant."""
+
+import re
+
+import pytest
+
+from inspector.cli.main import COMMANDS, run
+
+PAGES = {
+    "adapter": ["adapter", "adapter"],
+    "checkpoint": ["checkpoint", "model"],
+    "chart": ["chart", "sizes", "llama-3.2-1b", "-o", "sizes.html"],
+    "compare": ["compare", "llama-3.2-1b", "qwen2.5-0.5b"],
+    "diff": ["diff", "llama-3.2-1b", "qwen2.5-0.5b"],
+    "diff-stored": ["diff", "tiny", "model", "--stored"],
+    "doctor": ["doctor"],
+    "fit-card": ["fit", "tiny", "--gpu", "T4", "--seq-len", "64"],
+    "fit-card-too-small": [
+        "fit", "tiny", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB", "--solve",
+    ],
+    "fit-table": ["fit", "tiny", "--gpu", "T4", "--gpu", "RTX 3060", "--seq-len", "64"],
+    "layers": ["layers", "tiny", "--expand"],
+    "lora": ["lora", "tiny"],
+    "measurements": ["measurements", "records"],
+    "memory": ["memory", "tiny"],
+    "models": ["models", "smollm"],
+    "replay": ["replay", "snapshot.pickle"],
+    "replay-expandable": ["replay", "snapshot.pickle", "--alloc-conf", "expandable_segments:True"],
+    "report": ["report", "llama-3.2-1b", "-o", "deck.html"],
+    "simulate-finetune": ["simulate", "finetune", "tiny", "--seq-len", "64", "--gpu", "T4", "--solve"],
+    "simulate-finetune-too-large": [
+        "simulate", "finetune", "tiny", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB",
+    ],
+    "simulate-generate": ["simulate", "generate", "tiny", "--prompt-len", "64", "--max-new-tokens", "4", "--solve"],
+    "simulate-generate-too-large": ["simulate", "generate", "llama-3.1-8b", "--vram", "1GiB"],
+    "table": ["table", "smollm2"],
+    "validate": ["validate", "rtx4080_qlora"],
+}  # fmt: skip
+VARIES = {
+    r"(simulated|predicted) with torch.*?accelerate\s[\w.+]+": r"\1 with VERSIONS",
+    r"python [\d.]+, torch.*?safetensors\s[\w.+]+": "VERSIONS",
+    r"measured with torch .*? \((\d+) runs\)": r"measured with VERSIONS (\1 runs)",
+    r"(figures in|built in|bits in|schemes in) [\d.]+ s": r"\1 N s",
+    r"\n[^\n]+, random weights": "\nDEVICE, random weights",
+    r"(?<=resident set of the process)( +[\d.]+ GiB)+": " N",
+    r"(?<=peak resident) +[\d.]+": " N",
+    r"(?m)^(yes  \w+  +)\d+\.\d[\w.+]* *$": r"\1VERSION",
+}
+"""Other libraries, another machine, another day."""
+
+
+def checked(page):
+    """The page without what varies, once nothing of it is too wide or cut off."""
+    assert max(map(len, page.splitlines())) <= 80
+    assert "…" not in page
+    for pattern, said in VARIES.items():
+        page = re.sub(pattern, said, page, flags=re.DOTALL)
+    return page
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page(name, inputs, golden, capsys):
+    assert run(PAGES[name]) in {0, 1}
+    out, err = capsys.readouterr()
+    golden(f"pages/{name}.txt", checked(out + err))
+
+
+def test_page_of_a_measurement(made, golden):
+    golden("pages/measure.txt", checked((made / "measured.txt").read_text()))
+
+
+def test_every_command_has_a_page():
+    assert {page[0] for page in PAGES.values()} | {"measure"} == set(COMMANDS)
