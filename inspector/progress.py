@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from rich.progress import Progress, ProgressColumn
 
 
 @contextmanager
@@ -17,11 +19,9 @@ def counting(what: str, total: int, *, after: float = 0.5) -> Iterator[Callable[
     if not sys.stderr.isatty():
         yield lambda: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bars = Progress(*columns, console=Console(stderr=True), transient=True)
+    bars = _on_stderr(BarColumn(), MofNCompleteColumn())
     task, started = bars.add_task(what, total=total), time.monotonic()
     with ExitStack() as shown:
 
@@ -36,15 +36,39 @@ def counting(what: str, total: int, *, after: float = 0.5) -> Iterator[Callable[
 @contextmanager
 def working(what: str) -> Iterator[Callable[[str], None]]:
     """Show what is being done, and for how long; call what it yields to say more."""
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield lambda _more: None
         return
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
-    ) as progress:
-        task = progress.add_task(what)
-        yield lambda more: progress.update(task, description=f"{what}: {more}")
+    from rich.progress import SpinnerColumn
+
+    with _on_stderr(spinner=SpinnerColumn()) as bars:
+        task = bars.add_task(what)
+        yield lambda more: bars.update(task, description=f"{what}: {more}")
+
+
+@contextmanager
+def following(what: str) -> Iterator[Callable[[Mapping[str, Any]], None] | None]:
+    """A bar for work that says ``stage``, ``done``, ``total`` and ``name``; None when standard error is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import BarColumn
+
+    with _on_stderr(BarColumn()) as bars:
+        task = bars.add_task(what, total=None)
+
+        def show(at: Mapping[str, Any]) -> None:
+            total = at["total"] or None
+            bars.update(task, description=f"{what}: {at['stage']} {at['name']}", total=total, completed=at["done"])
+
+        yield show
+
+
+def _on_stderr(*columns: ProgressColumn, spinner: ProgressColumn | None = None) -> Progress:
+    """Rich's bars with what is done, as plain text, and the time it took; they vanish when the work is done."""
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    first = (spinner,) if spinner else ()
+    shown = (*first, TextColumn("{task.description}", markup=False), *columns, TimeElapsedColumn())
+    return Progress(*shown, console=Console(stderr=True), transient=True)

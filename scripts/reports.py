@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from inspector.files import write_text
-from inspector.render.deck.page import environment
+from inspector.render.assets import environment
 
 ROOT = Path(__file__).parent.parent
 DECKS = {

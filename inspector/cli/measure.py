@@ -48,10 +48,10 @@ def command(model: str, as_json: bool, save: bool, **options: Any) -> int:
       inspector measure qwen2.5-0.5b --weights hub --quality
       inspector measure ./my-model --weights ./my-model --json
     """  # noqa: D301
-    from inspector.cli.progress import following
     from inspector.measure.options import spec_from
     from inspector.measure.records import save_record
     from inspector.measure.report import measure
+    from inspector.progress import following
 
     spec = spec_from(model, options)
     with following(f"Measuring {model}") as progress:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from inspector.cli.options import answer, csv_option, json_option
@@ -25,19 +23,13 @@ def command(pattern: str, names: tuple[str, ...], as_json: bool, as_csv: bool) -
     from inspector.errors import InspectorError
     from inspector.lenses.table import table
     from inspector.precision import SCHEME_NAMES
+    from inspector.progress import counting
     from inspector.sources.bundled import model_ids
 
     models = [model for model in model_ids() if pattern.lower() in model.lower()]
     if not models:
         raise InspectorError(f"no bundled model contains {pattern!r}", hint="`inspector models` lists all")
     schemes = tuple(dict.fromkeys(names)) or SCHEME_NAMES
-    if not sys.stderr.isatty():
-        report = table(models, schemes)
-    else:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("Models", total=len(models))
-            report = table(models, schemes, done=lambda _model: progress.advance(task))
+    with counting("Models", len(models)) as one_more:
+        report = table(models, schemes, done=lambda _model: one_more())
     answer("table", report, as_json=as_json, as_csv=as_csv)

@@ -14,9 +14,9 @@ from inspector.cli.main import run
 from inspector.lenses.compare import COURSE_CANDIDATES, compare
 from inspector.lesson import lesson
 from inspector.lesson.measured import LEDGER
+from inspector.render.assets import policy
 from inspector.render.charts import CHART_NAMES, chart
 from inspector.render.deck import STORIES, deck_html
-from inspector.render.deck.page import policy
 from inspector.sources.resolve import resolve
 from inspector.validation.training_runs import questions
 

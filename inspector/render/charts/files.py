@@ -6,6 +6,7 @@ import html
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
+from inspector.render.assets import PLOTLY
 
 if TYPE_CHECKING:
     from inspector.render.charts.base import Chart
@@ -26,12 +27,10 @@ def chart_bytes(chart: Chart, form: str) -> bytes:
 
 
 def _page(chart: Chart) -> str:
-    from inspector.render.deck.page import VENDOR
-
     body = chart.figure.to_html(
         full_html=False, include_plotlyjs=False, div_id=f"chart-{chart.name}", config={"displayModeBar": False}
     )
-    script = (VENDOR / "plotly" / "plotly-basic.min.js").read_text(encoding="utf-8")
+    script = PLOTLY.read_text(encoding="utf-8")
     title, alt = html.escape(chart.title), html.escape(chart.alt)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>'

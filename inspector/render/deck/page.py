@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inspector.lesson.lesson import spoken
+from inspector.render.assets import PLOTLY, TEMPLATES, THEME, VENDOR, environment, policy
 from inspector.render.charts import CHART_NAMES, chart
 from inspector.render.deck.slides import context
 from inspector.render.deck.stories import STORIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import jinja2
-
     from inspector.lesson import Lesson
     from inspector.render.charts import Chart
 
-TEMPLATES = Path(__file__).parent.parent / "templates"
-VENDOR = Path(__file__).parent.parent.parent / "data" / "vendor"
 SCRIPTS = (
     VENDOR / "reveal" / "reveal.js",
-    VENDOR / "plotly" / "plotly-basic.min.js",
+    PLOTLY,
     TEMPLATES / "deck.js",
 )
-THEME = TEMPLATES / "theme.css"
-"""Colours, light and dark, of every page. Ends without a new line: the style sheets are joined by one."""
 STYLES = (VENDOR / "reveal" / "reveal.css", THEME, TEMPLATES / "deck.css")
 
 
@@ -65,24 +54,11 @@ def deck_html(lesson: Lesson, *, story: str = "lora-qlora", command: str = "insp
     return page
 
 
-def policy(scripts: Iterable[str]) -> str:
-    """The content-security policy: our own scripts by their hash, inline styles, pictures in the page; no network."""
-    hashes = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
-    return (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
 def _title(lesson: Lesson, story: str) -> str:
     if story == "compare":
         return "Base models side by side: " + ", ".join(spoken(row.model) for row in lesson.comparison.rows)
     subject = {"sizes": "what its weights take", "finetune": "what training it takes"}
     return f"{lesson.name}: {subject.get(story, 'the memory of LoRA and QLoRA')}"
-
-
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _data(lesson: Lesson, charts: dict[str, Chart]) -> dict[str, Any]:
@@ -92,32 +68,3 @@ def _data(lesson: Lesson, charts: dict[str, Chart]) -> dict[str, Any]:
         "parameters": lesson.skeleton.num_parameters,
         "targets": [{"name": target.name, "shapes": target.shapes} for target in lesson.targets],
     }
-
-
-@functools.lru_cache(maxsize=1)
-def environment() -> jinja2.Environment:
-    """Jinja with everything escaped and nothing left undefined."""
-    import jinja2
-
-    from inspector.safe_text import clean
-    from inspector.units import GB, MB, MiB, count, percent, short_count
-
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=lambda value: clean(value) if isinstance(value, str) and not hasattr(value, "__html__") else value,
-    )
-    made.filters.update(
-        count=count,
-        short=short_count,
-        mb=lambda nbytes, digits=1: f"{nbytes / MB:,.{digits}f}",
-        size=lambda nbytes: f"{nbytes / GB:,.1f} GB" if nbytes >= GB else f"{nbytes / MB:,.0f} MB",
-        share=percent,
-        mib=lambda nbytes, digits=1: f"{nbytes / MiB:,.{digits}f}",
-        px=lambda value: f"{value:.1f}".removesuffix(".0"),
-    )
-    return made

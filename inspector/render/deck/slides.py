@@ -8,6 +8,7 @@ from inspector.lesson.lesson import spoken
 from inspector.lesson.training import CARDS, CHART_CARD
 from inspector.lora.matching import peft_tables
 from inspector.render import theme
+from inspector.render.assets import VENDOR
 from inspector.render.deck import drawing
 
 if TYPE_CHECKING:
@@ -135,8 +136,6 @@ def _said(versions: Iterable[tuple[str, str]]) -> str:
 def _versions(lesson: Lesson) -> dict[str, str]:
     import json
     from importlib.metadata import version
-
-    from inspector.render.deck.page import VENDOR
 
     vendored = json.loads((VENDOR / "versions.json").read_text(encoding="utf-8"))
     return {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from inspector.render.assets import PLOTLY, TEMPLATES, THEME, environment, policy
 from inspector.render.charts.base import figure
-from inspector.render.deck.page import TEMPLATES, THEME, VENDOR, environment, policy
 from inspector.render.simulate import said_of
 from inspector.render.theme import KIND_COLOURS
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from inspector.render.charts.base import Chart
 
-SCRIPTS = (VENDOR / "plotly" / "plotly-basic.min.js", TEMPLATES / "pages" / "sheet.js")
+SCRIPTS = (PLOTLY, TEMPLATES / "pages" / "sheet.js")
 STYLES = (THEME, TEMPLATES / "pages" / "sheet.css")
 TEXT = 14
 """Pixels of a chart's text on a page to read."""
