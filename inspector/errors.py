@@ -10,6 +10,9 @@ CHECK_FAILED = 1
 BAD_INPUT = 2
 """Exit code for a command that cannot be answered: bad use, bad or missing input."""
 
+OUR_FAULT = 70
+"""Exit code when Inspector itself is wrong, after a traceback. Source: ``EX_SOFTWARE`` of sysexits.h."""
+
 
 class InspectorError(Exception):
     """A mistake the user can mend.
@@ -34,3 +37,15 @@ class InspectorError(Exception):
 
 class UnknownArchitectureError(InspectorError):
     """The config is sound, and transformers knows no such architecture: the tensors' names are all there is."""
+
+
+class CannotSimulateError(InspectorError):
+    """This model, with these settings, has no run on shapes without data: its own code, or that of PEFT, refuses it.
+
+    What is searched for among many settings leaves these out. It is never kept on disk: another version of a library
+    may take it.
+    """
+
+
+class ContradictionError(InspectorError):
+    """Settings that exclude each other."""

@@ -9,6 +9,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.classes import model_class, transformers_class
+from inspector.architecture.error_origin import is_of_the_model
 from inspector.architecture.limits import bounded
 from inspector.architecture.offline import closed, without_runtime
 from inspector.architecture.own_code import is_trusted, own_config, said_classes
@@ -115,6 +116,8 @@ def config_mistakes(model_type: str) -> Iterator[None]:
     except InspectorError:
         raise
     except Exception as error:
+        if not is_of_the_model(error):
+            raise
         said = " ".join(str(error).split())[:200] or type(error).__name__
         if "offline mode is enabled" in said:
             raise InspectorError(

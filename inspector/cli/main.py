@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from inspector.errors import BAD_INPUT, InspectorError
+from inspector.errors import BAD_INPUT, OUR_FAULT, InspectorError
 
 COMMANDS = (
     "layers",
@@ -92,13 +92,13 @@ def cli() -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 the answer is no, 2 bad use or bad input."""
+    """Run the command line and exit: 0 done, 1 the answer is no, 2 what the user can mend, 70 a fault of ours."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # the hub is asked for files, and told nothing of who asks
     sys.exit(run(args))
 
 
 def run(args: list[str] | None = None) -> int:
-    """Run the command line and return its exit code. A bug stays a traceback; a user's mistake is one line."""
+    """Run the command line and return its exit code. A user's mistake is one line; a fault of ours is a traceback."""
     _log_to_stderr()
     if sys.stdout is None:  # a shell's `>&-`: Python has none at all then
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 -- open until the process ends
@@ -121,9 +121,9 @@ def run(args: list[str] | None = None) -> int:
     except BrokenPipeError:
         _close_output()  # the reader has seen enough (`inspector layers | head`)
         return 0
-    except OSError as error:
-        if error.errno not in _CANNOT_TAKE:
-            raise
+    except Exception as error:  # noqa: BLE001 -- what is left is a fault of ours, whatever it is
+        if not isinstance(error, OSError) or error.errno not in _CANNOT_TAKE:
+            return _our_fault(error)
         _close_output()
         complain(f"cannot write the answer: {error.strerror}", "make room, or write it elsewhere")
         return BAD_INPUT
@@ -132,6 +132,17 @@ def run(args: list[str] | None = None) -> int:
 
 _CANNOT_TAKE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """Why standard output takes no more: the disk or the quota is full, the file or the disk is at its end."""
+
+
+def _our_fault(error: Exception) -> int:
+    """The traceback, what strangers' files wrote into it made safe to print, and the exit code."""
+    import traceback
+
+    from inspector.safe_text import clean
+
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        click.echo(clean(line), err=True)
+    return OUR_FAULT
 
 
 def _close_output() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inspector.errors import InspectorError
+from inspector.errors import CannotSimulateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,8 +51,8 @@ def largest(peaks_of: Callable[[int], Peaks], start: int, most: int) -> int:
 
     Memory grows nearly in proportion, so the border is where a line through the margins of two meets zero: that of the
     reserved bytes at the earliest (cached memory can be given back), that of the allocated bytes at the latest.
-    What cannot be simulated (more tokens than a model has positions) is too large. Raises InspectorError when that is
-    so of ``start``.
+    What cannot be simulated (more tokens than a model has positions) is too large. Raises CannotSimulateError when that
+    is so of ``start``.
     """
     low, high, refused = 0, most + 1, False
     seen: dict[int, Peaks] = {}
@@ -61,7 +61,7 @@ def largest(peaks_of: Callable[[int], Peaks], start: int, most: int) -> int:
         try:
             seen[guess] = peaks_of(guess)
             low, high, refused = (guess, high, refused) if seen[guess].fits else (low, guess, False)
-        except InspectorError:
+        except CannotSimulateError:
             if not seen:
                 raise
             high, refused = guess, True

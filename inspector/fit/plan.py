@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from inspector.errors import InspectorError
+from inspector.errors import CannotSimulateError, ContradictionError
 from inspector.fit.changes import candidates
 from inspector.fit.largest import largest_settings
 from inspector.fit.simulator import Simulator
@@ -76,7 +76,7 @@ def plan(
         known: the peaks of the setup itself, when it was simulated already.
 
     Raises:
-        InspectorError: when the model or the setup cannot be simulated.
+        CannotSimulateError: when the model with this setup cannot be simulated.
     """
     simulator = Simulator(config, gpu)
     if known:
@@ -125,7 +125,7 @@ def _single_changes(simulator: Simulator, setup: TrainSetup) -> Iterator[Change]
     for what, cost, settings in candidates(setup):
         try:
             peaks = simulator.peaks(simulator.changed(setup, **settings))
-        except InspectorError:
+        except (CannotSimulateError, ContradictionError):
             continue
         if peaks.process < now.process or peaks.fits:
             yield Change(what, cost, tuple(settings.items()), peaks)

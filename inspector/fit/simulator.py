@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from inspector.errors import InspectorError
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.on_card import Peaks, peaks_on
 from inspector.simulate.setup.finetuning import TrainSetup, resolve_setup
@@ -22,14 +21,6 @@ are odd (`inspector.simulate.finetuning.few_micro_batches`); what a user asks fo
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A setup that cannot be simulated, and why: an answer too, as long as the code and the libraries stay."""
-
-    message: str
-    hint: str
-
-
 def kept_peaks(
     config: Mapping[str, Any], setup: TrainSetup, traced_on: Gpu, gpu: Gpu, make: Callable[[], Peaks]
 ) -> Peaks:
@@ -40,24 +31,12 @@ def kept_peaks(
         setup: how it is trained; the card it names does not matter.
         traced_on: the card whose step is traced: its capability and multiprocessors decide which kernels run.
         gpu: the card whose memory it is replayed on.
-        make: simulates it; an InspectorError is kept as well.
+        make: simulates it; its errors are raised, and nothing is kept then.
 
-    Raises InspectorError when it cannot be simulated.
+    Raises CannotSimulateError when it cannot be simulated.
     """
-
-    def answer() -> Peaks | Refused:
-        try:
-            return make()
-        except InspectorError as error:
-            if "memory" in str(error.__cause__):  # this machine's, now: no lasting answer
-                raise
-            return Refused(error.message, error.hint)
-
     card = (traced_on.capability, traced_on.multiprocessors, gpu.usable_bytes, gpu.context_bytes)
-    found = answered(("peaks", config, replace(setup, gpu=""), card), (Peaks, Refused), answer)
-    if isinstance(found, Refused):
-        raise InspectorError(found.message, hint=found.hint)
-    return found
+    return answered(("peaks", config, replace(setup, gpu=""), card), Peaks, make)
 
 
 class Simulator:
@@ -69,7 +48,7 @@ class Simulator:
         self.known: dict[TrainSetup, Peaks] = {}
 
     def peaks(self, setup: TrainSetup) -> Peaks:
-        """What a setup takes on the card: its step traced and replayed. Raises InspectorError when it cannot be."""
+        """What a setup takes on the card: its step traced and replayed. Raises CannotSimulateError."""
         if setup not in self.known:
             self.known[setup] = kept_peaks(self.config, setup, self.gpu, self.gpu, lambda: self._simulated(setup))
         return self.known[setup]
@@ -81,5 +60,5 @@ class Simulator:
         return peaks_on(events, self.gpu, AllocatorSettings(expandable_segments=setup.expandable_segments))
 
     def changed(self, setup: TrainSetup, **settings: Any) -> TrainSetup:
-        """A setup with other settings. Raises InspectorError when they contradict the rest."""
+        """A setup with other settings. Raises ContradictionError when they contradict the rest."""
         return resolve_setup({**asdict(setup), **settings}).setup

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from inspector.errors import InspectorError
+from inspector.errors import CannotSimulateError, InspectorError
 from inspector.fit.simulator import kept_peaks
 from inspector.gpus import catalogue, find_gpu
 from inspector.reporting import Report
@@ -96,7 +96,7 @@ def fit_table(
         chosen = {**settings, "batch_size": batch_size, "seq_len": seq_len}
         try:
             cells.extend(_cells(method, config, chosen, dtype, cards))
-        except InspectorError as error:
+        except CannotSimulateError as error:
             impossible.append((method, error.message))
     if not cells:
         raise InspectorError(f"nothing can be simulated for {model}: {impossible[0][1]}")
@@ -126,7 +126,7 @@ def _alike(card: Gpu) -> tuple[bool, bool]:
 def _cells(
     method: str, config: Mapping[str, Any], settings: dict[str, Any], dtype: str, cards: Sequence[Gpu]
 ) -> tuple[Cell, ...]:
-    """One method on every card. Raises InspectorError when it cannot be simulated."""
+    """One method on every card. Raises CannotSimulateError when it cannot be simulated."""
     traces: dict[tuple[bool, bool], tuple[tuple[Event, ...], Timeline]] = {}
     first = {_alike(card): card for card in reversed(cards)}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from inspector.errors import InspectorError
+from inspector.errors import CannotSimulateError, InspectorError
 from inspector.lenses.kv_cache import CacheReport
 from inspector.reporting import Report
 from inspector.simulate.allocator.settings import AllocatorSettings
@@ -168,7 +168,7 @@ def _largest_prompt(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu, s
         try:
             trace = _trace(config, replace(setup, prompt_len=steps * STEP_TOKENS), gpu)
             return replay(trace.events, settings, capacity=gpu.available_bytes).out_of_memory is None
-        except InspectorError:
+        except CannotSimulateError:
             return False
 
     low, high = 0, max(setup.prompt_len // STEP_TOKENS, 1)

@@ -152,15 +152,6 @@ def test_an_interrupt_is_one_line(monkeypatch, capsys):
     assert capsys.readouterr().err.strip() == "inspector: interrupted"
 
 
-def test_a_bug_stays_a_traceback(monkeypatch):
-    def broken(*_args, **_kwargs):
-        raise ValueError("a bug")
-
-    monkeypatch.setattr("inspector.sources.resolve.resolve", broken)
-    with pytest.raises(ValueError, match="a bug"):
-        run(["layers"])
-
-
 def test_what_a_config_leaves_out_is_said(tmp_path, capsys):
     partial = {key: value for key, value in LLAMA.items() if key != "hidden_size"}
     path = tmp_path / "config.json"

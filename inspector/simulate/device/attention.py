@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.architecture.error_origin import runs_operators
 from inspector.simulate.device.autograd_in_place import masking
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def sdpa_for(capability: tuple[int, int], forced: str = "") -> Callable[..., Any
     return sdpa
 
 
+@runs_operators
 def _math(query: Any, key: Any, value: Any, mask: Any, dropout_p: float, causal: bool, scale: Any, gqa: bool) -> Any:
     with masking():
         return aten._scaled_dot_product_attention_math(

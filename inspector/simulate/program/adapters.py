@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.errors import InspectorError
+from inspector.architecture.error_origin import is_of_the_model
+from inspector.errors import CannotSimulateError, InspectorError
+from inspector.simulate.program.refusals import in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +42,8 @@ def add_adapters(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
         if not setup.target_modules and any(text in str(error) for text in _NO_DEFAULT):
             tracer.notes.append("PEFT names no targets for this architecture: every linear layer it can adapt is taken")
             return _wrapped(model, setup, tracer, "all-linear", _not_adaptable(model))
+        if not is_of_the_model(error):
+            raise
         raise _peft_refuses(error, setup) from error
 
 
@@ -47,7 +51,7 @@ def _check_saved(model: Any, names: tuple[str, ...]) -> None:
     """Refuse modules to save that are not there; PEFT trains none (``_set_trainable``, peft/utils/other.py)."""
     paths = [path for path, _ in model.named_modules()]
     if missing := [name for name in names if not any(path.endswith(name) for path in paths)]:
-        raise InspectorError(
+        raise CannotSimulateError(
             f"modules_to_save {', '.join(missing)} match nothing in this model",
             hint="`inspector layers` lists its modules",
         )
@@ -113,8 +117,8 @@ def _other_method(setup: TrainSetup) -> Any:
     fields = {name: list(value) if isinstance(value, tuple) else value for name, value in setup.peft_config}
     try:
         return get_peft_config(fields)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InspectorError(f"PEFT refuses this config: {' '.join(str(error).split())[:200]}") from error
+    except (KeyError, TypeError, ValueError) as error:  # raised by PEFT, or by calling its config with these names
+        raise InspectorError(f"PEFT refuses this config: {in_one_line(error)}") from error
 
 
 def _cast_trainable(model: Any) -> None:
@@ -145,18 +149,18 @@ def _targets(setup: TrainSetup) -> Any:
     return "all-linear" if setup.target_modules == ("all-linear",) else list(setup.target_modules)
 
 
-def _peft_refuses(error: ValueError, setup: TrainSetup) -> InspectorError:
+def _peft_refuses(error: ValueError, setup: TrainSetup) -> CannotSimulateError:
     said = " ".join(str(error).split())
     if "not found in the base model" in said or "No modules were targeted" in said:
-        return InspectorError(
+        return CannotSimulateError(
             f"target_modules {', '.join(setup.target_modules)} match nothing in this model",
             hint="`inspector layers` lists its modules; all-linear takes every linear layer",
         )
     if "specify `target_modules`" in said:
-        return InspectorError(
+        return CannotSimulateError(
             "PEFT has no default targets for this architecture", hint="use --target-modules all-linear"
         )
-    return InspectorError(f"PEFT refuses this setup: {said[:200]}")
+    return CannotSimulateError(f"PEFT refuses this setup: {in_one_line(error)}")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.errors import InspectorError
+from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device import attention, bitsandbytes
 from inspector.simulate.device import decompositions as composites
@@ -33,12 +33,13 @@ from inspector.simulate.program.kv_caches import (
     unseen,
 )
 from inspector.simulate.program.position_limits import check_positions
+from inspector.simulate.program.refusals import of_the_model
 from inspector.simulate.setup.finetuning import TrainSetup
 from inspector.simulate.setup.generation import CACHES, GenerateSetup
 from inspector.simulate.tracing.tracer import Tracer, follow_modules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from inspector.lenses.kv_cache import LayerCache
     from inspector.simulate.events import Event
@@ -98,38 +99,20 @@ def trace_generate(
         model = models.load_model(config, _as_training(setup), tracer)
         check_positions(model, setup.prompt_len + setup.max_new_tokens - 1, tracer)
         if not hasattr(model, "prepare_inputs_for_generation"):
-            raise InspectorError(f"{type(model).__name__} does not generate text")
+            raise CannotSimulateError(f"{type(model).__name__} does not generate text")
         model.eval()
         models.label_model(model, tracer)
         tracer.watch_modules(model.named_modules(), models.head_path(model))
         loop = _Loop(model, setup, tracer)
         routing.install(tracer, config, setup.routing)
-        with _one_line(model, setup), contextmanager(follow_modules)(tracer), tracer:
+        with of_the_model(_doing(model, setup)), contextmanager(follow_modules)(tracer), tracer:
             loop.run(every_step=every_step)
         tracer.stop()
     return GenerateTrace(tracer.events(), loop.layers(), loop.cache_bytes(), loop.step, tuple(tracer.notes))
 
 
-@contextmanager
-def _one_line(model: Any, setup: GenerateSetup) -> Iterator[None]:
-    """A model that needs more than token ids, or data, is the user's input: say what it said, in one line."""
-    try:
-        yield
-    except InspectorError:
-        raise
-    except (
-        RuntimeError,
-        ValueError,
-        TypeError,
-        NotImplementedError,
-        AttributeError,
-        ImportError,
-        LookupError,
-    ) as error:
-        said = " ".join(str(error).split())[:160] or type(error).__name__
-        raise InspectorError(
-            f"{type(model).__name__} does not generate from token ids without data, with a {setup.cache} cache: {said}"
-        ) from error
+def _doing(model: torch.nn.Module, setup: GenerateSetup) -> str:
+    return f"{type(model).__name__} does not generate from token ids without data, with a {setup.cache} cache"
 
 
 def _as_training(setup: GenerateSetup) -> TrainSetup:

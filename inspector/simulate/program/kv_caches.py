@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.errors import InspectorError
+from inspector.errors import CannotSimulateError
 from inspector.lenses.kv_cache import Kind, LayerCache
+from inspector.simulate.program.refusals import of_the_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ def make_cache(model: Any, kind: str, length: int) -> tuple[str, Any]:
         length: tokens a static cache is made for.
 
     Raises:
-        InspectorError: when the model has no cache of this kind.
+        CannotSimulateError: when the model has no cache of this kind.
     """
     from transformers import DynamicCache, QuantizedCache, StaticCache
 
@@ -35,16 +36,13 @@ def make_cache(model: Any, kind: str, length: int) -> tuple[str, Any]:
     config = model.config.get_text_config(decoder=True)
     if not model._supports_default_dynamic_cache():
         if kind != "dynamic":
-            raise InspectorError(f"{type(model).__name__} keeps a cache of its own, not a {kind} one")
+            raise CannotSimulateError(f"{type(model).__name__} keeps a cache of its own, not a {kind} one")
         return name, None
-    try:
+    with of_the_model(f"this model has no {kind} cache"):
         if kind == "static":
             return name, StaticCache(config=config, max_cache_len=length)
         if kind == "quantized":
             return name, QuantizedCache("fp8", config)
-    except ValueError as error:
-        said = " ".join(str(error).split())
-        raise InspectorError(f"this model has no {kind} cache: {said[:160]}") from error
     return name, DynamicCache(config=config)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.errors import InspectorError
+from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device.attention import use_flash_attention_2
 
@@ -40,7 +40,7 @@ def load_model(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> 
         try:
             model.set_attn_implementation(setup.attention)
         except ValueError as error:
-            raise InspectorError(
+            raise CannotSimulateError(
                 f"{type(model).__name__} does not support {setup.attention} attention", hint="use --attn eager"
             ) from error
     quantizer = _quantizer(model, setup, dtype) if setup.scheme != "none" else None

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.errors import InspectorError
+from inspector.architecture.error_origin import is_of_the_model
+from inspector.errors import CannotSimulateError, InspectorError
 from inspector.memory_kinds import MemoryKind
+from inspector.simulate.program.refusals import in_one_line
 from inspector.simulate.setup.optimizer_names import check_optimizer
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ def make_optimizer(setup: TrainSetup, model: Any) -> Any:
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
-        raise InspectorError("nothing in this model is trained", hint="check --target-modules and --method")
+        raise CannotSimulateError("nothing in this model is trained", hint="check --target-modules and --method")
     cls, kwargs = optimizer_class(setup.optimizer, model)
     return cls(parameters, **kwargs)
 
@@ -95,8 +97,9 @@ def optimizer_class(name: str, model: Any) -> tuple[Any, dict[str, Any]]:
         arguments = TrainingArguments(output_dir="unused", optim=name, use_cpu=True, report_to=[])
         cls, kwargs = Trainer.get_optimizer_cls_and_kwargs(arguments, model)
     except (ImportError, ValueError) as error:
-        said = " ".join(str(error).split())[:160]
-        raise InspectorError(f"optimizer {name!r} cannot be made here: {said}") from error
+        if not is_of_the_model(error):
+            raise
+        raise InspectorError(f"optimizer {name!r} cannot be made here: {in_one_line(error)}") from error
     return cls, kwargs
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.errors import InspectorError
+from inspector.errors import CannotSimulateError
 
 if TYPE_CHECKING:
     from inspector.simulate.tracing.tracer import Tracer
@@ -18,7 +18,7 @@ LEARNED = frozenset({"wpe", "embed_positions", "position_embeddings", "positions
 def check_positions(model: Any, tokens: int, tracer: Tracer) -> None:
     """Refuse, when the forward reads it, a table of positions that ends before; say so where nothing ends.
 
-    Raises InspectorError from the model's forward.
+    Raises CannotSimulateError from the model's forward.
     """
     for path, module in model.named_modules():
         table = path.rpartition(".")[2] in LEARNED and isinstance(module, torch.nn.Embedding)
@@ -38,6 +38,6 @@ def _rows(table: Any) -> int:
 
 def _refusal(model: str, rows: int, tokens: int) -> Any:
     def refuse(*_: Any) -> None:
-        raise InspectorError(f"{model} has {rows:,} learned positions, too few for {tokens:,} tokens")
+        raise CannotSimulateError(f"{model} has {rows:,} learned positions, too few for {tokens:,} tokens")
 
     return refuse

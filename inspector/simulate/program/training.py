@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from inspector.errors import InspectorError
+from inspector.architecture.error_origin import runs_the_graph
+from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device import attention, bitsandbytes
 from inspector.simulate.device import decompositions as composites
@@ -19,10 +20,11 @@ from inspector.simulate.program import adapters, optimizers, routing
 from inspector.simulate.program import load as models
 from inspector.simulate.program.loss import use_loss
 from inspector.simulate.program.position_limits import check_positions
+from inspector.simulate.program.refusals import of_the_model
 from inspector.simulate.tracing.tracer import Tracer, follow_modules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from inspector.simulate.events import Event
     from inspector.simulate.setup.finetuning import TrainSetup
@@ -68,27 +70,8 @@ def trace_finetune(
             stack.enter_context(no_autocast())
         if capability < (8, 0):
             stack.enter_context(models.without_grouped_mm())
-        with _one_line(config):
-            Loop(config, setup, tracer, autocast).run()
+        Loop(config, setup, tracer, autocast).run()
     return Trace(tracer.events(), tracer.paged_bytes, tuple(tracer.notes))
-
-
-@contextmanager
-def _one_line(config: Mapping[str, Any]) -> Iterator[None]:
-    """A model whose step needs more than token ids, or data, is the user's input: say what it said, in one line."""
-    try:
-        yield
-    except InspectorError:
-        raise
-    except (RuntimeError, ValueError, TypeError, NotImplementedError, AttributeError, ImportError, KeyError) as error:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InspectorError(
-            f"the training step of this {_model_type(config)} model does not run on token ids without data: {said}"
-        ) from error
-
-
-def _model_type(config: Any) -> str:
-    return str(config.model_type if hasattr(config, "model_type") else config.get("model_type"))
 
 
 def _answers(setup: TrainSetup) -> Callable[[Any], bool | int | float]:
@@ -116,21 +99,23 @@ class Loop:
         """Load the model, then train."""
         tracer, setup = self.tracer, self.setup
         tracer.mark("load", -1)
-        self.model = self._build()
-        self.trainable = [(name, tensor) for name, tensor in self.model.named_parameters() if tensor.requires_grad]
-        self.optimizer = optimizers.make_optimizer(setup, self.model)
-        tracer.watch_modules(self.model.named_modules(), models.head_path(self.model))
-        with contextmanager(follow_modules)(tracer), tracer:
-            for step in range(setup.steps):
-                self._step(step)
-                if setup.empty_cache_every and (step + 1) % setup.empty_cache_every == 0:
-                    tracer.empty_cache()
+        model = models.load_model(self.config, setup, tracer)
+        self.kind = str(model.config.model_type)
+        with of_the_model(f"the training step of this {self.kind} model does not run on token ids without data"):
+            self.model = self._trainable(model)
+            self.trainable = [(name, tensor) for name, tensor in self.model.named_parameters() if tensor.requires_grad]
+            self.optimizer = optimizers.make_optimizer(setup, self.model)
+            tracer.watch_modules(self.model.named_modules(), models.head_path(self.model))
+            with contextmanager(follow_modules)(tracer), tracer:
+                for step in range(setup.steps):
+                    self._step(step)
+                    if setup.empty_cache_every and (step + 1) % setup.empty_cache_every == 0:
+                        tracer.empty_cache()
         tracer.stop()
 
-    def _build(self) -> Any:
-        """The model ready to train."""
+    def _trainable(self, model: Any) -> Any:
+        """The loaded model ready to train."""
         setup, tracer = self.setup, self.tracer
-        model = models.load_model(self.config, setup, tracer)
         check_positions(model, setup.seq_len, tracer)
         if setup.prepare_kbit:
             model = adapters.prepare_for_kbit(model, setup, tracer)
@@ -158,7 +143,7 @@ class Loop:
                 self.optimizer.zero_grad(set_to_none=True)
             loss = self._forward(batch)
             tracer.mark("backward", step)
-            loss.backward()
+            _backward(loss)
             for name, parameter in self.trainable:
                 if parameter.grad is not None:
                     tracer.label(parameter.grad, MemoryKind.GRADIENTS, name.rpartition(".")[0])
@@ -176,6 +161,8 @@ class Loop:
         """The loss; the rest of the output lives as long as the setup says."""
         with nullcontext() if self.autocast is None else self.autocast():
             outputs = self.model(**batch)
+        if getattr(outputs, "loss", None) is None or not outputs.loss.requires_grad:
+            raise CannotSimulateError(f"this {self.kind} model returns no loss that trains what is to be trained")
         if self.setup.outputs_fp32:
             outputs = _to_float32(outputs)
         if self.setup.token_accuracy:
@@ -196,6 +183,11 @@ class Loop:
         for tensor in batch.values():
             self.tracer.label(tensor, MemoryKind.INPUTS, "")
         return batch
+
+
+@runs_the_graph
+def _backward(loss: torch.Tensor) -> None:
+    loss.backward()
 
 
 def _to_float32(outputs: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from inspector.errors import InspectorError
+from inspector.errors import CannotSimulateError
 from inspector.simulate.program.decoding import GenerateTrace, trace_generate
 from inspector.simulate.program.training import Trace, trace_finetune
 from inspector.simulate.repeated_layers.pattern import repeated
@@ -83,7 +83,7 @@ def _first_answer(
             continue
         try:
             short, long = trace(fewer.short), trace(fewer.long)
-        except InspectorError:  # the whole model says what is wrong with it
+        except CannotSimulateError:  # the whole model says what is wrong with it
             return None
         if (found := grown(fewer, short, long)) is not None:
             return found

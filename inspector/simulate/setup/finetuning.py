@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
-from inspector.errors import InspectorError
+from inspector.errors import ContradictionError, InspectorError
 from inspector.simulate.setup.optimizer_names import check_optimizer
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _check(setup: TrainSetup, set_by: Mapping[str, SetBy]) -> None:
     check_optimizer(setup.optimizer)
     for wrong, said, hint in _contradictions(setup, set_by):
         if wrong:
-            raise InspectorError(said, hint=hint)
+            raise ContradictionError(said, hint=hint)
 
 
 _OF_ADAPTERS = {"r", "alpha", "dropout", "target_modules", "use_dora", "use_rslora", "modules_to_save"}

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device.autograd_in_place import OUT_OF_PLACE, as_on_device
 from inspector.simulate.events import Alloc, EmptyCache, Event, Free, Mark, Stage
-from inspector.simulate.tracing.shape_memory import shape_memory
+from inspector.simulate.tracing.shape_memory import run, shape_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -86,7 +86,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
             self._workspace()
         if func is _READ and args[0].device.type == self.device:
             return self.answer(args[0])
-        out = self._shapes.call(func, args, kwargs) if self._shapes else func(*args, **kwargs)
+        out = self._shapes.call(func, args, kwargs) if self._shapes else run(func, args, kwargs)
         self._note_all(out, func)
         if extra := self.kernels.temporaries.get(func):
             for phase in extra(out, *args, **kwargs):
