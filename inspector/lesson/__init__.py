@@ -1,5 +1,5 @@
 """All the numbers of the teaching page, gathered before any of it is drawn."""
 
-from inspector.lesson.lesson import Lesson, Size, lesson
+from inspector.lesson.one_model import Lesson, Size, lesson
 
 __all__ = ["Lesson", "Size", "lesson"]

@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
-from inspector.lesson.lesson import spoken
+from inspector.lesson.one_model import spoken
 from inspector.render import theme
 from inspector.render.charts import chart
 from inspector.render.deck.stories import STORIES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inspector.lesson.lesson import spoken
+from inspector.lesson.one_model import spoken
 from inspector.render.charts.base import Chart, figure, room_for, two_lines, whole_mb
 from inspector.render.theme import BASE, GREEN, SKY
 from inspector.units import MB

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from inspector.lesson.lesson import spoken
+from inspector.lesson.one_model import spoken
 from inspector.render.assets import PLOTLY, TEMPLATES, THEME, VENDOR, environment, policy
 from inspector.render.charts import CHART_NAMES, chart
 from inspector.render.deck.slides import context

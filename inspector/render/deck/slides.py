@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inspector.lesson.lesson import spoken
+from inspector.lesson.one_model import spoken
 from inspector.lesson.training import CARDS, CHART_CARD
 from inspector.lora.matching import peft_tables
 from inspector.render import theme
