@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help report reports dryruns pictures vendor test check skeletons golden benchmark clean
+.PHONY: help report reports dryruns pictures vendor test fuzz check skeletons golden benchmark clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,7 +14,11 @@ report: $(INSTALLED) ## write the teaching report of Llama 3.1 8B and name it
 
 test: $(INSTALLED) ## run the tests
 	@PATH="$(abspath $(BIN)):$$PATH" sh scripts/browser
-	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal --durations=10 $(PYTEST_ARGS)
+
+SECONDS ?= 60
+fuzz: $(INSTALLED) ## fuzz every parser of strangers' files for a minute each, or SECONDS
+	PYTHON="$(abspath $(BIN))/python" sh fuzz/run $(SECONDS)
 
 check: $(INSTALLED) ## lint, format and type-check
 	$(BIN)/ruff check .

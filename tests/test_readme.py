@@ -55,5 +55,7 @@ def test_the_two_commands_are_in_the_makefile(target):
     assert re.search(rf"^{target}:", (README.parent / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def test_ci_runs_the_command_the_readme_names():
-    assert "make test" in (README.parent / ".ci" / "run").read_text(encoding="utf-8")
+def test_ci_runs_lint_and_types_then_the_command_the_readme_names():
+    words = (README.parent / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert [line for line in words if line.startswith("make")] == ["make check", "make test"]
+    assert "set -euo pipefail" in words
