@@ -1,6 +1,8 @@
 """What every test shares: a cache of its own, no colour, a fixed width, and one flag to renew the golden files."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,11 @@ from pathlib import Path
 import pytest
 
 GOLDEN = Path(__file__).parent / "golden"
+
+# A shell's background jobs are deaf to Ctrl-C, and so is every child they start. The program keeps to that, as others
+# do; tests that press Ctrl-C would wait for ever. With a handler here, children begin with the usual one.
+with contextlib.suppress(ValueError):  # not in the main thread
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
