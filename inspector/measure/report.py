@@ -239,12 +239,12 @@ def skeleton_of(spec: MeasureSpec) -> Skeleton:
 
     if spec.layers is None:
         return resolve(spec.model)
-    from inspector.store.entries import cached_skeleton
+    from inspector.store.skeletons import kept_skeleton
 
     config = cut_config(resolve_config(spec.model), spec.layers)
     name = f"{spec.model}, {spec.layers} layers"
 
-    return cached_skeleton(config, name, "cut")
+    return kept_skeleton(config, name, "cut")
 
 
 def make_order(spec: MeasureSpec) -> Order:

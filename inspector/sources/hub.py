@@ -29,7 +29,7 @@ from inspector.sources.headers import Header, read_headers
 from inspector.sources.http import Reply, explained, fetch, is_passing
 from inspector.sources.safetensors import MAX_HEADER, PREFIX, header_length, parse_header
 from inspector.sources.source import Source
-from inspector.store.entries import cache_folder, cached, keep, kept
+from inspector.store.entries import keep, kept, store_folder, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -154,7 +154,7 @@ class HubModel(Source):
 
     def code(self) -> Path:
         """The folder on disk with its Python files at this commit, those in folders of the repository left out."""
-        folder = cache_folder() / "code" / f"{self.repo.replace('/', '--')}@{self.commit[:40]}"
+        folder = store_folder() / "code" / f"{self.repo.replace('/', '--')}@{self.commit[:40]}"
         for name in self.files:
             if re.fullmatch(r"\w[\w-]*\.py", name):
                 write_bytes(folder / name, self._bytes(name))
@@ -250,7 +250,7 @@ class HubModel(Source):
         """A reply from our cache, or a new one, which is then kept: a commit's files never change."""
         from huggingface_hub import constants
 
-        return cached(
+        return stored(
             Path("hub", _hash(constants.ENDPOINT, self.repo, self.commit, name)),
             f"the header of {name}" if name.endswith(".safetensors") else name,
             load=lambda data: Reply(data[8:], int.from_bytes(data[:8], "little")),

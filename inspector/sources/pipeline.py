@@ -112,10 +112,10 @@ class Pipeline(Source):
         """One component by the class that the index names; a class that is code of the pipeline's own is not run."""
         config, name = self.tree.config(part.name), f"{self.name}/{part.name}"
         if part.library == "transformers":
-            from inspector.store.entries import cached_skeleton
+            from inspector.store.skeletons import kept_skeleton
 
             named = {"architectures": [part.cls]} if part.cls.isidentifier() else {}
-            return cached_skeleton({**config, **named}, name, self.where)
+            return kept_skeleton({**config, **named}, name, self.where)
         if part.library == "diffusers":
             return component_skeleton(config, part.cls, name, self.where)
         if part.library == "stable_diffusion":  # diffusers' own: the safety checker of Stable Diffusion
@@ -147,7 +147,7 @@ def _not_run(where: str, what: str) -> InspectorError:
 
 def component_skeleton(config: dict[str, Any], cls: str, name: str, where: str, pipeline: str = "") -> Skeleton:
     """The kept skeleton of one diffusers model, or a newly built one; ``pipeline`` is where a class of its own lies."""
-    from inspector.store.entries import cached_build
+    from inspector.store.skeletons import kept_build
 
     def build() -> Skeleton:
         from inspector.architecture.pipelines import checker_skeleton, diffusers_skeleton
@@ -155,7 +155,7 @@ def component_skeleton(config: dict[str, Any], cls: str, name: str, where: str, 
         make = checker_skeleton if pipeline else diffusers_skeleton
         return make(config, cls, model_id=name, source=where)
 
-    return cached_build({"_class_name": cls, "config": config}, name, where, build, library="diffusers")
+    return kept_build({"_class_name": cls, "pipeline": pipeline, "config": config}, name, where, build)
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,9 @@ class Source(ABC):
         """Its skeleton: of the config where there is one, else read off the tensors' names."""
         if self.buildable is not None:
             try:
-                from inspector.store.entries import cached_skeleton
+                from inspector.store.skeletons import kept_skeleton
 
-                return cached_skeleton(self.buildable, self.name, self.where)
+                return kept_skeleton(self.buildable, self.name, self.where)
             except UnknownArchitectureError as error:
                 if self.checkpoint is None:
                     raise

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,10 @@ from inspector.simulate.finetuning import finetune
 from inspector.simulate.generation import simulate_generate
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.store import answers as kept
+from inspector.store import freshness, skeletons
+from inspector.store.entries import drop_oldest, store_folder
 from inspector.store.plain_data import from_plain, to_plain
+from inspector.store.skeletons import ROOMS, skeleton_entry
 
 TINY = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 256, "intermediate_size": 512,
@@ -43,7 +48,7 @@ def model(tmp_path):
 
 
 def entries():
-    return sorted((kept.cache_folder() / kept.KIND).glob("*.json"))
+    return sorted((store_folder() / kept.KIND).glob("*.json"))
 
 
 def run(args):
@@ -114,22 +119,22 @@ def test_other_code_and_other_libraries_make_other_entries(tmp_path, monkeypatch
     package = tmp_path / "package"
     (package / "inner").mkdir(parents=True)
     (package / "inner" / "code.py").write_text("a = 1\n")
-    seen = {kept.code_fingerprint.__wrapped__(package)}
+    seen = {freshness.source_of.__wrapped__(package=package)}
     (package / "inner" / "code.py").write_text("a = 2\n")
-    seen.add(kept.code_fingerprint.__wrapped__(package))
+    seen.add(freshness.source_of.__wrapped__(package=package))
     (package / "inner" / "code.py").rename(package / "code.py")
-    seen.add(kept.code_fingerprint.__wrapped__(package))
+    seen.add(freshness.source_of.__wrapped__(package=package))
     assert len(seen) == 3
 
-    names = {kept.entry_name(("question",))}
-    monkeypatch.setattr(kept, "code_fingerprint", lambda: "other code")
-    names.add(kept.entry_name(("question",)))
+    names = {freshness.entry_name(("question",))}
+    monkeypatch.setattr(freshness, "source_of", lambda: "other code")
+    names.add(freshness.entry_name(("question",)))
     (tmp_path / "kernels-0.1.dist-info").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(kept, "installed", kept.installed.__wrapped__)
-    names.add(kept.entry_name(("question",)))
+    monkeypatch.setattr(freshness, "installed", freshness.installed.__wrapped__)
+    names.add(freshness.entry_name(("question",)))
     assert len(names) == 3
-    assert any(name.startswith("torch-") for name in kept.installed())
+    assert any(name.startswith("torch-") for name in freshness.installed())
 
 
 def test_every_setting_and_fact_of_the_card_is_part_of_the_question():
@@ -141,7 +146,7 @@ def test_every_setting_and_fact_of_the_card_is_part_of_the_question():
         ("outcome", TINY, setup, card_of_size("16GiB")),
         ("finetune", TINY, setup, card),
     ]
-    assert len({kept.entry_name(question) for question in questions}) == len(questions)
+    assert len({freshness.entry_name(question) for question in questions}) == len(questions)
 
 
 def test_a_folder_that_cannot_be_written_costs_one_warning(tmp_path, monkeypatch, caplog):
@@ -155,9 +160,9 @@ def test_the_longest_unused_entries_go_first(tmp_path):
     for number in range(10):
         (tmp_path / f"{number}.json").write_bytes(b"x" * 10_000)
         os.utime(tmp_path / f"{number}.json", (number, number))
-    kept.drop_oldest(tmp_path, limit=35_000)
+    drop_oldest(tmp_path, 35_000)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["7.json", "8.json", "9.json"]
-    kept.drop_oldest(tmp_path / "missing")
+    drop_oldest(tmp_path / "missing", 35_000)
 
 
 def test_what_is_asked_again_is_used_again():
@@ -171,7 +176,49 @@ def test_what_is_asked_again_is_used_again():
 def test_only_our_own_classes_are_kept():
     with pytest.raises(KeyError):
         from_plain({"Popen": ["true"]})
+    for name in ("subprocess.Popen", "os.system", "cli.main.run", "fit.simulator.replay", "fit.simulator.TrainSetup"):
+        with pytest.raises(KeyError):
+            from_plain({name: ["true"]})
     with pytest.raises(ValueError, match="unpack"):
-        from_plain({"Outcome": [], "Gpu": []})
+        from_plain({"simulate.on_card.Peaks": [], "gpus.Gpu": []})
     card = find_gpu("T4")
     assert from_plain(json.loads(json.dumps(to_plain(card)))) == card
+
+
+def test_a_skeleton_is_named_by_all_the_code_that_makes_it():
+    """Every module that the building of a skeleton imports lies in one of the rooms that name its entry."""
+    package = freshness.PACKAGE
+
+    def file_of(module):
+        at = package.joinpath(*module.split(".")[1:])
+        return at / "__init__.py" if at.is_dir() else at.with_suffix(".py")
+
+    files, ahead = set(), [file_of("inspector.architecture")]
+    while ahead:
+        if (file := ahead.pop()) not in files:
+            files.add(file)
+            nodes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)]
+            ahead += [file_of(node.module) for node in nodes if node.module.startswith("inspector.")]
+    assert len(files) > 10
+    assert files <= {file for room in ROOMS for file in package.glob(room)}
+
+
+def test_a_skeleton_of_other_code_is_another_entry(monkeypatch):
+    """Also where nobody counted a version up: what is built follows the source that builds it."""
+    names = {skeleton_entry(TINY)}
+    real = Path.read_bytes
+
+    def changed(path):
+        return real(path) + b"#" * (path.name == "parts.py")
+
+    monkeypatch.setattr(Path, "read_bytes", changed)
+    monkeypatch.setattr(freshness, "source_of", freshness.source_of.__wrapped__)
+    names.add(skeleton_entry(TINY))
+    assert len(names) == 2
+
+
+def test_kept_skeletons_do_not_pile_up(monkeypatch):
+    monkeypatch.setattr(skeletons, "LIMIT_BYTES", 10_000)
+    for layers in range(1, 5):
+        skeletons.kept_skeleton({**TINY, "num_hidden_layers": layers}, "tiny", "here")
+    assert 1 <= len(list((store_folder() / "skeletons").iterdir())) <= 3

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from inspector.errors import InspectorError
-from inspector.store import entries as cache
 from inspector.store import lock
-from inspector.store.entries import cached, cached_skeleton
+from inspector.store.entries import stored
+from inspector.store.skeletons import kept_skeleton, skeleton_entry
 from tests.sources.conftest import LLAMA
 
 BUILDER = """
@@ -43,7 +43,7 @@ with locked(Path(sys.argv[1]), "x"):
 
 
 def entry(made, *, name="things/ab12", load=bytes):
-    return cached(Path(name), "the thing", load=load, make=made, dump=bytes)
+    return stored(Path(name), "the thing", load=load, make=made, dump=bytes)
 
 
 def lock_file(folder, name="things-ab12"):
@@ -155,7 +155,7 @@ DAMAGE = {
 @pytest.mark.parametrize("name", DAMAGE)
 def test_a_damaged_entry_is_made_again_and_said_so_once(folder, caplog, name):
     def get():
-        return cached(Path("things", "ab12"), "the thing", load=bytes, make=lambda: b"x" * 100, dump=bytes, limit=1000)
+        return stored(Path("things", "ab12"), "the thing", load=bytes, make=lambda: b"x" * 100, dump=bytes, limit=1000)
 
     get()
     path = folder / "things" / "ab12"
@@ -170,10 +170,10 @@ def test_a_damaged_entry_is_made_again_and_said_so_once(folder, caplog, name):
 
 
 def test_a_damaged_skeleton_is_built_again(folder, caplog):
-    first = cached_skeleton(LLAMA, "a", "here")
+    first = kept_skeleton(LLAMA, "a", "here")
     (path,) = (folder / "skeletons").iterdir()
     path.write_text(path.read_text().replace("64", "65"))
-    assert cached_skeleton(LLAMA, "a", "here") == first
+    assert kept_skeleton(LLAMA, "a", "here") == first
     assert "the skeleton of a was damaged in the cache" in caplog.text
 
 
@@ -237,18 +237,18 @@ def test_files_made_in_threads_keep_the_umask(folder):
 
 
 def test_the_key_knows_the_config_and_the_versions():
-    assert cache.cache_key(LLAMA) == cache.cache_key(dict(LLAMA))
-    assert cache.cache_key(LLAMA) != cache.cache_key({**LLAMA, "hidden_size": 128})
+    assert skeleton_entry(LLAMA) == skeleton_entry(dict(LLAMA))
+    assert skeleton_entry(LLAMA) != skeleton_entry({**LLAMA, "hidden_size": 128})
 
 
 def test_many_runs_that_wait_for_each_other_make_it_once(tmp_path, folder):
     """The lock's file is removed by each holder: those who wait on it must not take the removed one for the lock."""
     code = (
-        "import sys, time; from pathlib import Path; from inspector.store.entries import cached\n"
+        "import sys, time; from pathlib import Path; from inspector.store.entries import stored\n"
         "def make():\n"
         "    with open(sys.argv[1], 'a') as stream: stream.write('made ')\n"
         "    time.sleep(0.05); return b'x'\n"
-        "for n in range(20): cached(Path('things', f'{n:04}'), 'x', load=bytes, make=make, dump=bytes)\n"
+        "for n in range(20): stored(Path('things', f'{n:04}'), 'x', load=bytes, make=make, dump=bytes)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "log")]
     runs = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(4)]

@@ -13,7 +13,7 @@ from inspector.architecture.own_code import KEY, CodeReference, is_trusted, with
 from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.sources.resolve import resolve
-from inspector.store.entries import cache_key
+from inspector.store.skeletons import skeleton_entry
 from tests.sources.conftest import LLAMA
 
 FLAG = "--trust-remote-code"
@@ -273,7 +273,7 @@ def test_trust_is_nothing_a_file_can_claim(own):
     assert isinstance(config[KEY]["AutoModel"], CodeReference)
     claimed = json.loads(json.dumps(config))
     assert not is_trusted(claimed)
-    assert cache_key(claimed) != cache_key(config)
+    assert skeleton_entry(claimed) != skeleton_entry(config)
 
 
 @pytest.mark.parametrize(
