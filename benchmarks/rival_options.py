@@ -15,7 +15,7 @@ from inspector.simulate.setup.finetuning import TrainSetup, resolve_setup
 from inspector.sources.bundled import bundled_config
 
 if TYPE_CHECKING:
-    from inspector.validation.training_runs import Question
+    from inspector.validation.published_run import Question
 
 Options = dict[str, Any]
 

@@ -36,8 +36,9 @@ from rival_options import TOOLS, config_of, untold
 from inspector.files import write_text
 from inspector.sources.bundled import model_ids
 from inspector.units import MiB
+from inspector.validation.forms import FORMS
 from inspector.validation.ledger import PREDICTED, simulate
-from inspector.validation.training_runs import MAKERS, questions
+from inspector.validation.runs import questions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -168,7 +169,7 @@ def summary(found: list[Comparison]) -> list[str]:
     keys = dict.fromkeys((item.file, item.quantity, item.tool) for item in found)
     quantities = list(dict.fromkeys(item.quantity for item in found))
     for file, quantity, tool in sorted(
-        keys, key=lambda key: (list(MAKERS).index(key[0]), quantities.index(key[1]), key[2] != OURS, key[2])
+        keys, key=lambda key: (list(FORMS).index(key[0]), quantities.index(key[1]), key[2] != OURS, key[2])
     ):
         chosen = [item for item in found if (item.file, item.quantity, item.tool) == (file, quantity, tool)]
         errors = [item.error for item in chosen]

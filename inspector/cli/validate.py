@@ -11,17 +11,37 @@ from inspector.cli.options import answer, answer_page, csv_option, json_option, 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from click.shell_completion import CompletionItem
+
+
+class MeasuredRuns(click.ParamType[str]):
+    """A published set by its name, or a file; completes the names, then files."""
+
+    name = "runs"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Sets that begin so; a file when none does."""
+        from click.shell_completion import CompletionItem
+
+        from inspector.validation.forms import FORMS
+
+        names = [name for name in FORMS if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
+
 
 @click.command("validate")
-@click.argument("file", default="")
+@click.argument("runs", metavar="[SET|FILE]", type=MeasuredRuns(), default="")
+@click.option("--form", metavar="SET", default="", help="The set whose form FILE has; left out, told from the file.")
 @json_option
 @csv_option
 @output_option
-def command(file: str, output: Path | None, as_json: bool, as_csv: bool) -> None:
-    """Hold the simulator to every published measurement, and show the errors as they are.
+def command(runs: str, form: str, output: Path | None, as_json: bool, as_csv: bool) -> None:
+    """Hold the simulator to every published measurement, or to your own, and show the errors as they are.
 
-    FILE is one set of them: t4_transformers_peft_loop, rtx4080_qlora, a100_sfttrainer,
+    SET is one published set: t4_transformers_peft_loop, rtx4080_qlora, a100_sfttrainer,
     l40s_peft_benchmark or inference_peaks. All of them take about three minutes.
+    FILE is a JSON list of runs you measured, in the form of a set (docs/records.md); a field
+    that is not understood is named.
     With -o the ledger's page is written too, to sort and to filter.
 
     \b
@@ -30,13 +50,14 @@ def command(file: str, output: Path | None, as_json: bool, as_csv: bool) -> None
       inspector validate a100_sfttrainer
       inspector validate --csv > ledger.csv
       inspector validate -o validate.html
+      inspector validate my-runs.json --form a100_sfttrainer
     """  # noqa: D301
     from inspector.progress import working
     from inspector.validation.ledger import validate
 
     one_form(output, as_json=as_json, as_csv=as_csv)
-    with working("simulating published runs") as say:
-        ledger = validate(file, say=say)
+    with working("simulating measured runs") as say:
+        ledger = validate(runs, form=form, say=say)
     if str(output) != "-":
         answer("validate", ledger, as_json=as_json, as_csv=as_csv)
     if output is not None:

@@ -39,7 +39,7 @@ def text(ledger: Ledger) -> RenderableType:
 
 def _set(found: RecordSet) -> list[RenderableType]:
     """One set of records: a row a run, then the notes that the rows' numbers name, then what was left out."""
-    facts = [f"{count(len(found.runs))} runs, errors in %"] if found.runs else []
+    facts = [f"{_runs_of(len(found.runs))}, errors in %"] if found.runs else []
     parts: list[RenderableType] = [heading(found.title, *facts)]
     if found.runs:
         parts.append(Responsive(lambda width: _runs(found, roomy=width >= ROOMY)))
@@ -68,6 +68,7 @@ def _said(found: RecordSet) -> list[str]:
     """What is known of the errors, which versions differ, and what was left out: the sentence, then how many."""
     lines = [f"{number}  {cause.note} ({_runs_of(len(cause.runs))})" for number, cause in enumerate(found.causes, 1)]
     groups = groupby(sorted(found.runs, key=found.differs), key=found.differs)
+    lines += [f"not understood: {item.note} ({_runs_of(len(item.runs))})" for item in found.not_understood]
     lines += [f"measured with {'; '.join(said)} ({_runs_of(len(list(runs)))})" for said, runs in groups if said]
     why = groupby(sorted(found.skipped, key=lambda run: run.skipped), key=lambda run: run.skipped)
     return lines + [f"left out: {reason} ({_runs_of(len(list(runs)))})" for reason, runs in why]
@@ -121,10 +122,15 @@ def payload(ledger: Ledger) -> dict[str, Any]:
             }
             for row in ledger.summaries
         ],
-        "lines": records(ledger),
+        "lines": [{name: value for name, value in row.items() if value is not None} for row in records(ledger)],
         "skipped": [
             {"file": question.file, "id": question.id, "model": question.model, "because": question.skipped}
             for question in ledger.skipped
+        ],
+        "not_understood": [
+            {"file": question.file, "id": question.id, "field": field, "value": value}
+            for question in ledger.runs
+            for field, value in question.not_understood
         ],
         "versions": ledger.versions,
         "seconds": ledger.seconds,
@@ -132,16 +138,18 @@ def payload(ledger: Ledger) -> dict[str, Any]:
 
 
 def records(ledger: Ledger) -> list[dict[str, Any]]:
-    """One flat record for each figure."""
+    """One flat record for each figure; what is in bytes is there once more under names that say so."""
     return [_record(line) for line in ledger.lines]
 
 
 def _record(line: Line) -> dict[str, Any]:
-    question = line.question
+    question, of_bytes = line.question, line.unit == "bytes"
     return {
         "file": question.file, "id": question.id, "model": question.model, "method": question.method,
-        "config": question.config, "gpu": question.gpu, "figure": line.figure,
-        "predicted_bytes": line.predicted, "measured_bytes": line.measured, "error": line.error,
+        "config": question.config, "gpu": question.gpu, "figure": line.figure, "unit": line.unit,
+        "predicted": line.predicted, "measured": line.measured,
+        "predicted_bytes": line.predicted if of_bytes else None,
+        "measured_bytes": line.measured if of_bytes else None, "error": line.error,
         "measured_with": " ".join(f"{name}={version}" for name, version in question.versions.items()),
         "notes": "; ".join(question.notes), "source": question.source,
     }  # fmt: skip

@@ -1,12 +1,15 @@
-"""Predicted beside measured: every published step simulated, with its error and what is known of the cause."""
+"""Predicted beside measured: every run simulated, with its error and what is known of the cause."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
-from inspector.validation.training_runs import MAKERS, questions
+from inspector.validation.forms import FORMS
+from inspector.validation.models import config_of
+from inspector.validation.runs import questions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -14,6 +17,12 @@ if TYPE_CHECKING:
     from inspector.simulate.finetuning import StepReport
     from inspector.simulate.generation import GenerateReport
     from inspector.validation.published_run import Question
+
+
+def _steady(report: StepReport) -> int:
+    """The first step that begins as every later one does: the second, where there is one."""
+    return min(1, report.setup.steps - 1)
+
 
 PREDICTED: dict[str, Callable[[Any], int]] = {
     "load": lambda report: report.stage_peak("load").end_allocated,
@@ -23,30 +32,35 @@ PREDICTED: dict[str, Callable[[Any], int]] = {
     "first_forward": lambda report: report.stage_peak("forward", 0).end_allocated,
     "steady": lambda report: report.steady_allocated_bytes,
     "peak": lambda report: max(item.peak_allocated for item in report.stages if item.step >= 0),
-    "reserved": lambda report: max(item.peak_reserved for item in report.stages if item.step >= 1),
+    "reserved": lambda report: max(item.peak_reserved for item in report.stages if item.step >= _steady(report)),
     "step_reserved": lambda report: report.stage_peak("optimizer").peak_reserved,
     "run_peak": lambda report: report.peak_allocated_bytes,
     "run_reserved": lambda report: report.peak_reserved_bytes,
     "process": lambda report: report.process_bytes,
     "generate_peak": lambda report: report.peak_allocated_bytes,
+    "generate_reserved": lambda report: report.peak_reserved_bytes,
+    "generate_process": lambda report: report.process_bytes,
 }
-"""What each measured figure is compared with, of a `StepReport` or, the last, of a `GenerateReport`.
+"""What each measured figure is compared with, of a `StepReport` or, those of generation, of a `GenerateReport`.
 
 ``peak`` leaves loading out, ``run_peak`` and ``generate_peak`` do not.
 """
 
-RESERVED = frozenset({"reserved", "step_reserved", "run_reserved", "process"})
+RESERVED = frozenset({
+    "reserved", "step_reserved", "run_reserved", "process", "generate_reserved", "generate_process",
+})  # fmt: skip
 """Figures that depend on the order of every allocation; ``process`` is what nvidia-smi said, context included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One figure of one run, in bytes."""
+    """One figure of one run, both sides in ``unit``; bytes are integers."""
 
     question: Question
     figure: str
     predicted: int
     measured: int
+    unit: str = "bytes"
 
     @property
     def error(self) -> float:
@@ -76,6 +90,12 @@ class Ledger:
     seconds: float
 
     @property
+    def runs(self) -> tuple[Question, ...]:
+        """Every run, compared or left out, each once."""
+        compared = {(line.question.file, line.question.id): line.question for line in self.lines}
+        return (*compared.values(), *self.skipped)
+
+    @property
     def summaries(self) -> tuple[Summary, ...]:
         """One row for each file and figure, in the order they appear."""
         keys = dict.fromkeys((line.question.file, line.figure) for line in self.lines)
@@ -88,55 +108,72 @@ class Ledger:
         return Summary(file, figure, len(chosen), mean, worst.error, worst.question.id)
 
 
-def validate(file: str = "", *, say: Callable[[str], None] | None = None) -> Ledger:
-    """Simulate every published step that can be, and compare.
+def validate(file: str = "", *, form: str = "", say: Callable[[str], None] | None = None) -> Ledger:
+    """Simulate every measured run that can be, and compare.
 
     Args:
-        file: only the records of this file, such as ``a100_sfttrainer``.
+        file: a published set, such as ``a100_sfttrainer``; or the path of a JSON file with runs of one's own in the
+            form of such a set; all published sets when left out.
+        form: the set whose form a file of one's own has; left out, it is told from the file (see `own_runs`).
         say: called with the name of each run before it is simulated.
 
-    Raises InspectorError for an unknown file.
+    Raises:
+        InspectorError: for an unknown set, a file that cannot be read as runs, or one of whose runs none can be
+            compared because of what is written in it.
     """
     import time
 
     from inspector.simulate.reports.libraries import versions
 
-    if file and file not in MAKERS:
-        raise InspectorError(f"no measurements are named {file!r}", hint=f"choose from {', '.join(MAKERS)}")
     began = time.perf_counter()
-    asked = questions(file)
+    own = bool(file) and file not in FORMS
+    if form and not own:
+        raise InspectorError("a form is for a file of your own", hint="name the file before --form")
     lines: list[Line] = []
-    for question in (item for item in asked if not item.skipped):
+    left_out: list[Question] = []
+    for question in _own(file, form) if own else questions(file):
+        if question.skipped:
+            left_out.append(question)
+            continue
         if say is not None:
             say(f"{question.model} {question.config}")
-        lines.extend(compare(question))
-    left_out = tuple(question for question in asked if question.skipped)
-    return Ledger(tuple(lines), left_out, versions(), time.perf_counter() - began)
+        try:
+            lines.extend(compare(question))
+        except InspectorError as error:
+            if not own:  # every published run can be simulated
+                raise
+            left_out.append(replace(question, skipped=error.message, wrong=True))
+    if own and not lines and (wrong := next((question for question in left_out if question.wrong), None)):
+        raise InspectorError(f"no run of {file} can be compared; {wrong.id}: {wrong.skipped}")
+    return Ledger(tuple(lines), tuple(left_out), versions(), time.perf_counter() - began)
+
+
+def _own(file: str, form: str) -> tuple[Question, ...]:
+    from inspector.files import exists
+    from inspector.validation.own_runs import own_runs
+
+    path = Path(file).expanduser()
+    if not exists(path) and path.name == file and not path.suffix:
+        raise InspectorError(
+            f"no measurements are named {file!r}", hint=f"choose from {', '.join(FORMS)}, or name a JSON file of yours"
+        )
+    return own_runs(path, form)
 
 
 def compare(question: Question) -> Iterator[Line]:
     """Simulate one run and put its figures beside the measured ones."""
     report = simulate(question)
     for figure in question.figures:
-        yield Line(question, figure.of, PREDICTED[figure.of](report), figure.measured)
+        yield Line(question, figure.of, PREDICTED[figure.of](report), figure.measured, figure.unit)
 
 
 def simulate(question: Question) -> StepReport | GenerateReport:
     """The dry run of a measured run."""
+    from inspector.simulate.finetuning import finetune
+
     if question.method == "generate":
         from inspector.gpus import find_gpu
         from inspector.simulate.generation import simulate_generate
 
-        return simulate_generate(question.model, gpu=find_gpu(question.gpu), **question.settings)
-    return _train(question)
-
-
-def _train(question: Question) -> StepReport:
-    import json
-    from importlib.resources import files
-
-    from inspector.simulate.finetuning import finetune
-
-    kept = files("inspector") / "data" / "measured_configs" / f"{question.model.replace('/', '--')}.json"
-    reference = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else question.model
-    return finetune(reference, gpu=question.gpu, **question.settings)
+        return simulate_generate(question.reference or question.model, gpu=find_gpu(question.gpu), **question.settings)
+    return finetune(config_of(question.reference or question.model), gpu=question.gpu, **question.settings)

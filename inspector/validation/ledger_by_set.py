@@ -1,4 +1,4 @@
-"""The ledger by sets of records: what each set is, what was aimed at, its causes, and the versions that differ."""
+"""The ledger by sets of runs: what each set is, what was aimed at, its causes, and the versions that differ."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TITLES = {
     "l40s_peft_benchmark": "PEFT's benchmark, L40S",
     "inference_peaks": "Generation",
 }
-"""Sets of records by their files; another file is called by its name."""
+"""Published sets by their names; a file of a user's own is called by its name."""
 
 
 FIGURES = {
@@ -36,6 +36,8 @@ FIGURES = {
     "run_reserved": "run, peak reserved",
     "process": "whole process",
     "generate_peak": "generation, peak allocated",
+    "generate_reserved": "generation, peak reserved",
+    "generate_process": "generation, whole process",
 }
 """What each figure of `inspector.validation.ledger` is, in words."""
 
@@ -105,6 +107,15 @@ class RecordSet:
             for note in dict.fromkeys(run.notes):
                 found.setdefault(note, []).append(run.id)
         return tuple(Cause(note, tuple(runs)) for note, runs in found.items())
+
+    @property
+    def not_understood(self) -> tuple[Cause, ...]:
+        """Every field that was given and not simulated, with its value and the runs that have it."""
+        found: dict[str, list[str]] = {}
+        for run in (*self.runs, *self.skipped):
+            for name, value in run.not_understood:
+                found.setdefault(f"{name} {value}", []).append(run.id)
+        return tuple(Cause(said, tuple(runs)) for said, runs in found.items())
 
     def target(self, summary: Summary) -> Target | None:
         """What was aimed at for a figure of this set."""

@@ -1,24 +1,31 @@
-"""A published measurement as a question to the simulator, and what the makers of questions share."""
+"""A measured run as a question to the simulator, whoever measured it: a published set's record or a user's own."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured number, in bytes. ``of`` names the predicted one it is compared with (see `ledger`)."""
+    """One measured number. ``of`` names the predicted one it is compared with (see `ledger`).
+
+    ``measured`` is in ``unit``; bytes are integers.
+    """
 
     of: str
     measured: int
+    unit: str = "bytes"
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A measured run, ready to be simulated."""
+    """A measured run, ready to be simulated.
+
+    ``file`` is the published set, or the name of a user's file; ``model`` is the name in the record and ``reference``
+    where that model is found. ``skipped`` says why it is left out, and ``wrong`` that whoever wrote the record can mend
+    it. ``not_understood`` are the fields, each with its value, that were given and not simulated.
+    """
 
     file: str
     id: str
@@ -31,9 +38,7 @@ class Question:
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
     skipped: str = ""
-    source: str = field(default="", repr=False)
-
-
-def versions_of(record: Record) -> dict[str, str]:
-    """The libraries a record names, without those it leaves open."""
-    return {name: text for name, text in (record.get("versions") or {}).items() if text}
+    source: str = ""
+    reference: str = ""
+    not_understood: tuple[tuple[str, str], ...] = ()
+    wrong: bool = False

@@ -7,7 +7,7 @@ import pytest
 
 from inspector.render.pages import validate_html
 from inspector.validation.ledger import Ledger, Line
-from inspector.validation.training_runs import questions
+from inspector.validation.runs import questions
 
 pytestmark = pytest.mark.browser
 

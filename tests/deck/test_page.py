@@ -18,7 +18,7 @@ from inspector.render.assets import policy
 from inspector.render.charts import CHART_NAMES, chart
 from inspector.render.deck import STORIES, deck_html
 from inspector.sources.resolve import resolve
-from inspector.validation.training_runs import questions
+from inspector.validation.runs import questions
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))

@@ -12,7 +12,7 @@ from inspector.render.pages import finetune_html, generate_html, validate_html
 from inspector.simulate.reports.step import KindLine, LiveTensor, Share
 from inspector.validation.ledger import Ledger, Line
 from inspector.validation.ledger_by_set import Target, differences, record_sets
-from inspector.validation.training_runs import questions
+from inspector.validation.runs import questions
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 TINY = {

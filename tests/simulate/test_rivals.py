@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from inspector.gpus import find_gpu
-from inspector.validation.training_runs import questions
+from inspector.validation.runs import questions
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -28,7 +28,7 @@ def validate_html(ledger: Ledger, *, command: str = "inspector validate") -> str
         "validate",
         title="Predicted beside measured",
         command=command,
-        charts=[everything(sets), *(errors(found) for found in sets if found.runs)],
+        charts=[*([everything(sets)] if ledger.lines else []), *(errors(found) for found in sets if found.runs)],
         sets=sets,
         lines=ledger.lines,
         figures=tuple(dict.fromkeys(line.figure for line in ledger.lines)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from inspector.validation.ledger import RESERVED, compare
-from inspector.validation.training_runs import questions
+from inspector.validation.runs import questions
 
 CHOSEN = {
     "t4_transformers_peft_loop": ("10", "18", "21", "39", "42", "47"),

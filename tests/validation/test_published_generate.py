@@ -11,7 +11,7 @@ from inspector.lenses.kv_cache import cache_report
 from inspector.sources.bundled import load_bundled
 from inspector.sources.resolve import resolve_config
 from inspector.validation.ledger import compare
-from inspector.validation.training_runs import questions
+from inspector.validation.runs import questions
 
 CHOSEN = ("Qwen2.5-0.5B-Instruct BF16 30720", "Qwen2.5-7B-Instruct BF16 1", "Qwen2.5-7B-Instruct BF16 14336")
 

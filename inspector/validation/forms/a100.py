@@ -1,0 +1,79 @@
+"""TRL's SFTTrainer with FlashAttention-2 on packed rows: peaks of the whole training, in bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inspector.units import MiB
+from inspector.validation import words
+from inspector.validation.fields import NotUnderstoodError
+from inspector.validation.forms.figures import measured, peak
+from inspector.validation.forms.t4_loop import PEAKS
+from inspector.validation.forms.training import read_training
+from inspector.validation.published_run import Question
+
+if TYPE_CHECKING:
+    from inspector.validation.fields import Fields
+    from inspector.validation.forms.training import Run
+
+USUAL: dict[str, Any] = {
+    "dtype": "bfloat16", "optimizer": "adamw_torch", "attention": "flash_attention_2", "reentrant": True,
+    "autocast": "none", "use_cache": False, "outputs": "loss", "zero_grad": "after", "labels": "clone",
+    "grad_clip": 1.0,
+}  # fmt: skip
+"""transformers' Trainer: the output is let go with the loss, gradients are clipped to 1 and dropped at the end."""
+
+RESULTS = ("other", "peak_torch_allocated_bytes", "seq_len_note")
+"""``peak_torch_allocated_bytes`` is ``peak`` again; the others are times, and where the lengths come from."""
+
+FRAMEWORKS = {"none": False, "baseline-peft-bnb": True, "accelerated-peft-bnb": False}
+"""Whether TRL prepares and casts the model as it does a quantized one; fms-acceleration's plugin does neither."""
+
+SHIFTED = "transformers of that time copied the logits once more for the loss: simulated so"
+
+
+def read(fields: Fields) -> Question:
+    """One record as a question."""
+    run = read_training(fields, USUAL)
+    fields.told(*RESULTS)
+    framework = fields.text("framework_config", "none")
+    if run.method == "qlora":
+        plain = fields.read("framework_config", _prepares, default=False)
+        run.settings |= {"prepare_kbit": plain, "trl_casting": plain}
+    elif framework not in FRAMEWORKS:
+        fields.refuse(f"framework_config {framework} is not understood")
+    run.settings |= _mixed(fields, run)
+    if run.settings["loss"] != "full":
+        run.notes.append(SHIFTED)
+    return Question(
+        file="",
+        id="",
+        model=run.model,
+        method=run.method,
+        config=f"{run.size} {framework}",
+        gpu=run.gpu,
+        settings=run.settings,
+        figures=(
+            *peak(fields, "peak", words.Metric("allocated", with_load=False), PEAKS),
+            *measured(fields, "after_init_plus_train_allocated_bytes", "steady", 1),
+            *measured(fields, "nvidia_smi_mib", "process", MiB),
+        ),
+        versions=run.versions,
+        notes=tuple(run.notes),
+    )
+
+
+def _prepares(text: str) -> bool:
+    if text not in FRAMEWORKS:
+        raise NotUnderstoodError(f"framework_config {text} is not understood")
+    return FRAMEWORKS[text]
+
+
+def _mixed(fields: Fields, run: Run) -> dict[str, Any]:
+    """``amp``: mixed precision, under which accelerate turns the outputs into float32."""
+    amp = fields.part("amp")
+    said = [name for name in ("bf16", "fp16") if amp.flag(name, default=False)]
+    if len(said) > 1:
+        fields.refuse("amp says both bf16 and fp16", wrong=True)
+    autocast = said[0] if said else run.settings["autocast"]
+    return {"autocast": autocast, "outputs_fp32": autocast != "none"}

@@ -1,0 +1,39 @@
+"""Where the model of a measured run is found: by name as everywhere, by a path, or among the measured configs."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from inspector.files import exists
+
+COPIES = {"NousResearch/Llama-2-": "meta-llama/Llama-2-"}
+"""Ungated copies of gated models: the same config under another owner."""
+
+
+def original(name: str) -> str:
+    """The name of the model that a copy is of; any other name as it is."""
+    for copy, owner in COPIES.items():
+        if name.startswith(copy):
+            return owner + name.removeprefix(copy)
+    return name
+
+
+def find_model(name: str, folder: Path | None = None) -> str:
+    """The reference of a record's model: a path from here, or else from its file's folder; else the name itself."""
+    if folder is not None and name and not exists(Path(name).expanduser()) and exists(folder / name):
+        return str(folder / name)
+    return name
+
+
+def config_of(reference: str) -> dict[str, Any]:
+    """The ``config.json`` of a measured model. Raises InspectorError when nothing is meant by the reference."""
+    from inspector.sources.resolve import resolve_config
+
+    kept = files("inspector") / "data" / "measured_configs" / f"{reference.replace('/', '--')}.json"
+    if kept.is_file():
+        config: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        return config
+    return resolve_config(reference)
