@@ -49,3 +49,7 @@ class CannotSimulateError(InspectorError):
 
 class ContradictionError(InspectorError):
     """Settings that exclude each other."""
+
+
+class LibraryError(InspectorError):
+    """A library that is needed is missing, too old, or does not import."""

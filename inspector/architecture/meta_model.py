@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.classes import model_class, transformers_class
 from inspector.architecture.error_origin import is_of_the_model
+from inspector.architecture.libraries import does_not_import, need
 from inspector.architecture.limits import bounded
 from inspector.architecture.offline import closed, without_runtime
 from inspector.architecture.own_code import is_trusted, own_config, said_classes
@@ -31,6 +32,7 @@ def build_config(config: Mapping[str, Any]) -> PretrainedConfig:
     Raises InspectorError for an unknown ``model_type``, absurd sizes, or fields transformers refuses.
     """
     check_sizes(config)  # before the libraries are imported: absurd sizes are refused at once
+    need("torch", "transformers")
     said = config.get("model_type")
     model_type = said if isinstance(said, str) else ""
     content = without_runtime(copy.deepcopy(dict(config)))
@@ -70,6 +72,7 @@ def build_model(config: Mapping[str, Any] | PretrainedConfig, dtype: str = "floa
     Raises:
         InspectorError: when the config is unusable; nothing is allocated before its sizes were checked.
     """
+    need("torch", "transformers")
     import torch
 
     parsed: Any = config if hasattr(config, "to_dict") else build_config(config)
@@ -131,6 +134,8 @@ def config_mistakes(model_type: str) -> Iterator[None]:
                 f"this {model_type} model needs {name.partition('. ')[0]}, which is not installed",
                 hint="install it beside Inspector",
             ) from error
+        if isinstance(error, ImportError) or said.startswith("Failed to import"):  # transformers imports as it goes
+            raise does_not_import("transformers", error) from error
         raise InspectorError(f"this {model_type} config cannot be built: {said}") from error
 
 

@@ -7,6 +7,7 @@ import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from inspector.architecture.libraries import need
 from inspector.architecture.limits import bounded
 from inspector.architecture.meta_model import config_mistakes, quiet
 from inspector.architecture.offline import closed, without_runtime
@@ -29,6 +30,7 @@ def diffusers_skeleton(config: Mapping[str, Any], cls: str, *, model_id: str, so
     config that the class refuses.
     """
     check_sizes(config)
+    need("torch", "transformers")
     model_type = _model_class(cls)
     content = {name: value for name, value in without_runtime(dict(config)).items() if not name.startswith("_")}
     import torch
@@ -50,6 +52,7 @@ def diffusers_skeleton(config: Mapping[str, Any], cls: str, *, model_id: str, so
 def checker_skeleton(config: Mapping[str, Any], cls: str, *, model_id: str, source: str = "") -> Skeleton:
     """The safety checker of Stable Diffusion: a transformers model whose class is in diffusers. Errors as above."""
     check_sizes(config)
+    need("torch", "transformers")
     diffusers = _diffusers(cls)
     content = without_runtime(dict(config))
     with quiet(), closed(), config_mistakes(cls), bounded():

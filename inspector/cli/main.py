@@ -105,44 +105,57 @@ def run(args: list[str] | None = None) -> int:
     try:
         code = cli.main(args=args, prog_name="inspector", standalone_mode=False)
         sys.stdout.flush()
-    except InspectorError as error:
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 -- the one place where every error ends
+        return _told(error)
+    return code if isinstance(code, int) else 0
+
+
+def _told(error: BaseException) -> int:
+    """Say what went wrong, and return the exit code."""
+    if isinstance(error, InspectorError):
         complain(error.message, error.hint)
         return error.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:  # its message is the help text, many lines
-        click.echo(error.format_message(), err=True)
+    if isinstance(error, click.ClickException):
+        _bad_use(error)
         return BAD_INPUT
-    except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        complain(error.format_message(), f"see `{context.command_path} --help`" if context else "")
-        return BAD_INPUT
-    except (click.Abort, KeyboardInterrupt):
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
         complain("interrupted")
         return 130
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         _close_output()  # the reader has seen enough (`inspector layers | head`)
         return 0
-    except Exception as error:  # noqa: BLE001 -- what is left is a fault of ours, whatever it is
-        if not isinstance(error, OSError) or error.errno not in _CANNOT_TAKE:
-            return _our_fault(error)
+    if isinstance(error, OSError) and error.errno in _CANNOT_TAKE:
         _close_output()
         complain(f"cannot write the answer: {error.strerror}", "make room, or write it elsewhere")
         return BAD_INPUT
-    return code if isinstance(code, int) else 0
+    missing = error.name.partition(".")[0] if isinstance(error, ModuleNotFoundError) and error.name else ""
+    if missing and missing != "inspector":
+        complain(f"{missing} does not import: {error}", f"pip install {missing}")
+        return BAD_INPUT
+    _show_our_fault(error)
+    return OUR_FAULT
+
+
+def _bad_use(error: click.ClickException) -> None:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the help text, many lines
+        click.echo(error.format_message(), err=True)
+        return
+    context = getattr(error, "ctx", None)
+    complain(error.format_message(), f"see `{context.command_path} --help`" if context else "")
 
 
 _CANNOT_TAKE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 """Why standard output takes no more: the disk or the quota is full, the file or the disk is at its end."""
 
 
-def _our_fault(error: Exception) -> int:
-    """The traceback, what strangers' files wrote into it made safe to print, and the exit code."""
+def _show_our_fault(error: BaseException) -> None:
+    """The traceback; what strangers' files wrote into it is made safe to print."""
     import traceback
 
     from inspector.safe_text import clean
 
     for line in "".join(traceback.format_exception(error)).splitlines():
         click.echo(clean(line), err=True)
-    return OUR_FAULT
 
 
 def _close_output() -> None:

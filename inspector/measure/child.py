@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from inspector.architecture.libraries import need
 from inspector.errors import InspectorError
 from inspector.measure import machine
 from inspector.measure.spec import MeasureSpec, Order
@@ -57,8 +58,9 @@ class Measuring:
         self._said = 0.0
 
     def run(self) -> dict[str, Any]:
-        """The whole result, as far as it got."""
+        """The whole result, as far as it got. Raises LibraryError when a library it needs does not import."""
         spec = self.order.spec
+        need("torch", "transformers", "accelerate", "bitsandbytes", *(("peft",) if spec.lora or spec.step else ()))
         device = machine.device_named(spec.device)
         import inspector.measure.build
         import inspector.measure.train  # noqa: F401 -- the libraries' own memory is not the model's

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from inspector.architecture.libraries import need
+from inspector.errors import LibraryError
 from inspector.measure import machine
 from inspector.reporting import Report
 
@@ -54,8 +57,21 @@ def _packages() -> Iterator[Check]:
     for name, installed in machine.versions().items():
         if installed is None:
             yield Check(name, "no", "not installed", f"pip install {name}")
+        elif name != "python" and (failed := _why_not(name)):
+            yield Check(name, "no", f"{installed}; {failed.message}", failed.hint.partition(";")[0])
         else:
             yield Check(name, "yes", installed)
+
+
+def _why_not(library: str) -> LibraryError | None:
+    """Why an installed library cannot be used; None where it can."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a library says of itself as it is imported is no check of ours
+            need(library)
+    except LibraryError as error:
+        return error
+    return None
 
 
 def _fresh() -> Check:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from inspector.architecture.libraries import need
 from inspector.errors import InspectorError
 from inspector.gpus import Gpu, card_of_size, find_gpu
 from inspector.simulate.allocator.settings import AllocatorSettings
@@ -163,7 +164,15 @@ def check_card(setup: TrainSetup, gpu: Gpu) -> None:
 
 
 def trace(config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu) -> Trace:
-    """The events of loading and training on a card, with no more than `MICRO_BATCHES` accumulated."""
+    """The events of loading and training on a card, with no more than `MICRO_BATCHES` accumulated.
+
+    Raises LibraryError when one that this setup needs is missing, and CannotSimulateError.
+    """
+    need("torch", "transformers", "accelerate")
+    if setup.scheme != "none" or "8bit" in setup.optimizer or "paged" in setup.optimizer:
+        need("bitsandbytes")
+    if setup.method != "full":
+        need("peft")
     from inspector.simulate.repeated_layers.extrapolated_trace import finetune_events
 
     return finetune_events(config, few_micro_batches(setup, MICRO_BATCHES), gpu.capability, gpu.multiprocessors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from inspector.architecture.libraries import need
 from inspector.errors import CannotSimulateError, InspectorError
 from inspector.lenses.kv_cache import CacheReport
 from inspector.reporting import Report
@@ -153,6 +154,7 @@ def _report(
 
 
 def _trace(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu) -> GenerateTrace:
+    need("torch", "transformers", *(() if setup.scheme == "none" else ("accelerate", "bitsandbytes")))
     from inspector.simulate.repeated_layers.extrapolated_trace import generate_events
 
     return generate_events(config, setup, gpu.capability, gpu.multiprocessors)

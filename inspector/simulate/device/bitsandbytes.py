@@ -10,6 +10,7 @@ import contextlib
 import functools
 import importlib.util
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ def bitsandbytes_operators(capability: tuple[int, int], multiprocessors: int) ->
         capability: compute capability of the card.
         multiprocessors: its number of multiprocessors; the library chooses its 4-bit kernel by both.
     """
+    if find_spec("bitsandbytes") is None:  # a step at 16 bits has none of them
+        return {}
     with _compiling_later():
         import bitsandbytes  # noqa: F401  (registers its operators)
 
