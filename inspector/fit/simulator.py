@@ -21,21 +21,18 @@ are odd (`inspector.simulate.finetuning.few_micro_batches`); what a user asks fo
 """
 
 
-def kept_peaks(
-    config: Mapping[str, Any], setup: TrainSetup, traced_on: Gpu, gpu: Gpu, make: Callable[[], Peaks]
-) -> Peaks:
+def kept_peaks(config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu, make: Callable[[], Peaks]) -> Peaks:
     """The kept peaks of a setup, or the one that is made now.
 
     Args:
         config: content of the model's ``config.json``.
         setup: how it is trained; the card it names does not matter.
-        traced_on: the card whose step is traced: its capability and multiprocessors decide which kernels run.
-        gpu: the card whose memory it is replayed on.
+        gpu: the card: its capability and multiprocessors decide which kernels run, its memory what fits.
         make: simulates it; its errors are raised, and nothing is kept then.
 
     Raises CannotSimulateError when it cannot be simulated.
     """
-    card = (traced_on.capability, traced_on.multiprocessors, gpu.usable_bytes, gpu.context_bytes)
+    card = (gpu.capability, gpu.multiprocessors, gpu.usable_bytes, gpu.context_bytes)
     return answered(("peaks", config, replace(setup, gpu=""), card), Peaks, make)
 
 
@@ -50,7 +47,7 @@ class Simulator:
     def peaks(self, setup: TrainSetup) -> Peaks:
         """What a setup takes on the card: its step traced and replayed. Raises CannotSimulateError."""
         if setup not in self.known:
-            self.known[setup] = kept_peaks(self.config, setup, self.gpu, self.gpu, lambda: self._simulated(setup))
+            self.known[setup] = kept_peaks(self.config, setup, self.gpu, lambda: self._simulated(setup))
         return self.known[setup]
 
     def _simulated(self, setup: TrainSetup) -> Peaks:

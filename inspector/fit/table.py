@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from inspector.gpus import Gpu
     from inspector.simulate.allocator.timeline import Timeline
-    from inspector.simulate.events import Event
+    from inspector.simulate.program.training import Trace
     from inspector.simulate.setup.finetuning import TrainSetup
 
 USUAL_CARDS = (
@@ -74,7 +74,7 @@ def fit_table(
     seq_len: int = 1024,
     progress: Callable[[str], None] = lambda _: None,
 ) -> FitTable:
-    """Simulate each method once for each kind of card, and replay it on every card.
+    """Simulate each method once for all cards that run the same kernels, and replay it on every card.
 
     Args:
         model: its name, for the report.
@@ -113,36 +113,45 @@ def fit_table(
             "QLoRA is nf4 with double quantization, after prepare_model_for_kbit_training",
             "one process, nothing else on the card",
             "cards without bfloat16 units are given float16",
-            "cards of one compute capability class share a trace: attention and workspaces differ by class",
+            "cards share a trace where all that kernels are chosen by is alike",
         ),
     )
 
 
-def _alike(card: Gpu) -> tuple[bool, bool]:
-    """What makes a step's allocations differ from card to card: flash attention and bfloat16, Hopper's workspace."""
-    return card.capability >= (8, 0), card.capability >= (9, 0)
+class _Traces:
+    """Traces of one model, no two alike: a card takes that of another which answers its questions the same way."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._config = config
+        self._made: dict[TrainSetup, list[tuple[Trace, Timeline]]] = {}
+
+    def peaks(self, setup: TrainSetup, card: Gpu) -> Peaks:
+        """What a setup takes on a card. Raises CannotSimulateError."""
+        traced, line = self._of(setup, card)
+        return peaks_on(traced.events, card, AllocatorSettings(), line)
+
+    def _of(self, setup: TrainSetup, card: Gpu) -> tuple[Trace, Timeline]:
+        from inspector.simulate.device.questions import Chip
+        from inspector.simulate.finetuning import trace
+
+        chip, made = Chip(card.capability, card.multiprocessors), self._made.setdefault(setup, [])
+        for found in made:
+            if chip.answers_alike(found[0].questions):
+                return found
+        traced = trace(self._config, setup, card)
+        made.append((traced, replay(traced.events)))
+        return made[-1]
 
 
 def _cells(
     method: str, config: Mapping[str, Any], settings: dict[str, Any], dtype: str, cards: Sequence[Gpu]
 ) -> tuple[Cell, ...]:
     """One method on every card. Raises CannotSimulateError when it cannot be simulated."""
-    traces: dict[tuple[bool, bool], tuple[tuple[Event, ...], Timeline]] = {}
-    first = {_alike(card): card for card in reversed(cards)}
-
-    def simulated(setup: TrainSetup, card: Gpu) -> Peaks:
-        kind = _alike(card)
-        if kind not in traces:
-            from inspector.simulate.finetuning import trace
-
-            events = trace(config, setup, first[kind]).events
-            traces[kind] = events, replay(events)
-        return peaks_on(traces[kind][0], card, AllocatorSettings(), traces[kind][1])
-
+    traces = _Traces(config)
     cells = []
     for card in cards:
         used = "float16" if dtype == "bfloat16" and not card.bf16 else dtype
         setup = resolve_setup(settings, dtype=used).setup
-        peaks = kept_peaks(config, setup, first[_alike(card)], card, partial(simulated, setup, card))
+        peaks = kept_peaks(config, setup, card, partial(traces.peaks, setup, card))
         cells.append(Cell(method, card, used, peaks))
     return tuple(cells)

@@ -23,7 +23,8 @@ from inspector.simulate.allocator.timeline import StagePeak, replay
 from inspector.simulate.device import attention, bitsandbytes
 from inspector.simulate.device import decompositions as composites
 from inspector.simulate.device.autocast import no_autocast
-from inspector.simulate.device.kernels import cpu_kernels, cuda_kernels
+from inspector.simulate.device.kernels import cpu_kernels, cuda_kernels, has_grouped_mm
+from inspector.simulate.device.questions import Device
 from inspector.simulate.events import Alloc, Free, Mark
 from inspector.simulate.program import optimizers, routing
 from inspector.simulate.program.adapters import _deep_copies, _no_init
@@ -155,19 +156,20 @@ def _on_cuda(
     stack: ExitStack, config: Mapping[str, Any], spec: MeasureSpec, capability: Any, multiprocessors: int
 ) -> Tracer:
     """A tracer of the card, and the libraries choosing as they would on it until the stack unwinds."""
-    tracer = Tracer(cuda_kernels(capability, multiprocessors))
+    device = Device(capability, multiprocessors)
+    tracer = Tracer(cuda_kernels(device))
     length = spec.step.seq_len if spec.step else 1
     tracer.answer = lambda tensor: (
         True if tensor.dtype == torch.bool else 1.0 if tensor.dtype.is_floating_point else length
     )
     routing.install(tracer, config, "balanced")
-    operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(capability)}
+    operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(device)}
     stack.enter_context(composites.decomposed_as(operators))
     stack.enter_context(optimizers.as_on_cuda())
     if spec.step and spec.step.optimizer.endswith("bit"):
         stack.enter_context(optimizers.bitsandbytes_as_on_cuda(tracer))
     stack.enter_context(no_autocast())
-    if capability < (8, 0):
+    if not device.ask(has_grouped_mm):
         stack.enter_context(without_grouped_mm())
     return tracer
 

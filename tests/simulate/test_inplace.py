@@ -6,13 +6,14 @@ import torch
 
 from inspector.simulate.device.attention import choose
 from inspector.simulate.device.kernels import cuda_kernels
+from inspector.simulate.device.questions import Device
 from inspector.simulate.events import Alloc
 from inspector.simulate.tracing.tracer import Tracer
 
 
 def sources(run):
     """Operators that allocated while ``run`` was going on."""
-    tracer = Tracer(cuda_kernels((8, 0), 108))
+    tracer = Tracer(cuda_kernels(Device((8, 0), 108)))
     tracer.mark("backward", 0)
     with tracer:
         run()
@@ -46,5 +47,5 @@ def test_the_gradient_of_indexing_is_written_into_its_zeros():
 def test_fewer_heads_of_keys_go_to_math_unless_torch_is_told():
     query = torch.empty(1, 8, 32, 64, dtype=torch.bfloat16, device="meta")
     one = query[:, :1]
-    assert choose((8, 0), query, one, one, None, enable_gqa=False) == "math"
-    assert choose((8, 0), query, one, one, None, enable_gqa=True) == "flash"
+    assert choose(Device((8, 0), 108), query, one, one, None, enable_gqa=False) == "math"
+    assert choose(Device((8, 0), 108), query, one, one, None, enable_gqa=True) == "flash"

@@ -8,6 +8,7 @@ import torch
 from inspector.simulate.device.attention import choose
 from inspector.simulate.device.attention_kernels import backward_tile
 from inspector.simulate.device.kernels import cuda_kernels
+from inspector.simulate.device.questions import Chip, Device
 from inspector.simulate.events import Alloc
 from inspector.simulate.tracing.tracer import Tracer
 
@@ -17,7 +18,7 @@ T4, A100, RTX_4090, H100, RTX_5090 = (7, 5), (8, 0), (8, 9), (9, 0), (12, 0)
 
 def temporaries(capability, run):
     """Bytes of what lives only inside the kernels that ``run`` calls."""
-    tracer = Tracer(cuda_kernels(capability, 40))
+    tracer = Tracer(cuda_kernels(Device(capability, 40)))
     tracer.mark("forward", 0)
     with tracer:
         kept = run()
@@ -87,8 +88,8 @@ def test_splits_of_the_keys_are_bounded_over_all_heads():
 
 
 def test_a_ragged_length_takes_the_tile_that_needs_no_whole_blocks():
-    assert backward_tile(RTX_4090, 96, 250, 250, half=True) == (64, 64, False)
-    assert backward_tile(A100, 96, 250, 250, half=True) == (128, 128, True)
+    assert backward_tile(Chip(RTX_4090, 128), 96, 250, 250, True) == (64, 64, False)
+    assert backward_tile(Chip(A100, 108), 96, 250, 250, True) == (128, 128, True)
 
 
 def test_cudnn_backward_has_an_accumulator():
@@ -150,8 +151,9 @@ def test_the_backend_that_torch_would_choose(capability, options, backend):
     query = heads(size, dtype=dtype, trained=True)
     key = heads(size, options.get("keys", 256), 2 if options.get("grouped") else 4, dtype)
     value = heads(options.get("value", size), options.get("keys", 256), key.size(1), dtype)
+    mask = torch.empty(256, 256, device="meta") if options.get("mask") else None
     chosen = choose(
-        capability, query, key, value, torch.empty(256, 256, device="meta") if options.get("mask") else None,
+        Device(capability, 40), query, key, value, mask,
         enable_gqa=bool(options.get("grouped")), dropout=options.get("dropout", 0.0),
         is_causal=options.get("is_causal", False),
     )  # fmt: skip

@@ -7,6 +7,7 @@ import torch
 from families import small_config
 
 from inspector.simulate.device.kernels import cuda_kernels
+from inspector.simulate.device.questions import Device
 from inspector.simulate.events import Alloc
 from inspector.simulate.program import routing
 from inspector.simulate.program.decoding import trace_generate
@@ -19,7 +20,7 @@ EXPERTS, TOKENS, CHOICES = 4, 64, 2
 @pytest.mark.parametrize(("case", "share"), [("balanced", TOKENS * CHOICES // EXPERTS), ("worst", TOKENS)])
 def test_a_loop_visits_every_expert_once_and_skips_the_padding_expert(case: str, share: int) -> None:
     """The loop that transformers' mixtures share (``integrations/moe.py``), with one class more for padding."""
-    tracer = Tracer(cuda_kernels((7, 5), 40))
+    tracer = Tracer(cuda_kernels(Device((7, 5), 40)))
     routing.install(tracer, {"ffn_config": {"moe_num_experts": EXPERTS}}, case)
     visited, rows = [], []
     with tracer:
@@ -37,7 +38,7 @@ def test_a_loop_visits_every_expert_once_and_skips_the_padding_expert(case: str,
 
 
 def test_a_number_nobody_knows_is_answered_as_before() -> None:
-    tracer = Tracer(cuda_kernels((7, 5), 40))
+    tracer = Tracer(cuda_kernels(Device((7, 5), 40)))
     routing.install(tracer, {}, "balanced")
     with tracer:
         count = torch.empty((), dtype=torch.int64, device="meta")

@@ -6,6 +6,7 @@ import torch
 
 from inspector.simulate.device.autocast import IGNORED, LOWER_PRECISION, OUTPUT_DTYPE, PROMOTE, Autocast, cuda_operators
 from inspector.simulate.device.kernels import cpu_kernels, cuda_kernels
+from inspector.simulate.device.questions import Device
 from inspector.simulate.events import Alloc, Free
 from inspector.simulate.program import training as step
 from inspector.simulate.setup.finetuning import resolve_setup
@@ -74,14 +75,14 @@ def sizes(kernels, run):
 def test_a_product_takes_a_workspace_on_cuda_only():
     a = torch.empty(16, 16, device="meta")
     assert sizes(cpu_kernels(), lambda: a @ a) == [1024]
-    assert sizes(cuda_kernels((7, 5), 40), lambda: a @ a) == [8_519_680, 1024]
-    assert sizes(cuda_kernels((9, 0), 132), lambda: a @ a) == [32 * 2**20, 1024]
+    assert sizes(cuda_kernels(Device((7, 5), 40)), lambda: a @ a) == [8_519_680, 1024]
+    assert sizes(cuda_kernels(Device((9, 0), 132)), lambda: a @ a) == [32 * 2**20, 1024]
 
 
 def test_softmax_backward_has_its_temporary():
     grad = torch.empty(4, 64, device="meta")
     run = lambda: torch.ops.aten._softmax_backward_data(grad, grad, -1, torch.float32)  # noqa: E731
-    assert sizes(cuda_kernels((7, 5), 40), run) == [1024, 1024]
+    assert sizes(cuda_kernels(Device((7, 5), 40)), run) == [1024, 1024]
     assert sizes(cpu_kernels(), run) == [1024]
 
 

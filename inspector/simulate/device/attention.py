@@ -6,6 +6,7 @@ Source: aten/src/ATen/native/transformers/cuda/sdp_utils.cpp (the choice), atten
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,11 +17,13 @@ from inspector.simulate.device.autograd_in_place import masking
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from inspector.simulate.device.questions import Chip, Device
+
 aten = torch.ops.aten
 
 
-def sdpa_for(capability: tuple[int, int], forced: str = "") -> Callable[..., Any]:
-    """The decomposition of ``aten::scaled_dot_product_attention`` on a device of this compute capability.
+def sdpa_for(device: Device, forced: str = "") -> Callable[..., Any]:
+    """The decomposition of ``aten::scaled_dot_product_attention`` on a device.
 
     ``forced`` pins one backend (``efficient``, ``flash``, ``math``) as ``torch.nn.attention.sdpa_kernel`` does;
     grouped keys and values are then repeated first where the backend does not take them.
@@ -34,7 +37,7 @@ def sdpa_for(capability: tuple[int, int], forced: str = "") -> Callable[..., Any
             groups = query.size(-3) // key.size(-3)
             key, value = key.repeat_interleave(groups, dim=-3), value.repeat_interleave(groups, dim=-3)
         backend = forced or choose(
-            capability, query, key, value, attn_mask, enable_gqa=enable_gqa, dropout=dropout_p, is_causal=is_causal
+            device, query, key, value, attn_mask, enable_gqa=enable_gqa, dropout=dropout_p, is_causal=is_causal
         )
         if attn_mask is not None and attn_mask.dtype == torch.bool and backend != "math":
             attn_mask = _float_mask(attn_mask, query.dtype)
@@ -131,10 +134,43 @@ FLASH_ATTENTION_2 = "inspector_fa2"
 """Its name among transformers' attention functions; one with "flash" in it would have the package imported."""
 
 
+@dataclass(frozen=True, slots=True)
+class AttentionCall:
+    """What the choice of a backend looks at. Sizes are those of a head, lengths of a sequence."""
+
+    dtype: torch.dtype
+    sizes: tuple[int, int]
+    lengths: tuple[int, int]
+    heads: tuple[int, int]
+    masked: bool
+    trained: bool
+    enable_gqa: bool
+    is_causal: bool
+    dropout: float
+
+
 def choose(
-    capability: tuple[int, int], query: Any, key: Any, value: Any, mask: Any, *,
+    device: Device, query: Any, key: Any, value: Any, mask: Any, *,
     enable_gqa: bool, dropout: float = 0.0, is_causal: bool = False,
 ) -> str:  # fmt: skip
+    """The backend that takes these tensors on a device: ``cudnn``, ``flash``, ``efficient`` or ``math``."""
+    if query.dim() != 4:
+        return "math"
+    call = AttentionCall(
+        dtype=query.dtype,
+        sizes=(query.size(-1), value.size(-1)),
+        lengths=(query.size(-2), key.size(-2)),
+        heads=(query.size(-3), key.size(-3)),
+        masked=mask is not None,
+        trained=torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (query, key, value)),
+        enable_gqa=enable_gqa,
+        is_causal=is_causal,
+        dropout=dropout,
+    )
+    return device.ask(backend_for, call)
+
+
+def backend_for(chip: Chip, call: AttentionCall, /) -> str:
     """The first usable of flash, memory-efficient, math, as ``_fused_sdp_choice_cuda`` chooses.
 
     On Hopper and data-centre Blackwell cuDNN comes before them (``check_prefer_cudnn_attention``, cuDNN 9.15.1).
@@ -142,23 +178,20 @@ def choose(
     takes any floating dtype but no grouped keys, and neither takes fewer keys' heads than queries' unless it is told
     (until pull request 191085, of July 2026).
     """
-    if query.dim() != 4:
-        return "math"
-    half = query.dtype in {torch.float16, torch.bfloat16}
-    sizes = query.size(-1), value.size(-1)
-    trained = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (query, key, value))
-    if half and capability in {(9, 0), (10, 0), (10, 3)} and _cudnn_takes(sizes, key.size(-2), dropout):
+    capability, sizes = chip.capability, call.sizes
+    half = call.dtype in {torch.float16, torch.bfloat16}
+    if half and capability in {(9, 0), (10, 0), (10, 3)} and _cudnn_takes(sizes, call.lengths[1], call.dropout):
         return "cudnn"
-    square = not is_causal or query.size(-2) == key.size(-2)
-    fewer = key.size(-3) != query.size(-3)
-    if fewer and not enable_gqa:
+    square = not call.is_causal or call.lengths[0] == call.lengths[1]
+    fewer = call.heads[0] != call.heads[1]
+    if fewer and not call.enable_gqa:
         return "math"
-    if half and mask is None and capability >= (8, 0) and sizes[0] == sizes[1] and square:  # noqa: SIM102
-        if _flash_takes(capability, sizes[0], dropout, trained=trained):
+    if half and not call.masked and capability >= (8, 0) and sizes[0] == sizes[1] and square:  # noqa: SIM102
+        if _flash_takes(capability, sizes[0], call.dropout, trained=call.trained):
             return "flash"
-    bf16_on_old = query.dtype is torch.bfloat16 and capability < (8, 0)
+    bf16_on_old = call.dtype is torch.bfloat16 and capability < (8, 0)
     aligned = not any(size % _alignment(capability, half=half) for size in sizes)
-    if not fewer and not bf16_on_old and query.dtype is not torch.float64 and aligned:
+    if not fewer and not bf16_on_old and call.dtype is not torch.float64 and aligned:
         return "efficient"
     return "math"
 

@@ -12,6 +12,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from inspector.simulate.device.questions import Chip, Device
+
 aten = torch.ops.aten
 
 FLOAT = 4
@@ -24,11 +26,11 @@ _MOST_SPLITS = 200
 """Splits of the keys, over all heads, when gradients are staged in memory (``num_splits_key``)."""
 
 
-def attention_temporaries(capability: tuple[int, int]) -> dict[Any, Callable[..., list[list[int]]]]:
-    """Temporaries of attention's operators on a device of this compute capability."""
+def attention_temporaries(device: Device) -> dict[Any, Callable[..., list[list[int]]]]:
+    """Temporaries of attention's operators on a device."""
 
     def efficient(_out: Any, grad: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> list[list[int]]:
-        return _efficient_backward(capability, grad, query, key, value)
+        return _efficient_backward(device, grad, query, key, value)
 
     return {
         aten._scaled_dot_product_flash_attention_backward.default: _flash_backward,
@@ -76,9 +78,7 @@ def _efficient(_out: Any, query: Any, _key: Any, value: Any, *_: Any, **__: Any)
     return [[batch * heads * length * value.size(-1) * FLOAT]]
 
 
-def _efficient_backward(
-    capability: tuple[int, int], grad: Any, query: Any, key: Any, value: Any
-) -> list[list[int]]:  # fmt: skip
+def _efficient_backward(device: Device, grad: Any, query: Any, key: Any, value: Any) -> list[list[int]]:
     """Row sums, and one workspace: tiles of the query's gradient, and of the keys' and values' where they are staged.
 
     Source: aten/src/ATen/native/transformers/cuda/attention_backward.cu, ``_efficient_attention_backward`` (``delta``,
@@ -87,7 +87,8 @@ def _efficient_backward(
     """
     batch, heads, length, size = query.shape
     half = query.element_size() == 2
-    rows, columns, in_registers = backward_tile(capability, max(size, value.size(-1)), length, key.size(2), half=half)
+    widest = max(size, value.size(-1))
+    rows, columns, in_registers = device.ask(backward_tile, widest, length, key.size(2), half)
     elements = -(-length // rows) * -(-size // columns) * (rows * columns + _LOCK)
     if half and not in_registers:
         splits = max(1, min(-(-key.size(2) // columns), _MOST_SPLITS // (batch * heads)))
@@ -99,13 +100,11 @@ def _efficient_backward(
     return [[grad.numel() * FLOAT, delta, delta], [delta, workspace]]
 
 
-def backward_tile(
-    capability: tuple[int, int], size: int, length: int, keys: int, *, half: bool
-) -> tuple[int, int, bool]:
+def backward_tile(chip: Chip, size: int, length: int, keys: int, half: bool, /) -> tuple[int, int, bool]:
     """Rows and columns of a tile of the memory-efficient backward, and whether it keeps two gradients in registers.
 
     Args:
-        capability: compute capability of the card.
+        chip: the card's.
         size: the larger head size of queries and values.
         length: number of queries.
         keys: number of keys.
@@ -115,6 +114,7 @@ def backward_tile(
     128 too where operands are preloaded, which takes the shared memory of an A100; on 8.6 and 8.9 only heads up to 96
     with whole tiles stay in registers), and kernel_backward.h, ``kOutputInRF``.
     """
+    capability = chip.capability
     if size <= 64 or (not half and capability < (8, 0)):
         return 64, 64, half and size <= 64
     if size > 128 or not half:

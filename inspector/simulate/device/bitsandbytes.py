@@ -19,14 +19,11 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from inspector.simulate.device.questions import Chip, Device
 
-def bitsandbytes_operators(capability: tuple[int, int], multiprocessors: int) -> dict[Any, Callable[..., Any]]:
-    """Python in the place of the operators, in the order CUDA allocates.
 
-    Args:
-        capability: compute capability of the card.
-        multiprocessors: its number of multiprocessors; the library chooses its 4-bit kernel by both.
-    """
+def bitsandbytes_operators(device: Device) -> dict[Any, Callable[..., Any]]:
+    """Python in the place of the operators, in the order CUDA allocates."""
     if find_spec("bitsandbytes") is None:  # a step at 16 bits has none of them
         return {}
     with _compiling_later():
@@ -34,7 +31,7 @@ def bitsandbytes_operators(capability: tuple[int, int], multiprocessors: int) ->
 
     ops = torch.ops.bitsandbytes
     return {
-        ops.gemm_4bit.default: _gemm_4bit(_fused_4bit(capability, multiprocessors)),
+        ops.gemm_4bit.default: _gemm_4bit(functools.partial(device.ask, fused_4bit)),
         ops.quantize_4bit.default: quantize_4bit,
         ops.quantize_blockwise.default: quantize_blockwise,
         ops.int8_vectorwise_quant.default: int8_vectorwise_quant,
@@ -159,16 +156,27 @@ def int8_mixed_scaled_mm(
     return int8_scaled_mm(ca, cb, sca, scb, bias, a.dtype), rest
 
 
-def _fused_4bit(capability: tuple[int, int], multiprocessors: int) -> Callable[[Any, int, int, int, int], bool]:
-    """Whether bitsandbytes multiplies packed weights directly; it dequantizes the whole weight when it does not."""
+def fused_4bit(chip: Chip, dtype: torch.dtype, m: int, n: int, k: int, blocksize: int, /) -> bool:
+    """Whether bitsandbytes multiplies packed weights directly; it dequantizes the whole weight when it does not.
+
+    Args:
+        chip: the library chooses its kernel by the compute capability and by the number of multiprocessors.
+        dtype: the activations'.
+        m: rows of the activations.
+        n: rows of the weight.
+        k: its columns.
+        blocksize: weights that share a constant.
+    """
+    heuristic, most = _heuristic(chip)
+    return m <= most and k % blocksize == 0 and bool(heuristic(0, dtype, m, n, k))
+
+
+@functools.cache
+def _heuristic(chip: Chip) -> tuple[Callable[..., Any], int]:
+    """The library's own choice for a chip, and the most rows it is made for."""
     scope = _bitsandbytes_functions("_gemm_4bit_use_custom_cuda")
-    scope["_gpu_dispatch_props"] = lambda _index: (multiprocessors, *capability)
-    heuristic, most = scope["_gemm_4bit_use_custom_cuda"], scope["_gemm_4bit_custom_max_m"]
-
-    def fused(dtype: Any, m: int, n: int, k: int, blocksize: int) -> bool:
-        return m <= most and k % blocksize == 0 and bool(heuristic(0, dtype, m, n, k))
-
-    return fused
+    scope["_gpu_dispatch_props"] = lambda _index: (chip.multiprocessors, *chip.capability)
+    return scope["_gemm_4bit_use_custom_cuda"], scope["_gemm_4bit_custom_max_m"]
 
 
 def _bitsandbytes_functions(*names: str) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from inspector.simulate.device.bitsandbytes import bitsandbytes_operators, bitsa
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from inspector.simulate.device.questions import Chip, Device
+
 aten = torch.ops.aten
 
 CUBLAS_WORKSPACE_BYTES = (2 * 4096 + 8 * 16) * 1024
@@ -41,23 +43,27 @@ class Kernels:
     ``temporaries`` maps an operator to a function of its result and arguments that lists the bytes of storages which
     live only inside the kernel, phase by phase: those of one phase are gone before the next begins. ``replaced`` maps
     an operator to the Python that the device's library runs for it. ``host`` names the devices whose tensors share the
-    memory. ``bf16`` says that the device computes in bfloat16.
+    memory. ``device`` is the card that is asked what differs from card to card; the CPU has none.
     """
 
     temporaries: Mapping[Any, Callable[..., list[list[int]]]] = field(default_factory=dict)
     replaced: Mapping[Any, Callable[..., Any]] = field(default_factory=dict)
     gemms: frozenset[Any] = frozenset()
-    workspace_bytes: int = 0
     host: tuple[str, ...] = ()
-    bf16: bool = True
+    device: Device | None = None
     _threads: set[str] = field(default_factory=set)
 
     def workspace(self, thread: str) -> int:
         """Bytes of the workspace that this thread's BLAS handle takes now; 0 when it has it already."""
-        if thread in self._threads:
+        if thread in self._threads or self.device is None:
             return 0
         self._threads.add(thread)
-        return self.workspace_bytes
+        return self.device.ask(workspace_bytes)
+
+    @property
+    def bf16(self) -> bool:
+        """Whether the device computes in bfloat16."""
+        return self.device is None or self.device.ask(has_bf16)
 
 
 def cpu_kernels() -> Kernels:
@@ -69,20 +75,32 @@ def cpu_kernels() -> Kernels:
     )
 
 
-def cuda_kernels(capability: tuple[int, int], multiprocessors: int) -> Kernels:
-    """The kernels of a CUDA device.
-
-    Args:
-        capability: compute capability, such as ``(7, 5)`` for a T4.
-        multiprocessors: number of streaming multiprocessors; bitsandbytes chooses kernels by it.
-    """
+def cuda_kernels(device: Device) -> Kernels:
+    """The kernels of a CUDA device."""
     return Kernels(
-        temporaries={**TEMPORARIES, **attention_temporaries(capability)},
-        replaced={**bitsandbytes_operators(capability, multiprocessors), aten._grouped_mm.default: _grouped_mm},
+        temporaries={**TEMPORARIES, **attention_temporaries(device)},
+        replaced={**bitsandbytes_operators(device), aten._grouped_mm.default: _grouped_mm},
         gemms=GEMMS,
-        bf16=capability >= (8, 0),
-        workspace_bytes=CUBLAS_WORKSPACE_HOPPER_BYTES if capability >= (9, 0) else CUBLAS_WORKSPACE_BYTES,
+        device=device,
     )
+
+
+def workspace_bytes(chip: Chip, /) -> int:
+    """Bytes of a BLAS handle's workspace."""
+    return CUBLAS_WORKSPACE_HOPPER_BYTES if chip.capability >= (9, 0) else CUBLAS_WORKSPACE_BYTES
+
+
+def has_bf16(chip: Chip, /) -> bool:
+    """bfloat16 in hardware (CUDA C++ Programming Guide, "Arithmetic Instructions")."""
+    return chip.capability >= (8, 0)
+
+
+def has_grouped_mm(chip: Chip, /) -> bool:
+    """Whether torch has a grouped product for it; before Ampere transformers goes through the experts one by one.
+
+    Source: transformers/integrations/moe.py, ``_can_use_grouped_mm``.
+    """
+    return chip.capability >= (8, 0)
 
 
 def _bytes(tensor: Any, itemsize: int = 0) -> int:

@@ -19,7 +19,8 @@ from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device import attention, bitsandbytes
 from inspector.simulate.device import decompositions as composites
 from inspector.simulate.device.autocast import no_autocast
-from inspector.simulate.device.kernels import cuda_kernels
+from inspector.simulate.device.kernels import cuda_kernels, has_grouped_mm
+from inspector.simulate.device.questions import Device
 from inspector.simulate.program import load as models
 from inspector.simulate.program import routing
 from inspector.simulate.program.kv_caches import (
@@ -85,15 +86,16 @@ def trace_generate(
     Raises:
         InspectorError: when the model cannot be built, or its cache is not of the kind asked for.
     """
+    device = Device(capability, multiprocessors)
     with models.quiet():
-        tracer = Tracer(cuda_kernels(capability, multiprocessors))
-    operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(capability)}
+        tracer = Tracer(cuda_kernels(device))
+    operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(device)}
     with ExitStack() as stack:
         stack.enter_context(models.quiet())
         stack.enter_context(bitsandbytes.maps_apart())
         for context in (composites.decomposed_as(operators), no_autocast(), torch.no_grad()):
             stack.enter_context(context)
-        if capability < (8, 0):
+        if not device.ask(has_grouped_mm):
             stack.enter_context(models.without_grouped_mm())
         tracer.mark("load", -1)
         model = models.load_model(config, _as_training(setup), tracer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +15,8 @@ from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device import attention, bitsandbytes
 from inspector.simulate.device import decompositions as composites
 from inspector.simulate.device.autocast import Autocast, no_autocast
-from inspector.simulate.device.kernels import cuda_kernels
+from inspector.simulate.device.kernels import cuda_kernels, has_grouped_mm
+from inspector.simulate.device.questions import Device
 from inspector.simulate.program import adapters, optimizers, routing
 from inspector.simulate.program import load as models
 from inspector.simulate.program.loss import use_loss
@@ -26,17 +27,22 @@ from inspector.simulate.tracing.tracer import Tracer, follow_modules
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from inspector.simulate.device.questions import Questions
     from inspector.simulate.events import Event
     from inspector.simulate.setup.finetuning import TrainSetup
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What was traced. ``paged_bytes`` is optimizer state in managed memory, in none of the events."""
+    """What was traced. ``paged_bytes`` is optimizer state in managed memory, in none of the events.
+
+    A card that gives the same answers to the ``questions`` has the same trace.
+    """
 
     events: tuple[Event, ...]
     paged_bytes: int = 0
     notes: tuple[str, ...] = ()
+    questions: Questions = field(default_factory=dict)
 
 
 def trace_finetune(
@@ -50,11 +56,12 @@ def trace_finetune(
         capability: the device's compute capability.
         multiprocessors: its number of multiprocessors.
     """
+    device = Device(capability, multiprocessors)
     with models.quiet():
-        tracer = Tracer(cuda_kernels(capability, multiprocessors))
+        tracer = Tracer(cuda_kernels(device))
     tracer.answer = _answers(setup)
     routing.install(tracer, config, setup.routing)
-    operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(capability, setup.sdpa_backend)}
+    operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(device, setup.sdpa_backend)}
     with ExitStack() as stack:
         stack.enter_context(models.quiet())
         stack.enter_context(bitsandbytes.maps_apart())
@@ -68,10 +75,10 @@ def trace_finetune(
             stack.enter_context(autocast.registered())
         else:
             stack.enter_context(no_autocast())
-        if capability < (8, 0):
+        if not device.ask(has_grouped_mm):
             stack.enter_context(models.without_grouped_mm())
         Loop(config, setup, tracer, autocast).run()
-    return Trace(tracer.events(), tracer.paged_bytes, tuple(tracer.notes))
+    return Trace(tracer.events(), tracer.paged_bytes, tuple(tracer.notes), device.questions)
 
 
 def _answers(setup: TrainSetup) -> Callable[[Any], bool | int | float]:

@@ -95,7 +95,8 @@ def _grown(fewer: Fewer, short: Trace, long: Trace) -> Trace | None:
     events = repeated(short.events, long.events, fewer.stacks, fewer.extra) if short.notes == long.notes else None
     if events is None:
         return None
-    return Trace(events, long.paged_bytes + (long.paged_bytes - short.paged_bytes) * fewer.extra, long.notes)
+    paged = long.paged_bytes + (long.paged_bytes - short.paged_bytes) * fewer.extra
+    return Trace(events, paged, long.notes, {**short.questions, **long.questions})
 
 
 def _generated(fewer: Fewer, short: GenerateTrace, long: GenerateTrace) -> GenerateTrace | None:
