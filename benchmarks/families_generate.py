@@ -14,12 +14,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "simulate"))
 
 from families import families, small_config
 
-from inspector.simulate.program.decoding import GenerateSetup, trace_generate
+from inspector.simulate.program.decoding import trace_generate
+from inspector.simulate.setup.generation import GenerateSettings
 
 
 def attempt(model_type: str) -> str:
     """Empty when a generation was simulated, else the reason in one line."""
-    setup = GenerateSetup(prompt_len=40, max_new_tokens=12, dtype="bfloat16")
+    setup = GenerateSettings(prompt_len=40, max_new_tokens=12, dtype="bfloat16").setup
     try:
         trace_generate(small_config(model_type), setup, (8, 0), 108)
     except Exception as error:  # noqa: BLE001 -- whatever a library raises is the answer here

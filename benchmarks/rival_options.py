@@ -11,10 +11,11 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from inspector.gpus import find_gpu
-from inspector.simulate.setup.finetuning import TrainSetup, resolve_setup
+from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.sources.bundled import bundled_config
 
 if TYPE_CHECKING:
+    from inspector.simulate.setup.settings import FinetuneSettings
     from inspector.validation.published_run import Question
 
 Options = dict[str, Any]
@@ -54,7 +55,7 @@ def config_of(model: str) -> Options:
     return json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else bundled_config(model)
 
 
-def setup_of(question: Question) -> TrainSetup | str:
+def setup_of(question: Question) -> FinetuneSettings | str:
     """The complete settings of a training run, or why no estimator can be asked."""
     if question.method == "generate":
         return "estimates training only"
@@ -63,7 +64,7 @@ def setup_of(question: Question) -> TrainSetup | str:
         return "knows no such optimizer" if known else f"knows no PEFT method {question.method}"
     if not question.settings["seq_len"]:
         return question.skipped
-    setup = resolve_setup(**question.settings).setup
+    setup = resolve_setup(**question.settings).settings
     if setup.peft_config:
         return f"knows no PEFT method {question.method}"
     if "GPTQ" in question.model:
@@ -71,7 +72,7 @@ def setup_of(question: Question) -> TrainSetup | str:
     return setup
 
 
-def _targets(setup: TrainSetup) -> frozenset[str]:
+def _targets(setup: FinetuneSettings) -> frozenset[str]:
     return frozenset(setup.target_modules) - ELSEWHERE
 
 

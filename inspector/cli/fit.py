@@ -71,7 +71,7 @@ def _plan(model: str, gpus: tuple[str, ...], vram: str, options: dict[str, Any],
     if vram and gpus:
         raise click.UsageError("--gpu and --vram exclude each other")
     card = card_of_size(vram) if vram else find_gpu(gpus[0])
-    report = plan(find(model) or model, resolve_config(model), resolve_setup(**options).setup, card, solve=solve)
+    report = plan(find(model) or model, resolve_config(model), resolve_setup(**options).settings, card, solve=solve)
     return report, report.fits
 
 

@@ -11,7 +11,7 @@ from inspector.simulate.finetuning import answer, question
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inspector.simulate.finetuning import StepReport
+    from inspector.simulate.finetuning import Question, StepReport
 
 
 def finetune_with_advice(
@@ -37,13 +37,15 @@ def finetune_with_advice(
     asked = question(reference, **options)
     report = answer(asked, keep_events=keep_events)
     if solve or (advise and not report.fits):
-        return advised(report, asked.config, solve=solve)
+        return advised(report, asked, solve=solve)
     return report
 
 
-def advised(report: StepReport, config: Mapping[str, Any], *, solve: bool = False) -> StepReport:
+def advised(report: StepReport, asked: Question, *, solve: bool = False) -> StepReport:
     """The report with a `FitPlan`: what to change where it does not fit, and with ``solve`` how far it can go.
 
-    ``config`` is the content of the model's ``config.json``. Raises InspectorError when nothing can be simulated.
+    ``asked`` is what it answers. Raises InspectorError when nothing can be simulated.
     """
-    return replace(report, plan=plan(report.model, config, report.setup, report.gpu, solve=solve, known=report.peaks))
+    settings = asked.resolved.settings
+    found = plan(asked.model, asked.config, settings, asked.gpu, solve=solve, known=report.peaks)
+    return replace(report, plan=found)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from inspector.fit.simulator import Simulator
     from inspector.simulate.on_card import Peaks
-    from inspector.simulate.setup.finetuning import TrainSetup
+    from inspector.simulate.setup.settings import FinetuneSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +31,17 @@ class _Axis:
 AXES = (_Axis("batch_size", 1, 2**16), _Axis("seq_len", 64, 2**20), _Axis("r", 8, 2**12))
 
 
-def largest_settings(simulator: Simulator, setup: TrainSetup) -> tuple[tuple[str, int], ...]:
+def largest_settings(simulator: Simulator, settings: FinetuneSettings) -> tuple[tuple[str, int], ...]:
     """The largest value of each setting that fits while the others stay; 0 when not even the smallest does."""
     found = []
     for axis in AXES:
-        if axis.name == "r" and setup.method == "full":
+        if axis.name == "r" and settings.method == "full":
             continue
 
         def peaks_of(steps: int, axis: _Axis = axis) -> Peaks:
-            return simulator.peaks(simulator.changed(setup, **{axis.name: steps * axis.step}))
+            return simulator.peaks(simulator.changed(settings, **{axis.name: steps * axis.step}))
 
-        start = max(getattr(setup, axis.name) // axis.step, 1)
+        start = max(getattr(settings, axis.name) // axis.step, 1)
         found.append((axis.name, largest(peaks_of, start, axis.most // axis.step) * axis.step))
     return tuple(found)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from inspector.gpus import Gpu
     from inspector.simulate.on_card import Peaks
-    from inspector.simulate.setup.finetuning import TrainSetup
+    from inspector.simulate.setup.settings import FinetuneSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class FitPlan(Report):
 
     model: str
     gpu: Gpu
-    setup: TrainSetup
+    settings: FinetuneSettings
     peaks: Peaks
     cannot: tuple[str, ...]
     changes: tuple[Change, ...] = ()
@@ -59,7 +59,7 @@ class FitPlan(Report):
 def plan(
     model: str,
     config: Mapping[str, Any],
-    setup: TrainSetup,
+    settings: FinetuneSettings,
     gpu: Gpu,
     *,
     solve: bool = False,
@@ -70,7 +70,7 @@ def plan(
     Args:
         model: its name, for the report.
         config: content of its ``config.json``.
-        setup: how it is trained.
+        settings: how it is trained.
         gpu: the card.
         solve: also find the largest batch size, length and rank that fit.
         known: the peaks of the setup itself, when it was simulated already.
@@ -80,23 +80,23 @@ def plan(
     """
     simulator = Simulator(config, gpu)
     if known:
-        simulator.known[setup] = known
-    peaks = simulator.peaks(setup)
+        simulator.known[settings] = known
+    peaks = simulator.peaks(settings)
     changes: tuple[Change, ...] = ()
     together: tuple[Change, ...] = ()
     if not peaks.fits:
-        changes = tuple(_single_changes(simulator, setup))
+        changes = tuple(_single_changes(simulator, settings))
         if not any(change.peaks.fits for change in changes):
-            together = tuple(_together(simulator, setup, changes))
+            together = tuple(_together(simulator, settings, changes))
     largest: tuple[tuple[str, int], ...] = ()
     if solve:
-        largest = largest_settings(simulator, setup)
+        largest = largest_settings(simulator, settings)
     return FitPlan(
         model=model,
         gpu=gpu,
-        setup=setup,
+        settings=settings,
         peaks=peaks,
-        cannot=cannot(setup, gpu, config),
+        cannot=cannot(settings, gpu, config),
         changes=changes,
         together=together,
         largest=largest,
@@ -104,52 +104,54 @@ def plan(
     )
 
 
-def cannot(setup: TrainSetup, gpu: Gpu, config: Mapping[str, Any]) -> tuple[str, ...]:
+def cannot(settings: FinetuneSettings, gpu: Gpu, config: Mapping[str, Any]) -> tuple[str, ...]:
     """What a setup asks of a card that it has no hardware or no kernel for."""
     text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
     published = str((text or config).get("dtype") or config.get("dtype") or config.get("torch_dtype") or "")
-    dtype = published if setup.dtype == "auto" else setup.dtype
+    dtype = published if settings.dtype == "auto" else settings.dtype
     said = []
-    if not gpu.bf16 and ("bfloat16" in {dtype, setup.compute_dtype} or setup.autocast == "bf16"):
+    if not gpu.bf16 and ("bfloat16" in {dtype, settings.compute_dtype} or settings.autocast == "bf16"):
         said.append(f"no bfloat16 units on a {gpu.name}: PyTorch emulates it, slowly; float16 is native")
-    if not gpu.flash_attention_2 and setup.attention == "flash_attention_2":
+    if not gpu.flash_attention_2 and settings.attention == "flash_attention_2":
         said.append(f"flash_attention_2 does not run on a {gpu.name}: it needs compute capability 8.0")
-    if not gpu.int8 and setup.scheme == "int8":
+    if not gpu.int8 and settings.scheme == "int8":
         said.append(f"LLM.int8 does not run on a {gpu.name}: it needs compute capability 7.5")
     return tuple(said)
 
 
-def _single_changes(simulator: Simulator, setup: TrainSetup) -> Iterator[Change]:
+def _single_changes(simulator: Simulator, settings: FinetuneSettings) -> Iterator[Change]:
     """Every candidate by itself; what does not make it smaller is left out, as is what cannot be simulated."""
-    now = simulator.peaks(setup)
-    for what, cost, settings in candidates(setup):
+    now = simulator.peaks(settings)
+    for what, cost, others in candidates(settings):
         try:
-            peaks = simulator.peaks(simulator.changed(setup, **settings))
+            peaks = simulator.peaks(simulator.changed(settings, **others))
         except (CannotSimulateError, ContradictionError):
             continue
         if peaks.process < now.process or peaks.fits:
-            yield Change(what, cost, tuple(settings.items()), peaks)
+            yield Change(what, cost, tuple(others.items()), peaks)
 
 
-def _together(simulator: Simulator, setup: TrainSetup, changes: tuple[Change, ...]) -> list[Change]:
+def _together(simulator: Simulator, settings: FinetuneSettings, changes: tuple[Change, ...]) -> list[Change]:
     """One change after the other, cheapest first, until it fits; then what turned out needless is taken back."""
     taken: list[Change] = []
     for change in changes:
-        taken.append(Change(change.what, change.cost, change.settings, _peaks_of(simulator, setup, [*taken, change])))
+        taken.append(
+            Change(change.what, change.cost, change.settings, _peaks_of(simulator, settings, [*taken, change]))
+        )
         if taken[-1].peaks.fits:
             break
     else:
         return []
     for change in list(taken[:-1]):
         rest = [other for other in taken if other is not change]
-        peaks = _peaks_of(simulator, setup, rest)
+        peaks = _peaks_of(simulator, settings, rest)
         if peaks.fits:
             taken = [*rest[:-1], Change(rest[-1].what, rest[-1].cost, rest[-1].settings, peaks)]
     return taken
 
 
-def _peaks_of(simulator: Simulator, setup: TrainSetup, changes: list[Change]) -> Peaks:
-    settings: dict[str, Any] = {}
+def _peaks_of(simulator: Simulator, settings: FinetuneSettings, changes: list[Change]) -> Peaks:
+    others: dict[str, Any] = {}
     for change in changes:
-        settings.update(change.settings)
-    return simulator.peaks(simulator.changed(setup, **settings))
+        others.update(change.settings)
+    return simulator.peaks(simulator.changed(settings, **others))

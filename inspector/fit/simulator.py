@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.on_card import Peaks, peaks_on
-from inspector.simulate.setup.finetuning import TrainSetup, resolve_setup
+from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.store.answers import answered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from inspector.gpus import Gpu
+    from inspector.simulate.setup.settings import FinetuneSettings
 
 MICRO_BATCHES = 8
 """Of more accumulated micro-batches than this, a change or a candidate is simulated with this many, one more when they
@@ -21,41 +23,43 @@ are odd (`inspector.simulate.finetuning.few_micro_batches`); what a user asks fo
 """
 
 
-def kept_peaks(config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu, make: Callable[[], Peaks]) -> Peaks:
+def kept_peaks(config: Mapping[str, Any], settings: FinetuneSettings, gpu: Gpu, make: Callable[[], Peaks]) -> Peaks:
     """The kept peaks of a setup, or the one that is made now.
 
     Args:
         config: content of the model's ``config.json``.
-        setup: how it is trained; the card it names does not matter.
+        settings: how it is trained; the card it names does not matter.
         gpu: the card: its capability and multiprocessors decide which kernels run, its memory what fits.
         make: simulates it; its errors are raised, and nothing is kept then.
 
     Raises CannotSimulateError when it cannot be simulated.
     """
     card = (gpu.capability, gpu.multiprocessors, gpu.usable_bytes, gpu.context_bytes)
-    return answered(("peaks", config, replace(setup, gpu=""), card), Peaks, make)
+    question = ("peaks", config, settings.setup, settings.expandable_segments, card)
+    return answered(question, Peaks, make)
 
 
 class Simulator:
-    """One model on one card: setups in, peaks out, each simulated once."""
+    """One model on one card: settings in, peaks out, each simulated once."""
 
     def __init__(self, config: Mapping[str, Any], gpu: Gpu) -> None:
         self.config = config
         self.gpu = gpu
-        self.known: dict[TrainSetup, Peaks] = {}
+        self.known: dict[FinetuneSettings, Peaks] = {}
 
-    def peaks(self, setup: TrainSetup) -> Peaks:
-        """What a setup takes on the card: its step traced and replayed. Raises CannotSimulateError."""
-        if setup not in self.known:
-            self.known[setup] = kept_peaks(self.config, setup, self.gpu, lambda: self._simulated(setup))
-        return self.known[setup]
+    def peaks(self, settings: FinetuneSettings) -> Peaks:
+        """What settings take on the card: the step traced and replayed. Raises CannotSimulateError."""
+        if settings not in self.known:
+            make = partial(self._simulated, settings)
+            self.known[settings] = kept_peaks(self.config, settings, self.gpu, make)
+        return self.known[settings]
 
-    def _simulated(self, setup: TrainSetup) -> Peaks:
+    def _simulated(self, settings: FinetuneSettings) -> Peaks:
         from inspector.simulate.finetuning import few_micro_batches, trace
 
-        events = trace(self.config, few_micro_batches(setup, MICRO_BATCHES), self.gpu).events
-        return peaks_on(events, self.gpu, AllocatorSettings(expandable_segments=setup.expandable_segments))
+        events = trace(self.config, few_micro_batches(settings.setup, MICRO_BATCHES), self.gpu).events
+        return peaks_on(events, self.gpu, AllocatorSettings(expandable_segments=settings.expandable_segments))
 
-    def changed(self, setup: TrainSetup, **settings: Any) -> TrainSetup:
-        """A setup with other settings. Raises ContradictionError when they contradict the rest."""
-        return resolve_setup({**asdict(setup), **settings}).setup
+    def changed(self, settings: FinetuneSettings, **others: Any) -> FinetuneSettings:
+        """Settings with some others. Raises ContradictionError when they contradict the rest."""
+        return resolve_setup({**asdict(settings), **others}).settings

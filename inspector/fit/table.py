@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from inspector.gpus import Gpu
     from inspector.simulate.allocator.timeline import Timeline
     from inspector.simulate.program.training import Trace
-    from inspector.simulate.setup.finetuning import TrainSetup
+    from inspector.simulate.setup.settings import FinetuneSettings
 
 USUAL_CARDS = (
     "T4", "RTX 3060", "RTX 4060 Ti 16GB", "RTX 4080", "RTX 3090", "RTX 4090", "RTX 5090", "L4", "A10G", "L40S",
@@ -123,22 +123,22 @@ class _Traces:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._config = config
-        self._made: dict[TrainSetup, list[tuple[Trace, Timeline]]] = {}
+        self._made: dict[FinetuneSettings, list[tuple[Trace, Timeline]]] = {}
 
-    def peaks(self, setup: TrainSetup, card: Gpu) -> Peaks:
-        """What a setup takes on a card. Raises CannotSimulateError."""
-        traced, line = self._of(setup, card)
+    def peaks(self, settings: FinetuneSettings, card: Gpu) -> Peaks:
+        """What settings take on a card. Raises CannotSimulateError."""
+        traced, line = self._of(settings, card)
         return peaks_on(traced.events, card, AllocatorSettings(), line)
 
-    def _of(self, setup: TrainSetup, card: Gpu) -> tuple[Trace, Timeline]:
+    def _of(self, settings: FinetuneSettings, card: Gpu) -> tuple[Trace, Timeline]:
         from inspector.simulate.device.questions import Chip
         from inspector.simulate.finetuning import trace
 
-        chip, made = Chip(card.capability, card.multiprocessors), self._made.setdefault(setup, [])
+        chip, made = Chip(card.capability, card.multiprocessors), self._made.setdefault(settings, [])
         for found in made:
             if chip.answers_alike(found[0].questions):
                 return found
-        traced = trace(self._config, setup, card)
+        traced = trace(self._config, settings.setup, card)
         made.append((traced, replay(traced.events)))
         return made[-1]
 
@@ -151,7 +151,7 @@ def _cells(
     cells = []
     for card in cards:
         used = "float16" if dtype == "bfloat16" and not card.bf16 else dtype
-        setup = resolve_setup(settings, dtype=used).setup
-        peaks = kept_peaks(config, setup, card, partial(traces.peaks, setup, card))
+        chosen = resolve_setup(settings, dtype=used).settings
+        peaks = kept_peaks(config, chosen, card, partial(traces.peaks, chosen, card))
         cells.append(Cell(method, card, used, peaks))
     return tuple(cells)

@@ -24,9 +24,10 @@ _WORDS = {"batch_size": "batch size", "seq_len": "tokens a sample", "r": "rank"}
 
 def text(report: FitPlan) -> RenderableType:
     """The page `inspector fit --gpu` prints."""
-    setup = report.setup
+    settings = report.settings
     what = (
-        f"{setup.method}, {setup.batch_size} x {count(setup.seq_len)} tokens, {setup.optimizer}, on {report.gpu.name}"
+        f"{settings.method}, {settings.batch_size} x {count(settings.seq_len)} tokens, {settings.optimizer}, "
+        f"on {report.gpu.name}"
     )
     return page(
         heading(report.model, what),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from inspector.render.fit import STYLES
 from inspector.render.terminal import heading, notes, page, table
+from inspector.simulate.setup.generation import GenerateSettings
 from inspector.units import count, mebibytes, percent
 
 if TYPE_CHECKING:
@@ -34,10 +36,10 @@ def text(report: GenerateReport) -> RenderableType:
 
 def what(report: GenerateReport) -> str:
     """The run in a line: batch, lengths, cache."""
-    setup = report.setup
+    setup, stored = report.setup, report.setup.load.quantization
     return (
         f"batch {count(setup.batch_size)}, prompt {count(setup.prompt_len)}, {count(setup.max_new_tokens)} new tokens, "
-        f"{setup.cache} cache, {setup.dtype}" + (f", {setup.scheme} weights" if setup.scheme != "none" else "")
+        f"{setup.cache} cache, {setup.load.dtype}" + (f", {stored.scheme} weights" if stored else "")
     )
 
 
@@ -88,13 +90,12 @@ def _legend(report: GenerateReport) -> tuple[str, ...]:
 
 def payload(report: GenerateReport) -> dict[str, Any]:
     """The content of the JSON document ``inspector.simulate.program.decoding``."""
-    setup = report.setup
     return {
         "model": report.model,
         "gpu": report.gpu.name,
         "usable_bytes": report.gpu.usable_bytes,
         "context_bytes": report.gpu.context_bytes,
-        "settings": {name: getattr(setup, name) for name in setup.__slots__},
+        "settings": asdict(GenerateSettings.of(report.setup)),
         "weights_bytes": report.weights_bytes,
         "stages": {
             name: {"peak_allocated_bytes": phase.peak_allocated, "peak_reserved_bytes": phase.peak_reserved}

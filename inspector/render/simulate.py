@@ -43,8 +43,9 @@ def text(report: StepReport) -> RenderableType:
 def what(report: StepReport) -> str:
     """The run in a line: method, batch, optimizer."""
     setup = report.setup
-    quantized = f" on {setup.scheme}{'-dq' if setup.double_quant else ''}" if setup.scheme != "none" else ""
-    return f"{setup.method}{quantized}, {setup.batch_size} x {setup.seq_len} tokens, {setup.optimizer}"
+    stored = setup.load.quantization
+    quantized = f" on {stored.scheme}{'-dq' if stored.double_quant else ''}" if stored else ""
+    return f"{setup.method}{quantized}, {setup.batch.size} x {setup.batch.seq_len} tokens, {setup.loop.optimizer}"
 
 
 def _peaks(report: StepReport) -> Table:

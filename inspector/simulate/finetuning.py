@@ -14,7 +14,7 @@ from inspector.simulate.events import STAGES
 from inspector.simulate.on_card import OnCard, Peaks, peaks_on
 from inspector.simulate.reports import step as reports
 from inspector.simulate.reports.libraries import versions
-from inspector.simulate.setup.finetuning import Resolved, TrainSetup, resolve_setup
+from inspector.simulate.setup.finetuning import Resolved, resolve_setup
 from inspector.simulate.setup.recipes import recipe as find_recipe
 from inspector.store.answers import answered
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from inspector.simulate.events import Event, Stage
     from inspector.simulate.program.training import Trace
     from inspector.simulate.reports.step import KindLine, LiveTensor, Point, Share
+    from inspector.simulate.setup.training import TrainSetup
 
 MICRO_BATCHES = 16
 """Accumulated micro-batches that are traced at the most: more take their time and say nothing more."""
@@ -47,6 +48,7 @@ class StepReport(OnCard):
     model: str
     gpu: Gpu
     setup: TrainSetup
+    allocator: AllocatorSettings
     settings: Mapping[str, Mapping[str, Any]]
     versions: Mapping[str, str]
     peaks: Peaks
@@ -91,6 +93,11 @@ class Question:
     resolved: Resolved
     gpu: Gpu
 
+    @property
+    def allocator(self) -> AllocatorSettings:
+        """How PyTorch's allocator is told to work."""
+        return AllocatorSettings(expandable_segments=self.resolved.settings.expandable_segments)
+
 
 def finetune(
     reference: str | Mapping[str, Any] | None = None,
@@ -108,7 +115,7 @@ def finetune(
         recipe: a known stack's settings (see `recipes`).
         keep_events: keep every allocation in the report, for `write_trace`.
         vram: a card's memory instead of its name, such as ``16GiB``.
-        options: settings by the names of `TrainSetup`; None means "not said".
+        options: settings by the names of `FinetuneSettings`; None means "not said".
 
     Returns:
         A `StepReport`; out of memory is an answer in it, not an error.
@@ -127,7 +134,7 @@ def question(
     resolved = resolve_setup(chosen.settings if chosen else None, **options)
     if vram and options.get("gpu"):
         raise InspectorError("a card's memory takes the place of its name", hint="give either --gpu or --vram")
-    gpu = card_of_size(vram) if vram else find_gpu(resolved.setup.gpu)
+    gpu = card_of_size(vram) if vram else find_gpu(resolved.settings.gpu)
     check_card(resolved.setup, gpu)
     return Question(*_model(reference or (chosen.model if chosen else "")), resolved, gpu)
 
@@ -137,14 +144,14 @@ def answer(asked: Question, *, keep_events: bool = False) -> StepReport:
     setup, gpu = asked.resolved.setup, asked.gpu
     if keep_events:
         traced = trace(asked.config, setup, gpu)
-        return replace(summarize(asked.model, gpu, asked.resolved, traced), events=traced.events)
+        return replace(summarize(asked, traced), events=traced.events)
     report = answered(
-        ("finetune", asked.config, setup, gpu),
+        ("finetune", asked.config, setup, asked.allocator, gpu),
         StepReport,
-        lambda: summarize(asked.model, gpu, asked.resolved, trace(asked.config, setup, gpu)),
+        lambda: summarize(asked, trace(asked.config, setup, gpu)),
     )
     # Neither the model's name nor who set what is part of the question.
-    return replace(report, model=asked.model, settings=asked.resolved.settings())
+    return replace(report, model=asked.model, settings=asked.resolved.explained())
 
 
 def write_trace(report: StepReport, path: Path) -> None:
@@ -154,12 +161,12 @@ def write_trace(report: StepReport, path: Path) -> None:
     """
     from inspector.simulate.snapshot.writer import write_snapshot
 
-    write_snapshot(path, report.events, AllocatorSettings(expandable_segments=report.setup.expandable_segments))
+    write_snapshot(path, report.events, report.allocator)
 
 
 def check_card(setup: TrainSetup, gpu: Gpu) -> None:
     """Refuse what a card cannot do. Raises InspectorError."""
-    if setup.attention == "flash_attention_2" and not gpu.flash_attention_2:
+    if setup.load.attention == "flash_attention_2" and not gpu.flash_attention_2:
         raise InspectorError(f"flash_attention_2 does not run on a {gpu.name}", hint="use --attn sdpa")
 
 
@@ -169,9 +176,9 @@ def trace(config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu) -> Trace:
     Raises LibraryError when one that this setup needs is missing, and CannotSimulateError.
     """
     need("torch", "transformers", "accelerate")
-    if setup.scheme != "none" or "8bit" in setup.optimizer or "paged" in setup.optimizer:
+    if setup.load.quantization or "8bit" in setup.loop.optimizer or "paged" in setup.loop.optimizer:
         need("bitsandbytes")
-    if setup.method != "full":
+    if setup.adapters is not None:
         need("peft")
     from inspector.simulate.repeated_layers.extrapolated_trace import finetune_events
 
@@ -184,23 +191,24 @@ def few_micro_batches(setup: TrainSetup, most: int) -> TrainSetup:
     Each takes and frees what the one before did: allocated peaks are the same, reserved memory may wander by a segment
     of 2 MiB, as a test shows.
     """
-    return replace(setup, grad_accum=min(setup.grad_accum, most + setup.grad_accum % 2))
+    accumulated = setup.loop.grad_accum
+    return replace(setup, loop=replace(setup.loop, grad_accum=min(accumulated, most + accumulated % 2)))
 
 
-def summarize(name: str, gpu: Gpu, resolved: Resolved, traced: Trace) -> StepReport:
+def summarize(asked: Question, traced: Trace) -> StepReport:
     """The report on traced events: replayed without a limit, and on the card."""
-    events = traced.events
-    settings = AllocatorSettings(expandable_segments=resolved.setup.expandable_segments)
-    timeline = replay(events, settings)
+    events, gpu, resolved = traced.events, asked.gpu, asked.resolved
+    timeline = replay(events, asked.allocator)
     alive, points = timeline.alive(events), reports.points(events, timeline)
     top = next(item for item in timeline.stages if item.peak_allocated == timeline.peak_allocated)
     return StepReport(
-        model=name,
+        model=asked.model,
         gpu=gpu,
         setup=resolved.setup,
-        settings=resolved.settings(),
+        settings=resolved.explained(),
+        allocator=asked.allocator,
         versions=versions(),
-        peaks=peaks_on(events, gpu, settings, timeline),
+        peaks=peaks_on(events, gpu, asked.allocator, timeline),
         steady_allocated_bytes=timeline.stages[-1].end_allocated,
         paged_bytes=traced.paged_bytes,
         peak_stage=top.stage,
@@ -219,16 +227,16 @@ def summarize(name: str, gpu: Gpu, resolved: Resolved, traced: Trace) -> StepRep
 def assumptions(setup: TrainSetup, gpu: Gpu) -> tuple[str, ...]:
     """What the numbers take for granted."""
     said = [
-        f"every sequence has {setup.seq_len:,} tokens; one process, one {gpu.name}, nothing else on it",
+        f"every sequence has {setup.batch.seq_len:,} tokens; one process, one {gpu.name}, nothing else on it",
         "kernels and libraries as in the versions named; loading is sequential, as transformers quantizes",
     ]
-    if setup.scheme == "int8":
+    if setup.load.quantization is not None and setup.load.quantization.scheme == "int8":
         said.append("LLM.int8 keeps columns with outliers apart; which have them is data, and none has here")
-    if setup.grad_accum > (traced := few_micro_batches(setup, MICRO_BATCHES).grad_accum):
+    if setup.loop.grad_accum > (traced := few_micro_batches(setup, MICRO_BATCHES).loop.grad_accum):
         said.append(
-            f"of {setup.grad_accum:,} accumulated micro-batches {traced} are simulated: each is as the one before"
+            f"of {setup.loop.grad_accum:,} accumulated micro-batches {traced} are simulated: each is as the one before"
         )
-    if setup.optimizer.startswith("paged"):
+    if setup.loop.optimizer.startswith("paged"):
         said.append("paged optimizer state is managed memory: it moves to the card when used and is not counted")
     return tuple(said)
 

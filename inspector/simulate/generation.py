@@ -14,7 +14,7 @@ from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.on_card import OnCard, Peaks, peaks_on
 from inspector.simulate.reports import step as reports
 from inspector.simulate.reports.libraries import versions
-from inspector.simulate.setup.generation import GenerateSetup
+from inspector.simulate.setup.generation import GenerateSettings, GenerateSetup
 from inspector.store.answers import answered
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def simulate_generate(
         gpu: the card.
         solve: also find the longest prompt that fits.
         expandable_segments: as in ``PYTORCH_CUDA_ALLOC_CONF``.
-        options: settings by the names of `GenerateSetup`; ``dtype`` None is the one the model is published in.
+        options: settings by the names of `GenerateSettings`; ``dtype`` None is the one the model is published in.
 
     Raises:
         InspectorError: when the model cannot be built, run on token ids alone, or has no such cache.
@@ -102,7 +102,7 @@ def simulate_generate(
 
     facts, config = resolve(reference).facts, resolve_config(reference)
     options["dtype"] = options.get("dtype") or facts.dtype
-    setup = GenerateSetup(**options)
+    setup = GenerateSettings(**options).setup
     settings = AllocatorSettings(expandable_segments=expandable_segments)
     model = find(reference) or reference
     question = (config, setup, gpu, expandable_segments)
@@ -139,7 +139,7 @@ def _report(
         prefill=PhasePeak(prefill.peak_allocated, prefill.peak_reserved),
         last_token=PhasePeak(last.peak_allocated, last.peak_reserved),
         peaks=peaks_on(trace.events, gpu, settings, line),
-        cache=CacheReport(model, setup.dtype, trace.layers),
+        cache=CacheReport(model, setup.load.dtype, trace.layers),
         cache_bytes=trace.cache_bytes,
         alive_at_peak=tuple((share.name, share.nbytes) for share in reports.by_kind(alive)),
         context_length=context_length,
@@ -154,7 +154,7 @@ def _report(
 
 
 def _trace(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu) -> GenerateTrace:
-    need("torch", "transformers", *(() if setup.scheme == "none" else ("accelerate", "bitsandbytes")))
+    need("torch", "transformers", *(("accelerate", "bitsandbytes") if setup.load.quantization else ()))
     from inspector.simulate.repeated_layers.extrapolated_trace import generate_events
 
     return generate_events(config, setup, gpu.capability, gpu.multiprocessors)

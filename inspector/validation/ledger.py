@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def _steady(report: StepReport) -> int:
     """The first step that begins as every later one does: the second, where there is one."""
-    return min(1, report.setup.steps - 1)
+    return min(1, report.setup.loop.steps - 1)
 
 
 PREDICTED: dict[str, Callable[[Any], int]] = {

@@ -155,11 +155,13 @@ def optimizer(text: str) -> str:
 
 def loss(text: str) -> str:
     """``HF model loss (full logits ...)`` is transformers' own; else one of the simulator's losses by its name."""
-    from inspector.simulate.setup.finetuning import LOSSES
+    from typing import get_args
+
+    from inspector.simulate.setup.words import Loss
 
     if text.lower().startswith("hf model loss"):
         return "full"
-    if text not in LOSSES:
+    if text not in get_args(Loss):
         raise NotUnderstoodError
     return text
 

@@ -28,11 +28,12 @@ def bundled(*names):
 
 def real_layers(model_id, batch, lengths, cache="dynamic"):
     """Layers and bytes of the real model's cache after its last token."""
-    from inspector.simulate.program.decoding import GenerateSetup, trace_generate
+    from inspector.simulate.program.decoding import trace_generate
+    from inspector.simulate.setup.generation import GenerateSettings
 
     prompt, new = lengths
-    setup = GenerateSetup(batch_size=batch, prompt_len=prompt, max_new_tokens=new, cache=cache, dtype="bfloat16")
-    trace = trace_generate(bundled_config(model_id), setup, (8, 0), 108)
+    setup = GenerateSettings(batch_size=batch, prompt_len=prompt, max_new_tokens=new, cache=cache, dtype="bfloat16")
+    trace = trace_generate(bundled_config(model_id), setup.setup, (8, 0), 108)
     return trace.layers, trace.cache_bytes
 
 

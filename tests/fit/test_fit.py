@@ -28,7 +28,7 @@ SMALL = {
 
 
 def smol(**options):
-    return resolve_setup(**{"seq_len": 256, **options}).setup
+    return resolve_setup(**{"seq_len": 256, **options}).settings
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +39,12 @@ def too_small():
 
 def test_fits_is_never_the_result_of_rounding():
     """A card one byte smaller than the process needs is too small, whatever the printed figures say."""
-    setup, config = smol(), SMALL
-    needed = plan("small", config, setup, card_of_size("8GiB")).peaks.process
-    exactly = plan("small", config, setup, card_of_size(f"{needed}B"))
+    settings, config = smol(), SMALL
+    needed = plan("small", config, settings, card_of_size("8GiB")).peaks.process
+    exactly = plan("small", config, settings, card_of_size(f"{needed}B"))
     assert exactly.peaks.margin == 0
     assert exactly.peaks.verdict == "tight"
-    less = Simulator(config, card_of_size(f"{needed - 1}B")).peaks(setup)
+    less = Simulator(config, card_of_size(f"{needed - 1}B")).peaks(settings)
     assert less.margin == -1
     assert less.verdict != "fits"
 
@@ -55,7 +55,7 @@ def test_changes_are_simulated_and_help(too_small):
     simulator = Simulator(SMALL, card_of_size("1500MiB"))
     for change in too_small.changes:
         assert change.peaks.process < too_small.peaks.process
-        again = simulator.peaks(simulator.changed(too_small.setup, **dict(change.settings)))
+        again = simulator.peaks(simulator.changed(too_small.settings, **dict(change.settings)))
         assert again == change.peaks
     fitting = [change.what for change in too_small.changes if change.peaks.fits]
     assert fitting or too_small.together
@@ -72,21 +72,21 @@ def test_changes_together_fit_when_none_does_alone():
         assert not any(change.peaks.fits for change in report.together[:-1])
 
 
-def test_every_candidate_is_a_valid_setup():
+def test_every_candidate_is_valid():
     for options in (
         {"method": "full", "batch_size": 8, "gradient_checkpointing": False},
         {"method": "lora", "r": 64, "alpha": 64, "batch_size": 3, "attention": "eager"},
         {"method": "qlora", "r": 16, "target_modules": ("all-linear",), "grad_accum": 2, "batch_size": 2},
     ):
-        setup = smol(**options)
+        settings = smol(**options)
         simulator = Simulator(SMALL, find_gpu("T4"))
-        for what, cost, settings in candidates(setup):
-            changed = simulator.changed(setup, **settings)
-            assert changed != setup
+        for what, cost, others in candidates(settings):
+            changed = simulator.changed(settings, **others)
+            assert changed != settings
             assert what
             assert cost
-            if "batch_size" in settings:
-                assert changed.batch_size * changed.grad_accum >= setup.batch_size * setup.grad_accum
+            if "batch_size" in others:
+                assert changed.batch_size * changed.grad_accum >= settings.batch_size * settings.grad_accum
 
 
 def test_what_a_card_cannot_do():
@@ -106,8 +106,10 @@ def test_the_largest_settings_fit_and_the_next_do_not(monkeypatch, tmp_path):
     simulator = Simulator(config, card)
     steps = {"batch_size": 1, "seq_len": 64, "r": 8}
     for name, value in report.largest:
-        assert simulator.peaks(simulator.changed(report.setup, **{name: value})).fits
-        more = simulator.peaks(simulator.changed(report.setup, **{name: value + steps[name]})) if value < 4096 else None
+        assert simulator.peaks(simulator.changed(report.settings, **{name: value})).fits
+        more = (
+            simulator.peaks(simulator.changed(report.settings, **{name: value + steps[name]})) if value < 4096 else None
+        )
         assert more is None or not more.fits
     assert dict(report.largest)["batch_size"] > 1
 
@@ -121,7 +123,7 @@ def test_the_table():
     by = {(cell.method, cell.gpu.name): cell.peaks for cell in table.cells}
     assert by["full", "T4"].allocated > 2 * by["LoRA", "T4"].allocated
     again = Simulator(SMALL, find_gpu("RTX 4090")).peaks(
-        resolve_setup(method="lora", dtype="bfloat16", seq_len=128).setup
+        resolve_setup(method="lora", dtype="bfloat16", seq_len=128).settings
     )
     assert by["LoRA", "RTX 4090"] == again
     assert list(table.to_frame()["gpu"])[:3] == list(cards)
@@ -162,12 +164,12 @@ def test_bad_use(args, message):
 @pytest.mark.parametrize("options", [{"method": "qlora"}, {"method": "full"}])
 @pytest.mark.parametrize("accumulated", [16, 21])
 def test_more_micro_batches_take_no_more(options, accumulated):
-    setup = resolve_setup(
+    settings = resolve_setup(
         batch_size=2, seq_len=256, grad_accum=accumulated, dtype="float16", gradient_checkpointing=False, **options
-    ).setup
+    ).settings
     card = find_gpu("T4")
-    few = Simulator(SMALL, card).peaks(setup)
-    whole = finetune_events(SMALL, setup, card.capability, card.multiprocessors)
+    few = Simulator(SMALL, card).peaks(settings)
+    whole = finetune_events(SMALL, settings.setup, card.capability, card.multiprocessors)
     every = peaks_on(whole.events, card, AllocatorSettings())
     assert few.allocated == every.allocated
     assert abs(few.reserved - every.reserved) <= 2**21

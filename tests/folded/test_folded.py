@@ -10,12 +10,13 @@ from inspector.errors import InspectorError
 from inspector.gpus import find_gpu
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import Alloc, Free, Mark
-from inspector.simulate.program.decoding import GenerateSetup, trace_generate
+from inspector.simulate.program.decoding import trace_generate
 from inspector.simulate.program.training import trace_finetune
 from inspector.simulate.repeated_layers import extrapolated_trace as folded
 from inspector.simulate.repeated_layers.pattern import repeated
 from inspector.simulate.repeated_layers.smaller_models import _turns, fewer_layers, names_a_layer
 from inspector.simulate.setup.finetuning import resolve_setup
+from inspector.simulate.setup.generation import GenerateSettings
 from inspector.simulate.setup.recipes import recipe
 from inspector.sources.bundled import bundled_config
 
@@ -158,7 +159,7 @@ def test_under_autocast():
     ids=str,
 )
 def test_generation_with_a_few_layers(options):
-    setup = GenerateSetup(**{"prompt_len": 40, "max_new_tokens": 12, "dtype": "bfloat16", **options})
+    setup = GenerateSettings(**{"prompt_len": 40, "max_new_tokens": 12, "dtype": "bfloat16", **options}).setup
     few = folded._generated_from_few(LLAMA, setup, (8, 0), 108)
     whole = trace_generate(LLAMA, setup, (8, 0), 108)
     assert few is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -13,7 +14,9 @@ from inspector.errors import InspectorError
 from inspector.gpus import card_of_size, find_gpu
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.generation import simulate_generate
-from inspector.simulate.program.decoding import CACHES, GenerateSetup, trace_generate
+from inspector.simulate.program.decoding import trace_generate
+from inspector.simulate.setup.generation import GenerateSettings
+from inspector.simulate.setup.words import CacheKind
 from inspector.sources.bundled import bundled_config
 
 SMOL = "HuggingFaceTB/SmolLM2-135M"
@@ -21,12 +24,14 @@ MODELS = [SMOL, "google/gemma-3-1b-it", "openai-community/gpt2"]
 
 
 def run(model_id, *, every_step=False, **options):
-    setup = GenerateSetup(**{"prompt_len": 40, "max_new_tokens": 16, "dtype": "bfloat16", **options})
+    setup = GenerateSettings(**{"prompt_len": 40, "max_new_tokens": 16, "dtype": "bfloat16", **options}).setup
     trace = trace_generate(bundled_config(model_id), setup, (8, 0), 108, every_step=every_step)
     return trace, replay(trace.events)
 
 
-PAIRS = [(model, cache) for model in MODELS for cache in CACHES if cache != "quantized" or "gemma" not in model]
+PAIRS = [
+    (model, cache) for model in MODELS for cache in get_args(CacheKind) if cache != "quantized" or "gemma" not in model
+]
 
 
 @pytest.mark.parametrize(("model_id", "cache"), PAIRS)
@@ -92,7 +97,7 @@ def test_the_real_loop_on_a_cpu_keeps_the_same_bytes():
     model.generate(ids, attention_mask=mask, past_key_values=cache, max_new_tokens=9, do_sample=False, pad_token_id=0,
                    eos_token_id=None)  # fmt: skip
     real = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
-    setup = GenerateSetup(batch_size=2, prompt_len=7, max_new_tokens=9, dtype="float32")
+    setup = GenerateSettings(batch_size=2, prompt_len=7, max_new_tokens=9, dtype="float32").setup
     trace = trace_generate({**config.to_dict(), "architectures": ["LlamaForCausalLM"]}, setup, (8, 0), 108)
     assert trace.cache_bytes == real
 
@@ -140,7 +145,7 @@ def test_the_command(capsys):
 )
 def test_bad_settings(options, message):
     with pytest.raises(InspectorError, match=message):
-        GenerateSetup(**options)
+        GenerateSettings(**options)
 
 
 @pytest.mark.slow
@@ -152,7 +157,7 @@ def test_families_of_every_kind_generate(model_type):
     sys.path.insert(0, str(Path(__file__).parents[1] / "simulate"))
     from families import small_config
 
-    setup = GenerateSetup(prompt_len=40, max_new_tokens=12, dtype="bfloat16")
+    setup = GenerateSettings(prompt_len=40, max_new_tokens=12, dtype="bfloat16").setup
     runs = [
         trace_generate(small_config(model_type), setup, (8, 0), 108, every_step=every_step) for every_step in (0, 1)
     ]

@@ -92,7 +92,7 @@ def test_a_kept_generation_equals_a_fresh_one(model):
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"x" * 200, b"\xff\xfe"])
 def test_a_damaged_entry_is_made_again_and_said_so(content, caplog):
-    setup, card = resolve_setup(seq_len=64).setup, find_gpu("T4")
+    setup, card = resolve_setup(seq_len=64).settings, find_gpu("T4")
     first = Simulator(TINY, card).peaks(setup)
     (entry,) = entries()
     whole = entry.read_bytes()
@@ -109,9 +109,9 @@ def test_an_entry_of_another_sort_counts_as_damaged(caplog):
 
 
 def test_a_refusal_is_not_kept():
-    setup = resolve_setup(method="lora", target_modules=("nowhere",), seq_len=64).setup
+    settings = resolve_setup(method="lora", target_modules=("nowhere",), seq_len=64).settings
     with pytest.raises(CannotSimulateError, match="match nothing"):
-        Simulator(TINY, find_gpu("T4")).peaks(setup)
+        Simulator(TINY, find_gpu("T4")).peaks(settings)
     assert entries() == []
 
 
@@ -176,7 +176,7 @@ def test_what_is_asked_again_is_used_again():
 def test_only_our_own_classes_are_kept():
     with pytest.raises(KeyError):
         from_plain({"Popen": ["true"]})
-    for name in ("subprocess.Popen", "os.system", "cli.main.run", "fit.simulator.replay", "fit.simulator.TrainSetup"):
+    for name in ("subprocess.Popen", "os.system", "cli.main.run", "fit.simulator.replay", "fit.simulator.Peaks"):
         with pytest.raises(KeyError):
             from_plain({name: ["true"]})
     with pytest.raises(ValueError, match="unpack"):

@@ -21,7 +21,7 @@ from inspector.simulate.program import adapters, decoding
 from inspector.simulate.program.decoding import trace_generate
 from inspector.simulate.program.training import trace_finetune
 from inspector.simulate.setup.finetuning import resolve_setup
-from inspector.simulate.setup.generation import GenerateSetup
+from inspector.simulate.setup.generation import GenerateSettings
 from inspector.simulate.tracing.shape_memory import ShapeMemory
 from inspector.store import answers
 from inspector.store.entries import cache_folder
@@ -77,7 +77,7 @@ def test_wherever_it_is(name, monkeypatch):
     else:
         monkeypatch.setattr(decoding, "read_layers", ours)
     with pytest.raises(KeyError, match="a mistake of ours"):
-        trace_generate(small(), GenerateSetup(prompt_len=8, max_new_tokens=3), (8, 0), 108)
+        trace_generate(small(), GenerateSettings(prompt_len=8, max_new_tokens=3).setup, (8, 0), 108)
 
 
 def test_also_where_the_libraries_errors_are_read(monkeypatch):
@@ -127,7 +127,7 @@ def test_a_family_that_does_not_train_on_shapes_is_one_line(model_type, method):
 @pytest.mark.parametrize("model_type", ["xmod", "blt"])
 def test_a_family_that_does_not_generate_on_shapes_is_one_line(model_type):
     with pytest.raises(CannotSimulateError, match="does not generate from token ids without data"):
-        trace_generate(small_config(model_type), GenerateSetup(prompt_len=40, max_new_tokens=4), (8, 0), 108)
+        trace_generate(small_config(model_type), GenerateSettings(prompt_len=40, max_new_tokens=4).setup, (8, 0), 108)
 
 
 @pytest.mark.parametrize("how", [{"attention": "eager"}, {}, {"method": "qlora"}])

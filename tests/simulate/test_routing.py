@@ -11,7 +11,7 @@ from inspector.simulate.device.questions import Device
 from inspector.simulate.events import Alloc
 from inspector.simulate.program import routing
 from inspector.simulate.program.decoding import trace_generate
-from inspector.simulate.setup.generation import GenerateSetup
+from inspector.simulate.setup.generation import GenerateSettings
 from inspector.simulate.tracing.tracer import Tracer
 
 EXPERTS, TOKENS, CHOICES = 4, 64, 2
@@ -51,7 +51,7 @@ def test_generation_has_a_worst_case_where_experts_pick_their_tokens() -> None:
     taken = {}
     for family in ("longcat_flash", "mixtral"):
         for case in ("balanced", "worst"):
-            setup = GenerateSetup(prompt_len=64, max_new_tokens=2, dtype="bfloat16", routing=case)
+            setup = GenerateSettings(prompt_len=64, max_new_tokens=2, dtype="bfloat16", routing=case).setup
             trace = trace_generate(small_config(family), setup, (8, 0), 108)
             taken[family, case] = sum(event.nbytes for event in trace.events if isinstance(event, Alloc))
             assert ("taken as " + case in trace.notes[0]) == (family == "longcat_flash")

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from inspector.errors import InspectorError
-from inspector.simulate.setup.finetuning import TrainSetup, resolve_setup
+from inspector.simulate.setup.finetuning import resolve_setup
+from inspector.simulate.setup.generation import GenerateSettings
+from inspector.simulate.setup.load import KbitPrepare, LoadSetup, Quantization
 from inspector.simulate.setup.optimizer_names import optimizer_names
 from inspector.simulate.setup.recipes import RECIPES, recipe
+from inspector.simulate.setup.settings import FinetuneSettings
+from inspector.simulate.setup.training import BatchSetup, Checkpointing, LoopSetup, LoraSetup
 
 
 def test_every_setting_says_who_set_it():
     resolved = resolve_setup(recipe("week7-lite").settings, batch_size=4)
-    settings = resolved.settings()
+    settings = resolved.explained()
     assert settings["batch_size"] == {"value": 4, "set_by": "you"}
     assert settings["r"] == {"value": 32, "set_by": "recipe"}
     assert settings["use_dora"] == {"value": False, "set_by": "library"}
-    assert set(settings) == set(TrainSetup.__dataclass_fields__)
+    assert set(settings) == set(FinetuneSettings.__dataclass_fields__)
 
 
 def test_a_method_implies_what_nobody_said():
-    settings = resolve_setup(method="lora").settings()
+    settings = resolve_setup(method="lora").explained()
     assert settings["scheme"] == {"value": "none", "set_by": "method"}
     assert settings["prepare_kbit"]["value"] is False
 
@@ -59,11 +65,11 @@ def test_bad_settings_are_one_line(options, said):
 
 
 def test_your_choice_goes_before_what_a_recipe_set_for_another():
-    packed = resolve_setup(recipe("sft-trainer").settings, packed=True).settings()
+    packed = resolve_setup(recipe("sft-trainer").settings, packed=True).explained()
     assert packed["padding_mask"] == {"value": False, "set_by": "you"}
-    lora = resolve_setup(recipe("week7-lite").settings, method="lora").settings()
+    lora = resolve_setup(recipe("week7-lite").settings, method="lora").explained()
     assert lora["scheme"] == lora["double_quant"] | {"value": "none"} == {"value": "none", "set_by": "method"}
-    assert resolve_setup(packed=True).settings()["padding_mask"]["set_by"] == "library"
+    assert resolve_setup(packed=True).explained()["padding_mask"]["set_by"] == "library"
     with pytest.raises(InspectorError, match="4-bit"):
         resolve_setup(recipe("week7-lite").settings, method="lora", double_quant=True)
 
@@ -84,3 +90,71 @@ def test_flash_attention_needs_ampere(tiny):
 
     with pytest.raises(InspectorError, match="does not run on a T4"):
         finetune(tiny, attention="flash_attention_2", gpu="T4")
+
+
+SAID = {
+    "method": "qlora", "scheme": "fp4", "double_quant": True, "dtype": "float16", "compute_dtype": "bfloat16", "r": 4,
+    "alpha": 16, "dropout": 0.25, "target_modules": ("q_proj",), "use_dora": True, "use_rslora": True,
+    "modules_to_save": ("lm_head",), "adapter_dtype": "bfloat16", "prepare_kbit": True, "clear_cache": False,
+    "trl_casting": True, "autocast": "fp16", "batch_size": 3, "seq_len": 77, "padding_mask": True,
+    "gradient_checkpointing": True, "reentrant": True, "attention": "eager", "sdpa_backend": "math", "loss": "upcast",
+    "optimizer": "sgd", "grad_clip": 0.5, "grad_accum": 2, "steps": 3, "gpu": "L4", "expandable_segments": True,
+    "use_cache": False, "outputs": "next", "outputs_fp32": True, "zero_grad": "after", "token_accuracy": True,
+    "labels": "clone", "empty_cache_every": 5, "via_cpu": False, "routing": "worst",
+}  # fmt: skip
+"""Everything but packed sequences and another PEFT method, which exclude some of it."""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        SAID,
+        {**SAID, "padding_mask": False, "packed": True},
+        {name: value for name, value in SAID.items() if name not in {"prepare_kbit", "clear_cache"}}
+        | {"prepare_kbit": False},
+        {"gradient_checkpointing": False},
+        {"method": "full"},
+        {"method": "lora", "peft_config": {"peft_type": "IA3"}, "adapter_dtype": "auto"},
+    ],
+)
+def test_words_and_the_typed_whole_say_the_same(options):
+    """Every word has a place in the whole, or is whether a part is there, and comes back from it."""
+    settings = resolve_setup(**options).settings
+    back = FinetuneSettings.of(settings.setup, gpu=settings.gpu, expandable_segments=settings.expandable_segments)
+    assert back == settings
+    assert back.setup == settings.setup
+
+
+def test_every_setting_changes_the_whole_or_is_the_dry_run_s():
+    """No word is lost on the way: each of them makes another whole, but those that say where it runs."""
+    base = resolve_setup(**SAID).settings
+    plain = FinetuneSettings()
+    same = {
+        name for name in SAID if getattr(plain, name) != getattr(base, name)
+        and replace(base, **{name: getattr(plain, name)}).setup == base.setup
+    }  # fmt: skip
+    assert same == {"gpu", "expandable_segments"}
+
+
+def test_the_defaults_are_said_once():
+    setup = FinetuneSettings(scheme="nf4").setup
+    quantization = Quantization(prepare=KbitPrepare())
+    assert setup.load == LoadSetup(quantization=quantization)
+    assert setup.adapters == LoraSetup()
+    assert setup.batch == BatchSetup()
+    assert setup.loop == LoopSetup(checkpointing=Checkpointing())
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"scheme": "nf4", "double_quant": True, "cache": "static", "routing": "worst"}]
+)
+def test_generation_s_words_come_back(options):
+    settings = GenerateSettings(prompt_len=7, attention="eager", **options)
+    assert GenerateSettings.of(settings.setup) == settings
+
+
+def test_a_whole_built_by_hand_is_checked_too():
+    with pytest.raises(InspectorError, match="scheme 'nf5' is not known"):
+        Quantization(scheme="nf5")
+    with pytest.raises(InspectorError, match="loss 'none' is not known"):
+        LoopSetup(loss="none")

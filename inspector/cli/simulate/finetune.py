@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -16,7 +16,7 @@ from inspector.cli.options import (
     output_option,
     trust_option,
 )
-from inspector.simulate.setup import finetuning as setup
+from inspector.simulate.setup import words
 from inspector.simulate.setup.recipes import RECIPES
 
 
@@ -30,9 +30,9 @@ def _switch(name: str, text: str) -> Any:
 
 
 OPTIONS = (
-    _setting("--method", type=click.Choice(setup.METHODS), help="What is trained (qlora)."),
+    _setting("--method", type=click.Choice(get_args(words.Method)), help="What is trained (qlora)."),
     _setting("--bits", type=click.Choice(["4", "8", "16", "32"]), help="4: nf4, 8: LLM.int8, 16 and 32: the dtype."),
-    _setting("--scheme", type=click.Choice(setup.SCHEMES), help="How the base model is quantized."),
+    _setting("--scheme", type=click.Choice(get_args(words.StoredAs)), help="How the base model is quantized."),
     _switch("double-quant", "Quantize the 4-bit constants too."),
     _setting("--dtype", type=click.Choice(["float32", "float16", "bfloat16"]), help="Load in (the config's own)."),
     _setting("--r", type=int, help="Rank of the adapters."),
@@ -43,7 +43,7 @@ OPTIONS = (
     _switch("use-rslora", "Rank-stabilized LoRA."),
     _setting("--modules-to-save", help="Comma-separated modules trained in full."),
     _setting("--adapter-dtype", type=click.Choice(["float32", "auto"]), help="auto: the base layer's."),
-    _setting("--autocast", type=click.Choice(setup.AUTOCAST)),
+    _setting("--autocast", type=click.Choice(get_args(words.Autocast))),
     _switch("prepare-kbit", "Call prepare_model_for_kbit_training."),
     _setting("--batch-size", type=int),
     _setting("--seq-len", type=int),
@@ -51,13 +51,13 @@ OPTIONS = (
     _switch("packed", "Several samples in one sequence."),
     _switch("gradient-checkpointing", "Recompute activations in the backward pass."),
     _switch("reentrant", "The older kind of checkpointing."),
-    _setting("--attn", "attention", type=click.Choice(setup.ATTENTION)),
-    _setting("--loss", type=click.Choice(setup.LOSSES[:3])),
+    _setting("--attn", "attention", type=click.Choice(get_args(words.Attention))),
+    _setting("--loss", type=click.Choice(get_args(words.Loss)[:3])),
     _setting("--optimizer", help="By transformers' names: adamw_torch, paged_adamw_8bit, adafactor, sgd, ..."),
     _setting("--grad-clip", type=float, help="Largest gradient norm; 0 never clips."),
     _setting("--grad-accum", type=int),
     _setting("--steps", type=int, help="Steps to simulate (2: the first and the steady state)."),
-    _setting("--routing", type=click.Choice(setup.ROUTING), help="How tokens spread over experts."),
+    _setting("--routing", type=click.Choice(get_args(words.Routing)), help="How tokens spread over experts."),
     _setting("--gpu", help="A card: T4, RTX 4090, A100-80GB, ..."),
     _switch("expandable-segments", "PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from inspector.memory_kinds import MemoryKind
@@ -10,6 +11,7 @@ from inspector.render.generate import cache_rows, what
 from inspector.render.pages.sheet import sheet_figure, sheet_html
 from inspector.render.pages.timeline import timeline
 from inspector.render.theme import KIND_COLOURS
+from inspector.simulate.setup.generation import GenerateSettings
 from inspector.units import MiB
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def generate_html(report: GenerateReport, *, command: str = "inspector simulate 
         report=report,
         what=what(report),
         cache=cache_rows(report),
-        settings={name: getattr(report.setup, name) for name in report.setup.__slots__},
+        settings=asdict(GenerateSettings.of(report.setup)),
     )
 
 

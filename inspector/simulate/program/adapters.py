@@ -11,38 +11,46 @@ import torch
 from inspector.architecture.error_origin import is_of_the_model
 from inspector.errors import CannotSimulateError, InspectorError
 from inspector.simulate.program.refusals import in_one_line
+from inspector.simulate.setup.training import LoraSetup, PeftSetup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inspector.simulate.setup.finetuning import TrainSetup
+    from inspector.simulate.setup.load import KbitPrepare
+    from inspector.simulate.setup.training import Checkpointing
     from inspector.simulate.tracing.tracer import Tracer
 
 
-def prepare_for_kbit(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
+def prepare_for_kbit(model: Any, setup: KbitPrepare, checkpointing: Checkpointing | None, tracer: Tracer) -> Any:
     """``peft.prepare_model_for_kbit_training``: norms, embeddings and head to float32, checkpointing on."""
     from peft import prepare_model_for_kbit_training
 
     with tracer:
         model = prepare_model_for_kbit_training(
             model,
-            use_gradient_checkpointing=setup.gradient_checkpointing,
-            gradient_checkpointing_kwargs={"use_reentrant": setup.reentrant},
+            use_gradient_checkpointing=checkpointing is not None,
+            gradient_checkpointing_kwargs={"use_reentrant": checkpointing is not None and checkpointing.reentrant},
         )
     if setup.clear_cache:
         tracer.empty_cache()
     return model
 
 
-def add_adapters(model: Any, setup: TrainSetup, tracer: Tracer) -> Any:
-    """``peft.get_peft_model`` with the setup's LoRA config; every linear layer where PEFT names no targets."""
-    _check_saved(model, setup.modules_to_save)
+def add_adapters(model: Any, setup: LoraSetup | PeftSetup, tracer: Tracer) -> Any:
+    """``peft.get_peft_model`` with the setup's config; LoRA on every linear layer where PEFT names no targets."""
+    if isinstance(setup, LoraSetup):
+        _check_saved(model, setup.modules_to_save)
     try:
-        return _wrapped(model, setup, tracer, _targets(setup))
+        config = _lora(model, setup, _targets(setup)) if isinstance(setup, LoraSetup) else _other_method(setup)
+        return _wrapped(model, config, setup.dtype, tracer)
     except ValueError as error:
-        if not setup.target_modules and any(text in str(error) for text in _NO_DEFAULT):
+        if (
+            isinstance(setup, LoraSetup)
+            and not setup.target_modules
+            and any(text in str(error) for text in _NO_DEFAULT)
+        ):
             tracer.notes.append("PEFT names no targets for this architecture: every linear layer it can adapt is taken")
-            return _wrapped(model, setup, tracer, "all-linear", _not_adaptable(model))
+            return _wrapped(model, _lora(model, setup, "all-linear", _not_adaptable(model)), setup.dtype, tracer)
         if not is_of_the_model(error):
             raise
         raise _peft_refuses(error, setup) from error
@@ -84,38 +92,40 @@ def _bnb(module: Any) -> bool:
     return type(module).__module__.startswith("bitsandbytes")
 
 
-def _wrapped(model: Any, setup: TrainSetup, tracer: Tracer, targets: Any, excluded: list[str] | None = None) -> Any:
-    from peft import LoraConfig, get_peft_model
+def _wrapped(model: Any, config: Any, dtype: str, tracer: Tracer) -> Any:
+    from peft import get_peft_model
 
-    config = (
-        _other_method(setup)
-        if setup.peft_config
-        else LoraConfig(
-            r=setup.r,
-            lora_alpha=setup.alpha,
-            lora_dropout=setup.dropout,
-            target_modules=targets,
-            exclude_modules=excluded or None,
-            use_dora=setup.use_dora,
-            use_rslora=setup.use_rslora,
-            modules_to_save=list(setup.modules_to_save) or None,
-            bias="none",
-            task_type="CAUSAL_LM" if hasattr(model, "prepare_inputs_for_generation") else None,
-            init_lora_weights=False,
-        )
-    )
     with _no_init(), _deep_copies(), tracer:
-        wrapped = get_peft_model(model, config, autocast_adapter_dtype=setup.adapter_dtype != "auto")
-        if setup.adapter_dtype == "bfloat16":
+        wrapped = get_peft_model(model, config, autocast_adapter_dtype=dtype != "auto")
+        if dtype == "bfloat16":
             _cast_trainable(wrapped)
     return wrapped
 
 
-def _other_method(setup: TrainSetup) -> Any:
+def _lora(model: Any, setup: LoraSetup, targets: str | list[str] | None, excluded: list[str] | None = None) -> Any:
+    """LoRA's config; nothing is initialized, as values do not matter."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=setup.r,
+        lora_alpha=setup.alpha,
+        lora_dropout=setup.dropout,
+        target_modules=targets,
+        exclude_modules=excluded or None,
+        use_dora=setup.use_dora,
+        use_rslora=setup.use_rslora,
+        modules_to_save=list(setup.modules_to_save) or None,
+        bias="none",
+        task_type="CAUSAL_LM" if hasattr(model, "prepare_inputs_for_generation") else None,
+        init_lora_weights=False,
+    )
+
+
+def _other_method(setup: PeftSetup) -> Any:
     """The config of any PEFT method, from its own fields."""
     from peft import get_peft_config
 
-    fields = {name: list(value) if isinstance(value, tuple) else value for name, value in setup.peft_config}
+    fields = {name: list(value) if isinstance(value, tuple) else value for name, value in setup.fields}
     try:
         return get_peft_config(fields)
     except (KeyError, TypeError, ValueError) as error:  # raised by PEFT, or by calling its config with these names
@@ -144,17 +154,18 @@ def cast_like_trl(model: Any, tracer: Tracer) -> None:
                     module.to(torch.bfloat16)
 
 
-def _targets(setup: TrainSetup) -> Any:
+def _targets(setup: LoraSetup) -> str | list[str] | None:
     if not setup.target_modules:
         return None
     return "all-linear" if setup.target_modules == ("all-linear",) else list(setup.target_modules)
 
 
-def _peft_refuses(error: ValueError, setup: TrainSetup) -> CannotSimulateError:
+def _peft_refuses(error: ValueError, setup: LoraSetup | PeftSetup) -> CannotSimulateError:
     said = " ".join(str(error).split())
     if "not found in the base model" in said or "No modules were targeted" in said:
+        named = setup.target_modules if isinstance(setup, LoraSetup) else dict(setup.fields).get("target_modules", ())
         return CannotSimulateError(
-            f"target_modules {', '.join(setup.target_modules)} match nothing in this model",
+            f"target_modules {named if isinstance(named, str) else ', '.join(named)} match nothing in this model",
             hint="`inspector layers` lists its modules; all-linear takes every linear layer",
         )
     if "specify `target_modules`" in said:
@@ -204,13 +215,13 @@ def _no_init() -> Iterator[None]:
             setattr(init, name, function)
 
 
-def use_checkpointing(model: Any, setup: TrainSetup, tracer: Tracer) -> bool:
+def use_checkpointing(model: Any, setup: Checkpointing, tracer: Tracer, *, adapted: bool) -> bool:
     """``gradient_checkpointing_enable``, where the model can; says whether it is on."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     if not getattr(base, "supports_gradient_checkpointing", True):
         tracer.notes.append(f"{type(base).__name__} does not support gradient checkpointing: simulated without it")
         return False
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": setup.reentrant})
-    if setup.method != "full":
+    if adapted:
         model.enable_input_require_grads()
     return True

@@ -35,8 +35,6 @@ from inspector.simulate.program.kv_caches import (
 )
 from inspector.simulate.program.position_limits import check_positions
 from inspector.simulate.program.refusals import of_the_model
-from inspector.simulate.setup.finetuning import TrainSetup
-from inspector.simulate.setup.generation import CACHES, GenerateSetup
 from inspector.simulate.tracing.tracer import Tracer, follow_modules
 
 if TYPE_CHECKING:
@@ -44,8 +42,7 @@ if TYPE_CHECKING:
 
     from inspector.lenses.kv_cache import LayerCache
     from inspector.simulate.events import Event
-
-__all__ = ["CACHES", "GenerateSetup", "GenerateTrace", "trace_generate"]
+    from inspector.simulate.setup.generation import GenerateSetup
 
 TRACED_STEPS = 3
 """Decoding steps traced at each end of the answer."""
@@ -98,7 +95,7 @@ def trace_generate(
         if not device.ask(has_grouped_mm):
             stack.enter_context(models.without_grouped_mm())
         tracer.mark("load", -1)
-        model = models.load_model(config, _as_training(setup), tracer)
+        model = models.load_model(config, setup.load, tracer)
         check_positions(model, setup.prompt_len + setup.max_new_tokens - 1, tracer)
         if not hasattr(model, "prepare_inputs_for_generation"):
             raise CannotSimulateError(f"{type(model).__name__} does not generate text")
@@ -115,19 +112,6 @@ def trace_generate(
 
 def _doing(model: torch.nn.Module, setup: GenerateSetup) -> str:
     return f"{type(model).__name__} does not generate from token ids without data, with a {setup.cache} cache"
-
-
-def _as_training(setup: GenerateSetup) -> TrainSetup:
-    """What loading needs to know, in the words of fine-tuning."""
-    return TrainSetup(
-        method="lora",
-        scheme=setup.scheme,
-        double_quant=setup.double_quant,
-        dtype=setup.dtype,
-        attention=setup.attention,
-        prepare_kbit=False,
-        gradient_checkpointing=False,
-    )
 
 
 class _Loop:

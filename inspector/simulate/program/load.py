@@ -19,11 +19,11 @@ from inspector.simulate.device.attention import use_flash_attention_2
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from inspector.simulate.setup.finetuning import TrainSetup
+    from inspector.simulate.setup.load import LoadSetup, Quantization
     from inspector.simulate.tracing.tracer import Tracer
 
 
-def load_model(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> Any:
+def load_model(config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer) -> Any:
     """``from_pretrained`` on the device: the base model, quantized if asked, every tensor traced."""
     from inspector.architecture import build_config, build_model
 
@@ -31,7 +31,9 @@ def load_model(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> 
     if not setup.use_cache:
         parsed.use_cache = False
     dtype = load_dtype(parsed, setup)
-    if "bfloat16" in {dtype, setup.compute_dtype} and not tracer.kernels.bf16:
+    quantization = setup.quantization
+    computed = dtype if quantization is None or quantization.compute_dtype == "auto" else quantization.compute_dtype
+    if "bfloat16" in {dtype, computed} and not tracer.kernels.bf16:
         tracer.notes.append("the card has no bfloat16 units: PyTorch emulates it, slowly; use --dtype float16")
     model = build_model(parsed, dtype)
     if setup.attention == "flash_attention_2":
@@ -43,7 +45,7 @@ def load_model(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> 
             raise CannotSimulateError(
                 f"{type(model).__name__} does not support {setup.attention} attention", hint="use --attn eager"
             ) from error
-    quantizer = _quantizer(model, setup, dtype) if setup.scheme != "none" else None
+    quantizer = _quantizer(model, quantization, computed) if quantization is not None else None
     tracer.ignore((*model.parameters(), *model.buffers()))
     if quantizer is None and setup.via_cpu:
         with tracer:
@@ -57,7 +59,7 @@ def load_model(config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> 
     return model
 
 
-def load_dtype(config: Any, setup: TrainSetup) -> str:
+def load_dtype(config: Any, setup: LoadSetup) -> str:
     """The dtype the base model is loaded in, by torch's name: the setup's, else the config's, else float32."""
     if setup.dtype != "auto":
         return setup.dtype
@@ -89,19 +91,18 @@ def _move(model: Any) -> None:
     apply(model)
 
 
-def _quantizer(model: Any, setup: TrainSetup, dtype: str) -> Any:
+def _quantizer(model: Any, setup: Quantization, computed: str) -> Any:
     """Transformers' own quantizer, after it has put bitsandbytes' layers in place."""
     from transformers import BitsAndBytesConfig
     from transformers.quantizers import AutoHfQuantizer
 
-    compute = getattr(torch, dtype if setup.compute_dtype == "auto" else setup.compute_dtype)
     if setup.scheme == "int8":
         quantization = BitsAndBytesConfig(load_in_8bit=True)
     else:
         quantization = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type=setup.scheme,
-            bnb_4bit_compute_dtype=compute,
+            bnb_4bit_compute_dtype=getattr(torch, computed),
             bnb_4bit_use_double_quant=setup.double_quant,
         )
     quantizer = AutoHfQuantizer.from_config(quantization, pre_quantized=False)

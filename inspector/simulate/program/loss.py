@@ -12,14 +12,14 @@ from inspector.errors import InspectorError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from inspector.simulate.setup.finetuning import TrainSetup
+    from inspector.simulate.setup.training import LoopSetup
     from inspector.simulate.tracing.tracer import Tracer
 
 CHUNK = 256
 """Tokens of which a chunked loss makes logits at a time, as TRL's ``chunked_nll`` did before TRL 1."""
 
 
-def use_loss(model: Any, setup: TrainSetup, tracer: Tracer, again: Callable[..., Any] = checkpoint) -> None:
+def use_loss(model: Any, setup: LoopSetup, tracer: Tracer, again: Callable[..., Any] = checkpoint) -> None:
     """Make the model compute its loss the way the setup says; ``full`` leaves it to transformers.
 
     ``again`` is the checkpointing function of a chunk: one that recomputes under autocast where the step has it.

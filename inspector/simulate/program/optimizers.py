@@ -16,7 +16,6 @@ from inspector.simulate.setup.optimizer_names import check_optimizer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inspector.simulate.setup.finetuning import TrainSetup
     from inspector.simulate.tracing.tracer import Tracer
 
 
@@ -76,7 +75,7 @@ def bitsandbytes_as_on_cuda(tracer: Tracer) -> Iterator[None]:
             setattr(functional, name, function)
 
 
-def make_optimizer(setup: TrainSetup, model: Any) -> Any:
+def make_optimizer(name: str, model: Any) -> Any:
     """The optimizer that transformers' Trainer makes for a name, over the model's trainable parameters.
 
     Raises InspectorError when transformers knows no such optimizer, or it is not installed.
@@ -84,7 +83,7 @@ def make_optimizer(setup: TrainSetup, model: Any) -> Any:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
         raise CannotSimulateError("nothing in this model is trained", hint="check --target-modules and --method")
-    cls, kwargs = optimizer_class(setup.optimizer, model)
+    cls, kwargs = optimizer_class(name, model)
     return cls(parameters, **kwargs)
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from inspector.simulate.device.questions import Questions
     from inspector.simulate.events import Event
-    from inspector.simulate.setup.finetuning import TrainSetup
+    from inspector.simulate.setup.training import TrainSetup
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +61,18 @@ def trace_finetune(
         tracer = Tracer(cuda_kernels(device))
     tracer.answer = _answers(setup)
     routing.install(tracer, config, setup.routing)
-    operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(device, setup.sdpa_backend)}
+    sdpa = attention.sdpa_for(device, setup.loop.sdpa_backend)
+    operators = {**composites.CUDA, "scaled_dot_product_attention": sdpa}
     with ExitStack() as stack:
         stack.enter_context(models.quiet())
         stack.enter_context(bitsandbytes.maps_apart())
         stack.enter_context(composites.decomposed_as(operators))
         stack.enter_context(optimizers.as_on_cuda())
-        if "8bit" in setup.optimizer or "paged" in setup.optimizer:
+        if "8bit" in setup.loop.optimizer or "paged" in setup.loop.optimizer:
             stack.enter_context(optimizers.bitsandbytes_as_on_cuda(tracer))
         autocast = None
-        if setup.autocast != "none":
-            autocast = Autocast({"bf16": torch.bfloat16, "fp16": torch.float16}[setup.autocast])
+        if setup.loop.autocast != "none":
+            autocast = Autocast({"bf16": torch.bfloat16, "fp16": torch.float16}[setup.loop.autocast])
             stack.enter_context(autocast.registered())
         else:
             stack.enter_context(no_autocast())
@@ -86,8 +87,8 @@ def _answers(setup: TrainSetup) -> Callable[[Any], bool | int | float]:
 
     def answer(tensor: Any) -> bool | int | float:
         if tensor.dtype == torch.bool:
-            return not setup.packed
-        return 1.0 if tensor.dtype.is_floating_point else setup.seq_len
+            return not setup.batch.packed
+        return 1.0 if tensor.dtype.is_floating_point else setup.batch.seq_len
 
     return answer
 
@@ -106,47 +107,48 @@ class Loop:
         """Load the model, then train."""
         tracer, setup = self.tracer, self.setup
         tracer.mark("load", -1)
-        model = models.load_model(self.config, setup, tracer)
+        model = models.load_model(self.config, setup.load, tracer)
         self.kind = str(model.config.model_type)
         with of_the_model(f"the training step of this {self.kind} model does not run on token ids without data"):
             self.model = self._trainable(model)
             self.trainable = [(name, tensor) for name, tensor in self.model.named_parameters() if tensor.requires_grad]
-            self.optimizer = optimizers.make_optimizer(setup, self.model)
+            self.optimizer = optimizers.make_optimizer(setup.loop.optimizer, self.model)
             tracer.watch_modules(self.model.named_modules(), models.head_path(self.model))
             with contextmanager(follow_modules)(tracer), tracer:
-                for step in range(setup.steps):
+                for step in range(setup.loop.steps):
                     self._step(step)
-                    if setup.empty_cache_every and (step + 1) % setup.empty_cache_every == 0:
+                    if setup.loop.empty_cache_every and (step + 1) % setup.loop.empty_cache_every == 0:
                         tracer.empty_cache()
         tracer.stop()
 
     def _trainable(self, model: Any) -> Any:
         """The loaded model ready to train."""
         setup, tracer = self.setup, self.tracer
-        check_positions(model, setup.seq_len, tracer)
-        if setup.prepare_kbit:
-            model = adapters.prepare_for_kbit(model, setup, tracer)
-        if setup.method != "full":
-            model = adapters.add_adapters(model, setup, tracer)
-        if setup.trl_casting:
+        loop, quantization = setup.loop, setup.load.quantization
+        check_positions(model, setup.batch.seq_len, tracer)
+        if quantization is not None and quantization.prepare is not None:
+            model = adapters.prepare_for_kbit(model, quantization.prepare, loop.checkpointing, tracer)
+        if setup.adapters is not None:
+            model = adapters.add_adapters(model, setup.adapters, tracer)
+        if loop.trl_casting:
             adapters.cast_like_trl(model, tracer)
         if (
-            setup.gradient_checkpointing
-            and adapters.use_checkpointing(model, setup, tracer)
+            loop.checkpointing is not None
+            and adapters.use_checkpointing(model, loop.checkpointing, tracer, adapted=setup.adapters is not None)
             and self.autocast is not None
         ):
             _carry_autocast(model, self.autocast)
-        use_loss(model, setup, tracer, self.autocast.carried(checkpoint) if self.autocast else checkpoint)
+        use_loss(model, loop, tracer, self.autocast.carried(checkpoint) if self.autocast else checkpoint)
         model.train()
         models.label_model(model, tracer)
         return model
 
     def _step(self, step: int) -> None:
-        setup, tracer = self.setup, self.tracer
-        for part in range(setup.grad_accum):
+        loop, tracer = self.setup.loop, self.tracer
+        for part in range(loop.grad_accum):
             batch = self._batch()
             tracer.mark("forward", step, reset=part == 0)
-            if setup.zero_grad == "before" and part == 0:
+            if loop.zero_grad == "before" and part == 0:
                 self.optimizer.zero_grad(set_to_none=True)
             loss = self._forward(batch)
             tracer.mark("backward", step)
@@ -155,13 +157,13 @@ class Loop:
                 if parameter.grad is not None:
                     tracer.label(parameter.grad, MemoryKind.GRADIENTS, name.rpartition(".")[0])
         tracer.mark("optimizer", step)
-        if setup.grad_clip:
-            torch.nn.utils.clip_grad_norm_([tensor for _, tensor in self.trainable], setup.grad_clip)
+        if loop.grad_clip:
+            torch.nn.utils.clip_grad_norm_([tensor for _, tensor in self.trainable], loop.grad_clip)
         self.optimizer.step()
         optimizers.label_state(self.optimizer, self.trainable, tracer)
-        if setup.zero_grad == "after":
+        if loop.zero_grad == "after":
             self.optimizer.zero_grad(set_to_none=True)
-        if setup.outputs != "next":
+        if loop.outputs != "next":
             self.outputs = None
 
     def _forward(self, batch: dict[str, Any]) -> Any:
@@ -170,22 +172,24 @@ class Loop:
             outputs = self.model(**batch)
         if getattr(outputs, "loss", None) is None or not outputs.loss.requires_grad:
             raise CannotSimulateError(f"this {self.kind} model returns no loss that trains what is to be trained")
-        if self.setup.outputs_fp32:
+        loop = self.setup.loop
+        if loop.outputs_fp32:
             outputs = _to_float32(outputs)
-        if self.setup.token_accuracy:
+        if loop.token_accuracy:
             _token_accuracy(outputs)
-        loss = outputs.loss / self.setup.grad_accum if self.setup.grad_accum > 1 else outputs.loss
-        if self.setup.outputs != "loss":
+        loss = outputs.loss / loop.grad_accum if loop.grad_accum > 1 else outputs.loss
+        if loop.outputs != "loss":
             self.outputs = outputs
         return loss
 
     def _batch(self) -> dict[str, Any]:
-        shape = (self.setup.batch_size, self.setup.seq_len)
+        setup = self.setup.batch
+        shape = (setup.size, setup.seq_len)
         ids = torch.empty(shape, dtype=torch.int64, device="meta")
-        batch = {"input_ids": ids, "labels": ids if self.setup.labels == "shared" else ids.clone()}
-        if self.setup.padding_mask:
+        batch = {"input_ids": ids, "labels": ids if setup.labels == "shared" else ids.clone()}
+        if setup.padding_mask:
             batch["attention_mask"] = torch.empty(shape, dtype=torch.int64, device="meta")
-        if self.setup.packed:
+        if setup.packed:
             batch["position_ids"] = torch.empty(shape, dtype=torch.int64, device="meta")
         for tensor in batch.values():
             self.tracer.label(tensor, MemoryKind.INPUTS, "")

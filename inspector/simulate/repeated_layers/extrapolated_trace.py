@@ -14,13 +14,14 @@ from inspector.simulate.program.decoding import GenerateTrace, trace_generate
 from inspector.simulate.program.training import Trace, trace_finetune
 from inspector.simulate.repeated_layers.pattern import repeated
 from inspector.simulate.repeated_layers.smaller_models import FEWEST, Fewer, fewer_layers, names_a_layer
+from inspector.simulate.setup.training import LoraSetup, PeftSetup
 from inspector.trust import is_code_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from inspector.simulate.setup.finetuning import TrainSetup
     from inspector.simulate.setup.generation import GenerateSetup
+    from inspector.simulate.setup.training import TrainSetup
 
 T = TypeVar("T", Trace, GenerateTrace)
 
@@ -32,11 +33,18 @@ def finetune_events(
     config: Mapping[str, Any], setup: TrainSetup, capability: tuple[int, int], multiprocessors: int
 ) -> Trace:
     """As `step.trace_finetune`, in the time that a few layers take where that is enough."""
-    if not is_code_trusted() and not names_a_layer((*setup.target_modules, *setup.modules_to_save)):
-        found = None if setup.peft_config else _from_few(config, setup, capability, multiprocessors)
+    if not is_code_trusted() and _adapts_layers_alike(setup.adapters):
+        found = _from_few(config, setup, capability, multiprocessors)
         if found is not None:
             return found
     return trace_finetune(config, setup, capability, multiprocessors)
+
+
+def _adapts_layers_alike(adapters: LoraSetup | PeftSetup | None) -> bool:
+    """Whether no layer is chosen by its number; what any PEFT method chooses is not known."""
+    if isinstance(adapters, LoraSetup):
+        return not names_a_layer((*adapters.target_modules, *adapters.modules_to_save))
+    return adapters is None
 
 
 def generate_events(
@@ -50,9 +58,14 @@ def generate_events(
 def _from_few(
     config: Mapping[str, Any], setup: TrainSetup, capability: tuple[int, int], multiprocessors: int
 ) -> Trace | None:
+    adapters = setup.adapters
     return _first_answer(
         config,
-        replace(setup, batch_size=1, seq_len=2, r=1, alpha=1),
+        replace(
+            setup,
+            batch=replace(setup.batch, size=1, seq_len=2),
+            adapters=replace(adapters, r=1, alpha=1) if isinstance(adapters, LoraSetup) else adapters,
+        ),
         lambda part: trace_finetune(part, setup, capability, multiprocessors),
         _grown,
     )

@@ -1,18 +1,34 @@
-"""How text is generated: the settings of a dry run of generation, checked. No torch here."""
+"""How text is generated: the flat settings of a user, checked, and the typed whole they make. No torch here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from inspector.errors import InspectorError
-from inspector.simulate.setup.finetuning import ROUTING, SCHEMES
-
-CACHES = ("dynamic", "static", "quantized", "offloaded")
+from inspector.simulate.setup.load import LoadSetup, Quantization
+from inspector.simulate.setup.places import GENERATE, flat, part
+from inspector.simulate.setup.words import CacheKind, DecodingAttention, Dtype, Routing, StoredAs, check_words
 
 
 @dataclass(frozen=True, slots=True)
 class GenerateSetup:
-    """How text is generated. ``scheme`` is how the weights are stored; ``dtype`` what they are computed in.
+    """A generation: ``batch_size`` prompts of ``prompt_len`` tokens, ``max_new_tokens`` made for each."""
+
+    load: LoadSetup
+    batch_size: int
+    prompt_len: int
+    max_new_tokens: int
+    cache: CacheKind
+    routing: Routing
+
+    def __post_init__(self) -> None:
+        """Raise InspectorError for a word that is not known."""
+        check_words(self)
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateSettings:
+    """How text is generated, in a user's words. ``scheme`` is how the weights are stored; ``dtype`` what computes.
 
     ``attention`` auto is sdpa where the architecture has it, as transformers chooses; ``routing`` is how tokens spread
     over experts, which is data.
@@ -21,12 +37,12 @@ class GenerateSetup:
     batch_size: int = 1
     prompt_len: int = 1024
     max_new_tokens: int = 256
-    cache: str = "dynamic"
-    scheme: str = "none"
+    cache: CacheKind = "dynamic"
+    scheme: StoredAs = "none"
     double_quant: bool = False
-    dtype: str = "auto"
-    attention: str = "auto"
-    routing: str = "balanced"
+    dtype: Dtype = "auto"
+    attention: DecodingAttention = "auto"
+    routing: Routing = "balanced"
 
     def __post_init__(self) -> None:
         """Raise InspectorError for a value out of range."""
@@ -34,10 +50,18 @@ class GenerateSetup:
             value = getattr(self, name)
             if not 1 <= value <= most:
                 raise InspectorError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}")
-        known = {"cache": CACHES, "scheme": SCHEMES, "attention": ("auto", "sdpa", "eager"), "routing": ROUTING}
-        for name, allowed in known.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise InspectorError(f"{name} {value!r} is not known", hint=f"choose from {', '.join(allowed)}")
+        check_words(self)
         if self.double_quant and self.scheme not in {"nf4", "fp4"}:
             raise InspectorError("double quantization is for 4-bit schemes", hint="use --scheme nf4")
+
+    @property
+    def setup(self) -> GenerateSetup:
+        """The typed whole."""
+        quantization = part(Quantization, "load.quantization", self, GENERATE) if self.scheme != "none" else None
+        load = part(LoadSetup, "load", self, GENERATE, quantization=quantization)
+        return part(GenerateSetup, "", self, GENERATE, load=load)
+
+    @classmethod
+    def of(cls, setup: GenerateSetup) -> GenerateSettings:
+        """The words that make a whole."""
+        return cls(**flat(setup, GENERATE))

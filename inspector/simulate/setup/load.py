@@ -1,0 +1,52 @@
+"""How a model is loaded onto the card: what training and generation have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inspector.simulate.setup.words import Attention, Dtype, Scheme, check_words
+
+
+@dataclass(frozen=True, slots=True)
+class KbitPrepare:
+    """``peft.prepare_model_for_kbit_training``; ``clear_cache`` says that it empties the allocator's cache."""
+
+    clear_cache: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """How bitsandbytes stores the base model; ``compute_dtype`` ``auto`` is the dtype it is loaded in.
+
+    ``prepare`` is what PEFT does to it before it trains; None where nobody does.
+    """
+
+    scheme: Scheme = "nf4"
+    double_quant: bool = False
+    compute_dtype: Dtype = "auto"
+    prepare: KbitPrepare | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InspectorError for a word that is not known."""
+        check_words(self)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSetup:
+    """What ``from_pretrained`` is told.
+
+    ``dtype`` ``auto`` is the one the config names, ``attention`` ``auto`` transformers' choice: sdpa where the model
+    supports it, else eager. ``via_cpu`` says that unquantized weights are loaded on the CPU and moved (``model.to``),
+    not loaded on the device (``device_map``). ``use_cache`` is the model config's own default: without checkpointing,
+    a training forward fills a key-value cache.
+    """
+
+    dtype: Dtype = "auto"
+    attention: Attention = "auto"
+    quantization: Quantization | None = None
+    via_cpu: bool = True
+    use_cache: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise InspectorError for a word that is not known."""
+        check_words(self)

@@ -1,0 +1,89 @@
+"""Where each flat word of a user lives in the typed whole: one table for each program, read in both directions.
+
+What a word turns on or off by itself (``method``, ``prepare_kbit``, ``gradient_checkpointing``) has no place: it is
+whether the part is there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+T = TypeVar("T")
+
+_LOAD = {
+    "dtype": "load.dtype",
+    "attention": "load.attention",
+    "scheme": "load.quantization.scheme",
+    "double_quant": "load.quantization.double_quant",
+}
+FINETUNE: Mapping[str, str] = {
+    **_LOAD,
+    "compute_dtype": "load.quantization.compute_dtype",
+    "clear_cache": "load.quantization.prepare.clear_cache",
+    "via_cpu": "load.via_cpu",
+    "use_cache": "load.use_cache",
+    "r": "adapters.r",
+    "alpha": "adapters.alpha",
+    "dropout": "adapters.dropout",
+    "target_modules": "adapters.target_modules",
+    "use_dora": "adapters.use_dora",
+    "use_rslora": "adapters.use_rslora",
+    "modules_to_save": "adapters.modules_to_save",
+    "adapter_dtype": "adapters.dtype",
+    "peft_config": "adapters.fields",
+    "batch_size": "batch.size",
+    "seq_len": "batch.seq_len",
+    "padding_mask": "batch.padding_mask",
+    "packed": "batch.packed",
+    "labels": "batch.labels",
+    "optimizer": "loop.optimizer",
+    "grad_clip": "loop.grad_clip",
+    "grad_accum": "loop.grad_accum",
+    "steps": "loop.steps",
+    "autocast": "loop.autocast",
+    "loss": "loop.loss",
+    "reentrant": "loop.checkpointing.reentrant",
+    "outputs": "loop.outputs",
+    "outputs_fp32": "loop.outputs_fp32",
+    "zero_grad": "loop.zero_grad",
+    "token_accuracy": "loop.token_accuracy",
+    "trl_casting": "loop.trl_casting",
+    "empty_cache_every": "loop.empty_cache_every",
+    "sdpa_backend": "loop.sdpa_backend",
+    "routing": "routing",
+}
+GENERATE: Mapping[str, str] = {
+    **_LOAD,
+    "batch_size": "batch_size",
+    "prompt_len": "prompt_len",
+    "max_new_tokens": "max_new_tokens",
+    "cache": "cache",
+    "routing": "routing",
+}
+
+
+def part(cls: type[T], place: str, settings: object, places: Mapping[str, str], **more: object) -> T:
+    """The part of the whole that lives at a place, from flat settings; ``more`` are its own parts."""
+    names = {item.name for item in fields(cls)}  # type: ignore[arg-type]
+    found = {}
+    for word, path in places.items():
+        owner, _, name = path.rpartition(".")
+        if owner == place and name in names:
+            found[name] = getattr(settings, word)
+    return cls(**found, **more)
+
+
+def flat(setup: object, places: Mapping[str, str]) -> dict[str, Any]:
+    """The flat words of a whole; those of a part that is not there are left out."""
+    found = {}
+    for word, path in places.items():
+        value: object = setup
+        for name in path.split("."):
+            value = getattr(value, name, None)
+        if value is not None:
+            found[word] = value
+    return found

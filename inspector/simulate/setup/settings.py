@@ -1,0 +1,113 @@
+"""Every setting of a fine-tuning, flat, as users, recipes and JSON say them; and the typed whole they make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from inspector.simulate.setup.load import KbitPrepare, LoadSetup, Quantization
+from inspector.simulate.setup.places import FINETUNE, flat, part
+from inspector.simulate.setup.training import BatchSetup, Checkpointing, LoopSetup, LoraSetup, PeftSetup, TrainSetup
+from inspector.simulate.setup.words import (
+    AdapterDtype,
+    Attention,
+    Autocast,
+    Dtype,
+    Labels,
+    Loss,
+    Method,
+    Outputs,
+    Routing,
+    SdpaBackend,
+    StoredAs,
+    ZeroGrad,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneSettings:
+    """Every setting of a simulated fine-tuning, flat, in the order of the JSON; what each means is said where it goes.
+
+    The defaults are the libraries' own. ``gpu`` and ``expandable_segments`` are the dry run's, not the training's.
+    ``peft_config``, when given, takes the place of all of LoRA's settings.
+    """
+
+    method: Method = "qlora"
+    scheme: StoredAs = "nf4"
+    double_quant: bool = False
+    dtype: Dtype = "auto"
+    compute_dtype: Dtype = "auto"
+    r: int = 8
+    alpha: int = 8
+    dropout: float = 0.0
+    target_modules: tuple[str, ...] = ()
+    use_dora: bool = False
+    use_rslora: bool = False
+    modules_to_save: tuple[str, ...] = ()
+    adapter_dtype: AdapterDtype = "float32"
+    peft_config: tuple[tuple[str, Any], ...] = ()
+    prepare_kbit: bool = True
+    clear_cache: bool = True
+    trl_casting: bool = False
+    autocast: Autocast = "none"
+    batch_size: int = 1
+    seq_len: int = 1024
+    padding_mask: bool = False
+    packed: bool = False
+    gradient_checkpointing: bool = True
+    reentrant: bool = False
+    attention: Attention = "auto"
+    sdpa_backend: SdpaBackend = ""
+    loss: Loss = "full"
+    optimizer: str = "adamw_torch"
+    grad_clip: float = 0.0
+    grad_accum: int = 1
+    steps: int = 2
+    gpu: str = "T4"
+    expandable_segments: bool = False
+    use_cache: bool = True
+    outputs: Outputs = "step"
+    outputs_fp32: bool = False
+    zero_grad: ZeroGrad = "before"
+    token_accuracy: bool = False
+    labels: Labels = "shared"
+    empty_cache_every: int = 0
+    via_cpu: bool = True
+    routing: Routing = "balanced"
+
+    @property
+    def setup(self) -> TrainSetup:
+        """The typed whole, as the program reads it."""
+        prepare = part(KbitPrepare, "load.quantization.prepare", self, FINETUNE) if self.prepare_kbit else None
+        quantization = None
+        if self.scheme != "none":
+            quantization = part(Quantization, "load.quantization", self, FINETUNE, prepare=prepare)
+        checkpointing = None
+        if self.gradient_checkpointing:
+            checkpointing = part(Checkpointing, "loop.checkpointing", self, FINETUNE)
+        adapters: LoraSetup | PeftSetup | None = None
+        if self.method != "full" and self.peft_config:
+            adapters = part(PeftSetup, "adapters", self, FINETUNE)
+        elif self.method != "full":
+            adapters = part(LoraSetup, "adapters", self, FINETUNE)
+        return TrainSetup(
+            load=part(LoadSetup, "load", self, FINETUNE, quantization=quantization),
+            adapters=adapters,
+            batch=part(BatchSetup, "batch", self, FINETUNE),
+            loop=part(LoopSetup, "loop", self, FINETUNE, checkpointing=checkpointing),
+            routing=self.routing,
+        )
+
+    @classmethod
+    def of(cls, setup: TrainSetup, *, gpu: str = "T4", expandable_segments: bool = False) -> FinetuneSettings:
+        """The words that make a whole; those of a part that is not there are the libraries' defaults."""
+        quantization = setup.load.quantization
+        words = {"scheme": "none", **flat(setup, FINETUNE)}
+        return cls(
+            **words,
+            method=setup.method,
+            prepare_kbit=quantization is not None and quantization.prepare is not None,
+            gradient_checkpointing=setup.loop.checkpointing is not None,
+            gpu=gpu,
+            expandable_segments=expandable_segments,
+        )

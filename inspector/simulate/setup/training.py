@@ -1,0 +1,135 @@
+"""A fine-tuning as its program reads it: what is loaded, what is added and trained, on what batch, in what loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from inspector.simulate.setup.load import LoadSetup
+from inspector.simulate.setup.words import (
+    AdapterDtype,
+    Autocast,
+    Labels,
+    Loss,
+    Method,
+    Outputs,
+    Routing,
+    SdpaBackend,
+    ZeroGrad,
+    check_words,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSetup:
+    """LoRA's adapters. ``target_modules`` may be empty: PEFT's own choice, every linear layer where it has none.
+
+    ``dtype`` is ``float32`` (PEFT's ``autocast_adapter_dtype=True``), ``auto`` (that of the base layer) or
+    ``bfloat16`` (cast after, as SFTTrainer does on a quantized model).
+    """
+
+    r: int = 8
+    alpha: int = 8
+    dropout: float = 0.0
+    target_modules: tuple[str, ...] = ()
+    use_dora: bool = False
+    use_rslora: bool = False
+    modules_to_save: tuple[str, ...] = ()
+    dtype: AdapterDtype = "float32"
+
+    def __post_init__(self) -> None:
+        """Raise InspectorError for a word that is not known."""
+        check_words(self)
+
+
+@dataclass(frozen=True, slots=True)
+class PeftSetup:
+    """The adapters of any PEFT method: its config's ``fields`` by PEFT's own names; ``dtype`` as in `LoraSetup`."""
+
+    fields: tuple[tuple[str, Any], ...]
+    dtype: AdapterDtype = "float32"
+
+    def __post_init__(self) -> None:
+        """Raise InspectorError for a word that is not known."""
+        check_words(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSetup:
+    """One micro-batch: ``size`` sequences of ``seq_len`` tokens.
+
+    ``packed`` sequences hold several samples and have position ids. ``labels`` are the input ids themselves
+    (``shared``) or a ``clone``.
+    """
+
+    size: int = 1
+    seq_len: int = 1024
+    padding_mask: bool = False
+    packed: bool = False
+    labels: Labels = "shared"
+
+    def __post_init__(self) -> None:
+        """Raise InspectorError for a word that is not known."""
+        check_words(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpointing:
+    """``gradient_checkpointing_enable``: activations are made again in the backward pass."""
+
+    reentrant: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSetup:
+    """The loop around the model. ``checkpointing`` None keeps every activation.
+
+    ``outputs`` says how long the loop holds the model's output, logits and all: until ``loss`` is known, to the end of
+    the ``step``, or into the ``next`` forward. ``outputs_fp32`` says that they are converted to float32 first, as
+    accelerate does under mixed precision. ``zero_grad`` says whether gradients are dropped ``before`` the forward or
+    ``after`` the optimizer. ``token_accuracy`` says that the loop takes the accuracy from a shifted copy of the logits
+    before the backward, as SFTTrainer did in TRL 0.25; ``trl_casting``, that it makes norms float32 and embeddings
+    bfloat16 after the adapters were added, as older SFTTrainers do. ``empty_cache_every`` counts steps; 0 is never.
+    ``sdpa_backend`` pins the kernel of scaled dot-product attention; empty, PyTorch chooses.
+    """
+
+    optimizer: str = "adamw_torch"
+    grad_clip: float = 0.0
+    grad_accum: int = 1
+    steps: int = 2
+    autocast: Autocast = "none"
+    loss: Loss = "full"
+    checkpointing: Checkpointing | None = None
+    outputs: Outputs = "step"
+    outputs_fp32: bool = False
+    zero_grad: ZeroGrad = "before"
+    token_accuracy: bool = False
+    trl_casting: bool = False
+    empty_cache_every: int = 0
+    sdpa_backend: SdpaBackend = ""
+
+    def __post_init__(self) -> None:
+        """Raise InspectorError for a word that is not known."""
+        check_words(self)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSetup:
+    """A fine-tuning. ``adapters`` None trains every weight; ``routing`` is how tokens spread over experts."""
+
+    load: LoadSetup
+    adapters: LoraSetup | PeftSetup | None
+    batch: BatchSetup
+    loop: LoopSetup
+    routing: Routing = "balanced"
+
+    def __post_init__(self) -> None:
+        """Raise InspectorError for a word that is not known."""
+        check_words(self)
+
+    @property
+    def method(self) -> Method:
+        """``full``, ``lora`` or ``qlora``: whether there are adapters, and whether what they adapt is quantized."""
+        if self.adapters is None:
+            return "full"
+        return "qlora" if self.load.quantization else "lora"
