@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.checkpoint.stored_names import hqq_layers, is_constant, is_part, method, weight_of
-from inspector.reporting import Report
+from inspector.reporting import TableReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class CheckpointReport(Report):
+class CheckpointReport(TableReport):
     """What a checkpoint stores, held against its skeleton. Sizes in bytes.
 
     ``constant_bytes`` are quantization constants (scales, zeros, indexes) beside the weights; ``parameters`` are

@@ -24,4 +24,4 @@ def command(adapter: str, as_json: bool, as_csv: bool) -> None:
     """  # noqa: D301
     from inspector.lenses.saved_adapter import read_adapter
 
-    answer("adapter", read_adapter(adapter), as_json=as_json, as_csv=as_csv)
+    answer(read_adapter(adapter), as_json=as_json, as_csv=as_csv)

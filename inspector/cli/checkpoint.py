@@ -32,4 +32,4 @@ def command(model: str, as_json: bool, as_csv: bool) -> None:
     if source.checkpoint is None:
         hint = f"its files on the hub: hf:{source.name}" if source.where == "bundled" else "point at its folder"
         raise InspectorError(f"{source.name} is a config without weights here", hint=hint)
-    answer("checkpoint", fit(source.checkpoint, source.skeleton), as_json=as_json, as_csv=as_csv)
+    answer(fit(source.checkpoint, source.skeleton), as_json=as_json, as_csv=as_csv)

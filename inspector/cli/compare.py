@@ -32,4 +32,4 @@ def command(models: tuple[str, ...], rank: int, names: tuple[str, ...], as_json:
 
     skeletons = [resolve(model) for model in models or COURSE_CANDIDATES]
     report = compare(skeletons, rank=rank, schemes=names or SCHEMES)
-    answer("compare", report, as_json=as_json, as_csv=as_csv)
+    answer(report, as_json=as_json, as_csv=as_csv)

@@ -42,4 +42,4 @@ def command(before: str, after: str, stored: bool, as_json: bool, as_csv: bool) 
     sides = side(before), side(after)
     if stored and not files:
         raise InspectorError("neither model has files to compare", hint="leave out --stored")
-    answer("diff", diff(*sides), as_json=as_json, as_csv=as_csv)
+    answer(diff(*sides), as_json=as_json, as_csv=as_csv)

@@ -22,5 +22,5 @@ def command(as_json: bool) -> int:
     from inspector.measure.doctor import doctor
 
     report = doctor()
-    answer("doctor", report, as_json=as_json)
+    answer(report, as_json=as_json)
     return 0 if report.can_measure else 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from inspector.cli.options import answer, csv_option, json_option, model_argument
+from inspector.cli.options import answer, csv_option, json_option, model_argument, one_form
 from inspector.cli.simulate.finetune import OPTIONS
 from inspector.cli.simulate.options import settings
 
@@ -51,13 +51,14 @@ def command(
     """  # noqa: D301
     from inspector.progress import working
 
+    one_form(None, as_json=as_json, as_csv=as_csv)
     options = settings(said)
     with working("simulating training steps") as say:
         if vram or (len(gpus) == 1 and gpus[0] != "all"):
             report, fits = _plan(model, gpus, vram, options, solve=solve)
         else:
             report, fits = _table(model, gpus, options, say, solve=solve)
-    answer(report.kind, report, as_json=as_json, as_csv=as_csv and report.kind == "fit")
+    answer(report, as_json=as_json, as_csv=as_csv)
     return 0 if fits else 1
 
 

@@ -28,4 +28,4 @@ def command(model: str, expand: bool, depth: int | None, pattern: str | None, as
     from inspector.sources.resolve import resolve
 
     report = lens.layers(resolve(model), expand=expand, depth=depth, pattern=pattern)
-    answer("layers", report, as_json=as_json, as_csv=as_csv)
+    answer(report, as_json=as_json, as_csv=as_csv)

@@ -82,4 +82,4 @@ def command(
     )
     sets = chosen_sets(skeleton, targets, words(target_parameters))
     report = lens.lora(skeleton, ranks or lens.DEFAULT_RANKS, sets, spec)
-    answer("lora", report, as_json=as_json, as_csv=as_csv)
+    answer(report, as_json=as_json, as_csv=as_csv)

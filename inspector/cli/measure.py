@@ -56,7 +56,7 @@ def command(model: str, as_json: bool, save: bool, **options: Any) -> int:
     spec = spec_from(model, options)
     with following(f"Measuring {model}") as progress:
         report = measure(spec, progress=progress)
-    answer("measure", report, as_json=as_json)
+    answer(report, as_json=as_json)
     if save:
         click.echo(f"saved {save_record(report)}", err=True)
     return 0 if report.agrees else 1

@@ -28,5 +28,5 @@ def command(paths: tuple[Path, ...], as_json: bool, as_csv: bool) -> int:
     from inspector.measure.records import find_records
 
     report = find_records(paths)
-    answer("measurements", report, as_json=as_json, as_csv=as_csv)
+    answer(report, as_json=as_json, as_csv=as_csv)
     return 0 if report.agree else 1

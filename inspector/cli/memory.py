@@ -66,4 +66,4 @@ def command(
 
         schemes = (stored(source.checkpoint, source.skeleton), *schemes)
     report = memory(source.skeleton, schemes, by=by or usual_grouping(source.skeleton))
-    answer("memory", report, as_json=as_json, as_csv=as_csv)
+    answer(report, as_json=as_json, as_csv=as_csv)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -12,6 +11,8 @@ from inspector.sources.bundled import DEFAULT_MODEL, model_ids
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from inspector.reporting import Report
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -108,7 +109,7 @@ def one_form(output: Path | None, *, as_json: bool = False, as_csv: bool = False
         check_place(output)
 
 
-def answer_page(name: str, report: object, output: Path) -> None:
+def answer_page(name: str, report: Report, output: Path) -> None:
     """Write the page of a report, ``inspector.render.pages.<name>_html``, with the command line that was typed on it.
 
     Raises InspectorError when the file cannot be written.
@@ -124,26 +125,28 @@ def answer_page(name: str, report: object, output: Path) -> None:
     say_written(output)
 
 
-def answer(kind: str, report: object, *, as_json: bool = False, as_csv: bool = False) -> None:
-    """Print a report in the form that was asked for, through its renderer ``inspector.render.<kind>``.
+def answer(report: Report, *, as_json: bool = False, as_csv: bool = False) -> None:
+    """Print a report in the form that was asked for: the terminal's page, JSON, or CSV where it is a table.
 
-    The renderer has ``text(report)`` for the terminal, ``payload(report)`` for JSON and, where there is a table,
-    ``records(report)`` for CSV. Raises UsageError when two forms are asked for.
+    Raises UsageError when two forms are asked for, or CSV of what is no table.
     """
+    from inspector.reporting import TableReport, renderer, table_renderer
+
     one_form(None, as_json=as_json, as_csv=as_csv)
-    render = importlib.import_module(f"inspector.render.{kind}")
     if as_json:
         from inspector.render.jsonio import document
 
-        click.echo(document(kind, render.payload(report)))
+        click.echo(document(report.kind, report.to_dict()))
     elif as_csv:
         from inspector.render.csvio import csv_text
 
-        click.echo(csv_text(render.records(report)))
+        if not isinstance(report, TableReport):
+            raise click.UsageError("this answer is no table: leave out --csv, or take --json")
+        click.echo(csv_text(table_renderer(report.kind).rows(report)))
     else:
         from inspector.render.terminal import console
 
-        console().print(render.text(report))
+        console().print(renderer(report.kind).text(report))
 
 
 def say_written(path: Path) -> None:

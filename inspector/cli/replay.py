@@ -32,4 +32,4 @@ def command(snapshot: Path, device: int, alloc_conf: str | None, as_json: bool) 
 
     settings = parse_settings(alloc_conf) if alloc_conf is not None else None
     report = replay_recording(read_recording(snapshot), device, settings)
-    answer("replay", report, as_json=as_json)
+    answer(report, as_json=as_json)

@@ -32,4 +32,4 @@ def command(pattern: str, names: tuple[str, ...], as_json: bool, as_csv: bool) -
     schemes = tuple(dict.fromkeys(names)) or SCHEME_NAMES
     with counting("Models", len(models)) as one_more:
         report = table(models, schemes, done=lambda _model: one_more())
-    answer("table", report, as_json=as_json, as_csv=as_csv)
+    answer(report, as_json=as_json, as_csv=as_csv)

@@ -59,6 +59,6 @@ def command(runs: str, form: str, output: Path | None, as_json: bool, as_csv: bo
     with working("simulating measured runs") as say:
         ledger = validate(runs, form=form, say=say)
     if str(output) != "-":
-        answer("validate", ledger, as_json=as_json, as_csv=as_csv)
+        answer(ledger, as_json=as_json, as_csv=as_csv)
     if output is not None:
         answer_page("validate", ledger, output)

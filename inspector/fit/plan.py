@@ -9,7 +9,7 @@ from inspector.errors import CannotSimulateError, ContradictionError
 from inspector.fit.changes import candidates
 from inspector.fit.largest import largest_settings
 from inspector.fit.simulator import Simulator
-from inspector.reporting import Report
+from inspector.reporting import TableReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class FitPlan(Report):
+class FitPlan(TableReport):
     """A setup on a card: the verdict, what the card cannot do, and what would help.
 
     ``changes`` are single changes, cheapest first, each simulated by itself; ``together`` is the shortest run of them

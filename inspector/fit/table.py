@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inspector.errors import CannotSimulateError, InspectorError
 from inspector.fit.simulator import kept_peaks
 from inspector.gpus import catalogue, find_gpu
-from inspector.reporting import Report
+from inspector.reporting import TableReport
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.on_card import Peaks, peaks_on
@@ -49,7 +49,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class FitTable(Report):
+class FitTable(TableReport):
     """Methods by cards. ``cells`` go method by method, cards in the order asked for."""
 
     kind: ClassVar[str] = "fit"

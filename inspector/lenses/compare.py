@@ -9,7 +9,7 @@ from inspector.errors import InspectorError
 from inspector.lenses.memory import memory
 from inspector.lora import LoraRow, lora, target_sets
 from inspector.precision import scheme_named
-from inspector.reporting import Report
+from inspector.reporting import TableReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ class CompareRow:
 
 
 @dataclass(frozen=True)
-class Comparison(Report):
+class Comparison(TableReport):
     """Models side by side, in the order asked for. ``same`` lists those among them that take the same memory."""
 
     kind: ClassVar[str] = "compare"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import InspectorError
-from inspector.reporting import Report
+from inspector.reporting import TableReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,7 +50,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class DiffReport(Report):
+class DiffReport(TableReport):
     """What differs between two models; all empty for two of the same shape."""
 
     kind: ClassVar[str] = "diff"

@@ -8,9 +8,10 @@ model instead (`inspector.simulate.program.decoding`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from inspector.errors import InspectorError
+from inspector.reporting import TableReport
 from inspector.skeleton import DTYPE_BYTES
 
 if TYPE_CHECKING:
@@ -55,9 +56,11 @@ class LayerCache:
         return kept * self.token_bytes + self.state_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CacheReport:
+@dataclass(frozen=True)
+class CacheReport(TableReport):
     """The cache of a model, for one dtype. Sizes are true tensor bytes, of one sequence unless a batch is said."""
+
+    kind: ClassVar[str] = "kv_cache"
 
     model: str
     dtype: str

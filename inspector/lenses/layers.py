@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar
 
-from inspector.reporting import Report
+from inspector.reporting import TableReport
 from inspector.skeleton import in_tower
 from inspector.skeleton.identical_layers import Entry, Run, fold
 
@@ -56,7 +56,7 @@ class LayerRow:
 
 
 @dataclass(frozen=True)
-class LayersReport(Report):
+class LayersReport(TableReport):
     """A model's modules in order. Rows one level deeper, times their ``count``, add up to the row above them."""
 
     kind: ClassVar[str] = "layers"

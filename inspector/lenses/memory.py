@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from inspector.lenses.weights import Group, Grouping, WeightsReport, grouped, weights
-from inspector.reporting import Report
+from inspector.reporting import TableReport
 from inspector.skeleton import PIPELINE
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MemoryReport(Report):
+class MemoryReport(TableReport):
     """One model under several schemes, the one that was asked for first.
 
     ``groups`` splits the focus' bytes by ``by`` (module, layer, kind or component). A figure read straight off the

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import InspectorError
 from inspector.files import exists, json_object, read_json_object
-from inspector.reporting import Report
+from inspector.reporting import TableReport
 from inspector.sources.folder import PICKLES, pickle_refused, read_files
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class AdapterPart:
 
 
 @dataclass(frozen=True)
-class AdapterReport(Report):
+class AdapterReport(TableReport):
     """One adapter. Sizes in bytes.
 
     ``merge_elements`` are those of the largest update ``B @ A``, which `merge_and_unload` makes one module at a time

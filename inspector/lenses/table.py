@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from multiprocessing import Pool
 from typing import TYPE_CHECKING, ClassVar
 
-from inspector.reporting import Report
+from inspector.reporting import TableReport
 from inspector.sources.bundled import load_bundled
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class TableRow:
 
 
 @dataclass(frozen=True)
-class TableReport(Report):
+class ModelTable(TableReport):
     """Models by schemes. ``seconds`` is how long it took."""
 
     kind: ClassVar[str] = "table"
@@ -53,7 +53,7 @@ def table_row(model_id: str, schemes: Sequence[str]) -> TableRow:
 
 def table(
     models: Sequence[str], schemes: Sequence[str], *, done: Callable[[str], None] = lambda _model: None
-) -> TableReport:
+) -> ModelTable:
     """Every model under every scheme, on all cores. ``done`` is told each model that is finished.
 
     Raises InspectorError for a scheme that does not exist.
@@ -79,4 +79,4 @@ def table(
             for row in pool.imap(partial(table_row, schemes=tuple(schemes)), models, chunksize=4):
                 rows.append(row)
                 done(row.model)
-    return TableReport(tuple(schemes), tuple(rows), time.monotonic() - started)
+    return ModelTable(tuple(schemes), tuple(rows), time.monotonic() - started)

@@ -10,7 +10,7 @@ from inspector.lora.adapter import adapter_tensors
 from inspector.lora.filesize import safetensors_bytes
 from inspector.lora.sets import TargetSet, target_sets
 from inspector.lora.spec import LoraSpec
-from inspector.reporting import Report
+from inspector.reporting import TableReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ class LoraRow:
 
 
 @dataclass(frozen=True)
-class LoraReport(Report):
+class LoraReport(TableReport):
     """Target sets by rank for one model; the rows of a set follow each other, ranks in the order asked for."""
 
     kind: ClassVar[str] = "lora"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from inspector.architecture.libraries import need
 from inspector.errors import LibraryError
 from inspector.measure import machine
-from inspector.reporting import Report
+from inspector.reporting import TableReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Doctor(Report):
+class Doctor(TableReport):
     """Every check, in the order in which they depend on each other."""
 
     kind: ClassVar[str] = "doctor"

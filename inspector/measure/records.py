@@ -13,7 +13,7 @@ from inspector.errors import InspectorError
 from inspector.files import read_json_object, write_text
 from inspector.measure.report import Measurement, judged
 from inspector.measure.spec import MeasureSpec
-from inspector.reporting import Report
+from inspector.reporting import TableReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ SHIPPED = Path(__file__).parent.parent / "data" / "measurements"
 
 
 @dataclass(frozen=True)
-class Records(Report):
+class Records(TableReport):
     """Records, each beside today's prediction; ``names`` are their files' names, ``damaged`` those that are none."""
 
     kind: ClassVar[str] = "measurements"

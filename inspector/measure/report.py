@@ -10,7 +10,7 @@ from inspector.errors import InspectorError
 from inspector.lenses.weights import grouped, weights
 from inspector.measure.spec import LoraSetup, MeasureSpec, Order, cut_config
 from inspector.precision import scheme_named
-from inspector.reporting import Report
+from inspector.reporting import TableReport
 from inspector.units import MiB
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Measurement(Report):
+class Measurement(TableReport):
     """What a measurement found, beside what was predicted of it when this object was made.
 
     ``result`` is what the measuring process said, as it is kept in records; ``predicted`` and ``measured`` have the

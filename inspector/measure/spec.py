@@ -90,8 +90,11 @@ class MeasureSpec:
             raise InspectorError(f"no device is named {self.device!r}", hint="choose auto, cpu, cuda or cuda:1")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return asdict(self)
+        """Plain JSON data: lists where the spec has tuples."""
+        found = asdict(self)
+        if self.lora and not isinstance(self.lora.target_modules, str):
+            found["lora"]["target_modules"] = list(self.lora.target_modules)
+        return found
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> MeasureSpec:

@@ -50,13 +50,13 @@ def payload(report: AdapterReport) -> dict[str, Any]:
         "tensor_bytes": report.tensor_bytes,
         "file_bytes": report.file_bytes,
         "merge_elements": report.merge_elements,
-        "parts": records(report),
+        "parts": rows(report),
         "notes": list(report.notes),
     }
 
 
-def records(report: AdapterReport) -> list[dict[str, Any]]:
-    """The parts as flat records, for CSV and pandas."""
+def rows(report: AdapterReport) -> list[dict[str, Any]]:
+    """The parts flat, for CSV and pandas."""
     return [
         {"part": part.name, "num_tensors": part.tensors, "num_parameters": part.parameters, "bytes": part.nbytes}
         for part in report.parts

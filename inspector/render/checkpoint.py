@@ -93,7 +93,7 @@ def payload(report: CheckpointReport) -> dict[str, Any]:
         "constant_bytes": report.constant_bytes,
         "num_parameters": report.parameters,
         "bits_per_parameter": report.bits_per_parameter,
-        "dtypes": records(report),
+        "dtypes": rows(report),
         "compared": report.compared,
         "missing": _rows(report.missing),
         "unexpected": _rows(report.unexpected),
@@ -104,7 +104,7 @@ def payload(report: CheckpointReport) -> dict[str, Any]:
     }
 
 
-def records(report: CheckpointReport) -> list[dict[str, Any]]:
+def rows(report: CheckpointReport) -> list[dict[str, Any]]:
     """Bytes by stored dtype, for CSV and pandas."""
     return [{"dtype": dtype, "num_tensors": number, "bytes": nbytes} for dtype, number, nbytes in report.dtypes]
 

@@ -70,14 +70,14 @@ def payload(report: Comparison) -> dict[str, Any]:
     return {
         "rank": report.rank,
         "schemes": list(report.schemes),
-        "models": records(report),
+        "models": rows(report),
         "same_memory": [list(names) for names in report.same],
         "assumptions": list(report.assumptions),
     }
 
 
-def records(report: Comparison) -> list[dict[str, Any]]:
-    """The models as flat records, for CSV and data frames."""
+def rows(report: Comparison) -> list[dict[str, Any]]:
+    """The models flat, for CSV and data frames."""
     return [_record(line) for line in report.rows]
 
 

@@ -52,12 +52,12 @@ def payload(report: DiffReport) -> dict[str, Any]:
         "num_elements_after": report.elements_after,
         "same": report.same,
         "facts": [_row(change) for change in report.facts],
-        "tensors": records(report),
+        "tensors": rows(report),
     }
 
 
-def records(report: DiffReport) -> list[dict[str, Any]]:
-    """The tensors that differ, as flat records."""
+def rows(report: DiffReport) -> list[dict[str, Any]]:
+    """The tensors that differ, flat."""
     return [{**_row(change), "num_tensors": change.count} for change in report.tensors]
 
 

@@ -27,9 +27,9 @@ def text(report: Doctor) -> RenderableType:
 
 def payload(report: Doctor) -> dict[str, Any]:
     """The content of the JSON document ``inspector.doctor``."""
-    return {"can_measure": list(report.can_measure), "checks": records(report)}
+    return {"can_measure": list(report.can_measure), "checks": rows(report)}
 
 
-def records(report: Doctor) -> list[dict[str, Any]]:
+def rows(report: Doctor) -> list[dict[str, Any]]:
     """One row a check."""
     return [asdict(check) for check in report.checks]

@@ -50,13 +50,13 @@ def payload(report: FitTable) -> dict[str, Any]:
         "batch_size": report.batch_size,
         "seq_len": report.seq_len,
         "methods": list(report.methods),
-        "cells": records(report),
+        "cells": rows(report),
         "impossible": [{"method": method, "why": why} for method, why in report.impossible],
         "assumptions": list(report.assumptions),
     }
 
 
-def records(report: FitTable) -> list[dict[str, Any]]:
+def rows(report: FitTable) -> list[dict[str, Any]]:
     """One row for each method on each card."""
     return [
         {

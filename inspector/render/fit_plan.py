@@ -93,6 +93,24 @@ def payload(report: FitPlan) -> dict[str, Any]:
     }
 
 
+def rows(report: FitPlan) -> list[dict[str, Any]]:
+    """The setup as it is, then the changes: one by one (``alone``), then added one after the other (``together``)."""
+    tried = [("alone", change) for change in report.changes] + [("together", change) for change in report.together]
+    return [
+        {"tried": "as it is", "what": "", "cost": "", "settings": "", **_peaks(report.peaks)},
+        *(
+            {"tried": how, "what": change.what, "cost": change.cost, "settings": _said(change), **_peaks(change.peaks)}
+            for how, change in tried
+        ),
+    ]
+
+
+def _said(change: Change) -> str:
+    """A change's settings as ``name=value``, one after the other."""
+    values = {name: ",".join(value) if isinstance(value, tuple) else value for name, value in change.settings}
+    return " ".join(f"{name}={value}" for name, value in values.items())
+
+
 def _peaks(peaks: Peaks) -> dict[str, Any]:
     return {
         "verdict": peaks.verdict,

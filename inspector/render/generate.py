@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from inspector.render import kv_cache
 from inspector.render.fit import STYLES
 from inspector.render.terminal import heading, notes, page, table
 from inspector.simulate.setup.generation import GenerateSettings
@@ -43,26 +43,8 @@ def what(report: GenerateReport) -> str:
     )
 
 
-def cache_rows(report: GenerateReport) -> list[tuple[str, ...]]:
-    """The layers' caches, like ones together: kind, layers, bytes a token, window, what does not grow."""
-    ordered = sorted(report.cache.layers, key=lambda layer: (layer.kind, layer.token_bytes, layer.window or 0))
-    return [
-        (
-            layer.kind,
-            count(len(list(same))),
-            count(layer.token_bytes),
-            count(layer.window) if layer.window else "",
-            mebibytes(layer.state_bytes) if layer.state_bytes else "",
-        )
-        for layer, same in groupby(ordered)
-    ]
-
-
 def _cache(report: GenerateReport) -> RenderableType:
-    rows = table("KV cache", ("layers", "right"), ("bytes a token", "right"), ("window", "right"), ("fixed", "right"))
-    for cells in cache_rows(report):
-        rows.add_row(*cells)
-    rows.add_row("all, a sequence", count(len(report.cache.layers)), count(report.cache.token_bytes), "", "")
+    rows = kv_cache.layers(report.cache)
     rows.add_row("at the last token", "", mebibytes(report.cache_bytes), "", "")
     return rows
 
@@ -120,15 +102,7 @@ def payload(report: GenerateReport) -> dict[str, Any]:
         "cache_token_bytes": report.cache.token_bytes,
         "cache_growing_token_bytes": report.cache.growing_token_bytes,
         "cache_state_bytes": report.cache.state_bytes,
-        "cache_layers": [
-            {
-                "kind": layer.kind,
-                "token_bytes": layer.token_bytes,
-                "window": layer.window,
-                "state_bytes": layer.state_bytes,
-            }
-            for layer in report.cache.layers
-        ],
+        "cache_layers": kv_cache.rows(report.cache),
         "verdict": report.verdict,
         "fits": report.fits,
         "margin_bytes": report.margin_bytes,

@@ -95,13 +95,13 @@ def payload(report: LayersReport) -> dict[str, Any]:
             for run in report.decoder_runs
         ],
         "tied": [{"name": name, "tied_to": target} for name, target in report.tied],
-        "modules": records(report),
+        "modules": rows(report),
         "assumptions": list(report.assumptions),
     }
 
 
-def records(report: LayersReport) -> list[dict[str, Any]]:
-    """The lines as flat records, for CSV and pandas."""
+def rows(report: LayersReport) -> list[dict[str, Any]]:
+    """The lines flat, for CSV and pandas."""
     return [_record(row) for row in report.rows]
 
 

@@ -78,13 +78,13 @@ def payload(report: LoraReport) -> dict[str, Any]:
     return {
         "model": report.model,
         "num_parameters": report.parameters,
-        "rows": records(report),
+        "rows": rows(report),
         "assumptions": list(report.assumptions),
     }
 
 
-def records(report: LoraReport) -> list[dict[str, Any]]:
-    """The rows as flat records, for CSV and pandas."""
+def rows(report: LoraReport) -> list[dict[str, Any]]:
+    """The rows flat, for CSV and pandas."""
     return [_record(row) for row in report.rows]
 
 

@@ -58,7 +58,7 @@ def payload(report: Measurement) -> dict[str, Any]:
         "agrees": report.agrees,
         "predicted": dict(report.predicted),
         "measured": dict(report.measured),
-        "differences": records(report),
+        "differences": rows(report),
         "unpredicted": report.unpredicted,
         "missing_bytes": report.missing_bytes,
         "date": report.date,
@@ -67,7 +67,7 @@ def payload(report: Measurement) -> dict[str, Any]:
     }
 
 
-def records(report: Measurement) -> list[dict[str, Any]]:
+def rows(report: Measurement) -> list[dict[str, Any]]:
     """One row a compared figure."""
     return [
         {"name": each.name, "predicted": each.predicted, "measured": each.measured, "difference": each.difference,

@@ -41,7 +41,7 @@ def payload(report: Records) -> dict[str, Any]:
     }
 
 
-def records(report: Records) -> list[dict[str, Any]]:
+def rows(report: Records) -> list[dict[str, Any]]:
     """One row a compared figure of a record."""
     found = zip(report.names, report.measurements, strict=True)
-    return [{"record": name, **row} for name, each in found for row in measure.records(each)]
+    return [{"record": name, **row} for name, each in found for row in measure.rows(each)]

@@ -117,8 +117,8 @@ def payload(report: MemoryReport) -> dict[str, Any]:
     }
 
 
-def records(report: MemoryReport) -> list[dict[str, Any]]:
-    """The schemes as flat records, for CSV and pandas."""
+def rows(report: MemoryReport) -> list[dict[str, Any]]:
+    """The schemes flat, for CSV and pandas."""
     return [_record(line) for line in report.schemes]
 
 

@@ -11,10 +11,10 @@ from inspector.units import MB, count, short_count
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from inspector.lenses.table import TableReport
+    from inspector.lenses.table import ModelTable
 
 
-def text(report: TableReport) -> RenderableType:
+def text(report: ModelTable) -> RenderableType:
     """The page `inspector table` prints."""
     rows = grid("model", ("parameters", "right"), *((name, "right") for name in report.schemes))
     for row in report.rows:
@@ -25,13 +25,13 @@ def text(report: TableReport) -> RenderableType:
     return page(rows, notes(("GB = 10^9 bytes; every byte of the weights, with the quantization constants", size)))
 
 
-def payload(report: TableReport) -> dict[str, Any]:
+def payload(report: ModelTable) -> dict[str, Any]:
     """The content of the JSON document ``inspector.lenses.table``."""
-    return {"schemes": list(report.schemes), "rows": records(report)}
+    return {"schemes": list(report.schemes), "rows": rows(report)}
 
 
-def records(report: TableReport) -> list[dict[str, Any]]:
-    """One flat record a model and scheme."""
+def rows(report: ModelTable) -> list[dict[str, Any]]:
+    """One row a model and scheme."""
     return [
         {
             "model": row.model,

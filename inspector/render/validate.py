@@ -122,7 +122,7 @@ def payload(ledger: Ledger) -> dict[str, Any]:
             }
             for row in ledger.summaries
         ],
-        "lines": [{name: value for name, value in row.items() if value is not None} for row in records(ledger)],
+        "lines": [{name: value for name, value in row.items() if value is not None} for row in rows(ledger)],
         "skipped": [
             {"file": question.file, "id": question.id, "model": question.model, "because": question.skipped}
             for question in ledger.skipped
@@ -137,8 +137,8 @@ def payload(ledger: Ledger) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def records(ledger: Ledger) -> list[dict[str, Any]]:
-    """One flat record for each figure; what is in bytes is there once more under names that say so."""
+def rows(ledger: Ledger) -> list[dict[str, Any]]:
+    """One row for each figure; what is in bytes is there once more under names that say so."""
     return [_record(line) for line in ledger.lines]
 
 

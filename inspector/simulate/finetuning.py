@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.architecture.libraries import need
 from inspector.errors import InspectorError
 from inspector.gpus import Gpu, card_of_size, find_gpu
+from inspector.reporting import Report
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import STAGES
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from inspector.reporting import Report
     from inspector.simulate.allocator.timeline import StagePeak
     from inspector.simulate.events import Event, Stage
     from inspector.simulate.program.training import Trace
@@ -34,7 +34,7 @@ MICRO_BATCHES = 16
 
 
 @dataclass(frozen=True)
-class StepReport(OnCard):
+class StepReport(OnCard, Report):
     """A simulated fine-tuning run on one card. All sizes are bytes.
 
     ``peaks`` has what ``torch.cuda.max_memory_allocated`` and ``max_memory_reserved`` would say at the end, loading
@@ -44,6 +44,8 @@ class StepReport(OnCard):
     are kept only when asked for. ``plan`` is what to change, where that was asked for (`inspector.fit.advise`).
     ``timeline_kinds`` splits the points of ``timeline``.
     """
+
+    kind: ClassVar[str] = "simulate"
 
     model: str
     gpu: Gpu

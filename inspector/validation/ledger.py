@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import InspectorError
+from inspector.reporting import TableReport
 from inspector.validation.forms import FORMS
 from inspector.validation.models import config_of
 from inspector.validation.runs import questions
@@ -80,9 +81,11 @@ class Summary:
     worst_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
+@dataclass(frozen=True)
+class Ledger(TableReport):
     """Every comparison, the runs left out and why, and the versions that predicted."""
+
+    kind: ClassVar[str] = "validate"
 
     lines: tuple[Line, ...]
     skipped: tuple[Question, ...]

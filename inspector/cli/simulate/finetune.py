@@ -126,7 +126,7 @@ def command(
             **options,
         )
     if output is None:
-        answer("simulate", report, as_json=as_json)
+        answer(report, as_json=as_json)
     else:
         answer_page("finetune", report, output)
     if trace_file is not None:

@@ -75,7 +75,7 @@ def command(
             model, gpu=card, attention=attn, expandable_segments=expandable_segments, solve=solve, **settings(said)
         )
     if output is None:
-        answer("generate", report, as_json=as_json)
+        answer(report, as_json=as_json)
     else:
         answer_page("generate", report, output)
     return 0 if report.fits else 1

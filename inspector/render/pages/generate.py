@@ -6,8 +6,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from inspector.memory_kinds import MemoryKind
+from inspector.render import kv_cache
 from inspector.render.charts.base import Chart
-from inspector.render.generate import cache_rows, what
+from inspector.render.generate import what
 from inspector.render.pages.sheet import sheet_figure, sheet_html
 from inspector.render.pages.timeline import timeline
 from inspector.render.theme import KIND_COLOURS
@@ -31,7 +32,7 @@ def generate_html(report: GenerateReport, *, command: str = "inspector simulate 
         ],
         report=report,
         what=what(report),
-        cache=cache_rows(report),
+        cache=kv_cache.alike(report.cache),
         settings=asdict(GenerateSettings.of(report.setup)),
     )
 

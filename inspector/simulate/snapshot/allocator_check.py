@@ -8,9 +8,10 @@ the segments and blocks of its beginning are worked out backwards from the snaps
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from inspector.errors import InspectorError
+from inspector.reporting import Report
 from inspector.simulate.allocator.allocator import CachingAllocator
 from inspector.simulate.allocator.blocks import Block, ExpandableSegment
 from inspector.simulate.allocator.settings import SMALL_SEGMENT, AllocatorSettings, parse_settings
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
 _GROWS = {"segment_alloc": 1, "segment_map": 1, "segment_free": -1, "segment_unmap": -1}
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayReport:
+@dataclass(frozen=True)
+class ReplayReport(Report):
     """Reserved bytes of the real allocator and of ours over one device's history.
 
     ``reserved`` and ``replayed`` have a value after each entry. ``first_difference`` is the number of the first entry
     after which the two differ for good reason: both have finished serving the request it belongs to.
     """
+
+    kind: ClassVar[str] = "replay"
 
     device: int
     entries: int

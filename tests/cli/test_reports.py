@@ -1,0 +1,224 @@
+"""Every answer is a report: Python, ``--json`` and ``--csv`` say the same, and a notebook shows it."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import importlib
+import io
+import json
+import pkgutil
+
+import pytest
+
+import inspector
+from inspector import reporting
+from inspector.cli.main import run
+
+TIMED = {"seconds"}
+"""What no two runs share."""
+
+
+def _finetune():
+    return inspector.load("tiny").finetune(seq_len=64, gpu="T4")
+
+
+def _plan(config, card, **settings):
+    from inspector.fit.plan import plan
+    from inspector.simulate.setup.finetuning import resolve_setup
+    from inspector.sources.resolve import resolve_config
+
+    return plan(config, resolve_config(config), resolve_setup(**settings).settings, card)
+
+
+def _fit_plan():
+    from inspector.gpus import card_of_size
+
+    return _plan("tiny", card_of_size("1GiB"), method="full", batch_size=64, seq_len=4096)
+
+
+def _fit():
+    from inspector.fit.table import fit_table
+    from inspector.sources.resolve import resolve_config
+
+    return fit_table("tiny", resolve_config("tiny"), "float16", gpus=("T4", "RTX 3060"), seq_len=64)
+
+
+def _compare():
+    from inspector.lenses.compare import SCHEMES, compare
+    from inspector.sources.resolve import resolve
+
+    return compare([resolve("llama-3.2-1b"), resolve("qwen2.5-0.5b")], rank=32, schemes=SCHEMES)
+
+
+def _diff():
+    from inspector.lenses.diff import diff, skeleton_side
+    from inspector.sources.resolve import resolve
+
+    return diff(skeleton_side(resolve("llama-3.2-1b")), skeleton_side(resolve("tiny")))
+
+
+def _table():
+    from inspector.lenses.table import table
+
+    return table(["HuggingFaceTB/SmolLM2-135M"], ["bf16", "nf4-dq"])
+
+
+def _checkpoint():
+    from inspector.checkpoint.against_skeleton import fit
+    from inspector.sources.resolve import locate
+
+    source = locate("model")
+    return fit(source.checkpoint, source.skeleton)
+
+
+def _adapter():
+    from inspector.lenses.saved_adapter import read_adapter
+
+    return read_adapter("adapter")
+
+
+def _replay():
+    from pathlib import Path
+
+    from inspector.simulate.snapshot.allocator_check import replay_recording
+    from inspector.simulate.snapshot.recording import read_recording
+
+    return replay_recording(read_recording(Path("snapshot.pickle")))
+
+
+def _records():
+    from pathlib import Path
+
+    from inspector.measure.records import find_records
+
+    return find_records([Path("records")])
+
+
+def _validate():
+    from inspector.validation.ledger import validate
+
+    return validate("rtx4080_qlora")
+
+
+def _doctor():
+    from inspector.measure.doctor import doctor
+
+    return doctor()
+
+
+def _kv_cache():
+    return inspector.load("tiny").generate(gpu="T4", prompt_len=64, max_new_tokens=4).cache
+
+
+REPORTS = {
+    "layers": (lambda: inspector.load("tiny").layers(), ["layers", "tiny"]),
+    "memory": (lambda: inspector.load("tiny").memory(), ["memory", "tiny"]),
+    "lora": (lambda: inspector.load("tiny").lora(), ["lora", "tiny"]),
+    "compare": (_compare, ["compare", "llama-3.2-1b", "qwen2.5-0.5b"]),
+    "diff": (_diff, ["diff", "llama-3.2-1b", "tiny"]),
+    "table": (_table, ["table", "smollm2-135m", "--scheme", "bf16", "--scheme", "nf4-dq"]),
+    "checkpoint": (_checkpoint, ["checkpoint", "model"]),
+    "adapter": (_adapter, ["adapter", "adapter"]),
+    "simulate": (_finetune, ["simulate", "finetune", "tiny", "--seq-len", "64", "--gpu", "T4"]),
+    "generate": (
+        lambda: inspector.load("tiny").generate(gpu="T4", prompt_len=64, max_new_tokens=4),
+        ["simulate", "generate", "tiny", "--prompt-len", "64", "--max-new-tokens", "4", "--gpu", "T4"],
+    ),
+    "fit": (_fit, ["fit", "tiny", "--gpu", "T4", "--gpu", "RTX 3060", "--seq-len", "64"]),
+    "fit_plan": (
+        _fit_plan,
+        ["fit", "tiny", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB"],
+    ),
+    "validate": (_validate, ["validate", "rtx4080_qlora"]),
+    "replay": (_replay, ["replay", "snapshot.pickle"]),
+    "measurements": (_records, ["measurements", "records"]),
+    "measure": (lambda: _records().measurements[0], None),  # a command measures anew, which is never the same
+    "doctor": (_doctor, ["doctor"]),
+    "kv_cache": (_kv_cache, None),  # part of what `inspector simulate generate` prints
+}
+"""Of every kind of report, one made in Python and the command line that prints the same."""
+
+
+def kinds(cls=reporting.Report):
+    """Every class of reports that is a kind of its own, in whatever module."""
+    for found in cls.__subclasses__():
+        if "kind" in vars(found):
+            yield found
+        yield from kinds(found)
+
+
+def test_every_kind_is_here_and_has_a_renderer():
+    for module in pkgutil.walk_packages(inspector.__path__, "inspector."):
+        if ".render.pptx" not in module.name and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    found = {cls.kind: cls for cls in kinds()}
+    assert found.keys() == REPORTS.keys()
+    for kind, cls in found.items():
+        render = reporting.renderer(kind)
+        assert callable(render.text)
+        assert callable(render.payload)
+        assert hasattr(render, "rows") == issubclass(cls, reporting.TableReport) == hasattr(cls, "to_frame"), kind
+        assert dataclasses.is_dataclass(cls)
+        assert cls.__dataclass_params__.frozen
+
+
+def without_time(found):
+    return {key: value for key, value in found.items() if key not in TIMED}
+
+
+@pytest.mark.parametrize("kind", REPORTS)
+def test_python_and_the_command_say_the_same(kind, inputs, capsys):
+    make, command = REPORTS[kind]
+    report = make()
+    said = report.to_dict()
+    assert json.loads(json.dumps(said, allow_nan=False)) == said
+    if command:
+        assert run([*command, "--json"]) in {0, 1}
+        printed = json.loads(capsys.readouterr().out)
+        assert printed.pop("format") == f"inspector.{kind}"
+        assert printed.pop("version") == 1
+        assert without_time(printed) == without_time(said)
+    if isinstance(report, reporting.TableReport):
+        rows = reporting.table_renderer(kind).rows(report)
+        assert list(report.to_frame().columns) == list(dict.fromkeys(key for row in rows for key in row))
+        assert {tuple(row) for row in rows} == {tuple(rows[0])}, "equal keys in every row"
+        assert len(report.to_frame()) == len(rows)
+    if command and "--csv" in options_of(command):
+        assert run([*command, "--csv"]) in {0, 1}
+        lines = list(csv.reader(io.StringIO(capsys.readouterr().out)))
+        assert lines[0] == list(rows[0])
+        assert len(lines) == 1 + len(rows)
+
+
+def options_of(command):
+    """The options that the command of a line takes."""
+    import click
+
+    from inspector.cli.main import cli
+
+    context, found = click.Context(cli), cli
+    for word in command:
+        if not isinstance(found, click.Group):
+            break
+        found = found.get_command(context, word)
+    return {option for each in found.params for option in each.opts}
+
+
+def test_what_is_a_table_has_csv():
+    """A command's answer is printed as CSV exactly where Python has a frame of it; doctor's is a list to read."""
+    for kind, (_, command) in REPORTS.items():
+        if command:
+            is_table = hasattr(reporting.renderer(kind), "rows")
+            assert ("--csv" in options_of(command)) == (is_table and kind != "doctor"), kind
+
+
+def test_fit_on_one_card_as_csv_has_the_setup_and_the_changes(inputs, capsys):
+    assert run([*REPORTS["fit_plan"][1], "--csv"]) == 1
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert (rows[0]["tried"], rows[0]["verdict"]) == ("as it is", "does not fit")
+    assert len(rows) > 1
+    assert {row["tried"] for row in rows[1:]} <= {"alone", "together"}
+    assert run(["fit", "tiny", "--gpu", "T4", "--seq-len", "64", "--csv"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["verdict"] == "fits"
