@@ -19,9 +19,14 @@ _EXPERTS_PER_TOKEN = (
 )  # fmt: skip
 
 
+def language_config(config: PretrainedConfig) -> PretrainedConfig:
+    """The part of a config that is the language model's, or its decoder's; the whole where it has no such part."""
+    return config.get_text_config(decoder=True)
+
+
 def read_facts(config: PretrainedConfig, model: PreTrainedModel, dtype: str, quantization: str) -> ConfigFacts:
     """Facts of the language model in a config; ``dtype`` is the one the checkpoint is published in."""
-    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
+    text = language_config(config)
     heads = _number(text, "num_attention_heads")
     hidden = _number(text, "hidden_size", "d_model")
     embeddings, head = _embeddings(model)
@@ -78,7 +83,7 @@ def _tie_notes(raw: Mapping[str, Any], config: PretrainedConfig, model: PreTrain
 
     Mistral-Small-3.1 is published so, with a head of its own: transformers unties it when it finds both in the files.
     """
-    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
+    text = language_config(config)
     named = [raw, *(part for part in raw.values() if isinstance(part, dict))]
     if text is config or any("tie_word_embeddings" in part for part in named):
         return
@@ -97,7 +102,7 @@ def _tie_notes(raw: Mapping[str, Any], config: PretrainedConfig, model: PreTrain
 
 def _left_to_defaults(raw: Mapping[str, Any], config: PretrainedConfig) -> list[str]:
     """Deciding sizes that the language model's part of the config does not name, each with the value it got."""
-    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
+    text = language_config(config)
     parts = [raw, *(part for part in raw.values() if isinstance(part, dict))]
     missing = []
     for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):

@@ -10,13 +10,14 @@ from inspector.architecture.facts import notes_on, read_facts
 from inspector.architecture.limits import bounded
 from inspector.architecture.meta_model import build_config, build_model
 from inspector.architecture.parts import part_of
+from inspector.config_json import published_dtype
 from inspector.skeleton import Module, Skeleton, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import torch
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import PreTrainedModel
 
 _NUMBERED = re.compile(r"^(.*?\.\d+)(?:\.|$)")
 
@@ -30,7 +31,7 @@ def build_skeleton(config: Mapping[str, Any], *, model_id: str, source: str = ""
     with bounded():
         full, half = build_model(parsed, "float32"), build_model(parsed, "bfloat16")
     method = str(quantization.get("quant_method") or "")
-    dtype = _published_dtype(config, parsed)
+    dtype = published_dtype(config) or str(getattr(parsed, "dtype", None) or "float32").removeprefix("torch.")
     skeleton = read_skeleton(full, half, model_id=model_id, source=source, dtype=dtype, quantization=method)
     return replace(skeleton, notes=notes_on(config, parsed, method, full))
 
@@ -125,16 +126,6 @@ def _named(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
 def _planned(plan: Mapping[str, Any], name: str) -> bool:
     """Whether transformers' dtype plan names a tensor; its patterns are globs searched for anywhere in the name."""
     return any(re.search(pattern.replace("*", ".*"), name) for pattern in plan)
-
-
-def _published_dtype(raw: Mapping[str, Any], config: PretrainedConfig) -> str:
-    """The dtype the checkpoint is published in, as the config says it (transformers fills in float32 otherwise)."""
-    text = raw.get("text_config")
-    nested = text if isinstance(text, dict) else {}
-    for said in (raw.get("dtype"), raw.get("torch_dtype"), nested.get("dtype"), nested.get("torch_dtype")):
-        if isinstance(said, str):
-            return said.removeprefix("torch.")
-    return str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
 
 
 def _versions() -> str:

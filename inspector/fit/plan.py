@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from inspector.config_json import published_dtype
 from inspector.errors import CannotSimulateError, ContradictionError
 from inspector.fit.changes import candidates
 from inspector.fit.largest import largest_settings
@@ -106,9 +107,7 @@ def plan(
 
 def cannot(settings: FinetuneSettings, gpu: Gpu, config: Mapping[str, Any]) -> tuple[str, ...]:
     """What a setup asks of a card that it has no hardware or no kernel for."""
-    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
-    published = str((text or config).get("dtype") or config.get("dtype") or config.get("torch_dtype") or "")
-    dtype = published if settings.dtype == "auto" else settings.dtype
+    dtype = published_dtype(config) if settings.dtype == "auto" else settings.dtype
     said = []
     if not gpu.bf16 and ("bfloat16" in {dtype, settings.compute_dtype} or settings.autocast == "bf16"):
         said.append(f"no bfloat16 units on a {gpu.name}: PyTorch emulates it, slowly; float16 is native")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from inspector.config_json import text_fields
 from inspector.errors import InspectorError
 from inspector.reporting import TableReport
 from inspector.skeleton import DTYPE_BYTES
@@ -103,7 +104,7 @@ def cache_report(model_id: str, facts: ConfigFacts, config: Mapping[str, Any], d
     Raises:
         InspectorError: when the architecture is not plain attention; read the cache off the real model instead.
     """
-    text = {**config, **config.get("text_config", {})} if isinstance(config.get("text_config"), dict) else dict(config)
+    text = text_fields(config)
     stateful = [key for key in _STATEFUL if text.get(key)]
     if stateful or not facts.num_attention_heads:
         raise InspectorError(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.own_code import is_trusted, trusted_again
+from inspector.config_json import layer_count, with_layers
 from inspector.errors import InspectorError
 from inspector.precision import scheme_named
 from inspector.sources.bundled import DEFAULT_MODEL
@@ -116,19 +117,14 @@ def cut_config(config: Mapping[str, Any], layers: int | None) -> dict[str, Any]:
 
     Raises InspectorError when the config has fewer, or does not say how many.
     """
-    cut = copy.deepcopy(dict(config))  # transformers writes into the dicts it is given
     if layers is None:
-        return cut
-    if isinstance(text := cut.get("text_config"), dict):
-        return {**cut, "text_config": cut_config(text, layers)}
-    key = next((name for name in ("num_hidden_layers", "n_layer", "n_layers", "num_layers") if name in cut), None)
-    if key is None:
+        return copy.deepcopy(dict(config))  # transformers writes into the dicts it is given
+    whole = layer_count(config)
+    if whole is None:
         raise InspectorError("this config does not say how many layers it has, so they cannot be cut")
-    whole = int(cut[key])
-    if layers > whole:
-        raise InspectorError(f"the model has {whole} layers, not {layers}")
-    per_layer = {name: value[:layers] for name, value in cut.items() if isinstance(value, list) and len(value) == whole}
-    return {**cut, **per_layer, key: layers}
+    if layers > whole.count:
+        raise InspectorError(f"the model has {whole.count} layers, not {layers}")
+    return with_layers(config, layers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from inspector.architecture.facts import language_config
 from inspector.errors import InspectorError
 from inspector.measure import machine
 from inspector.measure.build import quiet
@@ -269,5 +270,4 @@ def _state_bytes(optimizer: Any) -> int:
 
 
 def _vocabulary(model: Any) -> int:
-    config = model.config.get_text_config(decoder=True) if hasattr(model.config, "get_text_config") else model.config
-    return int(config.vocab_size)
+    return int(language_config(model.config).vocab_size)

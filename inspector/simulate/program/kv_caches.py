@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.architecture.facts import language_config
 from inspector.errors import CannotSimulateError
 from inspector.lenses.kv_cache import Kind, LayerCache
 from inspector.simulate.program.refusals import of_the_model
@@ -33,7 +34,7 @@ def make_cache(model: Any, kind: str, length: int) -> tuple[str, Any]:
     from transformers import DynamicCache, QuantizedCache, StaticCache
 
     name = "cache_params" if "mamba" in type(model).__name__.lower() else "past_key_values"
-    config = model.config.get_text_config(decoder=True)
+    config = language_config(model.config)
     if not model._supports_default_dynamic_cache():
         if kind != "dynamic":
             raise CannotSimulateError(f"{type(model).__name__} keeps a cache of its own, not a {kind} one")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.architecture.facts import language_config
 from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device.attention import use_flash_attention_2
@@ -63,7 +64,7 @@ def load_dtype(config: Any, setup: LoadSetup) -> str:
     """The dtype the base model is loaded in, by torch's name: the setup's, else the config's, else float32."""
     if setup.dtype != "auto":
         return setup.dtype
-    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
+    text = language_config(config)
     named = getattr(config, "dtype", None) or getattr(text, "dtype", None)
     return str(named).removeprefix("torch.") if named is not None else "float32"
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.architecture.facts import language_config
 from inspector.errors import CannotSimulateError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def check_positions(model: Any, tokens: int, tracer: Tracer) -> None:
         table = path.rpartition(".")[2] in LEARNED and isinstance(module, torch.nn.Embedding)
         if table and (rows := _rows(module)) < tokens:
             module.register_forward_pre_hook(_refusal(type(model).__name__, rows, tokens))
-    text = model.config.get_text_config(decoder=True)
+    text = language_config(model.config)
     most = getattr(text, "max_position_embeddings", None)
     if isinstance(most, int) and 0 < most < tokens:
         tracer.notes.append(f"{tokens:,} tokens are more than the {most:,} positions this model was made for")

@@ -8,13 +8,13 @@ turn and one layer more, which have every sort beside every other as the whole m
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from inspector.config_json import layer_count, with_layers
 from inspector.errors import InspectorError
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ _WORTH = 3
 """A model with fewer layers than this besides those that the two smaller ones have is traced whole."""
 _LONGEST_TURN = 8
 """Sorts of layers that take turns are looked for up to so many."""
-_COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _NUMBERED = frozenset({"layer_idx", "layer_id", "layer_index", "layer_number"})
 """Attributes that hold a layer's own number."""
 _NAMES_A_LAYER = re.compile(r"(^|\.)\d+(\.|$)|[\\^$*+?()\[\]|]")
@@ -64,10 +63,10 @@ def fewer_layers(config: Mapping[str, Any], fewest: int = FEWEST[0]) -> Fewer | 
 @lru_cache(maxsize=8)
 def _fewer(text: str, fewest: int) -> Fewer | None:
     config = json.loads(text)
-    found = _count(config)
-    if found is None or found[2] < 2 * fewest + 1 + _WORTH:
+    found = layer_count(config)
+    if found is None or found.count < 2 * fewest + 1 + _WORTH:
         return None
-    inner, name, count = found
+    count = found.count
     try:
         whole = _anatomy(text, count)
         unlike, turn = _turns(whole.layers)
@@ -77,15 +76,13 @@ def _fewer(text: str, fewest: int) -> Fewer | None:
         if alike < 2 * short + 1 + _WORTH:
             return None
         long = unlike + short + 1
-        less = _with_layers(config, inner, name, count, long)
+        less = with_layers(config, long)
         part = _anatomy(json.dumps(less), long)
     except (InspectorError, _UnusualError):
         return None
     if (part.stack, part.rest, part.layers) != (whole.stack, whole.rest, whole.layers[:long]):
         return None
-    return Fewer(
-        _with_layers(config, inner, name, count, long - 1), less, count - long, unlike, (whole.stack, "cache.layers")
-    )
+    return Fewer(with_layers(config, long - 1), less, count - long, unlike, (whole.stack, "cache.layers"))
 
 
 def _turns(layers: Sequence[int]) -> tuple[int, int]:
@@ -96,27 +93,6 @@ def _turns(layers: Sequence[int]) -> tuple[int, int]:
         for turn in range(1, min(_LONGEST_TURN, count - 1) + 1)
     }
     return min((unlike[turn], turn) for turn in unlike)
-
-
-def _count(config: Mapping[str, Any]) -> tuple[str, str, int] | None:
-    """Which part of the config counts the layers, under which name, and how many there are."""
-    for inner in ("text_config", ""):
-        part: Any = config.get(inner) if inner else config
-        for name in _COUNTS if isinstance(part, dict) else ():
-            if isinstance(value := part.get(name), int) and value > 0:
-                return inner, name, value
-    return None
-
-
-def _with_layers(config: Mapping[str, Any], inner: str, name: str, count: int, layers: int) -> dict[str, Any]:
-    """The config of a model with the first few layers; lists with an item for each layer are cut as well."""
-    made = copy.deepcopy(dict(config))
-    part = made[inner] if inner else made
-    for key, value in part.items():
-        if isinstance(value, list) and len(value) == count:
-            part[key] = value[:layers]
-    part[name] = layers
-    return made
 
 
 class _UnusualError(Exception):

@@ -1,0 +1,81 @@
+"""The content of a ``config.json`` as plain data: where a model's language part is, how many layers it has, its dtype.
+
+Published configs say the same under several names and at two depths; this is the one place that knows them. What only
+the real classes can say is read off transformers' own object instead (`inspector.architecture.facts`).
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TEXT = "text_config"
+"""Where configs of models for images or sound as well keep that of their language model."""
+
+_COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+"""Names of the number of layers, the usual one first; then GPT-2's and BLOOM's, MPT's, GPT-Neo's and T5's."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCount:
+    """How many layers a config asks for, and where it says so: ``within`` is `TEXT`, or empty for the config itself."""
+
+    within: str
+    name: str
+    count: int
+
+
+def text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The part of a config that is the language model's: the whole where it has no such part."""
+    inner = config.get(TEXT)
+    return inner if isinstance(inner, dict) else config
+
+
+def text_fields(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a config says of its language model; what its part leaves unsaid is what the whole says."""
+    return {**config, **text_part(config)}
+
+
+def published_dtype(config: Mapping[str, Any]) -> str:
+    """The dtype that a checkpoint is published in, by torch's name; empty where the config does not say.
+
+    The whole's word goes before the part's, as in ``from_pretrained(dtype="auto")`` (transformers/modeling_utils.py,
+    ``_get_dtype``); ``torch_dtype`` is the name of earlier releases.
+    """
+    for part in (config, text_part(config)):
+        for name in ("dtype", "torch_dtype"):
+            if isinstance(said := part.get(name), str):
+                return said.removeprefix("torch.")
+    return ""
+
+
+def layer_count(config: Mapping[str, Any]) -> LayerCount | None:
+    """The number of a config's decoder layers; None where it is not said, or no whole number above zero."""
+    part = text_part(config)
+    # The part first: beside it, the whole may have a number of its own, of what is not the decoder.
+    for within, said in ((TEXT if part is not config else "", part), ("", config)):
+        for name in _COUNTS:
+            if isinstance(value := said.get(name), int) and value > 0:
+                return LayerCount(within, name, value)
+    return None
+
+
+def with_layers(config: Mapping[str, Any], layers: int) -> dict[str, Any]:
+    """A copy of a config whose decoder has the first ``layers`` layers alone; lists with an item a layer are cut too.
+
+    Raises ValueError when the config does not say how many it has.
+    """
+    found = layer_count(config)
+    if found is None:
+        raise ValueError("the config does not say how many layers it has")
+    made = copy.deepcopy(dict(config))  # transformers writes into the dicts it is given
+    part = made[found.within] if found.within else made
+    for key, value in part.items():
+        if isinstance(value, list) and len(value) == found.count:
+            part[key] = value[:layers]
+    part[found.name] = layers
+    return made
