@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help report reports dryruns pictures vendor test fuzz check skeletons golden benchmark clean
+.PHONY: help report reports dryruns pictures vendor test test-oldest test-newest core fuzz check skeletons golden benchmark clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 report: $(INSTALLED) ## write the teaching report of Llama 3.1 8B and name it
 	@$(BIN)/inspector report
@@ -19,6 +19,21 @@ test: $(INSTALLED) ## run the tests
 SECONDS ?= 60
 fuzz: $(INSTALLED) ## fuzz every parser of strangers' files for a minute each, or SECONDS
 	PYTHON="$(abspath $(BIN))/python" sh fuzz/run $(SECONDS)
+
+# The core: what runs the libraries' own code. Slow tests, and what is true of the pinned versions alone, are left out.
+CORE := tests/core tests/cli tests/simulate tests/generate tests/fit tests/kept tests/lora tests/measure tests/precision
+
+test-oldest: ## run the core of the tests on the oldest libraries, those that pyproject.toml names
+	$(MAKE) --no-print-directory core SET=oldest PINS="$$($(PYTHON) scripts/floors.py)"
+
+test-newest: ## run the core of the tests on the newest libraries that pyproject.toml allows
+	$(MAKE) --no-print-directory core SET=newest PINS=
+
+core:
+	$(PYTHON) -m venv .venv-$(SET)
+	.venv-$(SET)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
+		--editable . pytest pytest-xdist hypothesis $(PINS)
+	.venv-$(SET)/bin/python -m pytest -n auto --dist worksteal -m "not slow and not browser and not pinned" $(CORE) $(PYTEST_ARGS)
 
 check: $(INSTALLED) ## lint, format and type-check
 	$(BIN)/ruff check .
@@ -58,4 +73,4 @@ $(INSTALLED): requirements.lock requirements-extras.lock pyproject.toml
 	@touch $@
 
 clean: ## remove the private environment and what tests leave behind
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis artifacts
+	rm -rf $(VENV) .venv-oldest .venv-newest .pytest_cache .mypy_cache .ruff_cache .hypothesis artifacts

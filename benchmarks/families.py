@@ -28,7 +28,7 @@ def attempt(model_type: str) -> str:
         try:
             setup = resolve_setup(method="lora", batch_size=1, seq_len=64, dtype=dtype, steps=1).setup
             trace_finetune(small_config(model_type, mixed=mixed), setup, (8, 0), 108)
-        except Exception as error:  # noqa: BLE001, PERF203 -- whatever a library raises is the answer here
+        except Exception as error:  # noqa: BLE001 -- whatever a library raises is the answer here
             reason = reason or " ".join(str(error).split())[:160]
         else:
             return ""

@@ -104,7 +104,7 @@ def _measured(spec: MeasureSpec, folder: Path) -> bool:
         return False
     finally:
         signal.alarm(0)
-    date = dt.datetime.now(dt.timezone.utc).replace(microsecond=0).isoformat()
+    date = dt.datetime.now(dt.UTC).replace(microsecond=0).isoformat()
     path = save_record(Measurement(spec, result, date=date), folder)
     said = f": {result.get('said', '')}" if result["status"] != "measured" else ""
     print(f"{name}: {result['status']}{said}, {time.monotonic() - begun:.0f} s, {path.name}", flush=True)

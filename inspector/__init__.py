@@ -32,6 +32,10 @@ __all__ = ["InspectorError", "LoraSpec", "Model", "Skeleton", "load", "model_ids
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("llm-inspector")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'inspector' has no attribute {name!r}")

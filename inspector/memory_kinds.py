@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 
-class MemoryKind(str, Enum):
+class MemoryKind(StrEnum):
     """What a live byte is there for. The value is the word shown to people and written to JSON."""
 
     BASE_WEIGHTS = "base weights"

@@ -100,7 +100,7 @@ def lora(
     for found in chosen:
         try:
             rows += [_row(skeleton, found, replace(base, r=rank)) for rank in ranks]
-        except InspectorError as error:  # noqa: PERF203 -- half a dozen rounds
+        except InspectorError as error:
             refused[found.name] = error
     if refused and (sets is not None or not rows):  # asked for by name, or nothing else is left
         raise next(iter(refused.values()))

@@ -126,7 +126,7 @@ def measure(
             f"this needs {order.needed_bytes:,} bytes, but the machine has {free:,} available",
             hint="choose a scheme with fewer bits, or --layers N for a part of the model",
         )
-    now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
+    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     return judged(spec, run_order(order, progress), date=now.isoformat())
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from inspector.measure.spec import Order
 
 
+KILLED = getattr(signal, "SIGKILL", 9)
+"""How a system ends a process for want of memory; Windows has no such signal, and no exit code below zero."""
+
+
 def run_order(order: Order, progress: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
     """The result of an order, whatever becomes of the child.
 
@@ -79,7 +83,7 @@ def _follow(
 
 def _died(code: int, reached: dict[str, Any], errors: IO[bytes]) -> dict[str, Any]:
     """The result of a child that ended without one."""
-    if code == -signal.SIGKILL:
+    if code == -KILLED:
         said = "the system ended the process, most likely because the machine ran out of memory"
         return {"status": "out of memory", "reached": reached, "said": said}
     errors.seek(0)

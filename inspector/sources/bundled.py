@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
+from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +71,17 @@ def skeleton_path(model_id: str) -> Path:
 
 
 def load_bundled(model_id: str) -> Skeleton:
-    """The skeleton of a bundled model, by its exact id."""
+    """The skeleton of a bundled model, by its exact id; a note says so when another transformers is installed."""
+    skeleton = shipped_skeleton(model_id)
+    with suppress(PackageNotFoundError):
+        if (found := f"transformers {version('transformers')}") != skeleton.built_with:
+            note = f"as {skeleton.built_with} makes it, with which it was bundled; {found} is installed"
+            return replace(skeleton, notes=(*skeleton.notes, note))
+    return skeleton
+
+
+def shipped_skeleton(model_id: str) -> Skeleton:
+    """The skeleton of a bundled model as it was shipped, by its exact id."""
     return loads(skeleton_path(model_id).read_text(encoding="utf-8"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 from inspector.checkpoint import MAX_TENSORS
@@ -33,7 +34,8 @@ def read_headers(names: Sequence[str], read: Callable[[str, Budget], Header], th
         raise InspectorError(f"{len(names):,} files are over the limit of {MAX_FILES:,}")
     headers, tensors = Budget("bytes of header", MAX_HEADER), Budget("tensors", MAX_TENSORS)
     with counting("headers", len(names)) as done, ThreadPoolExecutor(threads) as pool:
-        running = {pool.submit(read, name, headers): name for name in names}
+        # each in a copy of this thread's context, for what is trusted is said there
+        running = {pool.submit(copy_context().run, read, name, headers): name for name in names}
         try:
             for future in as_completed(running):
                 tensors.take(len(future.result()[1]))

@@ -47,7 +47,7 @@ def fetch(url: str, *, limit: int, ask: int | None = None) -> Reply:
     for attempt in range(1, TRIES + 1):
         try:
             return _once(url, limit, ask)
-        except Exception as error:  # noqa: PERF203 -- trying again is the point of the loop
+        except Exception as error:
             wait = _worth_waiting(error, attempt)
             if wait is None or attempt == TRIES or time.monotonic() + wait > begun + PATIENCE:
                 raise

@@ -192,7 +192,7 @@ def card(text: str) -> str:
     for name in dict.fromkeys((text, short, bare)):  # as it is first: a size may tell two cards apart
         try:
             return find_gpu(name).name
-        except InspectorError as error:  # noqa: PERF203 -- three names at the most
+        except InspectorError as error:
             problem = f"{error.message}{f' ({error.hint})' if error.hint else ''}"
     raise NotUnderstoodError(problem)
 

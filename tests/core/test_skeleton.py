@@ -1,15 +1,19 @@
 """Skeletons: every bundled one equals a fresh build, survives its JSON form, and has the published parameters."""
 
 import json
+from dataclasses import replace
+from importlib.metadata import version
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.cli.main import run
 from inspector.skeleton import ConfigFacts, Module, Skeleton, Tensor
 from inspector.skeleton.identical_layers import fold, unfold
 from inspector.skeleton.json_form import dumps, loads
-from inspector.sources.bundled import CONFIGS, load_bundled, model_ids, skeleton_path
+from inspector.sources import bundled
+from inspector.sources.bundled import CONFIGS, load_bundled, model_ids, shipped_skeleton, skeleton_path
 from scripts import skeletons as rebuild
 
 INDEX = {row["id"]: row for row in json.loads((CONFIGS / "index.json").read_text())}
@@ -31,12 +35,28 @@ def test_parameters_are_the_verified_count(model):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", model_ids())
 def test_the_shipped_skeleton_is_a_fresh_build(model):
-    shipped, fresh = load_bundled(model), rebuild.rebuilt(model)
+    shipped, fresh = shipped_skeleton(model), rebuild.rebuilt(model)
     assert shipped.modules == fresh.modules
     assert shipped.tensors == fresh.tensors
-    assert shipped == fresh
+    assert replace(shipped, built_with="") == replace(fresh, built_with="")
 
 
+@pytest.mark.pinned
+def test_the_shipped_skeletons_are_of_the_pinned_transformers():
+    """A version that changes no module is no drift: renew the skeletons with the lock, and see what changes then."""
+    built = {shipped_skeleton(model).built_with for model in model_ids()}
+    assert built == {f"transformers {version('transformers')}"}
+
+
+def test_a_bundled_answer_says_of_which_transformers_it_is(monkeypatch, capsys):
+    monkeypatch.setattr(bundled, "version", lambda _name: "5.99.0")
+    assert run(["memory", "gpt2", "--json"]) == 0
+    shipped = shipped_skeleton("openai-community/gpt2").built_with
+    said = f"as {shipped} makes it, with which it was bundled; transformers 5.99.0 is installed"
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.pinned
 def test_the_shipped_peft_tables_are_the_installed_ones():
     shipped = json.loads(rebuild.PEFT_TABLES.read_text())
     assert shipped == json.loads(json.dumps(rebuild.peft_tables()))
