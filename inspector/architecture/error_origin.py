@@ -22,10 +22,15 @@ _RUNS_THE_GRAPH: set[CodeType] = set()
 _HANDS_ON = frozenset(
     {
         "inspector.simulate.tracing.tracer", "inspector.simulate.tracing.shape_memory",
-        "inspector.simulate.device.attention",
+        "inspector.simulate.device.attention", "inspector.simulate.device.decompositions",
+        "inspector.simulate.tracing.unwritten",
     }
 )  # fmt: skip
 """Modules through which an operator's arguments go unchanged on their way to it."""
+
+
+_PASSES_ON = "inspector.patched.by_thread"
+"""The module whose frames stand between a caller and the original function or its replacement."""
 
 
 def is_of_the_model(error: BaseException) -> bool:
@@ -58,7 +63,9 @@ def _decided(frames: list[FrameType]) -> bool | None:
             refused = True
             while frames and _module(frames[-1]) in _HANDS_ON:
                 frames.pop()
-        elif package in _OURS and frame.f_code.co_name != "__torch_function__":  # bitsandbytes' hands on to torch
+        elif _module(frame) == _PASSES_ON or frame.f_code.co_name == "__torch_function__":
+            continue  # the latter of bitsandbytes hands on to torch
+        elif package in _OURS:
             return False
     return None
 

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
+from inspector.patched import patched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,9 @@ MAX_SECONDS = 3.0
 """CPU seconds of this thread from the first module on; the slowest bundled one takes 0.4 s. What is before, up to 3 s
 of importing torch and the model's class, is not the config's fault: it is not counted. With it, and what reading the
 model takes afterwards, a refusal comes within 10 s."""
+
+_OURS = -1
+"""The number of our hook; PyTorch counts its own up from 0."""
 
 _inside: ContextVar[bool] = ContextVar("inside", default=False)
 
@@ -46,14 +50,14 @@ def bounded() -> Iterator[None]:
         if made % 256 == 0 and time.thread_time() - started > MAX_SECONDS:
             raise InspectorError(f"the model takes over {MAX_SECONDS:.0f} s to lay out", hint="mend the config.json")
 
-    handles = [
-        registry.register_module_module_registration_hook(count),
-        registry.register_module_parameter_registration_hook(count),
-    ]
+    # Mappings of our own, for a change of the one that all threads walk through could stop another in its walk.
+    hooks = {
+        f"torch.nn.modules.module.{name}": {**getattr(registry, name), _OURS: count}
+        for name in ("_global_module_registration_hooks", "_global_parameter_registration_hooks")
+    }
     token = _inside.set(True)
     try:
-        yield
+        with patched(hooks):
+            yield
     finally:
         _inside.reset(token)
-        for handle in handles:
-            handle.remove()

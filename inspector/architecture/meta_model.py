@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import re
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.classes import model_class, transformers_class
@@ -14,6 +13,7 @@ from inspector.architecture.libraries import does_not_import, need
 from inspector.architecture.limits import bounded
 from inspector.architecture.offline import closed, without_runtime
 from inspector.architecture.own_code import is_trusted, own_config, said_classes
+from inspector.architecture.quiet import quiet
 from inspector.architecture.sanity import check_sizes
 from inspector.errors import InspectorError, UnknownArchitectureError
 
@@ -75,11 +75,13 @@ def build_model(config: Mapping[str, Any] | PretrainedConfig, dtype: str = "floa
     need("torch", "transformers")
     import torch
 
+    from inspector.architecture.default_dtype import own_default_dtype
+
     parsed: Any = config if hasattr(config, "to_dict") else build_config(config)
     if hasattr(parsed, "quantization_config"):
         # from_config ignores it anyway, and some configs of quantized checkpoints then warn or fail.
         del parsed.quantization_config
-    with _fenced(parsed.model_type), bounded():
+    with _fenced(parsed.model_type), bounded(), own_default_dtype():
         cls = model_class(parsed)
         with torch.device("meta"):
             model = cls._from_config(parsed, dtype=getattr(torch, dtype))
@@ -137,18 +139,3 @@ def config_mistakes(model_type: str) -> Iterator[None]:
         if isinstance(error, ImportError) or said.startswith("Failed to import"):  # transformers imports as it goes
             raise does_not_import("transformers", error) from error
         raise InspectorError(f"this {model_type} config cannot be built: {said}") from error
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """No advice from transformers while building: it is about running a model, and goes to stderr."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(before)

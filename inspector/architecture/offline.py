@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from inspector.patched import patched
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 _RUNTIME = frozenset({
     "attn_implementation", "_attn_implementation", "_attn_implementation_internal", "_attn_implementation_autoset",
@@ -29,25 +31,13 @@ def without_runtime(config: Any) -> Any:
 
 @contextlib.contextmanager
 def closed() -> Iterator[None]:
-    """Nothing inside the block reaches the hub through huggingface_hub, or runs a kernel from there.
+    """Nothing this thread does inside the block reaches the hub through huggingface_hub, or runs a kernel from there.
 
     Backbones ask the hub for their config while a config is read (transformers/backbone_utils.py), and functions may
     ask for kernels (transformers/integrations/hub_kernels.py, ``lazy_load_kernel``).
     """
-    from huggingface_hub import constants
-    from transformers.integrations import hub_kernels
-
-    with _set(constants, {"HF_HUB_OFFLINE": True}), _set(hub_kernels, {"_kernels_enabled": False}):
+    with patched({
+        "huggingface_hub.constants.HF_HUB_OFFLINE": True,
+        "transformers.integrations.hub_kernels._kernels_enabled": False,
+    }):  # fmt: skip
         yield
-
-
-@contextlib.contextmanager
-def _set(module: Any, values: Mapping[str, Any]) -> Iterator[None]:
-    before = {name: getattr(module, name) for name in values}
-    for name, value in values.items():
-        setattr(module, name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(module, name, value)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.libraries import need
 from inspector.architecture.limits import bounded
-from inspector.architecture.meta_model import config_mistakes, quiet
+from inspector.architecture.meta_model import config_mistakes
 from inspector.architecture.offline import closed, without_runtime
 from inspector.architecture.parts import part_of
+from inspector.architecture.quiet import quiet
 from inspector.architecture.read import entries, layer_of, read_skeleton
 from inspector.architecture.sanity import check_sizes
 from inspector.errors import InspectorError
@@ -67,7 +67,9 @@ def checker_skeleton(config: Mapping[str, Any], cls: str, *, model_id: str, sour
 def _checker(cls: Any, parsed: Any, dtype: str) -> Any:
     import torch
 
-    with torch.device("meta"):
+    from inspector.architecture.default_dtype import own_default_dtype
+
+    with own_default_dtype(), torch.device("meta"):
         return cls._from_config(parsed, dtype=getattr(torch, dtype))
 
 
@@ -75,11 +77,8 @@ def _diffusers(name: str) -> Any:
     """The package. Raises InspectorError when it is not installed."""
     if find_spec("diffusers") is None:
         raise InspectorError(f"{name} is a diffusers model, and diffusers is not installed", hint=EXTRA)
-    # Its import brings in bitsandbytes, which looks for kernels on the hub where it finds no GPU, and says so.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     with quiet(), closed(), config_mistakes(name):
         diffusers: Any = importlib.import_module("diffusers")
-    diffusers.utils.logging.set_verbosity(logging.CRITICAL)  # advice about running a model, as transformers' `quiet`
     return diffusers
 
 

@@ -8,19 +8,20 @@ quantizer's own operation and let go, one after another, in the order of the sta
 
 from __future__ import annotations
 
-import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from inspector.architecture import build_config, build_model
+from inspector.architecture.default_dtype import own_default_dtype
+from inspector.architecture.quiet import quiet
 from inspector.precision import Scheme, scheme_named
 from inspector.precision.bitsandbytes import BitsAndBytes4bit, BitsAndBytesInt8
 from inspector.precision.fp8 import FineGrainedFp8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from inspector.measure.weightsource import WeightSource
 
@@ -38,7 +39,7 @@ def meta_model(config: Mapping[str, Any], scheme: Scheme, *, attention: str = "s
     model = build_model(parsed, scheme.rest)
     quantizer = make_quantizer(scheme)
     if quantizer is not None:
-        with _default_dtype(getattr(torch, scheme.rest)), torch.device("meta"):
+        with own_default_dtype(getattr(torch, scheme.rest)), torch.device("meta"):
             quantizer.preprocess_model(model=model, dtype=getattr(torch, scheme.rest), device_map={"": "cpu"})
     return model, quantizer
 
@@ -206,32 +207,3 @@ def _constants(model: Any) -> set[str]:
     known = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     known |= {name for name, _ in model.named_buffers(remove_duplicate=False)}
     return set(model.state_dict()) - known
-
-
-@contextlib.contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Advice that libraries print while loading is no result of ours."""
-    import logging
-    import warnings
-
-    from transformers.utils import logging as transformers_logging
-
-    before = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity(logging.CRITICAL)
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        transformers_logging.set_verbosity(before)

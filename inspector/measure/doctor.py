@@ -107,20 +107,13 @@ def _gpu() -> Check:
 
 def _quantizing() -> Iterator[Check]:
     """Quantize a small tensor for real: only that shows that bitsandbytes has a working backend."""
-    import logging
-
     import torch
 
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     for device in ("cpu", "cuda"):
         if device == "cuda" and not torch.cuda.is_available():
             continue
         try:
-            import bitsandbytes.functional as bnb
-
-            weight = torch.linspace(-1, 1, 4096, device=device).view(64, 64)
-            packed, state = bnb.quantize_4bit(weight, quant_type="nf4")
-            error = float((bnb.dequantize_4bit(packed, state) - weight).abs().max())
+            error = _error_of_nf4(device)
         except Exception as failure:  # noqa: BLE001 -- a broken binary fails in any way it likes, and that is the answer
             said = " ".join(str(failure).split())[:160]
             yield Check(f"quantize on {device}", "no", f"bitsandbytes has no working backend: {said}",
@@ -130,6 +123,20 @@ def _quantizing() -> Iterator[Check]:
             yield Check(f"quantize on {device}", "yes", "bitsandbytes quantized and restored a tensor")
         else:
             yield Check(f"quantize on {device}", "no", "bitsandbytes returns wrong numbers", "reinstall bitsandbytes")
+
+
+def _error_of_nf4(device: str) -> float:
+    """The largest error of a small tensor quantized and restored."""
+    import torch
+
+    from inspector.architecture.quiet import quiet
+
+    with quiet():
+        import bitsandbytes.functional as bnb
+
+        weight = torch.linspace(-1, 1, 4096, device=device).view(64, 64)
+        packed, state = bnb.quantize_4bit(weight, quant_type="nf4")
+        return float((bnb.dequantize_4bit(packed, state) - weight).abs().max())
 
 
 def _nvml() -> Check:

@@ -14,22 +14,26 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.architecture.quiet import quiet
 from inspector.measure import train
-from inspector.measure.build import fill, meta_model, quiet
+from inspector.measure.build import fill, meta_model
 from inspector.measure.weigh import _tensors
+from inspector.patched import patched
 from inspector.precision import scheme_named
 from inspector.simulate.allocator.settings import parse_settings
 from inspector.simulate.allocator.timeline import StagePeak, replay
 from inspector.simulate.device import attention, bitsandbytes
 from inspector.simulate.device import decompositions as composites
-from inspector.simulate.device.autocast import no_autocast
-from inspector.simulate.device.kernels import cpu_kernels, cuda_kernels, has_grouped_mm
+from inspector.simulate.device.cuda import as_on, multi_tensor
+from inspector.simulate.device.kernels import cpu_kernels, cuda_kernels
 from inspector.simulate.device.questions import Device
+from inspector.simulate.device.random_numbers import NOT_THE_CALLERS
 from inspector.simulate.events import Alloc, Free, Mark
-from inspector.simulate.program import optimizers, routing
-from inspector.simulate.program.adapters import _deep_copies, _no_init
-from inspector.simulate.program.load import without_grouped_mm
-from inspector.simulate.tracing.tracer import Tracer, follow_modules
+from inspector.simulate.program import routing
+from inspector.simulate.program.adapters import without_values
+from inspector.simulate.tracing.answers import answers
+from inspector.simulate.tracing.following import follow_modules
+from inspector.simulate.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -91,9 +95,7 @@ def traced(config: Mapping[str, Any], spec: MeasureSpec, device: Mapping[str, An
             tracer = _on_cuda(stack, config, spec, tuple(device["capability"]), device["multiprocessors"])
         else:
             tracer = _on_cpu(stack, spec)
-        stack.enter_context(_quantizing_on_meta())
-        stack.enter_context(_no_init())
-        stack.enter_context(_deep_copies())
+        stack.enter_context(patched(_quantizing_on_meta()))
         _run(config, spec, tracer, cuda=cuda)
     return tracer.events()
 
@@ -105,8 +107,7 @@ def _run(config: Mapping[str, Any], spec: MeasureSpec, tracer: Tracer, *, cuda: 
     for *_, tensor in _tensors(model):
         tracer.follow(tensor, "the model")
     if spec.step:
-        tracer.watch_modules(model.named_modules(), "")
-        with contextlib.contextmanager(follow_modules)(tracer), tracer:
+        with follow_modules(tracer, model, ""), tracer:
             train.run_steps(model, spec.step, META, lambda _stage: None, _Marks(tracer))
     tracer.stop()
 
@@ -130,7 +131,8 @@ def load(config: Mapping[str, Any], spec: MeasureSpec, tracer: Tracer, *, clears
                 tracer.empty_cache()
         tracer.mark("load", ADAPTED)
         if spec.lora:
-            model = train.add_lora(model, spec.lora, seed=spec.seed)
+            with without_values():
+                model = train.add_lora(model, spec.lora, seed=spec.seed)
     return model
 
 
@@ -159,18 +161,9 @@ def _on_cuda(
     device = Device(capability, multiprocessors)
     tracer = Tracer(cuda_kernels(device))
     length = spec.step.seq_len if spec.step else 1
-    tracer.answer = lambda tensor: (
-        True if tensor.dtype == torch.bool else 1.0 if tensor.dtype.is_floating_point else length
-    )
+    tracer.answer = answers(lambda: length)
     routing.install(tracer, config, "balanced")
-    operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(device)}
-    stack.enter_context(composites.decomposed_as(operators))
-    stack.enter_context(optimizers.as_on_cuda())
-    if spec.step and spec.step.optimizer.endswith("bit"):
-        stack.enter_context(optimizers.bitsandbytes_as_on_cuda(tracer))
-    stack.enter_context(no_autocast())
-    if not device.ask(has_grouped_mm):
-        stack.enter_context(without_grouped_mm())
+    stack.enter_context(as_on(device, tracer.page))
     return tracer
 
 
@@ -185,8 +178,8 @@ def _on_cpu(stack: ExitStack, spec: MeasureSpec) -> Tracer:
         ops.int8_mixed_scaled_mm.default: _whole(tracer, bitsandbytes.int8_mixed_scaled_mm),
     }
     stack.enter_context(composites.decomposed_as({"scaled_dot_product_attention": attention.sdpa_on_cpu}))
-    if spec.step and spec.step.optimizer.endswith("fused"):
-        stack.enter_context(optimizers.as_on_cuda())
+    chosen = multi_tensor() if spec.step and spec.step.optimizer.endswith("fused") else {}
+    stack.enter_context(patched({**chosen, **NOT_THE_CALLERS}))
     return tracer
 
 
@@ -237,23 +230,18 @@ def exact(events: Sequence[Event]) -> tuple[StagePeak, ...]:
     return tuple(found)
 
 
-@contextlib.contextmanager
-def _quantizing_on_meta() -> Iterator[None]:
+def _quantizing_on_meta() -> dict[str, Any]:
     """Let weights be quantized when they arrive on meta; bitsandbytes does it on every other device.
 
     Source: bitsandbytes nn/modules.py, ``Params4bit.to``, ``Int8Params.to``.
     """
     from bitsandbytes.nn import Int8Params, Params4bit
 
-    before = {cls: cls.to for cls in (Params4bit, Int8Params)}
-    Params4bit.to = _arriving(Params4bit.to, lambda weight: not weight.bnb_quantized)
-    Int8Params.to = _arriving(Int8Params.to, lambda weight: weight.data.dtype != torch.int8)
-    try:
-        with bitsandbytes.maps_apart():
-            yield
-    finally:
-        for cls, method in before.items():
-            cls.to = method
+    return {
+        "bitsandbytes.nn.Params4bit.to": _arriving(Params4bit.to, lambda weight: not weight.bnb_quantized),
+        "bitsandbytes.nn.Int8Params.to": _arriving(Int8Params.to, lambda weight: weight.data.dtype != torch.int8),
+        **bitsandbytes.map_apart(),
+    }
 
 
 def _arriving(usual: Any, fresh: Any) -> Any:

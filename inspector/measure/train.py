@@ -11,9 +11,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from inspector.architecture.facts import language_config
+from inspector.architecture.quiet import quiet
 from inspector.errors import InspectorError
 from inspector.measure import machine
-from inspector.measure.build import quiet
 from inspector.measure.weigh import _tensors, breakdown
 from inspector.units import MiB
 

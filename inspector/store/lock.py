@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import warnings
 from typing import TYPE_CHECKING
+
+from inspector.patched import without_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,8 +46,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(str(path))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that it falls back to a lock file where the system has no locks
+            with without_warnings():  # that it falls back to a lock file where the system has no locks
                 try:
                     lock.acquire(timeout=0)
                 except Timeout:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, FineGrainedFP8Config, GPT2Config, LlamaConfig, OPTConfig
 
+from inspector.architecture.quiet import quiet
 from inspector.errors import InspectorError
-from inspector.measure.build import build, make_quantizer, quiet
+from inspector.measure.build import build, make_quantizer
 from inspector.measure.weightsource import RandomWeights, SafetensorsWeights
 from inspector.precision import scheme_named
 

@@ -5,8 +5,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, MixtralConfig, Qwen3MoeConfig
 
+from inspector.architecture.quiet import quiet
 from inspector.errors import InspectorError
-from inspector.measure.build import build, quiet
+from inspector.measure.build import build
 from inspector.measure.weightsource import SafetensorsWeights
 
 SHAPES = {

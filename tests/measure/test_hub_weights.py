@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from inspector.measure.build import quiet
+from inspector.architecture.quiet import quiet
 from tests.sources.hub_server import COMMIT, Handler, Hub
 
 REPO = "acme/tiny"

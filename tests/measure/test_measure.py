@@ -12,6 +12,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from inspector.architecture.quiet import quiet
 from inspector.errors import InspectorError
 from inspector.measure import (
     LoraSetup,
@@ -23,7 +24,6 @@ from inspector.measure import (
     runner,
     save_record,
 )
-from inspector.measure.build import quiet
 from inspector.measure.records import SHIPPED
 from inspector.measure.report import judged, make_order
 

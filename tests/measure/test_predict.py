@@ -7,10 +7,12 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig
 
+from inspector.architecture.quiet import quiet
 from inspector.measure import LoraSetup, MeasureSpec, StepSetup, predict, train
-from inspector.measure.build import build, fill, meta_model, quiet
+from inspector.measure.build import build, fill, meta_model
 from inspector.measure.report import counted, judged
 from inspector.measure.weightsource import RandomWeights
+from inspector.patched import patched
 from inspector.precision import scheme_named
 from inspector.simulate.allocator.allocator import CachingAllocator
 from inspector.simulate.device.kernels import cpu_kernels
@@ -44,7 +46,7 @@ def traced_build(scheme):
     with quiet():
         model, quantizer = meta_model(CONFIG, scheme_named(scheme))
         tracer.ignore((*model.parameters(), *model.buffers()))
-        with predict._quantizing_on_meta(), tracer:
+        with patched(predict._quantizing_on_meta()), tracer:
             fill(model, quantizer, scheme_named(scheme), predict.META, predict.Shapes())
     tracer.stop()
     return tracer.events()

@@ -12,8 +12,9 @@ from transformers.quantizers.base import HfQuantizer
 
 from inspector.architecture import build_model
 from inspector.lenses.weights import stored_tensors
+from inspector.patched import patched
 from inspector.precision import scheme_named
-from inspector.simulate.device.bitsandbytes import maps_apart
+from inspector.simulate.device.bitsandbytes import map_apart
 from inspector.sources.bundled import bundled_config, load_bundled, model_ids
 
 SMALL = ["Qwen/Qwen2.5-0.5B", "openai-community/gpt2", "facebook/opt-350m", "google/gemma-3-4b-it"]
@@ -52,7 +53,7 @@ def quantized_by_bitsandbytes(model_id, config):
     for path, module in model.named_modules():
         if isinstance(module, bnb.nn.Linear4bit):
             weight = torch.empty(module.out_features, module.in_features, dtype=torch.bfloat16, device="meta")
-            with maps_apart():
+            with patched(map_apart()):
                 packed, state = bnb.functional.quantize_4bit(
                     weight, blocksize=64, compress_statistics=config.bnb_4bit_use_double_quant,
                     quant_type=config.bnb_4bit_quant_type,

@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.patched import patched
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 KEY = torch._C.DispatchKey.AutocastHPU
 DEVICE = "hpu"
 """A device type whose autocast key has no kernels of its own."""
+
+_DEVICES = frozenset({"cuda", "meta"})
+"""Devices for which autocast is ours: that of the tensors, and that which libraries take them for."""
 
 LOWER_PRECISION = frozenset({
     "_convolution.deprecated", "_convolution", "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d",
@@ -73,30 +78,21 @@ class Autocast:
             others.fallback(torch.library.fallthrough_kernel, "AutocastHPU")
             for name in sorted(cuda_operators() - IGNORED):
                 library.impl(name, self._kernel(name), "AutocastHPU")
-            with self._asked():
+            with patched(self._asked()):
                 yield
 
-    @contextmanager
-    def _asked(self) -> Iterator[None]:
+    def _asked(self) -> dict[str, Any]:
         """Libraries ask torch whether autocast is on for a tensor's device, and switch it off for a while."""
-        enabled, region = torch.is_autocast_enabled, torch.autocast
+        enabled, dtype = torch.is_autocast_enabled, torch.get_autocast_dtype
 
         def is_enabled(device_type: str = "cuda") -> bool:
-            return bool(self.depth) if device_type in {"cuda", "meta"} else enabled(device_type)
+            return bool(self.depth) if device_type in _DEVICES else enabled(device_type)
 
-        def autocast(device_type: str, *args: Any, **kwargs: Any) -> Any:
-            if device_type not in {"cuda", "meta"}:
-                return region(device_type, *args, **kwargs)
-            return self() if kwargs.get("enabled", True) else _without_autocast()
-
-        dtype = torch.get_autocast_dtype
-        torch.is_autocast_enabled, torch.autocast = is_enabled, autocast
-        torch.get_autocast_dtype = lambda kind: self.dtype if kind in {"cuda", "meta"} else dtype(kind)
-        try:
-            yield
-        finally:
-            torch.is_autocast_enabled, torch.autocast = enabled, region
-            torch.get_autocast_dtype = dtype
+        return {
+            "torch.is_autocast_enabled": is_enabled,
+            "torch.get_autocast_dtype": lambda kind: self.dtype if kind in _DEVICES else dtype(kind),
+            **_entered(_DEVICES, lambda on: self() if on else _without_autocast()),
+        }
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -181,16 +177,36 @@ class Autocast:
 @contextmanager
 def no_autocast() -> Iterator[None]:
     """Without autocast, a region that switches it off for the meta device is no region; torch refuses to name one."""
-    region = torch.autocast
-
-    def autocast(device_type: str, *args: Any, **kwargs: Any) -> Any:
-        return nullcontext() if device_type == "meta" else region(device_type, *args, **kwargs)
-
-    torch.autocast = autocast
-    try:
+    with patched(_entered(frozenset({"meta"}), lambda _on: nullcontext())):
         yield
-    finally:
-        torch.autocast = region
+
+
+def _entered(devices: frozenset[str], region: Callable[[bool], Any]) -> dict[str, Any]:
+    """Methods of ``torch.autocast`` that enter a region of ours for these devices; the class itself stays what it is.
+
+    ``region`` makes one, from whether it switches autocast on.
+    """
+    cls = torch.amp.autocast_mode.autocast
+    init, enter, leave = cls.__init__, cls.__enter__, cls.__exit__
+
+    def begin(self: Any, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: Any = None) -> None:
+        if device_type not in devices:
+            init(self, device_type, dtype, enabled, cache_enabled)
+            return
+        self._ours, self._entered = (lambda: region(enabled)), []
+
+    def enter_ours(self: Any) -> Any:
+        if "_ours" not in vars(self):
+            return enter(self)
+        self._entered.append(self._ours())
+        self._entered[-1].__enter__()
+        return self
+
+    def leave_ours(self: Any, *said: Any) -> Any:
+        return self._entered.pop().__exit__(*said) if "_ours" in vars(self) else leave(self, *said)
+
+    name = "torch.amp.autocast_mode.autocast"
+    return {f"{name}.__init__": begin, f"{name}.__enter__": enter_ours, f"{name}.__exit__": leave_ours}
 
 
 def _without_autocast() -> Any:

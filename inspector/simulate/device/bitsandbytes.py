@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.patched import patched
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -47,28 +49,13 @@ def bitsandbytes_operators_on_cpu() -> dict[Any, Callable[..., Any]]:
     return {torch.ops.bitsandbytes.gemm_4bit.default: _gemm_4bit(lambda *_: False)}
 
 
-@contextlib.contextmanager
-def maps_apart() -> Iterator[None]:
-    """Let a trace begin as a fresh process does, and leave the library as it was found.
+def map_apart() -> dict[str, Any]:
+    """For `inspector.patched.patched`: a trace begins as a fresh process does, and the library keeps what it had.
 
     bitsandbytes keeps the code of the double quantization for the process (functional.py, ``name2qmap``): one without
     data would be handed to the next real tensor that is quantized.
     """
-    kept: dict[str, Any] = {}
-    for found in _maps():
-        kept = dict(found)
-        found.clear()
-    try:
-        yield
-    finally:
-        for found in _maps():
-            found.clear()
-            found.update(kept)
-
-
-def _maps() -> tuple[dict[str, Any], ...]:
-    module = sys.modules.get("bitsandbytes.functional")
-    return (module.name2qmap,) if module is not None else ()
+    return {"bitsandbytes.functional.name2qmap": {}} if "bitsandbytes" in sys.modules else {}
 
 
 @contextlib.contextmanager
@@ -85,11 +72,8 @@ def _compiling_later() -> Iterator[None]:
         compiled = functools.cache(lambda: compile_now(function, **options))
         return functools.wraps(function)(lambda *args, **kwargs: compiled()(*args, **kwargs))  # noqa: PLW0108 -- later
 
-    torch.compile = compile_later
-    try:
+    with patched({"torch.compile": compile_later}):
         yield
-    finally:
-        torch.compile = compile_now
 
 
 def _gemm_4bit(fused: Callable[[Any, int, int, int, int], bool]) -> Callable[..., Any]:

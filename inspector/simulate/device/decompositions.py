@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.patched import acting, patched
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -49,8 +51,18 @@ CUDA: dict[str, Callable[..., Any]] = {"dropout": dropout, "softmax.int": softma
 
 @contextmanager
 def decomposed_as(operators: dict[str, Callable[..., Any]]) -> Iterator[None]:
-    """Take these operators apart in the given way on the meta device."""
-    with torch.library._scoped_library("aten", "IMPL") as library:
+    """Take these operators apart in the given way on the meta device; other threads' meta tensors as ever."""
+    with patched(), torch.library._scoped_library("aten", "IMPL") as library:
         for name, function in operators.items():
-            library.impl(name, function, "AutogradMeta")
+            library.impl(name, _here(name, function), "AutogradMeta")
         yield
+
+
+def _here(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    packet, _, overload = name.partition(".")
+    operator = getattr(getattr(aten, packet), overload or "default")
+
+    def decomposed(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs) if acting() else operator.decompose(*args, **kwargs)
+
+    return decomposed

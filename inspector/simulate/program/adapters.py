@@ -10,8 +10,10 @@ import torch
 
 from inspector.architecture.error_origin import is_of_the_model
 from inspector.errors import CannotSimulateError, InspectorError
+from inspector.patched import patched
 from inspector.simulate.program.refusals import in_one_line
 from inspector.simulate.setup.training import LoraSetup, PeftSetup
+from inspector.simulate.tracing.unwritten import Unwritten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +97,7 @@ def _bnb(module: Any) -> bool:
 def _wrapped(model: Any, config: Any, dtype: str, tracer: Tracer) -> Any:
     from peft import get_peft_model
 
-    with _no_init(), _deep_copies(), tracer:
+    with tracer, without_values():
         wrapped = get_peft_model(model, config, autocast_adapter_dtype=dtype != "auto")
         if dtype == "bfloat16":
             _cast_trainable(wrapped)
@@ -176,43 +178,28 @@ def _peft_refuses(error: ValueError, setup: LoraSetup | PeftSetup) -> CannotSimu
 
 
 @contextmanager
-def _deep_copies() -> Iterator[None]:
-    """DoRA copies a 4-bit layer for a moment. bitsandbytes' copy starts on the CPU, which meta tensors cannot leave."""
+def without_values() -> Iterator[None]:
+    """While adapters are made: their values do not matter, and DoRA's copy of a 4-bit layer stays on meta.
+
+    Adapters are made on the CPU and moved; what would be written into them there is not computed. bitsandbytes' copy
+    of a weight starts on the CPU, which meta tensors cannot leave (bitsandbytes/nn/modules.py, ``__deepcopy__``).
+    """
     if "bitsandbytes" not in sys.modules:  # a step at 16 bits has no such layer
-        yield
+        with Unwritten():
+            yield
         return
     import copy
 
     from bitsandbytes.nn import Params4bit
 
-    def deepcopy(self: Any, memo: Any) -> Any:
+    def deepcopy(weight: Any, memo: Any) -> Any:
         kept = ("blocksize", "compress_statistics", "quant_type", "quant_storage", "module", "bnb_quantized")
-        state = copy.deepcopy(self.quant_state, memo)
-        fields = {name: getattr(self, name) for name in kept}
-        return Params4bit(self.data.clone(), requires_grad=self.requires_grad, quant_state=state, **fields)
+        state = copy.deepcopy(weight.quant_state, memo)
+        fields = {name: getattr(weight, name) for name in kept}
+        return Params4bit(weight.data.clone(), requires_grad=weight.requires_grad, quant_state=state, **fields)
 
-    before = Params4bit.__deepcopy__
-    Params4bit.__deepcopy__ = deepcopy
-    try:
+    with patched({"bitsandbytes.nn.Params4bit.__deepcopy__": deepcopy}), Unwritten():
         yield
-    finally:
-        Params4bit.__deepcopy__ = before
-
-
-@contextmanager
-def _no_init() -> Iterator[None]:
-    """Adapters are made on the CPU and moved; their values do not matter, so do not compute them."""
-    from torch.nn import init
-
-    names = ("kaiming_uniform_", "uniform_", "normal_", "zeros_", "ones_", "xavier_uniform_", "trunc_normal_")
-    before = {name: getattr(init, name) for name in names}
-    for name in names:
-        setattr(init, name, lambda tensor, *_args, **_kwargs: tensor)
-    try:
-        yield
-    finally:
-        for name, function in before.items():
-            setattr(init, name, function)
 
 
 def use_checkpointing(model: Any, setup: Checkpointing, tracer: Tracer, *, adapted: bool) -> bool:

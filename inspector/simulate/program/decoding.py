@@ -8,18 +8,16 @@ which every step is traced.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.architecture.quiet import quiet
 from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate.device import attention, bitsandbytes
-from inspector.simulate.device import decompositions as composites
-from inspector.simulate.device.autocast import no_autocast
-from inspector.simulate.device.kernels import cuda_kernels, has_grouped_mm
+from inspector.simulate.device.cuda import as_on
+from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.device.questions import Device
 from inspector.simulate.program import load as models
 from inspector.simulate.program import routing
@@ -35,7 +33,9 @@ from inspector.simulate.program.kv_caches import (
 )
 from inspector.simulate.program.position_limits import check_positions
 from inspector.simulate.program.refusals import of_the_model
-from inspector.simulate.tracing.tracer import Tracer, follow_modules
+from inspector.simulate.tracing.answers import answers
+from inspector.simulate.tracing.following import follow_modules
+from inspector.simulate.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,16 +84,9 @@ def trace_generate(
         InspectorError: when the model cannot be built, or its cache is not of the kind asked for.
     """
     device = Device(capability, multiprocessors)
-    with models.quiet():
+    with quiet():
         tracer = Tracer(cuda_kernels(device))
-    operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(device)}
-    with ExitStack() as stack:
-        stack.enter_context(models.quiet())
-        stack.enter_context(bitsandbytes.maps_apart())
-        for context in (composites.decomposed_as(operators), no_autocast(), torch.no_grad()):
-            stack.enter_context(context)
-        if not device.ask(has_grouped_mm):
-            stack.enter_context(models.without_grouped_mm())
+    with as_on(device, tracer.page), torch.no_grad():
         tracer.mark("load", -1)
         model = models.load_model(config, setup.load, tracer)
         check_positions(model, setup.prompt_len + setup.max_new_tokens - 1, tracer)
@@ -101,10 +94,13 @@ def trace_generate(
             raise CannotSimulateError(f"{type(model).__name__} does not generate text")
         model.eval()
         models.label_model(model, tracer)
-        tracer.watch_modules(model.named_modules(), models.head_path(model))
         loop = _Loop(model, setup, tracer)
         routing.install(tracer, config, setup.routing)
-        with of_the_model(_doing(model, setup)), contextmanager(follow_modules)(tracer), tracer:
+        with (
+            of_the_model(_doing(model, setup)),
+            follow_modules(tracer, model, models.head_path(model)),
+            tracer,
+        ):
             loop.run(every_step=every_step)
         tracer.stop()
     return GenerateTrace(tracer.events(), loop.layers(), loop.cache_bytes(), loop.step, tuple(tracer.notes))
@@ -122,8 +118,8 @@ class _Loop:
         self.setup = setup
         self.tracer = tracer
         self.step = 0
-        tracer.answer = self._answer
         self.length = setup.prompt_len
+        tracer.answer = answers(lambda: self.length)
         self.away: set[int] = set()
         self.kwargs: dict[str, Any] = {"use_cache": True}
         if model._supports_logits_to_keep():
@@ -170,12 +166,6 @@ class _Loop:
         for tensor in (ids, self.kwargs["attention_mask"]):
             self.tracer.label(tensor, MemoryKind.INPUTS, "")
         return ids
-
-    def _answer(self, tensor: Any) -> bool | int | float:
-        """What the data would say: no padding anywhere, so masks are all ones; counters count tokens."""
-        if tensor.dtype == torch.bool:
-            return True
-        return 1.0 if tensor.dtype.is_floating_point else self.length
 
     def _forward(self, ids: Any, *, prefill: bool) -> Any:
         """One step of ``_sample``: the model, the last position's logits in float32, the next token."""

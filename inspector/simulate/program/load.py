@@ -6,8 +6,6 @@ one by one, traced, in the order the libraries load them. What is done to a mode
 
 from __future__ import annotations
 
-import warnings
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -190,42 +188,8 @@ def quantization_constants(parameter: Any) -> Iterator[Any]:
         yield scales
 
 
-@contextmanager
-def without_grouped_mm() -> Iterator[None]:
-    """Cards before Ampere have no grouped product: transformers goes through the experts one by one.
-
-    Source: transformers/integrations/moe.py, ``_can_use_grouped_mm``.
-    """
-    from transformers.integrations import moe
-
-    before = moe._can_use_grouped_mm
-    moe._can_use_grouped_mm = lambda *_args: False
-    try:
-        yield
-    finally:
-        moe._can_use_grouped_mm = before
-
-
 def head_path(model: Any) -> str:
     """Path of the output head in the model as it trains (under PEFT's wrappers), or "" when it has none."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     head = base.get_output_embeddings()
     return next((name for name, module in model.named_modules() if module is head), "") if head is not None else ""
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Advice that libraries print about training is not for a dry run."""
-    from logging import ERROR, getLogger
-
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
-    getLogger("bitsandbytes").setLevel(ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(before)

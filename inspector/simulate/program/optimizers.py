@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,65 +13,7 @@ from inspector.simulate.program.refusals import in_one_line
 from inspector.simulate.setup.optimizer_names import check_optimizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from inspector.simulate.tracing.tracer import Tracer
-
-
-@contextmanager
-def as_on_cuda() -> Iterator[None]:
-    """Let torch's optimizers and gradient clipping choose for meta tensors as they choose for CUDA tensors.
-
-    They use multi-tensor and fused kernels on the device types in ``_get_foreach_kernels_supported_devices`` and
-    ``_get_fused_kernels_supported_devices`` (torch/utils/_foreach_utils.py).
-    """
-    from torch.optim import optimizer
-    from torch.utils import _foreach_utils as utils
-
-    names = ("_get_foreach_kernels_supported_devices", "_get_fused_kernels_supported_devices")
-    holders = [(module, name) for module in (utils, optimizer) for name in names if hasattr(module, name)]
-    before = [getattr(module, name) for module, name in holders]
-    for module, name in holders:
-        setattr(module, name, lambda: ["cuda", "meta"])
-    try:
-        yield
-    finally:
-        for (module, name), function in zip(holders, before, strict=True):
-            setattr(module, name, function)
-
-
-@contextmanager
-def bitsandbytes_as_on_cuda(tracer: Tracer) -> Iterator[None]:
-    """Let bitsandbytes' optimizers work on meta tensors; paged state is managed memory, not the allocator's.
-
-    Source: bitsandbytes/functional.py, ``get_paged`` (``cudaMallocManaged``), ``is_on_gpu``; optim/optimizer.py,
-    ``Optimizer8bit.get_state_buffer`` (state of 100,000 elements and more is paged).
-    """
-    from bitsandbytes import functional
-
-    def get_paged(*shape: int, dtype: Any = torch.float32, device: Any = None) -> Any:
-        with torch.utils._python_dispatch._disable_current_modes():
-            out = torch.empty(shape, dtype=dtype, device="meta" if device is None else device)
-        tracer.ignore([out])
-        tracer.paged_bytes += out.nbytes
-        out.is_paged = True
-        out.page_deviceid = 0
-        return out
-
-    replaced: dict[str, Any] = {
-        "get_paged": get_paged,
-        "fill": lambda *_args, **_kwargs: None,
-        "prefetch_tensor": lambda *_args, **_kwargs: None,
-        "is_on_gpu": lambda _tensors: True,
-    }
-    before = {name: getattr(functional, name) for name in replaced}
-    for name, function in replaced.items():
-        setattr(functional, name, function)
-    try:
-        yield
-    finally:
-        for name, function in before.items():
-            setattr(functional, name, function)
 
 
 def make_optimizer(name: str, model: Any) -> Any:

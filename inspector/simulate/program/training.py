@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,23 +10,25 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from inspector.architecture.error_origin import runs_the_graph
+from inspector.architecture.quiet import quiet
 from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate.device import attention, bitsandbytes
-from inspector.simulate.device import decompositions as composites
-from inspector.simulate.device.autocast import Autocast, no_autocast
-from inspector.simulate.device.kernels import cuda_kernels, has_grouped_mm
+from inspector.simulate.device.cuda import as_on
+from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.device.questions import Device
 from inspector.simulate.program import adapters, optimizers, routing
 from inspector.simulate.program import load as models
 from inspector.simulate.program.loss import use_loss
 from inspector.simulate.program.position_limits import check_positions
 from inspector.simulate.program.refusals import of_the_model
-from inspector.simulate.tracing.tracer import Tracer, follow_modules
+from inspector.simulate.tracing.answers import answers
+from inspector.simulate.tracing.following import follow_modules
+from inspector.simulate.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from inspector.simulate.device.autocast import Autocast
     from inspector.simulate.device.questions import Questions
     from inspector.simulate.events import Event
     from inspector.simulate.setup.training import TrainSetup
@@ -57,40 +59,14 @@ def trace_finetune(
         multiprocessors: its number of multiprocessors.
     """
     device = Device(capability, multiprocessors)
-    with models.quiet():
+    loop = setup.loop
+    with quiet():
         tracer = Tracer(cuda_kernels(device))
-    tracer.answer = _answers(setup)
+    tracer.answer = answers(lambda: setup.batch.seq_len, masks=not setup.batch.packed)
     routing.install(tracer, config, setup.routing)
-    sdpa = attention.sdpa_for(device, setup.loop.sdpa_backend)
-    operators = {**composites.CUDA, "scaled_dot_product_attention": sdpa}
-    with ExitStack() as stack:
-        stack.enter_context(models.quiet())
-        stack.enter_context(bitsandbytes.maps_apart())
-        stack.enter_context(composites.decomposed_as(operators))
-        stack.enter_context(optimizers.as_on_cuda())
-        if "8bit" in setup.loop.optimizer or "paged" in setup.loop.optimizer:
-            stack.enter_context(optimizers.bitsandbytes_as_on_cuda(tracer))
-        autocast = None
-        if setup.loop.autocast != "none":
-            autocast = Autocast({"bf16": torch.bfloat16, "fp16": torch.float16}[setup.loop.autocast])
-            stack.enter_context(autocast.registered())
-        else:
-            stack.enter_context(no_autocast())
-        if not device.ask(has_grouped_mm):
-            stack.enter_context(models.without_grouped_mm())
+    with as_on(device, tracer.page, sdpa_backend=loop.sdpa_backend, autocast=loop.autocast) as autocast:
         Loop(config, setup, tracer, autocast).run()
     return Trace(tracer.events(), tracer.paged_bytes, tuple(tracer.notes), device.questions)
-
-
-def _answers(setup: TrainSetup) -> Callable[[Any], bool | int | float]:
-    """What the step's data would say when a model looks at it: no padding masks anything out, unless packed."""
-
-    def answer(tensor: Any) -> bool | int | float:
-        if tensor.dtype == torch.bool:
-            return not setup.batch.packed
-        return 1.0 if tensor.dtype.is_floating_point else setup.batch.seq_len
-
-    return answer
 
 
 class Loop:
@@ -113,8 +89,7 @@ class Loop:
             self.model = self._trainable(model)
             self.trainable = [(name, tensor) for name, tensor in self.model.named_parameters() if tensor.requires_grad]
             self.optimizer = optimizers.make_optimizer(setup.loop.optimizer, self.model)
-            tracer.watch_modules(self.model.named_modules(), models.head_path(self.model))
-            with contextmanager(follow_modules)(tracer), tracer:
+            with follow_modules(tracer, self.model, models.head_path(self.model)), tracer:
                 for step in range(setup.loop.steps):
                     self._step(step)
                     if setup.loop.empty_cache_every and (step + 1) % setup.loop.empty_cache_every == 0:

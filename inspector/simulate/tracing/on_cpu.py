@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.patched import patched
 from inspector.simulate.device.attention import sdpa_on_cpu
 from inspector.simulate.device.autocast import no_autocast
 from inspector.simulate.device.decompositions import decomposed_as
 from inspector.simulate.device.kernels import cpu_kernels
+from inspector.simulate.device.random_numbers import NOT_THE_CALLERS
 from inspector.simulate.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from inspector.simulate.events import Event
 
 
-@contextmanager
-def _generator_state(tracer: Tracer) -> Iterator[None]:
+def _generator_state(tracer: Tracer) -> dict[str, Any]:
     """Checkpointing keeps the random generator's state, a CPU tensor that no operator makes.
 
     ``fork_rng`` keeps it too while a layer is recomputed, but does nothing for the meta device.
@@ -36,25 +36,22 @@ def _generator_state(tracer: Tracer) -> Iterator[None]:
     def fork_rng(*args: Any, **kwargs: Any) -> Any:
         return fork(*args, **{**kwargs, "device_type": "cuda"})
 
-    torch.get_rng_state = torch.random.get_rng_state = get_rng_state
-    torch.random.fork_rng = fork_rng
-    try:
-        yield
-    finally:
-        torch.get_rng_state = torch.random.get_rng_state = original
-        torch.random.fork_rng = fork
+    return {
+        "torch.get_rng_state": get_rng_state,
+        "torch.random.get_rng_state": get_rng_state,
+        "torch.random.fork_rng": fork_rng,
+        **NOT_THE_CALLERS,
+    }
 
 
-@contextmanager
-def _int8_products() -> Iterator[None]:
+def _int8_products() -> dict[str, Any]:
     """On a CPU, LLM.int8 trains through whole weights in the activations' dtype; nothing is said of outliers.
 
     Source: bitsandbytes/autograd/_functions.py, ``matmul``, which asks for the input's device, and ``MatMul8bitFp``.
     """
     library: Any = sys.modules.get("bitsandbytes")
     if library is None:
-        yield
-        return
+        return {}
     from bitsandbytes.autograd._functions import MatMul8bitFp
 
     original = library.matmul
@@ -64,11 +61,7 @@ def _int8_products() -> Iterator[None]:
             return original(a, b, out=out, state=state, threshold=threshold, bias=bias)
         return MatMul8bitFp.apply(a, b, out, bias, state)
 
-    library.matmul = matmul
-    try:
-        yield
-    finally:
-        library.matmul = original
+    return {"bitsandbytes.matmul": matmul}
 
 
 def trace_on_cpu(step: Callable[[], Any], existing: list[Any]) -> tuple[Event, ...]:
@@ -84,7 +77,8 @@ def trace_on_cpu(step: Callable[[], Any], existing: list[Any]) -> tuple[Event, .
     tracer.ignore(existing)
     tracer.mark("forward", 0)
     operators = {"scaled_dot_product_attention": sdpa_on_cpu}
-    with decomposed_as(operators), no_autocast(), _int8_products(), _generator_state(tracer), tracer:
+    replaced = {**_int8_products(), **_generator_state(tracer)}
+    with patched(replaced), decomposed_as(operators), no_autocast(), tracer:
         step()
     tracer.stop()
     return tracer.events()

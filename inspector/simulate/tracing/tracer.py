@@ -16,11 +16,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device.autograd_in_place import OUT_OF_PLACE, as_on_device
+from inspector.simulate.device.random_numbers import drawn
 from inspector.simulate.events import Alloc, EmptyCache, Event, Free, Mark, Stage
+from inspector.simulate.tracing.answers import answers
 from inspector.simulate.tracing.shape_memory import run, shape_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
     from inspector.simulate.device.kernels import Kernels
 
@@ -53,7 +55,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
         self.kernels = kernels
         self.device = device
         self.devices = frozenset({device, *kernels.host})
-        self.answer: Callable[[Any], bool | int | float] = _usual_answer
+        self.answer = answers()
         self.names: dict[int, str] = {}
         self.module = ""
         self.after_head = False
@@ -65,6 +67,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
         self._labels: dict[int, tuple[MemoryKind, str]] = {}
         self._head = ""
         self.paged_bytes = 0
+        self._generator = torch.Generator()
         self.notes: list[str] = []
         self._stopped: int | None = None
         self._entered: list[int] = []
@@ -86,6 +89,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
             self._workspace()
         if func is _READ and args[0].device.type == self.device:
             return self.answer(args[0])
+        func, kwargs = drawn(func, args, kwargs, self._generator)
         out = self._shapes.call(func, args, kwargs) if self._shapes else run(func, args, kwargs)
         self._note_all(out, func)
         if extra := self.kernels.temporaries.get(func):
@@ -191,6 +195,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
             if storage._cdata not in self._live:
                 self._follow(storage, storage._cdata, _FOREIGN)
 
+    def page(self, tensor: torch.Tensor) -> None:
+        """This tensor is in managed memory: none of the device's, counted apart."""
+        self.ignore([tensor])
+        self.paged_bytes += tensor.nbytes
+
     def new_block(self, nbytes: int, source: str, kind: MemoryKind | None = None) -> int:
         """Write down an allocation and return its number."""
         block = len(self.rows)
@@ -265,26 +274,3 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
             elif isinstance(entry, int) and ~entry in born:
                 short.add(~entry)
         return short
-
-
-def _usual_answer(tensor: Any) -> bool | int | float:
-    """What ``.item()`` says of a tensor without data: masks are all ones, counts are one."""
-    return True if tensor.dtype == torch.bool else 1.0 if tensor.dtype.is_floating_point else 1
-
-
-def follow_modules(tracer: Tracer) -> Iterator[None]:
-    """While this runs, the tracer knows which module's forward is running (also when it stops early)."""
-    original = torch.nn.Module.__call__
-
-    def call(module: Any, *args: Any, **kwargs: Any) -> Any:
-        before = tracer.enter(module)
-        try:
-            return original(module, *args, **kwargs)
-        finally:
-            tracer.leave(before)
-
-    torch.nn.Module.__call__ = call
-    try:
-        yield
-    finally:
-        torch.nn.Module.__call__ = original

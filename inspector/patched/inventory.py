@@ -1,0 +1,106 @@
+"""Every foreign name that a dry run takes the place of, with its reason, its source and the versions it is known in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+TESTED = {
+    "torch": ">=2.9,<2.16",
+    "transformers": ">=5.20,<5.25",
+    "peft": ">=0.20,<0.22",
+    "bitsandbytes": ">=0.50,<0.51",
+    "huggingface_hub": ">=2.0,<3",
+    "python": ">=3.10,<3.15",
+}
+"""Versions of each library that the replaced names were tested with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A foreign name: where it is (``module`` or ``module:Class``), why it is replaced, and where that was read.
+
+    ``parameters`` are those its replacement counts on, in order; None where Python cannot tell them (functions in C)
+    or the name is no function: a flag or a mapping.
+    """
+
+    owner: str
+    name: str
+    library: str
+    why: str
+    source: str
+    parameters: tuple[str, ...] | None = None
+
+    @property
+    def key(self) -> str:
+        """The full dotted name, by which `patched` is asked for it."""
+        return f"{self.owner.replace(':', '.')}.{self.name}"
+
+
+def _names(
+    owner: str, library: str, why: str, source: str, **names: tuple[str, ...] | None
+) -> Iterator[tuple[str, Patch]]:
+    for name, parameters in names.items():
+        patch = Patch(owner, name, library, why, source, parameters)
+        yield patch.key, patch
+
+
+_OFFLINE = "no config makes a library reach the network"
+_SEED = "what is drawn, seeded or restored here is not the caller's stream of random numbers"
+_CUDA = "optimizers and clipping take the kernels for meta tensors that they take for CUDA's"
+_AUTOCAST = "autocast is asked for, entered and left for the device of the tensors, which is meta"
+_FA2 = "flash_attention_2 without the package, under a name of our own"
+_LIMIT = "a config that makes modules without end is stopped"
+
+PATCHES: Mapping[str, Patch] = dict([
+    *_names("huggingface_hub.constants", "huggingface_hub", _OFFLINE, "huggingface_hub/utils/_http.py, "
+            "hf_request_event_hook", HF_HUB_OFFLINE=None),
+    *_names("transformers.integrations.hub_kernels", "transformers", _OFFLINE, "hub_kernels.py, lazy_load_kernel",
+            _kernels_enabled=None),
+    *_names("logging:Logger", "python", "advice that libraries log about training is not for a dry run",
+            "logging/__init__.py", handle=("self", "record")),
+    *_names("torch", "torch", "a model is made in its own dtype, which is not the caller's default",
+            "transformers/modeling_utils.py, local_torch_dtype", set_default_dtype=("d",), get_default_dtype=None),
+    *_names("torch.nn.modules.module", "torch", _LIMIT, "torch/nn/modules/module.py, register_module",
+            _global_module_registration_hooks=None, _global_parameter_registration_hooks=None,
+            _global_buffer_registration_hooks=None),
+    *_names("transformers.modeling_utils:AttentionInterface", "transformers", _FA2, "transformers/utils/generic.py, "
+            "GeneralInterface", _global_mapping=None),
+    *_names("transformers.masking_utils:AttentionMaskInterface", "transformers", _FA2, "transformers/utils/generic.py, "
+            "GeneralInterface", _global_mapping=None),
+    *_names("transformers.integrations.moe", "transformers", "cards before Ampere have no grouped product",
+            "transformers/integrations/moe.py", _can_use_grouped_mm=("input", "weight", "offs")),
+    *_names("torch", "torch", _AUTOCAST, "torch/csrc/autograd/init.cpp", is_autocast_enabled=None,
+            get_autocast_dtype=None),
+    *_names("torch.amp.autocast_mode:autocast", "torch", _AUTOCAST, "torch/amp/autocast_mode.py",
+            __init__=("self", "device_type", "dtype", "enabled", "cache_enabled"), __enter__=("self",),
+            __exit__=("self", "exc_type", "exc_val", "exc_tb")),
+    *_names("torch", "torch", "bitsandbytes compiles its CPU kernels as it is imported, and none is called",
+            "bitsandbytes/backends/default/ops.py", compile=("model",)),
+    *_names("torch", "torch", _SEED, "torch/utils/checkpoint.py, fork_rng and set_rng_state", get_rng_state=(),
+            set_rng_state=("new_state",), manual_seed=("seed",)),
+    *_names("torch.random", "torch", _SEED, "torch/random.py", get_rng_state=(), set_rng_state=("new_state",),
+            manual_seed=("seed",), fork_rng=("devices", "enabled", "_caller", "_devices_kw", "device_type")),
+    *_names("torch.utils._foreach_utils", "torch", _CUDA, "torch/utils/_foreach_utils.py",
+            _get_foreach_kernels_supported_devices=(), _get_fused_kernels_supported_devices=()),
+    *_names("torch.optim.optimizer", "torch", _CUDA, "torch/optim/optimizer.py, _default_to_fused_or_foreach",
+            _get_foreach_kernels_supported_devices=(), _get_fused_kernels_supported_devices=()),
+    *_names("bitsandbytes", "bitsandbytes", "on a CPU, LLM.int8 trains through whole weights",
+            "bitsandbytes/autograd/_functions.py, matmul",
+            matmul=("A", "B", "out", "state", "threshold", "bias")),
+    *_names("bitsandbytes.nn:Params4bit", "bitsandbytes", "weights are quantized as they arrive on meta, and DoRA "
+            "copies them there", "bitsandbytes/nn/modules.py, Params4bit", to=("self", "args", "kwargs"),
+            __deepcopy__=("self", "memo")),
+    *_names("bitsandbytes.nn:Int8Params", "bitsandbytes", "weights are quantized as they arrive on meta",
+            "bitsandbytes/nn/modules.py, Int8Params", to=("self", "args", "kwargs")),
+    *_names("bitsandbytes.functional", "bitsandbytes", "the kept code of double quantization is a tensor without data",
+            "bitsandbytes/functional.py, quantize_4bit", name2qmap=None),
+    *_names("bitsandbytes.functional", "bitsandbytes", "8-bit and paged optimizers work on meta tensors",
+            "bitsandbytes/functional.py and optim/optimizer.py, get_state_buffer",
+            get_paged=("shape", "dtype", "device"), fill=("A", "value", "device", "prefetch"),
+            prefetch_tensor=("A", "to_cpu"), is_on_gpu=("tensors",)),
+])  # fmt: skip
+"""Every foreign name that is ever replaced, by its full dotted name."""

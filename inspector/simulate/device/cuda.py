@@ -1,0 +1,99 @@
+"""The world as a program finds it on a CUDA card, although its tensors have no data: put together once, for all."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from inspector.architecture.quiet import quiet
+from inspector.patched import patched
+from inspector.simulate.device import attention
+from inspector.simulate.device import decompositions as composites
+from inspector.simulate.device.autocast import Autocast, no_autocast
+from inspector.simulate.device.bitsandbytes import map_apart
+from inspector.simulate.device.kernels import has_grouped_mm
+from inspector.simulate.device.random_numbers import NOT_THE_CALLERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from inspector.simulate.device.questions import Device
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@contextmanager
+def as_on(
+    device: Device, paged: Callable[[Any], None], *, sdpa_backend: str = "", autocast: str = "none"
+) -> Iterator[Autocast | None]:
+    """While this runs, libraries on this thread choose and compute for meta tensors as they do on the card.
+
+    Args:
+        device: the card that is asked what it does.
+        paged: told of every tensor in managed memory, which the allocator knows nothing of.
+        sdpa_backend: the backend of attention that is pinned; "" leaves the choice to the card.
+        autocast: ``none``, ``bf16`` or ``fp16``.
+
+    Yields:
+        The autocast whose regions the program enters; None without one.
+    """
+    operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(device, sdpa_backend)}
+    replaced = {**multi_tensor(), **map_apart(), **_optimizers(paged), **NOT_THE_CALLERS}
+    if not device.ask(has_grouped_mm):
+        replaced |= _without_grouped_mm()
+    region = Autocast(_DTYPES[autocast]) if autocast != "none" else None
+    with ExitStack() as stack:
+        stack.enter_context(quiet())
+        stack.enter_context(patched(replaced))
+        stack.enter_context(composites.decomposed_as(operators))
+        stack.enter_context(no_autocast() if region is None else region.registered())
+        yield region
+
+
+def multi_tensor() -> dict[str, Any]:
+    """Torch's optimizers and gradient clipping choose for meta tensors as they choose for CUDA tensors.
+
+    They use multi-tensor and fused kernels on the device types that these name (torch/utils/_foreach_utils.py).
+    """
+    return {
+        f"{module}.{name}": lambda: ["cuda", "meta"]
+        for module in ("torch.utils._foreach_utils", "torch.optim.optimizer")
+        for name in ("_get_foreach_kernels_supported_devices", "_get_fused_kernels_supported_devices")
+    }
+
+
+def _optimizers(paged: Callable[[Any], None]) -> dict[str, Any]:
+    """The optimizers of bitsandbytes work on meta tensors; paged state is managed memory, not the allocator's.
+
+    Source: bitsandbytes/functional.py, ``get_paged`` (``cudaMallocManaged``), ``is_on_gpu``; optim/optimizer.py,
+    ``Optimizer8bit.get_state_buffer`` (state of 100,000 elements and more is paged).
+    """
+    if "bitsandbytes" not in sys.modules:
+        return {}
+
+    def get_paged(*shape: int, dtype: Any = torch.float32, device: Any = None) -> Any:
+        with torch.utils._python_dispatch._disable_current_modes():
+            out = torch.empty(shape, dtype=dtype, device="meta" if device is None else device)
+        paged(out)
+        out.is_paged = True
+        out.page_deviceid = 0
+        return out
+
+    functional = "bitsandbytes.functional"
+    return {
+        f"{functional}.get_paged": get_paged,
+        f"{functional}.fill": lambda *_args, **_kwargs: None,
+        f"{functional}.prefetch_tensor": lambda *_args, **_kwargs: None,
+        f"{functional}.is_on_gpu": lambda _tensors: True,
+    }
+
+
+def _without_grouped_mm() -> dict[str, Any]:
+    """Cards before Ampere have no grouped product: transformers goes through the experts one by one.
+
+    Source: transformers/integrations/moe.py, ``_can_use_grouped_mm``.
+    """
+    return {"transformers.integrations.moe._can_use_grouped_mm": lambda *_args: False}

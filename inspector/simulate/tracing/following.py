@@ -1,0 +1,42 @@
+"""Which module's forward is running, told to the tracer by hooks on the model's own modules."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from inspector.simulate.tracing.tracer import Tracer
+
+
+@contextmanager
+def follow_modules(tracer: Tracer, model: Any, head: str) -> Iterator[None]:
+    """While this runs, the tracer knows which of a model's modules is running, also when a forward stops early.
+
+    ``torch.nn.Module.__call__`` would be one name for all modules of the process; instances concern nobody else.
+
+    Args:
+        tracer: is told.
+        model: whose modules are followed, by their paths.
+        head: the path after which tensors are logits and loss; "" for none.
+    """
+    tracer.watch_modules(model.named_modules(), head)
+    running: list[tuple[str, bool]] = []
+
+    def begins(module: Any, _args: Any) -> None:
+        running.append(tracer.enter(module))
+
+    def ends(_module: Any, _args: Any, _output: Any) -> None:
+        tracer.leave(running.pop())
+
+    handles = []
+    for _, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(begins, prepend=True))
+        handles.append(module.register_forward_hook(ends, always_call=True))  # also where recomputation stops early
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,23 @@
+"""First values that nobody reads, not computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from inspector.simulate.tracing.shape_memory import run
+
+aten = torch.ops.aten
+
+
+class Unwritten(TorchDispatchMode):  # type: ignore[misc]
+    """Leaves tensors on the CPU as they are where they would be filled, as ``torch.nn.init`` fills them."""
+
+    FILLS = frozenset({aten.uniform_.default, aten.normal_.default, aten.zero_.default, aten.fill_.Scalar})
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in self.FILLS and args[0].device.type == "cpu":
+            return args[0]
+        return run(func, args, kwargs or {})
