@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from inspector.lenses.compare import CompareRow, Comparison
+    from inspector.render.charts import Chart
 
 
 def text(report: Comparison) -> RenderableType:
@@ -25,6 +26,13 @@ def text(report: Comparison) -> RenderableType:
         *_same(report),
         notes(report.assumptions),
     )
+
+
+def charts(report: Comparison) -> tuple[Chart, ...]:
+    """The models' weights side by side."""
+    from inspector.render.charts.compare import comparison
+
+    return (comparison(report),)
 
 
 def _wide(report: Comparison) -> Table:

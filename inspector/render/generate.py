@@ -16,7 +16,9 @@ from inspector.units import count, mebibytes, percent
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from inspector.render.charts import Chart
     from inspector.simulate.generation import GenerateReport
+    from inspector.simulate.reports.step import Point
 
 
 def text(report: GenerateReport) -> RenderableType:
@@ -32,6 +34,22 @@ def text(report: GenerateReport) -> RenderableType:
     return page(
         heading(report.model, what(report)), peaks, _cache(report), alive, _verdict(report), notes(_legend(report))
     )
+
+
+def charts(report: GenerateReport) -> tuple[Chart, ...]:
+    """The run, allocation by allocation, and how the cache grows."""
+    from inspector.render.charts.cache_growth import cache_growth
+    from inspector.render.charts.timeline import timeline
+
+    drawn = timeline(report.timeline, report.timeline_kinds, report.gpu, phase_name, peak=report.peak_reserved_bytes)
+    return drawn, cache_growth(report)
+
+
+def phase_name(point: Point) -> str:
+    """``load``, ``prefill``, ``token 2``."""
+    if point.step < 0:
+        return "load"
+    return f"token {point.step + 1:,}" if point.step else "prefill"
 
 
 def what(report: GenerateReport) -> str:

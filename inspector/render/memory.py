@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from inspector.lenses.memory import MemoryReport
     from inspector.lenses.weights import Group, WeightsReport
+    from inspector.render.charts import Chart
 
 LOW_COVERAGE = 0.5
 """Below this share of quantized parameters the figure is red: the scheme's name promises what it does not keep."""
@@ -33,6 +34,13 @@ def text(report: MemoryReport) -> RenderableType:
         Responsive(lambda width: _groups(report, narrow=width < NARROW)),
         notes((_LEGEND, *report.focus.assumptions)),
     )
+
+
+def charts(report: MemoryReport) -> tuple[Chart, ...]:
+    """Why the first scheme is not bits x parameters."""
+    from inspector.render.charts.waterfall import scheme_waterfall
+
+    return (scheme_waterfall(report.focus),)
 
 
 def _mb(nbytes: int) -> str:

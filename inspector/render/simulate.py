@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from inspector.render.charts import Chart
+    from inspector.simulate.allocator.timeline import StagePeak
     from inspector.simulate.finetuning import StepReport
-    from inspector.simulate.reports.step import Share
+    from inspector.simulate.reports.step import Point, Share
 
 VERDICT_STYLES = {"fits": "bold green", "tight": "bold yellow", "does not fit": "bold red"}
 SHOWN_MODULES = 8
@@ -38,6 +40,19 @@ def text(report: StepReport) -> RenderableType:
         _settings(report),
         notes((*report.assumptions, _versions(report), "MiB = 2^20 bytes, in blocks as the allocator hands them out.")),
     )
+
+
+def charts(report: StepReport) -> tuple[Chart, ...]:
+    """The run, allocation by allocation."""
+    from inspector.render.charts.timeline import timeline
+
+    drawn = timeline(report.timeline, report.timeline_kinds, report.gpu, stage_name, peak=report.peak_reserved_bytes)
+    return (drawn,)
+
+
+def stage_name(point: Point | StagePeak) -> str:
+    """``load``, ``step 1 forward``."""
+    return point.stage if point.step < 0 else f"step {point.step + 1} {point.stage}"
 
 
 def what(report: StepReport) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from inspector.render.charts import Chart
     from inspector.validation.ledger import Ledger, Line
     from inspector.validation.ledger_by_set import RecordSet, Target
     from inspector.validation.published_run import Question
@@ -35,6 +36,13 @@ def text(ledger: Ledger) -> RenderableType:
         Responsive(lambda width: _summary(sets, roomy=width >= ROOMY)),
         notes((_versions(ledger), "Errors are predicted over measured, less one. Bytes: --json, --csv, --output.")),
     )
+
+
+def charts(ledger: Ledger) -> tuple[Chart, ...]:
+    """Predicted against measured, and the errors of each set of runs."""
+    from inspector.render.charts.ledger import ledger_charts
+
+    return ledger_charts(record_sets(ledger))
 
 
 def _set(found: RecordSet) -> list[RenderableType]:

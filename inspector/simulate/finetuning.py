@@ -62,12 +62,12 @@ class StepReport(OnCard, Report):
     alive_at_peak: tuple[Share, ...]
     modules_at_peak: tuple[Share, ...]
     largest_at_peak: tuple[LiveTensor, ...]
-    timeline: tuple[Point, ...]
+    timeline: tuple[Point, ...] = field(repr=False)
     num_events: int
     assumptions: tuple[str, ...] = ()
     events: tuple[Event, ...] = field(default=(), repr=False)
     plan: Report | None = None
-    timeline_kinds: tuple[KindLine, ...] = ()
+    timeline_kinds: tuple[KindLine, ...] = field(default=(), repr=False)
 
     def stage_peak(self, stage: Stage, step: int | None = None) -> StagePeak:
         """The stage of a step; of the last one when no step is said."""

@@ -65,8 +65,8 @@ class GenerateReport(OnCard, Report):
     versions: Mapping[str, str] = field(default_factory=dict)
     modules_at_peak: tuple[Share, ...] = ()
     largest_at_peak: tuple[LiveTensor, ...] = ()
-    timeline: tuple[Point, ...] = ()
-    timeline_kinds: tuple[KindLine, ...] = ()
+    timeline: tuple[Point, ...] = field(default=(), repr=False)
+    timeline_kinds: tuple[KindLine, ...] = field(default=(), repr=False)
 
     @property
     def growth(self) -> tuple[tuple[int, int], ...]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from inspector.render.theme import FONT, LIGHT, SMALLEST_TEXT
+from inspector.safe_text import clean
 from inspector.units import MB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WIDTH, HEIGHT = 1168, 500
+TEXT = 14
+"""Pixels of a chart's text on a page to read; a slide's is larger."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,23 @@ def figure(data: Sequence[dict[str, Any]], *, title: str = "", height: int = HEI
     return Figure(data=list(data), layout=merged)
 
 
+def page_figure(data: Sequence[dict[str, Any]], *, height: int, **layout: Any) -> Any:
+    """A figure as wide as the page, in small text."""
+    return figure(
+        data,
+        height=height,
+        **{
+            "width": None,
+            "autosize": True,
+            "font": {"size": TEXT},
+            "hoverlabel": {"font": {"size": TEXT, "color": "#FFFFFF"}, "bgcolor": "#333333", "align": "left"},
+            "showlegend": True,
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
+            **layout,
+        },
+    )
+
+
 def whole_mb(nbytes: int) -> str:
     """``5591540224`` as ``5,592``; with a decimal or as bytes where whole megabytes would say too little."""
     if abs(nbytes) >= 100 * MB or nbytes == 0:
@@ -71,3 +92,8 @@ def two_lines(name: str, room: int = 14) -> str:
         return name
     half = min(range(1, len(words)), key=lambda at: abs(len(" ".join(words[:at])) - len(name) / 2))
     return f"{' '.join(words[:half])}<br>{' '.join(words[half:])}"
+
+
+def plain_text(text: str) -> str:
+    """A name from a file as plotly text, which reads tags: cleaned, its angle brackets and ampersands spelled out."""
+    return escape(clean(text), quote=False)

@@ -28,7 +28,11 @@ class _Bar:
 
 def waterfall(lesson: Lesson) -> Chart:
     """The waterfall of 4 bits."""
-    report = lesson.scheme("nf4-dq")
+    return scheme_waterfall(lesson.scheme("nf4-dq"))
+
+
+def scheme_waterfall(report: WeightsReport) -> Chart:
+    """The waterfall of a scheme."""
     bars = _bars(report)
     made = figure(
         [

@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inspector.render.pages.sheet import sheet_html
-from inspector.render.pages.timeline import timeline
-from inspector.render.simulate import what
+from inspector.render.simulate import charts, stage_name, what
 
 if TYPE_CHECKING:
-    from inspector.simulate.allocator.timeline import StagePeak
     from inspector.simulate.finetuning import StepReport
-    from inspector.simulate.reports.step import Point
 
 
 def finetune_html(report: StepReport, *, command: str = "inspector simulate finetune") -> str:
@@ -20,15 +17,8 @@ def finetune_html(report: StepReport, *, command: str = "inspector simulate fine
         "finetune",
         title=f"Fine-tuning {report.model}",
         command=command,
-        charts=[
-            timeline(report.timeline, report.timeline_kinds, report.gpu, stage_name, peak=report.peak_reserved_bytes)
-        ],
+        charts=charts(report),
         report=report,
         what=what(report),
         stage_name=stage_name,
     )
-
-
-def stage_name(point: Point | StagePeak) -> str:
-    """``load``, ``step 1 forward``."""
-    return point.stage if point.step < 0 else f"step {point.step + 1} {point.stage}"

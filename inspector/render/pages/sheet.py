@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from inspector.render.assets import PLOTLY, TEMPLATES, THEME, environment, policy
-from inspector.render.charts.base import figure
 from inspector.render.simulate import said_of
 from inspector.render.theme import KIND_COLOURS
 
@@ -15,10 +14,8 @@ if TYPE_CHECKING:
 
     from inspector.render.charts.base import Chart
 
-SCRIPTS = (PLOTLY, TEMPLATES / "pages" / "sheet.js")
+SCRIPTS = (PLOTLY, TEMPLATES / "figures.js", TEMPLATES / "pages" / "sheet.js")
 STYLES = (THEME, TEMPLATES / "pages" / "sheet.css")
-TEXT = 14
-"""Pixels of a chart's text on a page to read."""
 
 
 def sheet_html(template: str, *, title: str, command: str, charts: Sequence[Chart], **context: Any) -> str:
@@ -50,29 +47,3 @@ def sheet_html(template: str, *, title: str, command: str, charts: Sequence[Char
         )
     )
     return page
-
-
-def sheet_figure(data: Sequence[dict[str, Any]], *, height: int, **layout: Any) -> Any:
-    """A figure as wide as the page, in small text."""
-    return figure(
-        data,
-        height=height,
-        **{
-            "width": None,
-            "autosize": True,
-            "font": {"size": TEXT},
-            "hoverlabel": {"font": {"size": TEXT, "color": "#FFFFFF"}, "bgcolor": "#333333", "align": "left"},
-            "showlegend": True,
-            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
-            **layout,
-        },
-    )
-
-
-def plain_text(text: str) -> str:
-    """A name from a file as plotly text, which reads tags: cleaned, its angle brackets and ampersands spelled out."""
-    from html import escape
-
-    from inspector.safe_text import clean
-
-    return escape(clean(text), quote=False)

@@ -7,7 +7,7 @@ the segments and blocks of its beginning are worked out backwards from the snaps
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from inspector.errors import InspectorError
@@ -45,8 +45,8 @@ class ReplayReport(Report):
     end_replayed: int
     largest_difference: int
     first_difference: int | None
-    reserved: tuple[int, ...]
-    replayed: tuple[int, ...]
+    reserved: tuple[int, ...] = field(repr=False)
+    replayed: tuple[int, ...] = field(repr=False)
     notes: tuple[str, ...]
 
 

@@ -3,31 +3,8 @@
   "use strict";
   const data = JSON.parse(document.getElementById("page-data").textContent);
   const root = document.documentElement;
-  const small = window.matchMedia("(max-width: 600px)").matches;
 
-  // What is alive at a point: the stacked traces' own values, largest first, in the text that hovering shows.
-  function aliveAt(traces, index) {
-    return traces.filter((trace) => trace.stackgroup && trace.y[index] > 0)
-      .map((trace) => [trace.y[index], trace.name])
-      .sort((a, b) => b[0] - a[0])
-      .map(([level, name]) => `${level.toLocaleString("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 })} ${name}`)
-      .join("<br>");
-  }
-
-  for (const place of document.querySelectorAll("[data-chart]")) {
-    const { data: traces, layout } = data.charts[place.dataset.chart];
-    for (const trace of traces) {
-      if (trace.name !== "allocated" || !trace.text) continue;
-      trace.customdata = trace.x.map((_, index) => aliveAt(traces, index));
-      trace.hovertemplate = trace.hovertemplate.replace("<extra>", "<br>%{customdata}<extra>");
-    }
-    if (small) {
-      layout.font = { ...layout.font, size: 12 };
-      layout.hoverlabel = { ...layout.hoverlabel, font: { ...layout.hoverlabel.font, size: 11 } };
-      layout.dragmode = false;
-    }
-    Plotly.newPlot(place, traces, layout, { displayModeBar: false, responsive: true, scrollZoom: false });
-  }
+  for (const place of document.querySelectorAll("[data-chart]")) drawFigure(Plotly, place, data.charts[place.dataset.chart]);
 
   const dark = () => root.dataset.theme ? root.dataset.theme === "dark" : window.matchMedia("(prefers-color-scheme: dark)").matches;
   document.querySelector('[data-do="theme"]').addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; });

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inspector.memory_kinds import MemoryKind
-from inspector.render.charts.base import Chart
-from inspector.render.pages.sheet import sheet_figure
+from inspector.render.charts.base import Chart, page_figure
 from inspector.render.theme import GREY, KIND_COLOURS
 from inspector.units import MiB
 
@@ -62,7 +61,7 @@ def timeline(
     ]  # fmt: skip
     room = card.available_bytes
     shown = peak > 0.6 * room
-    figure = sheet_figure(
+    figure = page_figure(
         [*stacked, *levels, _highest(points)],
         height=480,
         hovermode="x",
