@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -21,12 +23,44 @@ def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write the golden files instead of comparing")
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory, worker_id):
+    """A folder that all workers of this test run share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def once(shared):
+    """Make a folder by its name, once for all workers: the others wait and find it."""
+
+    def once(name, make):
+        folder = shared / name
+        with FileLock(shared / f"{name}.lock"):
+            if not (shared / f"{name}.made").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                (shared / f"{name}.made").touch()
+        return folder
+
+    return once
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory):
+def _session_cache(shared):
     """For what fixtures of a module or a session make: never the user's cache, never the last run's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("INSPECTOR_CACHE", str(tmp_path_factory.mktemp("session-cache")))
+        patch.setenv("INSPECTOR_CACHE", str(shared / "cache"))
         yield
+
+
+@pytest.fixture
+def kept_answers(shared, monkeypatch):
+    """The cache that all workers share: for a test that asks long questions and neither breaks nor counts anything."""
+    monkeypatch.setenv("INSPECTOR_CACHE", str(shared / "cache"))
 
 
 @pytest.fixture(autouse=True)

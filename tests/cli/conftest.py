@@ -36,14 +36,28 @@ INPUTS = {name: name for name in ("tiny", "model", "adapter", "records")} | {"sn
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory):
-    """The folder with all inputs, made once."""
+def made(once, shared):
+    """The folder with all inputs, made once for all workers."""
+
+    def make(folder):
+        write_models(folder)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setenv("COLUMNS", "80")
+            patch.setenv("INSPECTOR_CACHE", str(shared / "cache"))
+            patch.setenv("INSPECTOR_DATA", "data")
+            run_commands()
+
+    return once("files", make)
+
+
+def write_models(folder):
+    """Configs, weights and an adapter."""
     import torch
     from safetensors.torch import save_file
 
     from inspector.architecture import build_model
 
-    folder = tmp_path_factory.mktemp("files")
     for name in ("tiny", "model", "adapter", "records"):
         (folder / name).mkdir()
     for name in ("tiny", "model"):
@@ -54,26 +68,23 @@ def made(tmp_path_factory):
     lora = {f"base_model.model.model.layers.0.self_attn.q_proj.lora_{letter}.weight": torch.zeros(shape)
             for letter, shape in (("A", (4, 64)), ("B", (64, 4)))}  # fmt: skip
     save_file(lora, folder / "adapter" / "adapter_model.safetensors")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("COLUMNS", "80")
-        patch.setenv("INSPECTOR_CACHE", "cache")
-        patch.setenv("INSPECTOR_DATA", "data")
-        assert run(["simulate", "finetune", "tiny", "--seq-len", "64", "--trace", "snapshot.pickle"]) == 0
-        page = io.StringIO()
-        with contextlib.redirect_stdout(page):
-            assert run(MEASURED) == 0
-        Path("measured.txt").write_text(page.getvalue())
-    (record,) = (folder / "data").rglob("*.json")
+
+
+def run_commands():
+    """What commands leave: a snapshot, a record, and the page that came with it."""
+    assert run(["simulate", "finetune", "tiny", "--seq-len", "64", "--trace", "snapshot.pickle"]) == 0
+    page = io.StringIO()
+    with contextlib.redirect_stdout(page):
+        assert run(MEASURED) == 0
+    Path("measured.txt").write_text(page.getvalue())
+    (record,) = Path("data").rglob("*.json")
     content = json.loads(record.read_text())
     content["result"]["device"]["name"] = "a processor"  # its length would move a table's columns
-    (folder / "records" / "tiny.json").write_text(json.dumps(content))
-    return folder
+    Path("records", "tiny.json").write_text(json.dumps(content))
 
 
 @pytest.fixture
-def inputs(made, monkeypatch):
+def inputs(made, kept_answers, monkeypatch):
     """The inputs by their names, in the folder they lie in; what one command kept on disk serves the next."""
     monkeypatch.chdir(made)
-    monkeypatch.setenv("INSPECTOR_CACHE", str(made / "cache"))
     return INPUTS

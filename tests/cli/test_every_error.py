@@ -123,8 +123,13 @@ class Harm:
 
 
 @pytest.fixture(scope="session")
-def broken(made):
+def broken(once, made):
     """Beside the good inputs: files that somebody cut off, mixed up or meant ill with."""
+    return once("broken", lambda _: write_broken(made))
+
+
+def write_broken(made):
+    """Each in its own way."""
     for name, config in CONFIGS.items():
         (made / name).mkdir()
         if config is not None:
