@@ -1,8 +1,8 @@
 """Published measurements: the errors that the README states, and that they are today's.
 
-All runs take three minutes, so the whole ledger is kept as golden/ledger.csv (`pytest tests/validation/test_published.py
---update-golden` makes it anew). The README is held to it; and so is the simulator, on runs of every kind, among them
-the worst of every line of the README.
+All runs take three minutes, so the whole ledger is kept as golden/ledger.csv, and made anew by this file's tests with
+`--update-golden`. The README is held to it; and so is the simulator, on runs of every kind, among them the worst of
+every line of the README.
 """
 
 from __future__ import annotations
