@@ -102,14 +102,17 @@ class Model:
         with trusting(self.trust_remote_code):
             return finetune_with_advice(self.reference, advise=advise, solve=solve, **options)
 
-    def generate(self, *, gpu: str, **options: Any) -> GenerateReport:
-        """Dry-run a generation on a named card; options as `inspector simulate generate` takes them. Imports torch."""
+    def generate(self, *, gpu: str, solve: bool = False, **options: Any) -> GenerateReport:
+        """Dry-run a generation on a named card; options as `inspector simulate generate` takes them. Imports torch.
+
+        ``solve`` also finds the longest prompt that fits.
+        """
+        from inspector.fit.longest_prompt import generate_with_longest_prompt
         from inspector.gpus import find_gpu
-        from inspector.simulate.generation import simulate_generate
         from inspector.trust import trusting
 
         with trusting(self.trust_remote_code):
-            return simulate_generate(self.reference, gpu=find_gpu(gpu), **options)
+            return generate_with_longest_prompt(self.reference, gpu=find_gpu(gpu), solve=solve, **options)
 
     def measure(self, **options: Any) -> Measurement:
         """Build the model for real and weigh it; options are the fields of `inspector.measure.MeasureSpec`."""

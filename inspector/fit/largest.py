@@ -70,6 +70,30 @@ def largest(peaks_of: Callable[[int], Peaks], start: int, most: int) -> int:
     return low
 
 
+def largest_by_halving(peaks_of: Callable[[int], Peaks], start: int, most: int) -> int:
+    """As `largest`, by doubling and then halving; what cannot be simulated is too large, also when it is ``start``.
+
+    ``most`` when doubling never met one that does not fit. It takes about twice the
+    simulations. Where the border is jagged, the two may end at different steps of it.
+    """
+
+    def fits(number: int) -> bool:
+        try:
+            return peaks_of(number).fits
+        except CannotSimulateError:
+            return False
+
+    low, high = 0, start
+    while high <= most and fits(high):
+        low, high = high, high * 2
+    if high > most:
+        return most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
 def _border(seen: dict[int, Peaks], low: int, high: int) -> int:
     """Where to look next."""
     if len(seen) == 1:

@@ -1,4 +1,4 @@
-"""What generation takes: at prefill, at the last token, and the longest prompt that fits a card."""
+"""What generation takes: at prefill and at the last token. Imports torch only when called."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.architecture.libraries import need
-from inspector.errors import CannotSimulateError, InspectorError
 from inspector.lenses.kv_cache import CacheReport
 from inspector.reporting import Report
 from inspector.simulate.allocator.settings import AllocatorSettings
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from inspector.simulate.reports.step import KindLine, LiveTensor, Point, Share
 
 GROWTH_POINTS = 64
-STEP_TOKENS = 16
-"""The longest prompt is found to this many tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,67 +79,80 @@ class GenerateReport(OnCard, Report):
         return tuple((kept, self.cache.nbytes(self.setup.batch_size, kept)) for kept in lengths)
 
 
-def simulate_generate(
-    reference: str, *, gpu: Gpu, solve: bool = False, expandable_segments: bool = False, **options: Any
-) -> GenerateReport:
+@dataclass(frozen=True, slots=True)
+class GenerateQuestion:
+    """What a dry run of a generation is asked: a model by name, its config and positions, a setup, a card."""
+
+    model: str
+    config: Mapping[str, Any]
+    context_length: int
+    setup: GenerateSetup
+    gpu: Gpu
+    expandable_segments: bool
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """All that an answer depends on."""
+        return self.config, self.setup, self.gpu, self.expandable_segments
+
+
+def simulate_generate(reference: str, *, gpu: Gpu, expandable_segments: bool = False, **options: Any) -> GenerateReport:
     """Trace a generation, replay it on a card, and say what it takes. Imports torch only when called.
 
     Args:
         reference: a bundled model, a folder or a config file.
         gpu: the card.
-        solve: also find the longest prompt that fits.
         expandable_segments: as in ``PYTORCH_CUDA_ALLOC_CONF``.
         options: settings by the names of `GenerateSettings`; ``dtype`` None is the one the model is published in.
 
     Raises:
         InspectorError: when the model cannot be built, run on token ids alone, or has no such cache.
     """
+    return answer(question(reference, gpu=gpu, expandable_segments=expandable_segments, **options))
+
+
+def question(reference: str, *, gpu: Gpu, expandable_segments: bool = False, **options: Any) -> GenerateQuestion:
+    """What `simulate_generate` is asked with these arguments, nothing simulated yet. Raises InspectorError."""
     from inspector.sources.bundled import find
     from inspector.sources.resolve import resolve, resolve_config
 
     facts, config = resolve(reference).facts, resolve_config(reference)
-    options["dtype"] = options.get("dtype") or facts.dtype
-    setup = GenerateSettings(**options).setup
-    settings = AllocatorSettings(expandable_segments=expandable_segments)
-    model = find(reference) or reference
-    question = (config, setup, gpu, expandable_segments)
-    report = answered(
-        ("generate", *question, facts.context_length),
-        GenerateReport,
-        lambda: _report(model, config, setup, gpu, settings, facts.context_length),
-    )
-    report = replace(report, model=model, cache=replace(report.cache, model=model))
-    if not solve:
-        return report
-    longest = answered(("largest prompt", *question), int, lambda: _largest_prompt(config, setup, gpu, settings))
-    return replace(report, largest_prompt=longest)
+    setup = GenerateSettings(**{**options, "dtype": options.get("dtype") or facts.dtype}).setup
+    return GenerateQuestion(find(reference) or reference, config, facts.context_length, setup, gpu, expandable_segments)
 
 
-def _report(
-    model: str,
-    config: Mapping[str, Any],
-    setup: GenerateSetup,
-    gpu: Gpu,
-    settings: AllocatorSettings,
-    context_length: int,
-) -> GenerateReport:
-    trace = _trace(config, setup, gpu)
+def answer(asked: GenerateQuestion) -> GenerateReport:
+    """The kept answer, or a new one. Raises as `simulate_generate` does."""
+    kept = answered(("generate", *asked.key, asked.context_length), GenerateReport, lambda: _report(asked))
+    return replace(kept, model=asked.model, cache=replace(kept.cache, model=asked.model))
+
+
+def peaks(asked: GenerateQuestion, prompt_len: int) -> Peaks:
+    """What another prompt takes. Raises CannotSimulateError, also for more tokens than the model has positions."""
+    trace = _trace(asked.config, replace(asked.setup, prompt_len=prompt_len), asked.gpu)
+    return peaks_on(trace.events, asked.gpu, AllocatorSettings(expandable_segments=asked.expandable_segments))
+
+
+def _report(asked: GenerateQuestion) -> GenerateReport:
+    setup, gpu = asked.setup, asked.gpu
+    settings = AllocatorSettings(expandable_segments=asked.expandable_segments)
+    trace = _trace(asked.config, setup, gpu)
     line = replay(trace.events, settings)
     stages = {stage.step: stage for stage in line.stages}
     prefill, last = stages[0], stages[trace.last_step]
     alive, points = line.alive(trace.events), reports.points(trace.events, line)
     return GenerateReport(
-        model=model,
+        model=asked.model,
         gpu=gpu,
         setup=setup,
         weights_bytes=stages[-1].end_allocated,
         prefill=PhasePeak(prefill.peak_allocated, prefill.peak_reserved),
         last_token=PhasePeak(last.peak_allocated, last.peak_reserved),
         peaks=peaks_on(trace.events, gpu, settings, line),
-        cache=CacheReport(model, setup.load.dtype, trace.layers),
+        cache=CacheReport(asked.model, setup.load.dtype, trace.layers),
         cache_bytes=trace.cache_bytes,
         alive_at_peak=tuple((share.name, share.nbytes) for share in reports.by_kind(alive)),
-        context_length=context_length,
+        context_length=asked.context_length,
         largest_prompt=None,
         assumptions=_assumptions(setup, gpu, trace),
         versions=versions(),
@@ -158,30 +168,6 @@ def _trace(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu) -> Generat
     from inspector.simulate.repeated_layers.extrapolated_trace import generate_events
 
     return generate_events(config, setup, gpu.capability, gpu.multiprocessors)
-
-
-def _largest_prompt(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu, settings: AllocatorSettings) -> int:
-    """The longest prompt, in steps of `STEP_TOKENS`, that leaves room for the answer: every candidate simulated.
-
-    What cannot be simulated, such as more tokens than the model has positions, is too long.
-    """
-
-    def fits(steps: int) -> bool:
-        try:
-            trace = _trace(config, replace(setup, prompt_len=steps * STEP_TOKENS), gpu)
-            return replay(trace.events, settings, capacity=gpu.available_bytes).out_of_memory is None
-        except CannotSimulateError:
-            return False
-
-    low, high = 0, max(setup.prompt_len // STEP_TOKENS, 1)
-    while high * STEP_TOKENS <= 2**24 and fits(high):
-        low, high = high, high * 2
-    if high * STEP_TOKENS > 2**24:
-        raise InspectorError("no prompt of up to 16,777,216 tokens fills this card", hint="is the card or model right?")
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low * STEP_TOKENS
 
 
 def _assumptions(setup: GenerateSetup, gpu: Gpu, trace: GenerateTrace) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import pytest
 
 from inspector.cli.simulate.options import settings
 from inspector.errors import InspectorError
+from inspector.fit.longest_prompt import generate_with_longest_prompt
 from inspector.gpus import card_of_size, find_gpu
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.generation import simulate_generate
@@ -104,7 +105,7 @@ def test_the_real_loop_on_a_cpu_keeps_the_same_bytes():
 
 @pytest.mark.slow
 def test_report_and_largest_prompt():
-    report = simulate_generate(SMOL, gpu=card_of_size("2GiB"), solve=True, max_new_tokens=8)
+    report = generate_with_longest_prompt(SMOL, gpu=card_of_size("2GiB"), max_new_tokens=8)
     assert report.fits
     assert report.largest_prompt > 1024
     assert report.prefill.peak_allocated <= report.peaks.allocated

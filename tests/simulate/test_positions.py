@@ -6,6 +6,7 @@ import pytest
 
 from inspector.errors import InspectorError
 from inspector.fit.advise import finetune_with_advice
+from inspector.fit.longest_prompt import generate_with_longest_prompt
 from inspector.gpus import find_gpu
 from inspector.simulate import finetune
 from inspector.simulate.generation import simulate_generate
@@ -62,7 +63,9 @@ def test_generation_counts_the_answer_but_its_last_token():
 def test_the_largest_length_stays_within_learned_positions():
     report = finetune_with_advice(GPT2 | {"n_positions": 300}, method="lora", seq_len=64, gpu="A100-80GB", solve=True)
     assert dict(report.plan.largest)["seq_len"] == 256
-    assert simulate_generate("gpt2", gpu=find_gpu("T4"), prompt_len=256, max_new_tokens=5, solve=True).largest_prompt
+    assert generate_with_longest_prompt(
+        "gpt2", gpu=find_gpu("T4"), prompt_len=256, max_new_tokens=5, solve=True
+    ).largest_prompt
 
 
 def test_computed_positions_go_on_and_that_is_said():

@@ -10,6 +10,7 @@ from families import small_config
 
 from inspector.errors import CannotSimulateError, ContradictionError, InspectorError
 from inspector.fit.largest import largest_settings
+from inspector.fit.longest_prompt import generate_with_longest_prompt
 from inspector.fit.plan import plan
 from inspector.fit.simulator import Simulator
 from inspector.fit.table import fit_table
@@ -110,7 +111,7 @@ def test_no_search_takes_it_for_too_large(monkeypatch, tmp_path):
     path.write_text(json.dumps(small()))
     monkeypatch.setattr(extrapolated_trace, "trace_generate", after(1, trace_generate))
     with pytest.raises(KeyError, match="a mistake of ours"):
-        simulate_generate(str(path), gpu=card, prompt_len=16, max_new_tokens=2, solve=True)
+        generate_with_longest_prompt(str(path), gpu=card, prompt_len=16, max_new_tokens=2)
 
 
 @pytest.mark.parametrize(

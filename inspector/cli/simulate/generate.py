@@ -62,16 +62,16 @@ def command(
       inspector simulate generate -o generation.html
     """  # noqa: D301
     from inspector.cli.simulate.options import settings
+    from inspector.fit.longest_prompt import generate_with_longest_prompt
     from inspector.gpus import card_of_size, find_gpu
     from inspector.progress import working
-    from inspector.simulate.generation import simulate_generate
 
     one_form(output, as_json=as_json)
     if vram and gpu:
         raise InspectorError("a card's memory takes the place of its name", hint="give either --gpu or --vram")
     card = card_of_size(vram) if vram else find_gpu(gpu or "T4")
     with working("simulating generation"):
-        report = simulate_generate(
+        report = generate_with_longest_prompt(
             model, gpu=card, attention=attn, expandable_segments=expandable_segments, solve=solve, **settings(said)
         )
     if output is None:

@@ -1,0 +1,53 @@
+"""A simulated generation, and with it the longest prompt that fits the card."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+from inspector.fit.largest import largest_by_halving
+from inspector.simulate.generation import answer, peaks, question
+from inspector.store.answers import answered
+
+if TYPE_CHECKING:
+    from inspector.gpus import Gpu
+    from inspector.simulate.generation import GenerateQuestion, GenerateReport
+
+STEP_TOKENS = 16
+"""The longest prompt is found to this many tokens."""
+MOST_TOKENS = 2**24
+"""A prompt that still fits at this length says that something else is wrong with the question."""
+
+
+def generate_with_longest_prompt(reference: str, *, gpu: Gpu, solve: bool = True, **options: Any) -> GenerateReport:
+    """As `inspector.simulate.generation.simulate_generate`, with ``largest_prompt`` in the report where asked for.
+
+    Args:
+        reference: as there.
+        gpu: as there.
+        solve: also find the longest prompt that fits.
+        options: as there.
+
+    Raises:
+        InspectorError: as there, and when no prompt fills the card.
+    """
+    asked = question(reference, gpu=gpu, **options)
+    report = answer(asked)
+    if not solve:
+        return report
+    return replace(report, largest_prompt=answered(("largest prompt", *asked.key), int, lambda: longest_prompt(asked)))
+
+
+def longest_prompt(asked: GenerateQuestion) -> int:
+    """The longest prompt, in steps of `STEP_TOKENS`, that leaves room for the answer; 0 when none does.
+
+    Raises InspectorError when every prompt of up to `MOST_TOKENS` fits.
+    """
+    most, start = MOST_TOKENS // STEP_TOKENS, max(asked.setup.prompt_len // STEP_TOKENS, 1)
+    found = largest_by_halving(lambda steps: peaks(asked, steps * STEP_TOKENS), start, most)
+    if found == most:
+        raise InspectorError(
+            f"no prompt of up to {MOST_TOKENS:,} tokens fills this card", hint="is the card or model right?"
+        )
+    return found * STEP_TOKENS
