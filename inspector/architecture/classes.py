@@ -62,12 +62,12 @@ def named_class(config: PretrainedConfig) -> Any:
     return None
 
 
-def is_auto(name: Any) -> bool:
+def is_auto(name: object) -> bool:
     """Whether a name is that of an Auto class of models."""
     return isinstance(name, str) and name.startswith("AutoModel")
 
 
-def transformers_class(name: Any) -> Any:
+def transformers_class(name: object) -> type[PreTrainedModel] | None:
     """A model class that transformers exports by that name, else None; the abstract base, without a config, is none."""
     import transformers
 

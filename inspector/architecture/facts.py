@@ -113,12 +113,12 @@ def _left_to_defaults(raw: Mapping[str, Any], config: PretrainedConfig) -> list[
     return missing
 
 
-def _number(config: Any, *names: str) -> int:
+def _number(config: PretrainedConfig, *names: str) -> int:
     values = (_value(config, name) for name in names)
     return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), 0)
 
 
-def _value(config: Any, name: str) -> Any:
+def _value(config: PretrainedConfig, name: str) -> Any:
     """A field; where it varies from layer to layer, transformers refuses one answer: that of the most layers."""
     try:
         return getattr(config, name, None)
@@ -127,7 +127,7 @@ def _value(config: Any, name: str) -> Any:
         return max(values, key=values.count)
 
 
-def _gpt_inner(text: Any, hidden: int) -> int:
+def _gpt_inner(text: PretrainedConfig, hidden: int) -> int:
     """GPT-2 and BLOOM leave the MLP's width unsaid: four times the hidden size."""
     return 4 * hidden if text.model_type in {"gpt2", "bloom", "falcon", "gpt_neo", "gptj", "codegen"} else 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
 from inspector.patched import patched
@@ -41,7 +41,7 @@ def bounded() -> Iterator[None]:
 
     made, started = 0, 0.0
 
-    def count(*_registered: Any) -> None:
+    def count(*_registered: object) -> None:
         nonlocal made, started
         made += 1
         started = started or time.thread_time()

@@ -21,7 +21,7 @@ _PRETRAINED = ("use_pretrained_backbone", "pretrained_backbone")
 """Fields that have a part's weights downloaded while the module tree is made."""
 
 
-def without_runtime(config: Any) -> Any:
+def without_runtime(config: object) -> Any:
     """A copy of a config, nested ones included, without the fields that choose kernels or fetch weights."""
     if isinstance(config, dict):
         kept = {name: without_runtime(value) for name, value in config.items() if name not in _RUNTIME}

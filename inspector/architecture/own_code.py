@@ -79,7 +79,7 @@ def trusted_again(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, KEY: {auto: CodeReference(name) for auto, name in config[KEY].items()}}
 
 
-def is_trusted(config: Any) -> bool:
+def is_trusted(config: Mapping[str, Any] | PretrainedConfig) -> bool:
     """Whether a config, as a dict or as transformers' object, carries code that the user trusts."""
     return bool(_references(config))
 
@@ -102,7 +102,7 @@ def own_model_class(config: PretrainedConfig) -> type[PreTrainedModel] | None:
     return found
 
 
-def _references(config: Any) -> dict[str, CodeReference]:
+def _references(config: Mapping[str, Any] | PretrainedConfig) -> dict[str, CodeReference]:
     said = config.get(KEY) if isinstance(config, dict) else getattr(config, KEY, None)
     if not isinstance(said, dict):
         return {}

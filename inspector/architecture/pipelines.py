@@ -20,6 +20,9 @@ from inspector.skeleton import ConfigFacts, Module, Skeleton, Tensor
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from torch import nn
+    from transformers import PretrainedConfig, PreTrainedModel
+
 EXTRA = "pip install 'llm-inspector[diffusers]'"
 
 
@@ -64,7 +67,7 @@ def checker_skeleton(config: Mapping[str, Any], cls: str, *, model_id: str, sour
     return read_skeleton(full, half, model_id=model_id, source=source)
 
 
-def _checker(cls: Any, parsed: Any, dtype: str) -> Any:
+def _checker(cls: type[PreTrainedModel], parsed: PretrainedConfig, dtype: str) -> PreTrainedModel:
     import torch
 
     from inspector.architecture.default_dtype import own_default_dtype
@@ -92,7 +95,7 @@ def _model_class(name: str) -> Any:
     return found
 
 
-def _modules(model: Any, kept: tuple[str, ...]) -> Iterator[Module]:
+def _modules(model: nn.Module, kept: tuple[str, ...]) -> Iterator[Module]:
     from torch import nn
 
     bases: tuple[type, ...] = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -104,7 +107,7 @@ def _modules(model: Any, kept: tuple[str, ...]) -> Iterator[Module]:
         yield Module(path, cls, part_of(path, cls, base, layer, ""), layer, base, keep=_is_kept(path, kept))
 
 
-def _tensors(model: Any, kept: tuple[str, ...]) -> Iterator[Tensor]:
+def _tensors(model: nn.Module, kept: tuple[str, ...]) -> Iterator[Tensor]:
     """Parameters and buffers; those diffusers keeps in float32 whatever is asked for are pinned.
 
     Source: diffusers/models/model_loading_utils.py, ``load_model_dict_into_meta``.

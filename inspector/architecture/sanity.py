@@ -78,7 +78,7 @@ def _names(config: Mapping[str, Any], depth: int = 0) -> Iterator[tuple[str, str
             yield from _names(value, depth + 1)
 
 
-def _numbers(config: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, int]]:
+def _numbers(config: object, name: str = "", depth: int = 0) -> Iterator[tuple[str, int]]:
     """Every whole number in the config with the name of its field, those of ``LIMITS`` left out."""
     if isinstance(config, dict) and depth < 32:
         for key, value in config.items():
@@ -98,6 +98,6 @@ def _sizes(config: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Itera
             yield from _sizes(value, f"{prefix}{name}.", depth + 1)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = f"{value:,}" if isinstance(value, int) and abs(value) < 10**30 else repr(value)[:40]
     return text if len(text) <= 40 else text[:40] + "..."

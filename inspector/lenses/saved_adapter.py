@@ -153,9 +153,10 @@ def _method(config: dict[str, Any]) -> str:
     return f"{method} ({', '.join(chosen)})" if chosen else method
 
 
-def _number(value: Any) -> float | None:
-    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 10**9
-    return float(value) if usable else None
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if 0 < value < 10**9 else None
 
 
 def _parts(tensors: tuple[FileTensor, ...]) -> list[AdapterPart]:

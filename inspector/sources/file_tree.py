@@ -65,7 +65,7 @@ def inside(folder: str, file: str) -> str:
     return f"{folder}/{file}" if folder else file
 
 
-def plain_folder(name: Any) -> str:
+def plain_folder(name: object) -> str:
     """A part's folder. Raises InspectorError for a name that could lead anywhere else."""
     if name == "":
         return ""

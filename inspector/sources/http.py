@@ -8,13 +8,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
 from inspector.sources import bundled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import httpx2
 
 TIMEOUT = 8.0
 """Seconds to connect, and between two pieces of an answer."""
@@ -76,7 +78,7 @@ def _once(url: str, limit: int, ask: int | None) -> Reply:
     return Reply(data, size)
 
 
-def _read(response: Any, wanted: int, started: float, url: str) -> bytes:
+def _read(response: httpx2.Response, wanted: int, started: float, url: str) -> bytes:
     """Up to ``wanted`` bytes of an answer, within the deadline."""
     data = bytearray()
     for piece in response.iter_raw():
@@ -179,7 +181,7 @@ def _by_name(error: Exception, repo: str, near: str) -> InspectorError | None:
     return None
 
 
-def _by_status(response: Any, repo: str) -> InspectorError:
+def _by_status(response: httpx2.Response, repo: str) -> InspectorError:
     """The line for an answer that only has a number."""
     status = response.status_code
     wait = _asked_to_wait(response.headers.get("retry-after", ""))

@@ -176,7 +176,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates)
 
 
-def _tensor(key: str, entry: Any, name: str) -> tuple[int, int, tuple[int, ...], str]:
+def _tensor(key: str, entry: dict[str, Any], name: str) -> tuple[int, int, tuple[int, ...], str]:
     """Start, end, shape and dtype of one entry."""
     shape: Any = entry.get("shape")
     offsets: Any = entry.get("data_offsets")
@@ -195,7 +195,7 @@ def _tensor(key: str, entry: Any, name: str) -> tuple[int, int, tuple[int, ...],
     return offsets[0], offsets[1], tuple(shape), torch_name
 
 
-def _sizes(value: Any) -> bool:
+def _sizes(value: object) -> bool:
     return isinstance(value, list) and all(type(size) is int and 0 <= size <= _MAX_SIZE for size in value)
 
 
