@@ -97,6 +97,7 @@ def _classes_beside(config: PretrainedConfig) -> list[Any]:
 
     import transformers
 
+    # Only where transformers keeps both side by side: code from elsewhere is not imported by guessing its name.
     home = type(config).__module__
     if not home.startswith("transformers.models."):
         return []
@@ -115,4 +116,5 @@ def _classes_beside(config: PretrainedConfig) -> list[Any]:
         # It says so itself, as an attribute or as `config: XConfig`: else it has its whole model's config.
         and ("config_class" in vars(cls) or "config" in inspect.get_annotations(cls))
     ]
+    # ...Model is the whole part; others of a module put heads on it.
     return sorted(found, key=lambda cls: not cls.__name__.endswith("Model"))

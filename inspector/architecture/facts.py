@@ -35,6 +35,7 @@ def read_facts(config: PretrainedConfig, model: PreTrainedModel, dtype: str, qua
         dtype=dtype,
         hidden_size=hidden,
         intermediate_size=_number(text, "intermediate_size", "ffn_dim", "d_ff") or _gpt_inner(text, hidden),
+        # Two names each, or more: not every class maps its own to the usual one.
         num_layers=_number(text, "num_hidden_layers", "num_layers"),
         num_attention_heads=heads,
         num_key_value_heads=_number(text, "num_key_value_heads", "num_kv_heads") or heads,
@@ -85,6 +86,7 @@ def _tie_notes(raw: Mapping[str, Any], config: PretrainedConfig, model: PreTrain
     """
     text = language_config(config)
     named = [raw, *(part for part in raw.values() if isinstance(part, dict))]
+    # Said anywhere in the config it is no doubt; a config without parts has no second default.
     if text is config or any("tie_word_embeddings" in part for part in named):
         return
     try:
@@ -105,6 +107,7 @@ def _left_to_defaults(raw: Mapping[str, Any], config: PretrainedConfig) -> list[
     text = language_config(config)
     parts = [raw, *(part for part in raw.values() if isinstance(part, dict))]
     missing = []
+    # The five that decide most of a model's size; every other default is the class's own.
     for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"):
         value = _value(text, name)
         names = {name, text.attribute_map.get(name, name)}

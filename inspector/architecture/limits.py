@@ -47,6 +47,7 @@ def bounded() -> Iterator[None]:
         started = started or time.thread_time()
         if made > MAX_REGISTRATIONS:
             raise InspectorError(f"the config makes over {MAX_REGISTRATIONS:,} modules", hint="mend the config.json")
+        # Asking for the time at every module would cost more than the module.
         if made % 256 == 0 and time.thread_time() - started > MAX_SECONDS:
             raise InspectorError(f"the model takes over {MAX_SECONDS:.0f} s to lay out", hint="mend the config.json")
 

@@ -101,6 +101,7 @@ def _unknown_architecture(config: Mapping[str, Any], model_type: str, known: lis
             f"{message}; the model brings its own code ({brought}), which was not run",
             hint="read that code; if you trust it, --trust-remote-code runs it",
         )
+    # Three, so that the line stays a line.
     close = difflib.get_close_matches(model_type, known, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else "a newer transformers may know it"
     return UnknownArchitectureError(message, hint=hint)
@@ -123,6 +124,7 @@ def config_mistakes(model_type: str) -> Iterator[None]:
     except Exception as error:
         if not is_of_the_model(error):
             raise
+        # Some of these errors are a page long, and begin with what is wrong.
         said = " ".join(str(error).split())[:200] or type(error).__name__
         if "offline mode is enabled" in said:
             raise InspectorError(

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 KEY = "_own_code"
 _SUM = "_own_code_sha256"
+# Bytes of one file of code: what is larger is none.
 _MOST_BYTES = 20_000_000
+# The most telling first, as in `inspector.architecture.classes`: a whole model before its language model.
 _AUTO_CLASSES = (
     "AutoModelForImageTextToText", "AutoModelForSpeechSeq2Seq", "AutoModelForSeq2SeqLM", "AutoModelForMaskedLM",
     "AutoModelForCausalLM", "AutoModel",
@@ -69,6 +71,7 @@ def with_own_code(config: Mapping[str, Any], folders: Mapping[str, Path]) -> dic
             )
         references[auto] = CodeReference(f"{folders[repo]}::{name}")
     for folder in folders.values():
+        # All of them, for the class may import any file beside it.
         for file in sorted(folder.glob("*.py")):
             hashes.update(file.name.encode() + b"\0" + read_bytes(file, limit=_MOST_BYTES) + b"\0")
     return {**config, KEY: references, _SUM: hashes.hexdigest()}
@@ -97,6 +100,7 @@ def own_model_class(config: PretrainedConfig) -> type[PreTrainedModel] | None:
         return None
     named = config.architectures if isinstance(config.architectures, list) else []
     wanted = [name for name in references.values() if name.rpartition(".")[2] in named]
+    # The named class first, then the usual ones.
     wanted += [references[auto] for auto in _AUTO_CLASSES if auto in references]
     found: type[PreTrainedModel] = _load((wanted or list(references.values()))[0])
     return found

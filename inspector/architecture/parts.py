@@ -34,9 +34,11 @@ def part_of(path: str, cls: str, base: str, layer: str | None, output_embeddings
         output_embeddings: path of the output head, as the model itself names it.
     """
     names = path.split(".")
+    # Only inside its layer: the path to the layer says where the layer is, not what its modules are.
     inside = path[len(layer) :].lstrip(".").split(".") if layer else names
     if (output_embeddings and path == output_embeddings) or (not layer and _HEAD.match(names[0])):
         return "head"
+    # Rotary embeddings have tables of angles, which are nobody's vocabulary.
     if "Rotary" not in cls and (base == "Embedding" or (not layer and _any(_EMBEDDING, names))):
         return "embedding"
     if "Norm" in cls or _NORM.search(names[-1]):

@@ -35,6 +35,7 @@ def diffusers_skeleton(config: Mapping[str, Any], cls: str, *, model_id: str, so
     check_sizes(config)
     need("torch", "transformers")
     model_type = _model_class(cls)
+    # What begins with an underscore (_class_name, _diffusers_version) is about the file, not the model.
     content = {name: value for name, value in without_runtime(dict(config)).items() if not name.startswith("_")}
     import torch
 
@@ -112,6 +113,7 @@ def _tensors(model: nn.Module, kept: tuple[str, ...]) -> Iterator[Tensor]:
 
     Source: diffusers/models/model_loading_utils.py, ``load_model_dict_into_meta``.
     """
+    # By identity: a tied tensor is the same object under a second name, and the first one owns it.
     first: dict[int, str] = {}
     for name, tensor, persistent, is_parameter in entries(model):
         owner = first.setdefault(id(tensor), name)

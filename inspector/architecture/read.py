@@ -91,9 +91,11 @@ def _tensors(full: PreTrainedModel, half: PreTrainedModel) -> Iterator[Tensor]:
     in_half = {name: tensor.dtype for name, tensor in _named(half)}
     fp16_plan = full._get_dtype_plan(torch.float16)
     bf16_plan = full._get_dtype_plan(torch.bfloat16)
+    # By identity: a tied tensor is the same object under a second name, and the first one owns it.
     first: dict[int, str] = {}
     for name, tensor, persistent, is_parameter in entries(full):
         owner = first.setdefault(id(tensor), name)
+        # The same in both builds: its author pinned it, or it holds whole numbers.
         fixed = in_half[name] == tensor.dtype or (persistent and _planned(bf16_plan, name))
         yield Tensor(
             name=name,
@@ -108,6 +110,7 @@ def _tensors(full: PreTrainedModel, half: PreTrainedModel) -> Iterator[Tensor]:
 
 def entries(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor, bool, bool]]:
     """Name, tensor, whether it is saved, whether it is a parameter: of each module in turn, tied ones too."""
+    # Duplicates too: a module that is shared has its tensors under both of its names.
     for path, module in model.named_modules(remove_duplicate=False):
         prefix = f"{path}." if path else ""
         for name, parameter in module._parameters.items():

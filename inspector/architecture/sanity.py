@@ -33,6 +33,7 @@ _MOST_LAYERS, _MOST = 512, 2**26
 
 
 _NAMES = {"model_type", "quant_method", "dtype", "torch_dtype", "hidden_act", "hidden_activation"}
+# Far over the name of any class or activation, and few enough for a line.
 _MOST_LETTERS = 200
 
 
@@ -99,5 +100,6 @@ def _sizes(config: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Itera
 
 
 def _shown(value: object) -> str:
+    # A number of hundreds of digits is cut as any text is: its beginning says enough.
     text = f"{value:,}" if isinstance(value, int) and abs(value) < 10**30 else repr(value)[:40]
     return text if len(text) <= 40 else text[:40] + "..."

@@ -63,8 +63,9 @@ class CheckpointReport(TableReport):
         return 8 * self.tensor_bytes / self.parameters if self.parameters else 0.0
 
 
-def fit(checkpoint: Checkpoint, skeleton: Skeleton) -> CheckpointReport:
+def compare_with_skeleton(checkpoint: Checkpoint, skeleton: Skeleton) -> CheckpointReport:
     """Hold a checkpoint against a skeleton. GGUF names its tensors otherwise and is counted without comparing."""
+    # Read off the files themselves, an unknown architecture would only be held against itself.
     compared = checkpoint.format == "safetensors" and skeleton.architecture != "unknown"
     stored = by_target(checkpoint, skeleton) if compared else {}
     counts: dict[str, int] = defaultdict(int)
@@ -102,6 +103,7 @@ def by_target(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, list[File
         tensor.name: tensor.name if tensor.name in known else weight_of(tensor.name, owners)
         for tensor in checkpoint.tensors
     }
+    # Building the model to translate names takes seconds; most files have the names already.
     if not set(names.values()) <= known and checkpoint.config:
         names = _renamed(names, checkpoint.config, known)
     found: dict[str, list[FileTensor]] = defaultdict(list)
@@ -131,6 +133,7 @@ def _renamed(names: Mapping[str, str], config: dict[str, Any], known: set[str]) 
 
 def _missing(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> list[Finding]:
     found = []
+    # A tied pair may be stored under either name.
     through_another = {tensor.tied_to for name, tensor in expected.items() if tensor.tied_to and name in stored}
     for name, tensor in expected.items():
         if name in stored or name in through_another or (tensor.tied_to and tensor.tied_to in stored):
@@ -146,10 +149,12 @@ def _unexpected(skeleton: Skeleton, expected: Mapping[str, Any], stored: Mapping
     for target, tensors in stored.items():
         if target in expected:
             continue
+        # Published with the model, loaded by serving engines only (DeepSeek-V3's layer 61).
         number = re.search(r"\blayers\.(\d+)\.", target)
         why = "the architecture has no such tensor"
         if target in buffers or target.endswith("inv_freq"):
             why = "a buffer that is computed, not loaded"
+        # Six digits at most: int() refuses a stranger's thousands of them.
         elif number and layers and len(number[1]) < 7 and int(number[1]) >= layers:
             why = f"a layer beyond the {layers} of the config: multi-token prediction"
         found.extend(Finding(tensor.name, why) for tensor in tensors)
@@ -162,6 +167,7 @@ def _misshapen(expected: Mapping[str, Any], stored: Mapping[str, list[FileTensor
     for name, tensors in stored.items():
         if name not in expected or any(is_part(tensor.name) for tensor in tensors):
             continue
+        # Several tensors for one weight are experts that loading stacks: their elements add up, their shapes differ.
         packed = len(tensors) > 1 or tensors[0].shape == expected[name].shape
         if sum(tensor.numel for tensor in tensors) != expected[name].numel or not packed:
             if len(tensors) == 1 and sorted(tensors[0].shape) == sorted(expected[name].shape):

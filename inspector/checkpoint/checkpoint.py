@@ -88,6 +88,7 @@ class Checkpoint:
         found: Counter[str] = Counter()
         for tensor in self.tensors:
             found[tensor.dtype] += tensor.nbytes
+        # Most first, for the first is what the checkpoint is said to be in.
         return dict(found.most_common())
 
     @property

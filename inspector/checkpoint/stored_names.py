@@ -40,10 +40,12 @@ def weight_of(name: str, hqq: Collection[str] = ()) -> str:
     ``hqq`` are the layers of `hqq_layers`.
     """
     owner, _, last = name.rpartition(".")
+    # hqq's names are words like any other's: they are constants only in a layer that has W_q.
     if owner in hqq and last != "bias":
         return f"{owner}.weight"
     if _PARTS.search(name):
         return _PARTS.sub(".weight", name)
+    # Of fused experts alone, for other names may end in _scales too.
     return _FUSED_PARTS.sub("", name) if "experts" in name else name
 
 
@@ -67,6 +69,7 @@ def method(checkpoint: Checkpoint) -> str:
     said = checkpoint.quantization.get("quant_method")
     if said or checkpoint.format != "safetensors":
         return str(said or "")
+    # In this order: an ending of AWQ is one of GPTQ's as well.
     for ending, name in _TELLING:
         if any(tensor.name.endswith(ending) for tensor in checkpoint.tensors):
             return name

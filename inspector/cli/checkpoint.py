@@ -24,7 +24,7 @@ def command(model: str, as_json: bool, as_csv: bool) -> None:
       inspector checkpoint ./llama-3.1-8b-q4_k_m.gguf
       inspector checkpoint hf:meta-llama/Llama-3.1-8B --json
     """  # noqa: D301
-    from inspector.checkpoint.against_skeleton import fit
+    from inspector.checkpoint.against_skeleton import compare_with_skeleton
     from inspector.errors import InspectorError
     from inspector.sources.resolve import locate
 
@@ -32,4 +32,4 @@ def command(model: str, as_json: bool, as_csv: bool) -> None:
     if source.checkpoint is None:
         hint = f"its files on the hub: hf:{source.name}" if source.where == "bundled" else "point at its folder"
         raise InspectorError(f"{source.name} is a config without weights here", hint=hint)
-    answer(fit(source.checkpoint, source.skeleton), as_json=as_json, as_csv=as_csv)
+    answer(compare_with_skeleton(source.checkpoint, source.skeleton), as_json=as_json, as_csv=as_csv)

@@ -77,6 +77,7 @@ class Run:
 def fold(skeleton: Skeleton) -> Iterator[Entry | Run]:
     """The model in order: modules outside any layer one by one, identical layers in runs."""
     entries = _entries(skeleton)
+    # Neighbours only: layers of two sorts that take turns are runs of one.
     blocks = groupby(entries, key=lambda entry: entry.module.layer)
     pending: Run | None = None
     for layer, group in blocks:
@@ -88,6 +89,7 @@ def fold(skeleton: Skeleton) -> Iterator[Entry | Run]:
             continue
         stack, _, index = layer.rpartition(".")
         block = Block(tuple(_inside(entry, layer) for entry in group))
+        # By equality of the whole block, tensors included: one other shape begins a new run.
         if pending and pending.stack == stack and pending.last + 1 == int(index) and pending.block == block:
             pending = replace(pending, count=pending.count + 1)
             continue

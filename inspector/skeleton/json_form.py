@@ -25,6 +25,7 @@ MAX_LAYERS = 10_000
 
 def dumps(skeleton: Skeleton) -> str:
     """The skeleton as JSON text, one module a line, the same text for the same skeleton."""
+    # In the order they are met, which numbers them the same for the same skeleton.
     blocks: dict[Block, int] = {}
     rows = [_item_row(item, blocks) for item in fold(skeleton)]
     head = {
@@ -37,6 +38,7 @@ def dumps(skeleton: Skeleton) -> str:
         "notes": list(skeleton.notes),
         "facts": skeleton.facts.to_dict(),
     }
+    # One module a line, so that a change of a bundled skeleton is a readable diff.
     body = ",\n  ".join(json.dumps(row) for row in rows)
     layers = ",\n  ".join(
         "[\n    " + ",\n    ".join(json.dumps(_entry_row(entry)) for entry in block.entries) + "\n  ]"
@@ -78,6 +80,7 @@ def _skeleton(data: dict[str, Any]) -> Skeleton:
 def _items(rows: list[dict[str, Any]], blocks: list[Block]) -> Iterator[Entry | Run]:
     for row in rows:
         if "stack" in row:
+            # Before it is unfolded: the number alone decides how much memory that takes.
             if not 0 <= row["count"] <= MAX_LAYERS:
                 raise ValueError("a run of layers longer than any model")
             yield Run(row["stack"], row["first"], row["count"], blocks[row["block"]])
@@ -108,6 +111,7 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
 
 def _tensor_row(tensor: Tensor) -> dict[str, Any]:
     row: dict[str, Any] = {"name": tensor.name.rpartition(".")[2], "shape": list(tensor.shape)}
+    # Fields at their defaults are left out: of an 8B model's tensors that is nearly all of them.
     for name, default in (("dtype", "float32"), ("role", "parameter"), ("persistent", True), ("tied_to", None),
                           ("pinned", "never")):  # fmt: skip
         if getattr(tensor, name) != default:

@@ -28,6 +28,7 @@ def source_at(path: Path) -> Source:
         return SafetensorsFile(path.stem, str(path), path)
     if suffix in PICKLES:
         raise pickle_refused(path.name)
+    # A config.json is called after its folder, as every other is after itself.
     name = path.parent.resolve().name if path.name == "config.json" else path.stem
     return ConfigFile(name or "model", str(path), path)
 
@@ -36,6 +37,7 @@ def _folder(path: Path) -> Source:
     name = path.resolve().name or "model"
     if composed := composed_source(DiskTree(name, str(path), path)):
         return composed
+    # A folder with a config is that model, whatever else lies in it.
     if not exists(path / "config.json"):
         if exists(path / "adapter_config.json"):
             raise InspectorError(f"{path} is an adapter, not a model", hint=f"try `inspector adapter {path}`")

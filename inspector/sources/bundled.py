@@ -36,6 +36,7 @@ def find(name: str) -> str | None:
     """
     wanted = name.strip().lower()
     ids = model_ids()
+    # The narrowest meaning first: an id in full is never the ending of another.
     for matches in (
         [model for model in ids if model.lower() == wanted],
         [model for model in ids if model.lower().partition("/")[2] == wanted],
@@ -53,6 +54,7 @@ def nearest(name: str, count: int = 5) -> list[str]:
     wanted = name.strip().lower()
     by_name = {model.lower(): model for model in model_ids()}
     short = {model.partition("/")[2]: model for model in by_name}
+    # The whole id before the part after its slash: the nearer of both comes first.
     close = difflib.get_close_matches(wanted, by_name, n=count, cutoff=0.5)
     close += [short[key] for key in difflib.get_close_matches(wanted.rpartition("/")[2], short, n=count, cutoff=0.5)]
     return [by_name[key] for key in dict.fromkeys(close)][:count]

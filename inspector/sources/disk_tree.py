@@ -36,6 +36,7 @@ class DiskTree(Tree):
     def checkpoint(self, folder: str, config: dict[str, Any]) -> Checkpoint | None:
         """What the safetensors in one folder store; the default variant where there are several."""
         at = self.path / folder
+        # The default variant: fp16 and others lie beside it under longer names.
         for name in ("diffusion_pytorch_model.safetensors", "model.safetensors"):
             if exists(at / name):
                 return read_files(at, [name], config=config)

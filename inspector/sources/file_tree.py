@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MAX_PARTS = 200
 """Components of a pipeline or modules of a chain: ten times as many as any published one has."""
 
+# One folder's name: no slash, no leading dot, so that it cannot lead out of the model's.
 _PLAIN = re.compile(r"[A-Za-z0-9][\w.-]{0,80}")
 
 
@@ -49,6 +50,7 @@ class Tree(ABC):
 
     def list(self, file: str) -> list[dict[str, Any]]:
         """The JSON objects of the list in a file. Raises InspectorError when it is none."""
+        # As an object, so that a list goes through the same limits and errors.
         found = json_object(f'{{"list": {self.text(file)}}}', f"{file} of {self.name}")["list"]
         if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
             raise InspectorError(f"{file} of {self.name} is no list of objects")

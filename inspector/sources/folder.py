@@ -32,6 +32,7 @@ def read_folder(folder: Path, config: dict[str, Any] | None = None) -> Checkpoin
     indexes = sorted(path.name for path in _listed(folder) if path.name.endswith(INDEX_SUFFIX))
     if not names and not indexes:
         pickles = sorted(path.name for path in _listed(folder) if path.suffix in PICKLES)
+        # With a config the model is known without its weights.
         if pickles and config is None:
             raise pickle_refused(pickles[0])
         return None
@@ -39,6 +40,7 @@ def read_folder(folder: Path, config: dict[str, Any] | None = None) -> Checkpoin
     promised: Mapping[str, str] = {}
     if indexes:
         chosen = "model.safetensors.index.json"
+        # The usual one where there are several: the others are of variants, such as fp16.
         chosen = chosen if chosen in indexes else indexes[0]
         promised = weight_map(read_json_object(folder / chosen, limit=MAX_INDEX_BYTES, values=MAX_INDEX_VALUES), chosen)
         inside = sorted(set(promised.values()))
@@ -63,6 +65,7 @@ def read_files(
     notes: tuple[str, ...] = (),
 ) -> Checkpoint:
     """The checkpoint in these files of a folder. Raises InspectorError when one is broken."""
+    # Four: what takes the time is parsing, which the interpreter does one thread at a time.
     read = read_headers(names, lambda name, budget: read_header(folder / name, budget), threads=4)
     return assemble(folder.resolve().name, names, read, promised or {}, config or {}, notes)
 
@@ -97,6 +100,7 @@ def weight_map(index: Mapping[str, Any], name: str) -> Mapping[str, str]:
     if not isinstance(found, dict) or not found:
         raise InspectorError(f"{name} has no weight_map", hint="is this the index of a safetensors model?")
     for file in set(map(str, found.values())):
+        # A name from a stranger's index is opened below the folder: nothing that could lead out of it.
         if not file.endswith(".safetensors") or "/" in file or "\\" in file or "\0" in file or file.startswith("."):
             raise InspectorError(
                 f"{name} names {file[:80]!r}, which is no safetensors file beside it",

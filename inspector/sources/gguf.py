@@ -25,8 +25,10 @@ MAX_HEADER = 128_000_000
 MAX_STRINGS = 3_000_000
 """Strings in all arrays together, which have to be walked one by one."""
 
+# The numbers of the format: gguf_metadata_value_type in docs/gguf.md.
 _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 _STRING, _ARRAY = 8, 9
+# Lists of one item a layer stay; the scores and types of a vocabulary do not.
 _KEPT_ELEMENTS = 4096
 _SPLIT = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.gguf$")
 
@@ -87,6 +89,7 @@ class _Reader:
     def _array(self, kind: int, length: int) -> Any:
         if kind == _STRING:
             self.strings += length
+            # Each string has at least its own length, of eight bytes.
             if self.strings > MAX_STRINGS or length * 8 > self.left:
                 raise broken(self.name, f"an array claims {length:,} strings")
             for _ in range(length):
@@ -116,13 +119,17 @@ def read_gguf(path: Path) -> GgufHeader:
 def parse_gguf(stream: BinaryIO, size: int, name: str) -> GgufHeader:
     """The header at the start of a stream, of a file of ``size`` bytes. Raises InspectorError when it does not hold."""
     reader = _Reader(stream, size, name)
+    # An empty file is told what it is not, rather than where it ends.
     if reader.take(min(4, size)) != b"GGUF":
         raise broken(name, "it does not begin with GGUF")
     version = reader.number("<I")
+    # Version 1 counted in 32 bits (docs/gguf.md, version history).
     if version not in {2, 3}:
+        # A file of the other byte order has the same number with its bytes turned round.
         kind = "is big-endian" if version in {2 << 24, 3 << 24} else f"has version {version}"
         raise broken(name, f"it {kind}; versions 2 and 3, little-endian, are read")
     count, pairs = reader.number("<Q"), reader.number("<Q")
+    # Each entry is read by itself: a count of 2**60 would never come to an end.
     if count > MAX_TENSORS or pairs > 100_000:
         raise broken(name, f"it claims {count:,} tensors and {pairs:,} metadata entries")
     metadata: dict[str, Any] = {}
@@ -136,6 +143,7 @@ def parse_gguf(stream: BinaryIO, size: int, name: str) -> GgufHeader:
         tokenizer += reader.taken - before if key.startswith("tokenizer.") else 0
     listed = reader.taken
     entries = [_entry(reader) for _ in range(count)]
+    # 32 is the default of the format where a file says none.
     alignment = metadata.get("general.alignment", 32)
     if type(alignment) is not int or not 8 <= alignment <= 2**20 or alignment % 8:
         raise broken(name, f"its alignment {alignment!r} is no sensible multiple of 8")
@@ -152,8 +160,10 @@ def _entry(reader: _Reader) -> tuple[str, tuple[int, ...], int, int]:
     if len(tensor) > MAX_NAME:
         raise broken(reader.name, f"{tensor[:60]!r} is a name of {len(tensor):,} characters")
     dimensions = reader.number("<I")
+    # ggml has four (GGML_MAX_DIMS).
     if dimensions > 8:
         raise broken(reader.name, f"{tensor[:60]!r} has {dimensions:,} dimensions")
+    # ggml names the dimension first whose elements lie side by side; torch names it last.
     shape = tuple(reader.number("<Q") for _ in range(dimensions))[::-1]
     return tensor, shape, reader.number("<I"), reader.number("<Q")
 
@@ -166,6 +176,7 @@ def _checked(
     found, end = [], 0
     if len({entry[0] for entry in entries}) != len(entries):
         raise broken(name, "it lists a tensor twice")
+    # In the order of their bytes, so that one pass finds what overlaps.
     for tensor, shape, kind, offset in sorted(entries, key=lambda entry: entry[3]):
         if kind not in blocks:
             raise broken(name, f"{tensor[:60]!r} has the unknown ggml type {kind}")
@@ -187,6 +198,7 @@ def _checked(
 
 def _blocks() -> dict[int, tuple[str, int, int]]:
     """Types of ggml by number: our name, elements of a block, bytes of a block."""
+    # Here, for the package brings numpy and all its readers and writers with it.
     from gguf.constants import GGML_QUANT_SIZES
 
     plain = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64", "I8": "int8", "I16": "int16",
@@ -222,6 +234,7 @@ def merged(name: str, files: list[str], headers: list[GgufHeader], size: int) ->
     from inspector.sources.gguf_config import config_of
 
     tensors = tuple(tensor for header in headers for tensor in header.tensors)
+    # The other splits repeat only what says that they are splits.
     config, notes = config_of(headers[0].metadata, tensors)
     parts = [header.overhead for header in headers]
     overhead = Overhead(

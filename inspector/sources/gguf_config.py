@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 _RENAMED = {
     "qwen2moe": "qwen2_moe", "qwen3moe": "qwen3_moe", "gpt-oss": "gpt_oss", "minimax-m2": "minimax_m2",
 }  # fmt: skip
+# GGUF has the language model alone: the type of that part, not of the whole with its vision tower.
 _MODEL_TYPE = {"gemma3": "gemma3_text", "gemma4": "gemma4_text"}
 _TIED_ANYWAY = {"falcon", "bloom"}
 _DEPENDS_ON_TENSORS = {"stablelm", "t5", "umt5", "lfm2"}
@@ -34,12 +35,16 @@ def config_of(metadata: dict[str, Any], tensors: tuple[FileTensor, ...]) -> tupl
         if field and isinstance(value, (int, float, list)):
             config[field] = value
     names = {tensor.name for tensor in tensors}
+    # A file of tied weights has no matrix for the output; the metadata does not say it.
     config["tie_word_embeddings"] = "output.weight" not in names or ours in _TIED_ANYWAY
+    # A file may leave it out; the rows of the embeddings are the vocabulary.
     if "vocab_size" not in config:
         embeddings = (tensor.shape for tensor in tensors if tensor.name == "token_embd.weight" and tensor.shape)
         config["vocab_size"] = next(embeddings, (0,))[0]
+    # Models of Llama's form with biases are written as llama too; no field of the metadata tells.
     if any(name.endswith("attn_q.bias") for name in names) and ours == "llama":
         config["attention_bias"] = True
+    # A zero says that there is no such thing, where the class would take it for a size.
     return {key: value for key, value in config.items() if value != 0 or isinstance(value, bool)}, ()
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from inspector.checkpoint import FileTensor
 
+# Far over the shards of any published checkpoint (DeepSeek-V3: 163).
 MAX_FILES = 10_000
 
 Header = tuple[int, "tuple[FileTensor, ...]"]
@@ -37,10 +38,12 @@ def read_headers(names: Sequence[str], read: Callable[[str, Budget], Header], th
         # each in a copy of this thread's context, for what is trusted is said there
         running = {pool.submit(copy_context().run, read, name, headers): name for name in names}
         try:
+            # As they come, so that the first broken one stops the rest, whichever it is.
             for future in as_completed(running):
                 tensors.take(len(future.result()[1]))
                 done()
         except BaseException:
+            # Those under way end by themselves; waiting for them would keep the error back.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [future.result() for future in running]

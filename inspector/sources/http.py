@@ -24,11 +24,14 @@ TIMEOUT = 8.0
 DEADLINE = 30.0
 """Seconds for one whole answer: a server that drips one byte a second does not keep anyone."""
 
+# Enough for what passes in a moment; a hub that is down is told after seconds, not minutes.
 TRIES = 3
 PATIENCE = 8.0
 """Seconds after which no other try is begun: a server that takes connections and says nothing is given one."""
 
+# Timeout, too many requests, and the server's own errors; all others would be the same again.
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
+# Seconds; a server that asks for more is told to the user instead.
 _MAX_WAIT = 5.0
 
 
@@ -60,12 +63,14 @@ def fetch(url: str, *, limit: int, ask: int | None = None) -> Reply:
 def _once(url: str, limit: int, ask: int | None) -> Reply:
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
+    # Unpacked, sizes and ranges are those of the file.
     headers = {**build_hf_headers(library_name="inspector"), "Accept-Encoding": "identity"}
     if ask is not None:
         headers["Range"] = f"bytes=0-{ask - 1}"
     started = time.monotonic()
     with get_session().stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as response:
         if response.status_code >= 400:
+            # The words of an error page are read for the error, within a limit like all else.
             _read(response, 100_000, started, "the error page")
         hf_raise_for_status(response)
         size = _size(response.headers, response.status_code)
@@ -94,7 +99,9 @@ def _read(response: httpx2.Response, wanted: int, started: float, url: str) -> b
 
 def _size(headers: Mapping[str, str], status: int) -> int:
     """Bytes of the whole file: after the slash of ``Content-Range`` where the server kept to the range."""
+    # A server may ignore the range and send the whole, with status 200.
     text = headers.get("content-range", "").rpartition("/")[2] if status == 206 else headers.get("content-length", "")
+    # Digits enough for an exabyte, and few enough for int() to be quick.
     if not text.isdecimal() or len(text) > 18:
         raise InspectorError("the server does not say how large a file is", hint="is HF_ENDPOINT right?")
     return int(text)
@@ -117,6 +124,7 @@ def _worth_waiting(error: Exception, attempt: int) -> float | None:
 
 def _asked_to_wait(said: str) -> float | None:
     """Seconds in a ``Retry-After``, which is a number of them or a date (RFC 9110, 10.2.3)."""
+    # Eight digits are three years.
     if said.isdecimal() and len(said) < 9:
         return float(said)
     try:

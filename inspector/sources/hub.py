@@ -42,7 +42,9 @@ logger = logging.getLogger("inspector")
 _FIRST = 256 * 1024
 """Bytes asked for at once: nearly every shard's header fits, so one request does."""
 
+# At once, for what a header takes is the way to the hub and back, not its bytes.
 _CONNECTIONS = 8
+# What transformers and diffusers call the weights when a folder holds several variants.
 _USUAL = ("model", "diffusion_pytorch_model")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
@@ -62,6 +64,7 @@ def reached(repo: str, revision: str = "") -> HubModel | Path:
         _ = model.config  # gated models are listed to everyone: only a file says that they are
     except Exception as error:  # noqa: BLE001 -- what is unknown is raised again
         said = explained(error, repo)
+        # Only what passes: a model that is refused now is not answered from an earlier time.
         if is_passing(error) and (before := read_before(repo, revision)):
             logger.warning("%s; using what was read of it before (%s)", said.message, before.commit[:12])
             return before
@@ -83,6 +86,7 @@ def offline(repo: str, revision: str) -> HubModel | Path:
     if before := read_before(repo, revision):
         logger.warning("offline: using what was read of %s before (%s)", repo, before.commit[:12])
         return before
+    # Any file would do that every model has: asked for is the folder around it.
     found = try_to_load_from_cache(repo, "config.json", revision=revision or None)
     if isinstance(found, str):
         return Path(found).parent
@@ -104,6 +108,7 @@ def remote(repo: str, revision: str) -> HubModel:
     url = f"{constants.ENDPOINT}/api/models/{repo}/revision/{quote(revision or 'main', safe='')}"
     answer = fetch(url, limit=MAX_JSON_BYTES).data
     model = _model(answer, repo)
+    # After it was read, so that an answer that is none is not kept.
     keep(_listing_entry(repo, revision), f"the list of {repo}'s files", answer)
     return model
 
@@ -115,6 +120,7 @@ def _listing_entry(repo: str, revision: str) -> Path:
 
 
 def _hash(*parts: str) -> str:
+    # As JSON, so that no two lists of parts make one text.
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -232,12 +238,14 @@ class HubModel(Source):
         return reply.size, parse_header(reply.data[PREFIX : PREFIX + length], reply.size, name)
 
     def _fetch_header(self, name: str, budget: Budget) -> Reply:
+        # One request for nearly every file: the length and the header in one range.
         reply = fetch(self.url(name), limit=_FIRST, ask=_FIRST)
         length = header_length(reply.data[:PREFIX], reply.size, name)
         budget.take(length)
         end = PREFIX + length
         if end > len(reply.data):
             reply = fetch(self.url(name), limit=PREFIX + MAX_HEADER, ask=end)
+        # What came behind the header is data of the first tensor, and not kept.
         return Reply(reply.data[:end], reply.size)
 
     def url(self, name: str) -> str:
@@ -253,6 +261,7 @@ class HubModel(Source):
         return stored(
             Path("hub", _hash(constants.ENDPOINT, self.repo, self.commit, name)),
             f"the header of {name}" if name.endswith(".safetensors") else name,
+            # The size of the whole file goes before the bytes: they are only its beginning.
             load=lambda data: Reply(data[8:], int.from_bytes(data[:8], "little")),
             make=get,
             dump=lambda reply: struct.pack("<Q", reply.size) + reply.data,

@@ -51,6 +51,7 @@ class HubGguf(Source):
     def _fetch(self, name: str) -> Reply:
         stream = _Growing(self.model.url(name))
         parse_gguf(stream, stream.reply.size, name)  # type: ignore[arg-type]
+        # What was read of it is the header; the rest of the range is data.
         return Reply(stream.reply.data[: stream.place], stream.reply.size)
 
 
@@ -62,6 +63,7 @@ class _Growing:
         self.reply = fetch(url, limit=MAX_HEADER, ask=_FIRST)
 
     def read(self, count: int) -> bytes:
+        # Sixteen times as much each time: three requests reach the limit of a header.
         while self.place + count > len(self.reply.data) < min(self.reply.size, MAX_HEADER):
             self.reply = fetch(self.url, limit=MAX_HEADER, ask=min(16 * len(self.reply.data), MAX_HEADER))
         data = self.reply.data[self.place : self.place + count]
@@ -75,6 +77,7 @@ def hub_gguf(model: HubModel, wanted: str) -> HubGguf:
     Raises InspectorError with the list when none or several are meant.
     """
     files = sorted(name for name in model.files if name.lower().endswith(".gguf"))
+    # The first split stands for its model.
     firsts = [name for name in files if split_names(name)[0] == name]
     found = [wanted] if wanted in files else [name for name in firsts if wanted.lower() in name.lower()]
     if len(found) != 1:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("inspector")
 
+# Up to 96 characters, as huggingface_hub's own check allows; what no repository can be called is not asked for.
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,120})?(:[\w./@+-]{1,200})?$")
 
 
@@ -38,6 +39,7 @@ def hub_model(hub_id: str) -> Source:
     name, colon, file = hub_id.partition(":")
     repo, _, revision = name.partition("@")
     try:
+        # The hub first, even for a bundled name: who asks there means what it has now.
         found = reached(repo, revision)
     except InspectorError as error:
         if repo.lower() not in {known.lower() for known in bundled.model_ids()} or colon:

@@ -42,6 +42,7 @@ def joined_checkpoint(name: str, parts: Mapping[str, Checkpoint], config: dict[s
     if not parts:
         return None
     tensors = tuple(
+        # The transformer of a chain has no name of its own before its tensors': it is what the config is of.
         replace(tensor, name=f"{part}.{tensor.name}" if part else tensor.name, file=files(part, (tensor.file,))[0])
         for part, checkpoint in parts.items()
         for tensor in checkpoint.tensors

@@ -14,6 +14,7 @@ def composed_source(tree: Tree) -> Source | None:
 
     Raises InspectorError when the file that says so cannot be read.
     """
+    # Before modules.json and config.json, which a part may have at the root as well.
     if tree.has("model_index.json"):
         from inspector.sources.pipeline import Pipeline
 
@@ -22,6 +23,7 @@ def composed_source(tree: Tree) -> Source | None:
         from inspector.sources.sentence import SentenceModel
 
         return SentenceModel(tree.name, tree.where, tree)
+    # The text first: most configs are not diffusers', and are parsed later by whom they belong to.
     if tree.has("config.json") and '"_class_name"' in tree.text("config.json"):
         config = tree.config("")
         if isinstance(config.get("_class_name"), str) and "model_type" not in config:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def code_folders(folder: Path, config: Mapping[str, Any]) -> dict[str, Path]:
     """A model's folder, and those of other repositories whose code its config names, fetched from the hub."""
+    # Absolute: the code is imported later, from wherever the program is then.
     folders = {"": folder.resolve()}
     for repo in sorted({reference.rpartition("--")[0] for reference in own_classes(config).values()} - {""}):
         from inspector.sources.hub import code_of

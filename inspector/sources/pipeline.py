@@ -76,6 +76,7 @@ class Pipeline(Source):
         """All components side by side."""
         if not self.components:
             raise InspectorError(f"{self.where}: {INDEX} names no component that has a config.json")
+        # Before any part is built, which takes seconds.
         self._ask_for_diffusers()
         parts = {part.name: self._part(part) for part in self.components}
         cls = str(self.index.get("_class_name") or "DiffusionPipeline")[:80]
@@ -114,6 +115,7 @@ class Pipeline(Source):
         if part.library == "transformers":
             from inspector.store.skeletons import kept_skeleton
 
+            # The index goes before the config: diffusers loads a component as the class that the index names.
             named = {"architectures": [part.cls]} if part.cls.isidentifier() else {}
             return kept_skeleton({**config, **named}, name, self.where)
         if part.library == "diffusers":
@@ -135,6 +137,7 @@ class Pipeline(Source):
         from inspector.skeleton import DTYPE_BYTES
 
         stored = self.checkpoint.dtypes if self.checkpoint else {}
+        # The checkpoint lists its dtypes by bytes, most first.
         return next((dtype for dtype in stored if dtype in DTYPE_BYTES), "float32")
 
 

@@ -28,12 +28,15 @@ def locate(reference: str) -> Source:
     """
     path = Path(reference).expanduser() if not reference.startswith("hf:") else Path()
     if not reference.startswith("hf:"):
+        # What lies on the disk goes before all names: a folder named as a model is meant.
         if exists(path):
             from inspector.sources.at_path import source_at
 
             return source_at(path)
+        # A bundled name before the hub, so that it is answered at once and offline.
         if model_id := bundled.find(reference):
             return Bundled(model_id, "bundled")
+        # A mistyped path is no name on the hub: asking there would hide what is wrong.
         if (":" not in reference and reference.endswith((".json", ".safetensors", ".gguf"))) or reference.startswith(
             (".", "/", "~")
         ):

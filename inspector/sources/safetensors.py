@@ -26,7 +26,9 @@ PREFIX = 8
 MAX_HEADER = 100_000_000
 """Bytes: the library's own limit (safetensors/src/tensor.rs, ``MAX_HEADER_SIZE``); published ones stay below 5 MB."""
 
+# Far over any tensor's; each costs an object.
 _MAX_DIMENSIONS = 16
+# Whole numbers up to here mean the same in every JSON reader.
 _MAX_SIZE = 2**53
 _MAX_ENTRY = 100_000
 """Bytes of one tensor's entry, its name included."""
@@ -37,8 +39,10 @@ MAX_METADATA = 20_000_000
 _MAX_PAIR = 5_000_000
 """Bytes of one of its strings with its name: matching one of nothing but escapes takes 40 times as much memory."""
 
+# A text of JSON as bytes: escapes are stepped over, not read.
 _TEXT = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 _SPACE = rb"[ \t\r\n]*"
+# A comma must have another name behind it: JSON has no trailing ones.
 _NEXT = _SPACE + rb"(?:,(?=" + _SPACE + rb'")|\})'
 _ENTRY = re.compile(_SPACE + rb"(" + _TEXT + rb")" + _SPACE + rb":" + _SPACE + rb"(\{[^{}]*\})" + _NEXT, re.DOTALL)
 _METADATA = re.compile(_SPACE + rb'"__metadata__"' + _SPACE + rb":" + _SPACE + rb"\{(?:" + _SPACE + rb"\})?")
@@ -71,8 +75,10 @@ def read_header(path: Path, budget: Budget | None = None) -> tuple[int, tuple[Fi
             raise InspectorError(f"{path.name} is no regular file")
         size = facts.st_size
         with path.open("rb") as stream:
+            # The length is held against the file before one byte of the header is read.
             length = header_length(stream.read(PREFIX), size, path.name)
             if budget is not None:
+                # Before it is read: the files together may not take more than one alone.
                 budget.take(length)
             return size, parse_header(stream.read(length), size, path.name)
     except OSError as error:
@@ -105,6 +111,7 @@ def parse_header(header: bytes, file_size: int, name: str) -> tuple[FileTensor, 
         found[key] = _tensor(key, entry, name)
         if len(found) > MAX_TENSORS:
             raise broken(name, f"it lists over {MAX_TENSORS:,} tensors, the limit")
+    # By their bytes, so that one pass finds gaps and overlaps.
     ordered = sorted(found.items(), key=lambda item: item[1][:2])
     position = 0
     for key, (start, end, _shape, _dtype) in ordered:
@@ -130,6 +137,7 @@ def _entries(header: bytes, name: str) -> Iterator[tuple[str, Any]]:
     while end is None:
         if match := _METADATA.match(header, at):
             at = _after_metadata(header, match.end(), name)
+        # The end of the match is bounded, so that a header without quotes is not searched to its end for each.
         elif match := _ENTRY.match(header, at, at + _MAX_ENTRY):
             at = match.end()
             yield _parsed(match[1] + b"," + match[2], name)
@@ -188,6 +196,7 @@ def _tensor(key: str, entry: dict[str, Any], name: str) -> tuple[int, int, tuple
     if not _sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise broken(name, f"{_short(key)} has no sensible data_offsets")
     torch_name, bits = _BITS[dtype]
+    # In bits, for the dtypes of less than a byte.
     if (offsets[1] - offsets[0]) * 8 != math.prod(shape) * bits:
         raise broken(
             name, f"{_short(key)} has {offsets[1] - offsets[0]:,} bytes, which its shape and dtype do not make"

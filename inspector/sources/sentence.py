@@ -72,6 +72,7 @@ class SentenceModel(Source):
     def transformer(self) -> Part | None:
         """The module with a ``config.json`` of a transformers model; None for models of word vectors."""
         chosen = (part for part in self.parts if part.cls in {"Transformer", "MLMTransformer"})
+        # The package's own names first; a model's own class is known by the config in its folder.
         known = next(chosen, None)
         return known or next((part for part in self.parts if "model_type" in self.tree.config(part.folder)), None)
 
@@ -188,6 +189,7 @@ def _linear(path: str, size: tuple[int, int], *, bias: bool) -> tuple[list[Modul
 def _whole(config: dict[str, Any], field: str, part: Part) -> int:
     """A size of a module. Raises InspectorError when it is none."""
     value = config.get(field)
+    # 2**26, as for every size of a config (`inspector.architecture.sanity`).
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= 2**26:
         raise InspectorError(f"{field} of the {part.cls} in {part.folder or 'the root'} is {str(value)[:40]}, no size")
     return value

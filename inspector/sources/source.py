@@ -72,6 +72,7 @@ class Source(ABC):
             except UnknownArchitectureError as error:
                 if self.checkpoint is None:
                     raise
+                # Said, for what is read off names lacks buffers and ties.
                 logger.warning("%s; read off the tensors' names instead (%s)", error.message, error.hint)
         if self.checkpoint is None:
             raise InspectorError(

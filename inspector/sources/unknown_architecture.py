@@ -32,6 +32,7 @@ def bare_skeleton(checkpoint: Checkpoint, where: str) -> Skeleton:
             f"{checkpoint.name} has {len(checkpoint.tensors):,} tensors in {parts:,} levels, too many to read by name",
             hint="put the config.json of a known architecture beside them",
         )
+    # In the order of the layers' numbers: by name alone, layer 10 comes before layer 2.
     tensors = sorted(checkpoint.tensors, key=lambda tensor: _natural(tensor.name))
     owners = {tensor.name.rpartition(".")[0]: tensor for tensor in tensors}
     dtypes = [dtype for dtype in checkpoint.dtypes if dtype in DTYPE_BYTES]
@@ -59,6 +60,7 @@ def _modules(owners: dict[str, FileTensor]) -> Iterator[Module]:
 
 
 def _base(path: str, tensor: FileTensor) -> str:
+    # A linear layer's weight is a matrix; vectors are norms and biases.
     if len(tensor.shape) != 2:
         return ""
     return "Embedding" if re.search(r"embed|embd|wte|wpe", path) else "Linear"

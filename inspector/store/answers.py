@@ -55,6 +55,7 @@ def answered(question: tuple[Keepable, ...], cls: type | tuple[type, ...], make:
         return json.dumps(to_plain(answer), separators=(",", ":")).encode()
 
     answer = stored(entry, "a dry run", load=load, make=make, dump=dump, most=LIMIT_BYTES)
+    # Writing it failed and was said: the next answer would fail and say the same.
     if not (store_folder() / entry).exists():
         _refused.add(store_folder())
     return answer

@@ -30,6 +30,7 @@ def store_folder() -> Path:
     """Where everything is kept: ``$INSPECTOR_CACHE``, or the platform's cache folder."""
     if chosen := os.environ.get("INSPECTOR_CACHE"):
         return Path(chosen)
+    # Here, for a run that finds its folder in the environment has no need of it.
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("llm-inspector", appauthor=False))
@@ -64,6 +65,7 @@ def stored(
         if most is not None:
             _used_now(entry)
         return found
+    # Only now: an entry that is there is read without a lock, for entries are replaced whole.
     from inspector.store.lock import locked
 
     with locked(store_folder() / "locks" / f"{entry.parent.name}-{entry.name}.lock", what):
@@ -75,6 +77,7 @@ def stored(
             logger.warning("%s was damaged in the cache (%s); making it again", what, error.message)
         made = make()
         if most is not None:
+            # Before it is kept, so that the new entry is never the one to go.
             drop_oldest(store_folder() / entry.parent, most)
         keep(entry, what, dump(made))
     return made
@@ -116,6 +119,7 @@ def drop_oldest(folder: Path, most: int) -> None:
     """Remove the longest unused entries until the rest takes at most ``most`` bytes; other runs may do the same."""
     with contextlib.suppress(OSError):
         with os.scandir(folder) as entries:
+            # Times are those of the last use: `_used_now` sets them.
             found = sorted((each.stat().st_mtime, each.stat().st_size, each.path) for each in entries if each.is_file())
         left = sum(max(size, _BLOCK) for _, size, _ in found)
         for _, size, path in found:

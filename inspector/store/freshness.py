@@ -42,6 +42,7 @@ def source_of(*rooms: str, package: Path = PACKAGE) -> str:
     Of the whole package it takes 6 ms, of those of a skeleton a tenth of that.
     """
     found = hashlib.sha256()
+    # In one order on every file system, and by the name below the package, wherever that is installed.
     for path in sorted(path for room in rooms or ("**/*.py",) for path in package.glob(room)):
         found.update(f"{path.relative_to(package).as_posix()}\0".encode())
         found.update(hashlib.sha256(path.read_bytes()).digest())
@@ -58,4 +59,5 @@ def installed() -> tuple[str, ...]:
     for folder in sys.path:
         with suppress(OSError), os.scandir(folder or ".") as entries:
             names |= {entry.name for entry in entries if entry.name.endswith((".dist-info", ".egg-info"))}
+    # This package is left out: its code is what `source_of` reads, and an editable install has no true version.
     return (sys.version, *sorted(name for name in names if not name.startswith("llm_inspector")))

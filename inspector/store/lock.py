@@ -30,6 +30,7 @@ _TOLD_BY_WRITING = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOS
 def _let_go(lock: BaseFileLock, path: Path) -> None:
     """Remove the lock's file, so that they do not pile up, then the lock: who waited on that file asks again."""
     with contextlib.suppress(OSError):
+        # While it is held: afterwards another run could hold a lock on it already.
         path.unlink()
     lock.release()
 
@@ -45,9 +46,11 @@ def locked(path: Path, what: str) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            # The kernel's lock, not the file, is what counts: a file left behind by a killed run locks nobody out.
             lock = FileLock(str(path))
             with without_warnings():  # that it falls back to a lock file where the system has no locks
                 try:
+                    # At once first, so that only who has to wait is told that it waits.
                     lock.acquire(timeout=0)
                 except Timeout:
                     logger.warning("another run is making %s; waiting for it", what)

@@ -26,6 +26,7 @@ def to_plain(value: Keepable) -> Plain:
     if is_dataclass(value) and not isinstance(value, type):
         name = f"{type(value).__module__}.{type(value).__name__}".removeprefix(f"{_PACKAGE}.")
         _class(name)
+        # By position: the class is the one that wrote it, for its code names the entry.
         return {name: [to_plain(getattr(value, item.name)) for item in fields(value)]}
     if isinstance(value, (tuple, list)):
         return [to_plain(item) for item in value]
@@ -52,6 +53,7 @@ def _class(name: str) -> type[DataclassInstance]:
         found = getattr(importlib.import_module(f"{_PACKAGE}.{module}"), cls, None) if module else None
     except ImportError:
         found = None
+    # A name that is only imported there is none of that module's: an entry cannot reach other classes through ours.
     if not (isinstance(found, type) and is_dataclass(found) and found.__module__ == f"{_PACKAGE}.{module}"):
         raise KeyError(name)
     return found

@@ -47,6 +47,7 @@ def kept_build(config: Mapping[str, Any], model_id: str, source: str, build: Cal
         dump=lambda skeleton: json_form.dumps(skeleton).encode(),
         most=LIMIT_BYTES,
     )
+    # The same config may be called otherwise and lie elsewhere: both are said by who asks now.
     return replace(found, model_id=model_id, source=source)
 
 

@@ -65,11 +65,11 @@ def _table():
 
 
 def _checkpoint():
-    from inspector.checkpoint.against_skeleton import fit
+    from inspector.checkpoint.against_skeleton import compare_with_skeleton
     from inspector.sources.resolve import locate
 
     source = locate("model")
-    return fit(source.checkpoint, source.skeleton)
+    return compare_with_skeleton(source.checkpoint, source.skeleton)
 
 
 def _adapter():

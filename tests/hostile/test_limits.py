@@ -61,7 +61,7 @@ def test_as_many_tensors_as_may_be_read_by_name(tmp_path, limited, command):
 def test_a_checkpoint_that_lacks_all_but_one_of_many_tensors():
     """Each missing name is looked up, not searched for: four times as many take four times as long, not sixteen."""
     from inspector.checkpoint import Checkpoint, FileTensor
-    from inspector.checkpoint.against_skeleton import fit
+    from inspector.checkpoint.against_skeleton import compare_with_skeleton
     from inspector.skeleton import Tensor
     from inspector.sources.bundled import load_bundled
 
@@ -71,7 +71,9 @@ def test_a_checkpoint_that_lacks_all_but_one_of_many_tensors():
     head = next(tensor for tensor in whole.tensors if tensor.tied_to)
     stored = FileTensor(head.name, head.shape, "bfloat16", 2 * head.numel, "model.safetensors")
     started = time.process_time()
-    report = fit(Checkpoint("x", "safetensors", (stored,), ("model.safetensors",), stored.nbytes), skeleton)
+    report = compare_with_skeleton(
+        Checkpoint("x", "safetensors", (stored,), ("model.safetensors",), stored.nbytes), skeleton
+    )
     assert time.process_time() - started < 5
     assert head.tied_to not in {finding.name for finding in report.missing}
     assert len(report.missing) > len(many)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from inspector.checkpoint.against_skeleton import fit
+from inspector.checkpoint.against_skeleton import compare_with_skeleton
 from inspector.cli.main import run
 from inspector.lenses.weights import stored_tensors
 from inspector.precision import scheme_named
@@ -156,7 +156,7 @@ def linear_shapes(model):
 
 
 def assert_recognized(source, method):
-    report = fit(source.checkpoint, source.skeleton)
+    report = compare_with_skeleton(source.checkpoint, source.skeleton)
     assert report.quantization == method
     assert (report.missing, report.unexpected, report.misshapen) == ((), (), ())
     assert report.parameters == source.skeleton.num_parameters

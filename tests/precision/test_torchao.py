@@ -5,7 +5,7 @@ import json
 import pytest
 
 import inspector
-from inspector.checkpoint.against_skeleton import fit
+from inspector.checkpoint.against_skeleton import compare_with_skeleton
 from inspector.checkpoint.stored_names import weight_of
 from inspector.errors import InspectorError
 from inspector.lenses.weights import stored_tensors
@@ -77,7 +77,7 @@ def saved(tmp_path_factory):
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_a_saved_checkpoint_is_recognized_and_is_what_was_predicted(saved, kind):
     source = locate(str(saved / kind))
-    report = fit(source.checkpoint, source.skeleton)
+    report = compare_with_skeleton(source.checkpoint, source.skeleton)
     assert report.quantization == "torchao"
     assert (report.missing, report.unexpected, report.misshapen) == ((), (), ())
     assert report.parameters == locate(str(saved / "base")).skeleton.num_parameters
@@ -94,7 +94,7 @@ def test_fused_experts_are_left_alone(tmp_path):
     done = extras.python("-c", MIXTURE, tmp_path, json.dumps(mixture))
     assert done.returncode == 0, done.stderr[-2000:]
     source = locate(str(tmp_path / "int8wo"))
-    report = fit(source.checkpoint, source.skeleton)
+    report = compare_with_skeleton(source.checkpoint, source.skeleton)
     assert (report.quantization, report.missing, report.unexpected) == ("torchao", (), ())
     rows = stored_tensors(source.skeleton, scheme_named("torchao:int8wo"))
     assert sum(row.tensor_bytes for row in rows if row.tensor.is_parameter) == report.tensor_bytes

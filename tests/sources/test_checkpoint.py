@@ -8,14 +8,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, MixtralConfig, MixtralForCausalLM
 
-from inspector.checkpoint.against_skeleton import fit
+from inspector.checkpoint.against_skeleton import compare_with_skeleton
 from inspector.cli.main import run
 from inspector.sources.resolve import locate, resolve
 
 
 def report(folder):
     source = locate(str(folder))
-    return fit(source.checkpoint, source.skeleton)
+    return compare_with_skeleton(source.checkpoint, source.skeleton)
 
 
 def names(found):

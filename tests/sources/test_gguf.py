@@ -7,7 +7,7 @@ import pytest
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 from gguf.quants import quant_shape_to_byte_shape
 
-from inspector.checkpoint.against_skeleton import fit
+from inspector.checkpoint.against_skeleton import compare_with_skeleton
 from inspector.cli.main import run
 from inspector.sources.resolve import locate
 
@@ -61,7 +61,7 @@ def test_the_skeleton_is_the_one_transformers_builds(tmp_path):
     assert source.config["model_type"] == "llama"
     assert source.skeleton.num_parameters == PARAMETERS
     assert source.skeleton.facts.num_key_value_heads == 2
-    report = fit(source.checkpoint, source.skeleton)
+    report = compare_with_skeleton(source.checkpoint, source.skeleton)
     assert {dtype: number for dtype, number, _ in report.dtypes} == {"q4_k": 16, "float32": 5}
     assert 4.5 < report.bits_per_parameter < 4.7
 

@@ -42,13 +42,13 @@ with open(f"{out}/sd.json", "w") as stream:
 """
 READ = """
 import json, sys, inspector
-from inspector.checkpoint.against_skeleton import fit
+from inspector.checkpoint.against_skeleton import compare_with_skeleton
 from inspector.cli.main import run
 from inspector.precision import SCHEME_NAMES
 from inspector.sources.resolve import locate
 
 source = locate(sys.argv[1])
-skeleton, report = source.skeleton, fit(source.checkpoint, source.skeleton)
+skeleton, report = source.skeleton, compare_with_skeleton(source.checkpoint, source.skeleton)
 model = inspector.load(sys.argv[1])
 memory = model.memory(scheme="bf16")
 codes = {}

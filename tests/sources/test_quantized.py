@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from inspector.architecture import build_model
-from inspector.checkpoint.against_skeleton import fit
+from inspector.checkpoint.against_skeleton import compare_with_skeleton
 from inspector.checkpoint.stored_names import weight_of
 from inspector.cli.main import run
 from inspector.lenses.weights import stored_tensors
@@ -75,7 +75,7 @@ def quantized(request, tmp_path):
 def test_a_quantized_checkpoint_is_recognized_and_whole(quantized):
     folder, method, _ = quantized
     source = locate(str(folder))
-    report = fit(source.checkpoint, source.skeleton)
+    report = compare_with_skeleton(source.checkpoint, source.skeleton)
     assert report.quantization == method
     assert (report.missing, report.unexpected, report.misshapen) == ((), (), ())
     assert 0 < report.constant_bytes < report.tensor_bytes

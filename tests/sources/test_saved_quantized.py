@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from inspector.checkpoint.against_skeleton import fit
+from inspector.checkpoint.against_skeleton import compare_with_skeleton
 from inspector.lenses.weights import stored_tensors
 from inspector.precision import scheme_named
 from inspector.sources.resolve import locate
@@ -34,7 +34,7 @@ def test_what_bitsandbytes_saved(scheme, tmp_path):
     )
     model.save_pretrained(tmp_path / "saved")
     source, file = locate(str(tmp_path / "saved")), load_file(tmp_path / "saved" / "model.safetensors")
-    report = fit(source.checkpoint, source.skeleton)
+    report = compare_with_skeleton(source.checkpoint, source.skeleton)
     assert report.quantization == "bitsandbytes"
     assert (report.missing, report.unexpected, report.misshapen) == ((), (), ())
     assert report.tensor_bytes == sum(tensor.nbytes for tensor in file.values())
@@ -74,7 +74,7 @@ def test_what_transformers_keeps_of_gpt_oss(tmp_path):
     }
     (tmp_path / "config.json").write_text(json.dumps(said, default=str))
     source = locate(str(tmp_path))
-    report = fit(source.checkpoint, source.skeleton)
+    report = compare_with_skeleton(source.checkpoint, source.skeleton)
     assert (report.quantization, report.parameters) == ("mxfp4", sum(item.numel() for item in base.parameters()))
     assert (report.missing, report.unexpected, report.misshapen) == ((), (), ())
     rows = stored_tensors(source.skeleton, scheme_named("mxfp4"))

@@ -6,7 +6,7 @@ import pytest
 from extras import have, python
 
 import inspector
-from inspector.checkpoint.against_skeleton import fit
+from inspector.checkpoint.against_skeleton import compare_with_skeleton
 from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.sources.resolve import locate, resolve
@@ -78,7 +78,7 @@ def test_every_parameter_is_the_packages(real, name):
 @pytest.mark.parametrize("name", ["bert", "t5", "splade"])
 def test_every_stored_tensor_has_its_place(real, name):
     source = locate(str(real / name))
-    report = fit(source.checkpoint, source.skeleton)
+    report = compare_with_skeleton(source.checkpoint, source.skeleton)
     assert report.compared
     assert (report.missing, report.unexpected, report.misshapen) == ((), (), ())
 
