@@ -10,6 +10,7 @@ import torch
 
 from inspector.architecture.error_origin import is_of_the_model
 from inspector.errors import CannotSimulateError, InspectorError
+from inspector.memory_kinds import MemoryKind
 from inspector.patched import patched
 from inspector.simulate.program.refusals import in_one_line
 from inspector.simulate.setup.training import LoraSetup, PeftSetup
@@ -97,7 +98,7 @@ def _bnb(module: Any) -> bool:
 def _wrapped(model: Any, config: Any, dtype: str, tracer: Tracer) -> Any:
     from peft import get_peft_model
 
-    with tracer, without_values():
+    with tracer.making(MemoryKind.ADAPTERS), tracer, without_values():
         wrapped = get_peft_model(model, config, autocast_adapter_dtype=dtype != "auto")
         if dtype == "bfloat16":
             _cast_trainable(wrapped)

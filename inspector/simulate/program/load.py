@@ -164,16 +164,21 @@ def _loaded(model: Any, quantizer: Any, name: str, old: Any) -> Any:
     return bitsandbytes.nn.Int8Params(value, requires_grad=False, **kwargs)._quantize(value.device)
 
 
-def label_model(model: Any, tracer: Tracer) -> None:
-    """Say what every tensor of the loaded model is: base weight, quantization constant, adapter or buffer."""
+def label_model(model: Any, tracer: Tracer, *, adapted: bool = False) -> None:
+    """Say what every tensor of the loaded model is: base weight, quantization constant, adapter or buffer.
+
+    An adapter is what ``get_peft_model`` made, trained or frozen, and what it left trainable of the base model,
+    whatever it is called.
+    """
     for name, parameter in model.named_parameters():
         owner = name.rpartition(".")[0]
-        adapter = "lora_" in name or "modules_to_save" in name
+        adapter = tracer.kind_of(parameter) is MemoryKind.ADAPTERS or (adapted and parameter.requires_grad)
         tracer.label(parameter, MemoryKind.ADAPTERS if adapter else MemoryKind.BASE_WEIGHTS, owner)
         for constant in quantization_constants(parameter):
             tracer.label(constant, MemoryKind.QUANTIZATION_CONSTANTS, owner)
     for name, buffer in model.named_buffers():
-        tracer.label(buffer, MemoryKind.BUFFERS, name.rpartition(".")[0])
+        adapter = tracer.kind_of(buffer) is MemoryKind.ADAPTERS
+        tracer.label(buffer, MemoryKind.ADAPTERS if adapter else MemoryKind.BUFFERS, name.rpartition(".")[0])
 
 
 def quantization_constants(parameter: Any) -> Iterator[Any]:

@@ -115,7 +115,7 @@ class Loop:
             _carry_autocast(model, self.autocast)
         use_loss(model, loop, tracer, self.autocast.carried(checkpoint) if self.autocast else checkpoint)
         model.train()
-        models.label_model(model, tracer)
+        models.label_model(model, tracer, adapted=setup.adapters is not None)
         return model
 
     def _step(self, step: int) -> None:

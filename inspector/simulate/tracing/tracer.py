@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from bisect import bisect_right
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +23,7 @@ from inspector.simulate.tracing.answers import answers
 from inspector.simulate.tracing.shape_memory import run, shape_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from inspector.simulate.device.kernels import Kernels
 
@@ -242,6 +243,20 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
         block = self.block_of(tensor)
         if block is not None:
             self._labels[block] = (kind, module)
+
+    @contextmanager
+    def making(self, kind: MemoryKind) -> Iterator[None]:
+        """What is made in here and lives on is of this kind, whoever holds it."""
+        first = len(self.rows)
+        yield
+        for watch in self._live.values():
+            if watch.block >= first:  # type: ignore[attr-defined]
+                self._labels[watch.block] = (kind, "")  # type: ignore[attr-defined]
+
+    def kind_of(self, tensor: torch.Tensor) -> MemoryKind | None:
+        """What a tensor was said to be; None where nobody said so yet."""
+        block = self.block_of(tensor)
+        return None if block is None or block not in self._labels else self._labels[block][0]
 
     # -- the result ----------------------------------------------------------------------------------------------
 
