@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from inspector.fit.plan import FitPlan
+    from inspector.fit.table import FitTable
     from inspector.lenses.layers import LayersReport
     from inspector.lenses.memory import MemoryReport
     from inspector.lenses.weights import Grouping
     from inspector.lora import LoraReport, LoraSpec
     from inspector.measure import Measurement
+    from inspector.measure.options import MeasureOptions
     from inspector.simulate.finetuning import StepReport
     from inspector.simulate.generation import GenerateReport
+    from inspector.simulate.setup.options import FinetuneOptions, FitOptions, GenerateOptions
     from inspector.skeleton import Skeleton
 
 
@@ -90,37 +94,42 @@ class Model:
         sets = chosen_sets(self.skeleton, [target for target in targets if target], target_parameters)
         return lora(self.skeleton, ranks or DEFAULT_RANKS, sets, spec)
 
-    def finetune(self, *, advise: bool = False, solve: bool = False, **options: Any) -> StepReport:
-        """Dry-run a fine-tuning step; options as `inspector.simulate.finetune` takes them. Imports torch.
-
-        ``advise`` simulates what would make it fit when it does not, ``solve`` the largest batch size, length and rank
-        that fit; both are in the report's ``plan``.
-        """
+    def finetune(self, **options: Unpack[FinetuneOptions]) -> StepReport:
+        """Dry-run a fine-tuning step; options as `inspector simulate finetune` takes them. Imports torch."""
         from inspector.fit.advise import finetune_with_advice
         from inspector.trust import trusting
 
         with trusting(self.trust_remote_code):
-            return finetune_with_advice(self.reference, advise=advise, solve=solve, **options)
+            return finetune_with_advice(self.reference, **options)
 
-    def generate(self, *, gpu: str, solve: bool = False, **options: Any) -> GenerateReport:
-        """Dry-run a generation on a named card; options as `inspector simulate generate` takes them. Imports torch.
-
-        ``solve`` also finds the longest prompt that fits.
-        """
+    def generate(self, **options: Unpack[GenerateOptions]) -> GenerateReport:
+        """Dry-run a generation; options as `inspector simulate generate` takes them. Imports torch."""
         from inspector.fit.longest_prompt import generate_with_longest_prompt
-        from inspector.gpus import find_gpu
+        from inspector.trust import trusting
+
+        options.setdefault("solve", False)
+        with trusting(self.trust_remote_code):
+            return generate_with_longest_prompt(self.reference, **options)
+
+    def fit(self, **options: Unpack[FitOptions]) -> FitPlan | FitTable:
+        """Say which way of training fits which card; options as `inspector fit` takes them. Imports torch.
+
+        For one card what to change where it does not fit, for several a table.
+        """
+        from inspector.fit.on_cards import fit
         from inspector.trust import trusting
 
         with trusting(self.trust_remote_code):
-            return generate_with_longest_prompt(self.reference, gpu=find_gpu(gpu), solve=solve, **options)
+            return fit(self.reference, **options)
 
-    def measure(self, **options: Any) -> Measurement:
-        """Build the model for real and weigh it; options are the fields of `inspector.measure.MeasureSpec`."""
+    def measure(self, **options: Unpack[MeasureOptions]) -> Measurement:
+        """Build the model for real and weigh it; options as `inspector measure` takes them."""
         from inspector.measure import measure
+        from inspector.measure.options import spec_from
         from inspector.trust import trusting
 
         with trusting(self.trust_remote_code):
-            return measure(model=self.reference, **options)
+            return measure(spec_from(self.reference, options))
 
     def _repr_html_(self) -> str:
         return self.layers()._repr_html_()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from inspector.cli.headed import Habitual
 from inspector.cli.options import answer, csv_option, json_option, model_argument
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--rank-pattern", multiple=True, metavar="NAME=R", help="Another rank for what matches; repeatable.")
 @click.option(
     "--adapter-dtype",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
+    type=Habitual(["float32", "bfloat16", "float16"], "dtype"),
     default="float32",
     show_default=True,
     help="Dtype of A and B.",

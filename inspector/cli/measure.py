@@ -2,39 +2,67 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from inspector.cli.headed import Habitual, HeadedCommand
 from inspector.cli.options import answer, json_option, model_argument
+from inspector.cli.settings import BATCH, KERNELS, LOOP, NUMBERS, TRAINED, headed, with_settings
+from inspector.simulate.setup.settings import FinetuneSettings
 
 if TYPE_CHECKING:
-    from typing import Any
+    from inspector.measure.options import MeasureOptions
+
+_SAME = ("load_in_4bit", "load_in_8bit", "dropout", "batch_size", "optimizer", "gradient_checkpointing")
+"""Options that mean what they mean to a dry run; the others have words or defaults of their own."""
 
 
-@click.command("measure")
-@model_argument
-@click.option("--bits", type=click.Choice(["32", "16", "8", "4"]), help="Its usual scheme: fp32, bf16, int8 or nf4-dq.")
-@click.option("--scheme", metavar="NAME", help="A scheme by name, as `inspector memory` lists them.")
-@click.option("--device", default="auto", show_default=True, help="cuda, cuda:1, cpu, or auto: a GPU if there is one.")
-@click.option("--layers", type=int, metavar="N", help="Only the first N decoder layers.")
-@click.option("--weights", default="random", show_default=True, metavar="random|hub|PATH", help="Where from.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of random weights.")
-@click.option("--lora", is_flag=True, help="Add real PEFT adapters.")
-@click.option("--r", type=int, default=32, show_default=True, help="Their rank.")
-@click.option("--dropout", type=float, default=0.0, show_default=True, help="Their dropout.")
-@click.option("--target-modules", metavar="SET|NAMES", help="Their targets. Default: attention (q, k, v and o).")
-@click.option("--step", is_flag=True, help="Run real training steps on random tokens.")
-@click.option("--batch-size", type=int, default=1, show_default=True, help="Sequences in a step.")
-@click.option("--seq-len", type=int, default=2048, show_default=True, help="Tokens in a sequence.")
-@click.option("--optimizer", default="adamw_torch", show_default=True, help="By transformers' name.")
-@click.option("--attention", default="sdpa", show_default=True, help="sdpa or eager.")
-@click.option("--gradient-checkpointing/--no-gradient-checkpointing", default=True, show_default=True)
-@click.option("--quality", is_flag=True, help="Also how far each scheme is from the original weights.")
-@click.option("--limit", metavar="SIZE", help="Pretend the device had no more, such as 16GiB.")
+@click.command("measure", cls=HeadedCommand)
+@headed("--lora", heading=TRAINED, is_flag=True, help="Add real PEFT adapters.")
+@headed("--r", heading=TRAINED, type=int, help="Their rank (32).")
+@headed("--target-modules", heading=TRAINED, metavar="SET|NAMES", help="Their targets (attention: q, k, v and o).")
+@headed(
+    "--bits",
+    heading=NUMBERS,
+    type=click.Choice(["32", "16", "8", "4"]),
+    help="Its usual scheme: fp32, bf16, int8 or nf4-dq.",
+)
+@headed("--scheme", heading=NUMBERS, metavar="NAME", help="A scheme by name, as `inspector memory` lists them.")
+@with_settings(FinetuneSettings, _SAME)
+@headed("--step", heading=LOOP, is_flag=True, help="Run real training steps on random tokens.")
+@headed("--seq-len", heading=BATCH, type=int, help="Tokens of each (2048).")
+@headed(
+    "--attn",
+    "attention",
+    heading=KERNELS,
+    unseen=("--attention", "--attn-implementation"),
+    type=Habitual(["sdpa", "eager"], "attention"),
+    help="Attention (sdpa).",
+)
+@headed(
+    "--device",
+    heading="What is built",
+    default="auto",
+    show_default=True,
+    help="cuda, cuda:1, cpu, or auto: a GPU if there is one.",
+)
+@headed("--layers", heading="What is built", type=int, metavar="N", help="Only the first N decoder layers.")
+@headed(
+    "--weights",
+    heading="What is built",
+    default="random",
+    show_default=True,
+    metavar="random|hub|PATH",
+    help="Where from.",
+)
+@headed("--seed", heading="What is built", type=int, default=0, show_default=True, help="Of random weights.")
+@headed("--limit", heading="What is built", metavar="SIZE", help="Pretend the device had no more, such as 16GiB.")
+@headed("--quality", heading="The answer", is_flag=True, help="Also how far each scheme is from the original weights.")
 @click.option("--save", is_flag=True, help="Keep a record for `inspector measurements`.")
 @json_option
-def command(model: str, as_json: bool, save: bool, **options: Any) -> int:
+@model_argument
+def command(model: str, *, as_json: bool, save: bool, **options: Unpack[MeasureOptions]) -> int:
     """Build the real quantized model on a real device and weigh it.
 
     One tensor at a time, so the full-precision model is never there. Exit code 1 when a figure

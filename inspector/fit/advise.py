@@ -3,39 +3,53 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
 
+from inspector.files import check_place
 from inspector.fit.plan import plan
-from inspector.simulate.finetuning import answer, question
+from inspector.simulate.finetuning import answer, question, write_trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inspector.simulate.finetuning import Question, StepReport
+    from inspector.simulate.setup.options import FinetuneSettingsOptions
 
 
 def finetune_with_advice(
     reference: str | Mapping[str, Any] | None = None,
     *,
-    advise: bool = True,
+    recipe: str = "",
+    vram: str = "",
+    advise: bool | None = None,
     solve: bool = False,
-    keep_events: bool = False,
-    **options: Any,
+    snapshot: Path | str | None = None,
+    **options: Unpack[FinetuneSettingsOptions],
 ) -> StepReport:
     """As `inspector.simulate.finetune`, the report with a plan where one was asked for.
 
     Args:
         reference: as there.
-        advise: when it does not fit, simulate what would make it fit.
+        recipe: as there.
+        vram: as there.
+        advise: when it does not fit, simulate what would make it fit; left out, where a card was named.
         solve: find the largest batch size, length and rank that fit.
-        keep_events: as there.
+        snapshot: a file to write for PyTorch's memory_viz.
         options: as there.
 
     Raises:
-        InspectorError: as there.
+        InspectorError: as there, and when the snapshot cannot be written.
     """
-    asked = question(reference, **options)
-    report = answer(asked, keep_events=keep_events)
+    if snapshot is not None:
+        check_place(Path(snapshot))
+    asked = question(reference, recipe=recipe, vram=vram, **options)
+    report = answer(asked, keep_events=snapshot is not None)
+    if snapshot is not None:
+        write_trace(report, Path(snapshot))
+        report = replace(report, events=())
+    if advise is None:
+        advise = bool(vram or options.get("gpu"))
     if solve or (advise and not report.fits):
         return advised(report, asked, solve=solve)
     return report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from inspector.errors import InspectorError
 from inspector.fit.largest import largest_by_halving
@@ -13,6 +13,7 @@ from inspector.store.answers import answered
 if TYPE_CHECKING:
     from inspector.gpus import Gpu
     from inspector.simulate.generation import GenerateQuestion, GenerateReport
+    from inspector.simulate.setup.options import GenerateSettingsOptions
 
 STEP_TOKENS = 16
 """The longest prompt is found to this many tokens."""
@@ -20,19 +21,29 @@ MOST_TOKENS = 2**24
 """A prompt that still fits at this length says that something else is wrong with the question."""
 
 
-def generate_with_longest_prompt(reference: str, *, gpu: Gpu, solve: bool = True, **options: Any) -> GenerateReport:
+def generate_with_longest_prompt(
+    reference: str,
+    *,
+    gpu: Gpu | str | None = None,
+    vram: str = "",
+    expandable_segments: bool | None = None,
+    solve: bool = True,
+    **options: Unpack[GenerateSettingsOptions],
+) -> GenerateReport:
     """As `inspector.simulate.generation.simulate_generate`, with ``largest_prompt`` in the report where asked for.
 
     Args:
         reference: as there.
         gpu: as there.
+        vram: as there.
+        expandable_segments: as there.
         solve: also find the longest prompt that fits.
         options: as there.
 
     Raises:
         InspectorError: as there, and when no prompt fills the card.
     """
-    asked = question(reference, gpu=gpu, **options)
+    asked = question(reference, gpu=gpu, vram=vram, expandable_segments=expandable_segments, **options)
     report = answer(asked)
     if not solve:
         return report

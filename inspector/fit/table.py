@@ -63,6 +63,11 @@ class FitTable(TableReport):
     impossible: tuple[tuple[str, str], ...]
     assumptions: tuple[str, ...]
 
+    @property
+    def fits(self) -> bool:
+        """Whether anything fits any of the cards."""
+        return any(cell.peaks.fits for cell in self.cells)
+
 
 def fit_table(
     model: str,

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from inspector.lora import LoraRow
+    from inspector.simulate.setup.words import Method
 
 DRY_RUNS = Path(__file__).parent.parent / "data" / "dryruns"
 CARDS = ("RTX 4070", "T4", "L4", "A100-40GB", "A100-80GB", "H200")
 CHART_CARD = "A100-80GB"
-METHODS = ("full", "lora", "qlora")
+METHODS: tuple[Method, ...] = ("full", "lora", "qlora")
 BATCH_SIZE, SEQ_LEN = 1, 2048
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inspector.errors import InspectorError
+from inspector.skeleton.habits import usual
 
 Bias = Literal["none", "all", "lora_only"]
 MAX_RANK = 65_536
@@ -36,6 +37,7 @@ class LoraSpec:
     base_dtype: str = "bfloat16"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "adapter_dtype", usual("dtype", self.adapter_dtype))
         for rank in (self.r, *(rank for _, rank in self.rank_pattern)):
             if not 1 <= rank <= MAX_RANK:
                 raise InspectorError(f"rank {rank} is outside 1 to {MAX_RANK:,}", hint="8, 16 and 32 are usual")

@@ -1,8 +1,8 @@
-"""What people type for a measurement on a command line, as a `MeasureSpec`."""
+"""What people say of a measurement, on a command line or in Python, as a `MeasureSpec`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from inspector.errors import InspectorError
 from inspector.measure.spec import LoraSetup, MeasureSpec, StepSetup
@@ -10,38 +10,82 @@ from inspector.precision import schemes_of_bits
 from inspector.units import parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
+
+    Bits: TypeAlias = Literal[4, 8, 16, 32, "4", "8", "16", "32"]
 
 
-def spec_from(model: str, options: Mapping[str, Any]) -> MeasureSpec:
+class MeasureOptions(TypedDict, total=False):
+    """All that `inspector measure` can be told; None means "not said".
+
+    ``lora`` adds PEFT's adapters of rank ``r`` with ``dropout`` on ``target_modules`` (a set's name, or names);
+    ``step`` runs training steps. ``limit`` pretends the device had no more, such as ``16GiB``.
+    """
+
+    bits: Bits | None
+    load_in_4bit: bool | None
+    load_in_8bit: bool | None
+    scheme: str | None
+    device: str | None
+    layers: int | None
+    weights: str | None
+    seed: int | None
+    lora: bool | None
+    r: int | None
+    dropout: float | None
+    target_modules: Sequence[str] | str | None
+    step: bool | None
+    batch_size: int | None
+    seq_len: int | None
+    optimizer: str | None
+    attention: str | None
+    gradient_checkpointing: bool | None
+    quality: bool | None
+    limit: str | None
+
+
+_OF_STEP = ("batch_size", "seq_len", "optimizer", "gradient_checkpointing", "attention")
+
+
+def spec_from(model: str, options: MeasureOptions) -> MeasureSpec:
     """The spec of the options of `inspector measure`. Raises InspectorError where they contradict each other."""
-    if options["bits"] and options["scheme"]:
-        raise InspectorError("--bits and --scheme exclude each other", hint="a scheme has its own bits")
-    scheme = options["scheme"] or schemes_of_bits(int(options["bits"] or 4))[0].name
+    said: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if unknown := sorted(set(said) - MeasureOptions.__optional_keys__):
+        raise InspectorError(f"no option of a measurement is named {unknown[0]!r}")
+    scheme = _scheme(said)
     step = None
-    if options["step"]:
-        names = ("batch_size", "seq_len", "optimizer", "gradient_checkpointing", "attention")
-        step = StepSetup(**{name: options[name] for name in names})
-        if not options["lora"] and not scheme.startswith(("fp32", "bf16", "fp16")):
+    if said.get("step"):
+        step = StepSetup(**{name: said[name] for name in _OF_STEP if name in said})
+        if not said.get("lora") and not scheme.startswith(("fp32", "bf16", "fp16")):
             raise InspectorError("quantized weights cannot be trained", hint="add --lora, or --bits 16")
     return MeasureSpec(
         model=model,
         scheme=scheme,
-        device=options["device"],
-        layers=options["layers"],
-        weights=options["weights"],
-        seed=options["seed"],
-        lora=_lora(model, options) if options["lora"] else None,
+        lora=_lora(model, said) if said.get("lora") else None,
         step=step,
-        limit_bytes=parse_size(options["limit"]) if options["limit"] else None,
-        quality=options["quality"],
+        limit_bytes=parse_size(said["limit"]) if said.get("limit") else None,
+        **{name: said[name] for name in ("device", "layers", "weights", "seed", "quality") if name in said},
     )
 
 
-def _lora(model: str, options: Mapping[str, Any]) -> LoraSetup:
+def _scheme(said: dict[str, Any]) -> str:
+    """The scheme by its name, or the usual one of the bits; nf4-dq when nothing was said."""
+    bits = {int(said["bits"])} if "bits" in said else set()
+    bits |= {number for number in (4, 8) if said.get(f"load_in_{number}bit")}
+    if len(bits) > 1:
+        raise InspectorError(f"{' and '.join(map(str, sorted(bits)))} bits contradict each other")
+    if bits and said.get("scheme"):
+        raise InspectorError("--bits and --scheme exclude each other", hint="a scheme has its own bits")
+    named: str | None = said.get("scheme")
+    return named or schemes_of_bits(bits.pop() if bits else 4)[0].name
+
+
+def _lora(model: str, said: dict[str, Any]) -> LoraSetup:
     """Adapters on the set or names asked for; attention's when nothing was."""
     from inspector.lora import named_set
     from inspector.sources.resolve import resolve
 
-    targets = named_set(resolve(model), options["target_modules"] or "attention").target_modules
-    return LoraSetup(r=options["r"], target_modules=targets, dropout=options["dropout"])
+    targets = said.get("target_modules") or "attention"
+    named = targets if isinstance(targets, str) else ",".join(targets)
+    modules = named_set(resolve(model), named).target_modules
+    return LoraSetup(target_modules=modules, **{name: said[name] for name in ("r", "dropout") if name in said})

@@ -10,6 +10,7 @@ from inspector.architecture.own_code import is_trusted, trusted_again
 from inspector.config_json import layer_count, with_layers
 from inspector.errors import InspectorError
 from inspector.precision import scheme_named
+from inspector.skeleton.habits import usual
 from inspector.sources.bundled import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class StepSetup:
         for name, least in (("batch_size", 1), ("seq_len", 2), ("steps", 2)):
             if getattr(self, name) < least:
                 raise InspectorError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        object.__setattr__(self, "optimizer", usual("optimizer", self.optimizer))
         if self.optimizer not in OPTIMIZERS:
             raise InspectorError(f"no optimizer is named {self.optimizer!r}", hint=f"choose {', '.join(OPTIMIZERS)}")
         if self.attention not in ATTENTION:

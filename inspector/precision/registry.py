@@ -14,6 +14,7 @@ from inspector.precision.gguf import gguf
 from inspector.precision.gguf_rules import FILE_TYPES
 from inspector.precision.packed import awq, compressed, gptq, hqq, mxfp4, nvfp4
 from inspector.precision.torchao import KINDS, torchao
+from inspector.skeleton.habits import usual
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ _SCHEMES: dict[str, Callable[[], Scheme]] = {
     "fp4": partial(four_bit, "fp4", double=False),
 }
 SCHEME_NAMES = tuple(_SCHEMES)
+_OF_DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 BITS = (32, 16, 8, 4)
 
 _PUBLISHED: dict[str, Callable[..., Scheme]] = {
@@ -50,6 +52,7 @@ def scheme_named(name: str, *, block_size: int | None = None) -> Scheme:
     Raises InspectorError for an unknown name, or a block size where there is none to choose.
     """
     base, _, size = name.strip().lower().partition(":")
+    base = _OF_DTYPES.get(usual("dtype", base), base)
     if base == "gguf":
         return gguf(size)
     if base == "torchao":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from inspector.architecture.libraries import need
 from inspector.errors import InspectorError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from inspector.simulate.events import Event, Stage
     from inspector.simulate.program.training import Trace
     from inspector.simulate.reports.step import KindLine, LiveTensor, Point, Share
+    from inspector.simulate.setup.options import FinetuneSettingsOptions
     from inspector.simulate.setup.training import TrainSetup
 
 MICRO_BATCHES = 16
@@ -107,7 +108,7 @@ def finetune(
     recipe: str = "",
     vram: str = "",
     keep_events: bool = False,
-    **options: Any,
+    **options: Unpack[FinetuneSettingsOptions],
 ) -> StepReport:
     """Run a fine-tuning step on shapes without data and say what memory it takes.
 
@@ -117,7 +118,7 @@ def finetune(
         recipe: a known stack's settings (see `recipes`).
         keep_events: keep every allocation in the report, for `write_trace`.
         vram: a card's memory instead of its name, such as ``16GiB``.
-        options: settings by the names of `FinetuneSettings`; None means "not said".
+        options: settings by the names of `FinetuneSettings`, in long or in short; None means "not said".
 
     Returns:
         A `StepReport`; out of memory is an answer in it, not an error.
@@ -129,7 +130,11 @@ def finetune(
 
 
 def question(
-    reference: str | Mapping[str, Any] | None = None, *, recipe: str = "", vram: str = "", **options: Any
+    reference: str | Mapping[str, Any] | None = None,
+    *,
+    recipe: str = "",
+    vram: str = "",
+    **options: Unpack[FinetuneSettingsOptions],
 ) -> Question:
     """What `finetune` is asked with these arguments, nothing simulated yet. Raises InspectorError as it does."""
     chosen = find_recipe(recipe) if recipe else None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast, get_args
 
 from inspector.architecture.libraries import need
+from inspector.errors import InspectorError
+from inspector.gpus import Gpu, card_of_size, find_gpu
 from inspector.lenses.kv_cache import CacheReport
 from inspector.reporting import Report
 from inspector.simulate.allocator.settings import AllocatorSettings
@@ -13,15 +15,16 @@ from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.on_card import OnCard, Peaks, peaks_on
 from inspector.simulate.reports import step as reports
 from inspector.simulate.reports.libraries import versions
-from inspector.simulate.setup.generation import GenerateSettings, GenerateSetup
+from inspector.simulate.setup.generation import GenerateSetup, generate_settings
+from inspector.simulate.setup.words import Dtype
 from inspector.store.answers import answered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inspector.gpus import Gpu
     from inspector.simulate.program.decoding import GenerateTrace
     from inspector.simulate.reports.step import KindLine, LiveTensor, Point, Share
+    from inspector.simulate.setup.options import GenerateSettingsOptions
 
 GROWTH_POINTS = 64
 
@@ -88,37 +91,66 @@ class GenerateQuestion:
     context_length: int
     setup: GenerateSetup
     gpu: Gpu
-    expandable_segments: bool
+    allocator: AllocatorSettings
 
     @property
     def key(self) -> tuple[Any, ...]:
         """All that an answer depends on."""
-        return self.config, self.setup, self.gpu, self.expandable_segments
+        return self.config, self.setup, self.gpu, self.allocator
 
 
-def simulate_generate(reference: str, *, gpu: Gpu, expandable_segments: bool = False, **options: Any) -> GenerateReport:
+def simulate_generate(
+    reference: str,
+    *,
+    gpu: Gpu | str | None = None,
+    vram: str = "",
+    expandable_segments: bool | None = None,
+    **options: Unpack[GenerateSettingsOptions],
+) -> GenerateReport:
     """Trace a generation, replay it on a card, and say what it takes. Imports torch only when called.
 
     Args:
         reference: a bundled model, a folder or a config file.
-        gpu: the card.
+        gpu: the card, or its name; a T4 when left out.
+        vram: the card's memory instead of its name, such as ``16GiB``.
         expandable_segments: as in ``PYTORCH_CUDA_ALLOC_CONF``.
-        options: settings by the names of `GenerateSettings`; ``dtype`` None is the one the model is published in.
+        options: settings by the names of `GenerateSettings`, in long or in short; ``dtype`` None is the one the model
+            is published in.
 
     Raises:
         InspectorError: when the model cannot be built, run on token ids alone, or has no such cache.
     """
-    return answer(question(reference, gpu=gpu, expandable_segments=expandable_segments, **options))
+    return answer(question(reference, gpu=gpu, vram=vram, expandable_segments=expandable_segments, **options))
 
 
-def question(reference: str, *, gpu: Gpu, expandable_segments: bool = False, **options: Any) -> GenerateQuestion:
+def question(
+    reference: str,
+    *,
+    gpu: Gpu | str | None = None,
+    vram: str = "",
+    expandable_segments: bool | None = None,
+    **options: Unpack[GenerateSettingsOptions],
+) -> GenerateQuestion:
     """What `simulate_generate` is asked with these arguments, nothing simulated yet. Raises InspectorError."""
     from inspector.sources.bundled import find
     from inspector.sources.resolve import resolve, resolve_config
 
     facts, config = resolve(reference).facts, resolve_config(reference)
-    setup = GenerateSettings(**{**options, "dtype": options.get("dtype") or facts.dtype}).setup
-    return GenerateQuestion(find(reference) or reference, config, facts.context_length, setup, gpu, expandable_segments)
+    card, chosen = _card(gpu, vram), generate_settings(**options)
+    facts, config = resolve(reference).facts, resolve_config(reference)
+    if chosen.dtype == "auto" and facts.dtype in get_args(Dtype):
+        chosen = replace(chosen, dtype=cast("Dtype", facts.dtype))
+    allocator = AllocatorSettings(expandable_segments=bool(expandable_segments))
+    return GenerateQuestion(find(reference) or reference, config, facts.context_length, chosen.setup, card, allocator)
+
+
+def _card(gpu: Gpu | str | None, vram: str) -> Gpu:
+    """The card that was named, or one of that much memory. Raises InspectorError for both, or an unknown one."""
+    if vram and gpu:
+        raise InspectorError("a card's memory takes the place of its name", hint="give either --gpu or --vram")
+    if isinstance(gpu, Gpu):
+        return gpu
+    return card_of_size(vram) if vram else find_gpu(gpu or "T4")
 
 
 def answer(asked: GenerateQuestion) -> GenerateReport:
@@ -130,12 +162,11 @@ def answer(asked: GenerateQuestion) -> GenerateReport:
 def peaks(asked: GenerateQuestion, prompt_len: int) -> Peaks:
     """What another prompt takes. Raises CannotSimulateError, also for more tokens than the model has positions."""
     trace = _trace(asked.config, replace(asked.setup, prompt_len=prompt_len), asked.gpu)
-    return peaks_on(trace.events, asked.gpu, AllocatorSettings(expandable_segments=asked.expandable_segments))
+    return peaks_on(trace.events, asked.gpu, asked.allocator)
 
 
 def _report(asked: GenerateQuestion) -> GenerateReport:
-    setup, gpu = asked.setup, asked.gpu
-    settings = AllocatorSettings(expandable_segments=asked.expandable_segments)
+    setup, gpu, settings = asked.setup, asked.gpu, asked.allocator
     trace = _trace(asked.config, setup, gpu)
     line = replay(trace.events, settings)
     stages = {stage.step: stage for stage in line.stages}

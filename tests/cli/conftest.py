@@ -72,7 +72,7 @@ def write_models(folder):
 
 def run_commands():
     """What commands leave: a snapshot, a record, and the page that came with it."""
-    assert run(["simulate", "finetune", "tiny", "--seq-len", "64", "--trace", "snapshot.pickle"]) == 0
+    assert run(["simulate", "finetune", "tiny", "--seq-len", "64", "--snapshot", "snapshot.pickle"]) == 0
     page = io.StringIO()
     with contextlib.redirect_stdout(page):
         assert run(MEASURED) == 0

@@ -79,9 +79,11 @@ MISTAKES = {
         "simulate finetune tiny --target-modules nope", "simulate finetune tiny --modules-to-save nope",
         "simulate finetune tiny --r 0", "simulate finetune tiny --seq-len 0", "simulate finetune tiny --batch-size x",
         "simulate finetune tiny --dropout 1", "simulate finetune tiny --grad-clip -1",
-        "simulate finetune tiny --optimizer nope",
+        "simulate finetune tiny --optimizer nope", "simulate finetune tiny --dtype bf17",
+        "simulate finetune tiny --peft-config {nope", "simulate finetune tiny --peft-config nowhere.json",
+        "simulate finetune tiny --load-in-4bit --load-in-8bit",
         "simulate finetune tiny --attn flash_attention_2 --gpu T4", "simulate finetune short --seq-len 64",
-        "simulate finetune tiny --json -o x.html", "simulate finetune tiny --trace taken/x.pickle",
+        "simulate finetune tiny --json -o x.html", "simulate finetune tiny --snapshot taken/x.pickle",
     ],
     "simulate generate": [
         "simulate generate nope-9b", "simulate generate tiny --gpu nope",

@@ -9,7 +9,6 @@ from typing import get_args
 
 import pytest
 
-from inspector.cli.simulate.options import settings
 from inspector.errors import InspectorError
 from inspector.fit.longest_prompt import generate_with_longest_prompt
 from inspector.gpus import card_of_size, find_gpu
@@ -179,25 +178,3 @@ def test_a_model_that_does_not_generate_is_said():
 def test_a_quantized_cache_that_does_not_exist_is_said():
     with pytest.raises(InspectorError, match="no quantized cache"):
         run("google/gemma-3-1b-it", cache="quantized")
-
-
-@pytest.mark.parametrize(
-    ("said", "chosen"),
-    [
-        ({"bits": "4"}, {"scheme": "nf4"}),
-        ({"bits": "4", "scheme": "fp4"}, {"scheme": "fp4"}),
-        ({"bits": "32"}, {"scheme": "none", "dtype": "float32"}),
-        ({"bits": "16", "dtype": None}, {"scheme": "none"}),
-    ],
-)
-def test_bits_are_a_scheme_or_a_dtype(said, chosen):
-    assert settings(said) == chosen
-
-
-@pytest.mark.parametrize(
-    "said",
-    [{"bits": "4", "scheme": "int8"}, {"bits": "32", "dtype": "bfloat16"}, {"bits": "16", "dtype": "float32"}],
-)
-def test_bits_that_contradict_are_refused(said):
-    with pytest.raises(InspectorError, match="contradict"):
-        settings(said)

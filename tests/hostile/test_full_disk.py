@@ -73,7 +73,15 @@ def test_a_chart_that_does_not_fit(small):
 def test_a_trace_that_does_not_fit(small, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(LLAMA))
     done = small(
-        "simulate", "finetune", str(tmp_path / "config.json"), "--gpu", "T4", "--seq-len", "64", "--trace", "run.pickle"
+        "simulate",
+        "finetune",
+        str(tmp_path / "config.json"),
+        "--gpu",
+        "T4",
+        "--seq-len",
+        "64",
+        "--snapshot",
+        "run.pickle",
     )
     assert "cannot write run.pickle: No space left on device" in done.stderr
     assert done.returncode == 2

@@ -141,7 +141,7 @@ def test_the_command(tiny, tmp_path, capsys):
     config.write_text(json.dumps(tiny))
     trace = tmp_path / "run.json"
     arguments = ["simulate", "finetune", str(config), "--method", "lora", "--seq-len", "64", "--json"]
-    assert run([*arguments, "--trace", str(trace)]) == 0
+    assert run([*arguments, "--snapshot", str(trace)]) == 0
     assert json.loads(capsys.readouterr().out)["format"] == "inspector.simulate"
     assert json.loads(trace.read_text())["segments"]
     assert run(["simulate", "finetune", str(config), "--target-modules", "nothing_here"]) == 2

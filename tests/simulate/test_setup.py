@@ -54,7 +54,7 @@ def test_recipes_are_complete_setups(item):
         ({"grad_clip": float("nan")}, "grad_clip"),
         ({"optimizer": "adamw_trch"}, "did you mean adamw_torch"),
         ({"optimizer": ""}, "no optimizer"),
-        ({"attention": "flash"}, "not known"),
+        ({"attention": "flush"}, "not known"),
         ({"sequence_length": 5}, "no setting"),
     ],
 )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field, fields, replace
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from inspector.errors import ContradictionError, InspectorError
 from inspector.simulate.setup.optimizer_names import check_optimizer
 from inspector.simulate.setup.settings import FinetuneSettings
+from inspector.simulate.setup.shorthands import spelled_out
 from inspector.simulate.setup.words import SetBy, check_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from inspector.simulate.setup.options import FinetuneSettingsOptions
     from inspector.simulate.setup.training import TrainSetup
 
 
@@ -42,25 +43,21 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def resolve_setup(recipe: Mapping[str, Any] | None = None, **options: Any) -> Resolved:
+def resolve_setup(recipe: Mapping[str, Any] | None = None, **options: Unpack[FinetuneSettingsOptions]) -> Resolved:
     """Complete settings from what the user said, what a recipe sets, and the defaults.
 
     Args:
         recipe: settings of a known stack (see `recipes`).
-        options: settings of the user; None means "not said".
+        options: settings of the user, in long or in short; None means "not said".
 
     Raises:
         InspectorError: for an unknown setting, a value out of range, or settings that contradict each other.
     """
-    said = {name: value for name, value in options.items() if value is not None}
     names = {item.name for item in fields(FinetuneSettings)}
-    for name in said:
-        if name not in names:
-            close = difflib.get_close_matches(name, sorted(names), n=1)
-            raise InspectorError(f"no setting is named {name!r}", hint=f"did you mean {close[0]!r}?" if close else "")
+    said = spelled_out(options, names)
     chosen: dict[str, Any] = {}
     set_by: dict[str, SetBy] = dict.fromkeys(names, "library")
-    sources: tuple[tuple[SetBy, dict[str, Any]], ...] = (("recipe", dict(recipe or {})), ("you", said))
+    sources: tuple[tuple[SetBy, dict[str, Any]], ...] = (("recipe", spelled_out(recipe or {}, names)), ("you", said))
     for source, words in sources:
         chosen.update(words)
         set_by.update(dict.fromkeys(words, source))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Unpack
 
 from inspector.errors import InspectorError
 from inspector.simulate.setup.load import LoadSetup, Quantization
 from inspector.simulate.setup.places import GENERATE, flat, part
+from inspector.simulate.setup.shorthands import spelled_out
 from inspector.simulate.setup.words import CacheKind, DecodingAttention, Dtype, Routing, StoredAs, check_words
+
+if TYPE_CHECKING:
+    from inspector.simulate.setup.options import GenerateSettingsOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class GenerateSettings:
     """How text is generated, in a user's words. ``scheme`` is how the weights are stored; ``dtype`` what computes.
 
     ``attention`` auto is sdpa where the architecture has it, as transformers chooses; ``routing`` is how tokens spread
-    over experts, which is data.
+    over experts, which is data. ``compute_dtype`` and ``via_cpu`` are as in `inspector.simulate.setup.load`.
     """
 
     batch_size: int = 1
@@ -41,6 +46,8 @@ class GenerateSettings:
     scheme: StoredAs = "none"
     double_quant: bool = False
     dtype: Dtype = "auto"
+    compute_dtype: Dtype = "auto"
+    via_cpu: bool = True
     attention: DecodingAttention = "auto"
     routing: Routing = "balanced"
 
@@ -65,3 +72,11 @@ class GenerateSettings:
     def of(cls, setup: GenerateSetup) -> GenerateSettings:
         """The words that make a whole."""
         return cls(**flat(setup, GENERATE))
+
+
+def generate_settings(**options: Unpack[GenerateSettingsOptions]) -> GenerateSettings:
+    """Complete settings from what a user said, in long or in short; None means "not said".
+
+    Raises InspectorError for an unknown setting, a value out of range, or settings that contradict each other.
+    """
+    return GenerateSettings(**spelled_out(options, [item.name for item in fields(GenerateSettings)]))

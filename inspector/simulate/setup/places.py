@@ -19,12 +19,12 @@ _LOAD = {
     "attention": "load.attention",
     "scheme": "load.quantization.scheme",
     "double_quant": "load.quantization.double_quant",
+    "compute_dtype": "load.quantization.compute_dtype",
+    "via_cpu": "load.via_cpu",
 }
 FINETUNE: Mapping[str, str] = {
     **_LOAD,
-    "compute_dtype": "load.quantization.compute_dtype",
     "clear_cache": "load.quantization.prepare.clear_cache",
-    "via_cpu": "load.via_cpu",
     "use_cache": "load.use_cache",
     "r": "adapters.r",
     "alpha": "adapters.alpha",

@@ -1,0 +1,154 @@
+"""The one table of settings on the command line, by headings: type and help of each, the common ones first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from inspector.cli.headed import Habitual, HeadedOption, JsonObject, OptimizerName
+from inspector.simulate.setup.generation import GenerateSettings
+from inspector.simulate.setup.settings import FinetuneSettings
+from inspector.simulate.setup.words import words_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from inspector.skeleton.habits import Kind
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+TRAINED, NUMBERS, BATCH = "What is trained", "Numbers", "Batch"
+LOOP, KERNELS, CARD = "Loop", "Kernels", "Card"
+
+_HABITS: dict[str, Kind] = {
+    "dtype": "dtype",
+    "compute_dtype": "dtype",
+    "adapter_dtype": "dtype",
+    "attention": "attention",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a setting is said: under which heading, with what help, and how else it may be spelled."""
+
+    name: str
+    heading: str
+    help: str
+    flag: str = ""
+    unseen: tuple[str, ...] = ()
+
+    def option(self, owner: type) -> Callable[[F], F]:
+        """The option of a program's settings, None unless said, so that a recipe and the defaults can speak."""
+        flag = self.flag or f"--{self.name.replace('_', '-')}"
+        home = owner if self.name in owner.__annotations__ else FinetuneSettings
+        annotation, words = home.__annotations__.get(self.name, ""), words_of(home).get(self.name)
+        more: dict[str, Any] = {}
+        if annotation == "bool":
+            flag = f"{flag}/--no-{flag[2:]}"
+        elif self.name in _FLAGS:
+            more["is_flag"] = True
+        elif self.name in _TYPES:
+            more["type"] = _TYPES[self.name]
+        elif words and self.name in _HABITS:
+            more["type"] = Habitual(words, _HABITS[self.name])
+        elif words:
+            more["type"] = click.Choice([word for word in words if word])
+        else:
+            more["type"] = {"int": int, "float": float}.get(annotation, str)
+        return click.option(
+            flag, self.name, cls=HeadedOption, heading=self.heading, unseen=self.unseen, default=None,
+            help=self.help, **more,
+        )  # fmt: skip
+
+
+_FLAGS = {"load_in_4bit", "load_in_8bit"}
+_TYPES: dict[str, Any] = {
+    "bits": click.Choice(["4", "8", "16", "32"]),
+    "optimizer": OptimizerName(),
+    "peft_config": JsonObject(),
+}
+
+SETTINGS = (
+    Setting("method", TRAINED, "What is trained (qlora)."),
+    Setting("r", TRAINED, "Rank of the adapters (8)."),
+    Setting("alpha", TRAINED, "LoRA's alpha (8); it changes no size."),
+    Setting("target_modules", TRAINED, "Comma-separated; all-linear; PEFT's own choice when left out."),
+    Setting("dropout", TRAINED, "LoRA's dropout (0)."),
+    Setting("modules_to_save", TRAINED, "Comma-separated modules trained in full."),
+    Setting("use_dora", TRAINED, "DoRA."),
+    Setting("use_rslora", TRAINED, "Rank-stabilized LoRA."),
+    Setting("peft_config", TRAINED, "Another PEFT method's config, a JSON file or inline; LoRA's options give way."),
+    Setting("bits", NUMBERS, "4: nf4, 8: LLM.int8, 16 and 32: the dtype."),
+    Setting("load_in_4bit", NUMBERS, "As --bits 4.", unseen=("--4bit",)),
+    Setting("load_in_8bit", NUMBERS, "As --bits 8.", unseen=("--8bit",)),
+    Setting("dtype", NUMBERS, "Load in (auto: the config's own)."),
+    Setting("scheme", NUMBERS, "How the weights are stored."),
+    Setting("double_quant", NUMBERS, "Quantize the 4-bit constants too."),
+    Setting("compute_dtype", NUMBERS, "What 4-bit layers compute in (auto: the dtype)."),
+    Setting("autocast", NUMBERS, "Mixed precision."),
+    Setting("adapter_dtype", NUMBERS, "auto: the base layer's; bfloat16: cast after, as SFTTrainer does."),
+    Setting("prepare_kbit", NUMBERS, "Call prepare_model_for_kbit_training."),
+    Setting("clear_cache", NUMBERS, "It empties the allocator's cache, as PEFT 0.20 does."),
+    Setting("trl_casting", NUMBERS, "Norms to float32, embeddings to bfloat16, as older SFTTrainers do."),
+    Setting("outputs_fp32", NUMBERS, "Outputs to float32, as accelerate does under mixed precision."),
+    Setting("batch_size", BATCH, "Sequences at once (1)."),
+    Setting("seq_len", BATCH, "Tokens of each (1024)."),
+    Setting("prompt_len", BATCH, "Tokens of each prompt (1024)."),
+    Setting("max_new_tokens", BATCH, "Tokens of each answer (256)."),
+    Setting("padding_mask", BATCH, "Pass an attention mask."),
+    Setting("packed", BATCH, "Several samples in one sequence."),
+    Setting("labels", BATCH, "The input ids themselves, or a copy."),
+    Setting("optimizer", LOOP, "By transformers' names: adamw_torch, paged_adamw_8bit, sgd, ..."),
+    Setting("gradient_checkpointing", LOOP, "Recompute activations in the backward pass."),
+    Setting("reentrant", LOOP, "The older kind of checkpointing."),
+    Setting("grad_accum", LOOP, "Micro-batches in a step (1)."),
+    Setting("grad_clip", LOOP, "Largest gradient norm; 0 never clips."),
+    Setting("steps", LOOP, "Steps to simulate (2: the first and the steady state)."),
+    Setting("loss", LOOP, "How the cross-entropy is computed; shifted and upcast are older transformers'."),
+    Setting("outputs", LOOP, "How long the loop holds the logits: to the loss, the end of the step, the next forward."),
+    Setting("zero_grad", LOOP, "Drop gradients before the forward or after the optimizer."),
+    Setting("token_accuracy", LOOP, "Take the accuracy from a copy of the logits, as TRL 0.25 did."),
+    Setting("empty_cache_every", LOOP, "Steps between two torch.cuda.empty_cache(); 0: never."),
+    Setting("use_cache", LOOP, "Fill a key-value cache in training, the config's default."),
+    Setting("cache", LOOP, "Which of transformers' key-value caches (dynamic)."),
+    Setting("via_cpu", LOOP, "Load on the CPU and move, or load on the device (device_map)."),
+    Setting("attention", KERNELS, "Attention (auto: sdpa where the model has it).", "--attn",
+            ("--attention", "--attn-implementation")),
+    Setting("sdpa_backend", KERNELS, "Pin sdpa's kernel; PyTorch chooses when left out."),
+    Setting("routing", KERNELS, "How tokens spread over experts."),
+    Setting("gpu", CARD, "A card: T4, RTX 4090, A100-80GB, ... (T4)."),
+    Setting("expandable_segments", CARD, "The allocator with expandable_segments:True."),
+)  # fmt: skip
+"""In the order of the help page."""
+
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+SHORT = ("bits", "load_in_4bit", "load_in_8bit")
+FINETUNE = frozenset({*FinetuneSettings.__annotations__, *SHORT})
+GENERATE = frozenset({*GenerateSettings.__annotations__, *SHORT, "gpu", "expandable_segments"})
+
+
+def with_settings(owner: type, names: Iterable[str]) -> Callable[[F], F]:
+    """Add the options of these settings to a command, in the table's order."""
+    wanted = set(names)
+
+    def add(function: F) -> F:
+        for setting in reversed(SETTINGS):
+            if setting.name in wanted:
+                function = setting.option(owner)(function)
+        return function
+
+    return add
+
+
+def headed(*names: str, heading: str, **more: Any) -> Callable[[F], F]:
+    """An option that is no setting, under a heading."""
+    return click.option(*names, cls=HeadedOption, heading=heading, **more)
+
+
+def vram_option(function: F) -> F:
+    """``--vram``: a card by its memory."""
+    text = "The card's memory instead of its name, such as 16GiB."
+    return headed("--vram", heading=CARD, default="", help=text)(function)

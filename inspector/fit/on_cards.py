@@ -1,0 +1,68 @@
+"""Which way of training fits which card: a plan for one card, a table for several."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Unpack
+
+from inspector.errors import InspectorError
+from inspector.fit.plan import FitPlan, plan
+from inspector.fit.table import USUAL_CARDS, FitTable, fit_table
+from inspector.gpus import card_of_size, find_gpu
+from inspector.simulate.setup.finetuning import resolve_setup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from inspector.simulate.setup.options import TrainingOptions
+
+
+def fit(
+    reference: str,
+    *,
+    gpu: Sequence[str] | str = (),
+    vram: str = "",
+    solve: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+    **options: Unpack[TrainingOptions],
+) -> FitPlan | FitTable:
+    """Simulate the ways of training a model on cards.
+
+    Args:
+        reference: a model as everywhere.
+        gpu: a card by its name, several, or ``all``; the usual ones when left out.
+        vram: one card by its memory, such as ``16GiB``, in the place of a name.
+        solve: with one card, also find the largest batch size, length and rank that fit.
+        progress: told which method is being simulated.
+        options: settings as `inspector.simulate.finetune` takes them; a table takes size, length and dtype alone.
+
+    Returns:
+        For one card a `FitPlan`: the verdict, and what to change where it does not fit; else a `FitTable`.
+
+    Raises:
+        InspectorError: for an unknown card, bad settings, or what a table cannot be told.
+        CannotSimulateError: when nothing of this model can be simulated.
+    """
+    from inspector.sources.bundled import find
+    from inspector.sources.resolve import resolve, resolve_config
+
+    names = (gpu,) if isinstance(gpu, str) and gpu else tuple(gpu)
+    if vram and names:
+        raise InspectorError("--gpu and --vram exclude each other", hint="name one card, or its memory")
+    if vram or (len(names) == 1 and names[0] != "all"):
+        card = card_of_size(vram) if vram else find_gpu(names[0])
+        settings = resolve_setup(**options).settings
+        return plan(find(reference) or reference, resolve_config(reference), settings, card, solve=solve)
+    said = {name for name, value in options.items() if value is not None}
+    if (other := sorted(said - {"batch_size", "seq_len", "dtype"})) or solve:
+        what = ", ".join(f"--{name.replace('_', '-')}" for name in other) or "--solve"
+        raise InspectorError(f"{what} needs one card", hint="name it with --gpu")
+    settings = resolve_setup(**options).settings
+    return fit_table(
+        find(reference) or reference,
+        resolve_config(reference),
+        resolve(reference).facts.dtype if settings.dtype == "auto" else settings.dtype,
+        gpus=names or USUAL_CARDS,
+        batch_size=settings.batch_size,
+        seq_len=settings.seq_len,
+        progress=progress,
+    )

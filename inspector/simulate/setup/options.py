@@ -1,0 +1,132 @@
+"""What can be said of a dry run, typed: the settings, in long and in short, and where it runs. For type checkers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import torch
+
+    from inspector.simulate.setup.words import (
+        AdapterDtype,
+        Attention,
+        Autocast,
+        CacheKind,
+        DecodingAttention,
+        Dtype,
+        Labels,
+        Loss,
+        Method,
+        Outputs,
+        Routing,
+        SdpaBackend,
+        StoredAs,
+        ZeroGrad,
+    )
+
+    ShortDtype: TypeAlias = Literal["bf16", "fp16", "half", "fp32", "float"] | torch.dtype
+    ShortAttention: TypeAlias = Literal["fa2", "flash", "flash_attn", "flash_attention"]
+    Bits: TypeAlias = Literal[4, 8, 16, 32, "4", "8", "16", "32"]
+
+
+class LoadOptions(TypedDict, total=False):
+    """How the model is loaded, for training and for generation; None means "not said" everywhere."""
+
+    bits: Bits | None
+    load_in_4bit: bool | None
+    load_in_8bit: bool | None
+    scheme: StoredAs | None
+    double_quant: bool | None
+    dtype: Dtype | ShortDtype | None
+    compute_dtype: Dtype | ShortDtype | None
+    via_cpu: bool | None
+    routing: Routing | None
+    batch_size: int | None
+
+
+class TrainingOptions(LoadOptions, total=False):
+    """How it is trained, as `inspector.simulate.setup.settings.FinetuneSettings` explains them."""
+
+    method: Method | None
+    r: int | None
+    alpha: int | None
+    dropout: float | None
+    target_modules: Sequence[str] | str | None
+    use_dora: bool | None
+    use_rslora: bool | None
+    modules_to_save: Sequence[str] | str | None
+    adapter_dtype: AdapterDtype | ShortDtype | None
+    peft_config: Mapping[str, object] | None
+    prepare_kbit: bool | None
+    clear_cache: bool | None
+    trl_casting: bool | None
+    autocast: Autocast | None
+    seq_len: int | None
+    padding_mask: bool | None
+    packed: bool | None
+    gradient_checkpointing: bool | None
+    reentrant: bool | None
+    attention: Attention | ShortAttention | None
+    sdpa_backend: SdpaBackend | None
+    loss: Loss | None
+    optimizer: str | None
+    grad_clip: float | None
+    grad_accum: int | None
+    steps: int | None
+    use_cache: bool | None
+    outputs: Outputs | None
+    outputs_fp32: bool | None
+    zero_grad: ZeroGrad | None
+    token_accuracy: bool | None
+    labels: Labels | None
+    empty_cache_every: int | None
+    expandable_segments: bool | None
+
+
+class FinetuneSettingsOptions(TrainingOptions, total=False):
+    """Every setting of a fine-tuning, and the card by its name."""
+
+    gpu: str | None
+
+
+class FinetuneOptions(FinetuneSettingsOptions, total=False):
+    """All that `inspector simulate finetune` can be told: settings, a recipe, a card by its memory, what to find out.
+
+    ``advise`` simulates what would make it fit when it does not, ``solve`` the largest batch size, length and rank
+    that fit; both are in the report's ``plan``. ``snapshot`` is a file to write for PyTorch's memory_viz.
+    """
+
+    recipe: str
+    vram: str
+    advise: bool | None
+    solve: bool
+    snapshot: Path | str | None
+
+
+class GenerateSettingsOptions(LoadOptions, total=False):
+    """The settings of a generation, as `inspector.simulate.setup.generation.GenerateSettings` explains them."""
+
+    prompt_len: int | None
+    max_new_tokens: int | None
+    cache: CacheKind | None
+    attention: DecodingAttention | None
+
+
+class GenerateOptions(GenerateSettingsOptions, total=False):
+    """All that `inspector simulate generate` can be told; ``solve`` finds the longest prompt that fits."""
+
+    gpu: str | None
+    vram: str
+    expandable_segments: bool | None
+    solve: bool
+
+
+class FitOptions(TrainingOptions, total=False):
+    """All that `inspector fit` can be told; ``gpu`` is a card by its name, several, or ``all``."""
+
+    gpu: Sequence[str] | str
+    vram: str
+    solve: bool

@@ -1,0 +1,71 @@
+"""What people say in short: words by habit, bits, lists as text; spelled out as the settings they mean."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+from inspector.skeleton.habits import usual
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from inspector.skeleton.habits import Kind
+
+SHORTHANDS = ("bits", "load_in_4bit", "load_in_8bit")
+"""Options that are no settings of their own but say what others are."""
+
+_KINDS: dict[str, Kind] = {
+    "dtype": "dtype",
+    "compute_dtype": "dtype",
+    "adapter_dtype": "dtype",
+    "attention": "attention",
+    "optimizer": "optimizer",
+}
+_LISTS = ("target_modules", "modules_to_save")
+_SCHEMES = {4: ("nf4", "fp4"), 8: ("int8",), 16: ("none",), 32: ("none",)}
+"""Schemes of so many bits, the usual one first."""
+
+
+def spelled_out(options: Mapping[str, object], names: Collection[str]) -> dict[str, Any]:
+    """The settings that were said: None means "not said", ``bits`` a scheme and a dtype, ``a,b`` two modules.
+
+    Raises InspectorError for a setting that is none of ``names``, for an empty list, and when ``bits`` contradicts the
+    scheme or the dtype.
+    """
+    chosen: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    for name in chosen:
+        if name not in names and name not in SHORTHANDS:
+            close = difflib.get_close_matches(name, sorted({*names, *SHORTHANDS}), n=1)
+            raise InspectorError(f"no setting is named {name!r}", hint=f"did you mean {close[0]!r}?" if close else "")
+    for name in set(_KINDS) & set(chosen):
+        chosen[name] = usual(_KINDS[name], chosen[name])
+    for name in set(_LISTS) & set(chosen):
+        chosen[name] = _names(name, chosen[name])
+    said = {int(bits) for bits in (chosen.pop("bits", None),) if bits is not None}
+    said |= {bits for bits, name in ((4, "load_in_4bit"), (8, "load_in_8bit")) if chosen.pop(name, False)}
+    if len(said) > 1:
+        raise InspectorError(f"{' and '.join(map(str, sorted(said)))} bits contradict each other")
+    for bits in said:
+        _follow_bits(chosen, bits)
+    return chosen
+
+
+def _names(name: str, value: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    """Names that were typed with commas between them, or given as a list."""
+    found = tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value) if part.strip())
+    if not found and isinstance(value, str):
+        raise InspectorError(f"--{name.replace('_', '-')} names no module", hint="leave it out, or name some")
+    return found
+
+
+def _follow_bits(chosen: dict[str, Any], bits: int) -> None:
+    if bits not in _SCHEMES:
+        raise InspectorError(f"no scheme stores weights in {bits} bits", hint="choose 32, 16, 8 or 4")
+    if chosen.setdefault("scheme", _SCHEMES[bits][0]) not in _SCHEMES[bits]:
+        raise InspectorError(f"--bits {bits} and --scheme {chosen['scheme']} contradict each other")
+    if bits == 32 and chosen.setdefault("dtype", "float32") != "float32":
+        raise InspectorError(f"--bits 32 and --dtype {chosen['dtype']} contradict each other")
+    if bits == 16 and chosen.get("dtype") == "float32":
+        raise InspectorError("--bits 16 and --dtype float32 contradict each other")

@@ -1,0 +1,195 @@
+"""Command line, Python API and engine say the same: no setting can be reached from one side alone."""
+
+from __future__ import annotations
+
+import json
+
+import click
+import pytest
+
+import inspector
+from inspector.cli.headed import Habitual
+from inspector.cli.main import cli, run
+from inspector.errors import InspectorError
+from inspector.measure.options import MeasureOptions, spec_from
+from inspector.simulate.setup.finetuning import resolve_setup
+from inspector.simulate.setup.generation import GenerateSettings, generate_settings
+from inspector.simulate.setup.options import (
+    FinetuneOptions,
+    FitOptions,
+    GenerateOptions,
+    GenerateSettingsOptions,
+    TrainingOptions,
+)
+from inspector.simulate.setup.settings import FinetuneSettings
+from inspector.simulate.setup.shorthands import SHORTHANDS
+from inspector.simulate.setup.words import words_of
+from inspector.skeleton.habits import HABITS, usual
+
+FORMS = {"model", "output", "as_json", "as_csv", "save", "trust_remote_code", "help"}
+"""What only a command has: which model (a method has it already), and how the answer leaves the program."""
+COMMANDS = {
+    ("simulate", "finetune"): FinetuneOptions,
+    ("simulate", "generate"): GenerateOptions,
+    ("fit",): FitOptions,
+    ("measure",): MeasureOptions,
+}
+
+
+def command(*names):
+    found = cli
+    for name in names:
+        found = found.get_command(click.Context(found), name)
+    return found
+
+
+@pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
+def test_a_command_and_its_method_take_the_same(names):
+    options = {option.name for option in command(*names).params} - FORMS
+    assert options == COMMANDS[names].__optional_keys__ | COMMANDS[names].__required_keys__
+
+
+def test_every_setting_of_the_engine_can_be_said():
+    settings = set(FinetuneSettings.__dataclass_fields__)
+    assert TrainingOptions.__optional_keys__ - set(SHORTHANDS) == settings - {"gpu"}
+    assert GenerateSettingsOptions.__optional_keys__ - set(SHORTHANDS) == set(GenerateSettings.__dataclass_fields__)
+
+
+OTHERWISE = {
+    "method": "lora", "scheme": "int8", "dtype": "float16", "compute_dtype": "float32", "r": "3", "alpha": "5",
+    "dropout": "0.5", "target_modules": "q_proj,v_proj", "modules_to_save": "lm_head", "adapter_dtype": "auto",
+    "peft_config": '{"peft_type": "IA3"}', "autocast": "bf16", "batch_size": "7", "seq_len": "9",
+    "attention": "eager", "sdpa_backend": "math", "loss": "upcast", "optimizer": "sgd", "grad_clip": "0.5",
+    "grad_accum": "2", "steps": "3", "gpu": "L4", "outputs": "next", "zero_grad": "after", "labels": "clone",
+    "empty_cache_every": "4", "routing": "worst",
+}  # fmt: skip
+"""A value of each setting that is not the default; a switch is turned."""
+
+
+@pytest.mark.parametrize("name", FinetuneSettings.__dataclass_fields__)
+def test_what_is_typed_arrives(name):
+    finetune, default = command("simulate", "finetune"), getattr(FinetuneSettings(), name)
+    option = next(each for each in finetune.params if each.name == name)
+    words = [option.opts[0], OTHERWISE[name]] if name in OTHERWISE else [(option.secondary_opts or option.opts)[0]]
+    if default is False:
+        words = [option.opts[0]]
+    said = finetune.make_context("finetune", words).params
+    extra = {"method": "qlora"} if name == "double_quant" else {}
+    settings = resolve_setup(**{key: said[key] for key in FinetuneSettings.__dataclass_fields__} | extra).settings
+    assert getattr(settings, name) != default
+
+
+def test_a_method_is_its_command(tmp_path, capsys):
+    tiny = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 128,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 128,
+        "max_position_embeddings": 4096, "dtype": "float16",
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(tiny))
+    model = inspector.load(str(tmp_path))
+    pairs = [
+        (model.fit(gpu="T4", seq_len=64, dtype="half", load_in_4bit=True),
+         ["fit", str(tmp_path), "--gpu", "T4", "--seq-len", "64", "--dtype", "half", "--4bit"]),
+        (model.fit(gpu=["T4", "L4"], seq_len=64),
+         ["fit", str(tmp_path), "--gpu", "T4", "--gpu", "L4", "--seq-len", "64"]),
+        (model.finetune(method="lora", seq_len=64, attention="flash", gpu="L4", optimizer="adamw",
+                        snapshot=tmp_path / "a"),
+         ["simulate", "finetune", str(tmp_path), "--method", "lora", "--seq-len", "64", "--attn", "fa2", "--gpu", "L4",
+          "--optimizer", "adamw", "--trace", str(tmp_path / "b")]),
+        (model.generate(prompt_len=16, max_new_tokens=4, vram="2GiB", dtype="fp16"),
+         ["simulate", "generate", str(tmp_path), "--prompt-len", "16", "--max-new-tokens", "4", "--vram", "2GiB",
+          "--dtype", "fp16"]),
+    ]  # fmt: skip
+    for report, words in pairs:
+        assert run([*words, "--json"]) in {0, 1}
+        printed = json.loads(capsys.readouterr().out)
+        assert report.to_dict().items() <= printed.items(), words
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+SAID_BY_HABIT = {("dtype", "dtype"), ("compute_dtype", "dtype"), ("attention", "attention"), ("optimizer", "optimizer")}
+
+
+@pytest.mark.parametrize(("kind", "short"), [(kind, short) for kind, pairs in HABITS.items() for short in pairs])
+def test_habits_are_understood_everywhere(kind, short):
+    long = HABITS[kind][short]
+    for name, each in FinetuneSettings.__dataclass_fields__.items():
+        if (name, kind) in SAID_BY_HABIT:
+            assert getattr(resolve_setup(**{name: short}).settings, name) == long, each
+    if kind == "dtype":
+        assert generate_settings(dtype=short).dtype == long
+        assert resolve_setup({"dtype": short}).settings.dtype == long, "in a recipe"
+        assert inspector.LoraSpec(adapter_dtype=short).adapter_dtype == long
+        model = inspector.load("smollm2-135m")
+        assert model.memory(scheme=short).to_dict() == model.memory(scheme=long).to_dict()
+    if kind == "optimizer":
+        assert spec_from("m", {"bits": 16, "step": True, "optimizer": short}).step.optimizer == long
+    for names in COMMANDS:
+        for option in command(*names).params:
+            if isinstance(option.type, Habitual) and option.type.kind == kind and long in option.type.choices:
+                assert option.type.convert(short, option, None) == long
+                assert [item.value for item in option.type.shell_complete(None, option, "")] == list(
+                    option.type.choices
+                )
+                assert short not in option.type.choices
+
+
+def test_torch_s_own_dtypes_are_words_too():
+    import torch
+
+    assert resolve_setup(dtype=torch.bfloat16, adapter_dtype=torch.float32).settings.dtype == "bfloat16"
+    assert usual("dtype", torch.half) == "float16"
+    assert words_of(FinetuneSettings)["dtype"] == ("auto", "float32", "float16", "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("said", "scheme", "dtype"),
+    [
+        ({"bits": 4}, "nf4", "auto"),
+        ({"bits": "8"}, "int8", "auto"),
+        ({"bits": 4, "scheme": "fp4"}, "fp4", "auto"),
+        ({"load_in_4bit": True, "bits": 4}, "nf4", "auto"),
+        ({"load_in_8bit": True}, "int8", "auto"),
+        ({"bits": 16, "dtype": "half"}, "none", "float16"),
+        ({"bits": 32}, "none", "float32"),
+    ],
+)
+def test_bits_are_a_scheme_and_a_dtype(said, scheme, dtype):
+    found = generate_settings(**said)
+    assert (found.scheme, found.dtype) == (scheme, dtype)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"bits": 4, "scheme": "int8"},
+        {"bits": 32, "dtype": "bfloat16"},
+        {"bits": 16, "dtype": "fp32"},
+        {"load_in_4bit": True, "load_in_8bit": True},
+        {"load_in_8bit": True, "bits": 4},
+    ],
+)
+def test_bits_that_contradict_are_refused(said):
+    with pytest.raises(InspectorError, match="contradict"):
+        generate_settings(**said)
+    with pytest.raises(InspectorError, match="contradict"):
+        resolve_setup(**said)
+
+
+def test_an_unknown_setting_names_the_nearest():
+    with pytest.raises(InspectorError, match="prompt_length") as caught:
+        generate_settings(prompt_length=5)
+    assert "prompt_len" in caught.value.hint
+    with pytest.raises(InspectorError, match="optimiser"):
+        spec_from("m", {"optimiser": "sgd"})
+
+
+@pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
+def test_the_help_page(names, golden, capsys):
+    """Under headings, the common ones first, nothing wider than the screen; old spellings work and are not shown."""
+    assert run([*names, "--help"]) == 0
+    page = capsys.readouterr().out
+    assert max(map(len, page.splitlines())) <= 80
+    assert "--trace" not in page
+    assert "--4bit" not in page
+    golden(f"help/{'-'.join(names)}.txt", page)
