@@ -1,6 +1,7 @@
 """The arithmetic of every scheme equals the real libraries' own modules, built on the meta device."""
 
 import contextlib
+import functools
 
 import pytest
 import torch
@@ -42,6 +43,31 @@ def kept(model):
     return HfQuantizer.get_modules_to_not_convert(model, None, model._keep_in_fp32_modules)
 
 
+@functools.cache
+def quantized_to_4_bits(rows, columns, quant_type, double):
+    """Bytes of everything that the real function makes of a weight; layer after layer has the same shapes."""
+    import bitsandbytes as bnb
+
+    weight = torch.empty(rows, columns, dtype=torch.bfloat16, device="meta")
+    with patched(map_apart()):
+        packed, state = bnb.functional.quantize_4bit(
+            weight, blocksize=64, compress_statistics=double, quant_type=quant_type
+        )
+    tensors = [packed, state.absmax, state.code]
+    if state.nested:
+        tensors += [state.offset, state.state2.absmax, state.state2.code]
+    return sorted(tensor.nbytes for tensor in tensors)
+
+
+@functools.cache
+def quantized_to_8_bits(rows, columns):
+    import bitsandbytes as bnb
+
+    weight = torch.empty(rows, columns, dtype=torch.float16, device="meta")
+    values, scales, _ = bnb.functional.int8_vectorwise_quant(weight)
+    return sorted([values.nbytes, scales.nbytes])
+
+
 def quantized_by_bitsandbytes(model_id, config):
     """The real model with the real modules, every replaced weight quantized on the meta device."""
     import bitsandbytes as bnb
@@ -49,23 +75,13 @@ def quantized_by_bitsandbytes(model_id, config):
     model = build_model(bundled_config(model_id), "bfloat16")
     with bfloat16_by_default():  # as from_pretrained does: the new modules' biases get it
         replace_with_bnb_linear(model, kept(model), config)
+    four_bits = (config.bnb_4bit_quant_type, config.bnb_4bit_use_double_quant)
     sizes = {}
     for path, module in model.named_modules():
         if isinstance(module, bnb.nn.Linear4bit):
-            weight = torch.empty(module.out_features, module.in_features, dtype=torch.bfloat16, device="meta")
-            with patched(map_apart()):
-                packed, state = bnb.functional.quantize_4bit(
-                    weight, blocksize=64, compress_statistics=config.bnb_4bit_use_double_quant,
-                    quant_type=config.bnb_4bit_quant_type,
-                )  # fmt: skip
-            tensors = [packed, state.absmax, state.code]
-            if state.nested:
-                tensors += [state.offset, state.state2.absmax, state.state2.code]
-            sizes[f"{path}.weight"] = sorted(tensor.nbytes for tensor in tensors)
+            sizes[f"{path}.weight"] = quantized_to_4_bits(module.out_features, module.in_features, *four_bits)
         elif isinstance(module, bnb.nn.Linear8bitLt):
-            weight = torch.empty(module.out_features, module.in_features, dtype=torch.float16, device="meta")
-            values, scales, _ = bnb.functional.int8_vectorwise_quant(weight)
-            sizes[f"{path}.weight"] = sorted([values.nbytes, scales.nbytes])
+            sizes[f"{path}.weight"] = quantized_to_8_bits(module.out_features, module.in_features)
     for name, nbytes in loaded_sizes(model).items():
         sizes.setdefault(name, [nbytes])
     return sizes
