@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -15,6 +14,12 @@ T = TypeVar("T")
 
 SHOWN = 120
 """Characters of a value that an explanation repeats: a record may hold a page of text."""
+
+MOST = 240
+"""Characters of a whole reason: three lines of a terminal."""
+
+LARGEST = 1e300
+"""Above it a whole number of JSON is no float any more, and nothing that was measured."""
 
 
 class NotUnderstoodError(ValueError):
@@ -60,8 +65,9 @@ class Fields:
         return f"{self.within}.{name}" if self.within else name
 
     def refuse(self, reason: str, *, wrong: bool = False) -> None:
-        """Leave the record out."""
-        self.findings.problems.append(Problem(reason, wrong))
+        """Leave the record out; a reason is one line, whatever text of the record it repeats."""
+        line = " ".join(reason.split())
+        self.findings.problems.append(Problem(line if len(line) <= MOST else f"{line[: MOST - 4]} ...", wrong))
 
     def name_it(self, name: str) -> None:
         """Say that a field was not understood, and compare the run all the same."""
@@ -119,7 +125,7 @@ class Fields:
             if default is None:
                 self._unsaid(name, unsaid)
             return default if default is not None else least
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1 or value < least:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= LARGEST or value % 1:
             self._mistyped(name, f"a whole number of at least {least}")
             return least
         return int(value)
@@ -129,7 +135,7 @@ class Fields:
         value = self.raw(name)
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST:
             self._mistyped(name, "a number of at least 0")
             return default
         return value

@@ -165,6 +165,7 @@ def test_int4_is_what_bitsandbytes_does_unasked(example):
         ({"r": 4, "lora_alpha": 8, "target_modules": ["dense"], "bias": "none", "init_lora_weights": "mica"}, True),
         ({"r": 4, "lora_alpha": 8, "target_modules": ["dense"], "rank_pattern": {"dense": 2}}, False),
         ({"r": 4, "lora_alpha": 8, "target_modules": ["dense"], "bias": "all"}, False),
+        ({"r": 4, "lora_alpha": 8, "target_modules": r".*\.dense"}, False),
         ({"r": 4, "lora_alpha": 8, "target_modules": ["dense"], "other": {"layers_to_transform": [0]}}, False),
     ],
 )  # fmt: skip
@@ -177,6 +178,21 @@ def test_a_lora_config_is_read_whole(config, plain, example):
         assert {name: found["peft_config"][name] for name in given if name != "other"} == {
             name: value for name, value in given.items() if name != "other"
         }
+
+
+@pytest.mark.parametrize("kind", [None, "FULL", "full-finetuning"])
+def test_full_fine_tuning_has_no_config(kind, example):
+    found = asked(example("l40s_peft_benchmark", kind=kind, peft_config=None), "l40s_peft_benchmark")
+    assert not found.skipped
+    assert (found.settings["method"], "adapter_dtype" in found.settings) == ("full", False)
+
+
+def test_oft_is_asked_where_its_config_says_all_of_it(example):
+    config = {"peft_type": "OFT", "target_modules": ["dense"]}
+    form = "l40s_peft_benchmark"
+    assert "no longer accepts" in asked(example(form, kind="OFT", peft_config={**config, "r": 8}), form).skipped
+    sized = {**config, "other": {"oft_block_size": 32}}
+    assert not asked(example(form, kind="OFT", peft_config=sized), form).skipped
 
 
 INFERENCE_CHANGES = {
@@ -270,6 +286,23 @@ def test_a_run_before_the_tool_used_autocast(example):
     earlier = asked(example(form, source=page, versions={"torch": "2.6.0"}), form)
     assert (earlier.settings["autocast"], earlier.settings["use_cache"]) == ("none", True)
     assert asked(example(form, versions={"torch": "2.6.0"}), form).settings["autocast"] == "bf16"
+
+
+ODD = (None, "", " ", "x" * 10_000, 0, -1, 0.5, 1e308, 10**400, True, [], [[]], [None], {}, {"a": {}}, "\x1b[2J", "NaN")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_value_breaks_the_reader(form, example):
+    """Whatever stands in a field: a question, its record left out with a reason of a line, never an error."""
+    names = [*documented(form), "id", "source", "status", "trust", "unspecified", "versions", "amp", "train_config",
+             "memory_bytes", "peft_config.other", "peft_config.r", "versions.transformers", "amp.bf16"]  # fmt: skip
+    for name in names:
+        if "." in name and name.partition(".")[0] not in EXAMPLES[form]:
+            continue
+        for value in ODD:
+            found = asked(example(form, **{name: value}), form)
+            assert len(found.skipped) < 300
+            assert "\n" not in found.skipped
 
 
 @pytest.mark.parametrize("form", FORMS)

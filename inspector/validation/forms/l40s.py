@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from inspector.validation import words
@@ -95,10 +96,17 @@ def _kind(fields: Fields) -> str:
     """The PEFT method, by the record and by its config; full fine-tuning where both are null."""
     if fields.text("benchmark", "peft/method_comparison/MetaMathQA") != "peft/method_comparison/MetaMathQA":
         fields.refuse(f"benchmark {fields.text('benchmark')} is not understood")
-    kind = fields.text("kind", "FULL").upper()
-    if kind in NOT_SIMULATED:
+    kind = fields.text("kind", "FULL").upper().replace("-", "_")
+    if kind in NOT_SIMULATED and not (kind == "OFT" and _block_size(fields)):
         fields.refuse(NOT_SIMULATED[kind])
-    return kind
+    return "FULL" if kind in {"FULL_FINETUNING", "FULL_FINE_TUNING"} else kind
+
+
+def _block_size(fields: Fields) -> bool:
+    """Whether an OFT config says its block size; beside a rank alone, PEFT now has a size of its own."""
+    config = fields.values.get("peft_config")
+    other = config.get("other") if isinstance(config, Mapping) else None
+    return any(isinstance(part, Mapping) and bool(part.get("oft_block_size")) for part in (config, other))
 
 
 def _same(fields: Fields, train: Fields, model: str) -> None:
@@ -178,7 +186,9 @@ def _adapters(peft: Fields, kind: str) -> dict[str, Any]:
     other.told(*other.values)
     values = {**{name: value for name, value in peft.values.items() if name != "other"}, **other.values}
     more = {name for name, value in values.items() if value and name not in _PLAIN_LORA and name not in _VALUES_ONLY}
-    if kind != "LORA" or more or values.get("bias", "none") != "none":
+    pattern = values.get("target_modules")
+    by_pattern = isinstance(pattern, str) and pattern != "all-linear"  # a text is a regular expression to PEFT
+    if kind != "LORA" or more or by_pattern or values.get("bias", "none") != "none":
         starts = {"init_lora_weights": False} if kind == "LORA" else {}  # whose values are data; their bytes are not
         return {"peft_config": {**values, "peft_type": kind, **starts}}
     return {
