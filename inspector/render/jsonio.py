@@ -6,11 +6,14 @@ Changes of a format are logged in docs/json.md; adding a key does not change the
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 VERSION = 1
 
 
-def document(kind: str, payload: dict[str, Any], *, version: int = VERSION) -> str:
+def document(kind: str, payload: Mapping[str, object], *, version: int = VERSION) -> str:
     """A report as a JSON text. ``kind`` is the command's name, as in ``inspector.lenses.memory``."""
     return json.dumps({"format": f"inspector.{kind}", "version": version, **payload}, indent=2, allow_nan=False)

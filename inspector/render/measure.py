@@ -8,11 +8,14 @@ from inspector.render.terminal import heading, notes, page, table
 from inspector.units import count, gibibytes, megabytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import RenderableType
 
     from inspector.measure.report import Comparison, Measurement
+
+    Sizes = Mapping[str, int | None]
+    """Bytes by name, of one moment of a measurement."""
 
 _WORDS = {
     "tensor_bytes": "tensors, constants and all",
@@ -42,11 +45,11 @@ def text(report: Measurement) -> RenderableType:
         parts.append(_compared("", report.comparisons, names=_WORDS))
         parts.append(_compared("by part of the model", report.kinds))
     if "after_build" in result:
-        parts.append(_memory(result))
+        parts.append(_memory(result["before"], result["after_build"], result["steady"]))
     if "step" in result:
         parts.append(_step(result["step"]))
     if "quality" in result:
-        parts += [_quality(result["quality"]), _codes(result["quality"]["codes"])]
+        parts += [_quality(result["quality"]["schemes"]), _codes(result["quality"]["codes"])]
     parts.append(notes(_notes(report)))
     return page(*parts)
 
@@ -104,9 +107,8 @@ def _compared(title: str, rows: Iterable[Comparison], names: dict[str, str] | No
     return made
 
 
-def _memory(result: Any) -> RenderableType:
+def _memory(before: Sizes, after: Sizes, steady: Sizes) -> RenderableType:
     made = table("memory", ("before", "right"), ("loading, at its peak", "right"), ("after", "right"))
-    before, after, steady = result["before"], result["after_build"], result["steady"]
     rows = [("resident set of the process", "resident_bytes", "resident_peak_bytes")]
     if "allocated_bytes" in steady:
         rows += [
@@ -121,7 +123,7 @@ def _memory(result: Any) -> RenderableType:
     return made
 
 
-def _step(step: Any) -> RenderableType:
+def _step(step: Mapping[str, object]) -> RenderableType:
     made = table("training step", ("MiB", "right"))
     for key, value in step.items():
         if key.endswith("_mib") and isinstance(value, float):
@@ -129,14 +131,14 @@ def _step(step: Any) -> RenderableType:
     return made
 
 
-def _quality(quality: Any) -> RenderableType:
+def _quality(schemes: Mapping[str, Mapping[str, float]]) -> RenderableType:
     made = table("scheme", ("error of weights", "right"), ("error of outputs", "right"))
-    for name, errors in quality["schemes"].items():
+    for name, errors in schemes.items():
         made.add_row(name, f"{100 * errors['weight_error']:.3f}%", f"{100 * errors['output_error']:.3f}%")
     return made
 
 
-def _codes(codes: Any) -> RenderableType:
+def _codes(codes: Mapping[str, Sequence[float]]) -> RenderableType:
     made = table("four bits mean", *((name, "right") for name in codes))
     for number, values in enumerate(zip(*codes.values(), strict=True)):
         made.add_row(str(number), *(f"{value:+.4f}" for value in values))

@@ -20,7 +20,7 @@ from inspector.render.html_text import blocks
 from inspector.reporting import renderer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from inspector.render.charts import Chart
     from inspector.reporting import Report
@@ -42,7 +42,7 @@ def report_html(report: Report) -> str:
             head=head,
             body=Markup("\n").join(body),
             charts=charts,
-            legends={name: _legend(figure) for name, figure in figures.items()},
+            legends={name: _legend(figure["data"]) for name, figure in figures.items()},
             styles=(FOLDER / "notebook.css").read_text(encoding="utf-8"),
             script=_script(),
             plotly=_plotly(),
@@ -62,9 +62,9 @@ def _figure(chart: Chart) -> dict[str, Any]:
     return found
 
 
-def _legend(figure: dict[str, Any]) -> list[tuple[str, str]]:
+def _legend(traces: Sequence[Mapping[str, str]]) -> list[tuple[str, str]]:
     """Names and colours of stacked areas: too many for plotly's own legend, which would cover the stages' names."""
-    return [(trace["name"], trace["fillcolor"]) for trace in figure["data"] if trace.get("stackgroup")]
+    return [(trace["name"], trace["fillcolor"]) for trace in traces if trace.get("stackgroup")]
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
 from inspector.lesson.one_model import spoken
@@ -15,6 +15,11 @@ from inspector.units import GB, MB, count, percent, short_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from pptx.chart.chart import Chart
+    from pptx.presentation import Presentation
+    from pptx.slide import Slide
+    from pptx.text.text import TextFrame
 
     from inspector.lesson import Lesson
 
@@ -43,14 +48,14 @@ def deck_pptx(lesson: Lesson, *, story: str = "lora-qlora", command: str = "insp
 class _Deck:
     """A presentation being made, 13.33 x 7.5 inches."""
 
-    def __init__(self, file: Any, lesson: Lesson, command: str) -> None:
+    def __init__(self, file: Presentation, lesson: Lesson, command: str) -> None:
         from pptx.util import Inches
 
         self.file, self.lesson, self.command = file, lesson, command
         self.inches = Inches
         file.slide_width, file.slide_height = Inches(13.333), Inches(7.5)
 
-    def slide(self, title: str, notes: str = "") -> Any:
+    def slide(self, title: str, notes: str = "") -> Slide:
         """A slide with a title and speaker notes."""
         slide = self.file.slides.add_slide(self.file.slide_layouts[5])
         box = slide.shapes.title
@@ -61,14 +66,14 @@ class _Deck:
             slide.notes_slide.notes_text_frame.text = clean(notes)
         return slide
 
-    def text(self, slide: Any, lines: Iterable[str], top: float = 1.3, size: int = BODY) -> None:
+    def text(self, slide: Slide, lines: Iterable[str], top: float = 1.3, size: int = BODY) -> None:
         """Lines under each other, the width of the slide."""
         box = slide.shapes.add_textbox(*map(self.inches, (0.6, top, 12.1, 0.5)))
         box.text_frame.word_wrap = True
         box.text_frame.text = "\n".join(map(clean, lines))
         _size(box.text_frame, size)
 
-    def table(self, slide: Any, rows: Sequence[Sequence[str]], top: float = 1.4, size: int = SMALL) -> None:
+    def table(self, slide: Slide, rows: Sequence[Sequence[str]], top: float = 1.4, size: int = SMALL) -> None:
         """A table, its first row the heading."""
         height = 0.42 * len(rows)
         place = map(self.inches, (0.6, top, 12.1, height))
@@ -78,7 +83,17 @@ class _Deck:
                 made.cell(line, column).text = clean(cell)
                 _size(made.cell(line, column).text_frame, size, bold=line == 0)
 
-    def bars(self, slide: Any, names: Sequence[str], series: Mapping[str, Sequence[float]], **look: Any) -> Any:
+    def bars(
+        self,
+        slide: Slide,
+        names: Sequence[str],
+        series: Mapping[str, Sequence[float]],
+        *,
+        colours: Sequence[str],
+        title: str = "",
+        kind: str = "COLUMN_CLUSTERED",
+        labels: bool = True,
+    ) -> None:
         """A native bar chart; ``colours`` are of the series, or of the points when there is one series."""
         from pptx.chart.data import CategoryChartData
         from pptx.enum.chart import XL_CHART_TYPE
@@ -87,13 +102,12 @@ class _Deck:
         data.categories = [clean(name) for name in names]
         for name, values in series.items():
             data.add_series(name, values)
-        kind = getattr(XL_CHART_TYPE, look.get("kind", "COLUMN_CLUSTERED"))
+        kind = getattr(XL_CHART_TYPE, kind)
         made = slide.shapes.add_chart(kind, *map(self.inches, (0.6, 1.3, 12.1, 5.6)), data).chart
-        _dress(made, look["colours"], title=look.get("title", ""), labels=look.get("labels", True))
-        return made
+        _dress(made, colours, title=title, labels=labels)
 
 
-def _dress(made: Any, colours: Sequence[str], *, title: str, labels: bool) -> None:
+def _dress(made: Chart, colours: Sequence[str], *, title: str, labels: bool) -> None:
     from pptx.dml.color import RGBColor
     from pptx.enum.chart import XL_LEGEND_POSITION
     from pptx.util import Pt
@@ -117,7 +131,7 @@ def _dress(made: Any, colours: Sequence[str], *, title: str, labels: bool) -> No
         part.format.fill.fore_color.rgb = RGBColor.from_string(colour.lstrip("#"))
 
 
-def _size(frame: Any, points: int, *, bold: bool = False) -> None:
+def _size(frame: TextFrame, points: int, *, bold: bool = False) -> None:
     from pptx.util import Pt
 
     for paragraph in frame.paragraphs:

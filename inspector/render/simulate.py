@@ -109,7 +109,7 @@ def _settings(report: StepReport) -> Table:
     return rows
 
 
-def said_of(value: Any) -> str:
+def said_of(value: object) -> str:
     """A setting's value in words."""
     if isinstance(value, list):
         return ", ".join(value) or "-"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -24,7 +24,7 @@ PIPE_WIDTH = 100
 """Columns when the output is no terminal and COLUMNS says nothing: wide enough for every table of ours."""
 
 
-def console(stream: Any = None, *, width: int | None = None) -> Console:
+def console(stream: TextIO | None = None, *, width: int | None = None) -> Console:
     """A console on a stream (standard output by default). Rich itself honours NO_COLOR and TERM=dumb."""
     stream = stream or sys.stdout
     if width is None and not stream.isatty() and not os.environ.get("COLUMNS"):

@@ -8,6 +8,7 @@ import importlib
 import io
 import json
 import pkgutil
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,12 @@ import inspector
 from inspector import reporting
 from inspector.cli.main import run
 
+RUN = {
+    "model": "tiny", "quantization": "FP16", "input_tokens": 32, "generated_tokens": 16, "batch": 1, "peak": 0.0346,
+    "unit": "GiB", "metric": "torch.cuda.max_memory_allocated, includes load", "num_gpus": 1, "attn": "sdpa",
+    "kv_dtype": "fp16 dynamic cache", "gpu": "A100-80GB", "id": "mine",
+    "versions": {"torch": "2.13.0", "transformers": "5.23.0"},
+}  # fmt: skip
 TIMED = {"seconds"}
 """What no two runs share."""
 
@@ -34,7 +41,7 @@ def _plan(config, card, **settings):
 def _fit_plan():
     from inspector.gpus import card_of_size
 
-    return _plan("tiny", card_of_size("1GiB"), method="full", batch_size=64, seq_len=4096)
+    return _plan("tiny", card_of_size("518MiB"), method="full", batch_size=8, seq_len=256)
 
 
 def _fit():
@@ -79,8 +86,6 @@ def _adapter():
 
 
 def _replay():
-    from pathlib import Path
-
     from inspector.simulate.snapshot.allocator_check import replay_recording
     from inspector.simulate.snapshot.recording import read_recording
 
@@ -88,8 +93,6 @@ def _replay():
 
 
 def _records():
-    from pathlib import Path
-
     from inspector.measure.records import find_records
 
     return find_records([Path("records")])
@@ -98,7 +101,7 @@ def _records():
 def _validate():
     from inspector.validation.ledger import validate
 
-    return validate("rtx4080_qlora")
+    return validate("runs.json", form="inference_peaks")
 
 
 def _doctor():
@@ -128,9 +131,9 @@ REPORTS = {
     "fit": (_fit, ["fit", "tiny", "--gpu", "T4", "--gpu", "RTX 3060", "--seq-len", "64"]),
     "fit_plan": (
         _fit_plan,
-        ["fit", "tiny", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB"],
+        ["fit", "tiny", "--method", "full", "--batch-size", "8", "--seq-len", "256", "--vram", "518MiB"],
     ),
-    "validate": (_validate, ["validate", "rtx4080_qlora"]),
+    "validate": (_validate, ["validate", "runs.json", "--form", "inference_peaks"]),
     "replay": (_replay, ["replay", "snapshot.pickle"]),
     "measurements": (_records, ["measurements", "records"]),
     "measure": (lambda: _records().measurements[0], None),  # a command measures anew, which is never the same
@@ -170,6 +173,8 @@ def without_time(found):
 @pytest.mark.parametrize("kind", REPORTS)
 def test_python_and_the_command_say_the_same(kind, inputs, capsys):
     make, command = REPORTS[kind]
+    if kind == "validate":
+        Path("runs.json").write_text(json.dumps([RUN]))
     report = make()
     said = report.to_dict()
     assert json.loads(json.dumps(said, allow_nan=False)) == said
@@ -179,6 +184,10 @@ def test_python_and_the_command_say_the_same(kind, inputs, capsys):
         assert printed.pop("format") == f"inspector.{kind}"
         assert printed.pop("version") == 1
         assert without_time(printed) == without_time(said)
+    shown = report._repr_html_()
+    assert shown.count("<table>") >= 1
+    assert "<pre" not in shown
+    assert ("data-chart=" in shown) == hasattr(reporting.renderer(kind), "charts")
     if isinstance(report, reporting.TableReport):
         rows = reporting.table_renderer(kind).rows(report)
         assert list(report.to_frame().columns) == list(dict.fromkeys(key for row in rows for key in row))

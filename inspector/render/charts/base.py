@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inspector.render.theme import FONT, LIGHT, SMALLEST_TEXT
 from inspector.safe_text import clean
 from inspector.units import MB
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from plotly.graph_objects import Figure
 
 WIDTH, HEIGHT = 1168, 500
 TEXT = 14
@@ -27,15 +29,15 @@ class Chart:
     alt: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    figure: Any
+    figure: Figure
 
 
-def figure(data: Sequence[dict[str, Any]], *, title: str = "", height: int = HEIGHT, **layout: Any) -> Any:
+def figure(data: Sequence[Mapping[str, object]], *, title: str = "", height: int = HEIGHT, **layout: object) -> Figure:
     """A plotly figure in Inspector's look: large text, no template, nothing to click but the marks."""
     from plotly.graph_objects import Figure
 
     axis = {"color": LIGHT["ink"], "gridcolor": LIGHT["rule"], "zerolinecolor": LIGHT["rule"], "fixedrange": True}
-    merged = {
+    merged: dict[str, object] = {
         "template": "none",
         "width": WIDTH,
         "height": height,
@@ -50,14 +52,19 @@ def figure(data: Sequence[dict[str, Any]], *, title: str = "", height: int = HEI
     if title:
         merged["title"] = {"text": title, "font": {"size": 32}, "x": 0.5, "xanchor": "center"}
     for name in [key for key in merged if key.startswith(("xaxis", "yaxis"))] or ["xaxis", "yaxis"]:
-        merged[name] = {**axis, "automargin": True, **merged.get(name, {})}
+        merged[name] = {**axis, "automargin": True, **_mapping(merged.get(name))}
     return Figure(data=list(data), layout=merged)
 
 
-def page_figure(data: Sequence[dict[str, Any]], *, height: int, **layout: Any) -> Any:
+def _mapping(given: object) -> Mapping[str, object]:
+    return given if isinstance(given, dict) else {}
+
+
+def page_figure(data: Sequence[Mapping[str, object]], *, height: int, **layout: object) -> Figure:
     """A figure as wide as the page, in small text."""
     return figure(
         data,
+        title="",
         height=height,
         **{
             "width": None,

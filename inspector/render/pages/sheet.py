@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inspector.render.assets import PLOTLY, TEMPLATES, THEME, environment, policy
 from inspector.render.simulate import said_of
@@ -18,7 +18,7 @@ SCRIPTS = (PLOTLY, TEMPLATES / "figures.js", TEMPLATES / "pages" / "sheet.js")
 STYLES = (THEME, TEMPLATES / "pages" / "sheet.css")
 
 
-def sheet_html(template: str, *, title: str, command: str, charts: Sequence[Chart], **context: Any) -> str:
+def sheet_html(template: str, *, title: str, command: str, charts: Sequence[Chart], **context: object) -> str:
     """The whole page of a template in ``templates/pages``; the same bytes for the same numbers.
 
     Args:
