@@ -128,6 +128,9 @@ def _told(error: BaseException) -> int:
         _close_output()
         complain(f"cannot write the answer: {error.strerror}", "make room, or write it elsewhere")
         return BAD_INPUT
+    if isinstance(error, MemoryError):
+        complain("this machine's memory does not suffice", "close other programs, or ask a machine with more")
+        return BAD_INPUT
     missing = error.name.partition(".")[0] if isinstance(error, ModuleNotFoundError) and error.name else ""
     if missing and missing != "inspector":
         complain(f"{missing} does not import: {error}", f"pip install {missing}")
