@@ -6,7 +6,9 @@ import importlib
 import re
 from functools import cache
 from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 
+from inspector.architecture.quiet import quiet
 from inspector.errors import LibraryError
 
 _FLOOR = re.compile(r"^([A-Za-z0-9_.-]+)[^;]*?>=\s*([0-9][0-9.]*)")
@@ -21,6 +23,11 @@ def need(*libraries: str) -> None:
             _imported.add(library)
 
 
+def need_later(*libraries: str) -> None:
+    """Raise LibraryError for the first that is not there; what is there is imported later, in a way of its own."""
+    need(*(library for library in libraries if find_spec(library) is None))
+
+
 def _import(library: str) -> None:
     if (found := _installed(library)) and (least := floors().get(library)) and _numbers(found) < _numbers(least):
         raise LibraryError(
@@ -28,7 +35,8 @@ def _import(library: str) -> None:
             hint=f"pip install --upgrade '{library}>={least}'",
         )
     try:
-        importlib.import_module(library)
+        with quiet():  # bitsandbytes says as it is imported which kernels it did not find for the CPU
+            importlib.import_module(library)
     except Exception as error:
         raise does_not_import(library, error) from error
 

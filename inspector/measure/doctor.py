@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -66,9 +65,7 @@ def _packages() -> Iterator[Check]:
 def _why_not(library: str) -> LibraryError | None:
     """Why an installed library cannot be used; None where it can."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what a library says of itself as it is imported is no check of ours
-            need(library)
+        need(library)
     except LibraryError as error:
         return error
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
-from inspector.architecture.libraries import need
+from inspector.architecture.libraries import need, need_later
 from inspector.errors import InspectorError
 from inspector.gpus import Gpu, card_of_size, find_gpu
 from inspector.reporting import Report
@@ -184,9 +184,9 @@ def trace(config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu) -> Trace:
     """
     need("torch", "transformers", "accelerate")
     if setup.load.quantization or "8bit" in setup.loop.optimizer or "paged" in setup.loop.optimizer:
-        need("bitsandbytes")
+        need_later("bitsandbytes")  # imported with the device's kernels, in half the time
     if setup.adapters is not None:
-        need("peft")
+        need_later("peft")  # which imports bitsandbytes, too
     from inspector.simulate.repeated_layers.extrapolated_trace import finetune_events
 
     return finetune_events(config, few_micro_batches(setup, MICRO_BATCHES), gpu.capability, gpu.multiprocessors)

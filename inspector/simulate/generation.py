@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast, get_args
 
-from inspector.architecture.libraries import need
+from inspector.architecture.libraries import need, need_later
 from inspector.errors import InspectorError
 from inspector.gpus import Gpu, card_of_size, find_gpu
 from inspector.lenses.kv_cache import CacheReport
@@ -195,7 +195,9 @@ def _report(asked: GenerateQuestion) -> GenerateReport:
 
 
 def _trace(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu) -> GenerateTrace:
-    need("torch", "transformers", *(("accelerate", "bitsandbytes") if setup.load.quantization else ()))
+    need("torch", "transformers")
+    if setup.load.quantization:
+        need_later("accelerate", "bitsandbytes")
     from inspector.simulate.repeated_layers.extrapolated_trace import generate_events
 
     return generate_events(config, setup, gpu.capability, gpu.multiprocessors)

@@ -25,7 +25,7 @@ from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.setup.generation import GenerateSettings
 from inspector.simulate.tracing.shape_memory import ShapeMemory
 from inspector.store import answers
-from inspector.store.entries import cache_folder
+from inspector.store.entries import store_folder
 
 
 def small(layers=2, **fields):
@@ -36,8 +36,12 @@ def small(layers=2, **fields):
     }  # fmt: skip
 
 
+def settings_of(**settings):
+    return resolve_setup(**{"method": "lora", "batch_size": 1, "seq_len": 64, "steps": 1, **settings}).settings
+
+
 def setup_of(**settings):
-    return resolve_setup(**{"method": "lora", "batch_size": 1, "seq_len": 64, "steps": 1, **settings}).setup
+    return settings_of(**settings).setup
 
 
 def ours(*_args, **_kwargs):
@@ -51,20 +55,20 @@ def broken(monkeypatch):
 
 
 def test_a_mistake_of_ours_is_raised_as_it_is_from_every_entry(broken, tmp_path):
-    card, setup = find_gpu("T4"), setup_of()
+    card = find_gpu("T4")
     path = tmp_path / "config.json"
     path.write_text(json.dumps(small()))
     for ask in (
         lambda: finetune(small(), gpu="T4", method="lora", seq_len=64),
         lambda: finetune(small(12), gpu="T4", method="lora", seq_len=64),
         lambda: simulate_generate(str(path), gpu=card, prompt_len=16, max_new_tokens=4),
-        lambda: plan("m", small(), setup, card),
+        lambda: plan("m", small(), settings_of(), card),
         lambda: fit_table("m", small(), "float32", gpus=["T4"], seq_len=64),
     ):
         for _ in range(2):
             with pytest.raises(KeyError, match="a mistake of ours"):
                 ask()
-    assert not list((cache_folder() / answers.KIND).glob("*"))
+    assert not list((store_folder() / answers.KIND).glob("*"))
 
 
 @pytest.mark.parametrize("name", ["_shapes", "sdpa", "_growing"])
@@ -103,10 +107,10 @@ def test_no_search_takes_it_for_too_large(monkeypatch, tmp_path):
     from inspector.fit import simulator
     from inspector.simulate.repeated_layers import extrapolated_trace
 
-    setup, card = setup_of(method="full", batch_size=4, seq_len=256), card_of_size("600MiB")
+    settings, card = settings_of(method="full", batch_size=4, seq_len=256), card_of_size("600MiB")
     monkeypatch.setattr(simulator, "peaks_on", after(1, simulator.peaks_on))
     with pytest.raises(KeyError, match="a mistake of ours"):
-        largest_settings(Simulator(small(), card), setup)
+        largest_settings(Simulator(small(), card), settings)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(small()))
     monkeypatch.setattr(extrapolated_trace, "trace_generate", after(1, trace_generate))
@@ -142,11 +146,11 @@ def test_what_cannot_be_simulated_is_left_out_of_a_search():
     config = small(
         model_type="gpt2", architectures=["GPT2LMHeadModel"], n_embd=64, n_layer=2, n_head=4, n_positions=128
     )
-    found = dict(largest_settings(Simulator(config, find_gpu("T4")), setup_of()))
+    found = dict(largest_settings(Simulator(config, find_gpu("T4")), settings_of()))
     assert found["seq_len"] == 128
     with pytest.raises(CannotSimulateError, match="128 learned positions"):
         finetune(config, method="lora", seq_len=256)
-    assert not [path for path in (cache_folder() / answers.KIND).glob("*") if b"positions" in path.read_bytes()]
+    assert not [path for path in (store_folder() / answers.KIND).glob("*") if b"positions" in path.read_bytes()]
 
 
 def test_what_peft_refuses_is_no_fault_of_ours():

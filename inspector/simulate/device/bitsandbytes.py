@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.architecture.libraries import need
 from inspector.patched import patched
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def bitsandbytes_operators(device: Device) -> dict[Any, Callable[..., Any]]:
     if find_spec("bitsandbytes") is None:  # a step at 16 bits has none of them
         return {}
     with _compiling_later():
-        import bitsandbytes  # noqa: F401  (registers its operators)
+        need("bitsandbytes")  # registers its operators
 
     ops = torch.ops.bitsandbytes
     return {

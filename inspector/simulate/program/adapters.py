@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.architecture.error_origin import is_of_the_model
+from inspector.architecture.libraries import need
 from inspector.errors import CannotSimulateError, InspectorError
 from inspector.memory_kinds import MemoryKind
 from inspector.patched import patched
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 def prepare_for_kbit(model: Any, setup: KbitPrepare, checkpointing: Checkpointing | None, tracer: Tracer) -> Any:
     """``peft.prepare_model_for_kbit_training``: norms, embeddings and head to float32, checkpointing on."""
+    need("peft")
     from peft import prepare_model_for_kbit_training
 
     with tracer:
@@ -96,6 +98,7 @@ def _bnb(module: Any) -> bool:
 
 
 def _wrapped(model: Any, config: Any, dtype: str, tracer: Tracer) -> Any:
+    need("peft")
     from peft import get_peft_model
 
     with tracer.making(MemoryKind.ADAPTERS), tracer, without_values():
@@ -107,6 +110,7 @@ def _wrapped(model: Any, config: Any, dtype: str, tracer: Tracer) -> Any:
 
 def _lora(model: Any, setup: LoraSetup, targets: str | list[str] | None, excluded: list[str] | None = None) -> Any:
     """LoRA's config; nothing is initialized, as values do not matter."""
+    need("peft")
     from peft import LoraConfig
 
     return LoraConfig(
@@ -126,6 +130,7 @@ def _lora(model: Any, setup: LoraSetup, targets: str | list[str] | None, exclude
 
 def _other_method(setup: PeftSetup) -> Any:
     """The config of any PEFT method, from its own fields."""
+    need("peft")
     from peft import get_peft_config
 
     fields = {name: list(value) if isinstance(value, tuple) else value for name, value in setup.fields}
