@@ -29,6 +29,7 @@ CHOSEN = {
     "a100_sfttrainer": ("182", "198", "230", "246"),
     "l40s_peft_benchmark": (
         "lora/llama-3.2-3B-rank64-rslora",
+        "lora/llama-3.2-3B-rank32-mica (B)",
         "hira/llama-3.2-3B-rank32-lr4e-3 (B)",
         "prompt_tuning/llama-3.2-3B-sample_vocab-lr_0.001",
     ),
