@@ -112,6 +112,14 @@ def test_a_mixture_passes_its_loss_by_position():
     assert chunked < finetune(config, **options).peak_allocated_bytes
 
 
+@pytest.mark.parametrize("autocast", ["none", "bf16"])
+def test_flash_attention_takes_what_is_prepared_for_k_bit_training(tiny, autocast):
+    """Its queries are float32 then, and transformers asks whether autocast is on before it casts them."""
+    options = {"method": "qlora", "gpu": "L4", "seq_len": 64, "dtype": "bfloat16", "autocast": autocast}
+    flash, eager = (finetune(tiny, attention=name, **options) for name in ("flash_attention_2", "eager"))
+    assert flash.peak_allocated_bytes < eager.peak_allocated_bytes
+
+
 def test_full_fine_tuning_keeps_gradients_and_two_moments(tiny):
     report = finetune(tiny, method="full", optimizer="adamw_torch", seq_len=32, gpu="A100-80GB")
     paged = finetune(tiny, method="full", optimizer="paged_adamw_8bit", seq_len=32, gpu="A100-80GB")

@@ -176,8 +176,18 @@ class Autocast:
 
 @contextmanager
 def no_autocast() -> Iterator[None]:
-    """Without autocast, a region that switches it off for the meta device is no region; torch refuses to name one."""
-    with patched(_entered(frozenset({"meta"}), lambda _on: nullcontext())):
+    """Without autocast, it is off for the meta device too, and a region that switches it off is no region.
+
+    PyTorch refuses to name the meta device. FlashAttention asks for float32 queries, as a model prepared for k-bit
+    training has them (transformers/integrations/flash_attention.py, ``get_target_dtype``).
+    """
+    enabled = torch.is_autocast_enabled
+
+    def is_enabled(device_type: str = "cuda") -> bool:
+        return device_type != "meta" and bool(enabled(device_type))
+
+    regions = _entered(frozenset({"meta"}), lambda _on: nullcontext())
+    with patched({"torch.is_autocast_enabled": is_enabled, **regions}):
         yield
 
 
