@@ -13,6 +13,8 @@ from inspector.skeleton.habits import usual
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from click.parser import _OptionParser
+
     from inspector.skeleton.habits import Kind
 
 ANSWER = "The answer"
@@ -22,12 +24,12 @@ ANSWER = "The answer"
 class HeadedOption(click.Option):
     """An option that stands under a heading of the help page; ``unseen`` are further spellings that work as well."""
 
-    def __init__(self, *args: Any, heading: str = ANSWER, unseen: Sequence[str] = (), **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, names: Sequence[str], heading: str = ANSWER, unseen: Sequence[str] = (), **more: Any) -> None:
+        super().__init__(names, **more)
         self.heading = heading
         self.unseen = list(unseen)
 
-    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+    def add_to_parser(self, parser: _OptionParser, ctx: click.Context) -> None:
         """As click's, with the unseen spellings."""
         seen = self.opts
         self.opts = [*seen, *self.unseen]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from inspector.files import check_place
 from inspector.fit.plan import plan
-from inspector.simulate.finetuning import answer, question, write_trace
+from inspector.simulate.finetuning import answer, question, save_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def finetune_with_advice(
     asked = question(reference, recipe=recipe, vram=vram, **options)
     report = answer(asked, keep_events=snapshot is not None)
     if snapshot is not None:
-        write_trace(report, Path(snapshot))
+        save_snapshot(report, Path(snapshot))
         report = replace(report, events=())
     if advise is None:
         advise = bool(vram or options.get("gpu"))

@@ -116,7 +116,7 @@ def finetune(
         reference: a model as everywhere (bundled name, folder, config file), or the content of a ``config.json``.
             Left out, the recipe's model, else Llama 3.1 8B.
         recipe: a known stack's settings (see `recipes`).
-        keep_events: keep every allocation in the report, for `write_trace`.
+        keep_events: keep every allocation in the report, for `save_snapshot`.
         vram: a card's memory instead of its name, such as ``16GiB``.
         options: settings by the names of `FinetuneSettings`, in long or in short; None means "not said".
 
@@ -161,7 +161,7 @@ def answer(asked: Question, *, keep_events: bool = False) -> StepReport:
     return replace(report, model=asked.model, settings=asked.resolved.explained())
 
 
-def write_trace(report: StepReport, path: Path) -> None:
+def save_snapshot(report: StepReport, path: Path) -> None:
     """Write a simulated run (made with ``keep_events``) in the format PyTorch's memory_viz opens.
 
     Raises InspectorError when the file cannot be written.

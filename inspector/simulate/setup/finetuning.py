@@ -39,7 +39,7 @@ class Resolved:
         }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -67,7 +67,7 @@ def resolve_setup(recipe: Mapping[str, Any] | None = None, **options: Unpack[Fin
     return Resolved(settings, set_by)
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: object) -> Any:
     if isinstance(value, dict):
         return tuple((name, _frozen(item)) for name, item in value.items())
     return tuple(value) if isinstance(value, list) else value
