@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from inspector.errors import InspectorError
 from inspector.lenses.memory import memory
 from inspector.lora import LoraRow, lora, target_sets
-from inspector.precision import scheme_named
+from inspector.precision import scheme_named, usual_scheme
 from inspector.reporting import TableReport
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def compare(skeletons: Sequence[Skeleton], *, rank: int = 32, schemes: Sequence[
         raise InspectorError("nothing to compare", hint="name two models, such as llama-3.1-8b qwen2.5-7b")
     return Comparison(
         rank=rank,
-        schemes=tuple(schemes),
+        schemes=tuple(map(usual_scheme, schemes)),
         rows=tuple(_row(skeleton, rank, schemes) for skeleton in skeletons),
         same=_same(skeletons),
         assumptions=(

@@ -61,8 +61,9 @@ def table(
     import time
     from functools import partial
 
-    from inspector.precision import scheme_named
+    from inspector.precision import scheme_named, usual_scheme
 
+    schemes = tuple(map(usual_scheme, schemes))
     for name in schemes:
         scheme_named(name)
     started = time.monotonic()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from inspector.errors import InspectorError
 from inspector.measure.spec import LoraSetup, MeasureSpec, StepSetup
-from inspector.precision import schemes_of_bits
+from inspector.precision import schemes_of_bits, usual_scheme
 from inspector.units import parse_size
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _scheme(said: dict[str, Any]) -> str:
     if bits and said.get("scheme"):
         raise InspectorError("--bits and --scheme exclude each other", hint="a scheme has its own bits")
     named: str | None = said.get("scheme")
-    return named or schemes_of_bits(bits.pop() if bits else 4)[0].name
+    return usual_scheme(named) if named else schemes_of_bits(bits.pop() if bits else 4)[0].name
 
 
 def _lora(model: str, said: dict[str, Any]) -> LoraSetup:

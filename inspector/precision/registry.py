@@ -46,13 +46,17 @@ PUBLISHED_NAMES = (*_PUBLISHED, *(f"torchao:{name}" for name in KINDS), *(f"gguf
 """Schemes that are shown when they are named, and not among all."""
 
 
+def usual_scheme(name: str) -> str:
+    """The name that is meant: ``bf16`` for ``bfloat16``, ``fp16`` for ``half``; any other as it is."""
+    return _OF_DTYPES.get(usual("dtype", name), name)
+
+
 def scheme_named(name: str, *, block_size: int | None = None) -> Scheme:
     """The scheme of a name; ``block_size`` is for the 4-bit ones (``nf4:128`` says the same).
 
     Raises InspectorError for an unknown name, or a block size where there is none to choose.
     """
-    base, _, size = name.strip().lower().partition(":")
-    base = _OF_DTYPES.get(usual("dtype", base), base)
+    base, _, size = usual_scheme(name.strip().lower()).partition(":")
     if base == "gguf":
         return gguf(size)
     if base == "torchao":

@@ -11,6 +11,7 @@ import inspector
 from inspector.cli.headed import Habitual
 from inspector.cli.main import cli, run
 from inspector.errors import InspectorError
+from inspector.lenses.compare import compare
 from inspector.measure.options import MeasureOptions, spec_from
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.setup.generation import GenerateSettings, generate_settings
@@ -122,6 +123,9 @@ def test_habits_are_understood_everywhere(kind, short):
         assert inspector.LoraSpec(adapter_dtype=short).adapter_dtype == long
         model = inspector.load("smollm2-135m")
         assert model.memory(scheme=short).to_dict() == model.memory(scheme=long).to_dict()
+        (name,) = (scheme for scheme in ("bf16", "fp16", "fp32") if usual("dtype", scheme) == long)
+        assert compare([model.skeleton], schemes=[short]).schemes == (name,)
+        assert spec_from("m", {"scheme": short, "step": True}).scheme == name
     if kind == "optimizer":
         assert spec_from("m", {"bits": 16, "step": True, "optimizer": short}).step.optimizer == long
     for names in COMMANDS:
