@@ -19,6 +19,7 @@ from inspector.architecture.quiet import quiet
 from inspector.precision import Scheme, scheme_named
 from inspector.precision.bitsandbytes import BitsAndBytes4bit, BitsAndBytesInt8
 from inspector.precision.fp8 import FineGrainedFp8
+from inspector.simulate.program.load import make_quantizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,36 +38,28 @@ def meta_model(config: Mapping[str, Any], scheme: Scheme, *, attention: str = "s
     parsed = build_config(config)
     parsed._attn_implementation = attention
     model = build_model(parsed, scheme.rest)
-    quantizer = make_quantizer(scheme)
+    quantizer = quantizer_for(scheme)
     if quantizer is not None:
         with own_default_dtype(getattr(torch, scheme.rest)), torch.device("meta"):
             quantizer.preprocess_model(model=model, dtype=getattr(torch, scheme.rest), device_map={"": "cpu"})
     return model, quantizer
 
 
-def make_quantizer(scheme: Scheme) -> Any:
+def quantizer_for(scheme: Scheme) -> Any:
     """The quantizer transformers has for a scheme; None for a plain dtype.
 
     Its ``validate_environment`` is not asked: that refuses FP8 on a CPU, where such a model cannot run but can be made.
     """
-    from transformers import BitsAndBytesConfig, FineGrainedFP8Config
+    if isinstance(scheme, BitsAndBytesInt8):
+        return make_quantizer("int8", scheme.rest, double_quant=False)
+    if isinstance(scheme, BitsAndBytes4bit):
+        return make_quantizer(scheme.name[:3], scheme.rest, double_quant=scheme.double)
+    if not isinstance(scheme, FineGrainedFp8):
+        return None
+    from transformers import FineGrainedFP8Config
     from transformers.quantizers import AutoHfQuantizer
 
-    config: Any
-    if isinstance(scheme, BitsAndBytesInt8):
-        config = BitsAndBytesConfig(load_in_8bit=True)
-    elif isinstance(scheme, BitsAndBytes4bit):
-        config = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type=scheme.name[:3],
-            bnb_4bit_use_double_quant=scheme.double,
-            bnb_4bit_compute_dtype=getattr(torch, scheme.rest),
-        )
-    elif isinstance(scheme, FineGrainedFp8):
-        config = FineGrainedFP8Config()
-    else:
-        return None
-    return AutoHfQuantizer.from_config(config, pre_quantized=False)
+    return AutoHfQuantizer.from_config(FineGrainedFP8Config(), pre_quantized=False)
 
 
 def build(

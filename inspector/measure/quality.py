@@ -90,10 +90,10 @@ def _through_fp8(weight: torch.Tensor) -> torch.Tensor:
     """Fine-grained FP8 of transformers: one scale a block of 128 x 128; as it is where blocks do not fit."""
     from transformers.integrations.finegrained_fp8 import Fp8Quantize
 
-    from inspector.measure.build import make_quantizer
+    from inspector.measure.build import quantizer_for
     from inspector.precision import scheme_named
 
-    made = Fp8Quantize(make_quantizer(scheme_named("fp8"))).convert({"weight": weight})
+    made = Fp8Quantize(quantizer_for(scheme_named("fp8"))).convert({"weight": weight})
     if len(made) == 1:
         return weight
     values, scales = made["weight"], made["weight_scale_inv"]

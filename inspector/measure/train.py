@@ -15,10 +15,11 @@ from inspector.architecture.quiet import quiet
 from inspector.errors import InspectorError
 from inspector.measure import machine
 from inspector.measure.weigh import _tensors, breakdown
+from inspector.simulate.program.optimizers import make_optimizer
 from inspector.units import MiB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from inspector.measure.spec import LoraSetup, StepSetup
 
@@ -87,7 +88,7 @@ def run_steps(
             model.enable_input_require_grads()
     model.train()
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = make_optimizer(step.optimizer, trainable)
+    optimizer = make_optimizer(step.optimizer, model)
     ids = torch.randint(0, _vocabulary(model), (step.batch_size, step.seq_len), device=device)
     meter = meter or (_CudaMeter(device) if device.type == "cuda" else _CpuMeter(model, ids))
     loaded = meter.now()
@@ -115,18 +116,6 @@ def run_steps(
         "trainable_params": sum(each.numel() for each in trainable),
         "losses": losses,
     }
-
-
-def make_optimizer(name: str, parameters: Sequence[Any]) -> Any:
-    """The optimizer transformers makes for a name of ``TrainingArguments.optim``, at its defaults."""
-    if name == "sgd":
-        return torch.optim.SGD(parameters, lr=1e-4)
-    if name.startswith("adamw_torch"):
-        return torch.optim.AdamW(parameters, lr=1e-4, fused=True if name.endswith("fused") else None)
-    import bitsandbytes as bnb
-
-    bits = 32 if name.endswith("32bit") else 8
-    return bnb.optim.AdamW(parameters, lr=1e-4, optim_bits=bits, is_paged=name.startswith("paged"))
 
 
 def _result(meter: Meter, peaks: dict[str, list[int]], loaded: int, gradients: int, state: int) -> dict[str, Any]:

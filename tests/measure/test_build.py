@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, FineGrainedFP8Config, GPT2Config,
 
 from inspector.architecture.quiet import quiet
 from inspector.errors import InspectorError
-from inspector.measure.build import build, make_quantizer
+from inspector.measure.build import build, quantizer_for
 from inspector.measure.weightsource import RandomWeights, SafetensorsWeights
 from inspector.precision import scheme_named
 
@@ -66,7 +66,7 @@ def logits(model):
 def test_the_model_is_the_one_from_pretrained_gives(saved, scheme):
     config, folder = saved
     rule = scheme_named(scheme)
-    quantizer = make_quantizer(rule)
+    quantizer = quantizer_for(rule)
     with quiet():
         real = AutoModelForCausalLM.from_pretrained(
             folder,

@@ -41,11 +41,11 @@ def test_the_folder_has_a_tensor_for_each_expert(saved):
 
 @pytest.mark.parametrize("scheme", ["bf16", "nf4"])
 def test_the_forward_is_that_of_from_pretrained(saved, scheme):
-    from inspector.measure.build import make_quantizer
+    from inspector.measure.build import quantizer_for
     from inspector.precision import scheme_named
 
     config, folder = saved
-    quantizer = make_quantizer(scheme_named(scheme))
+    quantizer = quantizer_for(scheme_named(scheme))
     with quiet():
         real = AutoModelForCausalLM.from_pretrained(
             folder,

@@ -120,14 +120,23 @@ def _unpadded(query: Any, key: Any, value: Any, dropout: float, causal: bool, sc
     return torch.zeros_like(flat).index_put((tokens,), flat).view(batch, length, heads, size)
 
 
-def use_flash_attention_2(model: Any) -> None:
-    """Give a model `flash_attention_2` above, and the masks flash-attn wants, without the package."""
+def known_to_transformers() -> dict[str, Any]:
+    """For `inspector.patched.patched`: `flash_attention_2` above, and the masks flash-attn wants, by a name of ours.
+
+    A model takes them by ``model.set_attn_implementation(FLASH_ATTENTION_2)``, without the package.
+    """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import flash_attention_mask
 
-    AttentionInterface.register(FLASH_ATTENTION_2, flash_attention_2)
-    AttentionMaskInterface.register(FLASH_ATTENTION_2, flash_attention_mask)
-    model.set_attn_implementation(FLASH_ATTENTION_2)
+    functions, masks = AttentionInterface._global_mapping, AttentionMaskInterface._global_mapping
+    return {
+        "transformers.modeling_utils.AttentionInterface._global_mapping": {
+            **functions, FLASH_ATTENTION_2: flash_attention_2,
+        },
+        "transformers.masking_utils.AttentionMaskInterface._global_mapping": {
+            **masks, FLASH_ATTENTION_2: flash_attention_mask,
+        },
+    }  # fmt: skip
 
 
 FLASH_ATTENTION_2 = "inspector_fa2"

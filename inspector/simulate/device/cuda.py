@@ -42,6 +42,7 @@ def as_on(
     """
     operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(device, sdpa_backend)}
     replaced = {**multi_tensor(), **map_apart(), **_optimizers(paged), **NOT_THE_CALLERS}
+    replaced |= attention.known_to_transformers()
     if not device.ask(has_grouped_mm):
         replaced |= _without_grouped_mm()
     region = Autocast(_DTYPES[autocast]) if autocast != "none" else None

@@ -63,6 +63,9 @@ def _here(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     operator = getattr(getattr(aten, packet), overload or "default")
 
     def decomposed(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs) if acting() else operator.decompose(*args, **kwargs)
+        if acting():
+            return function(*args, **kwargs)
+        # Not ``operator.decompose``, which prefers a decomposition in Python that the dispatcher does not know.
+        return operator._op_dk(torch._C.DispatchKey.CompositeImplicitAutograd, *args, **kwargs)
 
     return decomposed

@@ -13,7 +13,7 @@ import torch
 from inspector.architecture.facts import language_config
 from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate.device.attention import use_flash_attention_2
+from inspector.simulate.device.attention import FLASH_ATTENTION_2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ def load_model(config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer) -> A
         tracer.notes.append("the card has no bfloat16 units: PyTorch emulates it, slowly; use --dtype float16")
     model = build_model(parsed, dtype)
     if setup.attention == "flash_attention_2":
-        use_flash_attention_2(model)
+        model.set_attn_implementation(FLASH_ATTENTION_2)
     elif setup.attention != "auto":
         try:
             model.set_attn_implementation(setup.attention)
@@ -90,21 +90,29 @@ def _move(model: Any) -> None:
     apply(model)
 
 
-def _quantizer(model: Any, setup: Quantization, computed: str) -> Any:
-    """Transformers' own quantizer, after it has put bitsandbytes' layers in place."""
+def make_quantizer(scheme: str, computed: str, *, double_quant: bool) -> Any:
+    """Transformers' own quantizer for one of bitsandbytes' schemes: ``nf4``, ``fp4`` or ``int8``.
+
+    ``computed`` is the dtype that 4-bit products are computed in, by torch's name.
+    """
     from transformers import BitsAndBytesConfig
     from transformers.quantizers import AutoHfQuantizer
 
-    if setup.scheme == "int8":
+    if scheme == "int8":
         quantization = BitsAndBytesConfig(load_in_8bit=True)
     else:
         quantization = BitsAndBytesConfig(
             load_in_4bit=True,
-            bnb_4bit_quant_type=setup.scheme,
+            bnb_4bit_quant_type=scheme,
             bnb_4bit_compute_dtype=getattr(torch, computed),
-            bnb_4bit_use_double_quant=setup.double_quant,
+            bnb_4bit_use_double_quant=double_quant,
         )
-    quantizer = AutoHfQuantizer.from_config(quantization, pre_quantized=False)
+    return AutoHfQuantizer.from_config(quantization, pre_quantized=False)
+
+
+def _quantizer(model: Any, setup: Quantization, computed: str) -> Any:
+    """The quantizer, after it has put bitsandbytes' layers in place."""
+    quantizer = make_quantizer(setup.scheme, computed, double_quant=setup.double_quant)
     quantizer.preprocess_model(model=model, device_map={"": 0})
     model.tie_weights()
     return quantizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,17 +31,33 @@ def make_optimizer(name: str, model: Any) -> Any:
 
 def optimizer_class(name: str, model: Any) -> tuple[Any, dict[str, Any]]:
     """The class and keyword arguments that ``transformers.Trainer.get_optimizer_cls_and_kwargs`` gives a name."""
-    from transformers import Trainer, TrainingArguments
+    from transformers import Trainer
 
     check_optimizer(name)
     try:
-        arguments = TrainingArguments(output_dir="unused", optim=name, use_cpu=True, report_to=[])
-        cls, kwargs = Trainer.get_optimizer_cls_and_kwargs(arguments, model)
+        cls, kwargs = Trainer.get_optimizer_cls_and_kwargs(_arguments(name), model)
     except (ImportError, ValueError) as error:
         if not is_of_the_model(error):
             raise
         raise InspectorError(f"optimizer {name!r} cannot be made here: {in_one_line(error)}") from error
     return cls, kwargs
+
+
+def _arguments(name: str) -> Any:
+    """``TrainingArguments(optim=name)`` at the defaults, but not set up.
+
+    Its ``__post_init__`` forgets what accelerate knows of this process's devices, and makes it anew
+    (transformers/training_args.py, ``_setup_devices``): a program that trains here with accelerate would lose it.
+    """
+    from transformers import TrainingArguments
+    from transformers.training_args import OptimizerNames
+
+    arguments = object.__new__(TrainingArguments)
+    for each in fields(TrainingArguments):
+        value = each.default if each.default_factory is MISSING else each.default_factory()
+        vars(arguments)[each.name] = None if value is MISSING else value
+    vars(arguments).update(optim=OptimizerNames(name), distributed_state=None, _n_gpu=0)
+    return arguments
 
 
 def label_state(optimizer: Any, trainable: list[tuple[str, Any]], tracer: Tracer) -> None:
