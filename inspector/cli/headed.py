@@ -31,7 +31,7 @@ class HeadedOption(click.Option):
 
     def add_to_parser(self, parser: _OptionParser, ctx: click.Context) -> None:
         """As click's, with the unseen spellings."""
-        seen = self.opts
+        seen = self.opts  # the parser reads them here, and so do help and completion, at other times
         self.opts = [*seen, *self.unseen]
         try:
             super().add_to_parser(parser, ctx)

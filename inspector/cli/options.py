@@ -74,6 +74,7 @@ def output_option(function: F) -> F:
 
 def typed() -> str:
     """The command that is running as it was typed, in the order of its help; where its page goes is left out."""
+    import json
     import shlex
 
     from click.core import ParameterSource
@@ -90,7 +91,7 @@ def typed() -> str:
         elif isinstance(value, bool):
             words += [option.opts[-1] if value else option.secondary_opts[-1]]
         else:
-            words += [option.opts[0], str(value)]
+            words += [option.opts[0], json.dumps(value) if isinstance(value, dict) else str(value)]
     return shlex.join(words)
 
 

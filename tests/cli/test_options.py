@@ -10,6 +10,7 @@ import pytest
 import inspector
 from inspector.cli.headed import Habitual
 from inspector.cli.main import cli, run
+from inspector.cli.options import typed
 from inspector.errors import InspectorError
 from inspector.lenses.compare import compare
 from inspector.measure.options import MeasureOptions, spec_from
@@ -197,3 +198,14 @@ def test_the_help_page(names, golden, capsys):
     assert "--trace" not in page
     assert "--4bit" not in page
     golden(f"help/{'-'.join(names)}.txt", page)
+
+
+def test_a_page_says_the_line_that_writes_it_again():
+    """Short spellings are written out, and a config that was read is there as it was read."""
+    finetune = command("simulate", "finetune")
+    line = ["--peft-config", '{"peft_type": "IA3"}', "--attn", "fa2", "--4bit", "--no-advise", "--dtype", "half"]
+    with finetune.make_context("finetune", line):
+        assert typed() == (
+            """finetune --peft-config '{"peft_type": "IA3"}' --load-in-4bit --dtype float16 """
+            "--attn flash_attention_2 --no-advise"
+        )

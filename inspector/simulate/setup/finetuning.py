@@ -57,6 +57,7 @@ def resolve_setup(recipe: Mapping[str, Any] | None = None, **options: Unpack[Fin
     said = spelled_out(options, names)
     chosen: dict[str, Any] = {}
     set_by: dict[str, SetBy] = dict.fromkeys(names, "library")
+    # In this order: what you say goes before what a recipe sets.
     sources: tuple[tuple[SetBy, dict[str, Any]], ...] = (("recipe", spelled_out(recipe or {}, names)), ("you", said))
     for source, words in sources:
         chosen.update(words)
