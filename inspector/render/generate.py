@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from inspector.render import kv_cache
+from inspector.render.at_peak import how_it_came_about
 from inspector.render.fit import STYLES
 from inspector.render.terminal import heading, notes, page, table
 from inspector.simulate.setup.generation import GenerateSettings
@@ -105,16 +106,7 @@ def payload(report: GenerateReport) -> dict[str, Any]:
         "peak_reserved_bytes": report.peak_reserved_bytes,
         "process_bytes": report.process_bytes,
         "alive_at_peak": dict(report.alive_at_peak),
-        "modules_at_peak": {share.name or "(model)": share.nbytes for share in report.modules_at_peak},
-        "largest_at_peak": [
-            {"bytes": item.nbytes, "kind": item.kind, "module": item.module, "source": item.source}
-            for item in report.largest_at_peak
-        ],
-        "timeline": [
-            {"event": p.event, "step": p.step, "stage": p.stage, "allocated": p.allocated, "reserved": p.reserved}
-            for p in report.timeline
-        ],
-        "timeline_kinds": {line.kind: list(line.nbytes) for line in report.timeline_kinds},
+        **how_it_came_about(report),
         "versions": dict(report.versions),
         "cache_bytes": report.cache_bytes,
         "cache_token_bytes": report.cache.token_bytes,

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from inspector.fit.plan import FitPlan
 from inspector.render import fit_plan
+from inspector.render.at_peak import how_it_came_about
 from inspector.render.terminal import NARROW, Responsive, heading, notes, page, table
 from inspector.safe_text import clean
 from inspector.units import percent
@@ -163,16 +164,7 @@ def payload(report: StepReport) -> dict[str, Any]:
             for item in report.stages
         ],
         "alive_at_peak": {share.name: share.nbytes for share in report.alive_at_peak},
-        "modules_at_peak": {share.name or "(model)": share.nbytes for share in report.modules_at_peak},
-        "largest_at_peak": [
-            {"bytes": item.nbytes, "kind": item.kind, "module": item.module, "source": item.source}
-            for item in report.largest_at_peak
-        ],
-        "timeline": [
-            {"event": p.event, "step": p.step, "stage": p.stage, "allocated": p.allocated, "reserved": p.reserved}
-            for p in report.timeline
-        ],
-        "timeline_kinds": {line.kind: list(line.nbytes) for line in report.timeline_kinds},
+        **how_it_came_about(report),
         "plan": report.plan.to_dict() if report.plan else None,
         "settings": {name: dict(setting) for name, setting in report.settings.items()},
         "versions": dict(report.versions),
