@@ -181,6 +181,14 @@ def test_an_output_put_into_a_page_as_jupyterlab_does(model, show, tmp_path):  #
         opened.execute_script(put, report._repr_html_())
         drawn(opened, count)
     assert opened.execute_script("return document.querySelectorAll('.main-svg').length") >= CHARTS
+    widths = (
+        "return [...document.querySelectorAll('[data-chart]')].map((p) => p.querySelector('.main-svg').clientWidth)"
+    )
+    opened.execute_script("document.body.style.width = '600px'")  # a side bar opens: the window stays as it is
+    deadline = time.monotonic() + 10
+    while max(opened.execute_script(widths)) > 600:
+        assert time.monotonic() < deadline, opened.execute_script(widths)
+        time.sleep(0.05)
     silent(opened)
 
 

@@ -27,6 +27,8 @@ const draw = async (report) => {
     place.textContent = "";
     place.style.height = `${charts[place.dataset.chart].layout.height}px`;
     await drawFigure(plotly, place, charts[place.dataset.chart]);
+    // A tab that is hidden while its cell runs has no width, and a side bar changes it: the window's own size tells neither.
+    new ResizeObserver(() => { if (place.clientWidth) plotly.Plots.resize(place); }).observe(place);
   }
   report.dataset.inspector = "drawn";
 };
