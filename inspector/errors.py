@@ -53,3 +53,11 @@ class ContradictionError(InspectorError):
 
 class LibraryError(InspectorError):
     """A library that is needed is missing, too old, or does not import."""
+
+
+def in_one_line(error: BaseException, most: int = 200) -> str:
+    """What an error of a library or of a model's code said, without its line breaks; its kind where it said nothing.
+
+    Some of these are a page long, with a whole config in them; they begin with what is wrong.
+    """
+    return " ".join(str(error).split())[:most] or type(error).__name__

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 
 from inspector.architecture.quiet import quiet
-from inspector.errors import LibraryError
+from inspector.errors import LibraryError, in_one_line
 
 _FLOOR = re.compile(r"^([A-Za-z0-9_.-]+)[^;]*?>=\s*([0-9][0-9.]*)")
 _imported: set[str] = set()
@@ -43,10 +43,11 @@ def _import(library: str) -> None:
 
 def does_not_import(library: str, error: Exception) -> LibraryError:
     """The one line about a library whose import failed, in its own words."""
-    said = " ".join(str(error).split())[:200] or type(error).__name__
     missing = isinstance(error, ModuleNotFoundError) and error.name == library
     fix = f"pip install {library}" if missing else f"pip install --force-reinstall {library}"
-    return LibraryError(f"{library} does not import: {said}", hint=f"{fix}; `inspector doctor` looks at all of them")
+    return LibraryError(
+        f"{library} does not import: {in_one_line(error)}", hint=f"{fix}; `inspector doctor` looks at all of them"
+    )
 
 
 def _installed(library: str) -> str:

@@ -15,7 +15,7 @@ from inspector.architecture.offline import closed, without_runtime
 from inspector.architecture.own_code import is_trusted, own_config, said_classes
 from inspector.architecture.quiet import quiet
 from inspector.architecture.sanity import check_sizes
-from inspector.errors import InspectorError, UnknownArchitectureError
+from inspector.errors import InspectorError, UnknownArchitectureError, in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -124,8 +124,7 @@ def config_mistakes(model_type: str) -> Iterator[None]:
     except Exception as error:
         if not is_of_the_model(error):
             raise
-        # Some of these errors are a page long, and begin with what is wrong.
-        said = " ".join(str(error).split())[:200] or type(error).__name__
+        said = in_one_line(error)
         if "offline mode is enabled" in said:
             raise InspectorError(
                 f"this {model_type} config names a part on the hub, which building a skeleton does not fetch",

@@ -12,10 +12,10 @@ from inspector.architecture.meta_model import config_mistakes
 from inspector.architecture.offline import closed, without_runtime
 from inspector.architecture.parts import part_of
 from inspector.architecture.quiet import quiet
-from inspector.architecture.read import entries, layer_of, read_skeleton
+from inspector.architecture.read import layer_of, read_skeleton, tensors_of
 from inspector.architecture.sanity import check_sizes
 from inspector.errors import InspectorError
-from inspector.skeleton import ConfigFacts, Module, Skeleton, Tensor
+from inspector.skeleton import ConfigFacts, Module, Pinned, Skeleton
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,12 +42,18 @@ def diffusers_skeleton(config: Mapping[str, Any], cls: str, *, model_id: str, so
     with quiet(), closed(), config_mistakes(cls), bounded(), torch.device("meta"):
         model = model_type.from_config(content)
     kept = tuple(model_type._keep_in_fp32_modules or ())
+
+    def pinned(name: str, tensor: torch.Tensor, _persistent: bool) -> Pinned:
+        # What a model keeps in float32 stays so whatever is asked for: model_loading_utils.py of diffusers,
+        # `load_model_dict_into_meta`.
+        return "always" if not tensor.is_floating_point() or _is_kept(name, kept) else "never"
+
     return Skeleton(
         model_id=model_id,
         architecture=cls,
         facts=ConfigFacts(model_type="diffusers", num_layers=_layers(config)),
         modules=tuple(_modules(model, kept)),
-        tensors=tuple(_tensors(model, kept)),
+        tensors=tuple(tensors_of(model, pinned)),
         source=source,
         built_with=f"diffusers {importlib.import_module('diffusers').__version__}",
     )
@@ -106,27 +112,6 @@ def _modules(model: nn.Module, kept: tuple[str, ...]) -> Iterator[Module]:
         layer = layer_of(path, stacks)
         cls = type(module).__name__
         yield Module(path, cls, part_of(path, cls, base, layer, ""), layer, base, keep=_is_kept(path, kept))
-
-
-def _tensors(model: nn.Module, kept: tuple[str, ...]) -> Iterator[Tensor]:
-    """Parameters and buffers; those diffusers keeps in float32 whatever is asked for are pinned.
-
-    Source: diffusers/models/model_loading_utils.py, ``load_model_dict_into_meta``.
-    """
-    # By identity: a tied tensor is the same object under a second name, and the first one owns it.
-    first: dict[int, str] = {}
-    for name, tensor, persistent, is_parameter in entries(model):
-        owner = first.setdefault(id(tensor), name)
-        fixed = not tensor.is_floating_point() or _is_kept(name, kept)
-        yield Tensor(
-            name=name,
-            shape=tuple(tensor.shape),
-            dtype=str(tensor.dtype).removeprefix("torch."),
-            role="parameter" if is_parameter else "buffer",
-            persistent=persistent,
-            tied_to=owner if owner != name else None,
-            pinned="always" if fixed else "never",
-        )
 
 
 def _is_kept(path: str, kept: tuple[str, ...]) -> bool:

@@ -11,12 +11,13 @@ from inspector.architecture.limits import bounded
 from inspector.architecture.meta_model import build_config, build_model
 from inspector.architecture.parts import part_of
 from inspector.config_json import published_dtype
-from inspector.skeleton import Module, Skeleton, Tensor
+from inspector.skeleton import Module, Pinned, Skeleton, Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import torch
+    from torch import nn
     from transformers import PreTrainedModel
 
 _NUMBERED = re.compile(r"^(.*?\.\d+)(?:\.|$)")
@@ -85,18 +86,32 @@ def layer_of(path: str, stacks: set[str]) -> str | None:
 
 
 def _tensors(full: PreTrainedModel, half: PreTrainedModel) -> Iterator[Tensor]:
-    """Parameters then buffers of each module, in the order of ``named_modules()``."""
     import torch
 
     in_half = {name: tensor.dtype for name, tensor in _named(half)}
     fp16_plan = full._get_dtype_plan(torch.float16)
     bf16_plan = full._get_dtype_plan(torch.bfloat16)
+
+    def pinned(name: str, tensor: torch.Tensor, persistent: bool) -> Pinned:
+        # The same in both builds: its author pinned it, or it holds whole numbers.
+        if in_half[name] == tensor.dtype or (persistent and _planned(bf16_plan, name)):
+            return "always"
+        return "float16" if persistent and _planned(fp16_plan, name) else "never"
+
+    return tensors_of(full, pinned)
+
+
+def tensors_of(model: nn.Module, pinned: Callable[[str, torch.Tensor, bool], Pinned]) -> Iterator[Tensor]:
+    """Parameters then buffers of each module, in the order of ``named_modules()``.
+
+    Args:
+        model: built in float32.
+        pinned: when a tensor ignores the dtype a model is loaded in, from its name, itself, and whether it is saved.
+    """
     # By identity: a tied tensor is the same object under a second name, and the first one owns it.
     first: dict[int, str] = {}
-    for name, tensor, persistent, is_parameter in entries(full):
+    for name, tensor, persistent, is_parameter in _entries(model):
         owner = first.setdefault(id(tensor), name)
-        # The same in both builds: its author pinned it, or it holds whole numbers.
-        fixed = in_half[name] == tensor.dtype or (persistent and _planned(bf16_plan, name))
         yield Tensor(
             name=name,
             shape=tuple(tensor.shape),
@@ -104,11 +119,11 @@ def _tensors(full: PreTrainedModel, half: PreTrainedModel) -> Iterator[Tensor]:
             role="parameter" if is_parameter else "buffer",
             persistent=persistent,
             tied_to=owner if owner != name else None,
-            pinned="always" if fixed else "float16" if persistent and _planned(fp16_plan, name) else "never",
+            pinned=pinned(name, tensor, persistent),
         )
 
 
-def entries(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor, bool, bool]]:
+def _entries(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor, bool, bool]]:
     """Name, tensor, whether it is saved, whether it is a parameter: of each module in turn, tied ones too."""
     # Duplicates too: a module that is shared has its tensors under both of its names.
     for path, module in model.named_modules(remove_duplicate=False):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from inspector.architecture.libraries import need
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, in_one_line
 from inspector.measure import machine
 from inspector.measure.spec import MeasureSpec, Order
 
@@ -73,7 +73,7 @@ class Measuring:
         except Exception as error:
             if not _out_of_memory(error):
                 raise
-            self.result |= {"status": "out of memory", "reached": self.at, "said": _first_line(error)}
+            self.result |= {"status": "out of memory", "reached": self.at, "said": in_one_line(error, 300)}
             if device.type == "cuda":
                 self.result["at_failure"] = machine.cuda_memory(device)
         return self.result
@@ -195,10 +195,6 @@ def _out_of_memory(error: BaseException) -> bool:
         return True
     said = str(error)
     return isinstance(error, RuntimeError) and ("can't allocate memory" in said or "not enough memory" in said)
-
-
-def _first_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 if __name__ == "__main__":

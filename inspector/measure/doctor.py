@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from inspector.architecture.libraries import need
-from inspector.errors import LibraryError
+from inspector.errors import LibraryError, in_one_line
 from inspector.measure import machine
 from inspector.reporting import TableReport
 
@@ -112,7 +112,7 @@ def _quantizing() -> Iterator[Check]:
         try:
             error = _error_of_nf4(device)
         except Exception as failure:  # noqa: BLE001 -- a broken binary fails in any way it likes, and that is the answer
-            said = " ".join(str(failure).split())[:160]
+            said = in_one_line(failure, 160)
             yield Check(f"quantize on {device}", "no", f"bitsandbytes has no working backend: {said}",
                         "pip install --upgrade bitsandbytes, then `python -m bitsandbytes`")  # fmt: skip
             continue

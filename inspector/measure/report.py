@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, in_one_line
 from inspector.lenses.weights import grouped, weights
 from inspector.measure.spec import LoraSetup, MeasureSpec, Order, cut_config
 from inspector.precision import scheme_named
@@ -213,7 +213,7 @@ def _traced(spec: MeasureSpec, result: Mapping[str, Any]) -> tuple[dict[str, int
     try:
         return answered(("measure", config, done.to_dict(), facts), dict, make), ""
     except Exception as error:  # noqa: BLE001 -- a measurement is not lost because its program could not be traced
-        return {}, f"not traced: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        return {}, f"not traced: {type(error).__name__}: {in_one_line(error)}"
 
 
 def _cause(name: str, kinds: tuple[Comparison, ...], scheme: str) -> str:

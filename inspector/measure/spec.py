@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.own_code import is_trusted, trusted_again
 from inspector.config_json import layer_count, with_layers
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, in_one_line
 from inspector.precision import scheme_named
 from inspector.skeleton.habits import usual
 from inspector.sources.bundled import DEFAULT_MODEL
@@ -110,8 +110,7 @@ class MeasureSpec:
                 lora = LoraSetup(**{**lora, "target_modules": targets if isinstance(targets, str) else tuple(targets)})
             return cls(**plain, lora=lora or None, step=StepSetup(**step) if step else None)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            said = " ".join(str(error).split())
-            raise InspectorError(f"this is no specification of a measurement: {said}") from None
+            raise InspectorError(f"this is no specification of a measurement: {in_one_line(error)}") from None
 
 
 def cut_config(config: Mapping[str, Any], layers: int | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from inspector.architecture.facts import language_config
 from inspector.architecture.quiet import quiet
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, in_one_line
 from inspector.measure import machine
 from inspector.measure.weigh import _tensors, breakdown
 from inspector.simulate.program.optimizers import make_optimizer
@@ -39,8 +39,9 @@ def add_lora(model: Any, lora: LoraSetup, *, seed: int = 0) -> Any:
         with quiet():
             return get_peft_model(model, config)
     except ValueError as error:
-        said = " ".join(str(error).split())[:200]
-        raise InspectorError(f"PEFT refuses these adapters: {said}", hint="`inspector layers` lists modules") from None
+        raise InspectorError(
+            f"PEFT refuses these adapters: {in_one_line(error)}", hint="`inspector layers` lists modules"
+        ) from None
 
 
 def prepare(model: Any, step: StepSetup, *, quantized: bool) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, in_one_line
 from inspector.files import read_json_object
 from inspector.sources.budget import Budget
 from inspector.sources.safetensors import MAX_HEADER, read_header
@@ -170,9 +170,9 @@ class _opened:  # noqa: N801 -- used as a function
         try:
             self._file: Any = safe_open(str(path), framework="pt", device="cpu")
         except (SafetensorError, OSError) as error:
-            said = " ".join(str(error).split())[:160]
             raise InspectorError(
-                f"{path} is no whole safetensors file: {said}", hint="it is damaged or not fully downloaded"
+                f"{path} is no whole safetensors file: {in_one_line(error, 160)}",
+                hint="it is damaged or not fully downloaded",
             ) from None
 
     def __enter__(self) -> Any:

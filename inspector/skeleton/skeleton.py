@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 Part = Literal["embedding", "attention", "mlp", "expert", "norm", "head", "other"]
+Pinned = Literal["never", "float16", "always"]
 PARTS: tuple[Part, ...] = ("embedding", "attention", "mlp", "expert", "norm", "head", "other")
 
 DTYPE_BYTES = {
@@ -69,7 +70,7 @@ class Tensor:
     role: Literal["parameter", "buffer"] = "parameter"
     persistent: bool = True
     tied_to: str | None = None
-    pinned: Literal["never", "float16", "always"] = "never"
+    pinned: Pinned = "never"
 
     @property
     def numel(self) -> int:

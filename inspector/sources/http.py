@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, in_one_line
 from inspector.sources import bundled
 
 if TYPE_CHECKING:
@@ -164,8 +164,9 @@ def explained(error: Exception, repo: str) -> InspectorError:
     if isinstance(error, httpx2.TimeoutException):
         return InspectorError(f"the hub did not answer within {TIMEOUT:.0f} seconds", hint=f"try again; {near}")
     if isinstance(error, (httpx2.HTTPError, httpx2.InvalidURL, ConnectionError)):
-        said = " ".join(str(error).split())[:120] or type(error).__name__
-        return InspectorError(f"cannot reach the hub: {said}", hint=f"check the connection and HF_ENDPOINT; {near}")
+        return InspectorError(
+            f"cannot reach the hub: {in_one_line(error, 120)}", hint=f"check the connection and HF_ENDPOINT; {near}"
+        )
     raise error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import InspectorError
 from inspector.skeleton import PIPELINE, ConfigFacts, Module, Skeleton
@@ -33,20 +33,32 @@ class Component:
 
 
 @dataclass(frozen=True)
-class Pipeline(Source):
-    """What a ``model_index.json`` describes."""
+class _NotRun(Source):
+    """What has no config of transformers' own: opened and counted, not run."""
 
     tree: Tree
+    what: ClassVar[str]
 
     @cached_property
     def config(self) -> dict[str, Any] | None:
-        """None: a pipeline is several models, each with a config of its own."""
+        """None: its parts have configs of their own, or it is none of transformers'."""
         return None
 
     @property
     def runnable(self) -> dict[str, Any]:
-        """A pipeline is not run."""
-        raise _not_run(self.where, "a diffusers pipeline")
+        """Raises InspectorError, with what can be asked of it."""
+        raise InspectorError(
+            f"{self.where} is {self.what}: "
+            "steps and generations are simulated and measured of transformers' models only",
+            hint=f"try `inspector memory {self.where}`, layers, lora or checkpoint",
+        )
+
+
+@dataclass(frozen=True)
+class Pipeline(_NotRun):
+    """What a ``model_index.json`` describes: several models, each with a config of its own."""
+
+    what: ClassVar[str] = "a diffusers pipeline"
 
     @cached_property
     def index(self) -> dict[str, Any]:
@@ -141,13 +153,6 @@ class Pipeline(Source):
         return next((dtype for dtype in stored if dtype in DTYPE_BYTES), "float32")
 
 
-def _not_run(where: str, what: str) -> InspectorError:
-    return InspectorError(
-        f"{where} is {what}: steps and generations are simulated and measured of transformers' models only",
-        hint=f"try `inspector memory {where}`, layers, lora or checkpoint",
-    )
-
-
 def component_skeleton(config: dict[str, Any], cls: str, name: str, where: str, pipeline: str = "") -> Skeleton:
     """The kept skeleton of one diffusers model, or a newly built one; ``pipeline`` is where a class of its own lies."""
     from inspector.store.skeletons import kept_build
@@ -162,20 +167,10 @@ def component_skeleton(config: dict[str, Any], cls: str, name: str, where: str, 
 
 
 @dataclass(frozen=True)
-class DiffusersModel(Source):
+class DiffusersModel(_NotRun):
     """One component alone: a folder or a file whose config has diffusers' ``_class_name``."""
 
-    tree: Tree
-
-    @cached_property
-    def config(self) -> dict[str, Any] | None:
-        """None: it is no config of transformers."""
-        return None
-
-    @property
-    def runnable(self) -> dict[str, Any]:
-        """A diffusers model is not run."""
-        raise _not_run(self.where, "a diffusers model")
+    what: ClassVar[str] = "a diffusers model"
 
     @cached_property
     def checkpoint(self) -> Checkpoint | None:

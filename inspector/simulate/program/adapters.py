@@ -10,10 +10,9 @@ import torch
 
 from inspector.architecture.error_origin import is_of_the_model
 from inspector.architecture.libraries import need
-from inspector.errors import CannotSimulateError, InspectorError
+from inspector.errors import CannotSimulateError, InspectorError, in_one_line
 from inspector.memory_kinds import MemoryKind
 from inspector.patched import patched
-from inspector.simulate.program.refusals import in_one_line
 from inspector.simulate.setup.training import LoraSetup, PeftSetup
 from inspector.simulate.tracing.unwritten import Unwritten
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.architecture.error_origin import is_of_the_model
-from inspector.errors import CannotSimulateError, InspectorError
+from inspector.errors import CannotSimulateError, InspectorError, in_one_line
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate.program.refusals import in_one_line
 from inspector.simulate.setup.optimizer_names import check_optimizer
 
 if TYPE_CHECKING:

@@ -6,13 +6,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from inspector.architecture.error_origin import is_of_the_model
-from inspector.errors import CannotSimulateError, InspectorError
+from inspector.errors import CannotSimulateError, InspectorError, in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-MOST = 200
-"""Characters repeated of what a model said: its shapes, not its whole config."""
 
 
 @contextmanager
@@ -33,8 +30,3 @@ def of_the_model(doing: str) -> Iterator[None]:
         if not is_of_the_model(error):
             raise
         raise CannotSimulateError(f"{doing}: {in_one_line(error)}") from error
-
-
-def in_one_line(error: Exception) -> str:
-    """What an error said, without its line breaks; its kind where it said nothing."""
-    return " ".join(str(error).split())[:MOST] or type(error).__name__
