@@ -22,7 +22,7 @@ from inspector.precision.fp8 import FineGrainedFp8
 from inspector.simulate.program.load import make_quantizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from inspector.measure.weightsource import WeightSource
 
@@ -94,7 +94,7 @@ def build(
 
 
 def fill(
-    model: Any,
+    model: torch.nn.Module,
     quantizer: Any,
     scheme: Scheme,
     device: torch.device,
@@ -108,7 +108,7 @@ def fill(
 class _Loader:
     """Gives a meta model its tensors."""
 
-    def __init__(self, model: Any, quantizer: Any, scheme: Scheme, device: torch.device) -> None:
+    def __init__(self, model: torch.nn.Module, quantizer: Any, scheme: Scheme, device: torch.device) -> None:
         self.model = model
         self.quantizer = quantizer
         self.device = device
@@ -162,7 +162,7 @@ class _Loader:
         own: torch.dtype = self.model.get_parameter(name).dtype
         return own
 
-    def _put(self, name: str, value: Any) -> None:
+    def _put(self, name: str, value: torch.Tensor) -> None:
         """As ``set_param_for_module``."""
         owner, _, leaf = name.rpartition(".")
         if not isinstance(value, torch.nn.Parameter):
@@ -191,11 +191,11 @@ class _Loader:
 class _Sorted(set[str]):
     """Names whose remainder comes in order: a set's own changes from process to process, and so would the blocks."""
 
-    def __sub__(self, other: Any) -> Any:
+    def __sub__(self, other: Iterable[object]) -> Any:
         return sorted(set(self).difference(other))
 
 
-def _constants(model: Any) -> set[str]:
+def _constants(model: torch.nn.Module) -> set[str]:
     """Keys of the state dict that are quantization constants: what is neither parameter nor buffer."""
     known = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     known |= {name for name, _ in model.named_buffers(remove_duplicate=False)}

@@ -47,7 +47,7 @@ META = torch.device("meta")
 class Shapes:
     """A weight source of tensors without data: random ones and real ones alike are one tensor on the device."""
 
-    def check(self, wanted: Mapping[str, Sequence[int]], model: Any = None) -> None:
+    def check(self, wanted: Mapping[str, Sequence[int]], model: torch.nn.Module | None = None) -> None:
         """Every shape is there."""
 
     def tensor(self, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
@@ -183,10 +183,10 @@ def _on_cpu(stack: ExitStack, spec: MeasureSpec) -> Tracer:
     return tracer
 
 
-def _whole(tracer: Tracer, operator: Any) -> Any:
+def _whole(tracer: Tracer, operator: torch._ops.OpOverload) -> Any:
     """An operator whose result is seen, and nothing it made on the way."""
 
-    def run(*args: Any, **kwargs: Any) -> Any:
+    def run(*args: object, **kwargs: object) -> Any:
         with torch.utils._python_dispatch._disable_current_modes():
             results = operator(*args, **kwargs)
         for result in results:
@@ -245,7 +245,7 @@ def _quantizing_on_meta() -> dict[str, Any]:
 
 
 def _arriving(usual: Any, fresh: Any) -> Any:
-    def to(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def to(self: Any, *args: object, **kwargs: object) -> Any:
         device = torch._C._nn._parse_to(*args, **kwargs)[0]
         return self._quantize(device) if device == META and fresh(self) else usual(self, *args, **kwargs)
 
@@ -255,7 +255,7 @@ def _arriving(usual: Any, fresh: Any) -> Any:
 def _through_host(tracer: Tracer) -> Any:
     """``aten::_to_copy``, also from meta to the host: bitsandbytes sends a weight there and back before int8."""
 
-    def to_copy(tensor: Any, *, dtype: Any = None, device: Any = None, **_: Any) -> Any:
+    def to_copy(tensor: torch.Tensor, *, dtype: torch.dtype | None = None, device: Any = None, **_: object) -> Any:
         if tensor.device != META or device is None or device.type != "cpu":
             return torch.empty_like(tensor, dtype=dtype or tensor.dtype, device=device or tensor.device)
         # Not on the device, and another dtype than the one it comes back in, so that coming back is a copy.

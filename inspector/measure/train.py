@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 STAGES = ("forward", "backward", "optimizer")
 
 
-def add_lora(model: Any, lora: LoraSetup, *, seed: int = 0) -> Any:
+def add_lora(model: torch.nn.Module, lora: LoraSetup, *, seed: int = 0) -> Any:
     """The model in PEFT's wrapper, adapters in float32 as PEFT makes them. Raises InspectorError as PEFT refuses."""
     from peft import LoraConfig, get_peft_model
 
@@ -44,7 +44,7 @@ def add_lora(model: Any, lora: LoraSetup, *, seed: int = 0) -> Any:
         ) from None
 
 
-def prepare(model: Any, step: StepSetup, *, quantized: bool) -> Any:
+def prepare(model: torch.nn.Module, step: StepSetup, *, quantized: bool) -> Any:
     """``prepare_model_for_kbit_training`` for a bitsandbytes model, as QLoRA scripts call it before PEFT."""
     from peft import prepare_model_for_kbit_training
 
@@ -59,7 +59,7 @@ def prepare(model: Any, step: StepSetup, *, quantized: bool) -> Any:
         )
 
 
-def needs_preparing(model: Any, scheme: str) -> bool:
+def needs_preparing(model: torch.nn.Module, scheme: str) -> bool:
     """Whether the model is bitsandbytes'."""
     return bool(getattr(model, "is_quantized", False)) and not scheme.startswith("fp8")
 
@@ -74,7 +74,11 @@ def clears_cache() -> bool:
 
 
 def run_steps(
-    model: Any, step: StepSetup, device: torch.device, report: Callable[[str], None], meter: Meter | None = None
+    model: torch.nn.Module,
+    step: StepSetup,
+    device: torch.device,
+    report: Callable[[str], None],
+    meter: Meter | None = None,
 ) -> dict[str, Any]:
     """Train, and say what each stage took at its peak, over the steps after the first (which makes optimizer state).
 
@@ -195,7 +199,7 @@ class _CpuMeter(Meter):
         "seen), over the steps after the first; resident is the process's, by the kernel"
     )
 
-    def __init__(self, model: Any, *others: torch.Tensor) -> None:
+    def __init__(self, model: torch.nn.Module, *others: torch.Tensor) -> None:
         self.live = LiveStorages(model)
         for other in others:
             self.live.note(other)
@@ -222,7 +226,7 @@ class _CpuMeter(Meter):
 class LiveStorages(TorchDispatchMode):  # type: ignore[misc]
     """Counts the bytes of the storages alive: those of a model to begin with, and every one an operation makes."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
         self.nbytes = self.peak = 0
         self._known: set[int] = set()
@@ -245,7 +249,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[misc]
         self._known.discard(key)
         self.nbytes -= size
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(self, func: torch._ops.OpOverload, types: object, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and note what it returned."""
         result = func(*args, **(kwargs or {}))
         for each in result if isinstance(result, (tuple, list)) else (result,):
@@ -254,10 +258,10 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[misc]
         return result
 
 
-def _state_bytes(optimizer: Any) -> int:
+def _state_bytes(optimizer: torch.optim.Optimizer) -> int:
     states = (value for state in optimizer.state.values() for value in state.values())
     return sum(value.nbytes for value in states if isinstance(value, torch.Tensor))
 
 
-def _vocabulary(model: Any) -> int:
+def _vocabulary(model: torch.nn.Module) -> int:
     return int(language_config(model.config).vocab_size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
@@ -46,7 +46,7 @@ class Weighing:
     constants: dict[str, int]
 
 
-def weigh(model: Any, parts: Mapping[str, str] | None = None) -> Weighing:
+def weigh(model: torch.nn.Module, parts: Mapping[str, str] | None = None) -> Weighing:
     """Weigh a transformers or PEFT model.
 
     Args:
@@ -75,7 +75,7 @@ def weigh(model: Any, parts: Mapping[str, str] | None = None) -> Weighing:
     )
 
 
-def breakdown(model: Any) -> dict[str, int]:
+def breakdown(model: torch.nn.Module) -> dict[str, int]:
     """Bytes of parameters and constants under the names of the published T4 measurements; buffers are left out."""
     seen: set[int] = set()
     found = {"nf4_packed": 0, "quant_scales": 0, "unquantized_fp32": 0, "other": 0}
@@ -88,7 +88,7 @@ def breakdown(model: Any) -> dict[str, int]:
     return found
 
 
-def storages(model: Any) -> Iterator[Storage]:
+def storages(model: torch.nn.Module) -> Iterator[Storage]:
     """Every storage of a model, by the first tensor that uses it; tied tensors and views come once."""
     seen: set[int] = set()
     for name, module, role, tensor in _tensors(model):
@@ -99,7 +99,7 @@ def storages(model: Any) -> Iterator[Storage]:
             yield Storage(name, module, role, storage.nbytes())
 
 
-def constants_of(parameter: Any) -> Iterator[tuple[str, torch.Tensor]]:
+def constants_of(parameter: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
     """What bitsandbytes keeps beside a quantized weight: neither parameters nor buffers.
 
     Source: bitsandbytes ``functional.py`` (``QuantState``) and ``nn/modules.py`` (``Int8Params``).
@@ -114,7 +114,7 @@ def constants_of(parameter: Any) -> Iterator[tuple[str, torch.Tensor]]:
         yield "SCB", scales
 
 
-def _tensors(model: Any) -> Iterator[tuple[str, str, Role, torch.Tensor]]:
+def _tensors(model: torch.nn.Module) -> Iterator[tuple[str, str, Role, torch.Tensor]]:
     for path, module in model.named_modules():
         prefix = f"{path}." if path else ""
         for name, parameter in module._parameters.items():

@@ -27,7 +27,7 @@ POOL = 1 << 24
 class WeightSource(Protocol):
     """Gives one tensor after another, each on the device and owned by the caller alone."""
 
-    def check(self, wanted: Mapping[str, Sequence[int]], model: Any = None) -> None:
+    def check(self, wanted: Mapping[str, Sequence[int]], model: torch.nn.Module | None = None) -> None:
         """Raise InspectorError unless every tensor wanted of a model is there in its shape. Nothing is read yet."""
 
     def tensor(self, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
@@ -46,7 +46,7 @@ class RandomWeights:
         self.std = std
         self._pool: torch.Tensor | None = None
 
-    def check(self, wanted: Mapping[str, Sequence[int]], model: Any = None) -> None:
+    def check(self, wanted: Mapping[str, Sequence[int]], model: torch.nn.Module | None = None) -> None:
         """Random weights exist in every shape."""
 
     def tensor(self, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
@@ -99,7 +99,7 @@ class SafetensorsWeights:
             self.files |= dict.fromkeys((tensor.name for tensor in tensors), file)
             self.shapes |= {tensor.name: tensor.shape for tensor in tensors}
 
-    def check(self, wanted: Mapping[str, Sequence[int]], model: Any = None) -> None:
+    def check(self, wanted: Mapping[str, Sequence[int]], model: torch.nn.Module | None = None) -> None:
         """Every wanted tensor must be there in its shape, or what transformers makes it of for this model."""
         missing = [name for name in wanted if self._stored(name) is None]
         if missing and model is not None:
@@ -130,7 +130,7 @@ class SafetensorsWeights:
         with _opened(self.files[stored]) as file:
             return out.copy_(file.get_tensor(stored))
 
-    def _convert(self, missing: Sequence[str], model: Any) -> None:
+    def _convert(self, missing: Sequence[str], model: torch.nn.Module) -> None:
         from inspector.measure.conversion import sources_of
 
         found = sources_of(model, self.files)

@@ -17,6 +17,8 @@ from inspector.simulate.device.autograd_in_place import masking
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from torch import Tensor
+
     from inspector.simulate.device.questions import Chip, Device
 
 aten = torch.ops.aten
@@ -30,8 +32,8 @@ def sdpa_for(device: Device, forced: str = "") -> Callable[..., Any]:
     """
 
     def sdpa(
-        query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
-        *, scale: float | None = None, enable_gqa: bool = False,
+        query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
+        is_causal: bool = False, *, scale: float | None = None, enable_gqa: bool = False,
     ) -> Any:  # fmt: skip
         if forced == "efficient" and key.size(-3) != query.size(-3):
             groups = query.size(-3) // key.size(-3)
@@ -60,7 +62,9 @@ def sdpa_for(device: Device, forced: str = "") -> Callable[..., Any]:
 
 
 @runs_operators
-def _math(query: Any, key: Any, value: Any, mask: Any, dropout_p: float, causal: bool, scale: Any, gqa: bool) -> Any:
+def _math(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, dropout_p: float, causal: bool, scale: Any, gqa: bool
+) -> Any:
     with masking():
         return aten._scaled_dot_product_attention_math(
             query, key, value, mask, dropout_p, causal, None, scale=scale, enable_gqa=gqa
@@ -68,8 +72,8 @@ def _math(query: Any, key: Any, value: Any, mask: Any, dropout_p: float, causal:
 
 
 def sdpa_on_cpu(
-    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
-    *, scale: float | None = None, enable_gqa: bool = False,
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
+    is_causal: bool = False, *, scale: float | None = None, enable_gqa: bool = False,
 ) -> Any:  # fmt: skip
     """The same on a CPU: its own flash kernel without dropout, else math.
 
@@ -87,8 +91,8 @@ def sdpa_on_cpu(
 
 
 def flash_attention_2(
-    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, dropout: float = 0.0,
-    scaling: float | None = None, **_: Any,
+    module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
+    dropout: float = 0.0, scaling: float | None = None, **_: object,
 ) -> tuple[Any, None]:  # fmt: skip
     """Transformers' ``flash_attention_2``: the flash-attn package's kernel, which PyTorch carries a copy of.
 
@@ -106,12 +110,12 @@ def flash_attention_2(
     return _flash(query, key, value, dropout, causal, scaling).transpose(1, 2), None
 
 
-def _unpadded(query: Any, key: Any, value: Any, dropout: float, causal: bool, scaling: float | None) -> Any:
+def _unpadded(query: Tensor, key: Tensor, value: Tensor, dropout: float, causal: bool, scaling: float | None) -> Any:
     """With padding, real tokens are gathered before the kernel and scattered after (``_upad_input``, ``pad_input``)."""
     batch, heads, length, size = query.shape
     tokens = torch.empty(batch * length, dtype=torch.int64, device=query.device)
 
-    def gather(tensor: Any) -> Any:
+    def gather(tensor: Tensor) -> Any:
         flat = tensor.transpose(1, 2).reshape(batch * length, tensor.size(1), size)
         return flat.index_select(0, tokens).view(batch, length, tensor.size(1), size).transpose(1, 2)
 
@@ -159,7 +163,7 @@ class AttentionCall:
 
 
 def choose(
-    device: Device, query: Any, key: Any, value: Any, mask: Any, *,
+    device: Device, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, *,
     enable_gqa: bool, dropout: float = 0.0, is_causal: bool = False,
 ) -> str:  # fmt: skip
     """The backend that takes these tensors on a device: ``cudnn``, ``flash``, ``efficient`` or ``math``."""
@@ -228,7 +232,7 @@ def _alignment(capability: tuple[int, int], *, half: bool) -> int:
     return 4 if capability >= (8, 0) else 1
 
 
-def _flash(query: Any, key: Any, value: Any, dropout_p: float, is_causal: bool, scale: float | None) -> Any:
+def _flash(query: Tensor, key: Tensor, value: Tensor, dropout_p: float, is_causal: bool, scale: float | None) -> Any:
     """Head sizes are padded to a multiple of 8 before the flash kernel (``pad_last_dim``)."""
     size = query.size(-1)
     if size % 8:
@@ -239,13 +243,13 @@ def _flash(query: Any, key: Any, value: Any, dropout_p: float, is_causal: bool, 
     return out[..., :size] if size % 8 else out
 
 
-def _float_mask(mask: Any, dtype: Any) -> Any:
+def _float_mask(mask: Tensor, dtype: torch.dtype) -> Any:
     """``convert_boolean_attn_mask``: a boolean mask becomes zeros and minus infinities in the query's dtype."""
     out = torch.full_like(mask, 0.0, dtype=dtype)
     return out.masked_fill_(mask.logical_not(), -float("inf"))
 
 
-def _pad_mask(mask: Any) -> Any:
+def _pad_mask(mask: Tensor) -> Any:
     """``pad_bias``: the mask's last dimension is padded to a multiple of 16 when it is not aligned."""
     size = mask.size(-1)
     if size % 16 == 0 or mask.dim() == 0:

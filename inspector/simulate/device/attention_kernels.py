@@ -12,6 +12,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from torch import Tensor
+
     from inspector.simulate.device.questions import Chip, Device
 
 aten = torch.ops.aten
@@ -29,7 +31,9 @@ _MOST_SPLITS = 200
 def attention_temporaries(device: Device) -> dict[Any, Callable[..., list[list[int]]]]:
     """Temporaries of attention's operators on a device."""
 
-    def efficient(_out: Any, grad: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> list[list[int]]:
+    def efficient(
+        _out: object, grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: object, **__: object
+    ) -> list[list[int]]:
         return _efficient_backward(device, grad, query, key, value)
 
     return {
@@ -40,7 +44,9 @@ def attention_temporaries(device: Device) -> dict[Any, Callable[..., list[list[i
     }
 
 
-def _flash_backward(_out: Any, _grad: Any, query: Any, key: Any, *_: Any, **__: Any) -> list[list[int]]:
+def _flash_backward(
+    _out: object, _grad: Tensor, query: Tensor, key: Tensor, *_: object, **__: object
+) -> list[list[int]]:
     """Row sums, a float32 accumulator for the query's gradient, and expanded gradients of grouped keys and values.
 
     Source: aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp, ``mha_bwd`` (``softmax_d``, ``dq_accum``,
@@ -55,7 +61,7 @@ def _flash_backward(_out: Any, _grad: Any, query: Any, key: Any, *_: Any, **__: 
     return [temporaries]
 
 
-def _cudnn_backward(_out: Any, _grad: Any, query: Any, *_: Any, **__: Any) -> list[list[int]]:
+def _cudnn_backward(_out: object, _grad: Tensor, query: Tensor, *_: object, **__: object) -> list[list[int]]:
     """One workspace: a float32 accumulator for the query's gradient, and row sums.
 
     Source: cudnn-frontend, include/cudnn_frontend/node/scaled_dot_product_flash_attention.h,
@@ -66,7 +72,7 @@ def _cudnn_backward(_out: Any, _grad: Any, query: Any, *_: Any, **__: Any) -> li
     return [[batch * heads * length * (size + 1) * FLOAT]]
 
 
-def _efficient(_out: Any, query: Any, _key: Any, value: Any, *_: Any, **__: Any) -> list[list[int]]:
+def _efficient(_out: object, query: Tensor, _key: Tensor, value: Tensor, *_: object, **__: object) -> list[list[int]]:
     """The output in float32, for 16-bit heads above 128, which do not stay in registers.
 
     Source: aten/src/ATen/native/transformers/cuda/attention.cu, ``_efficient_attention_forward`` (``output_accum``),
@@ -78,7 +84,7 @@ def _efficient(_out: Any, query: Any, _key: Any, value: Any, *_: Any, **__: Any)
     return [[batch * heads * length * value.size(-1) * FLOAT]]
 
 
-def _efficient_backward(device: Device, grad: Any, query: Any, key: Any, value: Any) -> list[list[int]]:
+def _efficient_backward(device: Device, grad: Tensor, query: Tensor, key: Tensor, value: Tensor) -> list[list[int]]:
     """Row sums, and one workspace: tiles of the query's gradient, and of the keys' and values' where they are staged.
 
     Source: aten/src/ATen/native/transformers/cuda/attention_backward.cu, ``_efficient_attention_backward`` (``delta``,

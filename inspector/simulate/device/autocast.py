@@ -65,7 +65,7 @@ def cuda_operators() -> frozenset[str]:
 class Autocast:
     """CUDA's autocast for one trace. Call it for a region: ``with autocast(): loss = model(...)``."""
 
-    def __init__(self, dtype: Any) -> None:
+    def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.depth = 0
         self._cast: dict[int, tuple[Any, Any]] = {}
@@ -111,11 +111,11 @@ class Autocast:
     def carried(self, checkpoint: Callable[..., Any]) -> Callable[..., Any]:
         """A checkpointing function that recomputes under the autocast its forward ran under, as CUDA's does."""
 
-        def checkpointed(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        def checkpointed(function: Callable[..., Any], *args: object, **kwargs: object) -> Any:
             if not self.depth:
                 return checkpoint(function, *args, **kwargs)
 
-            def region(*inner: Any, **named: Any) -> Any:
+            def region(*inner: object, **named: object) -> Any:
                 if self.depth:
                     return function(*inner, **named)
                 with self():
@@ -130,8 +130,8 @@ class Autocast:
         operator = getattr(getattr(torch.ops.aten, packet), overload or "default")
         return self._output_kernel(operator) if name in OUTPUT_DTYPE else self._input_kernel(name, operator)
 
-    def _input_kernel(self, name: str, operator: Any) -> Callable[..., Any]:
-        def kernel(*args: Any, **kwargs: Any) -> Any:
+    def _input_kernel(self, name: str, operator: torch._ops.OpOverload) -> Callable[..., Any]:
+        def kernel(*args: object, **kwargs: object) -> Any:
             with _without_autocast():
                 to = self._target(name, (*args, *kwargs.values()))
                 cast = {key: self._cast_to(to, value) for key, value in kwargs.items()}
@@ -139,8 +139,8 @@ class Autocast:
 
         return kernel
 
-    def _output_kernel(self, operator: Any) -> Callable[..., Any]:
-        def kernel(*args: Any, **kwargs: Any) -> Any:
+    def _output_kernel(self, operator: torch._ops.OpOverload) -> Callable[..., Any]:
+        def kernel(*args: object, **kwargs: object) -> Any:
             with _without_autocast():
                 asked = kwargs.get("dtype")
                 positional = any(isinstance(value, torch.dtype) for value in args)
@@ -160,7 +160,7 @@ class Autocast:
             return torch.float32 if wide else self.dtype
         return torch.float32
 
-    def _cast_to(self, dtype: Any, value: Any) -> Any:
+    def _cast_to(self, dtype: torch.dtype, value: torch.Tensor) -> Any:
         """Source: ``cached_cast``. Only leaves that are trained, in float32, are cast once and kept."""
         if isinstance(value, (list, tuple)):
             return type(value)(self._cast_to(dtype, item) for item in value)
@@ -199,7 +199,9 @@ def _entered(devices: frozenset[str], region: Callable[[bool], Any]) -> dict[str
     cls = torch.amp.autocast_mode.autocast
     init, enter, leave = cls.__init__, cls.__enter__, cls.__exit__
 
-    def begin(self: Any, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: Any = None) -> None:
+    def begin(
+        self: Any, device_type: str, dtype: torch.dtype | None = None, enabled: bool = True, cache_enabled: Any = None
+    ) -> None:
         if device_type not in devices:
             init(self, device_type, dtype, enabled, cache_enabled)
             return
@@ -212,7 +214,7 @@ def _entered(devices: frozenset[str], region: Callable[[bool], Any]) -> dict[str
         self._entered[-1].__enter__()
         return self
 
-    def leave_ours(self: Any, *said: Any) -> Any:
+    def leave_ours(self: Any, *said: object) -> Any:
         return self._entered.pop().__exit__(*said) if "_ours" in vars(self) else leave(self, *said)
 
     name = "torch.amp.autocast_mode.autocast"
@@ -224,7 +226,7 @@ def _without_autocast() -> Any:
     return torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(KEY))
 
 
-def _eligible(value: Any) -> bool:
+def _eligible(value: torch.Tensor) -> bool:
     """A floating-point tensor of the device, but not float64 (``is_eligible``)."""
     return (
         isinstance(value, torch.Tensor)

@@ -53,7 +53,7 @@ def masking() -> Iterator[None]:
         _masking.pop()
 
 
-def as_on_device(func: Any, args: Any) -> Any:
+def as_on_device(func: torch._ops.OpOverload, args: Any) -> Any:
     """The operator a device would run in the place of this one."""
     if _masking and func is aten.add.Tensor:
         return aten.add_.Tensor
@@ -76,7 +76,7 @@ def _accumulates(args: Any) -> bool:
     return held[0] <= _HELD[0] and held[1] <= _HELD[1] and _dense(old)
 
 
-def _dense(tensor: Any) -> bool:
+def _dense(tensor: torch.Tensor) -> bool:
     """Whether a tensor fills its memory, each element once, in some order of its dimensions."""
     expected = 1
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):

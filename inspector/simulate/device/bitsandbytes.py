@@ -22,6 +22,8 @@ from inspector.patched import patched
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from torch import Tensor
+
     from inspector.simulate.device.questions import Chip, Device
 
 
@@ -79,9 +81,17 @@ def _compiling_later() -> Iterator[None]:
 
 def _gemm_4bit(fused: Callable[[Any, int, int, int, int], bool]) -> Callable[..., Any]:
     def gemm_4bit(  # noqa: PLR0913, PLR0917 -- the operator's own signature
-        a: Any, b: Any, shape: Any, absmax: Any, blocksize: int, quant_type: str, bias: Any = None,
-        absmax_8bit: Any = None, absmax_code: Any = None, absmax_offset: Any = None,
-    ) -> Any:  # fmt: skip
+        a: Tensor,
+        b: Tensor,
+        shape: Any,
+        absmax: Tensor,
+        blocksize: int,
+        quant_type: str,
+        bias: Tensor | None = None,
+        absmax_8bit: Tensor | None = None,
+        absmax_code: Tensor | None = None,
+        absmax_offset: Tensor | None = None,
+    ) -> Any:
         """``_dequant_linear_fallback``, or the fused kernel, which needs nothing but its result."""
         k, n = a.shape[-1], shape[0]
         if fused(a.dtype, a.numel() // k, n, k, blocksize):
@@ -96,7 +106,7 @@ def _gemm_4bit(fused: Callable[[Any, int, int, int, int], bool]) -> Callable[...
     return gemm_4bit
 
 
-def quantize_4bit(a: Any, blocksize: int, quant_type: str, quant_storage: Any) -> Any:  # noqa: ARG001
+def quantize_4bit(a: Tensor, blocksize: int, quant_type: str, quant_storage: torch.dtype) -> Any:  # noqa: ARG001
     """``bitsandbytes::quantize_4bit`` on CUDA: the constants first, then the packed weight."""
     a = a.contiguous()
     absmax = torch.empty((-(a.numel() // -blocksize),), device=a.device, dtype=torch.float32)
@@ -104,14 +114,14 @@ def quantize_4bit(a: Any, blocksize: int, quant_type: str, quant_storage: Any) -
     return torch.empty((rows, 1), device=a.device, dtype=quant_storage), absmax
 
 
-def quantize_blockwise(a: Any, code: Any, blocksize: int) -> Any:  # noqa: ARG001
+def quantize_blockwise(a: Tensor, code: Tensor, blocksize: int) -> Any:  # noqa: ARG001
     """``bitsandbytes::quantize_blockwise`` on CUDA."""
     a = a.contiguous()
     absmax = torch.empty((-(a.numel() // -blocksize),), device=a.device, dtype=torch.float32)
     return torch.empty_like(a, dtype=torch.uint8), absmax
 
 
-def int8_vectorwise_quant(a: Any, threshold: float = 0.0) -> Any:
+def int8_vectorwise_quant(a: Tensor, threshold: float = 0.0) -> Any:
     """``bitsandbytes::int8_vectorwise_quant`` on CUDA; which columns have outliers is data, and none has here."""
     stats = torch.empty(a.numel() // a.shape[-1], device=a.device, dtype=torch.float32)
     out = torch.empty(a.shape, device=a.device, dtype=torch.int8)
@@ -123,8 +133,13 @@ def int8_vectorwise_quant(a: Any, threshold: float = 0.0) -> Any:
 
 
 def int8_scaled_mm(
-    a: Any, b: Any, row_stats: Any, col_stats: Any, bias: Any = None, dtype: Any = None,
-) -> Any:  # fmt: skip
+    a: Tensor,
+    b: Tensor,
+    row_stats: Tensor,
+    col_stats: Tensor,
+    bias: Tensor | None = None,
+    dtype: torch.dtype | None = None,
+) -> Any:
     """``int8_linear_matmul`` to int32, then ``int8_mm_dequant`` to float16, then the dtype asked for."""
     wide = torch.empty((*a.shape[:-1], b.shape[0]), device=a.device, dtype=torch.int32)
     del row_stats, col_stats, bias
@@ -133,8 +148,14 @@ def int8_scaled_mm(
 
 
 def int8_mixed_scaled_mm(
-    a: Any, ca: Any, cb: Any, sca: Any, scb: Any, outlier_cols: Any = None, bias: Any = None,
-) -> Any:  # fmt: skip
+    a: Tensor,
+    ca: Tensor,
+    cb: Tensor,
+    sca: Tensor,
+    scb: Tensor,
+    outlier_cols: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Any:
     """``bitsandbytes::int8_mixed_scaled_mm`` when no column has outliers."""
     del outlier_cols
     rest = torch.empty(0, device=a.device, dtype=a.dtype)

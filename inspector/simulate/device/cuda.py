@@ -75,7 +75,7 @@ def _optimizers(paged: Callable[[Any], None]) -> dict[str, Any]:
     if "bitsandbytes" not in sys.modules:
         return {}
 
-    def get_paged(*shape: int, dtype: Any = torch.float32, device: Any = None) -> Any:
+    def get_paged(*shape: int, dtype: torch.dtype = torch.float32, device: Any = None) -> Any:
         with torch.utils._python_dispatch._disable_current_modes():
             out = torch.empty(shape, dtype=dtype, device="meta" if device is None else device)
         paged(out)

@@ -16,10 +16,12 @@ from inspector.patched import acting, patched
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from torch import Tensor
+
 aten = torch.ops.aten
 
 
-def dropout(x: Any, p: float, train: bool) -> Any:
+def dropout(x: Tensor, p: float, train: bool) -> Any:
     """CUDA has a fused kernel that saves a mask of one byte an element.
 
     Source: aten/src/ATen/native/Dropout.cpp, ``is_fused_kernel_acceptable`` and ``dropout``.
@@ -29,7 +31,7 @@ def dropout(x: Any, p: float, train: bool) -> Any:
     return aten.native_dropout(x, p, True)[0]
 
 
-def softmax(x: Any, dim: int, dtype: Any = None) -> Any:
+def softmax(x: Tensor, dim: int, dtype: torch.dtype | None = None) -> Any:
     """From float16 to float32 the CUDA kernel converts as it reads: no converted copy of the input.
 
     Source: aten/src/ATen/native/SoftMax.cpp, ``softmax(input, dim, dtype)``.
@@ -39,7 +41,7 @@ def softmax(x: Any, dim: int, dtype: Any = None) -> Any:
     return aten._softmax(x if dtype is None else x.to(dtype), dim, False)
 
 
-def log_softmax(x: Any, dim: int, dtype: Any = None) -> Any:
+def log_softmax(x: Tensor, dim: int, dtype: torch.dtype | None = None) -> Any:
     """As `softmax`; same source, ``log_softmax(input, dim, dtype)``."""
     if x.dtype == torch.float16 and dtype == torch.float32:
         return aten._log_softmax(x, dim, True)
@@ -62,7 +64,7 @@ def _here(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     packet, _, overload = name.partition(".")
     operator = getattr(getattr(aten, packet), overload or "default")
 
-    def decomposed(*args: Any, **kwargs: Any) -> Any:
+    def decomposed(*args: object, **kwargs: object) -> Any:
         if acting():
             return function(*args, **kwargs)
         # Not ``operator.decompose``, which prefers a decomposition in Python that the dispatcher does not know.

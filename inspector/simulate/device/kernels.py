@@ -15,7 +15,9 @@ from inspector.simulate.device.attention_kernels import attention_temporaries
 from inspector.simulate.device.bitsandbytes import bitsandbytes_operators, bitsandbytes_operators_on_cpu
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch import Tensor
 
     from inspector.simulate.device.questions import Chip, Device
 
@@ -103,16 +105,16 @@ def has_grouped_mm(chip: Chip, /) -> bool:
     return chip.capability >= (8, 0)
 
 
-def _bytes(tensor: Any, itemsize: int = 0) -> int:
+def _bytes(tensor: Tensor, itemsize: int = 0) -> int:
     return int(tensor.numel()) * (itemsize or int(tensor.element_size()))
 
 
-def _softmax_backward(_out: Any, grad: Any, output: Any, *_: Any) -> list[list[int]]:
+def _softmax_backward(_out: object, grad: Tensor, output: Tensor, *_: object) -> list[list[int]]:
     """``Tensor tmp = grad * output`` in aten/src/ATen/native/cuda/SoftMax.cu, ``softmax_backward_cuda_out``."""
     return [[_bytes(grad, max(grad.element_size(), output.element_size()))]]
 
 
-def _safe_softmax(_out: Any, scores: Any, dim: int, *_: Any) -> list[list[int]]:
+def _safe_softmax(_out: object, scores: Tensor, dim: int, *_: object) -> list[list[int]]:
     """Which scores are masked, and which rows have no other: a byte each.
 
     Source: aten/src/ATen/native/transformers/attention.cpp, ``_safe_softmax``.
@@ -127,7 +129,7 @@ _ROWS_PER_THREAD = 10
 """``NROWS_PER_THREAD`` of EmbeddingBackwardKernel.cu."""
 
 
-def _embedding_backward(_out: Any, grad: Any, indices: Any, rows: int, *_: Any) -> list[list[int]]:
+def _embedding_backward(_out: object, grad: Tensor, indices: Tensor, rows: int, *_: object) -> list[list[int]]:
     """Tokens are sorted, and float32 sums of up to ten rows each are kept before they are added up.
 
     Which tokens repeat is data: the kernel makes room for the most sums there can be. The sort's own scratch memory,
@@ -148,7 +150,7 @@ FOREACH_CHUNK = 65536
 """Elements that one block of a multi-tensor kernel works on (``kChunkSize``, MultiTensorApply.cuh)."""
 
 
-def _foreach_norm(_out: Any, tensors: Any, *_: Any, **__: Any) -> list[list[int]]:
+def _foreach_norm(_out: object, tensors: Sequence[Tensor], *_: object, **__: object) -> list[list[int]]:
     """A float32 for every chunk that the largest tensor has, for every tensor.
 
     Source: aten/src/ATen/native/cuda/ForeachReduceOp.cu, ``foreach_tensor_norm_cuda`` (``output_per_tensor``).
@@ -165,13 +167,19 @@ TEMPORARIES: dict[Any, Callable[..., list[list[int]]]] = {
 }
 
 
-def _grouped_mm(a: Any, b: Any, offs: Any = None, bias: Any = None, out_dtype: Any = None) -> Any:  # noqa: ARG001
+def _grouped_mm(
+    a: Tensor,
+    b: Tensor,
+    offs: Tensor | None = None,
+    bias: Tensor | None = None,  # noqa: ARG001 -- the operator's own signature
+    out_dtype: torch.dtype | None = None,
+) -> Any:
     """One product for each expert. The result does not depend on how tokens spread over the experts.
 
     Source: aten/src/ATen/native/GroupedMMUtils.h, ``create_grouped_gemm_output_tensor`` (rows padded to 16 bytes);
     dtypes other than bfloat16 take ``_grouped_mm_fallback``, which the shape function of 2.13 does not know.
     """
-    if a.dim() == 2 and b.dim() == 2:
+    if a.dim() == 2 and b.dim() == 2 and offs is not None:
         size: tuple[int, ...] = (offs.size(0), a.size(0), b.size(1))
     elif a.dim() == 2:
         size = (a.size(0), b.size(-1))

@@ -33,7 +33,7 @@ _WITH_GENERATOR: dict[Any, Any] = {
 """Operators that draw, and the overload that is told where from."""
 
 
-def drawn(func: Any, args: Any, kwargs: dict[str, Any], generator: Any) -> tuple[Any, dict[str, Any]]:
+def drawn(func: torch._ops.OpOverload, args: Any, kwargs: dict[str, Any], generator: Any) -> tuple[Any, dict[str, Any]]:
     """An operator and its arguments, drawing from ``generator`` where it would draw from the process's."""
     told = _WITH_GENERATOR.get(func)
     if told is None or kwargs.get("generator") is not None or not _on_cpu(args, kwargs):
@@ -48,7 +48,7 @@ def _on_cpu(args: Any, kwargs: Mapping[str, Any]) -> bool:
     )
 
 
-def _nothing(*_: Any) -> None:
+def _nothing(*_: object) -> None:
     """Neither restored nor seeded."""
 
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from inspector.simulate.tracing.tracer import Tracer
 
 
-def prepare_for_kbit(model: Any, setup: KbitPrepare, checkpointing: Checkpointing | None, tracer: Tracer) -> Any:
+def prepare_for_kbit(
+    model: torch.nn.Module, setup: KbitPrepare, checkpointing: Checkpointing | None, tracer: Tracer
+) -> Any:
     """``peft.prepare_model_for_kbit_training``: norms, embeddings and head to float32, checkpointing on."""
     need("peft")
     from peft import prepare_model_for_kbit_training
@@ -40,7 +42,7 @@ def prepare_for_kbit(model: Any, setup: KbitPrepare, checkpointing: Checkpointin
     return model
 
 
-def add_adapters(model: Any, setup: LoraSetup | PeftSetup, tracer: Tracer) -> Any:
+def add_adapters(model: torch.nn.Module, setup: LoraSetup | PeftSetup, tracer: Tracer) -> Any:
     """``peft.get_peft_model`` with the setup's config; LoRA on every linear layer where PEFT names no targets."""
     if isinstance(setup, LoraSetup):
         _check_saved(model, setup.modules_to_save)
@@ -60,7 +62,7 @@ def add_adapters(model: Any, setup: LoraSetup | PeftSetup, tracer: Tracer) -> An
         raise _peft_refuses(error, setup) from error
 
 
-def _check_saved(model: Any, names: tuple[str, ...]) -> None:
+def _check_saved(model: torch.nn.Module, names: tuple[str, ...]) -> None:
     """Refuse modules to save that are not there; PEFT trains none (``_set_trainable``, peft/utils/other.py)."""
     paths = [path for path, _ in model.named_modules()]
     if missing := [name for name in names if not any(path.endswith(name) for path in paths)]:
@@ -77,7 +79,7 @@ _MAMBA_KERNELS = ("out_proj", "conv1d")
 """Layers whose weights Mamba's fused kernels read themselves (peft/tuners/tuners_utils.py)."""
 
 
-def _not_adaptable(model: Any) -> list[str]:
+def _not_adaptable(model: torch.nn.Module) -> list[str]:
     """Layers that ``all-linear`` names and PEFT cannot adapt: routers that return more than a product, Mamba's own."""
     mamba = "mamba" in model.config.model_type or model.config.model_type == "falcon_h1"
     return [
@@ -92,11 +94,11 @@ def _not_adaptable(model: Any) -> list[str]:
     ]
 
 
-def _bnb(module: Any) -> bool:
+def _bnb(module: torch.nn.Module) -> bool:
     return type(module).__module__.startswith("bitsandbytes")
 
 
-def _wrapped(model: Any, config: Any, dtype: str, tracer: Tracer) -> Any:
+def _wrapped(model: torch.nn.Module, config: Any, dtype: str, tracer: Tracer) -> Any:
     need("peft")
     from peft import get_peft_model
 
@@ -107,7 +109,9 @@ def _wrapped(model: Any, config: Any, dtype: str, tracer: Tracer) -> Any:
     return wrapped
 
 
-def _lora(model: Any, setup: LoraSetup, targets: str | list[str] | None, excluded: list[str] | None = None) -> Any:
+def _lora(
+    model: torch.nn.Module, setup: LoraSetup, targets: str | list[str] | None, excluded: list[str] | None = None
+) -> Any:
     """LoRA's config; nothing is initialized, as values do not matter."""
     need("peft")
     from peft import LoraConfig
@@ -139,14 +143,14 @@ def _other_method(setup: PeftSetup) -> Any:
         raise InspectorError(f"PEFT refuses this config: {in_one_line(error)}") from error
 
 
-def _cast_trainable(model: Any) -> None:
+def _cast_trainable(model: torch.nn.Module) -> None:
     """Adapters to bfloat16, DoRA's magnitudes excepted. Source: trl/trainer/sft_trainer.py, 1.16, after wrapping."""
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and "lora_magnitude_vector" not in name:
             parameter.data = parameter.data.to(torch.bfloat16)
 
 
-def cast_like_trl(model: Any, tracer: Tracer) -> None:
+def cast_like_trl(model: torch.nn.Module, tracer: Tracer) -> None:
     """Norms to float32, embeddings and head to bfloat16, after the adapters were added to a 4-bit model.
 
     Source: trl/trainer/utils.py, ``peft_module_casting_to_bf16``, which SFTTrainer calls under ``bf16=True``.
@@ -197,7 +201,7 @@ def without_values() -> Iterator[None]:
 
     from bitsandbytes.nn import Params4bit
 
-    def deepcopy(weight: Any, memo: Any) -> Any:
+    def deepcopy(weight: torch.Tensor, memo: Any) -> Any:
         kept = ("blocksize", "compress_statistics", "quant_type", "quant_storage", "module", "bnb_quantized")
         state = copy.deepcopy(weight.quant_state, memo)
         fields = {name: getattr(weight, name) for name in kept}
@@ -207,7 +211,7 @@ def without_values() -> Iterator[None]:
         yield
 
 
-def use_checkpointing(model: Any, setup: Checkpointing, tracer: Tracer, *, adapted: bool) -> bool:
+def use_checkpointing(model: torch.nn.Module, setup: Checkpointing, tracer: Tracer, *, adapted: bool) -> bool:
     """``gradient_checkpointing_enable``, where the model can; says whether it is on."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     if not getattr(base, "supports_gradient_checkpointing", True):

@@ -113,7 +113,7 @@ def _doing(model: torch.nn.Module, setup: GenerateSetup) -> str:
 class _Loop:
     """Prefill and decode one batch."""
 
-    def __init__(self, model: Any, setup: GenerateSetup, tracer: Tracer) -> None:
+    def __init__(self, model: torch.nn.Module, setup: GenerateSetup, tracer: Tracer) -> None:
         self.model = model
         self.setup = setup
         self.tracer = tracer
@@ -167,7 +167,7 @@ class _Loop:
             self.tracer.label(tensor, MemoryKind.INPUTS, "")
         return ids
 
-    def _forward(self, ids: Any, *, prefill: bool) -> Any:
+    def _forward(self, ids: torch.Tensor, *, prefill: bool) -> Any:
         """One step of ``_sample``: the model, the last position's logits in float32, the next token."""
         inputs = self.model.prepare_inputs_for_generation(
             ids, next_sequence_length=None if prefill else 1, is_first_iteration=prefill, **self.kwargs

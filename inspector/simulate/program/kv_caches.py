@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from inspector.simulate.tracing.tracer import Tracer
 
 
-def make_cache(model: Any, kind: str, length: int) -> tuple[str, Any]:
+def make_cache(model: torch.nn.Module, kind: str, length: int) -> tuple[str, Any]:
     """The cache ``generate`` would prepare, and the name the model takes it by; None where the model makes its own.
 
     Source: transformers/generation/utils.py, ``_prepare_cache_for_generation``.
@@ -82,7 +82,7 @@ def _growing(layer: Any) -> Iterator[Any]:
             yield tensor
 
 
-def tensor_bytes(tensor: Any) -> int:
+def tensor_bytes(tensor: torch.Tensor) -> int:
     """True bytes of a tensor; of a view, of what it shows."""
     return int(tensor.numel() * tensor.element_size())
 
@@ -130,7 +130,7 @@ def grow_layer(layer: Any, tokens: int) -> None:
         layer.cumulative_length_int += tokens
 
 
-def _longer(tensor: Any, tokens: int) -> Any:
+def _longer(tensor: torch.Tensor, tokens: int) -> Any:
     shape = list(tensor.shape)
     shape[-2] += tokens
     return torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
@@ -157,7 +157,7 @@ def offload_on_meta(cache: Any, tracer: Tracer) -> set[int]:
     inner = cache.update
     away: set[int] = set()
 
-    def moved(tensor: Any, *, home: bool) -> Any:
+    def moved(tensor: torch.Tensor, *, home: bool) -> Any:
         if home:
             return torch.empty_like(tensor)
         with unseen(tracer):
@@ -171,7 +171,7 @@ def offload_on_meta(cache: Any, tracer: Tracer) -> set[int]:
             layer.keys, layer.values = moved(layer.keys, home=home), moved(layer.values, home=home)
             (away.discard if home else away.add)(number)
 
-    def update(keys: Any, values: Any, layer_idx: int, *args: Any, **kwargs: Any) -> Any:
+    def update(keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *args: object, **kwargs: object) -> Any:
         move(layer_idx, home=True)
         move((layer_idx + 1) % len(layers), home=True)
         result = inner(keys, values, layer_idx, *args, **kwargs)

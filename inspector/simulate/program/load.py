@@ -67,11 +67,11 @@ def load_dtype(config: Any, setup: LoadSetup) -> str:
     return str(named).removeprefix("torch.") if named is not None else "float32"
 
 
-def _move(model: Any) -> None:
+def _move(model: torch.nn.Module) -> None:
     """``model.to(device)`` after loading on the CPU: children first, as ``nn.Module._apply`` goes."""
     moved: dict[int, Any] = {}
 
-    def fresh(tensor: Any) -> Any:
+    def fresh(tensor: torch.Tensor) -> Any:
         if id(tensor) not in moved:
             new = torch.empty_like(tensor)
             if isinstance(tensor, torch.nn.Parameter):
@@ -79,7 +79,7 @@ def _move(model: Any) -> None:
             moved[id(tensor)] = new
         return moved[id(tensor)]
 
-    def apply(module: Any) -> None:
+    def apply(module: torch.nn.Module) -> None:
         for child in module.children():
             apply(child)
         for store in (module._parameters, module._buffers):
@@ -110,7 +110,7 @@ def make_quantizer(scheme: str, computed: str, *, double_quant: bool) -> Any:
     return AutoHfQuantizer.from_config(quantization, pre_quantized=False)
 
 
-def _quantizer(model: Any, setup: Quantization, computed: str) -> Any:
+def _quantizer(model: torch.nn.Module, setup: Quantization, computed: str) -> Any:
     """The quantizer, after it has put bitsandbytes' layers in place."""
     quantizer = make_quantizer(setup.scheme, computed, double_quant=setup.double_quant)
     quantizer.preprocess_model(model=model, device_map={"": 0})
@@ -118,7 +118,7 @@ def _quantizer(model: Any, setup: Quantization, computed: str) -> Any:
     return quantizer
 
 
-def _warm_up(model: Any, quantizer: Any, tracer: Tracer) -> None:
+def _warm_up(model: torch.nn.Module, quantizer: Any, tracer: Tracer) -> None:
     """Transformers allocates all the weights' bytes at once and lets go, so that the segment is there to be filled.
 
     Source: transformers/modeling_utils.py, ``caching_allocator_warmup`` and ``get_total_byte_count``.
@@ -132,7 +132,7 @@ def _warm_up(model: Any, quantizer: Any, tracer: Tracer) -> None:
     tracer.transient([int(total // 2) * 2], "transformers::caching_allocator_warmup")
 
 
-def _load_on_device(model: Any, quantizer: Any) -> None:
+def _load_on_device(model: torch.nn.Module, quantizer: Any) -> None:
     """``from_pretrained`` with ``device_map``: each tensor goes to the device, and is quantized there, in name order.
 
     Source: transformers/core_model_loading.py, ``convert_and_load_state_dict_in_model`` (sorted by ``dot_natural_key``;
@@ -155,7 +155,7 @@ def _load_on_device(model: Any, quantizer: Any) -> None:
                 module._buffers[name] = torch.empty_like(tensor)
 
 
-def _loaded(model: Any, quantizer: Any, name: str, old: Any) -> Any:
+def _loaded(model: torch.nn.Module, quantizer: Any, name: str, old: torch.Tensor) -> Any:
     """One parameter on the device; a quantized layer's weight goes through bitsandbytes' own quantization."""
     if quantizer is None:
         return torch.nn.Parameter(torch.empty_like(old), requires_grad=old.requires_grad)
@@ -172,7 +172,7 @@ def _loaded(model: Any, quantizer: Any, name: str, old: Any) -> Any:
     return bitsandbytes.nn.Int8Params(value, requires_grad=False, **kwargs)._quantize(value.device)
 
 
-def label_model(model: Any, tracer: Tracer, *, adapted: bool = False) -> None:
+def label_model(model: torch.nn.Module, tracer: Tracer, *, adapted: bool = False) -> None:
     """Say what every tensor of the loaded model is: base weight, quantization constant, adapter or buffer.
 
     An adapter is what ``get_peft_model`` made, trained or frozen, and what it left trainable of the base model,
@@ -189,7 +189,7 @@ def label_model(model: Any, tracer: Tracer, *, adapted: bool = False) -> None:
         tracer.label(buffer, MemoryKind.ADAPTERS if adapter else MemoryKind.BUFFERS, name.rpartition(".")[0])
 
 
-def quantization_constants(parameter: Any) -> Iterator[Any]:
+def quantization_constants(parameter: torch.Tensor) -> Iterator[Any]:
     """The tensors bitsandbytes keeps beside a quantized weight; neither parameters nor buffers."""
     state = getattr(parameter, "quant_state", None)
     while state is not None:
@@ -201,7 +201,7 @@ def quantization_constants(parameter: Any) -> Iterator[Any]:
         yield scales
 
 
-def head_path(model: Any) -> str:
+def head_path(model: torch.nn.Module) -> str:
     """Path of the output head in the model as it trains (under PEFT's wrappers), or "" when it has none."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     head = base.get_output_embeddings()

@@ -12,6 +12,8 @@ from inspector.errors import InspectorError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from torch import Tensor
+
     from inspector.simulate.setup.training import LoopSetup
     from inspector.simulate.tracing.tracer import Tracer
 
@@ -19,7 +21,7 @@ CHUNK = 256
 """Tokens of which a chunked loss makes logits at a time, as TRL's ``chunked_nll`` did before TRL 1."""
 
 
-def use_loss(model: Any, setup: LoopSetup, tracer: Tracer, again: Callable[..., Any] = checkpoint) -> None:
+def use_loss(model: torch.nn.Module, setup: LoopSetup, tracer: Tracer, again: Callable[..., Any] = checkpoint) -> None:
     """Make the model compute its loss the way the setup says; ``full`` leaves it to transformers.
 
     ``again`` is the checkpointing function of a chunk: one that recomputes under autocast where the step has it.
@@ -38,7 +40,7 @@ def use_loss(model: Any, setup: LoopSetup, tracer: Tracer, again: Callable[..., 
         _without_logits(base, lambda hidden, labels, weight: trl_loss(hidden, labels, weight, dtype))
 
 
-def _without_logits(base: Any, loss: Any) -> None:
+def _without_logits(base: torch.nn.Module, loss: Any) -> None:
     """The head hands the hidden states on, and the loss multiplies them with the head's weight itself."""
     head = base.get_output_embeddings()
     if head is None or not hasattr(base, "loss_function"):
@@ -47,17 +49,17 @@ def _without_logits(base: Any, loss: Any) -> None:
     base.loss_function = lambda logits, labels, *_, **__: loss(logits, labels, head.weight)
 
 
-def _rows(hidden: Any, labels: Any) -> tuple[Any, Any]:
+def _rows(hidden: Tensor, labels: Tensor) -> tuple[Any, Any]:
     """Hidden states as rows, and the labels of the next tokens, padded as ``ForCausalLMLoss`` pads them."""
     targets = torch.nn.functional.pad(labels, (0, 1), value=-100)[..., 1:].contiguous().view(-1)
     return hidden.reshape(-1, hidden.size(-1)), targets
 
 
-def chunked_loss(hidden: Any, labels: Any, weight: Any, again: Callable[..., Any] = checkpoint) -> Any:
+def chunked_loss(hidden: Tensor, labels: Tensor, weight: Tensor, again: Callable[..., Any] = checkpoint) -> Any:
     """Logits of one chunk at a time, made again in the backward pass."""
     rows, targets = _rows(hidden, labels)
 
-    def part(some: Any, wanted: Any) -> Any:
+    def part(some: Tensor, wanted: Tensor) -> Any:
         logits = torch.nn.functional.linear(some.to(weight.dtype), weight).float()
         return torch.nn.functional.cross_entropy(logits, wanted, ignore_index=-100, reduction="sum")
 
@@ -68,7 +70,7 @@ def chunked_loss(hidden: Any, labels: Any, weight: Any, again: Callable[..., Any
     return total / targets.numel()
 
 
-def liger_loss(hidden: Any, labels: Any, weight: Any) -> Any:
+def liger_loss(hidden: Tensor, labels: Tensor, weight: Tensor) -> Any:
     """Liger's fused linear cross entropy."""
     rows, targets = _rows(hidden, labels)
     return _FusedLinearCrossEntropy.apply(rows, weight, targets)
@@ -82,7 +84,7 @@ class _FusedLinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Any, weight: Any, targets: Any) -> Any:
+    def forward(ctx: torch.autograd.function.FunctionCtx, rows: Tensor, weight: Tensor, targets: Tensor) -> Any:
         tokens, width = rows.shape
         pieces = -(-weight.size(0) // width)
         chunk = 1 << (-(-tokens // pieces) - 1).bit_length()
@@ -100,12 +102,12 @@ class _FusedLinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
         return losses.sum()
 
     @staticmethod
-    def backward(ctx: Any, *_: Any) -> Any:
+    def backward(ctx: torch.autograd.function.FunctionCtx, *_: object) -> Any:
         grad_rows, grad_weight = ctx.saved_tensors
         return grad_rows, grad_weight, None
 
 
-def trl_loss(hidden: Any, labels: Any, weight: Any, dtype: Any = None) -> Any:
+def trl_loss(hidden: Tensor, labels: Tensor, weight: Tensor, dtype: torch.dtype | None = None) -> Any:
     """SFTTrainer's own since TRL 1: log-probabilities of the labels, no logits beyond one tile.
 
     Source: trl 1.16 trl/trainer/utils.py, ``add_fused_lm_head``.
@@ -125,7 +127,9 @@ class _ChunkedLogProb(torch.autograd.Function):  # type: ignore[misc]
     STATISTICS = 7
 
     @staticmethod
-    def forward(ctx: Any, rows: Any, weight: Any, targets: Any, dtype: Any) -> Any:
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, rows: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype
+    ) -> Any:
         numbers = [torch.zeros(len(rows), device=rows.device) for _ in range(_ChunkedLogProb.STATISTICS)]
         for _ in _tiles(rows, weight, dtype):
             pass
@@ -135,7 +139,7 @@ class _ChunkedLogProb(torch.autograd.Function):  # type: ignore[misc]
         return numbers[3] - log_z
 
     @staticmethod
-    def backward(ctx: Any, *_: Any) -> Any:
+    def backward(ctx: torch.autograd.function.FunctionCtx, *_: object) -> Any:
         rows, weight, *_kept = ctx.saved_tensors
         grad_rows = (
             torch.zeros(rows.shape, dtype=torch.float32, device=rows.device) if ctx.needs_input_grad[0] else None
@@ -151,7 +155,7 @@ class _ChunkedLogProb(torch.autograd.Function):  # type: ignore[misc]
         return *narrow, None, None
 
 
-def _tiles(rows: Any, weight: Any, dtype: Any) -> Iterator[Any]:
+def _tiles(rows: Tensor, weight: Tensor, dtype: torch.dtype) -> Iterator[Any]:
     tokens, columns = _ChunkedLogProb.TILE
     buffer = torch.empty((min(len(rows), tokens), columns), dtype=dtype, device=rows.device)
     for some in rows.split(tokens):
@@ -162,7 +166,7 @@ def _tiles(rows: Any, weight: Any, dtype: Any) -> Iterator[Any]:
             yield tile
 
 
-def shifted_loss(logits: Any, labels: Any, vocab_size: int, **_: Any) -> Any:
+def shifted_loss(logits: Tensor, labels: Tensor, vocab_size: int, **_: object) -> Any:
     """Until 4.49, transformers copied the shifted logits (``logits[..., :-1, :].contiguous()``) after the upcast.
 
     Source: transformers v4.48 src/transformers/loss/loss_utils.py, ``ForCausalLMLoss``.
@@ -170,7 +174,7 @@ def shifted_loss(logits: Any, labels: Any, vocab_size: int, **_: Any) -> Any:
     return _shifted(logits.float(), labels, vocab_size)
 
 
-def upcast_loss(logits: Any, labels: Any, vocab_size: int, tracer: Tracer) -> Any:
+def upcast_loss(logits: Tensor, labels: Tensor, vocab_size: int, tracer: Tracer) -> Any:
     """Until 4.46, a model's forward replaced its logits by their float32 copy before it shifted them.
 
     Source: transformers v4.45 src/transformers/models/granite/modeling_granite.py, ``GraniteForCausalLM.forward``.
@@ -180,7 +184,7 @@ def upcast_loss(logits: Any, labels: Any, vocab_size: int, tracer: Tracer) -> An
     return _shifted(wide, labels, vocab_size)
 
 
-def _shifted(logits: Any, labels: Any, vocab_size: int) -> Any:
+def _shifted(logits: Tensor, labels: Tensor, vocab_size: int) -> Any:
     shifted = logits[..., :-1, :].contiguous().view(-1, vocab_size)
     targets = labels[..., 1:].contiguous().view(-1)
     return torch.nn.functional.cross_entropy(shifted, targets, ignore_index=-100)

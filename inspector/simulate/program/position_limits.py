@@ -16,7 +16,7 @@ LEARNED = frozenset({"wpe", "embed_positions", "position_embeddings", "positions
 """What transformers calls tables of learned positions, one row each: GPT-2, OPT and BART, BERT, the first GPT."""
 
 
-def check_positions(model: Any, tokens: int, tracer: Tracer) -> None:
+def check_positions(model: torch.nn.Module, tokens: int, tracer: Tracer) -> None:
     """Refuse, when the forward reads it, a table of positions that ends before; say so where nothing ends.
 
     Raises CannotSimulateError from the model's forward.
@@ -31,14 +31,14 @@ def check_positions(model: Any, tokens: int, tracer: Tracer) -> None:
         tracer.notes.append(f"{tokens:,} tokens are more than the {most:,} positions this model was made for")
 
 
-def _rows(table: Any) -> int:
+def _rows(table: torch.Tensor) -> int:
     """Positions in a table; some begin after a few rows (``offset`` in modeling_opt.py, ``padding_idx`` in RoBERTa)."""
     skipped = getattr(table, "offset", 0) if table.padding_idx is None else table.padding_idx + 1
     return int(table.num_embeddings) - int(skipped)
 
 
 def _refusal(model: str, rows: int, tokens: int) -> Any:
-    def refuse(*_: Any) -> None:
+    def refuse(*_: object) -> None:
         raise CannotSimulateError(f"{model} has {rows:,} learned positions, too few for {tokens:,} tokens")
 
     return refuse

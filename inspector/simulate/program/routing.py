@@ -45,12 +45,12 @@ def install(tracer: Tracer, config: Any, routing: str) -> None:
     if experts > 1:
         _note(tracer, experts)
 
-    def rows(tensor: Any) -> int:
+    def rows(tensor: torch.Tensor) -> int:
         _note(tracer, experts, routing)
         tokens = max(tensor.shape)
         return tokens if routing == "worst" else max(1, -(-int(tensor.numel()) // experts))
 
-    def nonzero(tensor: Any) -> Any:
+    def nonzero(tensor: torch.Tensor) -> Any:
         if tensor.dim() < 2 or min(tensor.shape) <= 1:
             count = int(tensor.numel())
             count -= count == experts + 1  # the last stands for padding, and there is none
@@ -60,14 +60,14 @@ def install(tracer: Tracer, config: Any, routing: str) -> None:
             return found
         return torch.empty((rows(tensor), tensor.dim()), dtype=torch.int64, device=tensor.device)
 
-    def equal(tensor: Any, other: Any) -> Any:
+    def equal(tensor: torch.Tensor, other: object) -> Any:
         result = torch.empty_like(tensor, dtype=torch.bool)
         number = numbers.of(tensor)
         if number is not None:
             numbers.know(result, [int(number == other)])
         return result
 
-    def answer(tensor: Any) -> bool | int | float:
+    def answer(tensor: torch.Tensor) -> bool | int | float:
         number = numbers.of(tensor)
         if number is None:
             return usual(tensor)
@@ -95,12 +95,12 @@ class _Numbers:
     def __init__(self) -> None:
         self._known: dict[int, tuple[Any, list[int]]] = {}
 
-    def know(self, tensor: Any, numbers: list[int]) -> None:
+    def know(self, tensor: torch.Tensor, numbers: list[int]) -> None:
         """Remember the elements of a tensor; its storage is kept, so that no other takes its place."""
         storage = tensor.untyped_storage()
         self._known[storage._cdata] = storage, numbers
 
-    def of(self, tensor: Any) -> int | None:
+    def of(self, tensor: torch.Tensor) -> int | None:
         """The one element of a tensor or a view, None when nobody knows."""
         known = self._known.get(tensor.untyped_storage()._cdata)
         return known[1][tensor.storage_offset()] if known and tensor.numel() == 1 else None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import torch
 
     from inspector.simulate.tracing.tracer import Tracer
 
 
 @contextmanager
-def follow_modules(tracer: Tracer, model: Any, head: str) -> Iterator[None]:
+def follow_modules(tracer: Tracer, model: torch.nn.Module, head: str) -> Iterator[None]:
     """While this runs, the tracer knows which of a model's modules is running, also when a forward stops early.
 
     ``torch.nn.Module.__call__`` would be one name for all modules of the process; instances concern nobody else.
@@ -25,10 +27,10 @@ def follow_modules(tracer: Tracer, model: Any, head: str) -> Iterator[None]:
     tracer.watch_modules(model.named_modules(), head)
     running: list[tuple[str, bool]] = []
 
-    def begins(module: Any, _args: Any) -> None:
+    def begins(module: torch.nn.Module, _args: object) -> None:
         running.append(tracer.enter(module))
 
-    def ends(_module: Any, _args: Any, _output: Any) -> None:
+    def ends(_module: torch.nn.Module, _args: object, _output: object) -> None:
         tracer.leave(running.pop())
 
     handles = []

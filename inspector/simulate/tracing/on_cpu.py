@@ -18,6 +18,8 @@ from inspector.simulate.tracing.tracer import Tracer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from torch import Tensor
+
     from inspector.simulate.events import Event
 
 
@@ -33,7 +35,7 @@ def _generator_state(tracer: Tracer) -> dict[str, Any]:
         tracer.follow(state, "torch.get_rng_state")
         return state
 
-    def fork_rng(*args: Any, **kwargs: Any) -> Any:
+    def fork_rng(*args: object, **kwargs: object) -> Any:
         return fork(*args, **{**kwargs, "device_type": "cuda"})
 
     return {
@@ -56,7 +58,9 @@ def _int8_products() -> dict[str, Any]:
 
     original = library.matmul
 
-    def matmul(a: Any, b: Any, out: Any = None, state: Any = None, threshold: float = 0.0, bias: Any = None) -> Any:
+    def matmul(
+        a: Tensor, b: Tensor, out: Any = None, state: Any = None, threshold: float = 0.0, bias: Tensor | None = None
+    ) -> Any:
         if state is None or not state.is_training:
             return original(a, b, out=out, state=state, threshold=threshold, bias=bias)
         return MatMul8bitFp.apply(a, b, out, bias, state)

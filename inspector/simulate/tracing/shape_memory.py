@@ -18,7 +18,7 @@ _Spec = tuple[tuple[int, ...], tuple[int, ...], Any]
 
 
 @runs_operators
-def run(func: Any, args: Any, kwargs: Any) -> Any:
+def run(func: torch._ops.OpOverload, args: Any, kwargs: Any) -> Any:
     """The operator for the program that called it: what it refuses is the program's."""
     return func(*args, **kwargs)
 
@@ -30,7 +30,7 @@ class ShapeMemory:
         self._pure: dict[Any, bool] = {}
         self._specs: dict[Any, _Spec] = {}
 
-    def call(self, func: Any, args: Any, kwargs: Any) -> Any:
+    def call(self, func: torch._ops.OpOverload, args: Any, kwargs: Any) -> Any:
         """The result of ``func(*args, **kwargs)``."""
         pure = self._pure.get(func)
         if pure is None:
@@ -56,7 +56,7 @@ def shape_memory() -> ShapeMemory:
     return ShapeMemory()
 
 
-def _is_pure(func: Any) -> bool:
+def _is_pure(func: torch._ops.OpOverload) -> bool:
     """One new tensor out, nothing written, nothing aliased, and a tensor to take the device from."""
     schema = func._schema
     returns = schema.returns
@@ -73,7 +73,7 @@ def _shares(out: Any, args: Any) -> bool:
     return any(isinstance(arg, torch.Tensor) and arg.untyped_storage()._cdata == storage for arg in args)
 
 
-def _signature(values: Any) -> Any:
+def _signature(values: torch.Tensor) -> Any:
     """A hashable description of arguments. Raises TypeError for what cannot be described."""
     parts: list[Any] = []
     for value in values:

@@ -79,7 +79,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
         """No: nothing is compiled while a tracer runs, and PyTorch's guard against it costs every operator."""
         return False
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(self, func: torch._ops.OpOverload, types: object, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if replacement := self.kernels.replaced.get(func):
             with self:
@@ -98,7 +98,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
                 self.transient(phase, str(func))
         return out
 
-    def _note_all(self, out: Any, func: Any) -> None:
+    def _note_all(self, out: Any, func: torch._ops.OpOverload) -> None:
         """Follow every tensor in an operator's result."""
         if isinstance(out, torch.Tensor):
             self._note(out, func)
@@ -129,7 +129,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
         self.names = {id(module): name for name, module in named}
         self._head = head
 
-    def enter(self, module: Any) -> tuple[str, bool]:
+    def enter(self, module: torch.nn.Module) -> tuple[str, bool]:
         """A module's forward begins; returns what `leave` wants back."""
         before = self.module, self.after_head
         self.module = self.names.get(id(module), self.module)
@@ -159,7 +159,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
 
     # -- storages ------------------------------------------------------------------------------------------------
 
-    def _note(self, tensor: Any, func: Any) -> None:
+    def _note(self, tensor: torch.Tensor, func: torch._ops.OpOverload) -> None:
         if not isinstance(tensor, torch.Tensor) or tensor.device.type not in self.devices:
             return
         storage = tensor.untyped_storage()
@@ -168,11 +168,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
             return
         self._follow(storage, key, self.new_block(nbytes, str(func)))
 
-    def follow(self, tensor: Any, source: str) -> None:
+    def follow(self, tensor: torch.Tensor, source: str) -> None:
         """Follow a tensor that no operator made."""
         self._note(tensor, source)
 
-    def _follow(self, storage: Any, key: int, block: int) -> None:
+    def _follow(self, storage: torch.UntypedStorage, key: int, block: int) -> None:
         watch = _Watch(storage, self._died)
         watch.block, watch.key = block, key  # type: ignore[attr-defined]
         self._live[key] = watch
@@ -182,7 +182,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
         if watch.block != _FOREIGN:
             self.log.append(~watch.block)
 
-    def drop(self, tensor: Any) -> None:
+    def drop(self, tensor: torch.Tensor) -> None:
         """The simulated program lets go of a tensor here, although this one still holds it."""
         if self.block_of(tensor) is not None:
             watch = self._live[tensor.untyped_storage()._cdata]
@@ -233,12 +233,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
             return MemoryKind.LOGITS_AND_LOSS if logits else MemoryKind.TEMPORARIES, module
         return MemoryKind.TEMPORARIES, self.module
 
-    def block_of(self, tensor: Any) -> int | None:
+    def block_of(self, tensor: torch.Tensor) -> int | None:
         """The number of the block a tensor lives in, or None when it is not followed."""
         watch = self._live.get(tensor.untyped_storage()._cdata)
         return None if watch is None or watch.block == _FOREIGN else watch.block  # type: ignore[attr-defined]
 
-    def label(self, tensor: Any, kind: MemoryKind, module: str) -> None:
+    def label(self, tensor: torch.Tensor, kind: MemoryKind, module: str) -> None:
         """Say what a living tensor is, once its owner is known."""
         block = self.block_of(tensor)
         if block is not None:

@@ -17,7 +17,7 @@ class Unwritten(TorchDispatchMode):  # type: ignore[misc]
 
     FILLS = frozenset({aten.uniform_.default, aten.normal_.default, aten.zero_.default, aten.fill_.Scalar})
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(self, func: torch._ops.OpOverload, types: object, args: Any = (), kwargs: Any = None) -> Any:
         if func in self.FILLS and args[0].device.type == "cpu":
             return args[0]
         return run(func, args, kwargs or {})
