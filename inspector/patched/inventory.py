@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 TESTED = {
     "torch": ">=2.9,<2.16",
-    "transformers": ">=5.20,<5.25",
-    "peft": ">=0.20,<0.22",
+    "transformers": ">=5.23,<5.25",
+    "peft": ">=0.21,<0.22",
     "bitsandbytes": ">=0.50,<0.51",
     "huggingface_hub": ">=2.0,<3",
-    "python": ">=3.10,<3.15",
+    "python": ">=3.11,<3.15",
 }
 """Versions of each library that the replaced names were tested with."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import inspector
+from inspector.patched import TESTED
 from scripts.floors import pins
 
 PACKAGE = Path(inspector.__path__[0])
@@ -43,7 +44,7 @@ def imported():
 
 
 def test_every_import_is_declared():
-    owners = packages_distributions()
+    owners = {**packages_distributions(), "pptx": ["python-pptx"]}  # the one whose module has another name
     missing = {}
     for name, path in imported():
         if name in sys.stdlib_module_names or name in NOT_INSTALLED or name == "inspector":
@@ -60,6 +61,14 @@ def test_every_library_has_a_floor_and_what_is_patched_a_ceiling(name):
     assert ">=" in line
     assert name not in PATCHED or re.search(r",<[0-9.]+$", line), f"{name} is patched, or private names of it are read"
     assert name not in PATCHED or len(line.partition(",<")[2]) < 6
+
+
+def test_the_patches_were_tested_with_what_is_declared():
+    for library, tested in TESTED.items():
+        if library == "python":
+            assert tested.startswith(PROJECT["requires-python"])
+        else:
+            assert NEEDED[library.replace("_", "-")] == f"{library}{tested}"
 
 
 def test_the_pins_of_the_oldest_set_are_the_floors():

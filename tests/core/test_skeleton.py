@@ -101,7 +101,7 @@ def test_multimodal_models_have_their_towers(model):
 
 @pytest.mark.parametrize("model", model_ids())
 def test_json_keeps_every_skeleton(model):
-    skeleton = load_bundled(model)
+    skeleton = shipped_skeleton(model)
     text = dumps(skeleton)
     assert loads(text) == skeleton
     assert skeleton_path(model).read_text(encoding="utf-8") == text
