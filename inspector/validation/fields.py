@@ -85,6 +85,7 @@ class Fields:
 
     def _unsaid(self, name: str, unsaid: str) -> None:
         self.seen.add(name)
+        # Null is an answer, that it was not published; an absent field may be an oversight.
         missing = name not in self.values
         said = f"{self.path(name)} is missing" if missing else f"{self.path(name)} was not published"
         self.refuse(unsaid or said, wrong=missing and not unsaid)
@@ -145,6 +146,7 @@ class Fields:
         value = self.raw(name)
         if value is None:
             return default
+        # Tables exported from pandas or a spreadsheet have no booleans.
         if isinstance(value, str) and value.lower() in {"true", "false"}:
             return value.lower() == "true"
         if not isinstance(value, bool):

@@ -146,6 +146,7 @@ def validate(file: str = "", *, form: str = "", say: Callable[[str], None] | Non
             if not own:  # every published run can be simulated
                 raise
             left_out.append(replace(question, skipped=error.message, wrong=True))
+    # A ledger without a line would hide a mistake that can be mended; what cannot be simulated stays a ledger.
     if own and not lines and (wrong := next((question for question in left_out if question.wrong), None)):
         raise InspectorError(f"no run of {file} can be compared; {wrong.id}: {wrong.skipped}")
     return Ledger(tuple(lines), tuple(left_out), versions(), time.perf_counter() - began)

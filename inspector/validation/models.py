@@ -23,6 +23,7 @@ def original(name: str) -> str:
 
 def find_model(name: str, folder: Path | None = None) -> str:
     """The reference of a record's model: a path from here, or else from its file's folder; else the name itself."""
+    # From where the user is first, as everywhere; a file that is passed on brings its models beside it.
     if folder is not None and name and not exists(Path(name).expanduser()) and exists(folder / name):
         return str(folder / name)
     return name

@@ -61,6 +61,7 @@ def _records(path: Path) -> tuple[list[Record], set[str]]:
 
 
 def _json(text: str, path: Path) -> object:
+    # Before the text is parsed, for the reason given at `MAX_JSON_VALUES`.
     if sum(map(text.count, ",[{")) > MAX_JSON_VALUES:
         raise InspectorError(f"{path} has over {MAX_JSON_VALUES:,} values", hint="is this the right file?")
 
@@ -68,6 +69,7 @@ def _json(text: str, path: Path) -> object:
         raise InspectorError(f"{path} is not JSON: {word} is no number there", hint="write null where nothing was read")
 
     def once(pairs: list[tuple[str, object]]) -> Record:
+        # Python keeps the last of two; the first would be ignored without a word.
         twice = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
         if twice:
             raise InspectorError(f"{path} says {twice[0]!r} twice in one object")
@@ -97,8 +99,10 @@ def _form(path: Path, records: Sequence[Record], asked: str, said: set[str]) -> 
         if name not in FORMS:
             raise InspectorError(f"no form is named {name!r}", hint=f"choose from {', '.join(FORMS)}")
     if not named:
+        # Null says nothing of the form either: exports have every column there is.
         given = {name for record in records for name, value in record.items() if value is not None}
         named = {name for name, form in FORMS.items() if form.own & given}
+        # Last, since a copy of a published file may hold anything by now.
         if not named and path.stem in FORMS:
             return path.stem
     if len(named) == 1:
@@ -116,6 +120,7 @@ def _told_apart(path: Path, asked: Sequence[Question], records: Sequence[Record]
     given = [run.id for run, record in zip(asked, records, strict=True) if record.get("id") is not None]
     if twice := [name for name, times in Counter(given).items() if times > 1]:
         raise InspectorError(f"{path} has two runs with the id {twice[0]!r}", hint="ids tell the runs apart")
+    # Forms without ids name a run by what it is, and two measurements of one setting have one name.
     taken = Counter(run.id for run in asked)
     return tuple(
         run if taken[run.id] == 1 or record.get("id") is not None else replace(run, id=f"{run.id} #{number}")

@@ -54,8 +54,10 @@ def question(
     asked = FORMS[form].read(fields)
     model = original(asked.model)
     reference = find_model(model, folder)
+    # Before transformers 5, experts were linear layers, which bitsandbytes replaced one by one.
     if asked.settings.get("scheme", "none") != "none" and before(asked.versions, "transformers", 5):
         _only_now_fused(fields, reference)
+    # Asked last, with ``source``: what a form's reader did not ask for by now is not understood.
     own_id = fields.raw("id")
     if own_id is not None and (isinstance(own_id, bool) or not isinstance(own_id, str | int) or own_id == ""):
         fields.refuse(f"id is {shown(own_id)}, not a name or a number", wrong=True)

@@ -48,9 +48,11 @@ _OTHERS = re.compile(r"(gptq|awq|fp8|aqlm|hqq|eetq|quanto|gguf|marlin|vptq|bitne
 
 def quantization(text: str) -> Quantization:
     """``bnb nf4 + double quant, bf16 compute`` and its like; ``none (fp16 weights)`` is none."""
+    # Formats that exist are named as such; anything else is a text without meaning.
     if other := _OTHERS.match(text):
         raise NotUnderstoodError(f"{other[1].upper()} weights are not simulated")
     found = Quantization(scheme="")
+    # Tools differ in what they put between the parts; in the parts themselves they agree.
     for part in re.split(r"[,+;()]|\band\b", text.lower()):
         word = " ".join(part.split())
         if word in _SCHEMES and not found.scheme:
@@ -62,7 +64,9 @@ def quantization(text: str) -> Quantization:
         elif word and found.scheme != "none":
             raise NotUnderstoodError
         elif word:
+            # Behind ``none`` only a dtype may follow.
             dtype(word)  # of the weights, which are said elsewhere
+    # Double quantization is of 4-bit constants: bitsandbytes has none for 8 bits.
     if not found.scheme or (found.double_quant and found.scheme not in {"nf4", "fp4"}):
         raise NotUnderstoodError
     return found
@@ -88,6 +92,7 @@ def numbers(text: str) -> Numbers:
     """
     found = Numbers()
     for part in text.split(";"):
+        # What a clause is limited to is said elsewhere too, by the method; preparing is for quantized models anyway.
         clause = re.sub(r"^(nf4|qlora|quantized|4-bit)( runs)?:", "", part.strip(), flags=re.IGNORECASE).strip()
         if adapters := re.fullmatch(r"(?:lora|adapters?) (\S+)", clause, re.IGNORECASE):
             found = replace(found, adapters=dtype(adapters[1]))
@@ -121,6 +126,7 @@ def attention(text: str) -> Attention:
     """``eager``, ``sdpa``, ``flash_attention_2``, or ``sdpa pinned to EFFICIENT_ATTENTION`` and its like."""
     if pinned := _PINNED.fullmatch(text):
         return Attention("sdpa", pinned[1].lower())
+    # Two spellings of the package's name; transformers has its own.
     name = {"fa2": "flash_attention_2", "flash-attention-2": "flash_attention_2"}.get(text.lower(), text.lower())
     if name not in {"eager", "sdpa", "flash_attention_2"}:
         raise NotUnderstoodError
@@ -141,12 +147,14 @@ def optimizer(text: str) -> str:
     from inspector.simulate.setup.optimizer_names import optimizer_names
 
     body, _, inside = text.partition("(")
+    # Multi-tensor steps are torch's default on a card, so saying so changes nothing.
     said = {word for word in re.split(r"[\s,)]+", inside.lower()) if word} - {"foreach", "default"}
     name = re.sub(r"^(torch\.optim\.|torch |bnb\.optim\.|bnb |bitsandbytes )", "", body.strip(), flags=re.IGNORECASE)
     if said == {"fused"}:
         name, said = f"{name}_fused", set()
     if said:
         raise NotUnderstoodError
+    # By letters and digits alone, so that ``AdamW8bit``, ``adamw_8bit`` and ``AdamW 8-bit`` are one.
     known = _OPTIMIZERS.get(re.sub(r"[\W_]", "", name.lower()), name.lower())
     if known not in optimizer_names():
         raise NotUnderstoodError(f"the optimizer {text} is not simulated")
@@ -186,6 +194,7 @@ def card(text: str) -> str:
     """A card of the catalogue by what a record calls it: ``Tesla T4 15 GB``, ``RTX 4080 16 GB (Windows)``."""
     from inspector.gpus import find_gpu
 
+    # What is in parentheses is the system, and ``1 x`` is said by who counts cards.
     short = re.sub(r"\(.*?\)|^1 ?x ", "", text).strip()
     bare = re.sub(r"[\s-]*\d+ ?Gi?B$", "", short, flags=re.IGNORECASE)
     problem = ""
@@ -205,6 +214,7 @@ _FACTORS = {"2^20": MiB, "2^30": GiB, "1e6": MB, "1e9": GB, "10^6": MB, "10^9": 
 
 def unit(text: str) -> int:
     """Bytes in one: MiB and GiB are binary, MB and GB decimal, unless it is said (``MB (2^20 per script)``)."""
+    # A factor goes before the word: what one tool calls MB is 2^20 to another.
     for factor, nbytes in _FACTORS.items():
         if factor in text:
             return nbytes
@@ -224,6 +234,7 @@ class Metric:
 
 def metric(text: str) -> Metric:
     """The first clause of what is said of a peak: ``torch.cuda.max_memory_allocated since before load``."""
+    # Later clauses are about other fields: ``reserved likewise``, ``process = reserved + context``.
     first = text.partition(";")[0].lower()
     kinds = {"allocated": "allocated", "reserved": "reserved", "nvidia-smi": "process", "nvidia_smi": "process"}
     kind = next((kind for word, kind in kinds.items() if word in first), "")

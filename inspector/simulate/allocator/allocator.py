@@ -51,6 +51,7 @@ class CachingAllocator:
         self.retries = 0
         self.next_address = FIRST_ADDRESS
         self.heads: dict[int, Block] = {}
+        # The search for a block is what a replay does most: without these settings it skips their questions.
         self._plain = not (self.settings.expandable_segments or self.settings.max_split_size_mb)
         self._collects = self.settings.process_limit is not None and self.settings.garbage_collection_threshold > 0
 
@@ -60,6 +61,7 @@ class CachingAllocator:
         Raises OutOfMemoryError when the limit leaves no way to serve it.
         """
         size = self.settings.round_size(nbytes)
+        # By the rounded size: `get_pool` is asked after `round_size`.
         pool = self.small if size <= SMALL_SIZE else self.large
         block = self._best_fit(pool, size) or self._new_segment(pool, size)
         self._split(block, size)
@@ -74,17 +76,21 @@ class CachingAllocator:
         """Take a block back and merge it with free neighbours. Source: ``free``, ``free_block``."""
         self.allocated -= block.size
         if self.trace is not None:
+            # One stream: no event is waited for, so a free is complete as soon as it is requested.
             self.trace.append(("free_requested", block.address, block.requested))
             self.trace.append(("free_completed", block.address, block.requested))
         block.allocated = False
         block.requested = 0
         self.merge(block, block.prev)
         self.merge(block, block.next)
+        # Only now, whole: its place in the pool is by size and address.
         block.pool.insert(block)
 
     def empty_cache(self) -> None:
         """Give every segment without a live block back. Source: ``release_cached_blocks``, ``release_blocks``."""
+        # The large pool first, as `release_cached_blocks` does; the order is that of the trace's entries.
         for pool in (self.large, self.small):
+            # Listed before any is released: releasing takes blocks out of the pool that is walked.
             whole = [block for _, _, block in pool.free if block.segment is None]
             partial = [block for _, _, block in pool.free if block.segment is not None]
             for block in whole:
@@ -95,6 +101,7 @@ class CachingAllocator:
 
     def merge(self, block: Block, other: Block | None) -> None:
         """Swallow a free neighbour. Source: ``try_merge_blocks``."""
+        # Addresses without memory and addresses with it stay two blocks.
         if other is None or other.allocated or other.mapped is not block.mapped:
             return
         other.pool.remove(other)
@@ -127,8 +134,10 @@ class CachingAllocator:
 
     def _best_fit(self, pool: Pool, size: int) -> Block | None:
         """Smallest free block that is large enough, taken out of the pool. Source: ``get_free_block``."""
+        # Counted whether or not one is found: these searches are the clock of `_collect_garbage`.
         pool.searches += 1
         free = pool.free
+        # A size alone sorts before every block of that size: of equals, the lowest address is found.
         at = bisect_left(free, (size,))
         if at == len(free):
             return None
@@ -137,6 +146,7 @@ class CachingAllocator:
             if settings.expandable_segments:
                 at = expandable.prefer(free, at)
             found = free[at][0]
+            # A block too large to be split is kept for requests that are as large.
             if size < settings.max_split_size <= found:
                 return None
             if size >= settings.max_split_size and found >= size + settings.max_non_split_rounding_mb * MiB:
@@ -149,6 +159,7 @@ class CachingAllocator:
         if block.pool.is_small or self.settings.expandable_segments:
             worth = left >= BLOCK_BYTES
         else:
+            # A rest of up to 1 MiB would serve no request of the large pool, which begin above it.
             worth = left > SMALL_SIZE and size < self.settings.max_split_size
         if worth:
             rest = Block(block.pool, block.address + size, left)
@@ -168,10 +179,12 @@ class CachingAllocator:
         if block is None and self._release_oversize(pool, size):
             block = self._from_driver(pool, size)
         if block is None:
+            # Only this counts as a retry in PyTorch's own statistics (`num_alloc_retries`).
             self.retries += 1
             self.empty_cache()
             block = self._from_driver(pool, size)
         if block is None:
+            # Where other entries have an address, that of an error has what the device has left.
             self.note("oom", max((self.capacity or 0) - self.reserved, 0), size)
             raise OutOfMemoryError
         return block
@@ -180,6 +193,7 @@ class CachingAllocator:
         """One segment more. Source: ``alloc_block``."""
         nbytes = self.settings.segment_size(size)
         limit = self.settings.process_limit
+        # The process's own limit refuses before the driver is asked (`allowed_memory_maximum`).
         if limit is not None and self.reserved + nbytes > limit:
             return None
         if self.settings.expandable_segments:
@@ -211,6 +225,7 @@ class CachingAllocator:
         if at < len(pool.free):
             self._release(pool.free[at][2])
             return True
+        # No block alone is enough: from the largest down, until the sum is.
         released = 0
         while released < wanted and pool.free and pool.free[-1][0] >= self.settings.max_split_size:
             released += pool.free[-1][0]
@@ -221,12 +236,14 @@ class CachingAllocator:
         """Give back the cached segments not used for longest. Source: ``garbage_collect_cached_blocks``."""
         allowed = int(self.settings.garbage_collection_threshold * (self.settings.process_limit or 0))
         wanted = self.reserved - allowed
+        # In the large pool alone, as there; of a segment with a live block nothing can be given back.
         ages = {
             block.address: (self.large.searches - block.born, block)
             for _, _, block in self.large.free
             if block.prev is None and block.next is None and block.segment is None
         }
         while wanted > 0 and ages:
+            # Those at least as old as the mean of what is left go; then the mean is taken anew.
             mean = sum(age for age, _ in ages.values()) / len(ages)
             for address, (age, block) in list(ages.items()):
                 if age >= mean:

@@ -63,7 +63,9 @@ class Pool:
     def insert(self, block: Block) -> None:
         """Put a block that is not allocated in its place."""
         if block.mapped:
+            # The age of a free block counts from here; one that is merged is inserted anew, and young again.
             block.born = self.searches
+            # No two blocks have one address, so a comparison never gets as far as the blocks themselves.
             insort(self.free, (block.size, block.address, block))
         else:
             insort(self.unmapped, (block.address, block))

@@ -38,6 +38,7 @@ class Owner(Protocol):
 
 def prefer(free: list[tuple[int, int, Block]], at: int) -> int:
     """Of the blocks that are large enough, one that can grow the least. Source: ``get_free_block``."""
+    # Blocks that could grow are kept for requests that need it.
     while at + 1 < len(free) and _grown(free[at + 1][2]) < _grown(free[at][2]):
         at += 1
     return at
@@ -55,7 +56,9 @@ def allocate(allocator: Owner, pool: Pool, size: int) -> Block | None:
             if block.size >= size:
                 pool.remove(block)
                 return block
+            # What is free already counts; only the rest is mapped, right behind it.
             missing, block = size - block.size, block.next
+        # No more than the unmapped addresses hold: a mapped block may follow, and the search goes on from there.
         elif not _map(allocator, block, min(block.size, missing)):
             return None
     return None
@@ -65,6 +68,7 @@ def unmap(allocator: Owner, block: Block) -> None:
     """Give the whole pages of a free block back. Source: ``unmap_block``, ``release_expandable_segment``."""
     segment, pool = block.segment, block.pool
     assert segment is not None
+    # Only whole pages can be given back: what begins or ends within one stays mapped.
     begin = segment.base + -(-(block.address - segment.base) // segment.page) * segment.page
     end = segment.base + (block.address + block.size - segment.base) // segment.page * segment.page
     if begin >= end:
@@ -86,6 +90,7 @@ def unmap(allocator: Owner, block: Block) -> None:
     pool.insert(block)
     allocator.reserved -= end - begin
     allocator.note("segment_unmap", begin, end - begin)
+    # Nothing of the segment is mapped any more: its addresses are given up too.
     if block.prev is None and block.next is None:
         pool.remove(block)
         del allocator.heads[block.address]
@@ -106,6 +111,8 @@ def _find(allocator: Owner, pool: Pool, size: int) -> Block:
         if room >= size:
             return start
     page = SMALL_SEGMENT if pool.is_small else allocator.settings.large_segment_size_mb * MiB
+    # An eighth more addresses than memory, for pages that are given back early in a segment and mapped again at its
+    # end (the constructor of ``ExpandableSegment``).
     space = allocator.capacity + allocator.capacity // 8 if allocator.capacity else _ENDLESS
     space = -(-space // page) * page
     segment = ExpandableSegment(allocator.address_space(space), space, page)
@@ -120,6 +127,7 @@ def _map(allocator: Owner, block: Block, size: int) -> bool:
     """Put memory behind the first pages of an unmapped block. Source: ``map_block``, ``ExpandableSegment::map``."""
     segment, pool = block.segment, block.pool
     assert segment is not None
+    # The driver maps whole pages.
     nbytes = -(-size // segment.page) * segment.page
     if not allocator.driver_has(nbytes):
         return False

@@ -75,8 +75,10 @@ class AllocatorSettings:
     def round_size(self, nbytes: int) -> int:
         """Bytes a block must have for a request. Source: ``DeviceCachingAllocator::round_size``."""
         if self.roundup_power2_divisions and nbytes >= BLOCK_BYTES:
+            # 2^20 has 21 bits: the first interval is that of 1 MiB, and of all that is less.
             index = min(max(nbytes.bit_length() - 21, 0), _INTERVALS - 1)
             divisions = self.roundup_power2_divisions[index]
+            # Smaller requests would be divided finer than a block is.
             if divisions > 1 and nbytes > BLOCK_BYTES * divisions:
                 return _next_division(nbytes, divisions)
         return -(-max(nbytes, 1) // BLOCK_BYTES) * BLOCK_BYTES
@@ -108,6 +110,7 @@ def parse_settings(text: str) -> AllocatorSettings:
     Raises InspectorError for an unknown key or a value PyTorch would refuse.
     """
     values: dict[str, object] = {}
+    # A comma within brackets stands between intervals, not between settings.
     for part in re.split(r",(?![^\[]*\])", text.replace(" ", "")):
         if not part:
             continue
@@ -126,6 +129,7 @@ def parse_settings(text: str) -> AllocatorSettings:
 
 
 def _boolean(text: str) -> bool:
+    # PyTorch takes these two spellings and no other.
     if text not in {"True", "False"}:
         raise ValueError(text)
     return text == "True"
@@ -143,6 +147,7 @@ def _divisions(text: str) -> tuple[int, ...]:
             table[after:] = [int(value)] * (_INTERVALS - after)
             continue
         index = min(max(int(bound).bit_length() - 1, 0), _INTERVALS - 1)
+        # The first bound's value is also that of everything below it.
         if position == 0:
             table[:index] = [int(value)] * index
         table[index] = int(value)

@@ -78,6 +78,7 @@ class Timeline:
         before = 0
         for event, after in zip(events[: last + 1], self.allocated, strict=False):
             if isinstance(event, Alloc):
+                # What was handed out is more than what was asked for: the difference it made is the block.
                 living[event.block] = AliveBlock(event, after - before)
             elif isinstance(event, Free):
                 del living[event.block]
@@ -106,9 +107,11 @@ def replay(
             if event.block in blocks:
                 raise InspectorError(f"event {number} allocates block {event.block} again")
             try:
+                # Kept though it takes nothing: the trace frees it like any other.
                 blocks[event.block] = allocator.malloc(event.nbytes) if event.nbytes else None
             except OutOfMemoryError:
                 now = allocator.allocated, allocator.reserved
+                # What a program would do after the error is not in its trace: the replay ends here.
                 failure = OutOfMemory(number, event.nbytes, *now, allocator.capacity)
                 break
         elif isinstance(event, Free):
@@ -142,6 +145,7 @@ def _stages(marks: list[tuple[int, Mark]], allocated: list[int], reserved: list[
     ends = [begin for begin, _ in marks[1:]] + [len(allocated)] * bool(marks)
     result: list[StagePeak] = []
     max_allocated = max_reserved = 0
+    # What came before the first mark counts for ``max_memory_allocated`` until it is reset.
     if marks and not marks[0][1].reset:
         max_allocated, max_reserved = max(allocated[: marks[0][0] + 1]), max(reserved[: marks[0][0] + 1])
     for (begin, mark), end in zip(marks, ends, strict=True):

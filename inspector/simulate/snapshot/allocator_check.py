@@ -66,6 +66,7 @@ def replay_recording(recording: Recording, device: int = 0, settings: AllocatorS
     notes: list[str] = []
     settings = settings or _settings(recording, notes)
     grown = sum(_GROWS.get(entry.action, 0) * entry.size for entry in trace)
+    # Backwards from the end, which the segments say: the history may begin with memory held.
     start = sum(segment.size for segment in segments) - grown
     replayer = _Replayer(settings, trace, segments)
     if start != replayer.reserved:
@@ -77,6 +78,7 @@ def replay_recording(recording: Recording, device: int = 0, settings: AllocatorS
         replayer.play(number, entry)
         real.append(held)
         ours.append(replayer.reserved)
+        # In between, one of the two may be halfway through a request.
         if entry.action in {"alloc", "free_completed", "snapshot"}:
             compared.append(number)
     if start and settings.expandable_segments:
@@ -155,6 +157,7 @@ class _Replayer:
         allocator = self.allocators.get(pool)
         if allocator is None:
             allocator = self.allocators[pool] = CachingAllocator(self.settings)
+            # Far apart, so that no two pools ever have a block of one address.
             allocator.next_address += len(self.allocators) * 1024 * TiB
         return allocator
 

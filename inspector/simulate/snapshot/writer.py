@@ -95,6 +95,7 @@ class _Recorder:
         elif isinstance(event, EmptyCache):
             self.allocator.empty_cache()
         for action, address, nbytes in self.log:
+            # What the viewer shows of an error is the memory left, which PyTorch keeps under this name.
             where = {"device_free": address} if action == "oom" else {"addr": address}
             number = len(self.entries)
             self.entries.append(
@@ -146,6 +147,7 @@ class _Recorder:
 
     def _frames(self, event: Alloc) -> Frames:
         key = (event.source, event.module, event.kind.value)
+        # One list for all allocations alike: pickle writes an object once, and the file would be many times as large.
         frames = self._known.get(key)
         if frames is None:
             frames = self._known[key] = [

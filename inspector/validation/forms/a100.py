@@ -37,6 +37,7 @@ def read(fields: Fields) -> Question:
     run = read_training(fields, USUAL)
     fields.told(*RESULTS)
     framework = fields.text("framework_config", "none")
+    # Plugins and TRL differ in what they do to a quantized model, and in nothing where there is none.
     if run.method == "qlora":
         plain = fields.read("framework_config", _prepares, default=False)
         run.settings |= {"prepare_kbit": plain, "trl_casting": plain}
@@ -75,5 +76,6 @@ def _mixed(fields: Fields, run: Run) -> dict[str, Any]:
     said = [name for name in ("bf16", "fp16") if amp.flag(name, default=False)]
     if len(said) > 1:
         fields.refuse("amp says both bf16 and fp16", wrong=True)
+    # Outputs are converted only under mixed precision (accelerate's ``convert_outputs_to_fp32``).
     autocast = said[0] if said else run.settings["autocast"]
     return {"autocast": autocast, "outputs_fp32": autocast != "none"}

@@ -23,6 +23,7 @@ def measured(fields: Fields, name: str, of: str, unit: int) -> tuple[Figure, ...
         fields.told(name)
         return ()
     value = fields.number(name, 0.0)
+    # Zero cannot be divided by, and was not measured either.
     if not 0 < value * unit < MOST:
         fields.refuse(f"{fields.path(name)} is no number of bytes that a card could hold", wrong=True)
         return ()
@@ -44,6 +45,7 @@ def peak(fields: Fields, name: str, usual: words.Metric, figures: Mapping[tuple[
             fields.name_it("metric")
             fields.told(name)
             return ()
+    # A metric that is silent about loading means what the form's tool does.
     with_load = usual.with_load if metric.with_load is None else metric.with_load
     of = figures.get((metric.kind, bool(with_load)))
     if of is None:

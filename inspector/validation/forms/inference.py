@@ -48,6 +48,7 @@ def read(fields: Fields) -> Question:
     prompt = fields.whole("input_tokens", unsaid="the prompt was not published")
     answer = fields.whole("generated_tokens")
     attention = fields.read("attn", words.attention, words.Attention()).name
+    # generate is simulated without the package: sdpa runs the same kernel on half precision without a mask.
     notes = [] if attention != "flash_attention_2" else [SAME_KERNEL]
     if QWEN_A100.search(source):
         notes = list(NOTES)
@@ -81,6 +82,7 @@ def read(fields: Fields) -> Question:
 def _leave_out(fields: Fields, source: str) -> tuple[words.Quantization, str]:
     """How the weights are stored and computed, after every reason not to ask that is not about one field's value."""
     tool = fields.text("tool", "transformers")
+    # Reasons about the whole run come before those about one field, so that the first one says the most.
     if "litgpt" in tool.lower():
         fields.refuse("LitGPT runs its own model code and cache, not transformers'")
         fields.told("prompt_and_generation")

@@ -125,6 +125,7 @@ def _length(fields: Fields, train: Fields) -> int:
     """Tokens in a padded row, cut to the longest allowed."""
     mean = fields.number("avg_tokens_per_sample", MEAN)
     longest = train.whole("max_seq_length", 768, least=2)
+    # No row is longer than the tokenizer lets it be, and a loss needs two tokens.
     return max(2, min(round(PADDED * mean / MEAN), longest))
 
 
@@ -137,6 +138,7 @@ def _numbers(fields: Fields, train: Fields, kind: str) -> dict[str, Any]:
         train.text("dtype", "bfloat16"),
         fields.read("quantization", words.quantization, words.Quantization()),
     )
+    # transformers gives what is not quantized the model's own dtype when none is named.
     if said in {"int4", "int8"}:
         stored = words.Quantization("fp4", compute_dtype="float32") if said == "int4" else words.Quantization("int8")
     weights = "auto" if said in {"int4", "int8"} else train.read("dtype", words.dtype, "bfloat16")

@@ -69,5 +69,6 @@ def read(fields: Fields) -> Question:
 
 def _steps(fields: Fields) -> int:
     """The metric's ``2-3 steps``: the larger number."""
+    # Of ``2-3 steps`` the number before the word is the larger.
     said = re.search(r"(\d{1,6}) steps?\b", fields.text("metric", ""))
     return min(max(int(said[1]), 1), MOST_STEPS) if said else STEPS

@@ -56,6 +56,7 @@ def read_training(fields: Fields, usual: dict[str, Any]) -> Run:
     fields.told(*ABOUT)
     versions = versions_of(fields)
     numbers = fields.read("torch_dtype", words.numbers, words.Numbers())
+    # What a record says goes over what its form's loop does anyway.
     settings: dict[str, Any] = {**usual, "dtype": numbers.weights or usual["dtype"]}
     if numbers.autocast:
         settings["autocast"] = numbers.autocast
@@ -73,8 +74,10 @@ def read_training(fields: Fields, usual: dict[str, Any]) -> Run:
         "attention": attention.name,
         "sdpa_backend": attention.backend,
     }
+    # A loss that is named is meant as it is; transformers' own changed with its version.
     if settings["loss"] == "full":
         settings["loss"] = loss_of(versions)
+    # Nothing is to be read off a stand-in: benchmarks ask whether the length is known.
     if not fields.given("seq_len"):
         settings["seq_len"] = 0
     method = _method(fields, settings)
@@ -133,10 +136,12 @@ def _method(fields: Fields, settings: dict[str, Any]) -> str:
 def _adapters(fields: Fields, numbers: words.Numbers, settings: dict[str, Any]) -> dict[str, Any]:
     """LoRA's own settings, and the dtype of its weights: float32 unless said, as PEFT makes them."""
     kept = numbers.adapters or "float32"
+    # PEFT makes adapters in the base layer's dtype when told not to cast them (``autocast_adapter_dtype``).
     if kept == settings["dtype"] and "scheme" not in settings:
         kept = "auto"
     if kept not in {"auto", "float32", "bfloat16"}:
         fields.refuse(f"adapters in {kept} are not simulated")
+    # To cast to float32 and not to cast are the same here, and the first is PEFT's default.
     if kept == "auto" and settings["dtype"] == "float32":
         kept = "float32"
     return {
