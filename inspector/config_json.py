@@ -29,18 +29,18 @@ class LayerCount:
     count: int
 
 
-def text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def text_part(config: Mapping[str, object]) -> Mapping[str, object]:
     """The part of a config that is the language model's: the whole where it has no such part."""
     inner = config.get(TEXT)
     return inner if isinstance(inner, dict) else config
 
 
-def text_fields(config: Mapping[str, Any]) -> dict[str, Any]:
+def text_fields(config: Mapping[str, object]) -> dict[str, Any]:
     """What a config says of its language model; what its part leaves unsaid is what the whole says."""
     return {**config, **text_part(config)}
 
 
-def published_dtype(config: Mapping[str, Any]) -> str:
+def published_dtype(config: Mapping[str, object]) -> str:
     """The dtype that a checkpoint is published in, by torch's name; empty where the config does not say.
 
     The whole's word goes before the part's, as in ``from_pretrained(dtype="auto")`` (transformers/modeling_utils.py,
@@ -53,7 +53,7 @@ def published_dtype(config: Mapping[str, Any]) -> str:
     return ""
 
 
-def layer_count(config: Mapping[str, Any]) -> LayerCount | None:
+def layer_count(config: Mapping[str, object]) -> LayerCount | None:
     """The number of a config's decoder layers; None where it is not said, or no whole number above zero."""
     part = text_part(config)
     # The part first: beside it, the whole may have a number of its own, of what is not the decoder.
@@ -64,7 +64,7 @@ def layer_count(config: Mapping[str, Any]) -> LayerCount | None:
     return None
 
 
-def with_layers(config: Mapping[str, Any], layers: int) -> dict[str, Any]:
+def with_layers(config: Mapping[str, object], layers: int) -> dict[str, Any]:
     """A copy of a config whose decoder has the first ``layers`` layers alone; lists with an item a layer are cut too.
 
     Raises ValueError when the config does not say how many it has.
@@ -72,7 +72,7 @@ def with_layers(config: Mapping[str, Any], layers: int) -> dict[str, Any]:
     found = layer_count(config)
     if found is None:
         raise ValueError("the config does not say how many layers it has")
-    made = copy.deepcopy(dict(config))  # transformers writes into the dicts it is given
+    made: dict[str, Any] = copy.deepcopy(dict(config))  # transformers writes into the dicts it is given
     part = made[found.within] if found.within else made
     for key, value in part.items():
         if isinstance(value, list) and len(value) == found.count:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from inspector.checkpoint.stored_names import hqq_layers, is_constant, is_part, method, weight_of
 from inspector.reporting import TableReport
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inspector.checkpoint import Checkpoint, FileTensor, Overhead
-    from inspector.skeleton import Skeleton
+    from inspector.skeleton import Skeleton, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def by_target(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, list[File
     return found
 
 
-def _renamed(names: Mapping[str, str], config: dict[str, Any], known: set[str]) -> dict[str, str]:
+def _renamed(names: Mapping[str, str], config: Mapping[str, object], known: set[str]) -> dict[str, str]:
     """The names as transformers would rename them for the model of a config."""
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
@@ -131,7 +131,7 @@ def _renamed(names: Mapping[str, str], config: dict[str, Any], known: set[str]) 
     return {name: targets[weight] for name, weight in names.items()}
 
 
-def _missing(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> list[Finding]:
+def _missing(expected: Mapping[str, Tensor], stored: Mapping[str, list[FileTensor]]) -> list[Finding]:
     found = []
     # A tied pair may be stored under either name.
     through_another = {tensor.tied_to for name, tensor in expected.items() if tensor.tied_to and name in stored}
@@ -142,7 +142,9 @@ def _missing(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> list[Fin
     return found
 
 
-def _unexpected(skeleton: Skeleton, expected: Mapping[str, Any], stored: Mapping[str, Any]) -> list[Finding]:
+def _unexpected(
+    skeleton: Skeleton, expected: Mapping[str, Tensor], stored: Mapping[str, list[FileTensor]]
+) -> list[Finding]:
     layers = skeleton.facts.num_layers
     buffers = {tensor.name for tensor in skeleton.tensors if not tensor.is_parameter}
     found: list[Finding] = []
@@ -161,7 +163,7 @@ def _unexpected(skeleton: Skeleton, expected: Mapping[str, Any], stored: Mapping
     return found
 
 
-def _misshapen(expected: Mapping[str, Any], stored: Mapping[str, list[FileTensor]]) -> list[Finding]:
+def _misshapen(expected: Mapping[str, Tensor], stored: Mapping[str, list[FileTensor]]) -> list[Finding]:
     """Weights whose elements do not add up; packed ones hold several in an element and are left out."""
     found = []
     for name, tensors in stored.items():
@@ -177,7 +179,7 @@ def _misshapen(expected: Mapping[str, Any], stored: Mapping[str, list[FileTensor
     return found
 
 
-def _redundant(expected: Mapping[str, Any], stored: Mapping[str, Any]) -> list[Finding]:
+def _redundant(expected: Mapping[str, Tensor], stored: Mapping[str, list[FileTensor]]) -> list[Finding]:
     return [
         Finding(name, f"tied to {tensor.tied_to}, yet stored again")
         for name, tensor in expected.items()

@@ -92,7 +92,7 @@ class CacheReport(TableReport):
         return batch_size * sum(layer.static_bytes(length) for layer in self.layers)
 
 
-def cache_report(model_id: str, facts: ConfigFacts, config: Mapping[str, Any], dtype: str = "") -> CacheReport:
+def cache_report(model_id: str, facts: ConfigFacts, config: Mapping[str, object], dtype: str = "") -> CacheReport:
     """The cache of a model by arithmetic.
 
     Args:
@@ -128,7 +128,7 @@ def cache_report(model_id: str, facts: ConfigFacts, config: Mapping[str, Any], d
     return CacheReport(model_id, dtype, layers, tuple(assumptions))
 
 
-def _token_elements(facts: ConfigFacts, text: Mapping[str, Any]) -> int:
+def _token_elements(facts: ConfigFacts, text: Mapping[str, object]) -> int:
     """Elements of one token's key and value in one layer.
 
     Latent attention (DeepSeek) keeps the compressed latent and the rotary part of the key, shared by all heads:
@@ -143,7 +143,7 @@ def _token_elements(facts: ConfigFacts, text: Mapping[str, Any]) -> int:
     return 2 * heads * facts.head_dim
 
 
-def _windows(facts: ConfigFacts, text: Mapping[str, Any]) -> list[int | None]:
+def _windows(facts: ConfigFacts, text: Mapping[str, object]) -> list[int | None]:
     """The window of each layer, None for full attention."""
     layers = range(facts.num_layers)
     window, chunk = _size(text, "sliding_window"), _size(text, "attention_chunk_size")
@@ -167,7 +167,7 @@ def _windows(facts: ConfigFacts, text: Mapping[str, Any]) -> list[int | None]:
     return [window if facts.model_type in _ALWAYS_SLIDING else None] * facts.num_layers
 
 
-def _size(text: Mapping[str, Any], key: str, default: int = 0) -> int:
+def _size(text: Mapping[str, object], key: str, default: int = 0) -> int:
     """A whole number in the config, ``default`` where it is not set."""
     value = text.get(key)
     if value is None or value is False:
@@ -177,7 +177,7 @@ def _size(text: Mapping[str, Any], key: str, default: int = 0) -> int:
     return value
 
 
-def _each_layer(text: Mapping[str, Any], key: str, layers: int, kind: type) -> list[Any]:
+def _each_layer(text: Mapping[str, object], key: str, layers: int, kind: type) -> list[Any]:
     """A list in the config with an entry a layer, empty where it is not set."""
     found = text.get(key) or []
     if not isinstance(found, list) or (found and len(found) != layers) or not all(isinstance(of, kind) for of in found):

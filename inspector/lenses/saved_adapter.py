@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from inspector.errors import InspectorError
 from inspector.files import exists, json_object, read_json_object
@@ -13,7 +13,7 @@ from inspector.reporting import TableReport
 from inspector.sources.folder import PICKLES, pickle_refused, read_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from inspector.checkpoint import Checkpoint, FileTensor
 
@@ -125,7 +125,7 @@ def _no_weights(where: str, names: Iterable[str]) -> InspectorError:
     return InspectorError(f"{where} has no {WEIGHTS}", hint="save it with save_pretrained")
 
 
-def _report(config: dict[str, Any], stored: Checkpoint) -> AdapterReport:
+def _report(config: Mapping[str, object], stored: Checkpoint) -> AdapterReport:
     method, rank, alpha = _method(config), _number(config.get("r")), _number(config.get("lora_alpha"))
     owners = {tensor.name[: match.start()] for tensor in stored.tensors if (match := _KIND.search(tensor.name))}
     owners -= {"base_model", "base_model.model"}  # banks and projections that all modules share
@@ -145,7 +145,7 @@ def _report(config: dict[str, Any], stored: Checkpoint) -> AdapterReport:
     )
 
 
-def _method(config: dict[str, Any]) -> str:
+def _method(config: Mapping[str, object]) -> str:
     """PEFT's name of the method, with the variant of LoRA where it is one."""
     method = str(config.get("peft_type") or "unknown")[:40].upper()
     variants = {"use_dora": "DoRA", "use_rslora": "rsLoRA", "use_qalora": "QALoRA"}
@@ -176,7 +176,7 @@ def _other(name: str) -> str:
     return "saved whole" if last in {"weight", "bias"} else last[:40]
 
 
-def _merging(config: dict[str, Any]) -> str:
+def _merging(config: Mapping[str, object]) -> str:
     """What merging does, in a sentence. Found by `merge_and_unload` of every method on a small model."""
     method = str(config.get("peft_type") or "")[:40].upper()
     if method in _PROMPTS:
@@ -204,7 +204,7 @@ def _largest_update(stored: Checkpoint) -> int:
     return largest
 
 
-def _notes(config: dict[str, Any], stored: Checkpoint) -> list[str]:
+def _notes(config: Mapping[str, object], stored: Checkpoint) -> list[str]:
     found = list(stored.notes)
     if config.get("bias") not in (None, "none"):
         found.append("it trains biases of the base model, which merging cannot undo")

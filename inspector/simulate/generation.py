@@ -87,7 +87,7 @@ class GenerateQuestion:
     """What a dry run of a generation is asked: a model by name, its config and positions, a setup, a card."""
 
     model: str
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     context_length: int
     setup: GenerateSetup
     gpu: Gpu
@@ -194,7 +194,7 @@ def _report(asked: GenerateQuestion) -> GenerateReport:
     )
 
 
-def _trace(config: Mapping[str, Any], setup: GenerateSetup, gpu: Gpu) -> GenerateTrace:
+def _trace(config: Mapping[str, object], setup: GenerateSetup, gpu: Gpu) -> GenerateTrace:
     need("torch", "transformers")
     if setup.load.quantization:
         need_later("accelerate", "bitsandbytes")

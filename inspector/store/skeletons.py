@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inspector.architecture.own_code import is_trusted
 from inspector.skeleton import json_form
@@ -23,7 +23,7 @@ LIMIT_BYTES = 64 * 10**6
 """Most that kept skeletons take on disk: a thousand of the usual 60 kB."""
 
 
-def kept_skeleton(config: Mapping[str, Any], model_id: str, source: str) -> Skeleton:
+def kept_skeleton(config: Mapping[str, object], model_id: str, source: str) -> Skeleton:
     """The kept skeleton of a config, or a newly built one, which is then kept as `stored` keeps it.
 
     Raises InspectorError when the config cannot be built.
@@ -37,7 +37,7 @@ def kept_skeleton(config: Mapping[str, Any], model_id: str, source: str) -> Skel
     return kept_build(config, model_id, source, build)
 
 
-def kept_build(config: Mapping[str, Any], model_id: str, source: str, build: Callable[[], Skeleton]) -> Skeleton:
+def kept_build(config: Mapping[str, object], model_id: str, source: str, build: Callable[[], Skeleton]) -> Skeleton:
     """As `kept_skeleton`, built in a way of one's own; ``config`` holds all that the build depends on."""
     found = stored(
         Path("skeletons", skeleton_entry(config)),
@@ -51,7 +51,7 @@ def kept_build(config: Mapping[str, Any], model_id: str, source: str, build: Cal
     return replace(found, model_id=model_id, source=source)
 
 
-def skeleton_entry(config: Mapping[str, Any]) -> str:
+def skeleton_entry(config: Mapping[str, object]) -> str:
     """The name of a config's entry: its content, whatever the file is called and wherever it lies.
 
     So does the code that a model brings along name it, where it is trusted: by its content, which is part of the config

@@ -6,13 +6,13 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.events import Alloc, Event, Free, Mark, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from inspector.simulate.allocator.timeline import AliveBlock, Timeline
 
@@ -73,7 +73,7 @@ def repeated(module: str) -> str:
     return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", short)
 
 
-def _shares(counts: Counter[str], pairs: Any) -> tuple[Share, ...]:
+def _shares(counts: Counter[str], pairs: Iterable[tuple[str, int]]) -> tuple[Share, ...]:
     for name, nbytes in pairs:
         counts[name] += nbytes
     return tuple(Share(name, nbytes) for name, nbytes in counts.most_common())

@@ -11,7 +11,7 @@ from inspector.files import read_bytes
 from inspector.simulate.snapshot.safe_pickle import MAX_CONTAINERS, plain_data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 T = TypeVar("T")
@@ -92,7 +92,7 @@ def _json(data: bytes) -> Any:
         raise InspectorError("it is not JSON") from None
 
 
-def _recording(data: Any) -> Recording:
+def _recording(data: object) -> Recording:
     if not isinstance(data, dict) or "segments" not in data:
         raise InspectorError(
             "it has no segments", hint="write one with torch.cuda.memory._dump_snapshot after _record_memory_history"
@@ -107,7 +107,7 @@ def _recording(data: Any) -> Recording:
     return Recording(segments, traces, text if isinstance(text, str) else "")
 
 
-def _segment(row: dict[str, Any], left: list[int]) -> Segment:
+def _segment(row: Mapping[str, object], left: list[int]) -> Segment:
     blocks = _rows(row.get("blocks"), "blocks", _piece, left)
     size = _integer(row, "total_size")
     if sum(block.size for block in blocks) != size:
@@ -123,46 +123,47 @@ def _segment(row: dict[str, Any], left: list[int]) -> Segment:
     )
 
 
-def _piece(row: dict[str, Any]) -> Piece:
+def _piece(row: Mapping[str, object]) -> Piece:
     state = row.get("state")
     if not isinstance(state, str) or state not in _STATES:
         raise InspectorError(f"a block has the unknown state {str(state)[:40]!r}")
     return Piece(_integer(row, "size"), state != "inactive")
 
 
-def _entry(row: dict[str, Any]) -> Entry:
+def _entry(row: Mapping[str, object]) -> Entry:
     action = row.get("action")
     if not isinstance(action, str) or action not in _ACTIONS:
         raise InspectorError(f"the history has the unknown action {str(action)[:40]!r}")
     return Entry(action, _integer(row, "addr", 0), _integer(row, "size", 0), _pool(row, "pool_id"))
 
 
-def _pool(row: dict[str, Any], key: str) -> tuple[int, int, int]:
+def _pool(row: Mapping[str, object], key: str) -> tuple[int, int, int]:
     private = row.get(key, (0, 0))
     if not isinstance(private, (list, tuple)) or len(private) != 2 or not all(type(part) is int for part in private):
         raise InspectorError(f"{key} is not a pair of integers")
     return (_integer(row, "stream", 0), private[0], private[1])
 
 
-def _integer(row: dict[str, Any], key: str, default: int | None = None) -> int:
+def _integer(row: Mapping[str, object], key: str, default: int | None = None) -> int:
     value = row.get(key, default)
     if type(value) is not int or not 0 <= value < _MAX_BYTES:
         raise InspectorError(f"{key} is not a number of bytes or an address: {str(value)[:40]}")
     return value
 
 
-def _list(value: Any, name: str) -> list[Any]:
+def _list(value: object, name: str) -> list[object]:
     if not isinstance(value, (list, tuple)):
         raise InspectorError(f"{name} is not a list")
     return list(value)
 
 
-def _rows(value: Any, name: str, make: Callable[[dict[str, Any]], T], left: list[int]) -> tuple[T, ...]:
+def _rows(value: object, name: str, make: Callable[[Mapping[str, object]], T], left: list[int]) -> tuple[T, ...]:
     """Rows of a list of dictionaries; ``left`` bounds how many are made in all, since a pickle can repeat one list."""
-    rows = _list(value, name)
-    left[0] -= len(rows)
+    listed = _list(value, name)
+    left[0] -= len(listed)
     if left[0] < 0:
         raise InspectorError(f"it has more than {MAX_CONTAINERS:,} blocks and entries")
-    if not all(isinstance(row, dict) for row in rows):
+    rows = [row for row in listed if isinstance(row, dict)]
+    if len(rows) < len(listed):
         raise InspectorError(f"{name} holds something that is not a dictionary")
     return tuple(make(row) for row in rows)
