@@ -122,14 +122,15 @@ def config_mistakes(model_type: str) -> Iterator[None]:
     except InspectorError:
         raise
     except Exception as error:
-        if not is_of_the_model(error):
-            raise
         said = in_one_line(error)
+        # First, for it is huggingface_hub that refuses, wherever a config led it.
         if "offline mode is enabled" in said:
             raise InspectorError(
                 f"this {model_type} config names a part on the hub, which building a skeleton does not fetch",
                 hint="write the part's config into it, as backbone_config",
             ) from error
+        if not is_of_the_model(error):
+            raise
         needed = re.search(r"requires the (\S+) library|following packages? .*: ([\w, -]+)|named '(\w+)", said)
         if isinstance(error, ImportError) and needed:
             name = next(filter(None, needed.groups()))
