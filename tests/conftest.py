@@ -1,17 +1,24 @@
 """What every test shares: a cache of its own, no colour, a fixed width, and one flag to renew the golden files."""
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 GOLDEN = Path(__file__).parent / "golden"
+
+# Libraries keep things under the home folder, which may be read-only, and read what earlier runs left there; they look
+# where that is when they are imported.
+HOME = tempfile.TemporaryDirectory(prefix="inspector-tests-", ignore_cleanup_errors=True)
+os.environ.update(HF_HOME=HOME.name, XDG_CACHE_HOME=HOME.name)
 
 # A shell's background jobs are deaf to Ctrl-C, and so is every child they start. The program keeps to that, as others
 # do; tests that press Ctrl-C would wait for ever. With a handler here, children begin with the usual one.
@@ -63,9 +70,18 @@ def kept_answers(shared, monkeypatch):
     monkeypatch.setenv("INSPECTOR_CACHE", str(shared / "cache"))
 
 
+@pytest.fixture(scope="session")
+def _caches(tmp_path_factory):
+    """Folders by their numbers: ``mktemp`` would look through all of the thousands before, for each test."""
+    folder = tmp_path_factory.mktemp("caches")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _isolated(monkeypatch, tmp_path_factory):
-    monkeypatch.setenv("INSPECTOR_CACHE", str(tmp_path_factory.mktemp("cache")))
+def _isolated(monkeypatch, _caches):
+    cache = next(_caches)
+    cache.mkdir()
+    monkeypatch.setenv("INSPECTOR_CACHE", str(cache))
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

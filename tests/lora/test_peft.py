@@ -12,15 +12,7 @@ from inspector.errors import InspectorError
 from inspector.lora import LoraSpec, adapter_tensors, target_sets
 from inspector.lora.filesize import safetensors_bytes
 from inspector.sources.bundled import bundled_config, load_bundled, model_ids
-
-
-def distinct(models):
-    """One of the models of equal skeletons: what can be targeted is the same."""
-    found = {}
-    for model in models:
-        skeleton = load_bundled(model)
-        found.setdefault((skeleton.modules, skeleton.tensors), model)
-    return sorted(found.values())
+from tests.models import distinct
 
 
 def with_peft(model_id, spec):

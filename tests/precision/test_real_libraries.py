@@ -17,17 +17,9 @@ from inspector.patched import patched
 from inspector.precision import scheme_named
 from inspector.simulate.device.bitsandbytes import map_apart
 from inspector.sources.bundled import bundled_config, load_bundled, model_ids
+from tests.models import distinct
 
 SMALL = ["Qwen/Qwen2.5-0.5B", "openai-community/gpt2", "facebook/opt-350m", "google/gemma-3-4b-it"]
-
-
-def distinct(models):
-    """One of the models of equal skeletons: a base model and its instruct variant are the same to bitsandbytes."""
-    found = {}
-    for model in models:
-        skeleton = load_bundled(model)
-        found.setdefault((skeleton.modules, skeleton.tensors), model)
-    return sorted(found.values())
 
 
 @contextlib.contextmanager
