@@ -87,4 +87,6 @@ def command(model: str, *, as_json: bool, save: bool, **options: Unpack[MeasureO
     answer(report, as_json=as_json)
     if save:
         click.echo(f"saved {save_record(report)}", err=True)
+    if report.fault:
+        raise report.fault
     return 0 if report.agrees else 1

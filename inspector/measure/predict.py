@@ -31,6 +31,7 @@ from inspector.simulate.device.random_numbers import NOT_THE_CALLERS
 from inspector.simulate.events import Alloc, Free, Mark
 from inspector.simulate.program import routing
 from inspector.simulate.program.adapters import without_values
+from inspector.simulate.program.refusals import of_the_model
 from inspector.simulate.tracing.answers import answers
 from inspector.simulate.tracing.following import follow_modules
 from inspector.simulate.tracing.tracer import Tracer
@@ -67,7 +68,8 @@ def predicted_memory(config: Mapping[str, Any], spec: MeasureSpec, device: Mappi
         ``allocated_bytes`` and ``reserved_bytes`` after the build, ``load_peak_*`` of it, ``lora_allocated_bytes``,
         and the steps' ``step_*_bytes``, as far as the device and the spec have them.
     """
-    events = traced(config, spec, device)
+    with of_the_model("the measured program does not run on shapes without data"):
+        events = traced(config, spec, device)
     if device["type"] != "cuda":
         return _of_steps(exact(events)) if spec.step else {}
     timeline = replay(events, parse_settings(device.get("alloc_conf", "")))

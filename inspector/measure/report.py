@@ -68,6 +68,8 @@ class Measurement(TableReport):
     kinds: tuple[Comparison, ...] = ()
     date: str = ""
     unpredicted: str = ""
+    fault: Exception | None = field(default=None, compare=False, repr=False)
+    """Our own, while predicting: for who asked, once the measurement is safe."""
 
     @property
     def status(self) -> str:
@@ -153,7 +155,7 @@ def judged(spec: MeasureSpec, result: Mapping[str, Any], *, date: str = "") -> M
     if lora := result.get("lora"):
         predicted["lora_bytes"] = lora_bytes(skeleton, spec.lora or LoraSetup())
         measured["lora_bytes"] = lora["tensor_bytes"]
-    traced, unpredicted = _traced(spec, result)
+    traced, unpredicted, fault = _traced(spec, result)
     found = counted(result)
     for name in (each for each in (*EQUAL, *STEPS) if each in traced and each in found):
         predicted[name], measured[name] = traced[name], found[name]
@@ -172,7 +174,7 @@ def judged(spec: MeasureSpec, result: Mapping[str, Any], *, date: str = "") -> M
         )
         for name in predicted
     )
-    return Measurement(spec, result, predicted, measured, compared, kinds, date, unpredicted)
+    return Measurement(spec, result, predicted, measured, compared, kinds, date, unpredicted, fault)
 
 
 def counted(result: Mapping[str, Any]) -> dict[str, int]:
@@ -193,11 +195,11 @@ def counted(result: Mapping[str, Any]) -> dict[str, int]:
     return found
 
 
-def _traced(spec: MeasureSpec, result: Mapping[str, Any]) -> tuple[dict[str, int], str]:
-    """What tracing the measuring program predicts of this device, and why it could not be traced, if so."""
+def _traced(spec: MeasureSpec, result: Mapping[str, Any]) -> tuple[dict[str, int], str, Exception | None]:
+    """What tracing the measuring program predicts of this device; why it could not be traced, and our fault, if so."""
     device = result["device"]
     if device["type"] != "cuda" and "step" not in result:
-        return {}, ""
+        return {}, "", None
     from inspector.sources.resolve import resolve_config
     from inspector.store.answers import answered
 
@@ -211,9 +213,11 @@ def _traced(spec: MeasureSpec, result: Mapping[str, Any]) -> tuple[dict[str, int
         return predicted_memory(config, done, facts)
 
     try:
-        return answered(("measure", config, done.to_dict(), facts), dict, make), ""
-    except Exception as error:  # noqa: BLE001 -- a measurement is not lost because its program could not be traced
-        return {}, f"not traced: {type(error).__name__}: {in_one_line(error)}"
+        return answered(("measure", config, done.to_dict(), facts), dict, make), "", None
+    except InspectorError as error:
+        return {}, f"not traced: {error.message}", None
+    except Exception as error:  # noqa: BLE001 -- a measurement is not lost because our prediction is wrong
+        return {}, f"not traced, by a fault of ours: {type(error).__name__}: {in_one_line(error)}", error
 
 
 def _cause(name: str, kinds: tuple[Comparison, ...], scheme: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from inspector.architecture.error_origin import is_of_the_model
 from inspector.architecture.facts import language_config
 from inspector.architecture.quiet import quiet
 from inspector.errors import InspectorError, in_one_line
@@ -39,6 +40,8 @@ def add_lora(model: torch.nn.Module, lora: LoraSetup, *, seed: int = 0) -> Any:
         with quiet():
             return get_peft_model(model, config)
     except ValueError as error:
+        if not is_of_the_model(error):
+            raise
         raise InspectorError(
             f"PEFT refuses these adapters: {in_one_line(error)}", hint="`inspector layers` lists modules"
         ) from None

@@ -8,6 +8,7 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig
 
 from inspector.architecture.quiet import quiet
+from inspector.errors import CannotSimulateError, InspectorError
 from inspector.measure import LoraSetup, MeasureSpec, StepSetup, predict, train
 from inspector.measure.build import build, fill, meta_model
 from inspector.measure.report import counted, judged
@@ -158,15 +159,24 @@ def test_on_cuda_every_counter_is_compared_and_one_byte_decides(on_a_card):
         result[place][name] -= 512
 
 
-def test_what_cannot_be_traced_is_said_and_loses_nothing(on_a_card, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (CannotSimulateError("no kernels"), "not traced: no kernels"),
+        (LookupError("a mistake of ours"), "not traced, by a fault of ours: LookupError: a mistake of ours"),
+    ],
+)
+def test_what_cannot_be_traced_is_said_and_loses_nothing(on_a_card, monkeypatch, error, said):
+    """A fault of ours is kept beside the measurement, for the command to raise once that is told and saved."""
     spec, result = on_a_card
 
     def broken(*_args):
-        raise ImportError("no kernels")
+        raise error
 
     monkeypatch.setattr(predict, "predicted_memory", broken)
     monkeypatch.setattr("inspector.store.answers.answered", lambda _question, _cls, make: make())
     found = judged(spec, result)
-    assert found.unpredicted == "not traced: ImportError: no kernels"
+    assert found.unpredicted == said
+    assert (found.fault is error) == (not isinstance(error, InspectorError))
     assert "allocated_bytes" not in found.predicted
     assert not found.agrees

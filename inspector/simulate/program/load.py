@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.architecture.error_origin import is_of_the_model
 from inspector.architecture.facts import language_config
 from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
@@ -41,6 +42,8 @@ def load_model(config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer) -> A
         try:
             model.set_attn_implementation(setup.attention)
         except ValueError as error:
+            if not is_of_the_model(error):
+                raise
             raise CannotSimulateError(
                 f"{type(model).__name__} does not support {setup.attention} attention", hint="use --attn eager"
             ) from error

@@ -57,9 +57,10 @@ def fewer_layers(config: Mapping[str, Any], fewest: int = FEWEST[0]) -> Fewer | 
     if hasattr(config, "to_dict"):
         return None
     try:
-        return _fewer(json.dumps(config), fewest)
+        text = json.dumps(config)
     except (TypeError, ValueError):  # no plain JSON
         return None
+    return _fewer(text, fewest)
 
 
 @lru_cache(maxsize=8)
