@@ -35,15 +35,18 @@ def sdpa_for(device: Device, forced: str = "") -> Callable[..., Any]:
         query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
         is_causal: bool = False, *, scale: float | None = None, enable_gqa: bool = False,
     ) -> Any:  # fmt: skip
+        # The backend itself refuses grouped keys; a script that pins it repeats them, so as to run at all.
         if forced == "efficient" and key.size(-3) != query.size(-3):
             groups = query.size(-3) // key.size(-3)
             key, value = key.repeat_interleave(groups, dim=-3), value.repeat_interleave(groups, dim=-3)
         backend = forced or choose(
             device, query, key, value, attn_mask, enable_gqa=enable_gqa, dropout=dropout_p, is_causal=is_causal
         )
+        # The math backend takes booleans as they are; the kernels add what they are given.
         if attn_mask is not None and attn_mask.dtype == torch.bool and backend != "math":
             attn_mask = _float_mask(attn_mask, query.dtype)
         if backend == "cudnn":
+            # Row sums are kept for the backward pass alone: without one, the kernel makes none.
             saves = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
             return aten._scaled_dot_product_cudnn_attention(
                 query, key, value, attn_mask, saves, dropout_p, is_causal, False, scale=scale

@@ -75,7 +75,9 @@ class Autocast:
         """While this runs, regions can be entered."""
         scoped = torch.library._scoped_library
         with scoped("_", "IMPL") as others, scoped("aten", "IMPL") as library:
+            # What CUDA casts nothing of goes through untouched, as under its own key.
             others.fallback(torch.library.fallthrough_kernel, "AutocastHPU")
+            # Sorted, as a set has another order in every process.
             for name in sorted(cuda_operators() - IGNORED):
                 library.impl(name, self._kernel(name), "AutocastHPU")
             with patched(self._asked()):
@@ -146,6 +148,7 @@ class Autocast:
                 positional = any(isinstance(value, torch.dtype) for value in args)
                 if asked is None and not positional and _eligible(args[0]):
                     names = [argument.name for argument in operator._schema.arguments]
+                    # Given by name instead: where it stands there may be a None already.
                     args = args[: names.index("dtype")]
                     kwargs = {**kwargs, "dtype": torch.float32}
                 return operator(*args, **kwargs)
@@ -170,6 +173,7 @@ class Autocast:
         if not keep or value._is_view():
             return value.to(dtype)
         if id(value) not in self._cast:
+            # With the weight itself, so that no other tensor comes by its id while the cast is kept.
             self._cast[id(value)] = (value, value.to(dtype))
         return self._cast[id(value)][1]
 

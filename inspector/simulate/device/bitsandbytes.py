@@ -72,6 +72,7 @@ def _compiling_later() -> Iterator[None]:
     def compile_later(function: Any = None, **options: Any) -> Any:
         if function is None:
             return functools.partial(compile_later, **options)
+        # Once, at the first call: the kernel is compiled when somebody runs it, and not again.
         compiled = functools.cache(lambda: compile_now(function, **options))
         return functools.wraps(function)(lambda *args, **kwargs: compiled()(*args, **kwargs))  # noqa: PLW0108 -- later
 
@@ -110,6 +111,7 @@ def quantize_4bit(a: Tensor, blocksize: int, quant_type: str, quant_storage: tor
     """``bitsandbytes::quantize_4bit`` on CUDA: the constants first, then the packed weight."""
     a = a.contiguous()
     absmax = torch.empty((-(a.numel() // -blocksize),), device=a.device, dtype=torch.float32)
+    # Two values of 4 bits in a byte of whatever dtype they are stored as.
     rows = (a.numel() + 1) // (quant_storage.itemsize * 2)
     return torch.empty((rows, 1), device=a.device, dtype=quant_storage), absmax
 
@@ -128,6 +130,7 @@ def int8_vectorwise_quant(a: Tensor, threshold: float = 0.0) -> Any:
     if threshold <= 0.0:
         return out, stats, None
     outliers = a.abs() >= threshold
+    # A temporary of an expression there: gone before the next allocation.
     del outliers
     return out, stats, torch.empty(0, device=a.device, dtype=torch.int64)
 
@@ -181,6 +184,7 @@ def fused_4bit(chip: Chip, dtype: torch.dtype, m: int, n: int, k: int, blocksize
 def _heuristic(chip: Chip) -> tuple[Callable[..., Any], int]:
     """The library's own choice for a chip, and the most rows it is made for."""
     scope = _bitsandbytes_functions("_gemm_4bit_use_custom_cuda")
+    # Instead of asking CUDA for the card's properties: the rest of the choice is the library's code.
     scope["_gpu_dispatch_props"] = lambda _index: (chip.multiprocessors, *chip.capability)
     return scope["_gemm_4bit_use_custom_cuda"], scope["_gemm_4bit_custom_max_m"]
 

@@ -59,6 +59,8 @@ class Kernels:
         """Bytes of the workspace that this thread's BLAS handle takes now; 0 when it has it already."""
         if thread in self._threads or self.device is None:
             return 0
+        # A handle is a thread's own (``PoolWindow``), and the backward pass of a card runs on another than the
+        # script's.
         self._threads.add(thread)
         return self.device.ask(workspace_bytes)
 
@@ -111,6 +113,7 @@ def _bytes(tensor: Tensor, itemsize: int = 0) -> int:
 
 def _softmax_backward(_out: object, grad: Tensor, output: Tensor, *_: object) -> list[list[int]]:
     """``Tensor tmp = grad * output`` in aten/src/ATen/native/cuda/SoftMax.cu, ``softmax_backward_cuda_out``."""
+    # A softmax from 16 to 32 bits has a gradient and an output of different widths: the product is the wider.
     return [[_bytes(grad, max(grad.element_size(), output.element_size()))]]
 
 

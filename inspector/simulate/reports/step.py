@@ -93,8 +93,10 @@ def points(events: Sequence[Event], timeline: Timeline, most: int = TIMELINE_POI
     No stretch is of two stages, so that the highest bytes of every stage, allocated and reserved, are among the points.
     """
     number_of_events = len(timeline.allocated)
+    # Two levels are kept of each stretch, the lowest and the highest.
     stretch = max(1, 2 * number_of_events // most)
     begins = {*range(0, number_of_events, stretch)}
+    # A stretch ends where a stage does, else a stage could lose its peak to a higher neighbour.
     begins |= {number for number, event in enumerate(events[:number_of_events]) if isinstance(event, Mark)}
     ordered = [*sorted(begins), number_of_events]
     stage: Stage = "load"
@@ -124,6 +126,7 @@ def kinds_at(events: Sequence[Event], timeline: Timeline, kept: Sequence[Point])
     before = 0
     for number, (event, after) in enumerate(zip(events, timeline.allocated, strict=False)):
         if isinstance(event, Alloc):
+            # The difference is the block handed out, larger than what was asked for.
             living[event.block] = event.kind, after - before
             totals[event.kind] += after - before
         elif isinstance(event, Free):
