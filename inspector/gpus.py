@@ -43,6 +43,13 @@ class Gpu:
     sources: tuple[str, ...] = ()
 
     @property
+    def with_article(self) -> str:
+        """``a T4``, ``an RTX 4090``: by how the name's first letter or number is read aloud."""
+        number = re.match(r"\d+", self.name)
+        vowel = number[0][0] == "8" or number[0] in {"11", "18"} if number else self.name[0] in "AEFHILMNORSX"
+        return f"{'an' if vowel else 'a'} {self.name}"
+
+    @property
     def available_bytes(self) -> int:
         """What the caching allocator can get: usable memory less the context."""
         return self.usable_bytes - self.context_bytes

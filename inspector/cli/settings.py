@@ -99,6 +99,7 @@ SETTINGS = (
     Setting("prompt_len", BATCH, "Tokens of each prompt (1024)."),
     Setting("max_new_tokens", BATCH, "Tokens of each answer (256)."),
     Setting("padding_mask", BATCH, "Pass an attention mask."),
+    Setting("padded", BATCH, "Some tokens are padding, so that transformers keeps the mask."),
     Setting("packed", BATCH, "Several samples in one sequence."),
     Setting("labels", BATCH, "The input ids themselves, or a copy."),
     Setting("optimizer", LOOP, "By transformers' names: adamw_torch, paged_adamw_8bit, sgd, ..."),

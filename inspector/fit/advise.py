@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from inspector.files import check_place
 from inspector.fit.plan import plan
+from inspector.fit.simulator import Traces
 from inspector.simulate.finetuning import answer, question, save_snapshot
 
 if TYPE_CHECKING:
@@ -44,22 +45,24 @@ def finetune_with_advice(
     if snapshot is not None:
         check_place(Path(snapshot))
     asked = question(reference, recipe=recipe, vram=vram, **options)
-    report = answer(asked, keep_events=snapshot is not None)
+    traces = Traces()
+    report = answer(asked, keep_events=snapshot is not None, traced=traces)
     if snapshot is not None:
         save_snapshot(report, Path(snapshot))
         report = replace(report, events=())
     if advise is None:
         advise = bool(vram or options.get("gpu"))
     if solve or (advise and not report.fits):
-        return advised(report, asked, solve=solve)
+        return advised(report, asked, solve=solve, traces=traces)
     return report
 
 
-def advised(report: StepReport, asked: Question, *, solve: bool = False) -> StepReport:
+def advised(report: StepReport, asked: Question, *, solve: bool = False, traces: Traces | None = None) -> StepReport:
     """The report with a `FitPlan`: what to change where it does not fit, and with ``solve`` how far it can go.
 
-    ``asked`` is what it answers. Raises InspectorError when nothing can be simulated.
+    ``asked`` is what it answers, ``traces`` where what was traced for it is found.
+    Raises InspectorError when nothing can be simulated.
     """
     settings = asked.resolved.settings
-    found = plan(asked.model, asked.config, settings, asked.gpu, solve=solve, known=report.peaks)
+    found = plan(asked.model, asked.config, settings, asked.gpu, solve=solve, known=report, traces=traces)
     return replace(report, plan=found)

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.config_json import published_dtype
-from inspector.errors import CannotSimulateError, ContradictionError
-from inspector.fit.changes import candidates
+from inspector.fit.cause import explained, parts_at_peak
+from inspector.fit.helping import Help, Helping
 from inspector.fit.largest import largest_settings
-from inspector.fit.simulator import Simulator
+from inspector.fit.simulator import Simulator, Traces
 from inspector.reporting import TableReport
+from inspector.simulate.finetuning import Question, answer
+from inspector.simulate.setup.finetuning import resolve_setup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
+    from inspector.fit.helping import Change
     from inspector.gpus import Gpu
+    from inspector.simulate.finetuning import StepReport
     from inspector.simulate.on_card import Peaks
     from inspector.simulate.setup.settings import FinetuneSettings
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A change of the setup, what it costs, and what the changed setup takes."""
-
-    what: str
-    cost: str
-    settings: tuple[tuple[str, Any], ...]
-    peaks: Peaks
 
 
 @dataclass(frozen=True)
 class FitPlan(TableReport):
     """A setup on a card: the verdict, what the card cannot do, and what would help.
 
-    ``changes`` are single changes, cheapest first, each simulated by itself; ``together`` is the shortest run of them
-    from the cheapest on that fits when no single one does, empty when even all of them do not.
+    ``cause`` says what the peak consists of. ``changes`` are single changes that help, those of the cause first, then
+    cheapest first, each simulated by itself; ``together`` are as few of them as fit when no single one does. When not
+    even all together fit, there are none of either: ``smallest`` is what all together take, and ``weights_alone`` the
+    bytes that base weights take at the least, where these alone are too much.
     ``largest`` has the largest batch size, length and rank that fit, the rest unchanged (0: not even the smallest).
     """
 
@@ -49,6 +45,9 @@ class FitPlan(TableReport):
     changes: tuple[Change, ...] = ()
     together: tuple[Change, ...] = ()
     largest: tuple[tuple[str, int], ...] = ()
+    cause: str = ""
+    smallest: Change | None = None
+    weights_alone: int = 0
     assumptions: tuple[str, ...] = ()
 
     @property
@@ -64,7 +63,8 @@ def plan(
     gpu: Gpu,
     *,
     solve: bool = False,
-    known: Peaks | None = None,
+    known: StepReport | None = None,
+    traces: Traces | None = None,
 ) -> FitPlan:
     """The verdict on a setup, and when it does not fit, what to change.
 
@@ -74,33 +74,35 @@ def plan(
         settings: how it is trained.
         gpu: the card.
         solve: also find the largest batch size, length and rank that fit.
-        known: the peaks of the setup itself, when it was simulated already.
+        known: the report on the setup itself, when it was simulated already.
+        traces: where what was traced for it is found.
 
     Raises:
         CannotSimulateError: when the model with this setup cannot be simulated.
     """
-    simulator = Simulator(config, gpu)
-    if known:
-        simulator.known[settings] = known
-    peaks = simulator.peaks(settings)
-    changes: tuple[Change, ...] = ()
-    together: tuple[Change, ...] = ()
-    if not peaks.fits:
-        changes = tuple(_single_changes(simulator, settings))
-        if not any(change.peaks.fits for change in changes):
-            together = tuple(_together(simulator, settings, changes))
-    largest: tuple[tuple[str, int], ...] = ()
-    if solve:
-        largest = largest_settings(simulator, settings)
+    traces = traces or Traces()
+    if known is None:
+        known = answer(Question(model, config, resolve_setup(asdict(settings)), gpu), traced=traces)
+    simulator = Simulator(config, gpu, traces)
+    simulator.known[settings] = known.peaks
+    helped, cause = Help(), ""
+    if not known.fits:
+        parts = parts_at_peak(known)
+        cause = explained(known, parts)
+        helped = Helping(simulator, settings, known, parts).found()
+    largest = largest_settings(simulator, settings) if solve else ()
     return FitPlan(
         model=model,
         gpu=gpu,
         settings=settings,
-        peaks=peaks,
+        peaks=known.peaks,
         cannot=cannot(settings, gpu, config),
-        changes=changes,
-        together=together,
+        changes=helped.changes,
+        together=helped.together,
         largest=largest,
+        cause=cause,
+        smallest=helped.smallest,
+        weights_alone=helped.weights_alone,
         assumptions=("every setup named here was simulated; one process, nothing else on the card",),
     )
 
@@ -110,47 +112,9 @@ def cannot(settings: FinetuneSettings, gpu: Gpu, config: Mapping[str, Any]) -> t
     dtype = published_dtype(config) if settings.dtype == "auto" else settings.dtype
     said = []
     if not gpu.bf16 and ("bfloat16" in {dtype, settings.compute_dtype} or settings.autocast == "bf16"):
-        said.append(f"no bfloat16 units on a {gpu.name}: PyTorch emulates it, slowly; float16 is native")
+        said.append(f"no bfloat16 units on {gpu.with_article}: PyTorch emulates it, slowly; float16 is native")
     if not gpu.flash_attention_2 and settings.attention == "flash_attention_2":
-        said.append(f"flash_attention_2 does not run on a {gpu.name}: it needs compute capability 8.0")
+        said.append(f"flash_attention_2 does not run on {gpu.with_article}: it needs compute capability 8.0")
     if not gpu.int8 and settings.scheme == "int8":
-        said.append(f"LLM.int8 does not run on a {gpu.name}: it needs compute capability 7.5")
+        said.append(f"LLM.int8 does not run on {gpu.with_article}: it needs compute capability 7.5")
     return tuple(said)
-
-
-def _single_changes(simulator: Simulator, settings: FinetuneSettings) -> Iterator[Change]:
-    """Every candidate by itself; what does not make it smaller is left out, as is what cannot be simulated."""
-    now = simulator.peaks(settings)
-    for what, cost, others in candidates(settings):
-        try:
-            peaks = simulator.peaks(simulator.changed(settings, **others))
-        except (CannotSimulateError, ContradictionError):
-            continue
-        if peaks.process < now.process or peaks.fits:
-            yield Change(what, cost, tuple(others.items()), peaks)
-
-
-def _together(simulator: Simulator, settings: FinetuneSettings, changes: tuple[Change, ...]) -> list[Change]:
-    """One change after the other, cheapest first, until it fits; then what turned out needless is taken back."""
-    taken: list[Change] = []
-    for change in changes:
-        taken.append(
-            Change(change.what, change.cost, change.settings, _peaks_of(simulator, settings, [*taken, change]))
-        )
-        if taken[-1].peaks.fits:
-            break
-    else:
-        return []
-    for change in list(taken[:-1]):
-        rest = [other for other in taken if other is not change]
-        peaks = _peaks_of(simulator, settings, rest)
-        if peaks.fits:
-            taken = [*rest[:-1], Change(rest[-1].what, rest[-1].cost, rest[-1].settings, peaks)]
-    return taken
-
-
-def _peaks_of(simulator: Simulator, settings: FinetuneSettings, changes: list[Change]) -> Peaks:
-    others: dict[str, Any] = {}
-    for change in changes:
-        others.update(change.settings)
-    return simulator.peaks(simulator.changed(settings, **others))

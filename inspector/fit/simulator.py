@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from inspector.simulate.allocator.settings import AllocatorSettings
+from inspector.simulate.finetuning import few_micro_batches, trace
 from inspector.simulate.on_card import Peaks, peaks_on
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.store.answers import answered
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from inspector.gpus import Gpu
+    from inspector.simulate.program.training import Trace
     from inspector.simulate.setup.settings import FinetuneSettings
+    from inspector.simulate.setup.training import TrainSetup
 
+AT_HAND = 3
+"""Traces that are kept: a model of 126 layers has one of 20 MB."""
 MICRO_BATCHES = 8
 """Of more accumulated micro-batches than this, a change or a candidate is simulated with this many, one more when they
 are odd (`inspector.simulate.finetuning.few_micro_batches`); what a user asks for, with twice as many.
@@ -39,12 +44,29 @@ def kept_peaks(config: Mapping[str, Any], settings: FinetuneSettings, gpu: Gpu, 
     return answered(question, Peaks, make)
 
 
+class Traces:
+    """Traces of a model on a card, the last few of them at hand: another allocator setting replays the same events."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[TrainSetup, Gpu], Trace] = {}
+
+    def __call__(self, config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu) -> Trace:
+        """As `inspector.simulate.finetuning.trace`."""
+        key = setup, gpu
+        if key not in self._last:
+            while len(self._last) >= AT_HAND:
+                del self._last[next(iter(self._last))]
+            self._last[key] = trace(config, setup, gpu)
+        return self._last[key]
+
+
 class Simulator:
     """One model on one card: settings in, peaks out, each simulated once."""
 
-    def __init__(self, config: Mapping[str, Any], gpu: Gpu) -> None:
+    def __init__(self, config: Mapping[str, Any], gpu: Gpu, traces: Traces | None = None) -> None:
         self.config = config
         self.gpu = gpu
+        self.traces = traces or Traces()
         self.known: dict[FinetuneSettings, Peaks] = {}
 
     def peaks(self, settings: FinetuneSettings) -> Peaks:
@@ -55,9 +77,7 @@ class Simulator:
         return self.known[settings]
 
     def _simulated(self, settings: FinetuneSettings) -> Peaks:
-        from inspector.simulate.finetuning import few_micro_batches, trace
-
-        events = trace(self.config, few_micro_batches(settings.setup, MICRO_BATCHES), self.gpu).events
+        events = self.traces(self.config, few_micro_batches(settings.setup, MICRO_BATCHES), self.gpu).events
         return peaks_on(events, self.gpu, AllocatorSettings(expandable_segments=settings.expandable_segments))
 
     def changed(self, settings: FinetuneSettings, **others: Any) -> FinetuneSettings:

@@ -9,14 +9,15 @@ from rich.text import Text
 from inspector.render.fit import STYLES
 from inspector.render.terminal import heading, notes, page, table
 from inspector.safe_text import clean
-from inspector.units import MiB, count, mebibytes
+from inspector.units import MiB, count, gibibytes, mebibytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import RenderableType
 
-    from inspector.fit.plan import Change, FitPlan
+    from inspector.fit.helping import Change
+    from inspector.fit.plan import FitPlan
     from inspector.simulate.on_card import Peaks
 
 _WORDS = {"batch_size": "batch size", "seq_len": "tokens a sample", "r": "rank"}
@@ -31,7 +32,7 @@ def text(report: FitPlan) -> RenderableType:
     )
     return page(
         heading(report.model, what),
-        _verdict(report.peaks, report.gpu.name),
+        _verdict(report.peaks, report.gpu.with_article),
         *parts(report),
         notes((*report.assumptions, "MiB = 2^20 bytes.")),
     )
@@ -42,12 +43,21 @@ def parts(report: FitPlan) -> list[RenderableType]:
     made: list[RenderableType] = []
     if report.cannot:
         made.append(Text("\n".join(clean(line) for line in report.cannot), style="yellow"))
+    if report.cause:
+        made.append(Text(report.cause))
     if report.changes:
-        made.append(_changes("one change, cheapest first", report.changes))
+        made.append(_changes("one change, the cause first, then cheapest", report.changes))
     if report.together:
         made.append(_changes("together, one after the other", report.together))
     elif report.changes and not any(change.peaks.fits for change in report.changes):
         made.append(Text("No run of these changes makes it fit.", style="red"))
+    if report.smallest:
+        made.append(_changes("all of this together still does not fit", (report.smallest,)))
+    if report.weights_alone:
+        least, card = gibibytes(report.weights_alone), gibibytes(report.peaks.usable)
+        made.append(
+            Text(f"No change makes it fit: base weights alone take {least} at the least, of {card}.", style="red")
+        )
     if report.largest:
         rows = table("largest that fits, the rest unchanged", ("", "right"))
         for name, value in report.largest:
@@ -58,7 +68,7 @@ def parts(report: FitPlan) -> list[RenderableType]:
 
 def _verdict(peaks: Peaks, card: str) -> Text:
     sign = "to spare" if peaks.margin >= 0 else "missing"
-    line = f"{peaks.verdict.capitalize()} on a {card}: {mebibytes(abs(peaks.margin))} {sign}"
+    line = f"{peaks.verdict.capitalize()} on {card}: {mebibytes(abs(peaks.margin))} {sign}"
     line += f" ({mebibytes(peaks.process)} of {mebibytes(peaks.usable)})"
     if peaks.gives_back:
         line += ", only by giving cached memory back"
@@ -89,6 +99,9 @@ def payload(report: FitPlan) -> dict[str, Any]:
         "changes": [_change(change) for change in report.changes],
         "together": [_change(change) for change in report.together],
         "largest": dict(report.largest),
+        "cause": report.cause,
+        "smallest": _change(report.smallest) if report.smallest else None,
+        "weights_alone_bytes": report.weights_alone,
         "assumptions": list(report.assumptions),
     }
 

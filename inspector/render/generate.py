@@ -74,7 +74,7 @@ def _verdict(report: GenerateReport) -> Text:
     spare = f"{mebibytes(abs(report.margin_bytes))} {'to spare of' if report.fits else 'missing;'} {size}"
     if report.peaks.gives_back:
         spare = f"only by giving cached memory back; {size}"
-    line = Text(f"{report.verdict.capitalize()} on a {card.name}: {spare}", style=STYLES[report.verdict])
+    line = Text(f"{report.verdict.capitalize()} on {card.with_article}: {spare}", style=STYLES[report.verdict])
     if report.largest_prompt is not None:
         line.append(f"\nLongest prompt that fits: {count(report.largest_prompt)} tokens", style="default")
         if report.context_length and report.largest_prompt > report.context_length:

@@ -65,7 +65,7 @@ def what(report: StepReport) -> str:
 
 
 def _peaks(report: StepReport) -> Table:
-    rows = table(f"on a {report.gpu.name}", ("MiB", "right"))
+    rows = table(f"on {report.gpu.with_article}", ("MiB", "right"))
     where = f"{report.peak_stage}, {'loading' if report.peak_step < 0 else f'step {report.peak_step + 1}'}"
     rows.add_row(f"peak allocated ({where})", _mib(report.peak_allocated_bytes))
     rows.add_row("peak reserved", _mib(report.peak_reserved_bytes))

@@ -20,7 +20,7 @@ from inspector.simulate.setup.recipes import recipe as find_recipe
 from inspector.store.answers import answered
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from inspector.simulate.allocator.timeline import StagePeak
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from inspector.simulate.reports.step import KindLine, LiveTensor, Point, Share
     from inspector.simulate.setup.options import FinetuneSettingsOptions
     from inspector.simulate.setup.training import TrainSetup
+
+    Tracing = Callable[[Mapping[str, Any], TrainSetup, Gpu], Trace]
 
 MICRO_BATCHES = 16
 """Accumulated micro-batches that are traced at the most: more take their time and say nothing more."""
@@ -43,7 +45,8 @@ class StepReport(OnCard, Report):
     ``steady_allocated_bytes`` is what is still allocated after the last step. ``paged_bytes`` is optimizer state in
     managed memory, which no allocator counts. ``stages`` has every stage of every step; step -1 is loading. ``events``
     are kept only when asked for. ``plan`` is what to change, where that was asked for (`inspector.fit.advise`).
-    ``timeline_kinds`` splits the points of ``timeline``.
+    ``timeline_kinds`` splits the points of ``timeline``. ``math_attention`` says that sdpa fell back to its math
+    kernel, ``math_cures`` what would keep it from there (`inspector.simulate.device.math_attention`).
     """
 
     kind: ClassVar[str] = "simulate"
@@ -69,6 +72,8 @@ class StepReport(OnCard, Report):
     events: tuple[Event, ...] = field(default=(), repr=False)
     plan: Report | None = None
     timeline_kinds: tuple[KindLine, ...] = field(default=(), repr=False)
+    math_attention: bool = False
+    math_cures: tuple[str, ...] = ()
 
     def stage_peak(self, stage: Stage, step: int | None = None) -> StagePeak:
         """The stage of a step; of the last one when no step is said."""
@@ -146,16 +151,19 @@ def question(
     return Question(*_model(reference or (chosen.model if chosen else "")), resolved, gpu)
 
 
-def answer(asked: Question, *, keep_events: bool = False) -> StepReport:
-    """The kept answer, or a new one; a new one in any case when its events are wanted. Raises as `finetune` does."""
-    setup, gpu = asked.resolved.setup, asked.gpu
+def answer(asked: Question, *, keep_events: bool = False, traced: Tracing | None = None) -> StepReport:
+    """The kept answer, or a new one; a new one in any case when its events are wanted. Raises as `finetune` does.
+
+    ``traced`` takes the place of `trace`, for who wants the events as well or has them.
+    """
+    setup, gpu, traced = asked.resolved.setup, asked.gpu, traced or trace
     if keep_events:
-        traced = trace(asked.config, setup, gpu)
-        return replace(summarize(asked, traced), events=traced.events)
+        found = traced(asked.config, setup, gpu)
+        return replace(summarize(asked, found), events=found.events)
     report = answered(
         ("finetune", asked.config, setup, asked.allocator, gpu),
         StepReport,
-        lambda: summarize(asked, trace(asked.config, setup, gpu)),
+        lambda: summarize(asked, traced(asked.config, setup, gpu)),
     )
     # Neither the model's name nor who set what is part of the question.
     return replace(report, model=asked.model, settings=asked.resolved.explained())
@@ -174,7 +182,7 @@ def save_snapshot(report: StepReport, path: Path) -> None:
 def check_card(setup: TrainSetup, gpu: Gpu) -> None:
     """Refuse what a card cannot do. Raises InspectorError."""
     if setup.load.attention == "flash_attention_2" and not gpu.flash_attention_2:
-        raise InspectorError(f"flash_attention_2 does not run on a {gpu.name}", hint="use --attn sdpa")
+        raise InspectorError(f"flash_attention_2 does not run on {gpu.with_article}", hint="use --attn sdpa")
 
 
 def trace(config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu) -> Trace:
@@ -204,6 +212,9 @@ def few_micro_batches(setup: TrainSetup, most: int) -> TrainSetup:
 
 def summarize(asked: Question, traced: Trace) -> StepReport:
     """The report on traced events: replayed without a limit, and on the card."""
+    from inspector.simulate.device.math_attention import math_calls, math_cures
+    from inspector.simulate.device.questions import Chip
+
     events, gpu, resolved = traced.events, asked.gpu, asked.resolved
     timeline = replay(events, asked.allocator)
     alive, points = timeline.alive(events), reports.points(events, timeline)
@@ -228,6 +239,8 @@ def summarize(asked: Question, traced: Trace) -> StepReport:
         timeline_kinds=reports.kinds_at(events, timeline, points),
         num_events=len(events),
         assumptions=(*traced.notes, *assumptions(resolved.setup, gpu)),
+        math_attention=bool(math_calls(traced.questions)),
+        math_cures=math_cures(traced.questions, Chip(gpu.capability, gpu.multiprocessors)),
     )
 
 

@@ -62,7 +62,7 @@ def trace_finetune(
     loop = setup.loop
     with quiet():
         tracer = Tracer(cuda_kernels(device))
-    tracer.answer = answers(lambda: setup.batch.seq_len, masks=not setup.batch.packed)
+    tracer.answer = answers(lambda: setup.batch.seq_len, masks=not (setup.batch.packed or setup.batch.padded))
     routing.install(tracer, config, setup.routing)
     with as_on(device, tracer.page, sdpa_backend=loop.sdpa_backend, autocast=loop.autocast) as autocast:
         Loop(config, setup, tracer, autocast).run()

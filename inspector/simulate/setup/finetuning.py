@@ -127,6 +127,11 @@ def _contradictions(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> 
             "use --method qlora",
         ),
         (
+            settings.padded and not settings.padding_mask,
+            "padding is told to the model by a padding mask",
+            "add --padding-mask",
+        ),
+        (
             settings.packed and settings.padding_mask,
             "packed sequences have no padding, so no padding mask",
             "drop one of them",

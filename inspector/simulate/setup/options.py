@@ -66,6 +66,7 @@ class TrainingOptions(LoadOptions, total=False):
     autocast: Autocast | None
     seq_len: int | None
     padding_mask: bool | None
+    padded: bool | None
     packed: bool | None
     gradient_checkpointing: bool | None
     reentrant: bool | None

@@ -38,6 +38,7 @@ FINETUNE: Mapping[str, str] = {
     "batch_size": "batch.size",
     "seq_len": "batch.seq_len",
     "padding_mask": "batch.padding_mask",
+    "padded": "batch.padded",
     "packed": "batch.packed",
     "labels": "batch.labels",
     "optimizer": "loop.optimizer",

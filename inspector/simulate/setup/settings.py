@@ -53,6 +53,7 @@ class FinetuneSettings:
     batch_size: int = 1
     seq_len: int = 1024
     padding_mask: bool = False
+    padded: bool = False
     packed: bool = False
     gradient_checkpointing: bool = True
     reentrant: bool = False

@@ -58,13 +58,15 @@ class PeftSetup:
 class BatchSetup:
     """One micro-batch: ``size`` sequences of ``seq_len`` tokens.
 
-    ``packed`` sequences hold several samples and have position ids. ``labels`` are the input ids themselves
-    (``shared``) or a ``clone``.
+    A ``padding_mask`` that masks nothing out is dropped by transformers; where the batch is ``padded``, some tokens
+    are masked, and the mask stays. ``packed`` sequences hold several samples and have position ids. ``labels`` are the
+    input ids themselves (``shared``) or a ``clone``.
     """
 
     size: int = 1
     seq_len: int = 1024
     padding_mask: bool = False
+    padded: bool = False
     packed: bool = False
     labels: Labels = "shared"
 
