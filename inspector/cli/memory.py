@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 @click.option(
     "--bits", type=click.Choice(["32", "16", "8", "4"]), help="Only schemes of this width; 4 is nf4-dq first."
 )
+@click.option("--load-in-4bit", "--4bit", is_flag=True, hidden=True, help="As --bits 4.")
+@click.option("--load-in-8bit", "--8bit", is_flag=True, hidden=True, help="As --bits 8.")
 @click.option("--scheme", "names", multiple=True, metavar="NAME", help="Only this scheme; repeat for several.")
 @click.option("--block-size", type=int, help="Weights that share one absmax in the 4-bit schemes (64).")
 @click.option(
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 def command(
     model: str,
     bits: str | None,
+    load_in_4bit: bool,
+    load_in_8bit: bool,
     names: tuple[str, ...],
     block_size: int | None,
     by: Grouping | None,
@@ -56,6 +60,10 @@ def command(
     from inspector.precision import chosen_schemes
     from inspector.sources.resolve import locate
 
+    said = {bits, *(number for number, flag in (("4", load_in_4bit), ("8", load_in_8bit)) if flag)} - {None}
+    if len(said) > 1:
+        raise click.UsageError(f"{' and '.join(sorted(map(str, said)))} bits contradict each other")
+    bits = next(iter(said), None)
     source, as_stored = locate(model), "stored" in names
     others = tuple(name for name in names if name != "stored")
     schemes: tuple[Scheme, ...] = ()

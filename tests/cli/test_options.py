@@ -200,6 +200,15 @@ def test_the_help_page(names, golden, capsys):
     golden(f"help/{'-'.join(names)}.txt", page)
 
 
+def test_memory_knows_the_habit_too(capsys):
+    printed = set()
+    for words in (["--bits", "4"], ["--load-in-4bit"], ["--4bit"], ["--bits", "4", "--load-in-4bit"]):
+        assert run(["memory", "smollm2-135m", *words]) == 0
+        printed.add(capsys.readouterr().out)
+    assert len(printed) == 1
+    assert run(["memory", "smollm2-135m", "--load-in-4bit", "--bits", "8"]) == 2
+
+
 def test_a_page_says_the_line_that_writes_it_again():
     """Short spellings are written out, and a config that was read is there as it was read."""
     finetune = command("simulate", "finetune")
