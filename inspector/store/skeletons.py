@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from inspector.skeleton import Skeleton
 
-ROOMS = ("architecture/*.py", "skeleton/*.py", "*.py")
+ROOMS = ("architecture/*.py", "skeleton/*.py", "patched/*.py", "*.py")
 """Whose code says what the skeleton of a config is: at least all that `inspector.architecture` imports."""
 
 LIMIT_BYTES = 64 * 10**6
