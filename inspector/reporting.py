@@ -36,7 +36,7 @@ class TableReport(Report):
 
 
 class Renderer(Protocol):
-    """A module ``inspector.render.<kind>``."""
+    """A module ``inspector.render.<kind>``; one whose page has figures also has ``charts(report)``, a tuple of them."""
 
     def text(self, report: Report) -> RenderableType:
         """What a terminal shows."""

@@ -110,15 +110,15 @@ def one_form(output: Path | None, *, as_json: bool = False, as_csv: bool = False
         check_place(output)
 
 
-def answer_page(name: str, report: Report, output: Path) -> None:
-    """Write the page of a report, ``inspector.render.pages.<name>_html``, with the command line that was typed on it.
+def answer_page(report: Report, output: Path) -> None:
+    """Write the page of a report, with the command line that was typed on it.
 
     Raises InspectorError when the file cannot be written.
     """
     from inspector.files import write_output
-    from inspector.render import pages
+    from inspector.render.pages import PAGES
 
-    html: str = getattr(pages, f"{name}_html")(report, command=typed())
+    html: str = PAGES[report.kind](report, command=typed())
     if str(output) == "-":
         click.echo(html, nl=False)
         return

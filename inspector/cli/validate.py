@@ -61,4 +61,4 @@ def command(runs: str, form: str, output: Path | None, as_json: bool, as_csv: bo
     if str(output) != "-":
         answer(ledger, as_json=as_json, as_csv=as_csv)
     if output is not None:
-        answer_page("validate", ledger, output)
+        answer_page(ledger, output)

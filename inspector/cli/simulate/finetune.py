@@ -79,5 +79,5 @@ def command(
     if output is None:
         answer(report, as_json=as_json)
     else:
-        answer_page("finetune", report, output)
+        answer_page(report, output)
     return 0 if report.fits else 1

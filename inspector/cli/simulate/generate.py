@@ -47,5 +47,5 @@ def command(model: str, output: Path | None, *, as_json: bool, **options: Unpack
     if output is None:
         answer(report, as_json=as_json)
     else:
-        answer_page("generate", report, output)
+        answer_page(report, output)
     return 0 if report.fits else 1

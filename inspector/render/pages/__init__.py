@@ -1,7 +1,12 @@
 """Pages to read: one self-contained HTML file for a dry run or for the ledger, in the decks' look."""
 
+from collections.abc import Callable
+
 from inspector.render.pages.finetune import finetune_html
 from inspector.render.pages.generate import generate_html
 from inspector.render.pages.validate import validate_html
 
-__all__ = ["finetune_html", "generate_html", "validate_html"]
+__all__ = ["PAGES", "finetune_html", "generate_html", "validate_html"]
+
+PAGES: dict[str, Callable[..., str]] = {"simulate": finetune_html, "generate": generate_html, "validate": validate_html}
+"""The page of a report, by its kind; the others have none."""
