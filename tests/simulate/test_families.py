@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from families import families, small_config
 
 from inspector.simulate.events import Alloc, Free, Mark
 from inspector.simulate.program.training import trace_finetune
 from inspector.simulate.setup.finetuning import resolve_setup
+from tests.simulate.families import families, small_config
 
 CHOSEN = (
     "llama", "gpt2", "bloom", "gemma3_text", "gemma3", "mixtral", "qwen3_moe", "deepseek_v3", "gpt_oss", "mamba",

@@ -6,7 +6,6 @@ import json
 
 import pytest
 import torch
-from families import small_config
 
 from inspector.errors import CannotSimulateError, ContradictionError, InspectorError
 from inspector.fit.largest import largest_settings
@@ -26,6 +25,7 @@ from inspector.simulate.setup.generation import GenerateSettings
 from inspector.simulate.tracing.shape_memory import ShapeMemory
 from inspector.store import answers
 from inspector.store.entries import store_folder
+from tests.simulate.families import small_config
 
 
 def small(layers=2, **fields):

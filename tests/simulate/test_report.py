@@ -104,7 +104,7 @@ def test_a_chunk_is_made_again_as_it_was_made(tiny, autocast):
 
 
 def test_a_mixture_passes_its_loss_by_position():
-    from families import small_config
+    from tests.simulate.families import small_config
 
     config = {**small_config("olmoe").to_dict(), "num_hidden_layers": 2}
     options = {"method": "lora", "seq_len": 512, "gpu": "A100-80GB", "dtype": "bfloat16"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from families import small_config
 
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.device.questions import Device
@@ -13,6 +12,7 @@ from inspector.simulate.program import routing
 from inspector.simulate.program.decoding import trace_generate
 from inspector.simulate.setup.generation import GenerateSettings
 from inspector.simulate.tracing.tracer import Tracer
+from tests.simulate.families import small_config
 
 EXPERTS, TOKENS, CHOICES = 4, 64, 2
 

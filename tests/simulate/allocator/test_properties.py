@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-from slow_model import SlowModel
 
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.allocator.allocator import CachingAllocator, OutOfMemoryError
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import Alloc, EmptyCache, Free
+from tests.simulate.allocator.slow_model import SlowModel
 
 MiB = 2**20
 sizes = st.one_of(

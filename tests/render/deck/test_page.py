@@ -20,7 +20,7 @@ from inspector.render.deck import STORIES, deck_html
 from inspector.sources.resolve import resolve
 from inspector.validation.runs import questions
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "scripts"))
 import reports  # noqa: E402
 

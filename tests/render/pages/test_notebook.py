@@ -13,7 +13,7 @@ import inspector
 from inspector.gpus import find_gpu
 from inspector.render.html_text import COLOURS
 from inspector.render.theme import luminance
-from tests.deck.conftest import browser, show  # noqa: F401 -- the same headless Chromium
+from tests.render.deck.conftest import browser, show  # noqa: F401 -- the same headless Chromium
 
 TINY = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 128,

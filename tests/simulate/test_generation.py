@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -154,8 +152,7 @@ def test_bad_settings(options, message):
 )
 def test_families_of_every_kind_generate(model_type):
     """Every step traced and the middle skipped end alike, whatever the family keeps between steps."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "simulate"))
-    from families import small_config
+    from tests.simulate.families import small_config
 
     setup = GenerateSettings(prompt_len=40, max_new_tokens=12, dtype="bfloat16").setup
     runs = [
