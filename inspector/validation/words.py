@@ -36,9 +36,10 @@ class Quantization:
 
 
 _SCHEMES = {
-    "none": "none", "nf4": "nf4", "bnb nf4": "nf4", "bitsandbytes nf4": "nf4", "fp4": "fp4", "bnb fp4": "fp4",
-    "int8": "int8", "bnb int8": "int8", "bitsandbytes int8": "int8", "llm.int8": "int8",
+    "none": "none", "nf4": "nf4", "4bit nf4": "nf4", "nf4 4bit": "nf4", "fp4": "fp4", "4bit fp4": "fp4",
+    "fp4 4bit": "fp4", "int8": "int8", "llm.int8": "int8", "8bit": "int8", "8bit int8": "int8",
 }  # fmt: skip
+"""What is left of a scheme's name without the library's. Of 4 bits alone it is not known which four."""
 _DOUBLE = {
     "double quant": True, "double_quant": True, "double quantization": True, "double_quant=true": True,
     "double_quant=false": False, "no double quant": False, "no double_quant": False,
@@ -54,7 +55,7 @@ def quantization(text: str) -> Quantization:
     found = Quantization(scheme="")
     # Tools differ in what they put between the parts; in the parts themselves they agree.
     for part in re.split(r"[,+;()]|\band\b", text.lower()):
-        word = " ".join(part.split())
+        word = " ".join(each for each in part.replace("-bit", "bit").split() if each not in {"bnb", "bitsandbytes"})
         if word in _SCHEMES and not found.scheme:
             found = replace(found, scheme=_SCHEMES[word])
         elif word in _DOUBLE:
@@ -98,10 +99,11 @@ def numbers(text: str) -> Numbers:
             found = replace(found, adapters=dtype(adapters[1]))
         elif re.fullmatch(r"no (torch\.)?autocast(/GradScaler)?", clause, re.IGNORECASE):
             found = replace(found, autocast="none")
-        elif cast := re.fullmatch(r"(?:torch\.)?autocast ?\(?(\w+)\)?", clause, re.IGNORECASE):
-            if dtype(cast[1]) not in _AUTOCAST:
+        elif cast := re.fullmatch(r"(?:torch\.)?autocast ?\(?(\w+)\)?|(\w+) autocast", clause, re.IGNORECASE):
+            kind = dtype(cast[1] or cast[2])
+            if kind not in _AUTOCAST:
                 raise NotUnderstoodError
-            found = replace(found, autocast=_AUTOCAST[dtype(cast[1])])
+            found = replace(found, autocast=_AUTOCAST[kind])
         elif prepared := re.fullmatch(r"(no )?prepare_model_for_kbit_training\b.*", clause, re.IGNORECASE):
             found = replace(found, prepared=not prepared[1])
         elif clause:
@@ -126,8 +128,9 @@ def attention(text: str) -> Attention:
     """``eager``, ``sdpa``, ``flash_attention_2``, or ``sdpa pinned to EFFICIENT_ATTENTION`` and its like."""
     if pinned := _PINNED.fullmatch(text):
         return Attention("sdpa", pinned[1].lower())
-    # Two spellings of the package's name; transformers has its own.
-    name = {"fa2": "flash_attention_2", "flash-attention-2": "flash_attention_2"}.get(text.lower(), text.lower())
+    name = text.lower()
+    if re.sub(r"[\W_]", "", name) in {"fa2", "flashattn2", "flashattention2"}:  # the package's name has many spellings
+        name = "flash_attention_2"
     if name not in {"eager", "sdpa", "flash_attention_2"}:
         raise NotUnderstoodError
     return Attention(name)

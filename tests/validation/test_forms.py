@@ -122,6 +122,33 @@ def test_dtypes_in_words(text, settings, example):
     assert {name: found[name] for name in settings} == settings
 
 
+@pytest.mark.parametrize(
+    ("text", "scheme", "double"),
+    [
+        ("bnb nf4, double quant, bf16 compute", "nf4", True),
+        ("bitsandbytes 4-bit NF4 (no double quant)", "nf4", False),
+        ("LLM.int8()", "int8", False),
+        ("bnb 8-bit", "int8", False),
+        ("fp4 and double quantization", "fp4", True),
+    ],
+)
+def test_quantization_in_words(text, scheme, double, example):
+    found = asked(example("rtx4080_qlora", method="qlora", quantization=text), "rtx4080_qlora")
+    assert (found.skipped, found.settings["scheme"], found.settings["double_quant"]) == ("", scheme, double)
+
+
+@pytest.mark.parametrize("text", ["4-bit", "bnb 4-bit", "nf4, sprinkled", "int8 + double quant", "double quant"])
+def test_quantization_that_could_be_anything_is_not_guessed(text, example):
+    found = asked(example("rtx4080_qlora", method="qlora", quantization=text), "rtx4080_qlora")
+    assert found.skipped == f'quantization "{text}" is not understood'
+
+
+def test_a_version_that_is_no_text_is_named(example):
+    found = asked(example("rtx4080_qlora", versions={"torch": 2.6, "peft": "0.19.1"}), "rtx4080_qlora")
+    assert found.not_understood == (("versions.torch", "2.6"),)
+    assert found.versions == {"peft": "0.19.1"}
+
+
 def test_a_quantized_model_is_prepared_unless_it_says_not(example):
     form = "t4_transformers_peft_loop"
     quantized = {"method": "qlora", "quantization": "bnb nf4, double_quant=False, fp16 compute"}

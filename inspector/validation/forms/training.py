@@ -39,10 +39,11 @@ class Run:
 
 
 def versions_of(fields: Fields) -> dict[str, str]:
-    """The libraries a record names, without those it leaves open."""
+    """The libraries a record names, without those it leaves open; a version that is no text is named by the reader."""
     part = fields.part("versions")
-    part.told(*part.values)
-    return {name: text for name, text in part.values.items() if isinstance(text, str) and text}
+    said = {name: text for name, text in part.values.items() if isinstance(text, str) and text}
+    part.told(*said)
+    return said
 
 
 def before(versions: dict[str, str], library: str, *version: int) -> bool:
