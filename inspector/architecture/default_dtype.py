@@ -33,7 +33,7 @@ _OURS = -2
 """The number of our hook; PyTorch counts its own up from 0, and `inspector.architecture.limits` has one."""
 
 
-class _DefaultDtype(TorchFunctionMode):  # type: ignore[misc]
+class _DefaultDtype(TorchFunctionMode):
     """Gives the results of functions that PyTorch would give its default dtype another one."""
 
     def __init__(self) -> None:

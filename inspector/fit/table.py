@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from inspector.errors import CannotSimulateError, InspectorError
 from inspector.fit.simulator import kept_peaks
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from inspector.simulate.allocator.timeline import Timeline
     from inspector.simulate.program.training import Trace
     from inspector.simulate.setup.settings import FinetuneSettings
+    from inspector.simulate.setup.words import Dtype
 
 USUAL_CARDS = (
     "T4", "RTX 3060", "RTX 4060 Ti 16GB", "RTX 4080", "RTX 3090", "RTX 4090", "RTX 5090", "L4", "A10G", "L40S",
@@ -156,7 +157,7 @@ def _cells(
     cells = []
     for card in cards:
         used = "float16" if dtype == "bfloat16" and not card.bf16 else dtype
-        chosen = resolve_setup(settings, dtype=used).settings
+        chosen = resolve_setup(settings, dtype=cast("Dtype", used)).settings
         peaks = kept_peaks(config, chosen, card, partial(traces.peaks, chosen, card))
         cells.append(Cell(method, card, used, peaks))
     return tuple(cells)

@@ -24,6 +24,10 @@ from inspector.simulate.program.load import make_quantizer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from torch import nn
+    from transformers import PreTrainedModel
+    from transformers.quantizers.base import HfQuantizer
+
     from inspector.measure.weightsource import WeightSource
 
     Progress = Callable[[int, int, str], None]
@@ -94,8 +98,8 @@ def build(
 
 
 def fill(
-    model: torch.nn.Module,
-    quantizer: Any,
+    model: nn.Module,
+    quantizer: HfQuantizer,
     scheme: Scheme,
     device: torch.device,
     source: WeightSource,
@@ -108,7 +112,7 @@ def fill(
 class _Loader:
     """Gives a meta model its tensors."""
 
-    def __init__(self, model: torch.nn.Module, quantizer: Any, scheme: Scheme, device: torch.device) -> None:
+    def __init__(self, model: PreTrainedModel, quantizer: HfQuantizer, scheme: Scheme, device: torch.device) -> None:
         self.model = model
         self.quantizer = quantizer
         self.device = device
@@ -167,7 +171,7 @@ class _Loader:
         owner, _, leaf = name.rpartition(".")
         if not isinstance(value, torch.nn.Parameter):
             value = torch.nn.Parameter(value, requires_grad=value.is_floating_point())
-        value._is_hf_initialized = True
+        value._is_hf_initialized = True  # type: ignore[attr-defined]
         setattr(self.model.get_submodule(owner), leaf, value)
         self.loaded.add(name)
 
@@ -195,7 +199,7 @@ class _Sorted(set[str]):
         return sorted(set(self).difference(other))
 
 
-def _constants(model: torch.nn.Module) -> set[str]:
+def _constants(model: nn.Module) -> set[str]:
     """Keys of the state dict that are quantization constants: what is neither parameter nor buffer."""
     known = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     known |= {name for name, _ in model.named_buffers(remove_duplicate=False)}

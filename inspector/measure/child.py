@@ -14,12 +14,19 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.libraries import need
 from inspector.errors import InspectorError, in_one_line
 from inspector.measure import machine
 from inspector.measure.spec import MeasureSpec, Order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+    from inspector.measure.weigh import Weighing
 
 
 def main() -> None:
@@ -30,7 +37,7 @@ def main() -> None:
     line = sys.stdin.readline()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
-    def say(**message: Any) -> None:
+    def say(**message: object) -> None:
         talk.write(json.dumps(message) + "\n")
         talk.flush()
 
@@ -50,7 +57,7 @@ def _end_with_parent() -> None:
 class Measuring:
     """One measurement: build, weigh, add adapters, train, judge; out of memory is a result."""
 
-    def __init__(self, order: Order, say: Any) -> None:
+    def __init__(self, order: Order, say: Callable[..., None]) -> None:
         self.order = order
         self.say = say
         self.at: dict[str, Any] = {"stage": "start", "done": 0, "total": 0, "name": ""}
@@ -78,7 +85,7 @@ class Measuring:
                 self.result["at_failure"] = machine.cuda_memory(device)
         return self.result
 
-    def _measure(self, spec: MeasureSpec, device: Any) -> None:
+    def _measure(self, spec: MeasureSpec, device: torch.device) -> None:
         from inspector.measure.build import build
         from inspector.measure.train import add_lora, needs_preparing, prepare, run_steps
         from inspector.measure.weigh import weigh
@@ -129,15 +136,15 @@ class Measuring:
         prefix = model_class(build_config(self.order.config)).base_model_prefix
         return SafetensorsWeights(Path(self.order.folder), prefix=prefix)
 
-    def _quality(self, spec: MeasureSpec, device: Any) -> Any:
+    def _quality(self, spec: MeasureSpec, device: torch.device) -> Any:
         from inspector.measure.quality import quality
 
         return quality(self.order.config, self._source(spec), device)
 
-    def _memory(self, device: Any) -> dict[str, Any]:
+    def _memory(self, device: torch.device) -> dict[str, Any]:
         return machine.cuda_memory(device) | machine.resident() if device.type == "cuda" else machine.resident()
 
-    def _limit(self, device: Any) -> None:
+    def _limit(self, device: torch.device) -> None:
         """Pretend the device had only ``limit_bytes``."""
         limit = self.order.spec.limit_bytes
         if limit is None:
@@ -150,7 +157,7 @@ class Measuring:
         else:
             machine.limit_data(limit)
 
-    def _enough(self, device: Any) -> None:
+    def _enough(self, device: torch.device) -> None:
         """Refuse before building what cannot fit a GPU; the caller has asked the same of the host's memory."""
         if device.type != "cuda":
             return
@@ -176,7 +183,9 @@ class Measuring:
         self.say(progress=self.at)
 
 
-def _difference(before: Any, after: Any, memory: dict[str, Any], memory_after: dict[str, Any]) -> dict[str, Any]:
+def _difference(
+    before: Weighing, after: Weighing, memory: dict[str, Any], memory_after: dict[str, Any]
+) -> dict[str, Any]:
     """What the adapters added."""
     added = {
         f"{name}_bytes": getattr(after, f"{name}_bytes") - getattr(before, f"{name}_bytes")

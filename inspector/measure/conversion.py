@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     import torch
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Sources:
     names: tuple[tuple[str, str], ...]
     converter: Any = None
 
-    def made(self, target: str, model: torch.nn.Module, read: Callable[[str], torch.Tensor]) -> torch.Tensor:
+    def made(self, target: str, model: PreTrainedModel, read: Callable[[str], torch.Tensor]) -> torch.Tensor:
         """The tensor, from sources that are read only now and let go when it is made."""
         if self.converter is None:
             return read(self.names[0][1])
@@ -36,7 +37,7 @@ class Sources:
         return result
 
 
-def sources_of(model: torch.nn.Module, stored: Iterable[str]) -> dict[str, Sources]:
+def sources_of(model: PreTrainedModel, stored: Iterable[str]) -> dict[str, Sources]:
     """Which stored tensors each tensor of a meta model is made of, where transformers renames or converts."""
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter, dot_natural_key, rename_source_key

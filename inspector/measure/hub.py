@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import ModelInfo
 
 INDEX = "model.safetensors.index.json"
 
@@ -41,7 +44,7 @@ def download(model: str) -> Path:
         raise InspectorError(f"the hub cannot be reached: {type(error).__name__}", hint="give a folder") from None
 
 
-def _fetched(name: str, info: Any) -> Path:
+def _fetched(name: str, info: ModelInfo) -> Path:
     from huggingface_hub import hf_hub_download
 
     from inspector.files import read_json_object

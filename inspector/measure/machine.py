@@ -8,9 +8,12 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors")
 
@@ -125,7 +128,7 @@ def why_no_cuda() -> str:
     return "torch finds no usable GPU"
 
 
-def describe(device: Any) -> dict[str, Any]:
+def describe(device: torch.device) -> dict[str, Any]:
     """The device by name, and what decides its behaviour."""
     import torch
 
@@ -145,7 +148,7 @@ def describe(device: Any) -> dict[str, Any]:
     }
 
 
-def cuda_memory(device: Any) -> dict[str, int | None]:
+def cuda_memory(device: torch.device) -> dict[str, int | None]:
     """What the allocator, the driver and NVML say now, in bytes where it is no count.
 
     ``allocations`` and ``segments`` count what was asked of the allocator and of the driver since the start,
@@ -175,7 +178,7 @@ def cuda_memory(device: Any) -> dict[str, int | None]:
     }
 
 
-def _nvml_process_bytes(device: Any) -> int | None:
+def _nvml_process_bytes(device: torch.device) -> int | None:
     """Memory of this process on a device by NVML, found by the device's UUID."""
     try:
         import pynvml

@@ -37,7 +37,9 @@ from inspector.simulate.tracing.following import follow_modules
 from inspector.simulate.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from torch import nn
 
     from inspector.measure.spec import MeasureSpec
     from inspector.simulate.events import Event
@@ -48,7 +50,7 @@ META = torch.device("meta")
 class Shapes:
     """A weight source of tensors without data: random ones and real ones alike are one tensor on the device."""
 
-    def check(self, wanted: Mapping[str, Sequence[int]], model: torch.nn.Module | None = None) -> None:
+    def check(self, wanted: Mapping[str, Sequence[int]], model: nn.Module | None = None) -> None:
         """Every shape is there."""
 
     def tensor(self, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
@@ -157,7 +159,7 @@ class _Marks(train.Meter):
 
 
 def _on_cuda(
-    stack: ExitStack, config: Mapping[str, Any], spec: MeasureSpec, capability: Any, multiprocessors: int
+    stack: ExitStack, config: Mapping[str, Any], spec: MeasureSpec, capability: tuple[int, int], multiprocessors: int
 ) -> Tracer:
     """A tracer of the card, and the libraries choosing as they would on it until the stack unwinds."""
     device = Device(capability, multiprocessors)
@@ -185,7 +187,7 @@ def _on_cpu(stack: ExitStack, spec: MeasureSpec) -> Tracer:
     return tracer
 
 
-def _whole(tracer: Tracer, operator: torch._ops.OpOverload) -> Any:
+def _whole(tracer: Tracer, operator: Callable[..., Any]) -> Any:
     """An operator whose result is seen, and nothing it made on the way."""
 
     def run(*args: object, **kwargs: object) -> Any:
@@ -246,8 +248,8 @@ def _quantizing_on_meta() -> dict[str, Any]:
     }
 
 
-def _arriving(usual: Any, fresh: Any) -> Any:
-    def to(self: Any, *args: object, **kwargs: object) -> Any:
+def _arriving(usual: Callable[..., Any], fresh: Callable[[Any], bool]) -> Any:
+    def to(self: Any, *args: Any, **kwargs: Any) -> Any:
         device = torch._C._nn._parse_to(*args, **kwargs)[0]
         return self._quantize(device) if device == META and fresh(self) else usual(self, *args, **kwargs)
 
@@ -257,7 +259,9 @@ def _arriving(usual: Any, fresh: Any) -> Any:
 def _through_host(tracer: Tracer) -> Any:
     """``aten::_to_copy``, also from meta to the host: bitsandbytes sends a weight there and back before int8."""
 
-    def to_copy(tensor: torch.Tensor, *, dtype: torch.dtype | None = None, device: Any = None, **_: object) -> Any:
+    def to_copy(
+        tensor: torch.Tensor, *, dtype: torch.dtype | None = None, device: torch.device | None = None, **_: object
+    ) -> Any:
         if tensor.device != META or device is None or device.type != "cpu":
             return torch.empty_like(tensor, dtype=dtype or tensor.dtype, device=device or tensor.device)
         # Not on the device, and another dtype than the one it comes back in, so that coming back is a copy.

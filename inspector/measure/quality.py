@@ -98,7 +98,8 @@ def _through_fp8(weight: torch.Tensor) -> torch.Tensor:
         return weight
     values, scales = made["weight"], made["weight_scale_inv"]
     high, wide = (side // blocks for side, blocks in zip(values.shape, scales.shape, strict=True))
-    return values.float() * scales.float().repeat_interleave(high, 0).repeat_interleave(wide, 1)
+    whole: torch.Tensor = values.float() * scales.float().repeat_interleave(high, 0).repeat_interleave(wide, 1)
+    return whole
 
 
 def _first_layer(

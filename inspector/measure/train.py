@@ -20,14 +20,18 @@ from inspector.simulate.program.optimizers import make_optimizer
 from inspector.units import MiB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import nn
+    from torch._ops import OpOverload
+    from transformers import PreTrainedModel
 
     from inspector.measure.spec import LoraSetup, StepSetup
 
 STAGES = ("forward", "backward", "optimizer")
 
 
-def add_lora(model: torch.nn.Module, lora: LoraSetup, *, seed: int = 0) -> Any:
+def add_lora(model: nn.Module, lora: LoraSetup, *, seed: int = 0) -> Any:
     """The model in PEFT's wrapper, adapters in float32 as PEFT makes them. Raises InspectorError as PEFT refuses."""
     from peft import LoraConfig, get_peft_model
 
@@ -47,7 +51,7 @@ def add_lora(model: torch.nn.Module, lora: LoraSetup, *, seed: int = 0) -> Any:
         ) from None
 
 
-def prepare(model: torch.nn.Module, step: StepSetup, *, quantized: bool) -> Any:
+def prepare(model: PreTrainedModel, step: StepSetup, *, quantized: bool) -> Any:
     """``prepare_model_for_kbit_training`` for a bitsandbytes model, as QLoRA scripts call it before PEFT."""
     from peft import prepare_model_for_kbit_training
 
@@ -62,7 +66,7 @@ def prepare(model: torch.nn.Module, step: StepSetup, *, quantized: bool) -> Any:
         )
 
 
-def needs_preparing(model: torch.nn.Module, scheme: str) -> bool:
+def needs_preparing(model: nn.Module, scheme: str) -> bool:
     """Whether the model is bitsandbytes'."""
     return bool(getattr(model, "is_quantized", False)) and not scheme.startswith("fp8")
 
@@ -77,7 +81,7 @@ def clears_cache() -> bool:
 
 
 def run_steps(
-    model: torch.nn.Module,
+    model: PreTrainedModel,
     step: StepSetup,
     device: torch.device,
     report: Callable[[str], None],
@@ -202,7 +206,7 @@ class _CpuMeter(Meter):
         "seen), over the steps after the first; resident is the process's, by the kernel"
     )
 
-    def __init__(self, model: torch.nn.Module, *others: torch.Tensor) -> None:
+    def __init__(self, model: nn.Module, *others: torch.Tensor) -> None:
         self.live = LiveStorages(model)
         for other in others:
             self.live.note(other)
@@ -226,10 +230,10 @@ class _CpuMeter(Meter):
         return {"peak_resident_mib": machine.resident()["resident_peak_bytes"] / MiB}
 
 
-class LiveStorages(TorchDispatchMode):  # type: ignore[misc]
+class LiveStorages(TorchDispatchMode):
     """Counts the bytes of the storages alive: those of a model to begin with, and every one an operation makes."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.nbytes = self.peak = 0
         self._known: set[int] = set()
@@ -252,7 +256,9 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[misc]
         self._known.discard(key)
         self.nbytes -= size
 
-    def __torch_dispatch__(self, func: torch._ops.OpOverload, types: object, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         """Run the operation and note what it returned."""
         result = func(*args, **(kwargs or {}))
         for each in result if isinstance(result, (tuple, list)) else (result,):
@@ -266,5 +272,5 @@ def _state_bytes(optimizer: torch.optim.Optimizer) -> int:
     return sum(value.nbytes for value in states if isinstance(value, torch.Tensor))
 
 
-def _vocabulary(model: torch.nn.Module) -> int:
+def _vocabulary(model: PreTrainedModel) -> int:
     return int(language_config(model.config).vocab_size)

@@ -13,6 +13,9 @@ from inspector.units import block_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from torch import nn
+    from transformers import PreTrainedModel
+
 Role = Literal["parameter", "buffer", "constant"]
 
 
@@ -46,7 +49,7 @@ class Weighing:
     constants: dict[str, int]
 
 
-def weigh(model: torch.nn.Module, parts: Mapping[str, str] | None = None) -> Weighing:
+def weigh(model: PreTrainedModel, parts: Mapping[str, str] | None = None) -> Weighing:
     """Weigh a transformers or PEFT model.
 
     Args:
@@ -75,7 +78,7 @@ def weigh(model: torch.nn.Module, parts: Mapping[str, str] | None = None) -> Wei
     )
 
 
-def breakdown(model: torch.nn.Module) -> dict[str, int]:
+def breakdown(model: nn.Module) -> dict[str, int]:
     """Bytes of parameters and constants under the names of the published T4 measurements; buffers are left out."""
     seen: set[int] = set()
     found = {"nf4_packed": 0, "quant_scales": 0, "unquantized_fp32": 0, "other": 0}
@@ -88,7 +91,7 @@ def breakdown(model: torch.nn.Module) -> dict[str, int]:
     return found
 
 
-def storages(model: torch.nn.Module) -> Iterator[Storage]:
+def storages(model: nn.Module) -> Iterator[Storage]:
     """Every storage of a model, by the first tensor that uses it; tied tensors and views come once."""
     seen: set[int] = set()
     for name, module, role, tensor in _tensors(model):
@@ -114,7 +117,7 @@ def constants_of(parameter: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
         yield "SCB", scales
 
 
-def _tensors(model: torch.nn.Module) -> Iterator[tuple[str, str, Role, torch.Tensor]]:
+def _tensors(model: nn.Module) -> Iterator[tuple[str, str, Role, torch.Tensor]]:
     for path, module in model.named_modules():
         prefix = f"{path}." if path else ""
         for name, parameter in module._parameters.items():

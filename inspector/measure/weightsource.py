@@ -18,6 +18,8 @@ from inspector.sources.safetensors import MAX_HEADER, read_header
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from torch import nn
+
     from inspector.measure.conversion import Sources
 
 POOL = 1 << 24
@@ -27,7 +29,7 @@ POOL = 1 << 24
 class WeightSource(Protocol):
     """Gives one tensor after another, each on the device and owned by the caller alone."""
 
-    def check(self, wanted: Mapping[str, Sequence[int]], model: torch.nn.Module | None = None) -> None:
+    def check(self, wanted: Mapping[str, Sequence[int]], model: nn.Module | None = None) -> None:
         """Raise InspectorError unless every tensor wanted of a model is there in its shape. Nothing is read yet."""
 
     def tensor(self, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
@@ -46,7 +48,7 @@ class RandomWeights:
         self.std = std
         self._pool: torch.Tensor | None = None
 
-    def check(self, wanted: Mapping[str, Sequence[int]], model: torch.nn.Module | None = None) -> None:
+    def check(self, wanted: Mapping[str, Sequence[int]], model: nn.Module | None = None) -> None:
         """Random weights exist in every shape."""
 
     def tensor(self, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
@@ -99,7 +101,7 @@ class SafetensorsWeights:
             self.files |= dict.fromkeys((tensor.name for tensor in tensors), file)
             self.shapes |= {tensor.name: tensor.shape for tensor in tensors}
 
-    def check(self, wanted: Mapping[str, Sequence[int]], model: torch.nn.Module | None = None) -> None:
+    def check(self, wanted: Mapping[str, Sequence[int]], model: nn.Module | None = None) -> None:
         """Every wanted tensor must be there in its shape, or what transformers makes it of for this model."""
         missing = [name for name in wanted if self._stored(name) is None]
         if missing and model is not None:
@@ -130,7 +132,7 @@ class SafetensorsWeights:
         with _opened(self.files[stored]) as file:
             return out.copy_(file.get_tensor(stored))
 
-    def _convert(self, missing: Sequence[str], model: torch.nn.Module) -> None:
+    def _convert(self, missing: Sequence[str], model: nn.Module) -> None:
         from inspector.measure.conversion import sources_of
 
         found = sources_of(model, self.files)

@@ -23,7 +23,7 @@ def by_thread(original: Any, ours: Any) -> Any:
 
 def _gate(original: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
-    def gate(*args: Any, **kwargs: Any) -> Any:
+    def gate(*args: object, **kwargs: object) -> Any:
         return (ours if acting() else original)(*args, **kwargs)
 
     return gate
@@ -60,7 +60,7 @@ class _Mapping(MutableMapping[Any, Any]):
     def __getitem__(self, key: Any) -> Any:
         return self._here()[key]
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: Any, value: object) -> None:
         self._here()[key] = value
 
     def __delitem__(self, key: Any) -> None:

@@ -17,7 +17,7 @@ from inspector.simulate.device.autograd_in_place import masking
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor
+    from torch import nn
 
     from inspector.simulate.device.questions import Chip, Device
 
@@ -32,9 +32,16 @@ def sdpa_for(device: Device, forced: str = "") -> Callable[..., Any]:
     """
 
     def sdpa(
-        query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
-        is_causal: bool = False, *, scale: float | None = None, enable_gqa: bool = False,
-    ) -> Any:  # fmt: skip
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attn_mask: torch.Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        *,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> Any:
         # The backend itself refuses grouped keys; a script that pins it repeats them, so as to run at all.
         if forced == "efficient" and key.size(-3) != query.size(-3):
             groups = query.size(-3) // key.size(-3)
@@ -66,7 +73,14 @@ def sdpa_for(device: Device, forced: str = "") -> Callable[..., Any]:
 
 @runs_operators
 def _math(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, dropout_p: float, causal: bool, scale: Any, gqa: bool
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    dropout_p: float,
+    causal: bool,
+    scale: float | None,
+    gqa: bool,
 ) -> Any:
     with masking():
         return aten._scaled_dot_product_attention_math(
@@ -75,9 +89,16 @@ def _math(
 
 
 def sdpa_on_cpu(
-    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
-    is_causal: bool = False, *, scale: float | None = None, enable_gqa: bool = False,
-) -> Any:  # fmt: skip
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
     """The same on a CPU: its own flash kernel without dropout, else math.
 
     Source: aten/src/ATen/native/transformers/sdp_utils_cpp.cpp, ``use_flash_attention_cpp``.
@@ -94,9 +115,15 @@ def sdpa_on_cpu(
 
 
 def flash_attention_2(
-    module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
-    dropout: float = 0.0, scaling: float | None = None, **_: object,
-) -> tuple[Any, None]:  # fmt: skip
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **_: object,
+) -> tuple[Any, None]:
     """Transformers' ``flash_attention_2``: the flash-attn package's kernel, which PyTorch carries a copy of.
 
     Source: transformers/integrations/flash_attention.py, ``flash_attention_forward`` (float32 is cast to the dtype the
@@ -113,12 +140,14 @@ def flash_attention_2(
     return _flash(query, key, value, dropout, causal, scaling).transpose(1, 2), None
 
 
-def _unpadded(query: Tensor, key: Tensor, value: Tensor, dropout: float, causal: bool, scaling: float | None) -> Any:
+def _unpadded(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float, causal: bool, scaling: float | None
+) -> Any:
     """With padding, real tokens are gathered before the kernel and scattered after (``_upad_input``, ``pad_input``)."""
     batch, heads, length, size = query.shape
     tokens = torch.empty(batch * length, dtype=torch.int64, device=query.device)
 
-    def gather(tensor: Tensor) -> Any:
+    def gather(tensor: torch.Tensor) -> Any:
         flat = tensor.transpose(1, 2).reshape(batch * length, tensor.size(1), size)
         return flat.index_select(0, tokens).view(batch, length, tensor.size(1), size).transpose(1, 2)
 
@@ -166,7 +195,7 @@ class AttentionCall:
 
 
 def choose(
-    device: Device, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, *,
+    device: Device, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, *,
     enable_gqa: bool, dropout: float = 0.0, is_causal: bool = False,
 ) -> str:  # fmt: skip
     """The backend that takes these tensors on a device: ``cudnn``, ``flash``, ``efficient`` or ``math``."""
@@ -235,7 +264,9 @@ def _alignment(capability: tuple[int, int], *, half: bool) -> int:
     return 4 if capability >= (8, 0) else 1
 
 
-def _flash(query: Tensor, key: Tensor, value: Tensor, dropout_p: float, is_causal: bool, scale: float | None) -> Any:
+def _flash(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout_p: float, is_causal: bool, scale: float | None
+) -> Any:
     """Head sizes are padded to a multiple of 8 before the flash kernel (``pad_last_dim``)."""
     size = query.size(-1)
     if size % 8:
@@ -246,13 +277,13 @@ def _flash(query: Tensor, key: Tensor, value: Tensor, dropout_p: float, is_causa
     return out[..., :size] if size % 8 else out
 
 
-def _float_mask(mask: Tensor, dtype: torch.dtype) -> Any:
+def _float_mask(mask: torch.Tensor, dtype: torch.dtype) -> Any:
     """``convert_boolean_attn_mask``: a boolean mask becomes zeros and minus infinities in the query's dtype."""
     out = torch.full_like(mask, 0.0, dtype=dtype)
     return out.masked_fill_(mask.logical_not(), -float("inf"))
 
 
-def _pad_mask(mask: Tensor) -> Any:
+def _pad_mask(mask: torch.Tensor) -> Any:
     """``pad_bias``: the mask's last dimension is padded to a multiple of 16 when it is not aligned."""
     size = mask.size(-1)
     if size % 16 == 0 or mask.dim() == 0:

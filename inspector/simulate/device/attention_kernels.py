@@ -12,8 +12,6 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor
-
     from inspector.simulate.device.questions import Chip, Device
 
 aten = torch.ops.aten
@@ -32,7 +30,13 @@ def attention_temporaries(device: Device) -> dict[Any, Callable[..., list[list[i
     """Temporaries of attention's operators on a device."""
 
     def efficient(
-        _out: object, grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: object, **__: object
+        _out: object,
+        grad: torch.Tensor,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        *_: object,
+        **__: object,
     ) -> list[list[int]]:
         return _efficient_backward(device, grad, query, key, value)
 
@@ -45,7 +49,7 @@ def attention_temporaries(device: Device) -> dict[Any, Callable[..., list[list[i
 
 
 def _flash_backward(
-    _out: object, _grad: Tensor, query: Tensor, key: Tensor, *_: object, **__: object
+    _out: object, _grad: object, query: torch.Tensor, key: torch.Tensor, *_: object, **__: object
 ) -> list[list[int]]:
     """Row sums, a float32 accumulator for the query's gradient, and expanded gradients of grouped keys and values.
 
@@ -61,7 +65,7 @@ def _flash_backward(
     return [temporaries]
 
 
-def _cudnn_backward(_out: object, _grad: Tensor, query: Tensor, *_: object, **__: object) -> list[list[int]]:
+def _cudnn_backward(_out: object, _grad: object, query: torch.Tensor, *_: object, **__: object) -> list[list[int]]:
     """One workspace: a float32 accumulator for the query's gradient, and row sums.
 
     Source: cudnn-frontend, include/cudnn_frontend/node/scaled_dot_product_flash_attention.h,
@@ -72,7 +76,9 @@ def _cudnn_backward(_out: object, _grad: Tensor, query: Tensor, *_: object, **__
     return [[batch * heads * length * (size + 1) * FLOAT]]
 
 
-def _efficient(_out: object, query: Tensor, _key: Tensor, value: Tensor, *_: object, **__: object) -> list[list[int]]:
+def _efficient(
+    _out: object, query: torch.Tensor, _key: torch.Tensor, value: torch.Tensor, *_: object, **__: object
+) -> list[list[int]]:
     """The output in float32, for 16-bit heads above 128, which do not stay in registers.
 
     Source: aten/src/ATen/native/transformers/cuda/attention.cu, ``_efficient_attention_forward`` (``output_accum``),
@@ -80,11 +86,13 @@ def _efficient(_out: object, query: Tensor, _key: Tensor, value: Tensor, *_: obj
     """
     if query.element_size() != 2 or max(query.size(-1), value.size(-1)) <= 128:
         return []
-    batch, heads, length, _ = query.shape
+    batch, heads, length = query.shape[:3]
     return [[batch * heads * length * value.size(-1) * FLOAT]]
 
 
-def _efficient_backward(device: Device, grad: Tensor, query: Tensor, key: Tensor, value: Tensor) -> list[list[int]]:
+def _efficient_backward(
+    device: Device, grad: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+) -> list[list[int]]:
     """Row sums, and one workspace: tiles of the query's gradient, and of the keys' and values' where they are staged.
 
     Source: aten/src/ATen/native/transformers/cuda/attention_backward.cu, ``_efficient_attention_backward`` (``delta``,

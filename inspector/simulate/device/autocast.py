@@ -19,7 +19,9 @@ from inspector.patched import patched
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-KEY = torch._C.DispatchKey.AutocastHPU
+    from torch._ops import OpOverload
+
+KEY = torch._C.DispatchKey.AutocastHPU  # type: ignore[attr-defined]
 DEVICE = "hpu"
 """A device type whose autocast key has no kernels of its own."""
 
@@ -132,7 +134,7 @@ class Autocast:
         operator = getattr(getattr(torch.ops.aten, packet), overload or "default")
         return self._output_kernel(operator) if name in OUTPUT_DTYPE else self._input_kernel(name, operator)
 
-    def _input_kernel(self, name: str, operator: torch._ops.OpOverload) -> Callable[..., Any]:
+    def _input_kernel(self, name: str, operator: OpOverload) -> Callable[..., Any]:
         def kernel(*args: object, **kwargs: object) -> Any:
             with _without_autocast():
                 to = self._target(name, (*args, *kwargs.values()))
@@ -141,7 +143,7 @@ class Autocast:
 
         return kernel
 
-    def _output_kernel(self, operator: torch._ops.OpOverload) -> Callable[..., Any]:
+    def _output_kernel(self, operator: OpOverload) -> Callable[..., Any]:
         def kernel(*args: object, **kwargs: object) -> Any:
             with _without_autocast():
                 asked = kwargs.get("dtype")
@@ -163,7 +165,7 @@ class Autocast:
             return torch.float32 if wide else self.dtype
         return torch.float32
 
-    def _cast_to(self, dtype: torch.dtype, value: torch.Tensor) -> Any:
+    def _cast_to(self, dtype: torch.dtype, value: Any) -> Any:
         """Source: ``cached_cast``. Only leaves that are trained, in float32, are cast once and kept."""
         if isinstance(value, (list, tuple)):
             return type(value)(self._cast_to(dtype, item) for item in value)
@@ -204,7 +206,11 @@ def _entered(devices: frozenset[str], region: Callable[[bool], Any]) -> dict[str
     init, enter, leave = cls.__init__, cls.__enter__, cls.__exit__
 
     def begin(
-        self: Any, device_type: str, dtype: torch.dtype | None = None, enabled: bool = True, cache_enabled: Any = None
+        self: Any,
+        device_type: str,
+        dtype: torch.dtype | None = None,
+        enabled: bool = True,
+        cache_enabled: bool | None = None,
     ) -> None:
         if device_type not in devices:
             init(self, device_type, dtype, enabled, cache_enabled)
@@ -230,7 +236,7 @@ def _without_autocast() -> Any:
     return torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(KEY))
 
 
-def _eligible(value: torch.Tensor) -> bool:
+def _eligible(value: object) -> bool:
     """A floating-point tensor of the device, but not float64 (``is_eligible``)."""
     return (
         isinstance(value, torch.Tensor)

@@ -15,6 +15,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from torch._ops import OpOverload
+
 aten = torch.ops.aten
 
 SCATTERED: dict[Any, Any] = {
@@ -53,7 +55,7 @@ def masking() -> Iterator[None]:
         _masking.pop()
 
 
-def as_on_device(func: torch._ops.OpOverload, args: Any) -> Any:
+def as_on_device(func: OpOverload, args: tuple[Any, ...]) -> Any:
     """The operator a device would run in the place of this one."""
     if _masking and func is aten.add.Tensor:
         return aten.add_.Tensor
@@ -64,7 +66,7 @@ def as_on_device(func: torch._ops.OpOverload, args: Any) -> Any:
     return SCATTERED.get(func, func)
 
 
-def _accumulates(args: Any) -> bool:
+def _accumulates(args: tuple[Any, ...]) -> bool:
     """Two gradients of one tensor are added, and nobody else holds the first.
 
     Source: torch/csrc/autograd/input_buffer.cpp, ``accumulate`` and ``can_accumulate_inplace``.

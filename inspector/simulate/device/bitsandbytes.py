@@ -20,9 +20,7 @@ from inspector.architecture.libraries import need
 from inspector.patched import patched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from torch import Tensor
+    from collections.abc import Callable, Iterator, Sequence
 
     from inspector.simulate.device.questions import Chip, Device
 
@@ -69,7 +67,7 @@ def _compiling_later() -> Iterator[None]:
     """
     compile_now = torch.compile
 
-    def compile_later(function: Any = None, **options: Any) -> Any:
+    def compile_later(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         if function is None:
             return functools.partial(compile_later, **options)
         # Once, at the first call: the kernel is compiled when somebody runs it, and not again.
@@ -82,23 +80,23 @@ def _compiling_later() -> Iterator[None]:
 
 def _gemm_4bit(fused: Callable[[Any, int, int, int, int], bool]) -> Callable[..., Any]:
     def gemm_4bit(  # noqa: PLR0913, PLR0917 -- the operator's own signature
-        a: Tensor,
-        b: Tensor,
-        shape: Any,
-        absmax: Tensor,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        shape: Sequence[int],
+        absmax: torch.Tensor,
         blocksize: int,
         quant_type: str,
-        bias: Tensor | None = None,
-        absmax_8bit: Tensor | None = None,
-        absmax_code: Tensor | None = None,
-        absmax_offset: Tensor | None = None,
+        bias: torch.Tensor | None = None,
+        absmax_8bit: torch.Tensor | None = None,
+        absmax_code: torch.Tensor | None = None,
+        absmax_offset: torch.Tensor | None = None,
     ) -> Any:
         """``_dequant_linear_fallback``, or the fused kernel, which needs nothing but its result."""
         k, n = a.shape[-1], shape[0]
         if fused(a.dtype, a.numel() // k, n, k, blocksize):
             return torch.empty((*a.shape[:-1], n), dtype=a.dtype, device=a.device)
         ops = torch.ops.bitsandbytes
-        if absmax_8bit is not None:
+        if absmax_8bit is not None and absmax_offset is not None:  # they come together
             absmax = ops.dequantize_blockwise.default(absmax_8bit, absmax, absmax_code, 256, torch.float32)
             absmax = absmax + absmax_offset
         weight = ops.dequantize_4bit.default(b, absmax, blocksize, quant_type, shape, a.dtype)
@@ -107,7 +105,7 @@ def _gemm_4bit(fused: Callable[[Any, int, int, int, int], bool]) -> Callable[...
     return gemm_4bit
 
 
-def quantize_4bit(a: Tensor, blocksize: int, quant_type: str, quant_storage: torch.dtype) -> Any:  # noqa: ARG001
+def quantize_4bit(a: torch.Tensor, blocksize: int, quant_type: str, quant_storage: torch.dtype) -> Any:  # noqa: ARG001
     """``bitsandbytes::quantize_4bit`` on CUDA: the constants first, then the packed weight."""
     a = a.contiguous()
     absmax = torch.empty((-(a.numel() // -blocksize),), device=a.device, dtype=torch.float32)
@@ -116,14 +114,14 @@ def quantize_4bit(a: Tensor, blocksize: int, quant_type: str, quant_storage: tor
     return torch.empty((rows, 1), device=a.device, dtype=quant_storage), absmax
 
 
-def quantize_blockwise(a: Tensor, code: Tensor, blocksize: int) -> Any:  # noqa: ARG001
+def quantize_blockwise(a: torch.Tensor, code: torch.Tensor, blocksize: int) -> Any:  # noqa: ARG001
     """``bitsandbytes::quantize_blockwise`` on CUDA."""
     a = a.contiguous()
     absmax = torch.empty((-(a.numel() // -blocksize),), device=a.device, dtype=torch.float32)
     return torch.empty_like(a, dtype=torch.uint8), absmax
 
 
-def int8_vectorwise_quant(a: Tensor, threshold: float = 0.0) -> Any:
+def int8_vectorwise_quant(a: torch.Tensor, threshold: float = 0.0) -> Any:
     """``bitsandbytes::int8_vectorwise_quant`` on CUDA; which columns have outliers is data, and none has here."""
     stats = torch.empty(a.numel() // a.shape[-1], device=a.device, dtype=torch.float32)
     out = torch.empty(a.shape, device=a.device, dtype=torch.int8)
@@ -136,11 +134,11 @@ def int8_vectorwise_quant(a: Tensor, threshold: float = 0.0) -> Any:
 
 
 def int8_scaled_mm(
-    a: Tensor,
-    b: Tensor,
-    row_stats: Tensor,
-    col_stats: Tensor,
-    bias: Tensor | None = None,
+    a: torch.Tensor,
+    b: torch.Tensor,
+    row_stats: torch.Tensor,
+    col_stats: torch.Tensor,
+    bias: torch.Tensor | None = None,
     dtype: torch.dtype | None = None,
 ) -> Any:
     """``int8_linear_matmul`` to int32, then ``int8_mm_dequant`` to float16, then the dtype asked for."""
@@ -151,13 +149,13 @@ def int8_scaled_mm(
 
 
 def int8_mixed_scaled_mm(
-    a: Tensor,
-    ca: Tensor,
-    cb: Tensor,
-    sca: Tensor,
-    scb: Tensor,
-    outlier_cols: Tensor | None = None,
-    bias: Tensor | None = None,
+    a: torch.Tensor,
+    ca: torch.Tensor,
+    cb: torch.Tensor,
+    sca: torch.Tensor,
+    scb: torch.Tensor,
+    outlier_cols: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
 ) -> Any:
     """``bitsandbytes::int8_mixed_scaled_mm`` when no column has outliers."""
     del outlier_cols

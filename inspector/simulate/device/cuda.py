@@ -75,12 +75,12 @@ def _optimizers(paged: Callable[[Any], None]) -> dict[str, Any]:
     if "bitsandbytes" not in sys.modules:
         return {}
 
-    def get_paged(*shape: int, dtype: torch.dtype = torch.float32, device: Any = None) -> Any:
+    def get_paged(*shape: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Any:
         with torch.utils._python_dispatch._disable_current_modes():
             out = torch.empty(shape, dtype=dtype, device="meta" if device is None else device)
         paged(out)
-        out.is_paged = True
-        out.page_deviceid = 0
+        out.is_paged = True  # type: ignore[attr-defined]
+        out.page_deviceid = 0  # type: ignore[attr-defined]
         return out
 
     functional = "bitsandbytes.functional"

@@ -16,12 +16,10 @@ from inspector.patched import acting, patched
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from torch import Tensor
-
 aten = torch.ops.aten
 
 
-def dropout(x: Tensor, p: float, train: bool) -> Any:
+def dropout(x: torch.Tensor, p: float, train: bool) -> Any:
     """CUDA has a fused kernel that saves a mask of one byte an element.
 
     Source: aten/src/ATen/native/Dropout.cpp, ``is_fused_kernel_acceptable`` and ``dropout``.
@@ -31,7 +29,7 @@ def dropout(x: Tensor, p: float, train: bool) -> Any:
     return aten.native_dropout(x, p, True)[0]
 
 
-def softmax(x: Tensor, dim: int, dtype: torch.dtype | None = None) -> Any:
+def softmax(x: torch.Tensor, dim: int, dtype: torch.dtype | None = None) -> Any:
     """From float16 to float32 the CUDA kernel converts as it reads: no converted copy of the input.
 
     Source: aten/src/ATen/native/SoftMax.cpp, ``softmax(input, dim, dtype)``.
@@ -41,7 +39,7 @@ def softmax(x: Tensor, dim: int, dtype: torch.dtype | None = None) -> Any:
     return aten._softmax(x if dtype is None else x.to(dtype), dim, False)
 
 
-def log_softmax(x: Tensor, dim: int, dtype: torch.dtype | None = None) -> Any:
+def log_softmax(x: torch.Tensor, dim: int, dtype: torch.dtype | None = None) -> Any:
     """As `softmax`; same source, ``log_softmax(input, dim, dtype)``."""
     if x.dtype == torch.float16 and dtype == torch.float32:
         return aten._log_softmax(x, dim, True)

@@ -17,8 +17,6 @@ from inspector.simulate.device.bitsandbytes import bitsandbytes_operators, bitsa
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from torch import Tensor
-
     from inspector.simulate.device.questions import Chip, Device
 
 aten = torch.ops.aten
@@ -107,17 +105,17 @@ def has_grouped_mm(chip: Chip, /) -> bool:
     return chip.capability >= (8, 0)
 
 
-def _bytes(tensor: Tensor, itemsize: int = 0) -> int:
+def _bytes(tensor: torch.Tensor, itemsize: int = 0) -> int:
     return int(tensor.numel()) * (itemsize or int(tensor.element_size()))
 
 
-def _softmax_backward(_out: object, grad: Tensor, output: Tensor, *_: object) -> list[list[int]]:
+def _softmax_backward(_out: object, grad: torch.Tensor, output: torch.Tensor, *_: object) -> list[list[int]]:
     """``Tensor tmp = grad * output`` in aten/src/ATen/native/cuda/SoftMax.cu, ``softmax_backward_cuda_out``."""
     # A softmax from 16 to 32 bits has a gradient and an output of different widths: the product is the wider.
     return [[_bytes(grad, max(grad.element_size(), output.element_size()))]]
 
 
-def _safe_softmax(_out: object, scores: Tensor, dim: int, *_: object) -> list[list[int]]:
+def _safe_softmax(_out: object, scores: torch.Tensor, dim: int, *_: object) -> list[list[int]]:
     """Which scores are masked, and which rows have no other: a byte each.
 
     Source: aten/src/ATen/native/transformers/attention.cpp, ``_safe_softmax``.
@@ -132,7 +130,9 @@ _ROWS_PER_THREAD = 10
 """``NROWS_PER_THREAD`` of EmbeddingBackwardKernel.cu."""
 
 
-def _embedding_backward(_out: object, grad: Tensor, indices: Tensor, rows: int, *_: object) -> list[list[int]]:
+def _embedding_backward(
+    _out: object, grad: torch.Tensor, indices: torch.Tensor, rows: int, *_: object
+) -> list[list[int]]:
     """Tokens are sorted, and float32 sums of up to ten rows each are kept before they are added up.
 
     Which tokens repeat is data: the kernel makes room for the most sums there can be. The sort's own scratch memory,
@@ -153,7 +153,7 @@ FOREACH_CHUNK = 65536
 """Elements that one block of a multi-tensor kernel works on (``kChunkSize``, MultiTensorApply.cuh)."""
 
 
-def _foreach_norm(_out: object, tensors: Sequence[Tensor], *_: object, **__: object) -> list[list[int]]:
+def _foreach_norm(_out: object, tensors: Sequence[torch.Tensor], *_: object, **__: object) -> list[list[int]]:
     """A float32 for every chunk that the largest tensor has, for every tensor.
 
     Source: aten/src/ATen/native/cuda/ForeachReduceOp.cu, ``foreach_tensor_norm_cuda`` (``output_per_tensor``).
@@ -171,10 +171,10 @@ TEMPORARIES: dict[Any, Callable[..., list[list[int]]]] = {
 
 
 def _grouped_mm(
-    a: Tensor,
-    b: Tensor,
-    offs: Tensor | None = None,
-    bias: Tensor | None = None,  # noqa: ARG001 -- the operator's own signature
+    a: torch.Tensor,
+    b: torch.Tensor,
+    offs: Any = None,
+    bias: torch.Tensor | None = None,  # noqa: ARG001
     out_dtype: torch.dtype | None = None,
 ) -> Any:
     """One product for each expert. The result does not depend on how tokens spread over the experts.
@@ -182,7 +182,7 @@ def _grouped_mm(
     Source: aten/src/ATen/native/GroupedMMUtils.h, ``create_grouped_gemm_output_tensor`` (rows padded to 16 bytes);
     dtypes other than bfloat16 take ``_grouped_mm_fallback``, which the shape function of 2.13 does not know.
     """
-    if a.dim() == 2 and b.dim() == 2 and offs is not None:
+    if a.dim() == 2 and b.dim() == 2:
         size: tuple[int, ...] = (offs.size(0), a.size(0), b.size(1))
     elif a.dim() == 2:
         size = (a.size(0), b.size(-1))

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from torch._ops import OpOverload
 
 aten = torch.ops.aten
 
@@ -33,7 +35,9 @@ _WITH_GENERATOR: dict[Any, Any] = {
 """Operators that draw, and the overload that is told where from."""
 
 
-def drawn(func: torch._ops.OpOverload, args: Any, kwargs: dict[str, Any], generator: Any) -> tuple[Any, dict[str, Any]]:
+def drawn(
+    func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], generator: torch.Generator | None
+) -> tuple[Any, dict[str, Any]]:
     """An operator and its arguments, drawing from ``generator`` where it would draw from the process's."""
     told = _WITH_GENERATOR.get(func)
     if told is None or kwargs.get("generator") is not None or not _on_cpu(args, kwargs):
@@ -41,7 +45,7 @@ def drawn(func: torch._ops.OpOverload, args: Any, kwargs: dict[str, Any], genera
     return told, {**kwargs, "generator": generator}
 
 
-def _on_cpu(args: Any, kwargs: Mapping[str, Any]) -> bool:
+def _on_cpu(args: Sequence[object], kwargs: Mapping[str, Any]) -> bool:
     tensors = [value for value in args if isinstance(value, torch.Tensor)]
     return all(tensor.device.type == "cpu" for tensor in tensors) and (
         kwargs.get("device") is None or torch.device(kwargs["device"]).type == "cpu"

@@ -19,14 +19,15 @@ from inspector.simulate.tracing.unwritten import Unwritten
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from torch import nn
+    from transformers import PreTrainedModel
+
     from inspector.simulate.setup.load import KbitPrepare
     from inspector.simulate.setup.training import Checkpointing
     from inspector.simulate.tracing.tracer import Tracer
 
 
-def prepare_for_kbit(
-    model: torch.nn.Module, setup: KbitPrepare, checkpointing: Checkpointing | None, tracer: Tracer
-) -> Any:
+def prepare_for_kbit(model: nn.Module, setup: KbitPrepare, checkpointing: Checkpointing | None, tracer: Tracer) -> Any:
     """``peft.prepare_model_for_kbit_training``: norms, embeddings and head to float32, checkpointing on."""
     need("peft")
     from peft import prepare_model_for_kbit_training
@@ -42,7 +43,7 @@ def prepare_for_kbit(
     return model
 
 
-def add_adapters(model: torch.nn.Module, setup: LoraSetup | PeftSetup, tracer: Tracer) -> Any:
+def add_adapters(model: nn.Module, setup: LoraSetup | PeftSetup, tracer: Tracer) -> Any:
     """``peft.get_peft_model`` with the setup's config; LoRA on every linear layer where PEFT names no targets."""
     if isinstance(setup, LoraSetup):
         _check_saved(model, setup.modules_to_save)
@@ -62,7 +63,7 @@ def add_adapters(model: torch.nn.Module, setup: LoraSetup | PeftSetup, tracer: T
         raise _peft_refuses(error, setup) from error
 
 
-def _check_saved(model: torch.nn.Module, names: tuple[str, ...]) -> None:
+def _check_saved(model: nn.Module, names: tuple[str, ...]) -> None:
     """Refuse modules to save that are not there; PEFT trains none (``_set_trainable``, peft/utils/other.py)."""
     paths = [path for path, _ in model.named_modules()]
     if missing := [name for name in names if not any(path.endswith(name) for path in paths)]:
@@ -79,7 +80,7 @@ _MAMBA_KERNELS = ("out_proj", "conv1d")
 """Layers whose weights Mamba's fused kernels read themselves (peft/tuners/tuners_utils.py)."""
 
 
-def _not_adaptable(model: torch.nn.Module) -> list[str]:
+def _not_adaptable(model: PreTrainedModel) -> list[str]:
     """Layers that ``all-linear`` names and PEFT cannot adapt: routers that return more than a product, Mamba's own."""
     mamba = "mamba" in model.config.model_type or model.config.model_type == "falcon_h1"
     return [
@@ -94,11 +95,11 @@ def _not_adaptable(model: torch.nn.Module) -> list[str]:
     ]
 
 
-def _bnb(module: torch.nn.Module) -> bool:
+def _bnb(module: nn.Module) -> bool:
     return type(module).__module__.startswith("bitsandbytes")
 
 
-def _wrapped(model: torch.nn.Module, config: Any, dtype: str, tracer: Tracer) -> Any:
+def _wrapped(model: nn.Module, config: Any, dtype: str, tracer: Tracer) -> Any:
     need("peft")
     from peft import get_peft_model
 
@@ -110,7 +111,7 @@ def _wrapped(model: torch.nn.Module, config: Any, dtype: str, tracer: Tracer) ->
 
 
 def _lora(
-    model: torch.nn.Module, setup: LoraSetup, targets: str | list[str] | None, excluded: list[str] | None = None
+    model: nn.Module, setup: LoraSetup, targets: str | list[str] | None, excluded: list[str] | None = None
 ) -> Any:
     """LoRA's config; nothing is initialized, as values do not matter."""
     need("peft")
@@ -143,14 +144,14 @@ def _other_method(setup: PeftSetup) -> Any:
         raise InspectorError(f"PEFT refuses this config: {in_one_line(error)}") from error
 
 
-def _cast_trainable(model: torch.nn.Module) -> None:
+def _cast_trainable(model: nn.Module) -> None:
     """Adapters to bfloat16, DoRA's magnitudes excepted. Source: trl/trainer/sft_trainer.py, 1.16, after wrapping."""
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and "lora_magnitude_vector" not in name:
             parameter.data = parameter.data.to(torch.bfloat16)
 
 
-def cast_like_trl(model: torch.nn.Module, tracer: Tracer) -> None:
+def cast_like_trl(model: nn.Module, tracer: Tracer) -> None:
     """Norms to float32, embeddings and head to bfloat16, after the adapters were added to a 4-bit model.
 
     Source: trl/trainer/utils.py, ``peft_module_casting_to_bf16``, which SFTTrainer calls under ``bf16=True``.
@@ -201,7 +202,7 @@ def without_values() -> Iterator[None]:
 
     from bitsandbytes.nn import Params4bit
 
-    def deepcopy(weight: torch.Tensor, memo: Any) -> Any:
+    def deepcopy(weight: Params4bit, memo: dict[int, Any]) -> Any:
         kept = ("blocksize", "compress_statistics", "quant_type", "quant_storage", "module", "bnb_quantized")
         state = copy.deepcopy(weight.quant_state, memo)
         fields = {name: getattr(weight, name) for name in kept}
@@ -211,7 +212,7 @@ def without_values() -> Iterator[None]:
         yield
 
 
-def use_checkpointing(model: torch.nn.Module, setup: Checkpointing, tracer: Tracer, *, adapted: bool) -> bool:
+def use_checkpointing(model: PreTrainedModel, setup: Checkpointing, tracer: Tracer, *, adapted: bool) -> bool:
     """``gradient_checkpointing_enable``, where the model can; says whether it is on."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     if not getattr(base, "supports_gradient_checkpointing", True):

@@ -40,6 +40,8 @@ from inspector.simulate.tracing.tracer import Tracer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from transformers import PreTrainedModel
+
     from inspector.lenses.kv_cache import LayerCache
     from inspector.simulate.events import Event
     from inspector.simulate.setup.generation import GenerateSetup
@@ -113,7 +115,7 @@ def _doing(model: torch.nn.Module, setup: GenerateSetup) -> str:
 class _Loop:
     """Prefill and decode one batch."""
 
-    def __init__(self, model: torch.nn.Module, setup: GenerateSetup, tracer: Tracer) -> None:
+    def __init__(self, model: PreTrainedModel, setup: GenerateSetup, tracer: Tracer) -> None:
         self.model = model
         self.setup = setup
         self.tracer = tracer

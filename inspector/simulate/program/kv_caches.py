@@ -15,10 +15,13 @@ from inspector.simulate.program.refusals import of_the_model
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from transformers import Cache, PreTrainedModel
+    from transformers.cache_utils import CacheLayerMixin
+
     from inspector.simulate.tracing.tracer import Tracer
 
 
-def make_cache(model: torch.nn.Module, kind: str, length: int) -> tuple[str, Any]:
+def make_cache(model: PreTrainedModel, kind: str, length: int) -> tuple[str, Any]:
     """The cache ``generate`` would prepare, and the name the model takes it by; None where the model makes its own.
 
     Source: transformers/generation/utils.py, ``_prepare_cache_for_generation``.
@@ -47,7 +50,7 @@ def make_cache(model: torch.nn.Module, kind: str, length: int) -> tuple[str, Any
     return name, DynamicCache(config=config)
 
 
-def cache_layers(cache: Any) -> list[Any]:
+def cache_layers(cache: object) -> list[Any]:
     """The layers of a cache; what is no ``Cache`` of transformers (a list of states, say) counts as one layer."""
     if cache is None:
         return []
@@ -55,7 +58,7 @@ def cache_layers(cache: Any) -> list[Any]:
     return list(layers) if layers is not None else [cache]
 
 
-def read_layers(cache: Any, batch_size: int) -> Iterator[LayerCache]:
+def read_layers(cache: object, batch_size: int) -> Iterator[LayerCache]:
     """The cache as it is, a sequence at a time: read off the tensors, not computed."""
     for layer in cache_layers(cache):
         tensors = list(tensors_of(layer))
@@ -69,7 +72,7 @@ def read_layers(cache: Any, batch_size: int) -> Iterator[LayerCache]:
         yield LayerCache(kind, token // batch_size, window, state // batch_size)
 
 
-def _growing(layer: Any) -> Iterator[Any]:
+def _growing(layer: CacheLayerMixin) -> Iterator[Any]:
     """Tensors with a place for every token: keys, values, and the keys of an indexer."""
     quantized = getattr(layer, "_quantized_keys", None)
     named = (
@@ -87,7 +90,7 @@ def tensor_bytes(tensor: torch.Tensor) -> int:
     return int(tensor.numel() * tensor.element_size())
 
 
-def tensors_of(layer: Any) -> Iterator[Any]:
+def tensors_of(layer: object) -> Iterator[Any]:
     """Every tensor a cache layer (or a list of states) holds, on the device."""
     if isinstance(layer, torch.Tensor):
         if layer.device.type == "meta" and layer.numel():
@@ -104,7 +107,7 @@ def tensors_of(layer: Any) -> Iterator[Any]:
                 yield from tensors_of(value)
 
 
-def grow_layer(layer: Any, tokens: int) -> None:
+def grow_layer(layer: CacheLayerMixin, tokens: int) -> None:
     """Leave a layer as ``tokens`` more updates would: the same class, the final shapes."""
     from transformers import cache_utils
 
@@ -146,7 +149,7 @@ def unseen(tracer: Tracer) -> Iterator[None]:
         tracer.__enter__()
 
 
-def offload_on_meta(cache: Any, tracer: Tracer) -> set[int]:
+def offload_on_meta(cache: Cache, tracer: Tracer) -> set[int]:
     """``DynamicCache(offloading=True)`` on shapes: a layer's tensors leave the device after its update.
 
     Source: transformers/cache_utils.py, ``Cache.update`` (prefetch the next layer, update, offload this one),

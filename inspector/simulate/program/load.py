@@ -19,6 +19,10 @@ from inspector.simulate.device.attention import FLASH_ATTENTION_2
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from torch import nn
+    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers.quantizers.base import HfQuantizer
+
     from inspector.simulate.setup.load import LoadSetup, Quantization
     from inspector.simulate.tracing.tracer import Tracer
 
@@ -61,7 +65,7 @@ def load_model(config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer) -> A
     return model
 
 
-def load_dtype(config: Any, setup: LoadSetup) -> str:
+def load_dtype(config: PretrainedConfig, setup: LoadSetup) -> str:
     """The dtype the base model is loaded in, by torch's name: the setup's, else the config's, else float32."""
     if setup.dtype != "auto":
         return setup.dtype
@@ -70,7 +74,7 @@ def load_dtype(config: Any, setup: LoadSetup) -> str:
     return str(named).removeprefix("torch.") if named is not None else "float32"
 
 
-def _move(model: torch.nn.Module) -> None:
+def _move(model: nn.Module) -> None:
     """``model.to(device)`` after loading on the CPU: children first, as ``nn.Module._apply`` goes."""
     moved: dict[int, Any] = {}
 
@@ -82,7 +86,7 @@ def _move(model: torch.nn.Module) -> None:
             moved[id(tensor)] = new
         return moved[id(tensor)]
 
-    def apply(module: torch.nn.Module) -> None:
+    def apply(module: nn.Module) -> None:
         for child in module.children():
             apply(child)
         for store in (module._parameters, module._buffers):
@@ -113,7 +117,7 @@ def make_quantizer(scheme: str, computed: str, *, double_quant: bool) -> Any:
     return AutoHfQuantizer.from_config(quantization, pre_quantized=False)
 
 
-def _quantizer(model: torch.nn.Module, setup: Quantization, computed: str) -> Any:
+def _quantizer(model: PreTrainedModel, setup: Quantization, computed: str) -> Any:
     """The quantizer, after it has put bitsandbytes' layers in place."""
     quantizer = make_quantizer(setup.scheme, computed, double_quant=setup.double_quant)
     quantizer.preprocess_model(model=model, device_map={"": 0})
@@ -121,7 +125,7 @@ def _quantizer(model: torch.nn.Module, setup: Quantization, computed: str) -> An
     return quantizer
 
 
-def _warm_up(model: torch.nn.Module, quantizer: Any, tracer: Tracer) -> None:
+def _warm_up(model: nn.Module, quantizer: HfQuantizer, tracer: Tracer) -> None:
     """Transformers allocates all the weights' bytes at once and lets go, so that the segment is there to be filled.
 
     Source: transformers/modeling_utils.py, ``caching_allocator_warmup`` and ``get_total_byte_count``.
@@ -135,7 +139,7 @@ def _warm_up(model: torch.nn.Module, quantizer: Any, tracer: Tracer) -> None:
     tracer.transient([int(total // 2) * 2], "transformers::caching_allocator_warmup")
 
 
-def _load_on_device(model: torch.nn.Module, quantizer: Any) -> None:
+def _load_on_device(model: PreTrainedModel, quantizer: HfQuantizer) -> None:
     """``from_pretrained`` with ``device_map``: each tensor goes to the device, and is quantized there, in name order.
 
     Source: transformers/core_model_loading.py, ``convert_and_load_state_dict_in_model`` (sorted by ``dot_natural_key``;
@@ -158,7 +162,7 @@ def _load_on_device(model: torch.nn.Module, quantizer: Any) -> None:
                 module._buffers[name] = torch.empty_like(tensor)
 
 
-def _loaded(model: torch.nn.Module, quantizer: Any, name: str, old: torch.Tensor) -> Any:
+def _loaded(model: PreTrainedModel, quantizer: HfQuantizer, name: str, old: torch.Tensor) -> Any:
     """One parameter on the device; a quantized layer's weight goes through bitsandbytes' own quantization."""
     if quantizer is None:
         return torch.nn.Parameter(torch.empty_like(old), requires_grad=old.requires_grad)
@@ -175,7 +179,7 @@ def _loaded(model: torch.nn.Module, quantizer: Any, name: str, old: torch.Tensor
     return bitsandbytes.nn.Int8Params(value, requires_grad=False, **kwargs)._quantize(value.device)
 
 
-def label_model(model: torch.nn.Module, tracer: Tracer, *, adapted: bool = False) -> None:
+def label_model(model: nn.Module, tracer: Tracer, *, adapted: bool = False) -> None:
     """Say what every tensor of the loaded model is: base weight, quantization constant, adapter or buffer.
 
     An adapter is what ``get_peft_model`` made, trained or frozen, and what it left trainable of the base model,
@@ -204,7 +208,7 @@ def quantization_constants(parameter: torch.Tensor) -> Iterator[Any]:
         yield scales
 
 
-def head_path(model: torch.nn.Module) -> str:
+def head_path(model: PreTrainedModel) -> str:
     """Path of the output head in the model as it trains (under PEFT's wrappers), or "" when it has none."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     head = base.get_output_embeddings()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch.utils.checkpoint import checkpoint
@@ -12,7 +12,7 @@ from inspector.errors import InspectorError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from torch import Tensor
+    from transformers import PreTrainedModel
 
     from inspector.simulate.setup.training import LoopSetup
     from inspector.simulate.tracing.tracer import Tracer
@@ -21,7 +21,7 @@ CHUNK = 256
 """Tokens of which a chunked loss makes logits at a time, as TRL's ``chunked_nll`` did before TRL 1."""
 
 
-def use_loss(model: torch.nn.Module, setup: LoopSetup, tracer: Tracer, again: Callable[..., Any] = checkpoint) -> None:
+def use_loss(model: PreTrainedModel, setup: LoopSetup, tracer: Tracer, again: Callable[..., Any] = checkpoint) -> None:
     """Make the model compute its loss the way the setup says; ``full`` leaves it to transformers.
 
     ``again`` is the checkpointing function of a chunk: one that recomputes under autocast where the step has it.
@@ -40,7 +40,7 @@ def use_loss(model: torch.nn.Module, setup: LoopSetup, tracer: Tracer, again: Ca
         _without_logits(base, lambda hidden, labels, weight: trl_loss(hidden, labels, weight, dtype))
 
 
-def _without_logits(base: torch.nn.Module, loss: Any) -> None:
+def _without_logits(base: PreTrainedModel, loss: Callable[..., torch.Tensor]) -> None:
     """The head hands the hidden states on, and the loss multiplies them with the head's weight itself."""
     head = base.get_output_embeddings()
     if head is None or not hasattr(base, "loss_function"):
@@ -49,17 +49,19 @@ def _without_logits(base: torch.nn.Module, loss: Any) -> None:
     base.loss_function = lambda logits, labels, *_, **__: loss(logits, labels, head.weight)
 
 
-def _rows(hidden: Tensor, labels: Tensor) -> tuple[Any, Any]:
+def _rows(hidden: torch.Tensor, labels: torch.Tensor) -> tuple[Any, Any]:
     """Hidden states as rows, and the labels of the next tokens, padded as ``ForCausalLMLoss`` pads them."""
     targets = torch.nn.functional.pad(labels, (0, 1), value=-100)[..., 1:].contiguous().view(-1)
     return hidden.reshape(-1, hidden.size(-1)), targets
 
 
-def chunked_loss(hidden: Tensor, labels: Tensor, weight: Tensor, again: Callable[..., Any] = checkpoint) -> Any:
+def chunked_loss(
+    hidden: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, again: Callable[..., Any] = checkpoint
+) -> Any:
     """Logits of one chunk at a time, made again in the backward pass."""
     rows, targets = _rows(hidden, labels)
 
-    def part(some: Tensor, wanted: Tensor) -> Any:
+    def part(some: torch.Tensor, wanted: torch.Tensor) -> Any:
         logits = torch.nn.functional.linear(some.to(weight.dtype), weight).float()
         return torch.nn.functional.cross_entropy(logits, wanted, ignore_index=-100, reduction="sum")
 
@@ -70,13 +72,25 @@ def chunked_loss(hidden: Tensor, labels: Tensor, weight: Tensor, again: Callable
     return total / targets.numel()
 
 
-def liger_loss(hidden: Tensor, labels: Tensor, weight: Tensor) -> Any:
+def liger_loss(hidden: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor) -> Any:
     """Liger's fused linear cross entropy."""
     rows, targets = _rows(hidden, labels)
     return _FusedLinearCrossEntropy.apply(rows, weight, targets)
 
 
-class _FusedLinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
+class _Context(Protocol):
+    """What autograd hands a function of one's own: what was kept in its forward, for its backward."""
+
+    dtype: torch.dtype
+    needs_input_grad: tuple[bool, ...]
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]: ...
+
+    def save_for_backward(self, *tensors: torch.Tensor | None) -> None: ...
+
+
+class _FusedLinearCrossEntropy(torch.autograd.Function):
     """Loss and gradients together, chunk by chunk; a chunk's logits turn into their gradient in place.
 
     Source: Liger-Kernel src/liger_kernel/ops/fused_linear_cross_entropy.py, ``fused_linear_cross_entropy_forward``
@@ -84,7 +98,7 @@ class _FusedLinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
     """
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, rows: Tensor, weight: Tensor, targets: Tensor) -> Any:
+    def forward(ctx: _Context, rows: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> Any:
         tokens, width = rows.shape
         pieces = -(-weight.size(0) // width)
         chunk = 1 << (-(-tokens // pieces) - 1).bit_length()
@@ -102,12 +116,12 @@ class _FusedLinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
         return losses.sum()
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *_: object) -> Any:
+    def backward(ctx: _Context, *_: object) -> Any:
         grad_rows, grad_weight = ctx.saved_tensors
         return grad_rows, grad_weight, None
 
 
-def trl_loss(hidden: Tensor, labels: Tensor, weight: Tensor, dtype: torch.dtype | None = None) -> Any:
+def trl_loss(hidden: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, dtype: torch.dtype | None = None) -> Any:
     """SFTTrainer's own since TRL 1: log-probabilities of the labels, no logits beyond one tile.
 
     Source: trl 1.16 trl/trainer/utils.py, ``add_fused_lm_head``.
@@ -116,7 +130,7 @@ def trl_loss(hidden: Tensor, labels: Tensor, weight: Tensor, dtype: torch.dtype 
     return -_ChunkedLogProb.apply(rows, weight, labels[:, 1:].reshape(-1), dtype or hidden.dtype).mean()
 
 
-class _ChunkedLogProb(torch.autograd.Function):  # type: ignore[misc]
+class _ChunkedLogProb(torch.autograd.Function):
     """Tiles of logits in one buffer, folded into seven numbers a token; made again in the backward pass.
 
     Source: trl 1.16 trl/kernels/chunked_logprob.py, ``_ChunkedLogProbFunction`` (``TOKEN_CHUNK_SIZE``), and
@@ -128,7 +142,7 @@ class _ChunkedLogProb(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def forward(
-        ctx: torch.autograd.function.FunctionCtx, rows: Tensor, weight: Tensor, targets: Tensor, dtype: torch.dtype
+        ctx: _Context, rows: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, dtype: torch.dtype
     ) -> Any:
         numbers = [torch.zeros(len(rows), device=rows.device) for _ in range(_ChunkedLogProb.STATISTICS)]
         for _ in _tiles(rows, weight, dtype):
@@ -139,7 +153,7 @@ class _ChunkedLogProb(torch.autograd.Function):  # type: ignore[misc]
         return numbers[3] - log_z
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *_: object) -> Any:
+    def backward(ctx: _Context, *_: object) -> Any:
         rows, weight, *_kept = ctx.saved_tensors
         grad_rows = (
             torch.zeros(rows.shape, dtype=torch.float32, device=rows.device) if ctx.needs_input_grad[0] else None
@@ -155,7 +169,7 @@ class _ChunkedLogProb(torch.autograd.Function):  # type: ignore[misc]
         return *narrow, None, None
 
 
-def _tiles(rows: Tensor, weight: Tensor, dtype: torch.dtype) -> Iterator[Any]:
+def _tiles(rows: torch.Tensor, weight: torch.Tensor, dtype: torch.dtype) -> Iterator[Any]:
     tokens, columns = _ChunkedLogProb.TILE
     buffer = torch.empty((min(len(rows), tokens), columns), dtype=dtype, device=rows.device)
     for some in rows.split(tokens):
@@ -166,7 +180,7 @@ def _tiles(rows: Tensor, weight: Tensor, dtype: torch.dtype) -> Iterator[Any]:
             yield tile
 
 
-def shifted_loss(logits: Tensor, labels: Tensor, vocab_size: int, **_: object) -> Any:
+def shifted_loss(logits: torch.Tensor, labels: torch.Tensor, vocab_size: int, **_: object) -> Any:
     """Until 4.49, transformers copied the shifted logits (``logits[..., :-1, :].contiguous()``) after the upcast.
 
     Source: transformers v4.48 src/transformers/loss/loss_utils.py, ``ForCausalLMLoss``.
@@ -174,7 +188,7 @@ def shifted_loss(logits: Tensor, labels: Tensor, vocab_size: int, **_: object) -
     return _shifted(logits.float(), labels, vocab_size)
 
 
-def upcast_loss(logits: Tensor, labels: Tensor, vocab_size: int, tracer: Tracer) -> Any:
+def upcast_loss(logits: torch.Tensor, labels: torch.Tensor, vocab_size: int, tracer: Tracer) -> Any:
     """Until 4.46, a model's forward replaced its logits by their float32 copy before it shifted them.
 
     Source: transformers v4.45 src/transformers/models/granite/modeling_granite.py, ``GraniteForCausalLM.forward``.
@@ -184,7 +198,7 @@ def upcast_loss(logits: Tensor, labels: Tensor, vocab_size: int, tracer: Tracer)
     return _shifted(wide, labels, vocab_size)
 
 
-def _shifted(logits: Tensor, labels: Tensor, vocab_size: int) -> Any:
+def _shifted(logits: torch.Tensor, labels: torch.Tensor, vocab_size: int) -> Any:
     shifted = logits[..., :-1, :].contiguous().view(-1, vocab_size)
     targets = labels[..., 1:].contiguous().view(-1)
     return torch.nn.functional.cross_entropy(shifted, targets, ignore_index=-100)

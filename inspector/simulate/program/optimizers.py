@@ -13,10 +13,12 @@ from inspector.memory_kinds import MemoryKind
 from inspector.simulate.setup.optimizer_names import check_optimizer
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from inspector.simulate.tracing.tracer import Tracer
 
 
-def make_optimizer(name: str, model: Any) -> Any:
+def make_optimizer(name: str, model: nn.Module) -> Any:
     """The optimizer that transformers' Trainer makes for a name, over the model's trainable parameters.
 
     Raises InspectorError when transformers knows no such optimizer, or it is not installed.
@@ -28,7 +30,7 @@ def make_optimizer(name: str, model: Any) -> Any:
     return cls(parameters, **kwargs)
 
 
-def optimizer_class(name: str, model: Any) -> tuple[Any, dict[str, Any]]:
+def optimizer_class(name: str, model: nn.Module) -> tuple[Any, dict[str, Any]]:
     """The class and keyword arguments that ``transformers.Trainer.get_optimizer_cls_and_kwargs`` gives a name."""
     from transformers import Trainer
 
@@ -59,7 +61,7 @@ def _arguments(name: str) -> Any:
     return arguments
 
 
-def label_state(optimizer: Any, trainable: list[tuple[str, Any]], tracer: Tracer) -> None:
+def label_state(optimizer: torch.optim.Optimizer, trainable: list[tuple[str, Any]], tracer: Tracer) -> None:
     """Say that the optimizer's tensors are its state, and for which module."""
     owners = {id(parameter): name.rpartition(".")[0] for name, parameter in trainable}
     for parameter, state in optimizer.state.items():

@@ -10,13 +10,16 @@ from inspector.architecture.facts import language_config
 from inspector.errors import CannotSimulateError
 
 if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
+
     from inspector.simulate.tracing.tracer import Tracer
 
 LEARNED = frozenset({"wpe", "embed_positions", "position_embeddings", "positions_embed"})
 """What transformers calls tables of learned positions, one row each: GPT-2, OPT and BART, BERT, the first GPT."""
 
 
-def check_positions(model: torch.nn.Module, tokens: int, tracer: Tracer) -> None:
+def check_positions(model: PreTrainedModel, tokens: int, tracer: Tracer) -> None:
     """Refuse, when the forward reads it, a table of positions that ends before; say so where nothing ends.
 
     Raises CannotSimulateError from the model's forward.
@@ -31,7 +34,7 @@ def check_positions(model: torch.nn.Module, tokens: int, tracer: Tracer) -> None
         tracer.notes.append(f"{tokens:,} tokens are more than the {most:,} positions this model was made for")
 
 
-def _rows(table: torch.Tensor) -> int:
+def _rows(table: nn.Embedding) -> int:
     """Positions in a table; some begin after a few rows (``offset`` in modeling_opt.py, ``padding_idx`` in RoBERTa)."""
     skipped = getattr(table, "offset", 0) if table.padding_idx is None else table.padding_idx + 1
     return int(table.num_embeddings) - int(skipped)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from transformers import PretrainedConfig
 
     from inspector.simulate.tracing.tracer import Tracer
 
@@ -19,7 +21,7 @@ _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_exp
 _INNER = ("text_config", "ffn_config")
 
 
-def num_experts(config: Any) -> int:
+def num_experts(config: PretrainedConfig | Mapping[str, Any]) -> int:
     """Experts of a mixture, from a config or its ``config.json``; 1 when there are none."""
     value = next((value for name in _EXPERTS if isinstance(value := _field(config, name), int) and value > 0), None)
     if value is not None:
@@ -27,11 +29,11 @@ def num_experts(config: Any) -> int:
     return next((num_experts(inner) for name in _INNER if (inner := _field(config, name)) is not None), 1)
 
 
-def _field(config: Any, name: str) -> Any:
+def _field(config: PretrainedConfig | Mapping[str, Any], name: str) -> Any:
     return config.get(name) if isinstance(config, dict) else getattr(config, name, None)
 
 
-def install(tracer: Tracer, config: Any, routing: str) -> None:
+def install(tracer: Tracer, config: PretrainedConfig | Mapping[str, Any], routing: str) -> None:
     """Give ``nonzero`` a number of rows for tensors without data.
 
     A vector answers yes everywhere: every expert is used, and a loop over them learns each one's number, so that it can

@@ -28,6 +28,9 @@ from inspector.simulate.tracing.tracer import Tracer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from torch import nn
+    from transformers import PreTrainedModel
+
     from inspector.simulate.device.autocast import Autocast
     from inspector.simulate.device.questions import Questions
     from inspector.simulate.events import Event
@@ -96,7 +99,7 @@ class Loop:
                         tracer.empty_cache()
         tracer.stop()
 
-    def _trainable(self, model: Any) -> Any:
+    def _trainable(self, model: nn.Module) -> Any:
         """The loaded model ready to train."""
         setup, tracer = self.setup, self.tracer
         loop, quantization = setup.loop, setup.load.quantization
@@ -195,7 +198,7 @@ def _token_accuracy(outputs: Any) -> None:
         outputs.logits[..., :-1, :].contiguous().argmax(dim=-1)
 
 
-def _carry_autocast(model: Any, autocast: Autocast) -> None:
+def _carry_autocast(model: PreTrainedModel, autocast: Autocast) -> None:
     for module in model.modules():
         if checkpoint := getattr(module, "_gradient_checkpointing_func", None):
             module._gradient_checkpointing_func = autocast.carried(checkpoint)

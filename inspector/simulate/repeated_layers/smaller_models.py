@@ -20,7 +20,7 @@ from inspector.errors import InspectorError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    import torch
+    from torch import nn
 
 FEWEST = (4, 5)
 """Identical layers of the smaller model, at the first and at the second try."""
@@ -128,7 +128,7 @@ class _Anatomy:
         self.rest = [line for line in _described(model) if not line[0].startswith(f"{self.stack}.")]
 
 
-def _described(root: torch.nn.Module) -> Iterator[tuple[Any, ...]]:
+def _described(root: nn.Module) -> Iterator[tuple[Any, ...]]:
     """Every submodule by its path, class and plain attributes, and every tensor by its shape."""
     for path, module in root.named_modules():
         plain = tuple(

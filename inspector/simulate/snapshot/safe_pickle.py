@@ -62,7 +62,7 @@ class _Reader:
         del self.stack[mark:]
         return found
 
-    def new(self, value: Any) -> None:
+    def new(self, value: object) -> None:
         self.containers += 1
         if self.containers > MAX_CONTAINERS:
             raise InspectorError(f"it holds more than {MAX_CONTAINERS:,} lists and dictionaries")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import torch
+    from torch import nn
 
     from inspector.simulate.tracing.tracer import Tracer
 
 
 @contextmanager
-def follow_modules(tracer: Tracer, model: torch.nn.Module, head: str) -> Iterator[None]:
+def follow_modules(tracer: Tracer, model: nn.Module, head: str) -> Iterator[None]:
     """While this runs, the tracer knows which of a model's modules is running, also when a forward stops early.
 
     ``torch.nn.Module.__call__`` would be one name for all modules of the process; instances concern nobody else.
@@ -27,10 +27,10 @@ def follow_modules(tracer: Tracer, model: torch.nn.Module, head: str) -> Iterato
     tracer.watch_modules(model.named_modules(), head)
     running: list[tuple[str, bool]] = []
 
-    def begins(module: torch.nn.Module, _args: object) -> None:
+    def begins(module: nn.Module, _args: object) -> None:
         running.append(tracer.enter(module))
 
-    def ends(_module: torch.nn.Module, _args: object, _output: object) -> None:
+    def ends(_module: nn.Module, _args: object, _output: object) -> None:
         tracer.leave(running.pop())
 
     handles = []

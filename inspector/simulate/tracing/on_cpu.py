@@ -18,8 +18,6 @@ from inspector.simulate.tracing.tracer import Tracer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor
-
     from inspector.simulate.events import Event
 
 
@@ -59,7 +57,12 @@ def _int8_products() -> dict[str, Any]:
     original = library.matmul
 
     def matmul(
-        a: Tensor, b: Tensor, out: Any = None, state: Any = None, threshold: float = 0.0, bias: Tensor | None = None
+        a: torch.Tensor,
+        b: torch.Tensor,
+        out: object = None,
+        state: Any = None,
+        threshold: float = 0.0,
+        bias: torch.Tensor | None = None,
     ) -> Any:
         if state is None or not state.is_training:
             return original(a, b, out=out, state=state, threshold=threshold, bias=bias)

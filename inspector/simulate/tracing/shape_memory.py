@@ -8,17 +8,22 @@ takes five. A test holds a trace with this memory equal to one without.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from inspector.architecture.error_origin import runs_operators
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch._ops import OpOverload
+
 _Spec = tuple[tuple[int, ...], tuple[int, ...], Any]
 
 
 @runs_operators
-def run(func: torch._ops.OpOverload, args: Any, kwargs: Any) -> Any:
+def run(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The operator for the program that called it: what it refuses is the program's."""
     return func(*args, **kwargs)
 
@@ -30,7 +35,7 @@ class ShapeMemory:
         self._pure: dict[Any, bool] = {}
         self._specs: dict[Any, _Spec] = {}
 
-    def call(self, func: torch._ops.OpOverload, args: Any, kwargs: Any) -> Any:
+    def call(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of ``func(*args, **kwargs)``."""
         pure = self._pure.get(func)
         if pure is None:
@@ -56,7 +61,7 @@ def shape_memory() -> ShapeMemory:
     return ShapeMemory()
 
 
-def _is_pure(func: torch._ops.OpOverload) -> bool:
+def _is_pure(func: OpOverload) -> bool:
     """One new tensor out, nothing written, nothing aliased, and a tensor to take the device from."""
     schema = func._schema
     returns = schema.returns
@@ -67,13 +72,13 @@ def _is_pure(func: torch._ops.OpOverload) -> bool:
     return any("Tensor" in str(argument.type) for argument in schema.arguments)
 
 
-def _shares(out: Any, args: Any) -> bool:
+def _shares(out: torch.Tensor, args: Iterable[object]) -> bool:
     """Whether a result lives in an input's storage although its schema does not say so (``_unsafe_view``)."""
     storage = out.untyped_storage()._cdata
     return any(isinstance(arg, torch.Tensor) and arg.untyped_storage()._cdata == storage for arg in args)
 
 
-def _signature(values: torch.Tensor) -> Any:
+def _signature(values: Iterable[object]) -> Any:
     """A hashable description of arguments. Raises TypeError for what cannot be described."""
     parts: list[Any] = []
     for value in values:

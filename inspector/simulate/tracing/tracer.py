@@ -23,7 +23,10 @@ from inspector.simulate.tracing.answers import answers
 from inspector.simulate.tracing.shape_memory import run, shape_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from torch import nn
+    from torch._ops import OpOverload
 
     from inspector.simulate.device.kernels import Kernels
 
@@ -39,9 +42,11 @@ class _Watch(weakref.ref[Any]):
     """A weak reference that knows which block dies with its storage."""
 
     __slots__ = ("block", "key")
+    block: int
+    key: int
 
 
-class Tracer(TorchDispatchMode):  # type: ignore[misc]
+class Tracer(TorchDispatchMode):
     """Follow the storages of one device. Not reentrant across threads: meta tensors run on the calling thread.
 
     Args:
@@ -79,7 +84,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
         """No: nothing is compiled while a tracer runs, and PyTorch's guard against it costs every operator."""
         return False
 
-    def __torch_dispatch__(self, func: torch._ops.OpOverload, types: object, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = kwargs or {}
         if replacement := self.kernels.replaced.get(func):
             with self:
@@ -98,7 +105,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
                 self.transient(phase, str(func))
         return out
 
-    def _note_all(self, out: Any, func: torch._ops.OpOverload) -> None:
+    def _note_all(self, out: object, func: OpOverload) -> None:
         """Follow every tensor in an operator's result."""
         if isinstance(out, torch.Tensor):
             self._note(out, func)
@@ -129,7 +136,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
         self.names = {id(module): name for name, module in named}
         self._head = head
 
-    def enter(self, module: torch.nn.Module) -> tuple[str, bool]:
+    def enter(self, module: nn.Module) -> tuple[str, bool]:
         """A module's forward begins; returns what `leave` wants back."""
         before = self.module, self.after_head
         self.module = self.names.get(id(module), self.module)
@@ -146,7 +153,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
     def _remember(self) -> None:
         """Autograd numbers its nodes in the order of the forward: remember which module each number belongs to."""
         if self.stage == "forward":
-            self._entered.append(torch.autograd._get_sequence_nr())
+            self._entered.append(torch.autograd._get_sequence_nr())  # type: ignore[attr-defined]
             self._entries.append((self.module, self.after_head))
 
     def _origin(self) -> tuple[str, bool]:
@@ -159,7 +166,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
 
     # -- storages ------------------------------------------------------------------------------------------------
 
-    def _note(self, tensor: torch.Tensor, func: torch._ops.OpOverload) -> None:
+    def _note(self, tensor: torch.Tensor, func: OpOverload | str) -> None:
         if not isinstance(tensor, torch.Tensor) or tensor.device.type not in self.devices:
             return
         storage = tensor.untyped_storage()
@@ -174,10 +181,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
 
     def _follow(self, storage: torch.UntypedStorage, key: int, block: int) -> None:
         watch = _Watch(storage, self._died)
-        watch.block, watch.key = block, key  # type: ignore[attr-defined]
+        watch.block, watch.key = block, key
         self._live[key] = watch
 
-    def _died(self, watch: Any) -> None:
+    def _died(self, watch: _Watch) -> None:
         self._live.pop(watch.key, None)
         if watch.block != _FOREIGN:
             self.log.append(~watch.block)
@@ -186,8 +193,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
         """The simulated program lets go of a tensor here, although this one still holds it."""
         if self.block_of(tensor) is not None:
             watch = self._live[tensor.untyped_storage()._cdata]
-            self.log.append(~watch.block)  # type: ignore[attr-defined]
-            watch.block = _FOREIGN  # type: ignore[attr-defined]
+            self.log.append(~watch.block)
+            watch.block = _FOREIGN
 
     def ignore(self, tensors: Iterable[Any]) -> None:
         """These tensors exist already, and are not on the simulated device."""
@@ -236,7 +243,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
     def block_of(self, tensor: torch.Tensor) -> int | None:
         """The number of the block a tensor lives in, or None when it is not followed."""
         watch = self._live.get(tensor.untyped_storage()._cdata)
-        return None if watch is None or watch.block == _FOREIGN else watch.block  # type: ignore[attr-defined]
+        return None if watch is None or watch.block == _FOREIGN else watch.block
 
     def label(self, tensor: torch.Tensor, kind: MemoryKind, module: str) -> None:
         """Say what a living tensor is, once its owner is known."""
@@ -250,8 +257,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[misc]
         first = len(self.rows)
         yield
         for watch in self._live.values():
-            if watch.block >= first:  # type: ignore[attr-defined]
-                self._labels[watch.block] = (kind, "")  # type: ignore[attr-defined]
+            if watch.block >= first:
+                self._labels[watch.block] = (kind, "")
 
     def kind_of(self, tensor: torch.Tensor) -> MemoryKind | None:
         """What a tensor was said to be; None where nobody said so yet."""
