@@ -82,8 +82,14 @@ def _calling_line() -> str:
 
 
 def _with_dtype(tensor: Any, dtype: Any) -> Any:
-    """The same tensor in another dtype, without a history; without data a new one, which takes a tenth of the time."""
-    made = torch.empty_like(tensor, dtype=dtype) if tensor.device.type == "meta" else tensor.detach().to(dtype)
+    """The same tensor in another dtype, without a history.
+
+    Without data a new one: ``to`` and ``empty_like`` go through Python on the meta device, ``empty_strided`` does not.
+    """
+    if tensor.device.type == "meta":
+        made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=dtype, device="meta")
+    else:
+        made = tensor.detach().to(dtype)
     return made.requires_grad_() if tensor.requires_grad else made
 
 
