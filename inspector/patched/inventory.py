@@ -16,7 +16,7 @@ TESTED = {
     "huggingface_hub": ">=2.0,<3",
     "python": ">=3.11,<3.15",
 }
-"""Versions of each library that the replaced names were tested with."""
+"""Versions that the replaced names were tested with; of libraries, those that pyproject.toml allows."""
 
 
 @dataclass(frozen=True, slots=True)

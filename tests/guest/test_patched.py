@@ -13,7 +13,7 @@ import torch
 
 import inspector
 from inspector.errors import InspectorError
-from inspector.patched import PATCHES, Patch, acting, inventory, patched, replacing, without_warnings
+from inspector.patched import PATCHES, TESTED, Patch, acting, inventory, patched, replacing, without_warnings
 
 PACKAGE = Path(inspector.__path__[0])
 
@@ -106,6 +106,15 @@ def test_what_a_library_has_otherwise_is_one_clear_error(theirs, name):
     }):  # fmt: skip
         pass
     assert Theirs.FLAG is False
+
+
+def test_what_was_tested_with_is_what_may_be_installed():
+    import tomllib
+
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    for library, tested in TESTED.items():
+        if library != "python":
+            assert f"{library}{tested}" in project["dependencies"]
 
 
 def test_only_names_of_the_inventory_are_replaced():
