@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
+from inspector import fit
 from inspector.errors import CannotSimulateError, ContradictionError, InspectorError
 from inspector.fit.largest import largest_settings
 from inspector.fit.longest_prompt import generate_with_longest_prompt
@@ -163,3 +166,17 @@ def test_settings_that_exclude_each_other_are_told_apart():
     with pytest.raises(ContradictionError):
         resolve_setup(method="lora", scheme="nf4")
     assert not issubclass(ContradictionError, CannotSimulateError)
+
+
+def test_no_search_catches_more_than_what_cannot_be_simulated():
+    caught = {
+        f"{path.name}: {ast.unparse(node.type) if node.type else 'everything'}"
+        for path in Path(fit.__path__[0]).glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ExceptHandler)
+    }
+    assert caught == {
+        "plan.py: (CannotSimulateError, ContradictionError)",
+        "largest.py: CannotSimulateError",
+        "table.py: CannotSimulateError",
+    }
