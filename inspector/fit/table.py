@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from inspector.errors import CannotSimulateError, InspectorError
 from inspector.fit.simulator import kept_peaks
 from inspector.gpus import catalogue, find_gpu
+from inspector.memory_kinds import MemoryKind
 from inspector.reporting import TableReport
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
+from inspector.simulate.events import Alloc
 from inspector.simulate.on_card import Peaks, peaks_on
 from inspector.simulate.setup.finetuning import resolve_setup
 
@@ -137,16 +139,30 @@ class _Traces:
         return peaks_on(traced.events, card, AllocatorSettings(), line)
 
     def _of(self, settings: FinetuneSettings, card: Gpu) -> tuple[Trace, Timeline]:
+        from inspector.simulate.device.kernels import workspace_bytes
         from inspector.simulate.device.questions import Chip
         from inspector.simulate.finetuning import trace
 
         chip, made = Chip(card.capability, card.multiprocessors), self._made.setdefault(settings, [])
-        for found in made:
-            if chip.answers_alike(found[0].questions):
+        others = [(chip.answers_otherwise(found[0].questions), found) for found in made]
+        for otherwise, found in others:
+            if not otherwise:
                 return found
-        traced = trace(self._config, settings.setup, card)
+        near = [found[0] for otherwise, found in others if otherwise == {workspace_bytes}]
+        traced = _with_workspace(near[0], workspace_bytes(chip)) if near else trace(self._config, settings.setup, card)
         made.append((traced, replay(traced.events)))
         return made[-1]
+
+
+def _with_workspace(traced: Trace, nbytes: int) -> Trace:
+    """The trace of a card that differs in the size of BLAS workspaces alone: these are the blocks of their kind."""
+    from inspector.simulate.device.kernels import workspace_bytes
+
+    events = tuple(
+        replace(event, nbytes=nbytes) if isinstance(event, Alloc) and event.kind is MemoryKind.WORKSPACE else event
+        for event in traced.events
+    )
+    return replace(traced, events=events, questions={**traced.questions, (workspace_bytes, ()): nbytes})
 
 
 def _cells(

@@ -26,7 +26,11 @@ class Chip:
 
     def answers_alike(self, questions: Questions) -> bool:
         """Whether this chip says the same to every question."""
-        return all(rule(self, *arguments) == said for (rule, arguments), said in questions.items())
+        return not self.answers_otherwise(questions)
+
+    def answers_otherwise(self, questions: Questions) -> set[Callable[..., Hashable]]:
+        """The rules by which this chip says something else to some question."""
+        return {rule for (rule, arguments), said in questions.items() if rule(self, *arguments) != said}
 
 
 class Device:

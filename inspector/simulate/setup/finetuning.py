@@ -79,6 +79,8 @@ def _follow_method(chosen: dict[str, Any], set_by: dict[str, SetBy]) -> None:
 
     Only QLoRA quantizes and prepares, and packed sequences take no padding mask.
     """
+    if chosen.get("padded") and set_by["padding_mask"] == "library":  # padding is told to the model by a mask
+        chosen["padding_mask"], set_by["padding_mask"] = True, set_by["padded"]
     implied: dict[str, dict[str, Any]] = {}
     if chosen.get("method", "qlora") != "qlora":
         implied["method"] = {"scheme": "none", "double_quant": False, "prepare_kbit": False}
