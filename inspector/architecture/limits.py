@@ -49,7 +49,10 @@ def bounded() -> Iterator[None]:
             raise InspectorError(f"the config makes over {MAX_REGISTRATIONS:,} modules", hint="mend the config.json")
         # Asking for the time at every module would cost more than the module.
         if made % 256 == 0 and time.thread_time() - started > MAX_SECONDS:
-            raise InspectorError(f"the model takes over {MAX_SECONDS:.0f} s to lay out", hint="mend the config.json")
+            raise InspectorError(
+                f"the model takes over {MAX_SECONDS:.0f} s to lay out",
+                hint="mend the config.json; or try again where less else runs, which slows this too",
+            )
 
     # Mappings of our own, for a change of the one that all threads walk through could stop another in its walk.
     hooks = {

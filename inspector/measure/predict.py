@@ -22,8 +22,7 @@ from inspector.patched import patched
 from inspector.precision import scheme_named
 from inspector.simulate.allocator.settings import parse_settings
 from inspector.simulate.allocator.timeline import StagePeak, replay
-from inspector.simulate.device import attention, bitsandbytes
-from inspector.simulate.device import decompositions as composites
+from inspector.simulate.device import attention, bitsandbytes, decompositions
 from inspector.simulate.device.cuda import as_on, multi_tensor
 from inspector.simulate.device.kernels import cpu_kernels, cuda_kernels
 from inspector.simulate.device.questions import Device
@@ -181,7 +180,7 @@ def _on_cpu(stack: ExitStack, spec: MeasureSpec) -> Tracer:
         ops.int8_vectorwise_quant.default: _whole(tracer, bitsandbytes.int8_vectorwise_quant),
         ops.int8_mixed_scaled_mm.default: _whole(tracer, bitsandbytes.int8_mixed_scaled_mm),
     }
-    stack.enter_context(composites.decomposed_as({"scaled_dot_product_attention": attention.sdpa_on_cpu}))
+    stack.enter_context(decompositions.decomposed_as({"scaled_dot_product_attention": attention.sdpa_on_cpu}))
     chosen = multi_tensor() if spec.step and spec.step.optimizer.endswith("fused") else {}
     stack.enter_context(patched({**chosen, **NOT_THE_CALLERS}))
     return tracer

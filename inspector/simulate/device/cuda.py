@@ -10,8 +10,7 @@ import torch
 
 from inspector.architecture.quiet import quiet
 from inspector.patched import patched
-from inspector.simulate.device import attention
-from inspector.simulate.device import decompositions as composites
+from inspector.simulate.device import attention, decompositions
 from inspector.simulate.device.autocast import Autocast, no_autocast
 from inspector.simulate.device.bitsandbytes import map_apart
 from inspector.simulate.device.kernels import has_grouped_mm
@@ -40,7 +39,7 @@ def as_on(
     Yields:
         The autocast whose regions the program enters; None without one.
     """
-    operators = {**composites.CUDA, "scaled_dot_product_attention": attention.sdpa_for(device, sdpa_backend)}
+    operators = {**decompositions.CUDA, "scaled_dot_product_attention": attention.sdpa_for(device, sdpa_backend)}
     replaced = {**multi_tensor(), **map_apart(), **_optimizers(paged), **NOT_THE_CALLERS}
     replaced |= attention.known_to_transformers()
     if not device.ask(has_grouped_mm):
@@ -49,7 +48,7 @@ def as_on(
     with ExitStack() as stack:
         stack.enter_context(quiet())
         stack.enter_context(patched(replaced))
-        stack.enter_context(composites.decomposed_as(operators))
+        stack.enter_context(decompositions.decomposed_as(operators))
         stack.enter_context(no_autocast() if region is None else region.registered())
         yield region
 

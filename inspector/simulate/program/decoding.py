@@ -19,7 +19,6 @@ from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device.cuda import as_on
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.device.questions import Device
-from inspector.simulate.program import load as models
 from inspector.simulate.program import routing
 from inspector.simulate.program.kv_caches import (
     cache_layers,
@@ -31,6 +30,7 @@ from inspector.simulate.program.kv_caches import (
     tensors_of,
     unseen,
 )
+from inspector.simulate.program.load import head_path, label_model, load_model
 from inspector.simulate.program.position_limits import check_positions
 from inspector.simulate.program.refusals import of_the_model
 from inspector.simulate.tracing.answers import answers
@@ -90,17 +90,17 @@ def trace_generate(
         tracer = Tracer(cuda_kernels(device))
     with as_on(device, tracer.page), torch.no_grad():
         tracer.mark("load", -1)
-        model = models.load_model(config, setup.load, tracer)
+        model = load_model(config, setup.load, tracer)
         check_positions(model, setup.prompt_len + setup.max_new_tokens - 1, tracer)
         if not hasattr(model, "prepare_inputs_for_generation"):
             raise CannotSimulateError(f"{type(model).__name__} does not generate text")
         model.eval()
-        models.label_model(model, tracer)
+        label_model(model, tracer)
         loop = _Loop(model, setup, tracer)
         routing.install(tracer, config, setup.routing)
         with (
             of_the_model(_doing(model, setup)),
-            follow_modules(tracer, model, models.head_path(model)),
+            follow_modules(tracer, model, head_path(model)),
             tracer,
         ):
             loop.run(every_step=every_step)

@@ -17,7 +17,7 @@ from inspector.simulate.device.cuda import as_on
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.device.questions import Device
 from inspector.simulate.program import adapters, optimizers, routing
-from inspector.simulate.program import load as models
+from inspector.simulate.program.load import head_path, label_model, load_model
 from inspector.simulate.program.loss import use_loss
 from inspector.simulate.program.position_limits import check_positions
 from inspector.simulate.program.refusals import of_the_model
@@ -86,13 +86,13 @@ class Loop:
         """Load the model, then train."""
         tracer, setup = self.tracer, self.setup
         tracer.mark("load", -1)
-        model = models.load_model(self.config, setup.load, tracer)
+        model = load_model(self.config, setup.load, tracer)
         self.kind = str(model.config.model_type)
         with of_the_model(f"the training step of this {self.kind} model does not run on token ids without data"):
             self.model = self._trainable(model)
             self.trainable = [(name, tensor) for name, tensor in self.model.named_parameters() if tensor.requires_grad]
             self.optimizer = optimizers.make_optimizer(setup.loop.optimizer, self.model)
-            with follow_modules(tracer, self.model, models.head_path(self.model)), tracer:
+            with follow_modules(tracer, self.model, head_path(self.model)), tracer:
                 for step in range(setup.loop.steps):
                     self._step(step)
                     if setup.loop.empty_cache_every and (step + 1) % setup.loop.empty_cache_every == 0:
@@ -118,7 +118,7 @@ class Loop:
             _carry_autocast(model, self.autocast)
         use_loss(model, loop, tracer, self.autocast.carried(checkpoint) if self.autocast else checkpoint)
         model.train()
-        models.label_model(model, tracer, adapted=setup.adapters is not None)
+        label_model(model, tracer, adapted=setup.adapters is not None)
         return model
 
     def _step(self, step: int) -> None:
