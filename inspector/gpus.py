@@ -84,12 +84,14 @@ def catalogue() -> tuple[Gpu, ...]:
         for row in rows
         if row["smi_total_mib"] and row["torch_total_mib"]
     ]
+    # Where it was not measured the largest is taken, so that an error is on the safe side.
     context = max(row["context_mib"] or 0 for row in rows)
     cards = []
     for row in rows:
         smi, usable = row["smi_total_mib"], row["torch_total_mib"]
         basis: Basis = "torch" if usable else "nvidia-smi"
         if not usable:
+            # A card smaller than all that were measured is taken to lose what the smallest of those does.
             size = max(smi, min(total for total, _ in lost))
             usable = smi - max(gap for total, gap in lost if total <= size)
         major, minor = row["compute_capability"].split(".")

@@ -57,6 +57,7 @@ def percent(part: int, whole: int, digits: int = 1) -> str:
         return "0%"
     if part == whole:
         return "100%"
+    # A rounded 0 or 100 would say that there is none, or nothing else.
     share, smallest = 100 * part / whole, 10.0**-digits
     if 0 < share < smallest:
         return f"<{smallest:.{digits}f}%"

@@ -120,7 +120,7 @@ def _told(error: BaseException) -> int:
         return BAD_INPUT
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         complain("interrupted")
-        return 130
+        return 130  # as a shell says it of what Ctrl-C ended: 128 and the number of SIGINT
     if isinstance(error, BrokenPipeError):
         _close_output()  # the reader has seen enough (`inspector layers | head`)
         return 0

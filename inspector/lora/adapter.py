@@ -85,6 +85,7 @@ def _module_tensors(module: Module, weights: dict[str, Tensor], spec: LoraSpec) 
         )
     path, dtype = f"{PREFIX}{module.path}", spec.adapter_dtype
     a, b, magnitude = _matrices(module, weight.shape, rank_of(module.path, spec))
+    # An embedding's two matrices are bare parameters, not modules (peft/tuners/lora/layer.py), so without ".weight".
     suffixes = ("embedding_A", "embedding_B") if module.base == "Embedding" else ("A.weight", "B.weight")
     yield AdapterTensor(f"{path}.lora_{suffixes[0]}", a, dtype, module.path)
     yield AdapterTensor(f"{path}.lora_{suffixes[1]}", b, dtype, module.path)
@@ -113,7 +114,7 @@ def _parameter_tensors(skeleton: Skeleton, targets: list[Tensor], spec: LoraSpec
             raise InspectorError(f"{tensor.name} has {len(tensor.shape)} dimensions", hint="PEFT takes 2 or 3")
         experts = tensor.shape[0] if len(tensor.shape) == 3 else 1
         inputs, outputs = _features(skeleton, tensor)
-        r = rank_of(tensor.name, spec) * experts
+        r = rank_of(tensor.name, spec) * experts  # each expert has r rows of its own in one matrix
         path = f"{PREFIX}{tensor.owner}{'.base_layer' * depth}"
         yield AdapterTensor(f"{path}.lora_A.weight", (r, inputs), spec.adapter_dtype, tensor.owner)
         yield AdapterTensor(f"{path}.lora_B.weight", (outputs, r), spec.adapter_dtype, tensor.owner)

@@ -35,5 +35,6 @@ def safetensors_bytes(tensors: Iterable[AdapterTensor]) -> int:
             "data_offsets": [offset, end],
         }
         offset = end
+    # The library is Rust: its JSON has no spaces, and letters beyond ASCII as they are.
     length = len(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode())
     return 8 + -(-length // 8) * 8 + offset

@@ -69,7 +69,7 @@ def saved_modules(skeleton: Skeleton, spec: LoraSpec) -> tuple[Module, ...]:
 
 def rank_of(key: str, spec: LoraSpec) -> int:
     """The rank of a module or parameter: the first ``rank_pattern`` that matches the end of its name, else ``r``."""
-    for pattern, rank in spec.rank_pattern:
+    for pattern, rank in spec.rank_pattern:  # the first that matches wins, as in PEFT: their order is the user's
         if _regex(rf"(.*\.)?({pattern})$").match(key):
             return rank
     return spec.r
@@ -141,6 +141,7 @@ def _matcher(skeleton: Skeleton, spec: LoraSpec) -> Callable[[str], bool]:
 
 
 def _ends(key: str, names: Iterable[str]) -> bool:
+    # Whole parts of a path: q_proj is not my_q_proj.
     return any(key.endswith(f".{name}") for name in names)
 
 

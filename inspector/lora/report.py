@@ -124,7 +124,7 @@ def _row(skeleton: Skeleton, found: TargetSet, spec: LoraSpec) -> LoraRow:
         all_parameters=skeleton.num_parameters + sum(tensor.numel for tensor in tensors if tensor.new),
         weight_bytes=weight_bytes,
         gradient_bytes=weight_bytes,
-        adam_bytes=2 * weight_bytes,
+        adam_bytes=2 * weight_bytes,  # its two moments have the dtype of what they belong to
         adapter_file_bytes=safetensors_bytes(tensors),
     )
 

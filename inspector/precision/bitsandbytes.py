@@ -48,7 +48,7 @@ class BitsAndBytes4bit(Scheme):
     def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
         """Packed weight and its quantization state."""
         blocks = -(-tensor.numel // self.block_size)
-        packed = Piece("weight", "uint8", -(-tensor.numel // 2))
+        packed = Piece("weight", "uint8", -(-tensor.numel // 2))  # two to a byte; an odd last one has a byte to itself
         code = _constant("code", "float32", 16)
         if not self.double:
             return (packed, _constant("absmax", "float32", blocks), code)
@@ -95,6 +95,7 @@ def four_bit(kind: str, *, double: bool, block_size: int = 64) -> BitsAndBytes4b
     if block_size not in BLOCK_SIZES:
         taken = ", ".join(map(str, BLOCK_SIZES))
         raise InspectorError(f"block size {block_size} is not one bitsandbytes takes", hint=f"choose one of {taken}")
+    # 64 goes unsaid, as it is the library's default.
     name = kind + ("-dq" if double else "") + (f":{block_size}" if block_size != 64 else "")
     title = f"bitsandbytes {kind}{' with double quantization' if double else ''}, the rest in bfloat16"
     return BitsAndBytes4bit(name, 4, title, "bfloat16", "bitsandbytes nn.Linear4bit", block_size, double)
