@@ -112,7 +112,7 @@ def numbers(text: str) -> Numbers:
 
 
 _PINNED = re.compile(
-    r"sdpa pinned to (EFFICIENT|FLASH|MATH|CUDNN)(?:_ATTENTION)?( with K/V expanded for GQA)?", re.IGNORECASE
+    r"sdpa pinned to (EFFICIENT|FLASH|MATH)(?:_ATTENTION)?( with K/V expanded for GQA)?", re.IGNORECASE
 )
 
 
