@@ -74,7 +74,7 @@ def test_layers_times_experts_in_single_modules_are_stopped():
     started = time.monotonic()
     with pytest.raises(InspectorError, match=r"over [\d,]+ (modules|s to lay out)") as caught:
         build_skeleton(config, model_id="x")
-    assert caught.value.hint == "mend the config.json"
+    assert caught.value.hint.startswith("mend the config.json")
     assert time.monotonic() - started < 30
 
 
