@@ -176,7 +176,7 @@ def test_no_search_catches_more_than_what_cannot_be_simulated():
         if isinstance(node, ast.ExceptHandler)
     }
     assert caught == {
-        "plan.py: (CannotSimulateError, ContradictionError)",
+        "helping.py: (CannotSimulateError, ContradictionError)",
         "largest.py: CannotSimulateError",
         "table.py: CannotSimulateError",
     }
