@@ -58,6 +58,7 @@ def checked(page):
     return page
 
 
+@pytest.mark.pinned  # pages name versions
 @pytest.mark.parametrize("name", PAGES)
 def test_page(name, inputs, golden, capsys):
     assert run(PAGES[name]) in {0, 1}

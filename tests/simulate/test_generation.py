@@ -79,6 +79,7 @@ def test_an_offloaded_cache_leaves_two_layers():
     assert abs(saved - (len(trace.layers) - 1) * layer) <= layer
 
 
+@pytest.mark.filterwarnings("ignore:.past_key_values. is deprecated:FutureWarning")  # from 5.24 on
 def test_the_real_loop_on_a_cpu_keeps_the_same_bytes():
     """Run transformers' own generate on a small real model, and count the tensors its cache holds."""
     import torch
