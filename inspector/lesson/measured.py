@@ -73,6 +73,7 @@ def measured(skeleton: Skeleton) -> tuple[Measured, ...]:
 def quality(model: str) -> Quality | None:
     """The measured errors of the model's record, else of any record that has them."""
     found = [record for record in _records() if record["result"].get("quality")]
+    # Trained weights before random ones: outliers, which a scheme suffers from, come of training.
     found.sort(key=lambda record: (find(record["spec"]["model"]) != model, record["spec"]["weights"] == "random"))
     if not found:
         return None
@@ -93,6 +94,7 @@ def ledger() -> tuple[LedgerLine, ...]:
     return tuple(LedgerLine(**line) for line in json.loads(LEDGER.read_text(encoding="utf-8")))
 
 
+# One page asks twice, for what was measured and for the errors.
 @lru_cache(maxsize=1)
 def _records() -> tuple[dict[str, Any], ...]:
     """Shipped records that were measured to their end, in the order of their names."""
@@ -141,6 +143,7 @@ def _published() -> Iterator[Measured]:
             "not said",
             "",
             record["source"],
+            # All of them printed megabytes with at least one decimal.
             resolution=100_000,
         )
 
@@ -148,6 +151,7 @@ def _published() -> Iterator[Measured]:
 def _scheme(precision: str) -> str | None:
     if "nf4 + double quant" in precision:
         return "nf4-dq"
+    # The others say "4bit" and no more: fp4 or nf4, with constants quantized again or not.
     return precision if precision in {"bf16", "fp16", "fp32"} else None
 
 

@@ -76,6 +76,7 @@ class Lesson:
         return (
             Size(self.name, self.scheme("fp32").footprint_bytes),
             Size("quantized to 8 bit", self.scheme("int8").footprint_bytes),
+            # With double quantization: the course's 5,591.5 MB were printed of such a model.
             Size("quantized to 4 bit", self.scheme("nf4-dq").footprint_bytes),
             Size(f"LoRA adapters r={self.adapters.r}", self.adapters.weight_bytes, is_adapter=True),
         )
@@ -108,6 +109,7 @@ def lesson(skeleton: Skeleton, candidates: Sequence[Skeleton] = (), training: Tr
         layers=layers(skeleton),
         memory=memory(skeleton, schemes_of_bits(None)),
         lora=report,
+        # `RANK` is among the ranks that `lora` takes by itself, so there is such a row.
         adapters=next(row for row in report.rows if row.target_set == usual.name and row.r == RANK),
         adapted=adapted,
         usual=usual,
@@ -115,6 +117,7 @@ def lesson(skeleton: Skeleton, candidates: Sequence[Skeleton] = (), training: Tr
         difference=difference(skeleton, adapted, RANK),
         levels=levels(),
         comparison=compare(candidates or [skeleton], rank=RANK),
+        # Only of the bundled config: a folder may bear the name of a shipped model and be another.
         training=training or (load(skeleton.model_id) if skeleton.source == "bundled" else None),
         measured=measured(skeleton),
         quality=quality(skeleton.model_id),

@@ -41,6 +41,7 @@ def difference(skeleton: Skeleton, adapted: frozenset[str], rank: int) -> Differ
     if not found:
         return None
     first = [m for m in found if m.layer == found[0].layer]
+    # Lines of the printout are not folded on the slide: the shortest is the likeliest to fit.
     module = min(first, key=lambda m: len(f"{m.path.rpartition('.')[2]}{_shape(skeleton, m)}"))
     name = module.path.rpartition(".")[2]
     inputs, outputs, bias = _shape(skeleton, module)
@@ -48,6 +49,7 @@ def difference(skeleton: Skeleton, adapted: frozenset[str], rank: int) -> Differ
     plain = f"Conv1D(nf={outputs}, nx={inputs})" if module.base == "Conv1D" else f"Linear({sizes})"
     versions = (
         Printed("from_pretrained(name)", ((f"({name}): {plain}", False),)),
+        # bitsandbytes' classes have no extra_repr of their own: sizes are said as torch's Linear says them.
         Printed("BitsAndBytesConfig(load_in_8bit=True)", ((f"({name}): Linear8bitLt({sizes})", True),)),
         Printed("BitsAndBytesConfig(load_in_4bit=True)", ((f"({name}): Linear4bit({sizes})", True),)),
         Printed(f"get_peft_model(model, LoraConfig(r={rank}, …))", _with_lora(name, sizes, inputs, outputs, rank)),
@@ -61,6 +63,7 @@ def _with_lora(name: str, sizes: str, inputs: int, outputs: int, rank: int) -> t
         (f"({name}): lora.Linear4bit(", True),
         (f"  (base_layer): Linear4bit({sizes})", False),
         ("  (lora_dropout): ModuleDict(", True),
+        # What PEFT puts where LoraConfig's lora_dropout is 0, its default (tuners/lora/layer.py, update_layer).
         ("    (default): Identity()", True),
         ("  )", True),
         ("  (lora_A): ModuleDict(", True),
@@ -80,4 +83,5 @@ def _shape(skeleton: Skeleton, module: Module) -> tuple[int, int, bool]:
     own = {tensor.name: tensor.shape for tensor in skeleton.tensors if tensor.owner == module.path}
     rows, columns = own[f"{module.path}.weight"]
     bias = f"{module.path}.bias" in own
+    # transformers' Conv1D keeps its weight as inputs x outputs, torch's Linear the other way round.
     return (rows, columns, bias) if module.base == "Conv1D" else (columns, rows, bias)

@@ -67,6 +67,7 @@ def _experts(skeleton: Skeleton) -> tuple[Target, ...]:
     found: dict[str, dict[tuple[int, int], int]] = {}
     for tensor in skeleton.parameters:
         module = skeleton.module_of(tensor)
+        # Three axes are a stack of experts' weights; their biases have two, and a module of one expert is found above.
         if module.part != "expert" or len(tensor.shape) != 3 or module.layer is None:
             continue
         experts, rows, columns = tensor.shape

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from inspector.simulate.setup.words import Method
 
 DRY_RUNS = Path(__file__).parent.parent / "data" / "dryruns"
+# The smallest memory first: in each row of the table the verdict turns but once.
 CARDS = ("RTX 4070", "T4", "L4", "A100-40GB", "A100-80GB", "H200")
 CHART_CARD = "A100-80GB"
+# The most memory first: down the chart, the bars get shorter.
 METHODS: tuple[Method, ...] = ("full", "lora", "qlora")
 BATCH_SIZE, SEQ_LEN = 1, 2048
 
@@ -86,6 +88,7 @@ def make(
     from inspector.simulate.finetuning import finetune
 
     lora = {"r": adapters.r, "alpha": adapters.alpha, "target_modules": adapters.target_modules}
+    # Double quantization, so that QLoRA stands on the same weights as the bar of 4 bits.
     options: dict[str, dict[str, Any]] = {"full": {}, "lora": lora, "qlora": {**lora, "double_quant": True}}
     runs, versions = [], {}
     for method in METHODS:
@@ -115,6 +118,7 @@ def make(
 
 def path_of(model: str) -> Path:
     """Where a bundled model's dry runs are kept."""
+    # A slash would be a folder; the hub's own cache writes it as two dashes, too.
     return DRY_RUNS / f"{model.replace('/', '--', 1)}.json"
 
 
@@ -124,6 +128,7 @@ def load(model: str) -> Training | None:
     if not path.is_file():
         return None
     data = json.loads(path.read_text(encoding="utf-8"))
+    # JSON has no tuples: without these a report read would not equal the report written.
     runs = tuple(
         DryRun(**{**run, "alive": tuple((name, nbytes) for name, nbytes in run["alive"])}) for run in data["runs"]
     )
