@@ -21,7 +21,7 @@ fuzz: $(INSTALLED) ## fuzz every parser of strangers' files for a minute each, o
 	PYTHON="$(abspath $(BIN))/python" sh fuzz/run $(SECONDS)
 
 # The core: what runs the libraries' own code. Slow tests, and what is true of the pinned versions alone, are left out.
-CORE := tests/core tests/cli tests/simulate tests/fit tests/store tests/lora tests/measure tests/precision
+CORE := tests/core tests/cli tests/simulate tests/fit tests/lora tests/measure tests/precision tests/store tests/guest
 
 test-oldest: ## run the core of the tests on the oldest libraries, those that pyproject.toml names
 	$(MAKE) --no-print-directory core SET=oldest PINS="$$($(PYTHON) scripts/floors.py)"
