@@ -40,11 +40,13 @@ def _silent(done: int, total: int, name: str) -> None:
 def meta_model(config: Mapping[str, Any], scheme: Scheme, *, attention: str = "sdpa") -> tuple[Any, Any]:
     """The module tree of a scheme on the meta device, and transformers' quantizer (None for a plain dtype)."""
     parsed = build_config(config)
+    # Before the model is built: its layers look up their attention by the config they are made with.
     parsed._attn_implementation = attention
     model = build_model(parsed, scheme.rest)
     quantizer = quantizer_for(scheme)
     if quantizer is not None:
         with own_default_dtype(getattr(torch, scheme.rest)), torch.device("meta"):
+            # bitsandbytes' quantizers look at the map only for modules kept in 32 bits on a CPU; we ask for none.
             quantizer.preprocess_model(model=model, dtype=getattr(torch, scheme.rest), device_map={"": "cpu"})
     return model, quantizer
 
@@ -126,6 +128,7 @@ class _Loader:
     def load(self, source: WeightSource, progress: Progress) -> None:
         """Every parameter from the source; then, as transformers does, what no checkpoint holds, and the ties."""
         names = self._wanted()
+        # Before the first tensor is made: the wrong weights are told at once, not after minutes of quantizing.
         source.check({name: self._shape(name) for name in names}, self.model)
         for done, name in enumerate(names, 1):
             for path, value in self._made(name, source).items():
@@ -152,7 +155,9 @@ class _Loader:
         if self.operation is None or not self.quantizer.param_needs_quantization(self.model, name):
             return {name: source.tensor(name, self._shape(name), self._dtype(name), self.device)}
         if self.block is not None:
+            # Transformers' config has no block size: `Params4bit` takes it from its own attribute, else 64.
             self.model.get_parameter(name).blocksize = self.block
+        # In the dtype of the rest, as ``from_pretrained`` casts before it quantizes.
         value = source.tensor(name, self._shape(name), self.rest, self.device)
         made: dict[str, Any] = self.operation.convert({name: value}, model=self.model, full_layer_name=name)
         return made
@@ -170,7 +175,9 @@ class _Loader:
         """As ``set_param_for_module``."""
         owner, _, leaf = name.rpartition(".")
         if not isinstance(value, torch.nn.Parameter):
+            # Torch refuses a gradient for integers.
             value = torch.nn.Parameter(value, requires_grad=value.is_floating_point())
+        # Else ``_initialize_missing_keys`` in `_finish` would draw this weight anew.
         value._is_hf_initialized = True  # type: ignore[attr-defined]
         setattr(self.model.get_submodule(owner), leaf, value)
         self.loaded.add(name)
@@ -182,6 +189,7 @@ class _Loader:
         model = self.model
         missing = _Sorted(set(model.state_dict()) - self.loaded - _constants(model))
         info = LoadStateDictInfo(missing, set(), set(), [], {}, set())
+        # In the order of ``_finalize_model_loading``: a tied weight that is not marked first is drawn for nothing.
         model.mark_tied_weights_as_initialized(info)
         model._move_missing_keys_from_meta_to_device(missing, {"": self.device}, None, self.quantizer)
         model._initialize_missing_keys(self.quantizer is not None)

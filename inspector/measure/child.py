@@ -31,10 +31,13 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Do what the order says."""
+    # Descriptors and not ``sys.stdout``: libraries in C print past Python.
     talk = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints is no result
+    # Before torch is imported: mallopt(3) decides of blocks that are allocated after it.
     machine.return_freed_memory()
     line = sys.stdin.readline()
+    # Only now: both the order and the end of the input are read from descriptor 0.
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def say(**message: object) -> None:
@@ -51,6 +54,7 @@ def _end_with_parent() -> None:
     """Leave at once when the asking process has closed our standard input, or is gone."""
     while os.read(0, 1 << 16):
         pass
+    # ``sys.exit`` would end this thread alone. 130 is what a shell says after Ctrl-C: 128 and the signal's number.
     os._exit(130)
 
 
@@ -67,11 +71,13 @@ class Measuring:
     def run(self) -> dict[str, Any]:
         """The whole result, as far as it got. Raises LibraryError when a library it needs does not import."""
         spec = self.order.spec
+        # A step without adapters needs PEFT too: `train.prepare` is PEFT's.
         need("torch", "transformers", "accelerate", "bitsandbytes", *(("peft",) if spec.lora or spec.step else ()))
         device = machine.device_named(spec.device)
         import inspector.measure.build
         import inspector.measure.train  # noqa: F401 -- the libraries' own memory is not the model's
 
+        # After the imports: on a CPU the limit is counted from what the process has by now.
         self._limit(device)
         self.result["device"] = machine.describe(device)
         self._enough(device)
@@ -80,6 +86,7 @@ class Measuring:
         except Exception as error:
             if not _out_of_memory(error):
                 raise
+            # The first 300 characters of CUDA's long message say how much was asked for and how much was free.
             self.result |= {"status": "out of memory", "reached": self.at, "said": in_one_line(error, 300)}
             if device.type == "cuda":
                 self.result["at_failure"] = machine.cuda_memory(device)
@@ -91,6 +98,7 @@ class Measuring:
         from inspector.measure.weigh import weigh
 
         self._note("build")
+        # Before the first reading, as the headers of the files are no memory of the model.
         source = self._source(spec)
         self.result["before"] = self._memory(device)
         machine.reset_resident_peak()
@@ -99,14 +107,17 @@ class Measuring:
         model = build(
             self.order.config, spec.scheme, source, device, attention=attention, progress=self._progress("build")
         )
+        # Before the cache is emptied, which ends what the allocator knows of the peak of loading.
         self.result["after_build"] = self._memory(device)
         self.result["build_seconds"] = round(time.perf_counter() - begun, 3)
         base = weigh(model, self.order.parts)
         self.result["model"] = asdict(base)
+        # Its pool of random numbers is no part of the model.
         del source
         if device.type == "cuda":
             import torch
 
+            # What loading left in the cache is no part of it either; `predict.load` empties it at the same place.
             torch.cuda.empty_cache()
         self.result["steady"] = self._memory(device)
         if spec.quality:
@@ -172,6 +183,7 @@ class Measuring:
     def _progress(self, stage: str) -> Any:
         def progress(done: int, total: int, name: str) -> None:
             self.at = {"stage": stage, "done": done, "total": total, "name": name}
+            # Five lines a second are all a person can follow; the last one always, so that a bar ends full.
             if done == total or time.monotonic() - self._said > 0.2:
                 self._said = time.monotonic()
                 self.say(progress=self.at)
@@ -203,6 +215,7 @@ def _out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     said = str(error)
+    # Of c10/core/impl/alloc_cpu.cpp: the second is what Windows says.
     return isinstance(error, RuntimeError) and ("can't allocate memory" in said or "not enough memory" in said)
 
 

@@ -28,6 +28,7 @@ class Sources:
         """The tensor, from sources that are read only now and let go when it is made."""
         if self.converter is None:
             return read(self.names[0][1])
+        # A converter collects its sources in itself, and one serves every layer.
         converter = copy.deepcopy(self.converter)
         for pattern, stored in self.names:
             converter.add_tensor(target, stored, pattern, lambda stored=stored: read(stored))
@@ -48,6 +49,7 @@ def sources_of(model: PreTrainedModel, stored: Iterable[str]) -> dict[str, Sourc
     by_pattern = {pattern: each for each in converters for pattern in each.source_patterns}
     known = model.state_dict()
     found: dict[str, list[tuple[str, str]]] = {}
+    # As transformers sorts them: expert 10 is stacked after expert 2.
     for name in sorted(stored, key=dot_natural_key):
         target, pattern = rename_source_key(name, renamings, converters, model.base_model_prefix, known)
         if target in known:
@@ -55,5 +57,6 @@ def sources_of(model: PreTrainedModel, stored: Iterable[str]) -> dict[str, Sourc
     return {
         target: Sources(tuple(names), by_pattern.get(names[0][0]) if names[0][0] else None)
         for target, names in found.items()
+        # Several stored tensors under one name, with nothing to make one of them: which is meant is not known.
         if names[0][0] or len(names) == 1
     }

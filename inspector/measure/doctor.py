@@ -47,6 +47,7 @@ class Doctor(TableReport):
 def doctor() -> Doctor:
     """Look at this machine, this environment and this process; nothing is downloaded or changed."""
     checks = [*_packages()]
+    # What comes next imports these libraries; one that does not import has just been named.
     if all(check.state == "yes" for check in checks):
         checks += [_fresh(), _gpu(), *_quantizing(), _nvml()]
     return Doctor((*checks, _hub()))
@@ -77,6 +78,7 @@ def _fresh() -> Check:
     for name in machine.PACKAGES:
         module = sys.modules.get(name)
         loaded = getattr(module, "__version__", None)
+        # torch tells its build (``+cpu``) of itself, while PyPI's wheels leave it out of their metadata.
         if loaded and str(loaded).partition("+")[0] != version(name).partition("+")[0]:
             stale.append(f"{name} {loaded} is loaded, {version(name)} is installed")
     if stale:
@@ -107,6 +109,7 @@ def _quantizing() -> Iterator[Check]:
     import torch
 
     for device in ("cpu", "cuda"):
+        # Why there is no GPU was said by the check before this one.
         if device == "cuda" and not torch.cuda.is_available():
             continue
         try:
@@ -131,6 +134,7 @@ def _error_of_nf4(device: str) -> float:
     with quiet():
         import bitsandbytes.functional as bnb
 
+        # 64 blocks of bitsandbytes' usual 64; those beside zero use every code of one sign.
         weight = torch.linspace(-1, 1, 4096, device=device).view(64, 64)
         packed, state = bnb.quantize_4bit(weight, quant_type="nf4")
         return float((bnb.dequantize_4bit(packed, state) - weight).abs().max())
@@ -148,6 +152,7 @@ def _nvml() -> Check:
 
 def _hub() -> Check:
     name = "weights from the hub"
+    # The values huggingface_hub takes for true, written down as it may not be installed.
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}:
         return Check(name, "no", "HF_HUB_OFFLINE is set", "unset it; or use random weights or a folder")
     try:

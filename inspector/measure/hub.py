@@ -28,12 +28,14 @@ def download(model: str) -> Path:
     from inspector.sources.bundled import find
 
     name = find(model) or model
+    # The constant is read once, when the library is imported; the variable may have been set since.
     if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES:
         raise InspectorError("the hub is switched off by HF_HUB_OFFLINE", hint="unset it, or give a folder")
     try:
         return _fetched(name, HfApi().model_info(name, revision="main"))
     except errors.HFValidationError:
         raise InspectorError(f"{name} is no name of a model on the hub", hint="give its folder") from None
+    # Before the missing ones: a gated repository's error is a kind of theirs (huggingface_hub/errors.py).
     except errors.GatedRepoError:
         raise InspectorError(
             f"{name} is gated", hint="ask for access on its page, then `hf auth login`; or give a folder"
@@ -49,13 +51,16 @@ def _fetched(name: str, info: ModelInfo) -> Path:
 
     from inspector.files import read_json_object
 
+    # Transformers looks for weights at the top of a repository only.
     found = [each.rfilename for each in info.siblings or () if "/" not in each.rfilename]
     shards = sorted(file for file in found if file.endswith(".safetensors"))
     if not shards:
         raise InspectorError(f"{name} has no safetensors on the hub", hint="pickled checkpoints are not loaded")
+    # Some repositories hold the weights twice (Mistral's ``consolidated.safetensors``): the index names one set.
     if INDEX in found:
         index = Path(hf_hub_download(name, INDEX, revision=info.sha))
         named = read_json_object(index).get("weight_map")
         shards = sorted(set(named.values()) & set(shards)) if isinstance(named, dict) else shards
+    # By the commit and not by ``main``, which may move between two shards.
     paths = [Path(hf_hub_download(name, shard, revision=info.sha)) for shard in shards]
     return paths[0].parent

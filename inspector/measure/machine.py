@@ -38,9 +38,11 @@ def available_host_bytes() -> int | None:
     """
     found = []
     with contextlib.suppress(OSError, ValueError, StopIteration):
+        # ``kB`` is what Linux calls 1024 bytes.
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         found.append(int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) * 1024)
     with contextlib.suppress(OSError, ValueError):
+        # Without a limit ``memory.max`` says ``max``, which is no number: then the machine's own figure stands.
         group = Path("/sys/fs/cgroup")
         most, now = ((group / name).read_text(encoding="ascii").strip() for name in ("memory.max", "memory.current"))
         found.append(int(most) - int(now))
@@ -58,6 +60,7 @@ def resident() -> dict[str, int]:
     if not values and sys.platform != "win32":
         import resource
 
+        # ``ru_maxrss`` is in bytes on macOS, in KiB elsewhere (getrusage(2)).
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         values = {"VmRSS": peak, "VmHWM": peak}
     return {"resident_bytes": values.get("VmRSS", 0), "resident_peak_bytes": values.get("VmHWM", 0)}
@@ -79,6 +82,7 @@ def limit_data(nbytes: int) -> None:
 
         status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         now = int(next(line for line in status if line.startswith("VmData")).split()[1]) * 1024
+        # Not ``RLIMIT_AS``, which counts mapped libraries too. The soft limit alone: a hard one cannot be raised again.
         resource.setrlimit(resource.RLIMIT_DATA, (now + nbytes, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     except (ImportError, OSError, ValueError, StopIteration):
         raise InspectorError("this system cannot limit the memory of a process", hint="leave out --limit") from None
@@ -93,6 +97,7 @@ def return_freed_memory() -> None:
     import ctypes
 
     with contextlib.suppress(OSError, AttributeError, TypeError):
+        # -3 is ``M_MMAP_THRESHOLD`` in malloc.h. Setting it also stops glibc from raising it.
         ctypes.CDLL(None).mallopt(-3, 1 << 20)
 
 
@@ -119,6 +124,7 @@ def why_no_cuda() -> str:
     """The one true reason why torch has no CUDA device."""
     import torch
 
+    # In this order, as each hides those after it: without a driver the variable hides nothing.
     if not torch.backends.cuda.is_built():
         return "this is a CPU build of torch"
     if not Path("/dev/nvidiactl").exists() and sys.platform == "linux":
@@ -144,6 +150,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "free_bytes_at_start": free,
         "total_bytes": total,
         "cuda": torch.version.cuda,
+        # The newer name first, as torch reads them.
         "alloc_conf": os.environ.get("PYTORCH_ALLOC_CONF") or os.environ.get("PYTORCH_CUDA_ALLOC_CONF") or "",
     }
 
@@ -186,6 +193,7 @@ def _nvml_process_bytes(device: torch.device) -> int | None:
 
         pynvml.nvmlInit()
         try:
+            # Not by index: torch counts the visible devices, NVML all. NVML wants the prefix, which torch leaves out.
             uuid = str(torch.cuda.get_device_properties(device).uuid)
             handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid.removeprefix('GPU-')}".encode())
             running = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
@@ -193,11 +201,13 @@ def _nvml_process_bytes(device: torch.device) -> int | None:
             pynvml.nvmlShutdown()
     except Exception:  # noqa: BLE001 -- NVML is optional, and it fails in ways of its own
         return None
+    # In some containers NVML tells processes by the host's numbers, and none is ours.
     used = [process.usedGpuMemory for process in running if process.pid == os.getpid()]
     return int(used[0]) if used and used[0] is not None else None
 
 
 def _cpu_name() -> str:
+    # ``platform.processor`` is empty on most Linux systems.
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()

@@ -49,6 +49,7 @@ _OF_STEP = ("batch_size", "seq_len", "optimizer", "gradient_checkpointing", "att
 
 def spec_from(model: str, options: MeasureOptions) -> MeasureSpec:
     """The spec of the options of `inspector measure`. Raises InspectorError where they contradict each other."""
+    # What was not said is left out, so that the defaults stand in the specs alone.
     said: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if unknown := sorted(set(said) - MeasureOptions.__optional_keys__):
         raise InspectorError(f"no option of a measurement is named {unknown[0]!r}")

@@ -105,6 +105,7 @@ def traced(config: Mapping[str, Any], spec: MeasureSpec, device: Mapping[str, An
 
 def _run(config: Mapping[str, Any], spec: MeasureSpec, tracer: Tracer, *, cuda: bool) -> None:
     """What `inspector.measure.child` does to the device's memory; on a CPU, only what its steps do."""
+    # A real CPU's meter begins with the loaded model (`LiveStorages`): loading goes to a tracer that nobody asks.
     model = load(config, spec, tracer if cuda else Tracer(tracer.kernels), clears_cache=cuda and train.clears_cache())
     tracer.mark("load", READY)
     for *_, tensor in _tensors(model):
@@ -151,9 +152,11 @@ class _Marks(train.Meter):
 
     @contextlib.contextmanager
     def stage(self, name: str, peaks: list[int]) -> Iterator[None]:
+        # A real meter resets its counter before every stage.
         self.tracer.mark(name, self.step, reset=True)  # type: ignore[arg-type]
         yield
         self.step += name == train.STAGES[-1]
+        # `run_steps` wants a number for every step; the events have the true ones.
         peaks.append(0)
 
 
@@ -181,6 +184,7 @@ def _on_cpu(stack: ExitStack, spec: MeasureSpec) -> Tracer:
         ops.int8_mixed_scaled_mm.default: _whole(tracer, bitsandbytes.int8_mixed_scaled_mm),
     }
     stack.enter_context(decompositions.decomposed_as({"scaled_dot_product_attention": attention.sdpa_on_cpu}))
+    # On a CPU torch takes multi-tensor kernels only when told to, but the patch would make them the default.
     chosen = multi_tensor() if spec.step and spec.step.optimizer.endswith("fused") else {}
     stack.enter_context(patched({**chosen, **NOT_THE_CALLERS}))
     return tracer
@@ -208,6 +212,7 @@ def _of_steps(stages: Sequence[StagePeak]) -> dict[str, int]:
     }
     ready = next(stage for stage in stages if stage.step == READY)
     found = {"step_load_bytes": ready.end_allocated} | {f"step_{name}_bytes": peak for name, peak in peaks.items()}
+    # An exact count has no allocator, and so nothing reserved.
     if reserved := max(stage.max_reserved for stage in stages if stage.step >= 0):
         found["step_reserved_bytes"] = reserved
     return found

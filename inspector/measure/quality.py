@@ -33,6 +33,7 @@ def quality(config: Mapping[str, Any], source: WeightSource, device: torch.devic
     totals = {name: [0.0, 0.0] for name in SCHEME_NAMES}
     whole = [0.0, 0.0]
     names = []
+    # One seed for all: two runs differ by the schemes alone.
     generator = torch.Generator(device).manual_seed(0)
     for name, weight in _first_layer(config, source, device):
         names.append(name)
@@ -68,6 +69,7 @@ def approximated(weight: torch.Tensor, scheme: str) -> torch.Tensor:
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[scheme]
         return weight.to(dtype)
     if scheme == "int8":
+        # Through float16, as ``Int8Params._quantize`` goes (bitsandbytes/nn/modules.py).
         values, scales, _ = bnb.int8_vectorwise_quant(weight.to(torch.float16))
         restored: torch.Tensor = bnb.int8_vectorwise_dequant(values, scales)
         return restored
@@ -83,6 +85,7 @@ def codes() -> dict[str, list[float]]:
     from bitsandbytes.functional import get_4bit_type
 
     found = {name: sorted(get_4bit_type(name, device="cpu").tolist()) for name in ("nf4", "fp4")}
+    # Two's complement: eight steps below zero, seven above.
     return {**found, "int4": [step / 8 for step in range(-8, 8)]}
 
 
@@ -97,6 +100,7 @@ def _through_fp8(weight: torch.Tensor) -> torch.Tensor:
     if len(made) == 1:
         return weight
     values, scales = made["weight"], made["weight_scale_inv"]
+    # Off the shapes, as the size of the blocks is the quantizer's to choose.
     high, wide = (side // blocks for side, blocks in zip(values.shape, scales.shape, strict=True))
     whole: torch.Tensor = values.float() * scales.float().repeat_interleave(high, 0).repeat_interleave(wide, 1)
     return whole
@@ -113,5 +117,6 @@ def _first_layer(
         if isinstance(module, (torch.nn.Linear, Conv1D)) and ".0." in f".{path}.":
             name = f"{path}.weight"
             weight = source.tensor(name, tuple(module.weight.shape), torch.float32, device)
+            # `Conv1D` stores inputs by outputs, and `ROWS` counts outputs.
             weight = weight.T if isinstance(module, Conv1D) else weight
             yield name, weight[:ROWS].contiguous()

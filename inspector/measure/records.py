@@ -44,6 +44,7 @@ def own_folder() -> Path:
         return Path(chosen) / "measurements"
     import platformdirs
 
+    # Without an author: Windows would have the name twice in the path.
     return Path(platformdirs.user_data_dir("llm-inspector", appauthor=False)) / "measurements"
 
 
@@ -57,6 +58,7 @@ def save_record(measurement: Measurement, folder: Path | None = None) -> Path:
         "spec": measurement.spec.to_dict(),
         "result": dict(measurement.result),
     }
+    # NaN is no JSON, although Python would write it.
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
     return path
 
@@ -112,6 +114,8 @@ def _name(measurement: Measurement) -> str:
         f"lora-r{spec.lora.r}" if spec.lora else "",
         f"step-{spec.step.batch_size}x{spec.step.seq_len}" if spec.step else "",
         name,
+        # Windows forbids colons in names.
         re.sub(r"[-:]|\+.*", "", measurement.date),
     ]
+    # File systems take 255 bytes, and a model's name is the user's.
     return re.sub(r"[^\w.-]+", "-", "_".join(word for word in words if word))[:150]

@@ -79,6 +79,7 @@ class Measurement(TableReport):
     @property
     def agrees(self) -> bool:
         """Whether it was measured, and every figure that must be equal was predicted and is."""
+        # A GPU's kernels and int8's outliers make a step differ in ways shapes do not tell.
         shapes_decide = self.result.get("device", {}).get("type") != "cuda" and self.spec.scheme != "int8"
         decides = (*EQUAL, *STEPS) if shapes_decide else EQUAL
         exact = [each for each in self.comparisons if each.name in decides]
@@ -123,6 +124,7 @@ def measure(
     spec = spec or MeasureSpec(**options)
     order = make_order(spec)
     free = available_host_bytes()
+    # A GPU's memory is asked in the child: asking here would make a CUDA context that outlives the measurement.
     if on_cpu(spec) and free is not None and order.needed_bytes > free and spec.limit_bytes is None:
         raise InspectorError(
             f"this needs {order.needed_bytes:,} bytes, but the machine has {free:,} available",
@@ -150,6 +152,7 @@ def judged(spec: MeasureSpec, result: Mapping[str, Any], *, date: str = "") -> M
     if not (model := result.get("model")):
         return Measurement(spec, result, predicted, date=date)
     measured = {name: model[name] for name in COMPARED if name in model}
+    # Blocks one by one leave out what the allocator does not split off: only the traced figure is compared.
     del predicted["allocated_bytes"]
     measured.pop("allocated_bytes", None)
     if lora := result.get("lora"):
@@ -191,6 +194,7 @@ def counted(result: Mapping[str, Any]) -> dict[str, int]:
     if step := result.get("step"):
         keys = ("after_load_allocated", "peak_forward", "peak_backward", "peak_optimizer", "peak_reserved")
         values = zip(STEPS, (step.get(f"{key}_mib") for key in keys), strict=True)
+        # Nothing is lost: a number of bytes over a power of two is exact in a float.
         found |= {name: round(value * MiB) for name, value in values if value is not None}
     return found
 
@@ -204,7 +208,9 @@ def _traced(spec: MeasureSpec, result: Mapping[str, Any]) -> tuple[dict[str, int
     from inspector.store.answers import answered
 
     config = cut_config(resolve_config(spec.model), spec.layers)
+    # Without the card's name or its free memory: answers are kept, and serve any card alike.
     facts = {name: device.get(name) for name in ("type", "capability", "multiprocessors", "alloc_conf")}
+    # A measurement that ran out of memory has only its first parts.
     done = replace(spec, lora=spec.lora if "lora" in result else None, step=spec.step if "step" in result else None)
 
     def make() -> dict[str, int]:
@@ -261,6 +267,7 @@ def make_order(spec: MeasureSpec) -> Order:
     report = weights(skeleton, scheme)
     if spec.lora:
         lora_bytes(skeleton, spec.lora)  # says now, and well, when the targets match nothing
+    # While the model is built, one tensor at a time is there unquantized as well.
     largest = max((tensor.loaded_bytes(scheme.rest) for tensor in skeleton.own_tensors), default=0)
     parts: dict[str, str] = {module.path: module.part for module in skeleton.modules}
     return Order(spec, config, parts, _weights_folder(spec), report.allocated_bytes + largest)

@@ -30,6 +30,7 @@ def run_order(order: Order, progress: Callable[[dict[str, Any]], None] | None = 
         InspectorError: for what the child found wrong with the order.
         KeyboardInterrupt: passed on, after the child has been ended.
     """
+    # A file and no pipe: nobody reads it while the child works, and a full pipe would stop the child.
     with tempfile.TemporaryFile() as errors:
         child = _start(errors)
         try:
@@ -44,6 +45,7 @@ def run_order(order: Order, progress: Callable[[dict[str, Any]], None] | None = 
 
 def _start(errors: IO[bytes]) -> subprocess.Popen[str]:
     return subprocess.Popen(
+        # A new interpreter and no fork: CUDA does not work in a fork of a process that has used it.
         [sys.executable, "-m", "inspector.measure.child"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -87,6 +89,7 @@ def _died(code: int, reached: dict[str, Any], errors: IO[bytes]) -> dict[str, An
         said = "the system ended the process, most likely because the machine ran out of memory"
         return {"status": "out of memory", "reached": reached, "said": said}
     errors.seek(0)
+    # The last line of a traceback is the error itself.
     lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
     said = lines[-1].strip()[:300] if lines else f"exit code {code}"
     return {"status": "failed", "reached": reached, "said": said}

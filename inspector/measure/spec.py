@@ -54,6 +54,7 @@ class StepSetup:
     steps: int = 3
 
     def __post_init__(self) -> None:
+        # Of one token nothing is predicted. The first step makes the optimizer's state and does not count.
         for name, least in (("batch_size", 1), ("seq_len", 2), ("steps", 2)):
             if getattr(self, name) < least:
                 raise InspectorError(f"{name} must be at least {least}, not {getattr(self, name)}")
@@ -144,6 +145,7 @@ class Order:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
         return {**{name: getattr(self, name) for name in ("config", "parts", "folder", "needed_bytes")},
+                # The child is another process: the user's trust in the model's own code has to go with the order.
                 "spec": self.spec.to_dict(), "trusted": is_trusted(self.config)}  # fmt: skip
 
     @classmethod

@@ -55,7 +55,9 @@ def prepare(model: PreTrainedModel, step: StepSetup, *, quantized: bool) -> Any:
     """``prepare_model_for_kbit_training`` for a bitsandbytes model, as QLoRA scripts call it before PEFT."""
     from peft import prepare_model_for_kbit_training
 
+    # Else the forward fills a cache that no training step reads.
     model.config.use_cache = False
+    # PEFT would make float32 of every 16-bit weight.
     if not quantized:
         return model
     with quiet():
@@ -68,6 +70,7 @@ def prepare(model: PreTrainedModel, step: StepSetup, *, quantized: bool) -> Any:
 
 def needs_preparing(model: nn.Module, scheme: str) -> bool:
     """Whether the model is bitsandbytes'."""
+    # PEFT does not count FP8 among what it prepares (``loaded_in_kbit``, peft/utils/other.py).
     return bool(getattr(model, "is_quantized", False)) and not scheme.startswith("fp8")
 
 
@@ -102,6 +105,7 @@ def run_steps(
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = make_optimizer(step.optimizer, model)
     ids = torch.randint(0, _vocabulary(model), (step.batch_size, step.seq_len), device=device)
+    # After the tokens are there, which a CPU's meter counts among what was loaded.
     meter = meter or (_CudaMeter(device) if device.type == "cuda" else _CpuMeter(model, ids))
     loaded = meter.now()
     shares = {name: nbytes / MiB for name, nbytes in breakdown(model).items()}
@@ -118,7 +122,9 @@ def run_steps(
             losses.append(float(loss.detach()))
             with meter.stage("optimizer", peaks["optimizer"]):
                 optimizer.step()
+            # Here, before the next step lets go of them.
             gradients = sum(each.grad.nbytes for each in trainable if each.grad is not None)
+            # Else the old loss would be alive through the next forward.
             del loss
         state = _state_bytes(optimizer)
         result = _result(meter, peaks, loaded, gradients, state)
@@ -210,6 +216,7 @@ class _CpuMeter(Meter):
         self.live = LiveStorages(model)
         for other in others:
             self.live.note(other)
+        # The peak of loading is no step's.
         machine.reset_resident_peak()
 
     def now(self) -> int:
@@ -243,6 +250,7 @@ class LiveStorages(TorchDispatchMode):
     def note(self, tensor: torch.Tensor) -> None:
         """Count a tensor's storage, until it dies."""
         storage = tensor.untyped_storage()
+        # The address in C: Python may wrap one storage more than once.
         key = storage._cdata
         if key in self._known or tensor.device.type == "meta":
             return

@@ -85,6 +85,7 @@ def breakdown(model: nn.Module) -> dict[str, int]:
     names = {torch.uint8: "nf4_packed", torch.float32: "unquantized_fp32"}
     for _, _, role, tensor in _tensors(model):
         storage = tensor.untyped_storage()
+        # Empty storages share one address, the null pointer.
         if role != "buffer" and storage.nbytes() and storage.data_ptr() not in seen:
             seen.add(storage.data_ptr())
             found["quant_scales" if role == "constant" else names.get(tensor.dtype, "other")] += storage.nbytes()
@@ -138,5 +139,6 @@ def _tensors(model: nn.Module) -> Iterator[tuple[str, str, Role, torch.Tensor]]:
 def _part(storage: Storage, parts: Mapping[str, str]) -> str:
     if "lora_" in storage.module:
         return "adapters"
+    # PEFT wraps the model, and keeps the layer it adapts as ``base_layer``.
     path = storage.module.removeprefix("base_model.model.").replace(".base_layer", "")
     return parts.get(path, "other")

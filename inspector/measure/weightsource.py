@@ -43,6 +43,7 @@ class RandomWeights:
     numbers, begun where the tensor's name says: drawing eight billion numbers anew takes a minute, copying seconds.
     """
 
+    # 0.02 is the ``initializer_range`` of most configs.
     def __init__(self, seed: int = 0, std: float = 0.02) -> None:
         self.seed = seed
         self.std = std
@@ -59,12 +60,14 @@ class RandomWeights:
             return torch.zeros(tuple(shape), dtype=dtype, device=device)
         out = torch.empty(tuple(shape), dtype=dtype, device=device)
         if device.type != "cpu":
+            # No pool on a GPU: it would be 32 MiB of the memory that is measured.
             generator = torch.Generator(device).manual_seed(self._start(name))
             return out.normal_(0.0, self.std, generator=generator)
         self._fill(out.view(-1), self._start(name) % POOL)
         return out
 
     def _start(self, name: str) -> int:
+        # Python's own ``hash`` of a string is another in every process.
         return zlib.crc32(f"{self.seed}:{name}".encode())
 
     def _fill(self, flat: torch.Tensor, start: int) -> None:
@@ -75,6 +78,7 @@ class RandomWeights:
         while done < flat.numel():
             piece = self._pool[start : start + flat.numel() - done]
             flat[done : done + piece.numel()].copy_(piece)
+            # A tensor larger than what is left of the pool goes on at its beginning.
             done, start = done + piece.numel(), 0
 
 
@@ -95,6 +99,7 @@ class SafetensorsWeights:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.converted: dict[str, Sources] = {}
         self._model: Any = None
+        # One for all the files: many headers may not take what one may not.
         budget = Budget("bytes of header", MAX_HEADER)
         for file in _shards(folder):
             _, tensors = read_header(file, budget)
@@ -170,6 +175,7 @@ class _opened:  # noqa: N801 -- used as a function
         from safetensors import SafetensorError, safe_open
 
         try:
+            # To the CPU whatever the device: a GPU would need a second block, in the stored dtype, that no script has.
             self._file: Any = safe_open(str(path), framework="pt", device="cpu")
         except (SafetensorError, OSError) as error:
             raise InspectorError(
@@ -195,6 +201,7 @@ def _shards(folder: Path) -> Iterable[Path]:
         names = read_json_object(index).get("weight_map")
         if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
             raise InspectorError(f"{index} has no weight_map", hint="it is damaged or not fully downloaded")
+        # The last part alone: an index may not point out of its folder.
         files = [folder / Path(name).name for name in dict.fromkeys(names.values())]
         if absent := [file.name for file in files if not file.exists()]:
             raise InspectorError(
