@@ -8,6 +8,7 @@ from inspector.cli.options import answer, csv_option, json_option
 
 
 @click.command("adapter")
+# No ModelReference: that one completes the bundled models, and none of them is an adapter.
 @click.argument("adapter")
 @json_option
 @csv_option

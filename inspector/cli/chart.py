@@ -11,6 +11,7 @@ from inspector.sources.bundled import DEFAULT_MODEL
 
 
 @click.command("chart")
+# No Choice: the names are in `inspector.render.charts`, which is imported when one is drawn and not for help.
 @click.argument("name", metavar="CHART")
 @click.argument("models", metavar="[MODEL]...", type=ModelReference(), nargs=-1)
 @trust_option
@@ -39,6 +40,7 @@ def command(name: str, models: tuple[str, ...], form: str, output: Path | None) 
     skeletons = [resolve(model) for model in chosen]
     data = chart_bytes(chart(name, lesson(skeletons[0], skeletons)), form)
     if output == Path("-"):
+        # A picture is bytes: a new line after them would be one that is not its own.
         click.echo(data, nl=False)
         return
     path = output or Path("reports") / f"{name}.{form}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("fit", cls=HeadedCommand)
+# Its --gpu is one of its own, as it may be said several times.
 @with_settings(FinetuneSettings, FINETUNE - {"gpu"})
 @headed("--gpu", heading=CARD, multiple=True, help="A card, several times, or all. One card: what to change on it.")
 @vram_option
@@ -40,6 +41,7 @@ def command(model: str, *, as_json: bool, as_csv: bool, **options: Unpack[FitOpt
     from inspector.fit.on_cards import fit
     from inspector.progress import working
 
+    # Refused here already: `answer` would do so too, but after minutes of dry runs.
     one_form(None, as_json=as_json, as_csv=as_csv)
     with working("simulating training steps") as say:
         report = fit(model, progress=say, **options)

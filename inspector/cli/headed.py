@@ -65,6 +65,7 @@ class Habitual(click.Choice[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The long form. Fails as click's for any other word."""
+        # Before click's own look, which knows the long forms only.
         return super().convert(usual(self.kind, value), param, ctx)
 
 
@@ -81,6 +82,7 @@ class OptimizerName(click.ParamType[str]):
         """Transformers' names with that beginning."""
         from click.shell_completion import CompletionItem
 
+        # Here and not above: it reads transformers' source, which a help page need not wait for.
         from inspector.simulate.setup.optimizer_names import optimizer_names
 
         return [CompletionItem(name) for name in optimizer_names() if name.startswith(incomplete)]
@@ -97,8 +99,10 @@ class JsonObject(click.ParamType[dict[str, Any]]):
         """The object. Fails for text that is none."""
         from inspector.files import read_json_object
 
+        # click hands over what is an object already, too (click/types.py, `ParamType`): a default, or Python's own.
         if isinstance(value, dict):
             return value
+        # A JSON object begins so, and a file's name all but never.
         if not value.lstrip().startswith("{"):
             return read_json_object(Path(value))
         try:

@@ -10,6 +10,7 @@ from inspector.cli.options import answer, csv_option, json_option, model_argumen
 @click.command("layers")
 @model_argument
 @click.option("--expand", is_flag=True, help="Show every layer, not runs of identical ones.")
+# From 1, as 0 would leave no line at all.
 @click.option("--depth", type=click.IntRange(1), help="Deepest level to show.")
 @click.option("--filter", "pattern", metavar="GLOB", help="Show only modules that match, such as '*.q_proj'.")
 @json_option

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 @click.command("lora")
 @model_argument
+# No range: `LoraSpec` knows which ranks there may be, for Python's callers as well.
 @click.option("--r", "ranks", type=int, multiple=True, help="Rank; repeat for several. Default: 8, 16 and 32.")
 @click.option(
     "--target-modules", "targets", multiple=True, metavar="SET|NAMES",

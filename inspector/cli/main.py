@@ -60,6 +60,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click's, with the nearest commands named for an unknown one."""
+        # What begins with a dash is an option: click's own parser tells unknown ones (`Group.resolve_command`).
         if args and args[0] not in self.names and not args[0].startswith("-"):
             import difflib
 
@@ -72,6 +73,7 @@ class LazyGroup(click.Group):
 @click.command(
     cls=LazyGroup,
     names=COMMANDS,
+    # At click's own 80 columns (click/formatting.py) half the options of a dry run would take two lines of help.
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="MODEL is a bundled name such as llama-3.1-8b (`inspector models` lists them), a folder, a config.json, "
     "safetensors or GGUF files, or a hub id.",
@@ -103,8 +105,9 @@ def run(args: list[str] | None = None) -> int:
     if sys.stdout is None:  # a shell's `>&-`: Python has none at all then
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 -- open until the process ends
     try:
+        # Standalone, click would print errors in its own words and exit by itself, and none would reach `_told`.
         code = cli.main(args=args, prog_name="inspector", standalone_mode=False)
-        sys.stdout.flush()
+        sys.stdout.flush()  # here a full disk can still be told; at exit it is Python that complains
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 -- the one place where every error ends
         return _told(error)
     return code if isinstance(code, int) else 0
@@ -124,6 +127,7 @@ def _told(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):
         _close_output()  # the reader has seen enough (`inspector layers | head`)
         return 0
+    # Any other OSError that comes this far was not foreseen, so it is a fault of ours and shows its traceback.
     if isinstance(error, OSError) and error.errno in _CANNOT_TAKE:
         _close_output()
         complain(f"cannot write the answer: {error.strerror}", "make room, or write it elsewhere")
@@ -132,6 +136,7 @@ def _told(error: BaseException) -> int:
         complain("this machine's memory does not suffice", "close other programs, or ask a machine with more")
         return BAD_INPUT
     missing = error.name.partition(".")[0] if isinstance(error, ModuleNotFoundError) and error.name else ""
+    # A module of our own that is not there is a fault of ours.
     if missing and missing != "inspector":
         complain(f"{missing} does not import: {error}", f"pip install {missing}")
         return BAD_INPUT
@@ -193,5 +198,7 @@ def _log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(Line())
     logger = logging.getLogger("inspector")
+    # In the place of what an earlier run in this process set: two handlers would say each line twice.
     logger.handlers[:] = [handler]
+    # A library may have given the root logger a handler, which would say it again in a form of its own.
     logger.propagate = False

@@ -85,8 +85,10 @@ def command(model: str, *, as_json: bool, save: bool, **options: Unpack[MeasureO
     with following(f"Measuring {model}") as progress:
         report = measure(spec, progress=progress)
     answer(report, as_json=as_json)
+    # After the answer: that stands even if the record cannot be written.
     if save:
-        click.echo(f"saved {save_record(report)}", err=True)
+        click.echo(f"saved {save_record(report)}", err=True)  # standard output is the answer's alone: --json is parsed
+    # Last, so that what was measured until then is printed and kept.
     if report.fault:
         raise report.fault
     return 0 if report.agrees else 1

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.option(
     "--bits", type=click.Choice(["32", "16", "8", "4"]), help="Only schemes of this width; 4 is nf4-dq first."
 )
+# As transformers' BitsAndBytesConfig spells it. Hidden, so that the help teaches one way: --bits.
 @click.option("--load-in-4bit", "--4bit", is_flag=True, hidden=True, help="As --bits 4.")
 @click.option("--load-in-8bit", "--8bit", is_flag=True, hidden=True, help="As --bits 8.")
 @click.option("--scheme", "names", multiple=True, metavar="NAME", help="Only this scheme; repeat for several.")
@@ -60,10 +61,12 @@ def command(
     from inspector.precision import chosen_schemes
     from inspector.sources.resolve import locate
 
+    # A set, as the same number said twice is no contradiction.
     said = {bits, *(number for number, flag in (("4", load_in_4bit), ("8", load_in_8bit)) if flag)} - {None}
     if len(said) > 1:
         raise click.UsageError(f"{' and '.join(sorted(map(str, said)))} bits contradict each other")
     bits = next(iter(said), None)
+    # `stored` is not in the registry of schemes: its name is not enough, it needs the files.
     source, as_stored = locate(model), "stored" in names
     others = tuple(name for name in names if name != "stored")
     schemes: tuple[Scheme, ...] = ()

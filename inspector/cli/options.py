@@ -28,6 +28,7 @@ class ModelReference(click.ParamType[str]):
 
         wanted = incomplete.lower()
         names = [model for model in model_ids() if model.lower().startswith(wanted) or f"/{wanted}" in model.lower()]
+        # Of this type the shell itself completes files, with its own rules for quotes and folders.
         return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
 
 
@@ -39,6 +40,7 @@ def model_argument(function: F) -> F:
 def _trust(context: click.Context, _option: click.Parameter, trusted: bool) -> None:
     from inspector.trust import trusting
 
+    # With click's context it ends as the command does, by an error too: the next one in this process starts at no.
     context.with_resource(trusting(trusted))
 
 
@@ -47,7 +49,7 @@ def trust_option(function: F) -> F:
     return click.option(
         "--trust-remote-code",
         is_flag=True,
-        expose_value=False,
+        expose_value=False,  # no command hands it on: what opens a model asks `inspector.trust`
         callback=_trust,
         help="Run the code a model brings along, with your rights. Off: none of it runs.",
     )(function)
@@ -133,6 +135,7 @@ def answer(report: Report, *, as_json: bool = False, as_csv: bool = False) -> No
     """
     from inspector.reporting import TableReport, renderer, table_renderer
 
+    # Again, for the commands that are done at once and do not ask beforehand.
     one_form(None, as_json=as_json, as_csv=as_csv)
     if as_json:
         from inspector.render.jsonio import document

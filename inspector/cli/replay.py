@@ -30,6 +30,7 @@ def command(snapshot: Path, device: int, alloc_conf: str | None, as_json: bool) 
     from inspector.simulate.snapshot.allocator_check import replay_recording
     from inspector.simulate.snapshot.recording import read_recording
 
+    # None is the recording's own settings; an empty CONF is a setting, PyTorch's defaults.
     settings = parse_settings(alloc_conf) if alloc_conf is not None else None
     report = replay_recording(read_recording(snapshot), device, settings)
     answer(report, as_json=as_json)

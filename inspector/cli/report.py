@@ -54,6 +54,7 @@ def command(models: tuple[str, ...], output: Path | None, story: str | None, for
     skeletons = [resolve(model) for model in models or (DEFAULT_MODEL,)]
     chosen = story or ("compare" if len(skeletons) > 1 else "lora-qlora")
     candidates = skeletons
+    # Its story sets the model beside those that the course chooses between, at the cost of loading them.
     if len(skeletons) == 1 and chosen == "lora-qlora":
         others = (model for model in COURSE_CANDIDATES if model != skeletons[0].model_id)
         candidates = [*skeletons, *map(resolve, others)]
@@ -92,4 +93,5 @@ def _stem(models: list[str], story: str) -> str:
     import re
 
     names = "-vs-".join(model.rpartition("/")[2] for model in models)
+    # A name may have 255 bytes on most file systems, and the story and the ending come after.
     return re.sub(r"[^\w.-]+", "-", names)[:120] + ("" if story in {"lora-qlora", "compare"} else f"-{story}")

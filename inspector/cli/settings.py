@@ -43,11 +43,13 @@ class Setting:
     def option(self, owner: type) -> Callable[[F], F]:
         """The option of a program's settings, None unless said, so that a recipe and the defaults can speak."""
         flag = self.flag or f"--{self.name.replace('_', '-')}"
+        # Generation has a card too, which is no field of its settings: what it means is said where training says it.
         home = owner if self.name in owner.__annotations__ else FinetuneSettings
         annotation, words = home.__annotations__.get(self.name, ""), words_of(home).get(self.name)
         more: dict[str, Any] = {}
         if annotation == "bool":
             flag = f"{flag}/--no-{flag[2:]}"
+        # They are short for others and no fields of the settings (SHORT), so no annotation says what they are.
         elif self.name in _FLAGS:
             more["is_flag"] = True
         elif self.name in _TYPES:
@@ -55,8 +57,9 @@ class Setting:
         elif words and self.name in _HABITS:
             more["type"] = Habitual(words, _HABITS[self.name])
         elif words:
-            more["type"] = click.Choice([word for word in words if word])
+            more["type"] = click.Choice([word for word in words if word])  # the empty word is meant by leaving it out
         else:
+            # By text: with `from __future__ import annotations` that is what they are.
             more["type"] = {"int": int, "float": float}.get(annotation, str)
         return click.option(
             flag, self.name, cls=HeadedOption, heading=self.heading, unseen=self.unseen, default=None,
@@ -136,6 +139,7 @@ def with_settings(owner: type, names: Iterable[str]) -> Callable[[F], F]:
     wanted = set(names)
 
     def add(function: F) -> F:
+        # click takes options for decorators, which apply from the last up, and turns them round.
         for setting in reversed(SETTINGS):
             if setting.name in wanted:
                 function = setting.option(owner)(function)

@@ -29,6 +29,7 @@ def command(pattern: str, names: tuple[str, ...], as_json: bool, as_csv: bool) -
     models = [model for model in model_ids() if pattern.lower() in model.lower()]
     if not models:
         raise InspectorError(f"no bundled model contains {pattern!r}", hint="`inspector models` lists all")
+    # A scheme said twice would be two columns of one name.
     schemes = tuple(dict.fromkeys(names)) or SCHEME_NAMES
     with counting("Models", len(models)) as one_more:
         report = table(models, schemes, done=lambda _model: one_more())

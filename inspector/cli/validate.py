@@ -58,6 +58,7 @@ def command(runs: str, form: str, output: Path | None, as_json: bool, as_csv: bo
     one_form(output, as_json=as_json, as_csv=as_csv)
     with working("simulating measured runs") as say:
         ledger = validate(runs, form=form, say=say)
+    # Else the page itself goes to standard output, and a table before it would spoil the file.
     if str(output) != "-":
         answer(ledger, as_json=as_json, as_csv=as_csv)
     if output is not None:

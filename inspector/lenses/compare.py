@@ -26,7 +26,9 @@ COURSE_CANDIDATES = (
 )
 """The base models a course on fine-tuning chooses between."""
 
+# Of each width the one that --bits means first.
 SCHEMES = ("fp32", "bf16", "int8", "nf4-dq")
+# -pt is Gemma's word for base, -hf marks Llama 2 in transformers' form.
 _VARIANT_ENDINGS = ("-instruct", "-it", "-chat", "-pt", "-hf", "-base")
 
 
@@ -106,6 +108,7 @@ def _row(skeleton: Skeleton, rank: int, schemes: Sequence[str]) -> CompareRow:
 def _same(skeletons: Sequence[Skeleton]) -> tuple[tuple[str, ...], ...]:
     groups: dict[object, list[str]] = {}
     for skeleton in skeletons:
+        # Modules too: what a scheme leaves alone is said there (`keep`, `cls`), and not by shapes.
         groups.setdefault((skeleton.tensors, skeleton.modules), []).append(skeleton.model_id)
     return tuple(tuple(names) for names in groups.values() if len(names) > 1)
 
@@ -115,6 +118,7 @@ def _variants(skeleton: Skeleton) -> tuple[str, ...]:
     from inspector.sources.bundled import load_bundled, model_ids
 
     stem = _stem(skeleton.model_id)
+    # By name first: to load every bundled skeleton for one row would take far longer than the row.
     named = (model for model in model_ids() if model != skeleton.model_id and _stem(model) == stem)
     return tuple(model for model in named if load_bundled(model).tensors == skeleton.tensors)
 

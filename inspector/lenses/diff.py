@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from inspector.checkpoint import Checkpoint
     from inspector.skeleton import Skeleton
 
+# Lookarounds, as two numbers in a row (`layers.0.1.`) share the dot between them.
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
@@ -81,6 +82,7 @@ def expected_side(skeleton: Skeleton) -> Side:
         for tensor in skeleton.own_tensors
         if tensor.persistent
     }
+    # Files have no facts: beside a skeleton's, every one of them would look changed.
     return Side(skeleton.model_id, {}, tensors)
 
 
@@ -102,12 +104,14 @@ def _skeleton_names(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, str
     try:
         targets = gguf_targets(checkpoint, skeleton)
     except InspectorError:
+        # Two GGUF files still have llama.cpp's names in common, and can be compared by those.
         return {}
     return {tensors[0].name: name for name, tensors in targets.items() if len(tensors) == 1}
 
 
 def diff(before: Side, after: Side) -> DiffReport:
     """What differs from one side to the other."""
+    # No set: it keeps the order of the facts, which is that of the listing.
     keys = dict.fromkeys((*before.facts, *after.facts))
     facts = [
         Change(key, str(before.facts.get(key, "")), str(after.facts.get(key, "")))
@@ -125,6 +129,7 @@ def _tensors(before: Side, after: Side) -> Iterable[Change]:
     for name in dict.fromkeys((*before.tensors, *after.tensors)):
         old, new = before.tensors.get(name), after.tensors.get(name)
         if old != new:
+            # With both shapes in the key, so that layers that differ otherwise stay apart.
             found[_NUMBER.sub("*", name), _shown(old), _shown(new)] += 1
     return [Change(*key, count) for key, count in found.items()]
 

@@ -105,6 +105,7 @@ def cache_report(model_id: str, facts: ConfigFacts, config: Mapping[str, object]
         InspectorError: when the architecture is not plain attention; read the cache off the real model instead.
     """
     text = text_fields(config)
+    # By value: a config may carry such a key as null or 0, and then there is nothing of the kind in the model.
     stateful = [key for key in _STATEFUL if text.get(key)]
     if stateful or not facts.num_attention_heads:
         raise InspectorError(
@@ -119,6 +120,7 @@ def cache_report(model_id: str, facts: ConfigFacts, config: Mapping[str, object]
     )
     assumptions = [f"keys and values are kept in {dtype}, as the model computes them"]
     if text.get("kv_lora_rank"):
+        # What older releases kept: a head's key in its two parts, and its value.
         key = sum(_size(text, name) for name in ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"))
         expanded = facts.num_attention_heads * key * DTYPE_BYTES[dtype]
         assumptions.append(
@@ -137,6 +139,8 @@ def _token_elements(facts: ConfigFacts, text: Mapping[str, object]) -> int:
     if text.get("kv_lora_rank"):
         return _size(text, "kv_lora_rank") + _size(text, "qk_rope_head_dim")
     heads = facts.num_key_value_heads
+    # Its new decoder spreads the few heads over all queries before it fills the cache (modeling_falcon.py,
+    # `num_kv_heads` in the attention's forward), so these are what is kept.
     if facts.model_type == "falcon":
         new = bool(text.get("new_decoder_architecture"))
         heads = facts.num_attention_heads if new or not text.get("multi_query", True) else 1
@@ -147,20 +151,25 @@ def _windows(facts: ConfigFacts, text: Mapping[str, object]) -> list[int | None]
     """The window of each layer, None for full attention."""
     layers = range(facts.num_layers)
     window, chunk = _size(text, "sliding_window"), _size(text, "attention_chunk_size")
+    # First, as in transformers (cache_utils.py, `get_layer_types_and_kwargs`): where the list is given, it decides.
     types = _each_layer(text, "layer_types", facts.num_layers, str)
     if types:
         size = {"sliding_attention": window or None, "chunked_attention": chunk or None}
         return [size.get(kind) for kind in types]
+    # Llama 4: layers with rotary positions see chunks, those without see everything (configuration_llama4.py).
     if chunk:
-        every = _size(text, "no_rope_layer_interval", 4) or facts.num_layers + 1
+        every = _size(text, "no_rope_layer_interval", 4) or facts.num_layers + 1  # one past the end: no layer
         rope = _each_layer(text, "no_rope_layers", facts.num_layers, int)
         rope = rope or [(layer + 1) % every for layer in layers]
         return [chunk if rope[layer] else None for layer in layers]
     if not window:
         return [None] * facts.num_layers
+    # Before the flags below: these families alternate without any.
     if facts.model_type in _PATTERN:
         every = _size(text, "sliding_window_pattern") or _PATTERN[facts.model_type]
         return [window if (layer + 1) % every else None for layer in layers]
+    # Qwen publishes a window that it does not use: without the flag there is none, and 28 layers come before the
+    # first that has it when the config does not say (defaults of configuration_qwen2.py).
     if "use_sliding_window" in text or facts.model_type.startswith("qwen"):
         first = _size(text, "max_window_layers", 28) if text.get("use_sliding_window") else facts.num_layers
         return [window if layer >= first else None for layer in layers]
@@ -171,7 +180,7 @@ def _size(text: Mapping[str, object], key: str, default: int = 0) -> int:
     """A whole number in the config, ``default`` where it is not set."""
     value = text.get(key)
     if value is None or value is False:
-        return default if value is None else 0
+        return default if value is None else 0  # False says that there is none, which a default must not undo
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise InspectorError(f"{key} is {str(value)[:40]!r}, not a whole number", hint="mend the config.json")
     return value

@@ -47,6 +47,7 @@ class LayerRow:
     @property
     def full_name(self) -> str:
         """The path with the layers it stands for: ``model.layers.0-31.mlp.up_proj``."""
+        # Once: the first number is the layer's, later ones are parts inside it, such as experts.
         return re.sub(r"\.\d+(?=\.|$)", f".{self.span}", self.path, count=1) if self.span else self.path
 
     @property
@@ -115,6 +116,7 @@ class _Counts:
         self.active: Counter[str] = Counter()
         for tensor in skeleton.parameters:
             active = skeleton.active_parameters(tensor)
+            # From each tensor up: from each line down, a large model's tensors would be gone through once a line.
             for path in _with_parents(tensor.owner):
                 self.total[path] += tensor.numel
                 self.active[path] += active
@@ -133,10 +135,11 @@ def _rows(skeleton: Skeleton, *, expand: bool) -> Iterator[LayerRow]:
     seen: dict[Block, str] = {}
     for item in fold(skeleton):
         if isinstance(item, Entry):
-            if item.module.path:
+            if item.module.path:  # the model itself is the report's heading
                 yield _row(item, counts)
             continue
         for run in _singles(item) if expand else (item,):
+            # Who asked for every layer is not sent back to an earlier one.
             same_as = "" if expand else seen.get(run.block, "")
             seen.setdefault(run.block, run.span)
             head, *inside = run.block.at(f"{run.stack}.{run.first}")
@@ -172,6 +175,7 @@ def _tied(tensors: list[Tensor]) -> str | None:
 
 
 def _matches(row: LayerRow, pattern: str) -> bool:
+    # Not fnmatch, which ignores case on Windows: a pattern would find other modules there.
     return fnmatchcase(row.path, pattern) or fnmatchcase(row.path, f"*.{pattern}")
 
 

@@ -67,6 +67,7 @@ def memory(skeleton: Skeleton, schemes: Sequence[Scheme], *, by: Grouping = "kin
     numbers of bits: the one people ask about.
     """
     reports = tuple(weights(skeleton, scheme) for scheme in schemes)
+    # Within one width the first is what was asked for. By its beginning, as a block size may follow: nf4-dq:128.
     mixed = len({scheme.bits for scheme in schemes}) > 1
     chosen = next((index for index, scheme in enumerate(schemes) if mixed and scheme.name.startswith("nf4-dq")), 0)
     return MemoryReport(

@@ -85,6 +85,7 @@ def read_adapter(reference: Path | str) -> AdapterReport:
     from inspector.sources.hub_id import is_hub_id
 
     said = str(reference)
+    # A folder of that name goes first, as in PEFT's own `from_pretrained`.
     if said.startswith("hf:") or (not exists(Path(reference)) and is_hub_id(said)):
         return _on_hub(said.removeprefix("hf:"))
     return _in_folder(Path(reference).expanduser())
@@ -103,10 +104,12 @@ def _on_hub(hub_id: str) -> AdapterReport:
     from inspector.sources.hub import HubModel, reached
     from inspector.sources.hub_id import is_hub_id
 
+    # A colon names one GGUF file of a repository, which an adapter is not.
     if not is_hub_id(hub_id) or ":" in hub_id:
         raise InspectorError(f"{hub_id[:80]!r} is no name on the hub", hint="give org/name or org/name@revision")
     repo, _, revision = hub_id.partition("@")
     model = reached(repo, revision)
+    # Offline, and huggingface_hub has kept its files: they are a folder like any other.
     if not isinstance(model, HubModel):
         return replace(_in_folder(model), name=hub_id)
     if CONFIG not in model.files:
@@ -140,7 +143,7 @@ def _report(config: Mapping[str, object], stored: Checkpoint) -> AdapterReport:
         tensor_bytes=stored.tensor_bytes,
         file_bytes=stored.file_bytes,
         parts=tuple(_parts(stored.tensors)),
-        merge_elements=_largest_update(stored) if method.startswith("LORA") else None,
+        merge_elements=_largest_update(stored) if method.startswith("LORA") else None,  # its variants stand behind it
         notes=tuple(_notes(config, stored)),
     )
 
@@ -156,6 +159,7 @@ def _method(config: Mapping[str, object]) -> str:
 def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
+    # Python's JSON has Infinity and NaN, which no int takes; no rank or alpha is anywhere near the bound.
     return float(value) if 0 < value < 10**9 else None
 
 
@@ -173,6 +177,7 @@ def _parts(tensors: tuple[FileTensor, ...]) -> list[AdapterPart]:
 def _other(name: str) -> str:
     """What to call a tensor that belongs to no module: prompts by their name, a module's own weights as a whole."""
     last = name.rpartition(".")[2]
+    # A stranger's file may have names of any length; 40 characters fit a column.
     return "saved whole" if last in {"weight", "bias"} else last[:40]
 
 
@@ -197,6 +202,7 @@ def _largest_update(stored: Checkpoint) -> int:
     largest = 0
     for name, first in stored.by_name.items():
         second = stored.by_name.get(name.replace("lora_A", "lora_B").replace("lora_embedding_A", "lora_embedding_B"))
+        # `second is first` where the name has nothing to replace: its pair would be itself.
         if "_A" not in name or second is None or second is first or not first.shape or not second.shape:
             continue
         rank = min(size for size in (first.shape[0], second.shape[-1]))

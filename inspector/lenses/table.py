@@ -64,10 +64,12 @@ def table(
     from inspector.precision import scheme_named, usual_scheme
 
     schemes = tuple(map(usual_scheme, schemes))
+    # Before any process is started: an error in one of them would come late, and from another process.
     for name in schemes:
         scheme_named(name)
     started = time.monotonic()
     rows = []
+    # Where processes are spawned, each imports all of this anew, which takes longer than a handful of rows.
     workers = min(os.cpu_count() or 1, max(1, len(models) // 8))
     if workers == 1:
         for model in models:
@@ -77,6 +79,8 @@ def table(
         # Ctrl-C reaches every process. Workers are deaf to it, and this kind of pool ends them when its block is left:
         # an executor waits for them, for ever when one died with the queue's lock in its hand.
         with Pool(workers, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+            # `imap` and not `imap_unordered`: rows stay in the order asked for. Four at a time: one by one, workers
+            # would wait for the next; in large chunks, the last to end would keep all others waiting.
             for row in pool.imap(partial(table_row, schemes=tuple(schemes)), models, chunksize=4):
                 rows.append(row)
                 done(row.model)

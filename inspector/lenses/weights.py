@@ -119,6 +119,7 @@ class WeightsReport:
 def stored_tensors(skeleton: Skeleton, scheme: Scheme) -> tuple[StoredTensor, ...]:
     """Every tensor with storage of its own, as the scheme stores it, in the model's order."""
     rows = []
+    # Once for all tensors: GGUF's types depend on where in the whole model a tensor is.
     scheme = scheme.for_model(skeleton)
     for tensor in skeleton.own_tensors:
         module = skeleton.module_of(tensor)
@@ -143,6 +144,7 @@ def weights(skeleton: Skeleton, scheme: Scheme) -> WeightsReport:
         naive_bytes=naive,
         footprint_bytes=footprint,
         tensor_bytes=sum(row.tensor_bytes for row in rows),
+        # Here alone: what a library keeps for itself is no tensor of the model.
         allocated_bytes=sum(row.allocated_bytes for row in rows) + shared,
         footprint_steps=_footprint_steps(rows, scheme, footprint - naive),
         constant_steps=_constant_steps(rows),
@@ -176,6 +178,7 @@ def _keys(skeleton: Skeleton, by: Grouping) -> Callable[[StoredTensor], str]:
         if isinstance(item, Run)
         for layer in item.layers()
     }
+    # One label for a run, as in the listing: 80 equal layers are one line.
     return lambda row: labels[row.module.layer] if row.module.layer else row.module.path
 
 
@@ -193,6 +196,7 @@ def _group(name: str, rows: Iterable[StoredTensor]) -> Group:
 
 def _footprint_steps(rows: Iterable[StoredTensor], scheme: Scheme, difference: int) -> tuple[Step, ...]:
     """Why the footprint is not the naive figure: parts that keep more bits, scales, buffers, and what is left over."""
+    # By dtype as well: what is pinned to float32 stands in one part with what follows the scheme.
     unquantized: Counter[tuple[Part, str]] = Counter()
     scales = buffers = 0
     for row in rows:
@@ -204,10 +208,12 @@ def _footprint_steps(rows: Iterable[StoredTensor], scheme: Scheme, difference: i
             )
         else:
             scales += row.footprint_bytes - row.weight_bytes
+    # In bits until here: rounded tensor by tensor, 4-bit shares of odd sizes would not add up.
     steps = [
         Step(f"{_WHY_UNQUANTIZED[part]} in {dtype}", bits // 8) for (part, dtype), bits in unquantized.items() if bits
     ]
     steps += [Step("scales", scales), Step("buffers", buffers)]
+    # Last, as it is what the others leave over: so the steps add up exactly.
     steps.append(Step("packing to whole bytes", difference - sum(step.nbytes for step in steps)))
     return tuple(step for step in steps if step.nbytes)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 @click.command("finetune", cls=HeadedCommand)
+# No default here: a recipe brings a model of its own, and one that was said goes before it.
 @click.argument("model", type=ModelReference(), required=False)
 @headed("--recipe", heading=TRAINED, default="", help=f"Start from: {', '.join(item.name for item in RECIPES)}.")
 @with_settings(FinetuneSettings, FINETUNE)
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 @headed(
     "--advise/--no-advise",
     heading=CARD,
-    default=None,
+    default=None,  # left out, it advises where a card was named
     help="Simulate what makes it fit, where it does not (with --gpu or --vram).",
 )
 @headed("--solve", heading=CARD, is_flag=True, help="Find the largest batch, length and rank that fit.")
