@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group
 from rich.text import Text
 
 from inspector.render.fit import STYLES
@@ -46,13 +47,13 @@ def parts(report: FitPlan) -> list[RenderableType]:
     if report.cause:
         made.append(Text(report.cause))
     if report.changes:
-        made.append(_changes("one change, the cause first, then cheapest", report.changes))
+        made.append(_changes("One change by itself, the cause first, then the cheapest:", report.changes))
     if report.together:
-        made.append(_changes("together, one after the other", report.together))
+        made.append(_changes("Together, one after the other:", report.together))
     elif report.changes and not any(change.peaks.fits for change in report.changes):
         made.append(Text("No run of these changes makes it fit.", style="red"))
     if report.smallest:
-        made.append(_changes("all of this together still does not fit", (report.smallest,)))
+        made.append(_changes("All of this together still does not fit:", (report.smallest,)))
     if report.weights_alone:
         least, card = gibibytes(report.weights_alone), gibibytes(report.peaks.usable)
         made.append(
@@ -76,7 +77,8 @@ def _verdict(peaks: Peaks, card: str) -> Text:
 
 
 def _changes(title: str, changes: Sequence[Change]) -> RenderableType:
-    rows = table(title, "cost", ("process MiB", "right"), ("left MiB", "right"), "verdict")
+    # The sentence stands above: as a column's heading it would decide that column's width.
+    rows = table("change", "cost", ("process MiB", "right"), ("left MiB", "right"), "verdict")
     for change in changes:
         peaks = change.peaks
         rows.add_row(
@@ -86,7 +88,7 @@ def _changes(title: str, changes: Sequence[Change]) -> RenderableType:
             f"{peaks.margin / MiB:+,.1f}",
             Text(peaks.verdict, style=STYLES[peaks.verdict]),
         )
-    return rows
+    return Group(Text(title), rows)
 
 
 def payload(report: FitPlan) -> dict[str, Any]:
