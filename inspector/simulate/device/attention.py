@@ -135,6 +135,7 @@ def flash_attention_2(
     if (target := get_target_dtype(query, module)) is not None:
         query, key, value = query.to(target), key.to(target), value.to(target)
     causal = getattr(module, "is_causal", True)
+    # Transformers hands a mask on only where something is padded (``flash_attention_mask``).
     if attention_mask is not None:
         return _unpadded(query, key, value, dropout, causal, scaling), None
     return _flash(query, key, value, dropout, causal, scaling).transpose(1, 2), None
@@ -151,6 +152,7 @@ def _unpadded(
         flat = tensor.transpose(1, 2).reshape(batch * length, tensor.size(1), size)
         return flat.index_select(0, tokens).view(batch, length, tensor.size(1), size).transpose(1, 2)
 
+    # As many rows as there are, padding and all: how many are real is data, and this is the most.
     out = _flash(gather(query), gather(key), gather(value), dropout, causal, scaling)
     flat = out.transpose(1, 2).reshape(batch * length, heads, size)
     return torch.zeros_like(flat).index_put((tokens,), flat).view(batch, length, heads, size)
@@ -199,6 +201,7 @@ def choose(
     enable_gqa: bool, dropout: float = 0.0, is_causal: bool = False,
 ) -> str:  # fmt: skip
     """The backend that takes these tensors on a device: ``cudnn``, ``flash``, ``efficient`` or ``math``."""
+    # Fused kernels want batch and heads apart (``check_tensor_shapes``).
     if query.dim() != 4:
         return "math"
     call = AttentionCall(
@@ -260,6 +263,7 @@ def _flash_takes(capability: tuple[int, int], size: int, dropout: float, *, trai
 def _alignment(capability: tuple[int, int], *, half: bool) -> int:
     """Elements that memory-efficient attention wants a head to be a multiple of (``minimum_gemm_alignment``)."""
     if half:
+        # 128 bits at once where tensor cores multiply: eight halves, or four float32 from Ampere on.
         return 8 if capability >= (7, 0) else 1
     return 4 if capability >= (8, 0) else 1
 
@@ -272,6 +276,7 @@ def _flash(
     if size % 8:
         pad = 8 - size % 8
         query, key, value = (torch.nn.functional.pad(t, (0, pad)) for t in (query, key, value))
+        # Of the size before padding, else zeros would count as features.
         scale = size**-0.5 if scale is None else scale
     out = aten._scaled_dot_product_flash_attention(query, key, value, dropout_p, is_causal, False, scale=scale)[0]
     return out[..., :size] if size % 8 else out
@@ -288,4 +293,5 @@ def _pad_mask(mask: torch.Tensor) -> Any:
     size = mask.size(-1)
     if size % 16 == 0 or mask.dim() == 0:
         return mask
+    # Cut back as a view: the kernel wants aligned rows in memory, not more columns.
     return torch.nn.functional.pad(mask, (0, 16 - size % 16))[..., :size]

@@ -57,6 +57,7 @@ def _flash_backward(
     ``dk_expanded``, ``dv_expanded``).
     """
     batch, heads, length, size = query.shape
+    # As ``mha_bwd`` rounds them, to whole tiles.
     rounded_length = _up(length, 128)
     rounded_size = _up(size, 32 if size <= 128 else 64)
     temporaries = [batch * heads * rounded_length * FLOAT, batch * heads * rounded_length * rounded_size * FLOAT]
@@ -109,6 +110,7 @@ def _efficient_backward(
         elements += splits * columns * (_up(size, rows) + _up(value.size(-1), rows))
     workspace = batch * heads * _up(elements, 4) * FLOAT
     delta = batch * heads * length * FLOAT
+    # For float32 the row sums are made before the kernel, from a product as large as the gradient.
     if half:
         return [[delta, workspace]]
     return [[grad.numel() * FLOAT, delta, delta], [delta, workspace]]

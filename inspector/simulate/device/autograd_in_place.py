@@ -59,6 +59,7 @@ def as_on_device(func: OpOverload, args: tuple[Any, ...]) -> Any:
     """The operator a device would run in the place of this one."""
     if _masking and func is aten.add.Tensor:
         return aten.add_.Tensor
+    # Autograd adds in place only where it keeps no graph; outside its nodes this is the program's own operator.
     if torch.is_grad_enabled() or torch._C._current_autograd_node() is None:
         return func
     if func is aten.add.Tensor:

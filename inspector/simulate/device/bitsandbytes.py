@@ -97,6 +97,7 @@ def _gemm_4bit(fused: Callable[[Any, int, int, int, int], bool]) -> Callable[...
             return torch.empty((*a.shape[:-1], n), dtype=a.dtype, device=a.device)
         ops = torch.ops.bitsandbytes
         if absmax_8bit is not None and absmax_offset is not None:  # they come together
+            # 256 is the block size of the second quantization (``compress_statistics``, bitsandbytes/functional.py).
             absmax = ops.dequantize_blockwise.default(absmax_8bit, absmax, absmax_code, 256, torch.float32)
             absmax = absmax + absmax_offset
         weight = ops.dequantize_4bit.default(b, absmax, blocksize, quant_type, shape, a.dtype)
@@ -201,6 +202,7 @@ def _bitsandbytes_nodes(*names: str) -> tuple[Any, ...]:
     spec = importlib.util.find_spec("bitsandbytes")
     assert spec is not None
     assert spec.origin is not None
+    # It looks up functions of the CUDA library as it is imported (``_setup_ctypes``): so its text is read.
     source = (Path(spec.origin).parent / "backends" / "cuda" / "ops.py").read_text(encoding="utf-8")
     found: list[Any] = []
     assigned = {"torch", "functools"}

@@ -71,10 +71,12 @@ def _optimizers(paged: Callable[[Any], None]) -> dict[str, Any]:
     Source: bitsandbytes/functional.py, ``get_paged`` (``cudaMallocManaged``), ``is_on_gpu``; optim/optimizer.py,
     ``Optimizer8bit.get_state_buffer`` (state of 100,000 elements and more is paged).
     """
+    # A step without it has not imported it, and there is nothing to replace.
     if "bitsandbytes" not in sys.modules:
         return {}
 
     def get_paged(*shape: int, dtype: torch.dtype = torch.float32, device: torch.device | None = None) -> Any:
+        # Unseen by the tracer, or managed memory would be counted among the allocator's blocks.
         with torch.utils._python_dispatch._disable_current_modes():
             out = torch.empty(shape, dtype=dtype, device="meta" if device is None else device)
         paged(out)

@@ -35,6 +35,7 @@ def softmax(x: torch.Tensor, dim: int, dtype: torch.dtype | None = None) -> Any:
     Source: aten/src/ATen/native/SoftMax.cpp, ``softmax(input, dim, dtype)``.
     """
     if x.dtype == torch.float16 and dtype == torch.float32:
+        # The flag is ``half_to_float``.
         return aten._softmax(x, dim, True)
     return aten._softmax(x if dtype is None else x.to(dtype), dim, False)
 

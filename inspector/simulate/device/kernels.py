@@ -33,6 +33,7 @@ took 1 MiB of its own before; that is not counted.
 CUBLAS_WORKSPACE_HOPPER_BYTES = 32 * 1024 * 1024
 """The same on Hopper and, since torch 2.12 (pull request 175344), on Blackwell, in the same function."""
 
+# What multiplies through cuBLAS, and so takes its workspace.
 GEMMS = frozenset({aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.default})
 
 
@@ -143,6 +144,7 @@ def _embedding_backward(
     if tokens <= EMBEDDING_WITHOUT_SORT:
         return []
     segments = min(tokens, rows)
+    # The most there can be: whole tens, and one broken ten for every distinct token.
     sums = tokens // _ROWS_PER_THREAD + segments
     index = indices.element_size()
     kept = [tokens * index] * 3  # sorted tokens, where they were, where each begins
@@ -191,6 +193,7 @@ def _grouped_mm(
     else:
         size = (a.size(0), a.size(1), b.size(-1))
     dtype = out_dtype or a.dtype
+    # TMA, which loads the tiles, wants rows aligned to 16 bytes.
     step = 16 // dtype.itemsize
     row = -(-size[-1] // step) * step
     strides = (row, 1) if len(size) == 2 else (size[1] * row, row, 1)

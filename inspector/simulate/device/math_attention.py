@@ -37,6 +37,7 @@ def math_cures(questions: Questions, chip: Chip) -> tuple[MathCure, ...]:
     works = tuple(
         cure for cure in get_args(MathCure) if calls and all(_fused(chip, _with(call, cure)) for call in calls)
     )
+    # Two changes are no advice where one of them is enough.
     return tuple(cure for cure in works if " and " not in cure or cure.rpartition(" and ")[2] not in works)
 
 

@@ -40,6 +40,7 @@ def drawn(
 ) -> tuple[Any, dict[str, Any]]:
     """An operator and its arguments, drawing from ``generator`` where it would draw from the process's."""
     told = _WITH_GENERATOR.get(func)
+    # A program that brings its own generator means to draw from it.
     if told is None or kwargs.get("generator") is not None or not _on_cpu(args, kwargs):
         return func, kwargs
     return told, {**kwargs, "generator": generator}
@@ -57,6 +58,7 @@ def _nothing(*_: object) -> None:
 
 
 def _seed_nothing(_seed: int) -> Any:
+    # What ``torch.manual_seed`` returns.
     return torch.default_generator
 
 

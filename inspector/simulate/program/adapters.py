@@ -57,6 +57,7 @@ def add_adapters(model: nn.Module, setup: LoraSetup | PeftSetup, tracer: Tracer)
             and any(text in str(error) for text in _NO_DEFAULT)
         ):
             tracer.notes.append("PEFT names no targets for this architecture: every linear layer it can adapt is taken")
+            # Only after PEFT has refused: where it names targets of its own, a script gets those and not every linear.
             return _wrapped(model, _lora(model, setup, "all-linear", _not_adaptable(model)), setup.dtype, tracer)
         if not is_of_the_model(error):
             raise
@@ -127,6 +128,7 @@ def _lora(
         use_rslora=setup.use_rslora,
         modules_to_save=list(setup.modules_to_save) or None,
         bias="none",
+        # PEFT's wrapper for it takes this method from the base model as it is made, and not every model has one.
         task_type="CAUSAL_LM" if hasattr(model, "prepare_inputs_for_generation") else None,
         init_lora_weights=False,
     )
@@ -203,6 +205,7 @@ def without_values() -> Iterator[None]:
     from bitsandbytes.nn import Params4bit
 
     def deepcopy(weight: Params4bit, memo: dict[int, Any]) -> Any:
+        # What ``Params4bit.__new__`` takes (bitsandbytes/nn/modules.py), but for the quantization's state.
         kept = ("blocksize", "compress_statistics", "quant_type", "quant_storage", "module", "bnb_quantized")
         state = copy.deepcopy(weight.quant_state, memo)
         fields = {name: getattr(weight, name) for name in kept}
@@ -218,7 +221,9 @@ def use_checkpointing(model: PreTrainedModel, setup: Checkpointing, tracer: Trac
     if not getattr(base, "supports_gradient_checkpointing", True):
         tracer.notes.append(f"{type(base).__name__} does not support gradient checkpointing: simulated without it")
         return False
+    # PEFT's wrapper hands the call on to the base model, which was asked above whether it can.
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": setup.reentrant})
     if adapted:
+        # Frozen embeddings give layers no input with a gradient, and reentrant checkpointing records none of it.
         model.enable_input_require_grads()
     return True

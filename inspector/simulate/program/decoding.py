@@ -88,9 +88,11 @@ def trace_generate(
     device = Device(capability, multiprocessors)
     with quiet():
         tracer = Tracer(cuda_kernels(device))
+    # ``generate`` runs without gradients: the kernels keep nothing for a backward pass.
     with as_on(device, tracer.page), torch.no_grad():
         tracer.mark("load", -1)
         model = load_model(config, setup.load, tracer)
+        # One less, as the last token of an answer is not fed back.
         check_positions(model, setup.prompt_len + setup.max_new_tokens - 1, tracer)
         if not hasattr(model, "prepare_inputs_for_generation"):
             raise CannotSimulateError(f"{type(model).__name__} does not generate text")
@@ -125,6 +127,7 @@ class _Loop:
         self.away: set[int] = set()
         self.kwargs: dict[str, Any] = {"use_cache": True}
         if model._supports_logits_to_keep():
+            # As ``generate`` does where it can, to spare the logits of a whole prompt.
             self.kwargs["logits_to_keep"] = 1
 
     @property
@@ -139,6 +142,7 @@ class _Loop:
         from transformers import Cache
 
         setup, tracer = self.setup, self.tracer
+        # ``generate`` makes a static cache for one token less than prompt and answer have.
         name, cache = make_cache(self.model, setup.cache, setup.prompt_len + setup.max_new_tokens - 1)
         if cache is not None:
             self.kwargs[name] = cache
@@ -153,6 +157,7 @@ class _Loop:
         last = range(steps - TRACED_STEPS + 1, steps + 1)
         for step in (*range(1, TRACED_STEPS + 1), *last) if skipped else range(1, steps + 1):
             if skipped and step == last[0]:
+                # What growing takes and frees goes to a stage of its own: the last steps are as they would be.
                 tracer.mark("forward", step - 1)
                 self._grow(skipped)
                 ids = self._fresh(ids.shape[1] + skipped)
@@ -177,6 +182,7 @@ class _Loop:
         outputs = self.model(**inputs, return_dict=True)
         self.kwargs = self.model._update_model_kwargs_for_generation(outputs, self.kwargs, is_encoder_decoder=False)
         self.length = ids.shape[1]
+        # A copy even of float32, as there: a view would hold the logits of the whole prompt.
         scores = outputs.logits[:, -1].to(copy=True, dtype=torch.float32)
         tokens = torch.argmax(scores, dim=-1)
         ids = torch.cat([ids, tokens[:, None]], dim=-1)

@@ -38,6 +38,7 @@ def make_cache(model: PreTrainedModel, kind: str, length: int) -> tuple[str, Any
 
     name = "cache_params" if "mamba" in type(model).__name__.lower() else "past_key_values"
     config = language_config(model.config)
+    # Such a model makes its own on the first forward, and ``generate`` hands it none.
     if not model._supports_default_dynamic_cache():
         if kind != "dynamic":
             raise CannotSimulateError(f"{type(model).__name__} keeps a cache of its own, not a {kind} one")
@@ -46,6 +47,7 @@ def make_cache(model: PreTrainedModel, kind: str, length: int) -> tuple[str, Any
         if kind == "static":
             return name, StaticCache(config=config, max_cache_len=length)
         if kind == "quantized":
+            # The other backends, quanto and HQQ, are packages of their own; this one is transformers'.
             return name, QuantizedCache("fp8", config)
     return name, DynamicCache(config=config)
 
@@ -64,6 +66,7 @@ def read_layers(cache: object, batch_size: int) -> Iterator[LayerCache]:
         tensors = list(tensors_of(layer))
         growing = list(_growing(layer))
         token = sum(tensor.numel() // max(tensor.shape[-2], 1) * tensor.element_size() for tensor in growing)
+        # Vectors and scalars are counters (``_sliding_window_tensor`` of transformers/cache_utils.py), and no state.
         state = sum(tensor_bytes(t) for t in tensors if not any(t is g for g in growing) and t.dim() > 1)
         window = getattr(layer, "sliding_window", None)
         if window is None and getattr(layer, "is_sliding", False):
@@ -122,6 +125,7 @@ def grow_layer(layer: CacheLayerMixin, tokens: int) -> None:
         for name in ("keys", "values"):
             old = getattr(layer, name)
             size = min(old.shape[-2] + tokens, kept)
+            # Of a full window one token less is seen, but its storage is there: a view of what ``update`` put together.
             grown = _longer(old, size - old.shape[-2])
             setattr(layer, name, grown[:, :, -kept + 1 :, :] if size == kept else grown)
     elif isinstance(layer, cache_utils.DynamicLayer) and layer.is_initialized:
@@ -130,6 +134,7 @@ def grow_layer(layer: CacheLayerMixin, tokens: int) -> None:
             if isinstance(old, torch.Tensor) and old.dim() >= 3:
                 setattr(layer, name, _longer(old, tokens))
     elif isinstance(getattr(layer, "cumulative_length_int", None), int):
+        # A static layer has its final size from the first update on: only its counter moves.
         layer.cumulative_length_int += tokens
 
 
@@ -176,6 +181,7 @@ def offload_on_meta(cache: Cache, tracer: Tracer) -> set[int]:
 
     def update(keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *args: object, **kwargs: object) -> Any:
         move(layer_idx, home=True)
+        # After the last layer comes the first, for the next token; it comes before this one leaves, so two are at home.
         move((layer_idx + 1) % len(layers), home=True)
         result = inner(keys, values, layer_idx, *args, **kwargs)
         move(layer_idx, home=False)

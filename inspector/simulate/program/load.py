@@ -31,6 +31,7 @@ def load_model(config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer) -> A
     """``from_pretrained`` on the device: the base model, quantized if asked, every tensor traced."""
     from inspector.architecture import build_config, build_model
 
+    # A config object is taken as it is: parsed anew, it could lose what a script has set on it.
     parsed: Any = config if hasattr(config, "to_dict") else build_config(config)
     if not setup.use_cache:
         parsed.use_cache = False
@@ -53,6 +54,7 @@ def load_model(config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer) -> A
             ) from error
     quantizer = _quantizer(model, quantization, computed) if quantization is not None else None
     tracer.ignore((*model.parameters(), *model.buffers()))
+    # bitsandbytes quantizes on the card: such a model is never loaded on the CPU and moved.
     if quantizer is None and setup.via_cpu:
         with tracer:
             _move(model)
@@ -79,6 +81,7 @@ def _move(model: nn.Module) -> None:
     moved: dict[int, Any] = {}
 
     def fresh(tensor: torch.Tensor) -> Any:
+        # Tied weights are one tensor, and stay one on the device.
         if id(tensor) not in moved:
             new = torch.empty_like(tensor)
             if isinstance(tensor, torch.nn.Parameter):
@@ -87,6 +90,7 @@ def _move(model: nn.Module) -> None:
         return moved[id(tensor)]
 
     def apply(module: nn.Module) -> None:
+        # In torch's order, which decides what blocks share a segment.
         for child in module.children():
             apply(child)
         for store in (module._parameters, module._buffers):
@@ -136,6 +140,7 @@ def _warm_up(model: nn.Module, quantizer: HfQuantizer, tracer: Tracer) -> None:
         for name, tensor in model.state_dict().items()
         if name not in tied
     )
+    # It is asked for as float16, so an odd byte is dropped.
     tracer.transient([int(total // 2) * 2], "transformers::caching_allocator_warmup")
 
 
@@ -156,6 +161,7 @@ def _load_on_device(model: PreTrainedModel, quantizer: HfQuantizer) -> None:
             module._parameters[leaf] = seen[id(old)]
             continue
         module._parameters[leaf] = seen[id(old)] = _loaded(model, quantizer, name, old)
+    # What no checkpoint holds is made when the weights are there (``_finalize_model_loading``).
     for module in model.modules():
         for name, tensor in module._buffers.items():
             if tensor is not None:
@@ -168,6 +174,7 @@ def _loaded(model: PreTrainedModel, quantizer: HfQuantizer, name: str, old: torc
         return torch.nn.Parameter(torch.empty_like(old), requires_grad=old.requires_grad)
     if not quantizer.param_needs_quantization(model, name):
         return torch.nn.Parameter(torch.empty_like(old), requires_grad=False)
+    # The weight comes whole and unquantized first: the peak of loading is here.
     value = torch.empty(old.shape, dtype=model.dtype, device=old.device)
     kwargs = dict(old.__dict__)
     import bitsandbytes
@@ -199,6 +206,7 @@ def label_model(model: nn.Module, tracer: Tracer, *, adapted: bool = False) -> N
 def quantization_constants(parameter: torch.Tensor) -> Iterator[Any]:
     """The tensors bitsandbytes keeps beside a quantized weight; neither parameters nor buffers."""
     state = getattr(parameter, "quant_state", None)
+    # Double quantization quantizes the constants again: the state of those hangs on the first.
     while state is not None:
         for name in ("absmax", "code", "offset"):
             if isinstance(tensor := getattr(state, name, None), torch.Tensor):

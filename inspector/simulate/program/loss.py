@@ -46,6 +46,7 @@ def _without_logits(base: PreTrainedModel, loss: Callable[..., torch.Tensor]) ->
     if head is None or not hasattr(base, "loss_function"):
         raise InspectorError(f"{type(base).__name__} has no output head to fuse a loss with", hint="use --loss full")
     head.forward = lambda hidden: hidden
+    # The model takes what the head returns for logits and hands it on, so the hidden states arrive here.
     base.loss_function = lambda logits, labels, *_, **__: loss(logits, labels, head.weight)
 
 
@@ -62,6 +63,7 @@ def chunked_loss(
     rows, targets = _rows(hidden, labels)
 
     def part(some: torch.Tensor, wanted: torch.Tensor) -> Any:
+        # The hidden states may be wider than the head: norms in float32 hand on float32.
         logits = torch.nn.functional.linear(some.to(weight.dtype), weight).float()
         return torch.nn.functional.cross_entropy(logits, wanted, ignore_index=-100, reduction="sum")
 
@@ -194,6 +196,7 @@ def upcast_loss(logits: torch.Tensor, labels: torch.Tensor, vocab_size: int, tra
     Source: transformers v4.45 src/transformers/models/granite/modeling_granite.py, ``GraniteForCausalLM.forward``.
     """
     wide = logits.float()
+    # There the model's own name was rebound and the first logits died; here the caller still holds them.
     tracer.drop(logits)
     return _shifted(wide, labels, vocab_size)
 

@@ -66,5 +66,6 @@ def label_state(optimizer: torch.optim.Optimizer, trainable: list[tuple[str, Any
     owners = {id(parameter): name.rpartition(".")[0] for name, parameter in trainable}
     for parameter, state in optimizer.state.items():
         for tensor in state.values():
+            # Adam counts its steps on the CPU unless it is fused or captured (torch/optim/adam.py).
             if isinstance(tensor, torch.Tensor) and tensor.device.type == tracer.device:
                 tracer.label(tensor, MemoryKind.OPTIMIZER_STATE, owners.get(id(parameter), ""))

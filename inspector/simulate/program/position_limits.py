@@ -27,6 +27,7 @@ def check_positions(model: PreTrainedModel, tokens: int, tracer: Tracer) -> None
     for path, module in model.named_modules():
         table = path.rpartition(".")[2] in LEARNED and isinstance(module, torch.nn.Embedding)
         if table and (rows := _rows(module)) < tokens:
+            # Refused when it is read, and not before: a model may have a table that its text never goes through.
             module.register_forward_pre_hook(_refusal(type(model).__name__, rows, tokens))
     text = language_config(model.config)
     most = getattr(text, "max_position_embeddings", None)

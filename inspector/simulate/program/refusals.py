@@ -24,6 +24,7 @@ def of_the_model(doing: str) -> Iterator[None]:
     """
     try:
         yield
+    # These say already what was wrong, and in better words.
     except InspectorError:
         raise
     except Exception as error:

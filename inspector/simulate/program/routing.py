@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from inspector.simulate.tracing.tracer import Tracer
 
+# The names of Mixtral, of Qwen, of DeepSeek, and of DBRX and Ernie; DBRX keeps its own in ``ffn_config``.
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 _INNER = ("text_config", "ffn_config")
 
@@ -49,6 +50,7 @@ def install(tracer: Tracer, config: PretrainedConfig | Mapping[str, Any], routin
 
     def rows(tensor: torch.Tensor) -> int:
         _note(tracer, experts, routing)
+        # A table has as many rows as choices a token, or as experts: the longer side is the tokens.
         tokens = max(tensor.shape)
         return tokens if routing == "worst" else max(1, -(-int(tensor.numel()) // experts))
 
@@ -71,6 +73,7 @@ def install(tracer: Tracer, config: PretrainedConfig | Mapping[str, Any], routin
 
     def answer(tensor: torch.Tensor) -> bool | int | float:
         number = numbers.of(tensor)
+        # What nobody knows is answered as in any other model.
         if number is None:
             return usual(tensor)
         return bool(number) if tensor.dtype == torch.bool else number

@@ -90,6 +90,7 @@ class Loop:
         self.kind = str(model.config.model_type)
         with of_the_model(f"the training step of this {self.kind} model does not run on token ids without data"):
             self.model = self._trainable(model)
+            # Only now: preparation freezes every weight, and PEFT renames what it wraps.
             self.trainable = [(name, tensor) for name, tensor in self.model.named_parameters() if tensor.requires_grad]
             self.optimizer = optimizers.make_optimizer(setup.loop.optimizer, self.model)
             with follow_modules(tracer, self.model, head_path(self.model)), tracer:
@@ -105,6 +106,7 @@ class Loop:
         loop, quantization = setup.loop, setup.load.quantization
         check_positions(model, setup.batch.seq_len, tracer)
         if quantization is not None and quantization.prepare is not None:
+            # Before the adapters, as it freezes every parameter it finds.
             model = adapters.prepare_for_kbit(model, quantization.prepare, loop.checkpointing, tracer)
         if setup.adapters is not None:
             model = adapters.add_adapters(model, setup.adapters, tracer)
@@ -118,6 +120,7 @@ class Loop:
             _carry_autocast(model, self.autocast)
         use_loss(model, loop, tracer, self.autocast.carried(checkpoint) if self.autocast else checkpoint)
         model.train()
+        # Last, as casting gives tensors another storage.
         label_model(model, tracer, adapted=setup.adapters is not None)
         return model
 
@@ -125,6 +128,7 @@ class Loop:
         loop, tracer = self.setup.loop, self.tracer
         for part in range(loop.grad_accum):
             batch = self._batch()
+            # One counter for a step: its micro-batches are one stage's peak.
             tracer.mark("forward", step, reset=part == 0)
             if loop.zero_grad == "before" and part == 0:
                 self.optimizer.zero_grad(set_to_none=True)
@@ -132,6 +136,7 @@ class Loop:
             tracer.mark("backward", step)
             _backward(loss)
             for name, parameter in self.trainable:
+                # Gradients are there from the first backward on, and are new ones after each ``zero_grad``.
                 if parameter.grad is not None:
                     tracer.label(parameter.grad, MemoryKind.GRADIENTS, name.rpartition(".")[0])
         tracer.mark("optimizer", step)
@@ -155,6 +160,7 @@ class Loop:
             outputs = _to_float32(outputs)
         if loop.token_accuracy:
             _token_accuracy(outputs)
+        # A division makes one tensor more, which a loop without accumulation does not have.
         loss = outputs.loss / loop.grad_accum if loop.grad_accum > 1 else outputs.loss
         if loop.outputs != "loss":
             self.outputs = outputs
@@ -192,6 +198,7 @@ def _token_accuracy(outputs: Any) -> None:
     Source: trl 0.25 trl/trainer/sft_trainer.py, ``compute_loss``, and trainer/utils.py, ``entropy_from_logits``.
     """
     with torch.no_grad():
+        # 128 rows are ``chunk_size`` there.
         for rows in outputs.logits.reshape(-1, outputs.logits.size(-1)).split(128):
             likely = torch.nn.functional.log_softmax(rows, dim=-1)
             -(torch.exp(likely) * likely).sum(-1)

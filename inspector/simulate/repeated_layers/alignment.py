@@ -52,6 +52,7 @@ def pieces(short: Sequence[Event], long: Sequence[Event], general: Callable[[str
     while there < len(more[0]):
         if at < len(fewer[0]) and fewer[0][at] == more[0][there]:
             at, there = at + 1, there + 1
+        # Before the looser comparison below, which would take a copy's first event for one that only grew.
         elif length := _missing(fewer, more, at, there):
             found.append(_run(more[0], length, there, found[-1].end if found else 0))
             there += length
@@ -92,7 +93,9 @@ def _named(
 def _missing(fewer: tuple[list[int], list[int]], more: tuple[list[int], list[int]], at: int, there: int) -> int:
     """Length of the copy that ends before this event, comes again here, and is not in the shorter trace; 0 if none."""
     events, after = more[0], fewer[1][at : at + _LOOK_AHEAD]
+    # From the shortest on: of a run of equal copies one copy is meant, and not two.
     for length in range(1, min(there, len(events) - there) + 1):
+        # The two cheap comparisons first: most lengths fail them, and stretches are thousands of events long.
         if events[there - length] != events[there] or more[1][there + length : there + length + len(after)] != after:
             continue
         if events[there - length : there] == events[there : there + length]:
@@ -104,6 +107,7 @@ def _run(events: list[int], length: int, there: int, least: int) -> Piece:
     """All the copies that come before this one. Raises NoPatternError when they are too few to learn from."""
     begin = there
     copy = events[there : there + length]
+    # Not past the stretch before: its events are spoken for.
     while begin - length >= least and events[begin - length : begin] == copy:
         begin -= length
     copies = (there + length - begin) // length

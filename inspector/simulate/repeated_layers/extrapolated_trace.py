@@ -33,6 +33,7 @@ def finetune_events(
     config: Mapping[str, Any], setup: TrainSetup, capability: tuple[int, int], multiprocessors: int
 ) -> Trace:
     """As `step.trace_finetune`, in the time that a few layers take where that is enough."""
+    # Code that came with a model may do what it likes in any layer, and its modules say nothing of it.
     if not is_code_trusted() and _adapts_layers_alike(setup.adapters):
         found = _from_few(config, setup, capability, multiprocessors)
         if found is not None:
@@ -63,6 +64,7 @@ def _from_few(
         config,
         replace(
             setup,
+            # What has no answer at one size has none at another: which events there are does not depend on it.
             batch=replace(setup.batch, size=1, seq_len=2),
             adapters=replace(adapters, r=1, alpha=1) if isinstance(adapters, LoraSetup) else adapters,
         ),
@@ -92,6 +94,7 @@ def _first_answer(
     for fewest in FEWEST:
         fewer = fewer_layers(config, fewest)
         asked = hash(repr((fewer, question)))
+        # Else both small models would be traced for nothing again, at every size that is tried.
         if fewer is None or asked in _unanswered:
             continue
         try:
@@ -105,6 +108,7 @@ def _first_answer(
 
 
 def _grown(fewer: Fewer, short: Trace, long: Trace) -> Trace | None:
+    # Notes that differ name something that depends on the number of layers.
     events = repeated(short.events, long.events, fewer.stacks, fewer.extra) if short.notes == long.notes else None
     if events is None:
         return None

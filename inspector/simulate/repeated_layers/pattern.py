@@ -35,6 +35,7 @@ def repeated(
     """
     try:
         pattern = Pattern(short, long, stacks)
+        # The proof of the pattern: with no layer more and with one less it must say what was traced.
         if tuple(pattern.events(0)) != tuple(long) or tuple(pattern.events(-1)) != tuple(short):
             return None
     except NoPatternError:
@@ -76,6 +77,7 @@ class Pattern:
     def _rows_of(self, number: int, piece: Piece) -> list[list[_Row]]:
         """The events of each of the first copies, of one in the middle, and of the last."""
         last = piece.copies - 1
+        # Of four copies: the first by itself, the second with the third for the slope, the last by itself.
         head = max(piece.copies - 3, 0)
         edges = [(copy, copy, copy) for copy in range(head)]
         if last:
@@ -98,6 +100,7 @@ class Pattern:
         if isinstance(one, Free) and isinstance(two, Free) and isinstance(less, Free):
             places = self._long.places
             home, which, count = places[one.block]
+            # By place and not by number: numbers of blocks shift with every layer.
             return home, count, general(which, places[two.block][1], self._short.places[less.block][1])
         return one
 
@@ -157,6 +160,7 @@ class _Placed:
 
 
 def _block(copies: list[list[int]], copy: int, count: int) -> int:
+    # A slope that leads outside the copies was none: Python would take a negative one from the end.
     if not 0 <= copy < len(copies) or count >= len(copies[copy]):
         raise NoPatternError
     return copies[copy][count]

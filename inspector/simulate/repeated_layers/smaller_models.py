@@ -30,6 +30,7 @@ _LONGEST_TURN = 8
 """Sorts of layers that take turns are looked for up to so many."""
 _NUMBERED = frozenset({"layer_idx", "layer_id", "layer_index", "layer_number"})
 """Attributes that hold a layer's own number."""
+# Any sign of a regular expression counts: what it would match is not worked out.
 _NAMES_A_LAYER = re.compile(r"(^|\.)\d+(\.|$)|[\\^$*+?()\[\]|]")
 
 
@@ -54,6 +55,7 @@ def names_a_layer(names: tuple[str, ...]) -> bool:
 
 def fewer_layers(config: Mapping[str, Any], fewest: int = FEWEST[0]) -> Fewer | None:
     """Two models that say what this one takes, or None when it has to be traced whole; ``fewest`` is of `FEWEST`."""
+    # Layers are cut in JSON, and a config object may hold what its JSON does not.
     if hasattr(config, "to_dict"):
         return None
     try:
@@ -67,6 +69,7 @@ def fewer_layers(config: Mapping[str, Any], fewest: int = FEWEST[0]) -> Fewer | 
 def _fewer(text: str, fewest: int) -> Fewer | None:
     config = json.loads(text)
     found = layer_count(config)
+    # Both smaller models together have that many: below it the whole one is as cheap.
     if found is None or found.count < 2 * fewest + 1 + _WORTH:
         return None
     count = found.count
@@ -95,6 +98,7 @@ def _turns(layers: Sequence[int]) -> tuple[int, int]:
         turn: next(at for at in range(count) if layers[at : count - turn] == layers[at + turn :])
         for turn in range(1, min(_LONGEST_TURN, count - 1) + 1)
     }
+    # Fewest odd layers first, then the shortest turn: a turn of four is also one of eight.
     return min((unlike[turn], turn) for turn in unlike)
 
 
@@ -124,6 +128,7 @@ class _Anatomy:
         if len(stacks) != 1:
             raise _UnusualError
         self.stack, layers = stacks[0]
+        # A hash, as only equality is asked and the descriptions are long.
         self.layers = [hash(tuple(_described(layer))) for layer in layers]
         self.rest = [line for line in _described(model) if not line[0].startswith(f"{self.stack}.")]
 
@@ -134,6 +139,7 @@ def _described(root: nn.Module) -> Iterator[tuple[Any, ...]]:
         plain = tuple(
             (name, repr(value) if isinstance(value, (bool, int, float, str, tuple, list)) else type(value).__qualname__)
             for name, value in vars(module).items()
+            # Its own number is what a layer may differ in; private attributes are torch's bookkeeping.
             if not name.startswith("_") and name not in _NUMBERED
         )
         yield path, type(module), plain
