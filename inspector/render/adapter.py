@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def text(report: AdapterReport) -> RenderableType:
     """The page `inspector adapter` prints."""
+    # Prompts and scaled vectors have neither a rank nor an alpha.
     rank = f", r={report.rank}" if report.rank else ""
     alpha = f", alpha={report.alpha:g}" if report.alpha else ""
     rows = table("part", ("tensors", "right"), ("parameters", "right"), ("MB", "right"))
@@ -24,6 +25,7 @@ def text(report: AdapterReport) -> RenderableType:
     rows.add_row("all", "", count(report.parameters), f"{report.tensor_bytes / MB:,.2f}")
     said = list(report.notes)
     if report.merge_elements is not None:
+        # The report has elements: PEFT makes an update in the dtype of the loaded adapter (Linear.get_delta_weight).
         size = f"{count(report.merge_elements)} elements, {2 * report.merge_elements / MB:,.1f} MB in bfloat16"
         said.insert(0, f"merging makes one update at a time; the largest has {size}, twice that with safe_merge")
     return page(

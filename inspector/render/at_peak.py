@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 def how_it_came_about(report: StepReport | GenerateReport) -> dict[str, Any]:
     """The keys that `inspector.simulate` and `inspector.generate` have in common (docs/json.md)."""
     return {
+        # The root of the modules has an empty path, which would be an empty key.
         "modules_at_peak": {share.name or "(model)": share.nbytes for share in report.modules_at_peak},
         "largest_at_peak": [
             {"bytes": item.nbytes, "kind": item.kind, "module": item.module, "source": item.source}

@@ -42,6 +42,7 @@ def text(report: CheckpointReport) -> RenderableType:
 
 def _overhead(report: CheckpointReport) -> list[RenderableType]:
     """Where the bytes of GGUF files are that are no tensor's."""
+    # Only GGUF files carry a vocabulary; a safetensors file has its header, the difference of the two sums above.
     if not (found := report.overhead):
         return []
     rows = table("in the files", ("bytes", "right"))
@@ -49,6 +50,7 @@ def _overhead(report: CheckpointReport) -> list[RenderableType]:
     rows.add_row("tokenizer", count(found.tokenizer_bytes))
     rows.add_row("list of tensors", count(found.tensor_info_bytes))
     rows.add_row("padding", count(found.padding_bytes))
+    # So that the lines above the sum add up to it.
     rows.add_row("tensors", count(report.tensor_bytes))
     rows.add_row("all", count(report.file_bytes))
     return [rows]
@@ -59,6 +61,7 @@ def _lists(report: CheckpointReport) -> tuple[tuple[str, tuple[Finding, ...]], .
         ("missing", report.missing),
         ("unexpected", report.unexpected),
         ("wrong shape", report.misshapen),
+        # Last, for it costs only space: the model loads all the same.
         ("stored twice though tied", report.redundant),
     )
 
@@ -73,6 +76,7 @@ def _findings(title: str, found: tuple[Finding, ...]) -> RenderableType:
 
 
 def _verdict(report: CheckpointReport) -> str:
+    # First, because the four lists are then empty for want of a comparison and say nothing good.
     if not report.compared:
         return "not compared with an architecture: its tensors are named otherwise, or none is known"
     if any(found for _, found in _lists(report)):

@@ -46,6 +46,7 @@ def _wide(report: Comparison) -> Table:
     )
     for line in report.rows:
         sizes = (f"{scheme.footprint_bytes / MB:,.0f}" for scheme in line.schemes)
+        # The publisher is left out, for seven columns of figures follow; the narrow table has the line for it.
         name = clean(line.model.rpartition("/")[2])
         rows.add_row(
             name, short_count(line.parameters), *sizes, count(line.vocab_size), count(line.context_length), _lora(line)

@@ -17,9 +17,11 @@ def csv_text(rows: Iterable[Mapping[str, object]]) -> str:
     lines = [{key: _cell(value) for key, value in row.items()} for row in rows]
     stream = io.StringIO()
     if lines:
+        # csv's own line end has a carriage return, which a shell's tools take for part of the last cell.
         writer = csv.DictWriter(stream, list(lines[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
+    # Whoever prints it ends the line.
     return stream.getvalue().rstrip("\n")
 
 
@@ -30,7 +32,9 @@ def _cell(value: object) -> object:
     """
     if isinstance(value, (list, tuple)):
         value = " ".join(map(str, value))
+    # Before the signs are looked at: a negative number is no formula.
     if not isinstance(value, str):
         return value
     text = clean(value)
+    # OWASP names tab and carriage return too; cleaning has replaced both.
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

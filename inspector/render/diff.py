@@ -36,6 +36,7 @@ def text(report: DiffReport) -> RenderableType:
 def _table(title: str, changes: tuple[Change, ...], *, counted: bool) -> RenderableType:
     rows = table(title, "before", "after", *((("tensors", "right"),) if counted else ()))
     for change in changes[:_MOST]:
+        # Empty where one model alone has it: a dash shows that nothing was lost in printing.
         cells = [clean(change.name), clean(change.before) or "-", clean(change.after) or "-"]
         rows.add_row(*cells, *((count(change.count),) if counted else ()))
     if len(changes) > _MOST:

@@ -21,6 +21,7 @@ STYLES = {"fits": "green", "tight": "yellow", "does not fit": "red"}
 def text(report: FitTable) -> RenderableType:
     """The page `inspector fit` prints: cards down, methods across, the process at its peak in GiB."""
     rows = table("card", ("usable GiB", "right"), *((method, "right") for method in report.methods))
+    # The report goes method by method, the page card by card.
     cells = {(cell.method, cell.gpu.name): cell for cell in report.cells}
     for card in report.gpus:
         usable = f"{card.usable_bytes / GiB:,.2f}" + ("" if card.basis == "torch" else " ~")
@@ -31,7 +32,9 @@ def text(report: FitTable) -> RenderableType:
 
 
 def _cell(cell: Cell) -> Text:
+    # In words too: a pipe has no colours, and not everyone tells these three apart.
     mark = {"fits": "", "tight": " (tight)", "does not fit": " (no)"}[cell.peaks.verdict]
+    # GiB, the unit in which cards have their memory, whatever their boxes say.
     return Text(f"{cell.peaks.process / GiB:,.2f}{mark}", style=STYLES[cell.peaks.verdict])
 
 

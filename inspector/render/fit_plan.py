@@ -42,6 +42,7 @@ def text(report: FitPlan) -> RenderableType:
 def parts(report: FitPlan) -> list[RenderableType]:
     """What the card cannot do, the changes and the largest settings: also part of a simulated step's page."""
     made: list[RenderableType] = []
+    # Before any change of settings: what the card has no kernel or unit for stays so, whatever fits.
     if report.cannot:
         made.append(Text("\n".join(clean(line) for line in report.cannot), style="yellow"))
     if report.cause:
@@ -50,6 +51,7 @@ def parts(report: FitPlan) -> list[RenderableType]:
         made.append(_changes("One change by itself, the cause first, then the cheapest:", report.changes))
     if report.together:
         made.append(_changes("Together, one after the other:", report.together))
+    # Only where none is enough alone are they tried together, so only there has that failed.
     elif report.changes and not any(change.peaks.fits for change in report.changes):
         made.append(Text("No run of these changes makes it fit.", style="red"))
     if report.smallest:

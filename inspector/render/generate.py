@@ -48,6 +48,7 @@ def charts(report: GenerateReport) -> tuple[Chart, ...]:
 
 def phase_name(point: Point) -> str:
     """``load``, ``prefill``, ``token 2``."""
+    # The prefill gives the first token, so step 1 makes token 2.
     if point.step < 0:
         return "load"
     return f"token {point.step + 1:,}" if point.step else "prefill"
@@ -73,9 +74,11 @@ def _verdict(report: GenerateReport) -> Text:
     size = f"{mebibytes(card.available_bytes)} for the program ({mebibytes(card.usable_bytes)} less the context)"
     spare = f"{mebibytes(abs(report.margin_bytes))} {'to spare of' if report.fits else 'missing;'} {size}"
     if report.peaks.gives_back:
+        # The margin is below zero then, but nothing is missing.
         spare = f"only by giving cached memory back; {size}"
     line = Text(f"{report.verdict.capitalize()} on {card.with_article}: {spare}", style=STYLES[report.verdict])
     if report.largest_prompt is not None:
+        # The verdict's colour is of the whole text, and this is no verdict.
         line.append(f"\nLongest prompt that fits: {count(report.largest_prompt)} tokens", style="default")
         if report.context_length and report.largest_prompt > report.context_length:
             line.append(f" (the model was made for {count(report.context_length)})", style="default")
@@ -96,6 +99,7 @@ def payload(report: GenerateReport) -> dict[str, Any]:
         "gpu": report.gpu.name,
         "usable_bytes": report.gpu.usable_bytes,
         "context_bytes": report.gpu.context_bytes,
+        # The flat words that a user types, which can be given to the command again; the typed whole cannot.
         "settings": asdict(GenerateSettings.of(report.setup)),
         "weights_bytes": report.weights_bytes,
         "stages": {

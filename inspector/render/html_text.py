@@ -31,9 +31,11 @@ COLOURS = {
 def blocks(shown: RenderableType) -> Iterator[Markup]:
     """Every part of a page as HTML, in order. Raises TypeError for a part that pages are not made of."""
     if isinstance(shown, Responsive):
+        # A page has no columns to count; in a pipe nothing is left out for want of them.
         yield from blocks(shown.make(PIPE_WIDTH))
     elif isinstance(shown, Group):
         for part in shown.renderables:
+            # The empty lines between parts are a terminal's; HTML has margins.
             if part != "":
                 yield from blocks(part)
     elif isinstance(shown, Table):
@@ -58,8 +60,10 @@ def _table(shown: Table) -> Markup:
         )
         for line in lines
     )
+    # Headings are hidden where they are empty: none are better than empty ones (axe: empty-table-header).
     rows = Markup("<thead><tr>{}</tr></thead>").format(head) if shown.show_header else Markup("")
     return Markup(
+        # In reach of the keyboard, because a table wider than its place must scroll without a mouse (WCAG 2.1.1).
         '<div class="panel" tabindex="0" role="region" aria-label="Table"><table>{}{}\n<tbody>{}</tbody></table></div>'
     ).format(caption, rows, body)
 
@@ -70,6 +74,7 @@ def _heading(column: Column) -> Markup:
 
 def _cell(cell: RenderableType, column: Column, *, first: bool) -> Markup:
     words = _words(cell)
+    # A cell left empty, as under a name that is not repeated, heads no row.
     form = Markup('<th scope="row"{}>{}</th>') if first and words else Markup("<td{}>{}</td>")
     return form.format(_side(column), words)
 
@@ -109,6 +114,7 @@ def _lines(text: str) -> Markup:
     return Markup("<br>").join(escape(clean(line)) for line in text.split("\n"))
 
 
+# Asked for its styles by name, which only a console knows; it prints nothing.
 @cache
 def _plain_console() -> Console:
     return Console(color_system=None, highlight=False, emoji=False, markup=False)

@@ -16,4 +16,5 @@ VERSION = 1
 
 def document(kind: str, payload: Mapping[str, object], *, version: int = VERSION) -> str:
     """A report as a JSON text. ``kind`` is the command's name, as in ``inspector.lenses.memory``."""
+    # Python would write NaN and Infinity, which are no JSON and stop other languages' parsers.
     return json.dumps({"format": f"inspector.{kind}", "version": version, **payload}, indent=2, allow_nan=False)

@@ -31,6 +31,7 @@ def layers(report: CacheReport) -> Table:
 
 def alike(report: CacheReport) -> list[tuple[str, ...]]:
     """Like layers in one line: kind, layers, bytes a token, window, what does not grow."""
+    # groupby joins neighbours only, and layers of two sorts take turns; None cannot be sorted among numbers.
     ordered = sorted(report.layers, key=lambda layer: (layer.kind, layer.token_bytes, layer.window or 0))
     return [
         (

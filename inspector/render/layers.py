@@ -43,9 +43,11 @@ def _listing(report: LayersReport, *, narrow: bool) -> Table:
         else ("module", "what", ("parameters", "right"), ("share", "right"))
     )
     lines = table(*columns)
+    # A folded name looks like two modules. A narrow terminal leaves no choice, for no letter may be lost.
     lines.columns[0].no_wrap = not narrow
     for row in report.rows[:MOST]:
         name = Text("  " * row.depth + clean(row.name), style="bold" if row.is_layer else PART_STYLES[row.part])
+        # Of all copies, so that the shares of a level add up; the number beside it is of one.
         share = percent(row.total_parameters, report.num_parameters) if row.parameters else ""
         parameters = count(row.parameters) if row.parameters else ""
         lines.add_row(*((name, parameters) if narrow else (name, _what(row), parameters, share)))
@@ -58,6 +60,7 @@ def _what(row: LayerRow) -> Text:
     if row.is_layer:
         each = "each" if row.count > 1 else ""
         return Text(f"same as {row.same_as}" if row.same_as else each, style="dim")
+    # Inside the tree the layer's own line has said how many; only a line taken out of it needs the number.
     what = Text(f"{row.count} x " if row.count > 1 and row.depth == 0 else "", style="dim")
     what.append(clean(row.cls), style="not dim")
     if row.shapes:
@@ -71,6 +74,7 @@ def _totals(report: LayersReport) -> Text:
     totals = Text()
     totals.append(f"{count(report.num_parameters)} parameters", style="bold")
     totals.append(f" ({short_count(report.num_parameters)})")
+    # Equal for every model but a mixture of experts, where the line would only say the first one again.
     if report.num_active_parameters != report.num_parameters:
         share = percent(report.num_active_parameters, report.num_parameters)
         totals.append(f"\n{count(report.num_active_parameters)} active for one token ({share})")

@@ -34,9 +34,11 @@ def _table(report: LoraReport, *, narrow: bool) -> Table:
     rows = table("targets", ("r", "right"), ("trainable", "right"), ("fp32 MB", "right"), *more)
     last = ""
     for row in report.rows:
+        # Once a set, so that its ranks are seen to belong together.
         cells = ["" if row.target_set == last else clean(row.target_set), str(row.r), count(row.trainable_parameters)]
         cells.append(_mb(row.fp32_bytes))
         if not narrow:
+            # Two digits: with one, a low rank on a few modules would be <0.1 like the next. The heading has the sign.
             share = percent(row.trainable_parameters, row.base_parameters, 2).rstrip("%")
             sizes = (row.bf16_bytes, row.gradient_bytes, row.adam_bytes, row.adapter_file_bytes)
             cells += [share, *map(_mb, sizes)]

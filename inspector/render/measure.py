@@ -110,6 +110,7 @@ def _compared(title: str, rows: Iterable[Comparison], names: dict[str, str] | No
 def _memory(before: Sizes, after: Sizes, steady: Sizes) -> RenderableType:
     made = table("memory", ("before", "right"), ("loading, at its peak", "right"), ("after", "right"))
     rows = [("resident set of the process", "resident_bytes", "resident_peak_bytes")]
+    # On a CPU no allocator counts, and NVML knows of no process.
     if "allocated_bytes" in steady:
         rows += [
             ("allocated", "allocated_bytes", "allocated_peak_bytes"),
@@ -126,6 +127,7 @@ def _memory(before: Sizes, after: Sizes, steady: Sizes) -> RenderableType:
 def _step(step: Mapping[str, object]) -> RenderableType:
     made = table("training step", ("MiB", "right"))
     for key, value in step.items():
+        # A step's record has sentences and a breakdown beside its figures; the notes have the one that matters.
         if key.endswith("_mib") and isinstance(value, float):
             made.add_row(key.removesuffix("_mib").replace("_", " "), f"{value:,.2f}")
     return made
@@ -157,4 +159,5 @@ def _notes(report: Measurement) -> Iterable[str]:
         yield f"errors: the first {result['quality']['rows']:,} rows of each linear of the first layer; weights only"
     if "step" in result:
         yield result["step"]["metric"]
+    # The measuring machine's, which need not be those that predict now.
     yield ", ".join(f"{name} {value}" for name, value in result.get("versions", {}).items() if value)

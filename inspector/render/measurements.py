@@ -20,6 +20,7 @@ def text(report: Records) -> RenderableType:
         return page(heading("No measurements yet"), notes(("`inspector measure --save` keeps one", *report.damaged)))
     made = table("record", "device", ("tensor bytes", "right"), ("difference", "right"), "today")
     for name, found in zip(report.names, report.measurements, strict=True):
+        # Of all figures the one that no device leaves out: what an allocator counts is there on CUDA alone.
         tensors = next((each for each in found.comparisons if each.name == "tensor_bytes"), None)
         made.add_row(
             name,

@@ -79,6 +79,7 @@ def _waterfall(line: WeightsReport) -> Table:
 
 def _signed(nbytes: int) -> str:
     """Megabytes with a sign; kilobytes where megabytes would round to nothing."""
+    # One decimal shows less than a twentieth of a megabyte as 0.0.
     if abs(nbytes) >= MB // 20 or nbytes == 0:
         return f"{nbytes / MB:+,.1f}"
     return f"{nbytes:+,} B"
@@ -92,10 +93,12 @@ def _groups(report: MemoryReport, *, narrow: bool) -> Table:
     more: tuple[tuple[str, Any], ...] = () if narrow else (("parameters", "right"), ("quantized", "right"))
     rows = table(report.by, ("true MB", "right"), *more)
     for group in report.groups[:MOST]:
+        # From 16 bits on nothing is to be quantized, so nothing is amiss.
         style = "red" if group.parameters and not group.quantized_parameters and report.focus.bits < 16 else ""
         size = _mb(group.tensor_bytes) if group.tensor_bytes >= MB // 20 else f"{group.tensor_bytes:,} B"
         cells: list[Any] = [clean(group.name or "(model)"), size]
         if not narrow:
+            # A group may have buffers alone: of no parameters there is no share.
             covered = percent(group.quantized_parameters, group.parameters) if group.parameters else ""
             cells += [count(group.parameters), Text(covered, style=style)]
         rows.add_row(*cells)

@@ -34,6 +34,7 @@ def report_html(report: Report) -> str:
     draw = cast("Callable[[Report], tuple[Chart, ...]]", getattr(drawer, "charts", lambda _report: ()))
     charts = draw(report)
     figures = {chart.name: _figure(chart) for chart in charts}
+    # The figures go between the heading and the tables.
     head, *body = blocks(drawer.text(report))
     page: str = (
         environment()
@@ -56,6 +57,7 @@ def _figure(chart: Chart) -> dict[str, Any]:
     """A figure as plotly's JSON, as wide as the cell; one made for slides has its text made smaller."""
     found: dict[str, Any] = json.loads(chart.figure.to_json())
     layout = found["layout"]
+    # Only slides' figures have a width: a page's are as wide as it is.
     if layout.pop("width", None):
         layout["autosize"] = True
         layout["font"]["size"] = layout["hoverlabel"]["font"]["size"] = TEXT
@@ -79,4 +81,5 @@ def _plotly() -> str:
 
 def _packed(text: str) -> str:
     """Text gzipped, in letters, the same whenever it is made."""
+    # Without the time that gzip writes in front, or a notebook that is run again would differ in every output.
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()

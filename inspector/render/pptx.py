@@ -53,12 +53,15 @@ class _Deck:
 
         self.file, self.lesson, self.command = file, lesson, command
         self.inches = Inches
+        # 1280 x 720 pixels at 96 an inch, as the HTML slides; python-pptx's own template is 4:3.
         file.slide_width, file.slide_height = Inches(13.333), Inches(7.5)
 
     def slide(self, title: str, notes: str = "") -> Slide:
         """A slide with a title and speaker notes."""
+        # The sixth layout of python-pptx's template is "Title Only": the rest of the slide is ours.
         slide = self.file.slides.add_slide(self.file.slide_layouts[5])
         box = slide.shapes.title
+        # 12.1 inches leave 0.6 on both sides.
         box.left, box.top, box.width, box.height = map(self.inches, (0.6, 0.3, 12.1, 0.9))
         box.text = clean(title)
         _size(box.text_frame, 32, bold=True)
@@ -75,6 +78,7 @@ class _Deck:
 
     def table(self, slide: Slide, rows: Sequence[Sequence[str]], top: float = 1.4, size: int = SMALL) -> None:
         """A table, its first row the heading."""
+        # A line of 18 points with its spacing is 0.3 inches, and a cell keeps 0.05 above and below it.
         height = 0.42 * len(rows)
         place = map(self.inches, (0.6, top, 12.1, height))
         made = slide.shapes.add_table(len(rows), len(rows[0]), *place).table
@@ -91,6 +95,7 @@ class _Deck:
         *,
         colours: Sequence[str],
         title: str = "",
+        # By its name: the type is python-pptx's, an extra that is imported only when a file is asked for.
         kind: str = "COLUMN_CLUSTERED",
         labels: bool = True,
     ) -> None:
@@ -121,9 +126,11 @@ def _dress(made: Chart, colours: Sequence[str], *, title: str, labels: bool) -> 
     made.has_legend = several
     if several:
         made.legend.position = XL_LEGEND_POSITION.BOTTOM
+        # Else the legend lies over the bars (`c:overlay`; without a word it counts as set).
         made.legend.include_in_layout = False
     plot.has_data_labels = labels
     if labels:
+        # Linked, the labels would follow the cells of the embedded sheet instead.
         plot.data_labels.number_format, plot.data_labels.number_format_is_linked = "#,##0", False
     for number, colour in enumerate(colours):
         part = plot.series[number] if several else plot.series[0].points[number]
@@ -134,6 +141,7 @@ def _dress(made: Chart, colours: Sequence[str], *, title: str, labels: bool) -> 
 def _size(frame: TextFrame, points: int, *, bold: bool = False) -> None:
     from pptx.util import Pt
 
+    # Run by run, after the text: setting a text makes new runs, which have the layout's size.
     for paragraph in frame.paragraphs:
         for run in paragraph.runs:
             run.font.size, run.font.bold = Pt(points), bold
@@ -152,6 +160,7 @@ def _model(deck: _Deck) -> None:
 
 
 def _listing(deck: _Deck) -> None:
+    # With the heading 15 rows of 0.42 inches from 1.2 on: the slide's end.
     rows = [row for row in deck.lesson.layers.rows if row.parameters][:14]
     cells = [
         ("  " * row.depth + row.name, row.cls, count(row.parameters),
@@ -200,6 +209,7 @@ def _sizes(deck: _Deck) -> None:
 
 def _waterfall(deck: _Deck) -> None:
     made = chart("waterfall", deck.lesson)
+    # As a table: among the charts that python-pptx can write there is no waterfall.
     deck.table(deck.slide(made.title, made.alt), [made.columns, *made.rows], top=1.2)
 
 
@@ -207,10 +217,12 @@ def _training(deck: _Deck) -> None:
     if deck.lesson.training is None:
         return
     made = chart("training", deck.lesson)
+    # From the figure, which has put small kinds together: both decks show the same parts.
     series = {trace.name: [float(value) for value in trace.x] for trace in made.figure.data}
     names = [str(name) for name in made.figure.data[0].y]
     colours = [str(trace.marker.color) for trace in made.figure.data]
     slide = deck.slide("Training it: MB alive at the peak", made.alt)
+    # Without labels: a thin part of a stack is no place for a number of 18 points.
     deck.bars(slide, names, series, colours=colours, kind="COLUMN_STACKED", labels=False)
 
 

@@ -20,6 +20,7 @@ def text(report: ReplayReport) -> RenderableType:
         ("at the peak", report.peak_reserved, report.peak_replayed),
         ("at the end", report.end_reserved, report.end_replayed),
     ):
+        # By hand, since mebibytes() writes no plus.
         rows.add_row(name, mebibytes(real), mebibytes(ours), f"{(ours - real) / 2**20:+,.1f} MiB")
     if report.first_difference is None:
         verdict = "Equal after every request and every free."

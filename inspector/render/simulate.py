@@ -33,12 +33,15 @@ def text(report: StepReport) -> RenderableType:
     return page(
         heading(report.model, what(report)),
         _peaks(report),
+        # A step stands below `fit` and knows its plan as a `Report` only.
         *(fit_plan.parts(report.plan) if isinstance(report.plan, FitPlan) else ()),
         _stages(report),
         _shares("alive at the peak", report.alive_at_peak, report.peak_allocated_bytes),
+        # Largest first, so what is cut is the smallest; the JSON has all.
         _shares("by module", report.modules_at_peak[:SHOWN_MODULES], report.peak_allocated_bytes),
         Responsive(lambda width: _largest(report, narrow=width < NARROW)),
         _settings(report),
+        # With the versions: which allocations a step makes is decided by the libraries' code.
         notes((*report.assumptions, _versions(report), "MiB = 2^20 bytes, in blocks as the allocator hands them out.")),
     )
 
@@ -105,6 +108,7 @@ def _largest(report: StepReport, *, narrow: bool) -> Table:
 def _settings(report: StepReport) -> Table:
     rows = table("setting", "value", "set by")
     for name, setting in report.settings.items():
+        # The user's own choices are to stand out from those that a library made.
         style = "dim" if setting["set_by"] == "library" else ""
         rows.add_row(name, Text(clean(said_of(setting["value"])), style=style), Text(setting["set_by"], style=style))
     return rows
@@ -126,6 +130,7 @@ def _mib(nbytes: int) -> str:
 
 
 def _small(nbytes: int) -> str:
+    # One decimal shows less than a twentieth of a MiB as 0.0.
     return _mib(nbytes) if nbytes >= 2**20 // 20 else f"{nbytes:,} B"
 
 

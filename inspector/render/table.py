@@ -27,6 +27,7 @@ def text(report: ModelTable) -> RenderableType:
 
 def payload(report: ModelTable) -> dict[str, Any]:
     """The content of the JSON document ``inspector.lenses.table``."""
+    # Without the seconds of the page: the same question has the same document.
     return {"schemes": list(report.schemes), "rows": rows(report)}
 
 

@@ -28,7 +28,9 @@ def console(stream: TextIO | None = None, *, width: int | None = None) -> Consol
     """A console on a stream (standard output by default). Rich itself honours NO_COLOR and TERM=dumb."""
     stream = stream or sys.stdout
     if width is None and not stream.isatty() and not os.environ.get("COLUMNS"):
+        # Rich would ask the terminal of any standard stream (Console.size): a file would be as wide as some window.
         width = PIPE_WIDTH
+    # Names come from files: brackets in them are no markup, colons no emoji, digits no reason for a colour.
     return Console(file=stream, width=width, highlight=False, soft_wrap=False, emoji=False, markup=False)
 
 
@@ -39,6 +41,7 @@ def table(*columns: str | tuple[str, JustifyMethod], title: str = "") -> Table:
     )
     for column in columns:
         heading, justify = column if isinstance(column, tuple) else (column, "left")
+        # Rich's own way is to cut with an ellipsis: a name may go on in a second line, a number must stay in one piece.
         made.add_column(heading, justify=justify, header_style="bold", overflow="fold", no_wrap=justify == "right")
     return made
 
@@ -47,6 +50,7 @@ def heading(title: str, *facts: str) -> Text:
     """The first lines of a listing: a bold title, then facts, dim."""
     text = Text(clean(title), style="bold")
     for fact in facts:
+        # Said off, because what is appended inherits the title's bold.
         text.append(f"\n{clean(fact)}", style="not bold dim")
     return text
 

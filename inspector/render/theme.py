@@ -24,6 +24,7 @@ KIND_COLOURS: dict[MemoryKind, str] = {
     MemoryKind.ADAPTERS: ADAPTERS,
     MemoryKind.GRADIENTS: PINK,
     MemoryKind.OPTIMIZER_STATE: GREEN,
+    # Okabe and Ito have eight, the kinds are fourteen: the dark ones here are from Paul Tol's "muted".
     MemoryKind.ACTIVATIONS: "#117733",
     MemoryKind.RECOMPUTATION: "#999933",
     MemoryKind.LOGITS_AND_LOSS: YELLOW,
@@ -48,6 +49,7 @@ PART_COLOURS: dict[Part, str] = {
 FROZEN = "#DDDDDD"
 """What does not train."""
 
+# Only what systems have, because a page fetches nothing.
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', Arial, sans-serif"
 MONO = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
@@ -61,11 +63,13 @@ SMALLEST_TEXT = 24
 def text_on(colour: str) -> str:
     """Black or white, whichever is easier to read on a colour (``#RRGGBB``), by WCAG's relative luminance."""
     light = luminance(colour)
+    # WCAG 2 adds 0.05 to both luminances for the light that a screen reflects.
     return "#000000" if (light + 0.05) / 0.05 >= 1.05 / (light + 0.05) else "#FFFFFF"
 
 
 def luminance(colour: str) -> float:
     """WCAG 2's relative luminance of ``#RRGGBB``, 0 to 1."""
     channels = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    # WCAG's 0.03928, not sRGB's 0.04045: of 256 levels none lies between the two.
     red, green, blue = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -75,6 +75,7 @@ def _name(run: Question, *, roomy: bool) -> str:
 def _said(found: RecordSet) -> list[str]:
     """What is known of the errors, which versions differ, and what was left out: the sentence, then how many."""
     lines = [f"{number}  {cause.note} ({_runs_of(len(cause.runs))})" for number, cause in enumerate(found.causes, 1)]
+    # Sorted first: groupby joins neighbours only.
     groups = groupby(sorted(found.runs, key=found.differs), key=found.differs)
     lines += [f"not understood: {item.note} ({_runs_of(len(item.runs))})" for item in found.not_understood]
     lines += [f"measured with {'; '.join(said)} ({_runs_of(len(list(runs)))})" for said, runs in groups if said]
@@ -96,6 +97,7 @@ def _summary(sets: Sequence[RecordSet], *, roomy: bool) -> Table:
             missed = target is not None and not target.met(row)
             cells: list[str | Text] = [
                 str(row.count),
+                # Three digits, since what is aimed at begins at 0.2 %.
                 f"{row.mean:.3%}",
                 Text(f"{row.worst:+.2%}", style="red" if missed else ""),
             ]
@@ -130,6 +132,7 @@ def payload(ledger: Ledger) -> dict[str, Any]:
             }
             for row in ledger.summaries
         ],
+        # Only figures in bytes have the two keys that say so.
         "lines": [{name: value for name, value in row.items() if value is not None} for row in rows(ledger)],
         "skipped": [
             {"file": question.file, "id": question.id, "model": question.model, "because": question.skipped}

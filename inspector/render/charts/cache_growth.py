@@ -29,9 +29,11 @@ def cache_growth(report: GenerateReport) -> Chart:
         showlegend=False,
         hovermode="x",
         xaxis={"title": {"text": "tokens kept"}, "tickformat": ",", "nticks": 6},
+        # From zero, for a static cache does not grow: its line would stand in a band around one figure.
         yaxis={"title": {"text": "MiB"}, "tickformat": ",", "rangemode": "tozero"},
         margin={"l": 10, "r": 12, "t": 10, "b": 40},
     )  # fmt: skip
+    # A line has some 65 points, a table to be read a quarter of that.
     rows = tuple((f"{tokens:,}", f"{nbytes / MiB:,.1f}") for tokens, nbytes in grown[:: max(1, len(grown) // 16)])
     alt = f"The cache grows to {grown[-1][1] / MiB:,.1f} MiB at {grown[-1][0]:,} tokens"
     return Chart("cache", "Bytes of the cache", alt, ("tokens", "MiB"), rows, figure)

@@ -28,6 +28,7 @@ def compare(lesson: Lesson) -> Chart:
 def comparison(report: Comparison) -> Chart:
     """Grouped bars: models down the side, a bar for each scheme below 32 bits, as many as there is room for."""
     names = [spoken(row.model) for row in report.rows[:MOST_BARS]]
+    # fp32 takes about twice bf16 and would halve all other bars. Where room is short, the fewest bits stay.
     shown = [index for index, name in enumerate(report.schemes) if name != "fp32"][-max(1, MOST_BARS // len(names)) :]
     longest = max(row.schemes[index].footprint_bytes for row in report.rows for index in shown) / MB
     made = figure(
@@ -41,6 +42,7 @@ def comparison(report: Comparison) -> Chart:
                 "text": [f" {whole_mb(row.schemes[index].footprint_bytes)}" for row in report.rows[:MOST_BARS]],
                 "textposition": "outside",
                 "textangle": 0,
+                # Plotly would make a text as small as its bar is thin.
                 "constraintext": "none",
                 "cliponaxis": False,
                 "marker": {"color": SCHEME_COLOURS.get(report.schemes[index], BASE)},
@@ -54,12 +56,14 @@ def comparison(report: Comparison) -> Chart:
         showlegend=len(shown) > 1,
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
         margin={"l": 20, "r": 20, "t": 50, "b": 10},
+        # Plotly has the first name at the bottom.
         yaxis={"autorange": "reversed", "ticksuffix": "  ", "showgrid": False},
         xaxis={"showticklabels": False, "range": [0, room_for([longest], ["000,000"], 850)], "showgrid": False},
     )
     rows = tuple((row.model, *(whole_mb(scheme.footprint_bytes) for scheme in row.schemes)) for row in report.rows)
     alt = "Grouped bar chart, weights in MB: " + "; ".join(
         f"{name} " + ", ".join(f"{report.schemes[i]} {whole_mb(row.schemes[i].footprint_bytes)}" for i in shown)
+        # Not strict: the names end where there is no room for more bars.
         for name, row in zip(names, report.rows, strict=False)
     )
     return Chart("compare", "Weights in MB, model beside model", alt, ("model", *report.schemes), rows, made)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from inspector.validation.ledger import Line
     from inspector.validation.ledger_by_set import RecordSet
 
+# As many symbols as colours, in step: without colours the sets are still told apart.
 COLOURS = (theme.BLUE, theme.VERMILLION, theme.GREEN, theme.ORANGE, theme.PINK, theme.SKY)
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
 HOVER = "%{text}<extra></extra>"
@@ -29,6 +30,7 @@ def ledger_charts(sets: Sequence[RecordSet]) -> tuple[Chart, ...]:
 def everything(sets: Sequence[RecordSet]) -> Chart:
     """Predicted against measured, both in GiB and logarithmic, with the line where they are equal."""
     measured = [line.measured / GiB for found in sets for line in found.lines]
+    # A tenth further on both sides: the first and the last mark lie on the line, not on its ends.
     ends = [0.9 * min(measured), 1.1 * max(measured)]
     equal = {
         "type": "scatter", "mode": "lines", "x": ends, "y": ends, "showlegend": False, "hoverinfo": "skip",
@@ -36,6 +38,7 @@ def everything(sets: Sequence[RecordSet]) -> Chart:
     }  # fmt: skip
     figure = page_figure(
         [
+            # First, and so under the marks.
             equal,
             *(
                 _marks(found.title, found.lines, found, number) | {"y": [line.predicted / GiB for line in found.lines]}
@@ -73,6 +76,7 @@ def _marks(name: str, lines: Sequence[Line], found: RecordSet, number: int) -> d
     return {
         "type": "scatter", "mode": "markers", "name": name, "x": [line.measured / GiB for line in lines],
         "marker": {
+            # Seen through, because the marks of good predictions lie on top of each other.
             "size": 9, "opacity": 0.75, "color": COLOURS[number % len(COLOURS)],
             "symbol": SYMBOLS[number % len(SYMBOLS)],
         },
@@ -102,4 +106,5 @@ def _folded(line: str, room: int = 60) -> list[str]:
 
 
 def _logarithmic(title: str) -> dict[str, Any]:
+    # D2 has figures at 1, 2 and 5 of each power of ten: between powers alone most marks would stand far from any.
     return {"title": {"text": title}, "type": "log", "tickformat": "~g", "dtick": "D2"}

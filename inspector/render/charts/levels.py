@@ -31,6 +31,7 @@ def levels(lesson: Lesson) -> Chart:
                 "hovertemplate": "%{y:.1f}% of the weights<extra></extra>",
             },
             {
+                # Below zero, where no bar is, in shares of the highest one: two rows with room for their names.
                 **ticks, "name": "nf4", "x": list(found.nf4), "y": [-0.22 * top] * 16,
                 "marker": {"symbol": "line-ns", "size": 44, "line": {"width": 6, "color": BASE}},
             },
@@ -40,6 +41,7 @@ def levels(lesson: Lesson) -> Chart:
             },
         ],
         height=400,
+        # The values end at -1; what is left of it is room for the three names.
         xaxis={"range": [-1.28, 1.05], "tickvals": [-1, -0.5, 0, 0.5, 1], "showgrid": False, "zeroline": False},
         yaxis={"visible": False, "range": [-0.85 * top, 1.05 * top]},
         annotations=[

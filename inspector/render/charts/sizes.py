@@ -22,6 +22,7 @@ def sizes(lesson: Lesson) -> Chart:
         [
             {
                 "type": "bar",
+                # 19, so that the labels that are fixed, 18 characters at most, stay on one line.
                 "x": [two_lines(bar.label, 19) for bar in bars],
                 "y": [bar.nbytes / MB for bar in bars],
                 "text": texts,

@@ -42,7 +42,9 @@ def timeline(
     stacked = [
         {
             "type": "scatter", "mode": "lines", "name": line.kind, "stackgroup": "kinds", "x": events,
+            # No boxes of their own: figures.js lists the kinds in the one of the allocated bytes.
             "y": [_mib(nbytes) for nbytes in line.nbytes], "hoverinfo": "skip",
+            # A level holds until the next event: steps, no slopes.
             "line": {"width": 0, "shape": "hv"}, "fillcolor": KIND_COLOURS[MemoryKind(line.kind)],
         }
         for line in kinds
@@ -60,18 +62,22 @@ def timeline(
         )
     ]  # fmt: skip
     room = card.available_bytes
+    # Further from the run, the line would press it into the lower part of the chart.
     shown = peak > 0.6 * room
     figure = page_figure(
         [*stacked, *levels, _highest(points)],
         height=480,
         hovermode="x",
         showlegend=False,
+        # The stages' names stand upright above the plot.
         margin={"l": 10, "r": 12, "t": 120, "b": 30},
         xaxis={
             "title": {"text": "events"},
+            # The one axis to draw out: among thousands of events a stage may be a few wide.
             "fixedrange": False,
             "tickformat": ",",
             "nticks": 6,
+            # Said, for plotly leaves a margin where a figure has marks, and this one has the peak's.
             "range": [0, events[-1]],
         },
         yaxis={"title": {"text": "MiB"}, "tickformat": ",", "rangemode": "tozero"},
@@ -80,6 +86,7 @@ def timeline(
     )  # fmt: skip
     alt = f"Memory over {events[-1] + 1:,} events: allocated by kind, stacked, and reserved; stages: "
     names = ", ".join(text for _, text in starts)
+    # Without rows: two thousand points are not for reading, and pages have the stages' peaks as a table.
     return Chart("timeline", "Memory, allocation by allocation", alt + names, (), (), figure)
 
 
@@ -90,11 +97,13 @@ def _highest(points: Sequence[Point]) -> dict[str, Any]:
         "type": "scatter", "mode": "markers+text", "name": "peak", "x": [top.event], "y": [_mib(top.allocated)],
         "marker": {"size": 9, "color": GREY, "line": {"width": 2, "color": "#FFFFFF"}}, "hoverinfo": "skip",
         "text": [f"{top.allocated / MiB:,.1f}"], "cliponaxis": False,
+        # Towards the middle, where the chart does not end.
         "textposition": "middle left" if 2 * top.event > points[-1].event else "middle right",
     }  # fmt: skip
 
 
 def _mib(nbytes: int) -> float:
+    # More digits are less than a pixel and make every page longer.
     return round(nbytes / MiB, 2)
 
 
@@ -111,6 +120,7 @@ def _names(starts: Sequence[tuple[int, str]], last: int) -> list[dict[str, Any]]
     places: list[float] = []
     for event, _ in starts:
         places.append(max(event, places[-1] + gap) if places else float(event))
+    # Back again from the end: moved to the right alone, the last names would leave the chart.
     limit = last - gap / 2
     for index in range(len(places) - 1, -1, -1):
         places[index] = min(places[index], limit)

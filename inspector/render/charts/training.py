@@ -27,11 +27,13 @@ def training(lesson: Lesson) -> Chart:
     runs = [made_runs.run(method) for method in METHODS]
     alive = [dict(run.alive) for run in runs]
     longest = max(run.peak_allocated_bytes for run in runs)
+    # In the enum's order and not by size, so that a kind has one place in all three bars.
     kinds = [kind for kind in MemoryKind if any(kind.value in found for found in alive)]
     drawn = [kind for kind in kinds if max(found.get(kind.value, 0) for found in alive) >= SMALL * longest]
     rest = [sum(found.get(kind.value, 0) for kind in kinds if kind not in drawn) for found in alive]
     layers = [(kind.value, [found.get(kind.value, 0) for found in alive], KIND_COLOURS[kind]) for kind in drawn]
     if any(rest):
+        # Not the grey of workspace: that is a kind of its own, drawn beside these.
         layers.append(("other", rest, KIND_COLOURS[MemoryKind.INPUTS]))
     names = [NAMES[run.method] for run in runs]
     figure_ = figure(
@@ -51,6 +53,7 @@ def training(lesson: Lesson) -> Chart:
         barmode="stack",
         bargap=0.35,
         showlegend=True,
+        # Plotly turns the legend of stacked bars round where no order is said.
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.12, "yanchor": "top", "traceorder": "normal"},
         margin={"l": 20, "r": 20, "t": 10, "b": 150},
         yaxis={"autorange": "reversed", "ticksuffix": "  ", "showgrid": False},
@@ -60,6 +63,7 @@ def training(lesson: Lesson) -> Chart:
             "range": [0, room_for([longest / MB], ["000,000"], 900)],
             "ticksuffix": " MB",
         },
+        # Plotly writes no sum beside a stack.
         annotations=[
             {
                 "x": run.peak_allocated_bytes / MB, "y": name, "text": f" <b>{whole_mb(run.peak_allocated_bytes)}</b>",

@@ -42,6 +42,7 @@ def scheme_waterfall(report: WeightsReport) -> Chart:
                 "y": [bar.label for bar in bars],
                 "x": [bar.nbytes / MB for bar in bars],
                 "base": [bar.start / MB for bar in bars],
+                # Outside a bar that takes away is to its left.
                 "text": [f"{bar.text} " if bar.nbytes < 0 else f" {bar.text}" for bar in bars],
                 "textposition": "outside",
                 "cliponaxis": False,
@@ -50,6 +51,7 @@ def scheme_waterfall(report: WeightsReport) -> Chart:
                 "hovertemplate": "%{y}: %{text} MB<extra></extra>",
             }
         ],
+        # 44 px a bar: a quarter is gap, and 33 hold a text of 24.
         height=max(330, 44 * len(bars)),
         yaxis={"autorange": "reversed", "ticksuffix": "  ", "showgrid": False},
         xaxis={
@@ -104,6 +106,7 @@ def _folded(steps: tuple[Step, ...], others: str) -> list[tuple[str, int]]:
     """The largest steps in their order, the others summed in one."""
     if len(steps) <= MOST_STEPS:
         return [(step.cause, step.nbytes) for step in steps]
+    # One less, for the others' bar is one of them.
     kept = sorted(steps, key=lambda step: -abs(step.nbytes))[: MOST_STEPS - 1]
     shown = [(step.cause, step.nbytes) for step in steps if step in kept]
     return [*shown, (others, sum(step.nbytes for step in steps if step not in kept))]

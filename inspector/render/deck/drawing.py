@@ -65,6 +65,7 @@ def column(skeleton: Skeleton, *, width: float, height: float) -> Drawing:
     """The model from its embedding to its head, every layer a box of its own."""
     unit = height / skeleton.num_parameters
     y, boxes, labels = 0.0, [], []
+    # By stack and not by run: where two sorts of layer take turns, runs are too many to name.
     stacks: dict[str, list[tuple[int, int, float, float]]] = {}
     for item in fold(skeleton):
         parameters = _own(item) if isinstance(item, Entry) else _own_of_block(item)
@@ -80,6 +81,7 @@ def column(skeleton: Skeleton, *, width: float, height: float) -> Drawing:
             y += parameters * unit
         if isinstance(item, Run):
             stacks.setdefault(item.stack, []).append((copies, parameters, start, y))
+        # A hundredth of 470 px is a line, which is too thin to be named.
         elif parameters * 100 >= skeleton.num_parameters:
             name = f"{item.module.path.rpartition('.')[2]} {short_count(parameters)}"
             labels.append(Label(width + 14, (start + y) / 2, name))
@@ -92,6 +94,7 @@ def _parts(run: Run) -> dict[Part, int]:
     found: Counter[Part] = Counter()
     for entry in run.block.entries:
         found[entry.module.part] += _own(entry)
+    # Of 130 px a thousandth is an eighth of a pixel.
     return {part: parameters for part, parameters in found.items() if parameters * 1000 > sum(found.values())}
 
 
@@ -113,6 +116,7 @@ def _apart(labels: list[Label], height: float, gap: float = 30) -> Iterator[Labe
     for index in range(len(ys) - 1, -1, -1):
         ys[index] = min(ys[index], limit)
         limit = ys[index] - gap
+    # Where labels are too many for the height, the way back has pushed the first above the picture.
     return (replace(label, y=y) for label, y in zip(labels, ys, strict=True) if y >= gap / 2)
 
 
@@ -155,6 +159,7 @@ def _beside(headings: list[tuple[float, str]], width: float) -> Iterator[Label]:
         room = CHARACTER * len(text)
         start = max(end, min(middle - room / 2, width - room))
         if start + room <= width:
+            # 18 above the boxes: half of a text of 24 px, and a little air.
             yield Label(start + room / 2, -18, text)
             end = start + room + CHARACTER
 
@@ -175,7 +180,9 @@ def unlabelled(run: Run, drawing: Drawing) -> tuple[str, ...]:
 def _box(module: Module, parameters: int, x: float, y: float, width: float, height: float) -> Box:
     name = module.path.rpartition(".")[2]
     short = name.removesuffix("_proj")
+    # 24 px of text want 30 of a line.
     room = int(height // 30)
+    # At the worst a letter: q, k, v and o are what people call them anyway.
     fits = next((text for text in (name, short, short[:1]) if len(text) * CHARACTER <= width - 4), "")
     lines = [fits] if fits and room else []
     number = short_count(parameters)

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 SCRIPTS = (
     VENDOR / "reveal" / "reveal.js",
     PLOTLY,
+    # Last, for it calls the other two.
     TEMPLATES / "deck.js",
 )
+# Ours after Reveal's: of two rules as strong, the later one holds.
 STYLES = (VENDOR / "reveal" / "reveal.css", THEME, TEMPLATES / "deck.css")
 
 
@@ -33,6 +35,7 @@ def deck_html(lesson: Lesson, *, story: str = "lora-qlora", command: str = "insp
     """
     wanted = {slide for group in STORIES[story] for slide in group}
     if lesson.training is None:
+        # Dry runs do not ship for every model, and a deck can be had of any.
         wanted.discard("training")
     charts = {name: chart(name, lesson) for name in CHART_NAMES if name in wanted}
     scripts = [path.read_text(encoding="utf-8") for path in SCRIPTS]
@@ -64,6 +67,7 @@ def _title(lesson: Lesson, story: str) -> str:
 def _data(lesson: Lesson, charts: dict[str, Chart]) -> dict[str, Any]:
     """What the page's script reads: the figures, and the shapes the sliders compute from."""
     return {
+        # Through plotly's own encoder, which knows what its figures are made of.
         "charts": {name: json.loads(made.figure.to_json()) for name, made in charts.items()},
         "parameters": lesson.skeleton.num_parameters,
         "targets": [{"name": target.name, "shapes": target.shapes} for target in lesson.targets],

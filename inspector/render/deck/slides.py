@@ -34,6 +34,7 @@ def context(lesson: Lesson) -> dict[str, Any]:
         "theme": theme,
         "run": run,
         "depth": sum(found.count for found in lesson.layers.decoder_runs),
+        # Sizes are of the pictures' viewBox (model.html.j2, steps.html.j2), less what stands beside and above.
         "column": drawing.column(lesson.skeleton, width=130, height=470),
         "layer": (large := drawing.layer(run, width=660, height=400)),
         "small": (small := drawing.layer(run, width=256, height=320).frozen()),
@@ -47,6 +48,7 @@ def context(lesson: Lesson) -> dict[str, Any]:
         "spoken": spoken,
         "variant": _variant,
         "cards": CARDS,
+        # Without -dq: quantizing the constants again changes no error at the two digits of the slide.
         "error_schemes": ("bf16", "fp8", "int8", "nf4", "fp4"),
         "chart_card": CHART_CARD,
         "date": EDITION,
@@ -88,6 +90,7 @@ def _pages(rows: tuple[LayerRow, ...]) -> list[list[dict[str, Any]]]:
 
 def _page(rows: Sequence[LayerRow]) -> list[dict[str, Any]]:
     """The lines of one slide: the first column as wide as its names, the second what is left."""
+    # Bold takes 16 px a character and plain 14: both end near 510. An indent of 24 px is two characters less.
     names = [_cut(row.name, 32 - 2 * row.depth if row.is_layer else 36 - 2 * row.depth) for row in rows]
     widest = max(
         24 * row.depth + (16 if row.is_layer else 14) * len(name) for row, name in zip(rows, names, strict=True)

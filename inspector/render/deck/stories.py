@@ -16,6 +16,7 @@ STORIES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("made",),
     ),
     "sizes": (("model", "listing"), ("quantization", "levels"), ("sizes", "waterfall"), ("lora",), ("made",)),
+    # Every deck ends with how it was made: who was given the file alone can make it again.
     "compare": (("choosing",), ("compare",), ("unquantized",), ("made",)),
     "finetune": (("steps",), ("hyper", "lora"), ("sizes",), ("training", "cards"), ("measured",), ("made",)),
 }

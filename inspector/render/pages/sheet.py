@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from inspector.render.charts.base import Chart
 
+# Each after what it calls.
 SCRIPTS = (PLOTLY, TEMPLATES / "figures.js", TEMPLATES / "pages" / "sheet.js")
 STYLES = (THEME, TEMPLATES / "pages" / "sheet.css")
 

@@ -21,6 +21,7 @@ def validate_html(ledger: Ledger, *, command: str = "inspector validate") -> str
         charts=charts(ledger),
         sets=record_sets(ledger),
         lines=ledger.lines,
+        # No set: its order differs from one process to the next, and so would the page.
         figures=tuple(dict.fromkeys(line.figure for line in ledger.lines)),
         names=FIGURES,
         versions=ledger.versions,
