@@ -59,7 +59,7 @@ def adapter_tensors(skeleton: Skeleton, spec: LoraSpec) -> tuple[AdapterTensor, 
     Raises InspectorError when the targets match nothing (naming what could be targeted), match something LoRA cannot
     adapt, or combine options PEFT refuses.
     """
-    asked, spec = spec, converted(skeleton, spec)
+    asked, spec = spec, converted(skeleton, spec)  # both: what is refused is told in the words that were asked
     modules = matched_modules(skeleton, spec)
     parameters = matched_parameters(skeleton, spec)
     if not modules and not parameters:
@@ -95,10 +95,12 @@ def _module_tensors(module: Module, weights: dict[str, Tensor], spec: LoraSpec) 
 
 def _matrices(module: Module, weight: Shape, r: int) -> tuple[Shape, Shape, Shape]:
     """Shapes of A, B and DoRA's magnitude for a weight. A convolution's A keeps its kernel, its B is 1 x 1."""
+    # A Linear stores (out, in); Conv1D the other way round, and an embedding has its inputs, the tokens, as rows.
     if module.base == "Linear":
         return (r, weight[1]), (weight[0], r), (weight[0],)
     if module.base in {"Conv1D", "Embedding"}:
         return (r, weight[0]), (weight[1], r), (weight[1],)
+    # A weight's second axis is inputs of one group, so from the shape alone only depth-wise ones can be told.
     if weight[1] == 1 and weight[0] > 1:
         raise InspectorError(f"{module.path} is a grouped convolution, which Inspector cannot adapt")
     ones = tuple(1 for _ in weight[2:])
@@ -133,6 +135,7 @@ def _biases(skeleton: Skeleton, spec: LoraSpec, targeted: set[str]) -> Iterator[
         return
     for tensor in skeleton.parameters:
         if tensor.name.endswith(".bias") and (spec.bias == "all" or tensor.owner in targeted):
+            # PEFT has moved a targeted module there, below the layer that took its place.
             path = f"{tensor.owner}.base_layer" if tensor.owner in targeted else tensor.owner
             dtype = tensor.loaded_dtype(spec.base_dtype)
             yield AdapterTensor(f"{PREFIX}{path}.bias", tensor.shape, dtype, tensor.owner, new=False)
@@ -150,6 +153,7 @@ def _copies(skeleton: Skeleton, spec: LoraSpec) -> Iterator[AdapterTensor]:
 def _embeddings_saved_along(skeleton: Skeleton, asked: LoraSpec, targeted: set[str]) -> Iterator[AdapterTensor]:
     """Base weights PEFT writes into the file when an embedding is targeted (``save_embedding_layers="auto"``)."""
     names = peft_tables()["embedding_layer_names"]
+    # By names alone, as in PEFT (save_and_load.py, `get_peft_model_state_dict`): with all-linear it does not look.
     if isinstance(asked.target_modules, str):
         named = asked.target_modules.lower() != "all-linear" and any(
             path.rpartition(".")[2] in names for path in targeted

@@ -35,6 +35,7 @@ def peft_tables() -> dict[str, Any]:
 
 def linear_modules(skeleton: Skeleton) -> tuple[Module, ...]:
     """What ``all-linear`` means: every Linear and Conv1D, subclasses too, but for the output head."""
+    # By the model's own word, as PEFT asks `get_output_embeddings()`: a head may have any name.
     head = skeleton.facts.output_embeddings
     return tuple(module for module in skeleton.modules if module.base in {"Linear", "Conv1D"} and module.path != head)
 
@@ -42,6 +43,7 @@ def linear_modules(skeleton: Skeleton) -> tuple[Module, ...]:
 def matched_modules(skeleton: Skeleton, spec: LoraSpec) -> tuple[Module, ...]:
     """The modules a config targets, in the model's order. Raises InspectorError for a broken regular expression."""
     matches = _matcher(skeleton, spec)
+    # Not escaped, as PEFT does not (`check_target_module_exists`): a name may be an expression.
     saved = [_regex(rf"(^|.*\.){name}($|\..*)") for name in spec.modules_to_save]
     return tuple(
         module
@@ -109,7 +111,7 @@ def converted(skeleton: Skeleton, spec: LoraSpec) -> LoraSpec:
             ranks[rf".*\.{re.escape(parameter)}"] = spec.r * len(needed)
     return replace(
         spec,
-        target_modules=tuple(sorted(rest)),
+        target_modules=tuple(sorted(rest)),  # PEFT has sets here; sorted, the answer is the same each time
         target_parameters=tuple(sorted(parameters)),
         rank_pattern=tuple(ranks.items()),
     )
@@ -120,11 +122,13 @@ def _resolved(skeleton: Skeleton, spec: LoraSpec, names: Iterable[str]) -> set[s
     if not isinstance(spec.target_modules, str):
         return set(spec.target_modules)
     if spec.target_modules.lower() == ALL_LINEAR:
+        # And the experts' names: before they were fused, they were linear modules, so all-linear meant them.
         return {module.path.rpartition(".")[2] for module in linear_modules(skeleton)} | set(names)
     matches = _matcher(skeleton, spec)
     keys = [module.path for module in skeleton.modules] + [tensor.name for tensor in skeleton.parameters]
     found = {key.rpartition(".")[2] for key in keys if matches(key)}
     holders = {tensor.owner for tensor in skeleton.parameters if skeleton.module_of(tensor).part == "expert"}
+    # Experts' old names match no module any more: tried below those that hold the fused ones, as PEFT does.
     found |= {name for name in names if any(matches(f"{holder}.{name}") for holder in holders)}
     return found or None
 

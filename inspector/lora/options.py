@@ -36,7 +36,8 @@ def parsed_pattern(pairs: Sequence[str]) -> tuple[tuple[str, int], ...]:
     """Rank patterns from ``NAME=R`` each. Raises InspectorError for one that is not so written."""
     parsed = []
     for pair in pairs:
-        name, _, rank = map(str.strip, pair.rpartition("="))
+        name, _, rank = map(str.strip, pair.rpartition("="))  # the last =, as an expression may have one itself
+        # Below ten digits: int() refuses thousands of them with an error of its own.
         if not name or not (rank.isdecimal() and len(rank) < 10):
             raise InspectorError(f"{pair!r} is no rank pattern", hint="write it as q_proj=16")
         parsed.append((name, int(rank)))

@@ -101,6 +101,7 @@ def lora(
         try:
             rows += [_row(skeleton, found, replace(base, r=rank)) for rank in ranks]
         except InspectorError as error:
+            # Among all sets, one that PEFT would refuse must not cost the rows of the others.
             refused[found.name] = error
     if refused and (sets is not None or not rows):  # asked for by name, or nothing else is left
         raise next(iter(refused.values()))
@@ -123,7 +124,7 @@ def _row(skeleton: Skeleton, found: TargetSet, spec: LoraSpec) -> LoraRow:
         base_parameters=skeleton.num_parameters,
         all_parameters=skeleton.num_parameters + sum(tensor.numel for tensor in tensors if tensor.new),
         weight_bytes=weight_bytes,
-        gradient_bytes=weight_bytes,
+        gradient_bytes=weight_bytes,  # PyTorch makes a gradient in the dtype of its parameter
         adam_bytes=2 * weight_bytes,  # its two moments have the dtype of what they belong to
         adapter_file_bytes=safetensors_bytes(tensors),
     )

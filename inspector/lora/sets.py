@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SET_NAMES = ("attention", "q+v", "mlp", "experts", ALL_LINEAR, "default")
 
+# Fused projections too (Wqkv, c_attn, ...): where query and value are one tensor with the key, that is the target.
 _QUERY_OR_VALUE = re.compile(
     r"^(q|v|query|value|to_q|to_v|q_proj|v_proj|q_a_proj|q_b_proj|kv_b_proj|Wqkv|c_attn)$|qkv|query_key_value|in_proj_qkvz"
 )
@@ -54,6 +55,7 @@ def named_set(skeleton: Skeleton, text: str) -> TargetSet:
         if found is None:
             raise InspectorError(f"{skeleton.model_id} has no target set {name!r}", hint=_others(skeleton))
         return found
+    # A dot alone makes no expression: it is in paths as well.
     if re.fullmatch(r"[\w.,\s-]+", name):
         names = tuple(dict.fromkeys(part for part in re.split(r"[,\s]+", name) if part))
         return TargetSet("+".join(names), names)
@@ -80,6 +82,7 @@ def _named(skeleton: Skeleton, name: str) -> TargetSet | None:
     modules = [
         module
         for module in linear_modules(skeleton)
+        # Towers have attention too, and mostly under the same names; people adapt the language model.
         if module.layer and not in_tower(module.layer) and _SETS[name](module)
     ]
     return TargetSet(name, _shortest_names(skeleton, modules)) if modules else None
@@ -107,6 +110,7 @@ def _shortest_names(skeleton: Skeleton, modules: Sequence[Module]) -> tuple[str,
         # A number alone (`adapters.0`) is also the name of layers, which are no linear modules.
         name = next((name for name in endings if not name[:1].isdecimal() and name not in taken), None)
         if name is None:
+            # Whole paths below a numbered layer, as no ending tells them from what is not wanted.
             inner = "|".join(dict.fromkeys(re.escape(m.path[len(m.layer or "") + 1 :]) for m in modules))
             return rf".*\.\d+\.({inner})"
         names[name] = None

@@ -37,6 +37,7 @@ class LoraSpec:
     base_dtype: str = "bfloat16"
 
     def __post_init__(self) -> None:
+        # Here and not on the command line alone: Python's callers type by habit too.
         object.__setattr__(self, "adapter_dtype", usual("dtype", self.adapter_dtype))
         for rank in (self.r, *(rank for _, rank in self.rank_pattern)):
             if not 1 <= rank <= MAX_RANK:

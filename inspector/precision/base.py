@@ -36,7 +36,7 @@ class Piece:
     @property
     def allocated_bytes(self) -> int:
         """What the CUDA allocator hands out for it: blocks of 512 bytes."""
-        return self.storages * block_bytes(self.nbytes // self.storages)
+        return self.storages * block_bytes(self.nbytes // self.storages)  # the allocator rounds up each by itself
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ class Scheme(ABC):
         """What is stored for a tensor of a module, quantized or not."""
         if self.quantizes(module, tensor):
             return self.quantized(module, tensor)
+        # Not plainly `rest`: transformers keeps some tensors in float32 whatever is asked for.
         return (Piece("weight", tensor.loaded_dtype(self.rest), tensor.numel),)
 
     def shared(self) -> tuple[Piece, ...]:

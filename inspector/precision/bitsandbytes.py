@@ -25,6 +25,7 @@ _NESTED_BLOCK = 256
 
 def replaced(module: Module) -> bool:
     """Whether transformers puts a bitsandbytes module in its place."""
+    # As its source asks: `isinstance` of Conv1D, but `type(module) is nn.Linear`, so subclasses stay.
     exact = module.base == "Conv1D" or (module.base == "Linear" and module.cls == "Linear")
     return exact and not module.keep
 
@@ -49,6 +50,7 @@ class BitsAndBytes4bit(Scheme):
         """Packed weight and its quantization state."""
         blocks = -(-tensor.numel // self.block_size)
         packed = Piece("weight", "uint8", -(-tensor.numel // 2))  # two to a byte; an odd last one has a byte to itself
+        # The values that four bits tell apart; quantize_4bit makes them anew for every weight (`get_4bit_type`).
         code = _constant("code", "float32", 16)
         if not self.double:
             return (packed, _constant("absmax", "float32", blocks), code)
@@ -56,9 +58,9 @@ class BitsAndBytes4bit(Scheme):
             packed,
             _constant("absmax", "uint8", blocks),
             code,
-            _constant("offset", "float32", 1),
+            _constant("offset", "float32", 1),  # their mean, taken off before they are quantized
             _constant("nested absmax", "float32", -(-blocks // _NESTED_BLOCK)),
-            _constant("nested code", "float32", 256),
+            _constant("nested code", "float32", 256),  # eight bits tell as many apart
         )
 
     def shared(self) -> tuple[Piece, ...]:

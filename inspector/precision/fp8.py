@@ -16,6 +16,7 @@ from inspector.precision.base import Piece, Scheme
 if TYPE_CHECKING:
     from inspector.skeleton import Module, Tensor
 
+# The default of `weight_block_size` (transformers utils/quantization_config.py).
 BLOCK = 128
 
 
@@ -28,6 +29,7 @@ class FineGrainedFp8(Scheme):
         if module.keep or not tensor.is_parameter:
             return False
         linear = module.base == "Linear" and module.cls == "Linear" and tensor.name.endswith("weight")
+        # Three axes: the biases of experts have two, and stay.
         return linear or (module.path.endswith(".experts") and len(tensor.shape) == 3)
 
     def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:

@@ -50,6 +50,7 @@ class Gguf(Scheme):
         from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
         block, size = GGML_QUANT_SIZES[GGMLQuantizationType[self.types[tensor.name]]]
+        # No rest: rows that are no whole number of blocks were given another type (`_fitting`).
         return (Piece("weight", "uint8", tensor.numel // block * size),)
 
     def pieces(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
@@ -83,6 +84,7 @@ def _types(skeleton: Skeleton, file_type: str) -> dict[str, str]:
     found = {}
     for tensor in skeleton.parameters:
         ours = names.get(tensor.name, "")
+        # llama-quantize takes matrices and stacks of them only.
         if len(tensor.shape) < 2 or not ours.endswith(".weight") or any(word in ours for word in _KEPT_IN_F32):
             found[tensor.name] = "F32"
             continue
@@ -98,6 +100,7 @@ def _types(skeleton: Skeleton, file_type: str) -> dict[str, str]:
             layers=facts.num_layers,
             falcon=facts.model_type == "falcon",
             is_output=ours == "output.weight"
+            # Tied, it is the output too.
             or (ours in {"token_embd.weight", "per_layer_token_embd.weight"} and not has_output),
         )
         found[tensor.name] = chosen_type(file_type, place)
@@ -122,12 +125,14 @@ def gguf_names(skeleton: Skeleton) -> dict[str, str]:
     found = {}
     for tensor in skeleton.parameters:
         name = tensor.name.replace("experts.gate_up_proj", "experts.gate_proj")
+        # gpt-oss names the biases of its experts so: `gate_up_proj_bias`.
         name = f"{name.removesuffix('_bias')}.bias" if name.endswith("_bias") else name
         name = name if name.endswith((".weight", ".bias")) else f"{name}.weight"
         ours = table.get_name(name, try_suffixes=(".weight", ".bias"))
         if ours is None and "experts.gate" in name:
             block = re.search(r"\.(\d+)\.", name)
             ours = f"blk.{block[1] if block else 0}.ffn_gate_exps.{name.rpartition('.')[2]}"
+        # A vector needs no name: it is in float32 under any.
         if ours is None and len(tensor.shape) > 1:
             raise InspectorError(
                 f"llama.cpp has no name for {tensor.name[:80]} of this model", hint="choose another scheme"

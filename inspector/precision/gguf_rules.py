@@ -31,6 +31,7 @@ NEED_MATRIX = _LOW | {"iq3_xxs", "iq3_xs", "q2_k_s"}
 _EMBEDDING = {**dict.fromkeys(("iq2_xxs", "iq2_xs", "iq1_s", "iq1_m"), "Q2_K"),
               **dict.fromkeys(("iq2_s", "iq2_m", "iq3_xxs"), "IQ3_S")}  # fmt: skip
 
+# Values in a block of the K-quants, and of the i-quants but IQ4_NL (`QK_K` in ggml-common.h).
 _SUPER = 256
 _BLOCKS = {"Q8_0": 32, "Q5_0": 32, "Q5_1": 32, "Q4_0": 32, "Q4_1": 32, "IQ4_NL": 32, "MXFP4": 32}
 _SMALLER_BLOCK = {
@@ -72,6 +73,7 @@ def chosen_type(file_type: str, place: Place) -> str:
 
 def _by_role(file_type: str, usual: str, place: Place) -> str:  # noqa: C901, PLR0911 -- one line a role
     name = place.name
+    # First, as a tied embedding is the output too and must not get the embedding's rule.
     if place.is_output:
         if file_type == "mxfp4_moe" or place.falcon or place.columns % _BLOCKS.get(usual, _SUPER):
             return "Q8_0"
@@ -86,6 +88,7 @@ def _by_role(file_type: str, usual: str, place: Place) -> str:  # noqa: C901, PL
         return _low(file_type, usual, place)
     if name.endswith(VALUES):
         return _value(file_type, usual, place)
+    # Mixtral: beside eight experts attention is so small that eight bits for it hardly show in the file.
     if "attn_k." in name and place.experts == 8:
         return "Q8_0"
     if "attn_k." in name or "attn_q." in name:
@@ -117,6 +120,7 @@ def _low(file_type: str, usual: str, place: Place) -> str:
 
 def _value(file_type: str, usual: str, place: Place) -> str:
     """The value projection: small where heads share it, so it gets more bits."""
+    # As for the keys: beside eight experts it hardly shows.
     if place.experts == 8:
         return "Q8_0"
     shared, index = place.heads_a_value >= 4, place.value_index
@@ -133,12 +137,15 @@ def _value(file_type: str, usual: str, place: Place) -> str:
         chosen = "Q6_K"
     elif file_type == "q4_k_s" and index < 4:
         chosen = "Q5_K"
+    # llama.cpp's `LLM_TYPE_70B`: with 80 layers and value heads of its own for each query, it would be a 65B.
+    # Eight query heads share one of its values, so more bits for them cost next to nothing.
     seventy = place.layers == 80 and place.heads_a_value > 1
     return "Q5_K" if seventy and chosen in {"Q3_K", "Q4_K"} else chosen
 
 
 def _down(file_type: str, usual: str, place: Place) -> str:
     """The MLP's last projection: more bits in the first and last layers."""
+    # With experts, by the name: files made expert by expert did not have them in the order of the layers.
     index, count = _block(place.name) if place.experts > 1 else place.down_index, place.layers
     first, more = index < count // 8, _more_bits(index, count)
     if file_type == "q3_k_m":
@@ -196,4 +203,5 @@ def _fitting(kind: str, columns: int) -> str:
     if columns % _BLOCKS.get(kind, _SUPER) == 0:
         return kind
     kind = _SMALLER_BLOCK.get(kind, "F16")
+    # Neither size of block fits: F16 has none, so it always does.
     return kind if kind != "F16" and columns % _BLOCKS[kind] == 0 else "F16"

@@ -47,6 +47,7 @@ class Packed(Scheme):
             layers, rows, columns = _linears(module, tensor)
         else:
             layers, (rows, columns) = 1, tensor.shape[::-1] if module.base == "Conv1D" else tensor.shape
+        # -1 is these tools' word for one group a row.
         pieces = self.layout(rows, columns, self.bits, self.group if self.group > 0 else columns)
         return tuple(replace(piece, numel=layers * piece.numel, storages=layers) for piece in pieces)
 
@@ -72,7 +73,9 @@ class Mxfp4(Scheme):
     def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
         """Blocks and scales along the input axis."""
         layers, outputs, inputs = _linears(module, tensor)
+        # 32 values share a scale in the OCP specification.
         scales = layers * outputs * -(-inputs // 32)
+        # The scales go to a `PrecisionConfig`, which is no parameter (transformers integrations/mxfp4.py).
         return (Piece("weight", "uint8", tensor.numel // 2), Piece("scale", "uint8", scales, in_footprint=False))
 
 
@@ -93,10 +96,11 @@ def _gptq(rows: int, columns: int, bits: int, group: int) -> tuple[Piece, ...]:
     """``qweight``, ``qzeros``, ``scales``, ``g_idx`` of AutoGPTQ's and GPTQModel's ``QuantLinear``."""
     groups = math.ceil(columns / group)
     return (
+        # Not by 32 // bits: of 3 bits, 32 values go to 3 integers.
         Piece("weight", "int32", columns * bits // 32 * rows),
         Piece("qzeros", "int32", groups * (rows * bits // 32)),
         Piece("scales", "float16", groups * rows),
-        Piece("g_idx", "int32", columns),
+        Piece("g_idx", "int32", columns),  # registered always, also when the columns were not reordered
     )
 
 
@@ -113,6 +117,7 @@ def _awq(rows: int, columns: int, bits: int, group: int) -> tuple[Piece, ...]:
 def _hqq(rows: int, columns: int, bits: int, group: int) -> tuple[Piece, ...]:
     """``W_q`` and its ``meta`` of hqq's ``Quantizer.quantize`` (axis 1); 3 bits go ten to an int32 (``BitPack``)."""
     groups = rows * columns // group
+    # Eight bits hold two values of three and waste two bits; an int32 holds ten.
     if bits == 3:
         packed = Piece("weight", "int32", -(-groups // 10) * group)
     else:
@@ -129,7 +134,7 @@ def _pack_quantized(rows: int, columns: int, bits: int, group: int) -> tuple[Pie
     return (
         Piece("weight", "int32", rows * -(-columns // (32 // bits))),
         Piece("weight_scale", "bfloat16", rows * -(-columns // group)),
-        Piece("weight_shape", "int64", 2),
+        Piece("weight_shape", "int64", 2),  # rows and columns, which padding would hide
     )
 
 
@@ -145,13 +150,13 @@ def _nvfp4(rows: int, columns: int, bits: int, group: int) -> tuple[Piece, ...]:
 
 def gptq(bits: int = 4, group: int = 128) -> Packed:
     """GPTQ with the rest in float16."""
-    _one_of("gptq", bits, (2, 3, 4, 8))
+    _one_of("gptq", bits, (2, 3, 4, 8))  # those its kernels have
     return _made("gptq", bits, group, "float16", "AutoGPTQ QuantLinear", _gptq)
 
 
 def awq(bits: int = 4, group: int = 128) -> Packed:
     """AWQ (GEMM) with the rest in float16."""
-    _one_of("awq", bits, (4,))
+    _one_of("awq", bits, (4,))  # `WQLinear_GEMM` refuses any other
     return _made("awq", bits, group, "float16", "AutoAWQ WQLinear_GEMM", _awq)
 
 
@@ -169,6 +174,7 @@ def compressed(bits: int = 4, group: int = 128) -> Packed:
 
 def nvfp4() -> Packed:
     """NVFP4 with blocks of 16 and the rest in bfloat16."""
+    # A plain name: the format leaves neither bits nor blocks to choose.
     return _made("nvfp4", 4, 16, "bfloat16", "compressed-tensors nvfp4-pack-quantized", _nvfp4, plain=True)
 
 

@@ -57,6 +57,7 @@ def scheme_named(name: str, *, block_size: int | None = None) -> Scheme:
     Raises InspectorError for an unknown name, or a block size where there is none to choose.
     """
     base, _, size = usual_scheme(name.strip().lower()).partition(":")
+    # These first: what follows their colon is no block size.
     if base == "gguf":
         return gguf(size)
     if base == "torchao":
@@ -68,6 +69,7 @@ def scheme_named(name: str, *, block_size: int | None = None) -> Scheme:
         close = difflib.get_close_matches(base, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}, gguf:q4_k_m, ..."
         raise InspectorError(f"no scheme is named {name!r}", hint=hint)
+    # `isdecimal`, as `isdigit` takes superscripts too, which int() refuses, as it does thousands of digits.
     if size and not (size.isdecimal() and len(size) < 10):
         raise InspectorError(f"{size[:60]!r} is not a block size", hint=f"write it as {base}:64")
     chosen = int(size) if size else block_size
@@ -80,7 +82,7 @@ def scheme_named(name: str, *, block_size: int | None = None) -> Scheme:
 
 def _published(base: str, rest: str) -> Scheme:
     """A published format with the bits and group size that follow its name."""
-    sizes = rest.split(":") if rest else []
+    sizes = rest.split(":") if rest else []  # bits, then the group, which may be -1: whole rows
     taken = 0 if base in {"nvfp4", "mxfp4"} else 2
     if len(sizes) > taken or not all(size.lstrip("-").isdecimal() and len(size) < 7 for size in sizes):
         raise InspectorError(

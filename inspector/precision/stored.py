@@ -36,6 +36,7 @@ class Stored(Scheme):
 
     def pieces(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
         """What the files have of any tensor; nothing of a missing one."""
+        # A piece of no bytes, not none at all: reports read the dtype of the first.
         return self.found.get(tensor.name) or (Piece("weight", self.rest, 0),)
 
 
@@ -52,8 +53,10 @@ def stored(checkpoint: Checkpoint | None, skeleton: Skeleton) -> Stored:
     plain = Counter[str]()
     for pieces in found.values():
         if len(pieces) == 1 and pieces[0].dtype in {"float32", "bfloat16", "float16"}:
+            # By bytes: many a model in bfloat16 has more, and tiny, norms in float32.
             plain[pieces[0].dtype] += pieces[0].nbytes
     rest = plain.most_common(1)[0][0] if plain else "bfloat16"
+    # From the whole, as files mix types; at least 1, as they may hold a small part of the model.
     bits = max(1, round(8 * checkpoint.tensor_bytes / max(1, skeleton.num_parameters)))
     return Stored("stored", bits, f"as its {checkpoint.format} files store it", rest, "the files themselves", found)
 
@@ -70,6 +73,7 @@ def _pieces(tensors: list[FileTensor], hqq: Collection[str]) -> tuple[Piece, ...
 
 def gguf_targets(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, list[FileTensor]]:
     """GGUF's tensors by the skeleton's names; the two fused by transformers go to one."""
+    # Such a skeleton was made from the files themselves, so its names are theirs.
     if skeleton.architecture == "unknown":
         return {tensor.name: [tensor] for tensor in checkpoint.tensors}
     from inspector.precision.gguf import gguf_names

@@ -64,6 +64,7 @@ def _unpacked(rows: int, columns: int, _bits: int, group: int) -> tuple[Piece, .
     )
 
 
+# With the group size that is the default of each config; -1 is one scale a row.
 _KINDS: dict[str, tuple[int, int, str, Callable[[int, int, int, int], tuple[Piece, ...]]]] = {
     "int4wo": (4, 128, "Int4WeightOnlyConfig", _int4),
     "int8wo": (8, -1, "Int8WeightOnlyConfig", _int8),
@@ -82,6 +83,7 @@ def torchao(rest: str) -> Packed:
     if kind not in _KINDS:
         raise InspectorError(f"torchao has no {said[:40]!r} here", hint=f"choose one of {', '.join(KINDS)}")
     bits, usual, config, layout = _KINDS[kind]
+    # The sizes that Int4WeightOnlyConfig takes.
     if size and (usual == -1 or size not in {"32", "64", "128", "256"}):
         hint = "it has one scale a row" if usual == -1 else f"write torchao:{kind}:32, :64, :128 or :256"
         raise InspectorError(f"{size[:40]!r} is no group size of torchao:{kind}", hint=hint)
