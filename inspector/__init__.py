@@ -33,6 +33,7 @@ __all__ = ["InspectorError", "LoraSpec", "Model", "Skeleton", "load", "model_ids
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        # Here: it looks through the installed packages, which an import must not wait for.
         from importlib.metadata import version
 
         return version("llm-inspector")
@@ -42,4 +43,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__})  # what was not used yet is in no globals, and completion asks here

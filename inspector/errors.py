@@ -7,6 +7,7 @@ from inspector.safe_text import clean
 CHECK_FAILED = 1
 """Exit code when the input was fine and the answer is no: it does not fit, a check failed."""
 
+# The same as click's own for bad use (`UsageError.exit_code`), so that there is one.
 BAD_INPUT = 2
 """Exit code for a command that cannot be answered: bad use, bad or missing input."""
 

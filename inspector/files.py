@@ -44,7 +44,7 @@ def read_bytes(path: Path, *, limit: int) -> bytes:
             # A pipe or a device in a stranger's folder never ends, or never begins.
             raise InspectorError(f"{path} is no regular file")
         with path.open("rb") as stream:
-            data = stream.read(limit + 1)
+            data = stream.read(limit + 1)  # one more tells a file of just that size from a larger one
     except FileNotFoundError:
         raise InspectorError(f"no such file: {path}") from None
     except IsADirectoryError:
@@ -63,7 +63,7 @@ def read_text(path: Path, *, limit: int = MAX_JSON_BYTES) -> str:
     """
     data = read_bytes(path, limit=limit)
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")  # some editors on Windows begin a file with a byte order mark
     except UnicodeDecodeError:
         raise InspectorError(f"{path} is not text") from None
 
@@ -78,6 +78,7 @@ def json_object(text: str, name: str, *, values: int = MAX_JSON_VALUES) -> dict[
 
     Raises InspectorError when there is none, or it has over so many ``values``.
     """
+    # Counted before it is parsed: afterwards the memory is taken.
     if sum(map(text.count, ",[{")) > values:
         raise InspectorError(f"{name} has over {values:,} values", hint="is this the right file?")
     try:
@@ -97,6 +98,7 @@ def check_place(path: Path) -> None:
     """Raise InspectorError, before any work is done for it, when a file cannot be written there or must not be."""
     if path.is_file() and (path.suffix in _MODEL_ENDINGS or path.name in _MODEL_FILES):
         raise InspectorError(f"{path} is a model's file and is not written over", hint="name another file")
+    # The nearest that is there: those below it would be made.
     folder = next((each for each in path.absolute().parents if exists(each)), path)
     if path.is_dir():
         wrong = errno.EISDIR
@@ -138,17 +140,18 @@ def write_bytes(path: Path, data: bytes, *, shown: Path | None = None) -> None:
     Raises InspectorError, naming the path or what is ``shown`` for it, when the folder cannot be made or written, or
     the disk is full.
     """
+    # Beside it, as a rename is one step on one file system only; cut, as a name may have 255 bytes and no more.
     temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as stream:
+        with temporary.open("xb") as stream:  # x: never into a file or a link that someone else put there
             stream.write(data)
         temporary.replace(path)
     except OSError as error:
         raise _cannot_write(shown or path, error) from error
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            temporary.unlink()  # after the rename there is none
 
 
 def _cannot_write(path: Path, error: OSError | RuntimeError) -> InspectorError:

@@ -18,6 +18,7 @@ from inspector.units import MiB, parse_size
 
 Basis = Literal["torch", "nvidia-smi", "size"]
 
+# Words that tell no two catalogued cards apart.
 _VENDOR = re.compile(r"nvidia|geforce|tesla|quadro|graphics|generation|[\s_\-()]")
 
 
@@ -130,6 +131,7 @@ def _keys() -> dict[str, str]:
     for row in rows:
         for text in (row["device_name"], *row["also"]):
             keys[_normal(text)] = "" if keys.get(_normal(text), row["name"]) != row["name"] else row["name"]
+    # Last: a card's own name is its own, whatever else goes by it.
     keys.update({_normal(row["name"]): row["name"] for row in rows})
     return {key: name for key, name in keys.items() if name}
 
@@ -150,6 +152,7 @@ def find_gpu(text: str) -> Gpu:
     keys = _keys()
     if wanted in keys:
         return by_name[keys[wanted]]
+    # The closest first: `a100` begins several names, and within one way of matching nothing is guessed.
     for matches in (
         {name for key, name in keys.items() if key.removeprefix("rtx") == wanted},
         {name for key, name in keys.items() if wanted and key.startswith(wanted)},
@@ -180,7 +183,7 @@ def card_of_size(text: str) -> Gpu:
         device_name="",
         generation="",
         capability=(8, 0),
-        multiprocessors=108,
+        multiprocessors=108,  # with the capability above, an A100's
         usable_bytes=usable,
         basis="size",
         context_bytes=context,

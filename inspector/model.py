@@ -31,7 +31,7 @@ class Model:
     """
 
     skeleton: Skeleton
-    reference: str = ""
+    reference: str = ""  # a dry run builds the model itself, which a skeleton is not enough for
     trust_remote_code: bool = False
 
     @property
@@ -62,7 +62,7 @@ class Model:
         from inspector.lenses.memory import memory, usual_grouping
         from inspector.precision import chosen_schemes
 
-        names = (scheme,) if isinstance(scheme, str) else tuple(scheme)
+        names = (scheme,) if isinstance(scheme, str) else tuple(scheme)  # a string is a sequence too, of letters
         return memory(
             self.skeleton,
             chosen_schemes(names, bits=bits, block_size=block_size),

@@ -27,6 +27,7 @@ def counting(what: str, total: int, *, after: float = 0.5) -> Iterator[Callable[
 
         def advance() -> None:
             bars.advance(task)
+            # What is done sooner would only flash.
             if not bars.live.is_started and time.monotonic() - started > after:
                 shown.enter_context(bars)
 
@@ -58,7 +59,7 @@ def following(what: str) -> Iterator[Callable[[Mapping[str, Any]], None] | None]
         task = bars.add_task(what, total=None)
 
         def show(at: Mapping[str, Any]) -> None:
-            total = at["total"] or None
+            total = at["total"] or None  # 0 would be a full bar; None leaves it as it is, pulsing until there is one
             bars.update(task, description=f"{what}: {at['stage']} {at['name']}", total=total, completed=at["done"])
 
         yield show
@@ -70,5 +71,6 @@ def _on_stderr(*columns: ProgressColumn, spinner: ProgressColumn | None = None) 
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
     first = (spinner,) if spinner else ()
+    # No markup: names from files are in it, and rich would read their brackets.
     shown = (*first, TextColumn("{task.description}", markup=False), *columns, TimeElapsedColumn())
     return Progress(*shown, console=Console(stderr=True), transient=True)

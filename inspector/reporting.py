@@ -30,6 +30,7 @@ class TableReport(Report):
 
     def to_frame(self) -> pd.DataFrame:
         """The report's table as a pandas frame, columns as in ``--csv``."""
+        # Here and not above: every report is imported with this module, and only a frame needs pandas.
         import pandas as pd
 
         return pd.DataFrame(table_renderer(self.kind).rows(self))
@@ -54,6 +55,7 @@ class TableRenderer(Renderer, Protocol):
 
 def renderer(kind: str) -> Renderer:
     """The module that draws reports of a kind, imported now: rich and what it draws with are not needed before."""
+    # By name: an import would point upwards, from the reports to what draws them.
     return cast("Renderer", importlib.import_module(f"inspector.render.{kind}"))
 
 

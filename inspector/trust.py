@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# For each thread and task its own: a plain global would trust in one what was said in another.
 _TRUSTED: ContextVar[bool] = ContextVar("trust_remote_code", default=False)
 
 
@@ -24,4 +25,4 @@ def trusting(trust_remote_code: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        _TRUSTED.reset(token)
+        _TRUSTED.reset(token)  # what counted outside: blocks nest

@@ -59,6 +59,7 @@ def percent(part: int, whole: int, digits: int = 1) -> str:
         return "100%"
     # A rounded 0 or 100 would say that there is none, or nothing else.
     share, smallest = 100 * part / whole, 10.0**-digits
+    # Before the rounding, which would show a share that is there as none, and one that is not all as all.
     if 0 < share < smallest:
         return f"<{smallest:.{digits}f}%"
     if 100 - smallest < share < 100:
@@ -71,6 +72,7 @@ def parse_size(text: str) -> int:
 
     Raises InspectorError when the text is not a positive number with a unit.
     """
+    # At most 24 digits: of over 300 a float is infinite, which int() refuses with an error of its own.
     match = re.fullmatch(r"\s*([0-9]{1,24}(?:\.[0-9]{1,24})?)\s*((?:[KMGT]i?)?B)\s*", text, re.IGNORECASE)
     size = int(float(match[1]) * _SIZES[match[2].upper()]) if match else 0
     if size <= 0:

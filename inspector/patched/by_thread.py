@@ -14,7 +14,7 @@ from inspector.patched.lock import acting
 
 def by_thread(original: Any, ours: Any) -> Any:
     """One for a flag, for a mapping, or for what is called."""
-    if isinstance(original, (bool, _Flag)):
+    if isinstance(original, (bool, _Flag)):  # a block may be inside another, and find what that one put there
         return _Flag(original, ours)
     if isinstance(original, Mapping):
         return _Mapping(original, ours)
@@ -22,6 +22,7 @@ def by_thread(original: Any, ours: Any) -> Any:
 
 
 def _gate(original: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
+    # Its signature as well: an inner block checks by it what the outer one put there (`replacing._takes`).
     @functools.wraps(original)
     def gate(*args: object, **kwargs: object) -> Any:
         return (ours if acting() else original)(*args, **kwargs)
@@ -93,11 +94,12 @@ def without_warnings() -> Iterator[None]:
     ours = _Silent()
     entry: Any = ("ignore", ours, Warning, None, 0)
     filters: list[Any] = vars(warnings)["filters"]
-    filters.insert(0, entry)
+    filters.insert(0, entry)  # the first that matches decides
     try:
         yield
     finally:
         ours.thread = None
+        # Someone may have entered or left `catch_warnings` meanwhile, which puts another list there.
         for each in (filters, vars(warnings)["filters"]):
             with contextlib.suppress(ValueError):
                 each.remove(entry)

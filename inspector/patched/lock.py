@@ -26,13 +26,14 @@ class _Process:
 
 
 _process = _Process()
+# Windows has no fork, and not this function either.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_process.after_fork)
 
 
 def acting() -> bool:
     """Whether the calling thread is the one whose replacements act."""
-    return _process.holder == threading.get_ident()
+    return _process.holder == threading.get_ident()  # without the lock: no other thread ever writes this one's number
 
 
 @contextlib.contextmanager
@@ -46,4 +47,4 @@ def alone() -> Iterator[None]:
         finally:
             _process.depth -= 1
             if not _process.depth:
-                _process.holder = 0
+                _process.holder = 0  # no thread has this number (threading.get_ident)

@@ -35,6 +35,7 @@ def patched(replacements: Mapping[str, Any] | None = None) -> Iterator[None]:
         made: list[_Made] = []
         try:
             for key, ours in (replacements or {}).items():
+                # Noted before it is put there: interrupted in between, it is undone all the same.
                 made.append(_Made(PATCHES[key], ours))
                 made[-1].put()
             yield
@@ -46,6 +47,7 @@ def patched(replacements: Mapping[str, Any] | None = None) -> Iterator[None]:
                 _undo(made, changed)
                 raise
             if changed:
+                # No InspectorError: the user can mend nothing, and whose fault it is only a traceback shows.
                 raise RuntimeError(f"changed by someone else while a dry run had them: {', '.join(changed)}")
 
 
@@ -54,7 +56,7 @@ def _undo(made: list[_Made], changed: list[str]) -> None:
     while made:
         if not made[-1].undo():
             changed.append(made[-1].patch.key)
-        made.pop()
+        made.pop()  # only now: interrupted before, it is tried again
 
 
 class _Made:
@@ -86,6 +88,7 @@ class _Made:
         return now is self.stands or now is self.own
 
 
+# Every dry run asks again for the same functions, and `inspect.signature` is slow.
 @functools.lru_cache(maxsize=256)
 def _takes(function: Callable[..., Any], names: tuple[str, ...]) -> bool:
     """Whether a function has these parameters first, and needs no others."""

@@ -10,7 +10,7 @@ HABITS: Final[dict[Kind, dict[str, str]]] = {
     "dtype": {
         "bf16": "bfloat16",
         "fp16": "float16",
-        "half": "float16",
+        "half": "float16",  # torch's own second name, as is float
         "fp32": "float32",
         "float": "float32",
     },
@@ -38,4 +38,5 @@ def usual(kind: Kind, word: object) -> str:
     """The word that is meant, ``bfloat16`` for ``bf16``, ``BF16`` or ``torch.bfloat16``; any other as it is."""
     said = str(word)
     plain = said.removeprefix("torch.").lower().replace("-", "_")
+    # An unknown word comes back as it was typed, for the error to repeat; torch's dtypes without their prefix.
     return HABITS[kind].get(plain, plain if said.startswith("torch.") else said)

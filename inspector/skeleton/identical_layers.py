@@ -111,6 +111,7 @@ def unfold(items: Iterable[Entry | Run]) -> Iterator[Entry]:
 
 
 def _entries(skeleton: Skeleton) -> Iterator[Entry]:
+    # Gathered once: to look through all tensors for each module would be quadratic in the layers.
     held: dict[str, list[Tensor]] = {}
     for tensor in skeleton.tensors:
         held.setdefault(tensor.owner, []).append(tensor)

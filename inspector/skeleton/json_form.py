@@ -58,6 +58,7 @@ def loads(text: str) -> Skeleton:
         if data["format"] != FORMAT or data["version"] != VERSION:
             raise InspectorError(f"not a skeleton of version {VERSION}", hint="build it again with this Inspector")
         return _skeleton(data)
+    # A stranger's file can be wrong at any place below, and to check each would be the format written twice.
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise InspectorError("not a readable skeleton file", hint="build it again from the config") from error
 
@@ -110,6 +111,7 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
 
 
 def _tensor_row(tensor: Tensor) -> dict[str, Any]:
+    # The last part alone: the path is said by the module, and in a block it is another in each layer.
     row: dict[str, Any] = {"name": tensor.name.rpartition(".")[2], "shape": list(tensor.shape)}
     # Fields at their defaults are left out: of an 8B model's tensors that is nearly all of them.
     for name, default in (("dtype", "float32"), ("role", "parameter"), ("persistent", True), ("tied_to", None),

@@ -127,6 +127,7 @@ class ConfigFacts:
         return {item.name: value for item in fields(self) if (value := getattr(self, item.name))}
 
 
+# Without slots, unlike those above: what `cached_property` has found is kept in the instance's dict.
 @dataclass(frozen=True)
 class Skeleton:
     """A model without its weights. See the module's docstring.
@@ -173,6 +174,7 @@ class Skeleton:
         """Elements of a parameter one token uses: ``experts_per_token`` of ``num_experts`` of the routed experts."""
         facts = self.facts
         if facts.num_experts and self.module_of(tensor).part == "expert":
+            # Exact: the stack is of so many equal parts.
             return tensor.numel * facts.experts_per_token // facts.num_experts
         return tensor.numel
 
