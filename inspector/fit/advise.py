@@ -42,6 +42,7 @@ def finetune_with_advice(
     Raises:
         InspectorError: as there, and when the snapshot cannot be written.
     """
+    # A place that cannot be written to is told before the simulation and not after it.
     if snapshot is not None:
         check_place(Path(snapshot))
     asked = question(reference, recipe=recipe, vram=vram, **options)
@@ -49,6 +50,7 @@ def finetune_with_advice(
     report = answer(asked, keep_events=snapshot is not None, traced=traces)
     if snapshot is not None:
         save_snapshot(report, Path(snapshot))
+        # The file has them now, and they are far more than the rest of the report.
         report = replace(report, events=())
     if advise is None:
         advise = bool(vram or options.get("gpu"))

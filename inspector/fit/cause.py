@@ -54,6 +54,7 @@ def parts_at_peak(report: StepReport) -> dict[Part, int]:
             parts[part] = parts.get(part, 0) + share.nbytes
     if matrices := _attention_matrices(report):
         parts["attention"] = matrices
+        # They were counted there by their kind: no byte is in two parts.
         parts["activations"] = parts.get("activations", 0) - matrices
     return dict(sorted(parts.items(), key=lambda item: -item[1]))
 
@@ -65,6 +66,7 @@ def _attention_matrices(report: StepReport) -> int:
         tensor.nbytes
         for tensor in report.largest_at_peak
         if _PART.get(tensor.kind) == "activations"
+        # What ``self_attn``, ``attention`` and ``attn`` have in common, the names transformers' models give it.
         and "att" in tensor.module.rpartition(".")[2]
         and tensor.nbytes >= batch.size * batch.seq_len**2
     )
@@ -72,6 +74,7 @@ def _attention_matrices(report: StepReport) -> int:
 
 def explained(report: StepReport, parts: Mapping[Part, int]) -> str:
     """The peak's cause in a sentence."""
+    # The largest comes first, and is the cause.
     part = next(iter(parts))
     words = _WORDS[part]
     if part == "attention" and report.math_attention:

@@ -50,12 +50,14 @@ def _of_attention(settings: FinetuneSettings, cures: Collection[str]) -> Iterato
     repeated = "keys and values repeated: transformers.integrations.sdpa_attention.use_gqa_in_sdpa = lambda *_: False"
     padded = "a padding mask that masks something: a token of padding in every batch"
     numbers: dict[str, Any]
+    # Without float16 first, as it changes the numbers too.
     for prefix, told, numbers in (("", "", {}), ("float16 and ", "float16, and ", _FLOAT16)):
         if either := f"{prefix}repeated" in cures:
             how = {**numbers, **_REPEATED}
             yield Candidate(f"{told}{repeated}", "copies of keys, values", how, ("attention",), free=True)
         if f"{prefix}padded" in cures:
             how = {**numbers, **_PADDED}
+            # Where repeating is offered, a mask beside it would do the same a second time.
             yield Candidate(f"{told}{padded}", "copies, and a mask", how, ("attention",), free=True, alone=either)
     if "float16" in cures:
         yield Candidate("float16", "its smaller range", _FLOAT16, ("attention",), free=True)
@@ -69,6 +71,7 @@ def _free(settings: FinetuneSettings) -> Iterator[Candidate]:
         yield Candidate(name, "nothing", {"expandable_segments": True}, ("held",), free=True)
     if settings.attention == "eager":
         yield Candidate("sdpa attention", "nothing", {"attention": "sdpa"}, ("attention", "activations"), free=True)
+    # These three never hold a whole batch's logits.
     if settings.loss not in {"chunked", "liger", "trl"}:
         yield Candidate("chunked loss", "next to nothing", {"loss": "chunked"}, ("logits",), free=True)
 
@@ -77,7 +80,9 @@ def _slower(settings: FinetuneSettings) -> Iterator[Candidate]:
     if not settings.gradient_checkpointing:
         again = {"gradient_checkpointing": True}
         yield Candidate("gradient checkpointing", "about a third more time", again, ("activations", "attention"))
+    # Half before one: it takes less time, and may be enough.
     for batch in sorted({settings.batch_size // 2, 1} - {0, settings.batch_size}, reverse=True):
+        # Rounded up: a step sees no fewer samples than before.
         times = -(-settings.batch_size * settings.grad_accum // batch)
         how = {"batch_size": batch, "grad_accum": times}
         yield Candidate(f"batch {batch}, accumulated {times} times", "some time", how, _OF_TOKENS)
@@ -95,6 +100,7 @@ def _coarser(settings: FinetuneSettings) -> Iterator[Candidate]:
     if settings.method == "qlora" and settings.scheme in {"nf4", "fp4"} and not settings.double_quant:
         yield Candidate("double quantization", "a little precision", {"double_quant": True}, ("constants",))
     if settings.method == "lora":
+        # Without the upcast, which would give back part of what is saved: it doubles embeddings and head.
         four = {"method": "qlora", "scheme": "nf4", "prepare_kbit": False}
         yield Candidate("4-bit base (QLoRA, no float32 upcast)", "quantized base weights", four, ("weights",))
 
@@ -109,6 +115,7 @@ def _less(settings: FinetuneSettings) -> Iterator[Candidate]:
         yield Candidate("QLoRA in 4 bits", "adapters only, quantized base weights", four, of)
     elif settings.r > 8:
         rank = max(settings.r // 4, 8)
+        # Alpha goes with the rank: the adapters' scale, alpha over rank, stays.
         how = {"r": rank, "alpha": max(settings.alpha * rank // settings.r, 1)}
         yield Candidate(f"rank {rank}", "smaller adapters", how, trained)
     if settings.method != "full" and (settings.target_modules == ("all-linear",) or len(settings.target_modules) > 4):

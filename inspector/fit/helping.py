@@ -127,9 +127,11 @@ class Helping:
                 break
         else:
             return []
+        # Not the last: without it the others did not fit.
         for one in taken[:-1]:
             rest = [other for other in taken if other is not one]
             replayed = set(one.settings) == {"expandable_segments"}  # needs no trace of its own
+            # What costs nothing may stay: to leave it out would gain nobody anything, and take a trace.
             peaks = self._peaks(rest) if replayed or not one.free else None
             if peaks is not None and peaks.fits:
                 taken = rest
@@ -140,9 +142,11 @@ class Helping:
         """What all of these take, None when that cannot be simulated or contradicts itself."""
         settings: dict[str, Any] = {}
         for change in changes:
+            # Of all changes together, half a batch and a batch of one are both: the later, smaller one counts.
             settings.update(change.settings)
         try:
             return self._simulator.peaks(self._simulator.changed(self._settings, **settings))
+        # A change that this model or these settings do not allow is no help, and no reason to stop.
         except (CannotSimulateError, ContradictionError):
             return None
 

@@ -35,6 +35,7 @@ def largest_settings(simulator: Simulator, settings: FinetuneSettings) -> tuple[
     """The largest value of each setting that fits while the others stay; 0 when not even the smallest does."""
     found = []
     for axis in AXES:
+        # Full fine-tuning has no adapters, and so no rank.
         if axis.name == "r" and settings.method == "full":
             continue
 
@@ -54,6 +55,7 @@ def largest(peaks_of: Callable[[int], Peaks], start: int, most: int) -> int:
     What cannot be simulated (more tokens than a model has positions) is too large. Raises CannotSimulateError when that
     is so of ``start``.
     """
+    # Neither bound is simulated: they stand for none that fits, and for all.
     low, high, refused = 0, most + 1, False
     seen: dict[int, Peaks] = {}
     guess = min(start, most)
@@ -65,6 +67,7 @@ def largest(peaks_of: Callable[[int], Peaks], start: int, most: int) -> int:
             if not seen:
                 raise
             high, refused = guess, True
+        # What was refused has no margin to draw a line through.
         between = (low + high) // 2 if refused else _border(seen, low, high)
         guess = max(low + 1, min(between, high - 1))
     return low
@@ -97,6 +100,7 @@ def largest_by_halving(peaks_of: Callable[[int], Peaks], start: int, most: int) 
 def _border(seen: dict[int, Peaks], low: int, high: int) -> int:
     """Where to look next."""
     if len(seen) == 1:
+        # One point makes no line: twice as much, or half.
         return low * 2 or high // 2
     known = sorted(seen)
     near = [number for number in (low, high) if number in seen]

@@ -52,6 +52,7 @@ def fit(
         card = card_of_size(vram) if vram else find_gpu(names[0])
         settings = resolve_setup(**options).settings
         return plan(find(reference) or reference, resolve_config(reference), settings, card, solve=solve)
+    # The rows of a table are ways of training: any other setting contradicts some of them, or is the same in all.
     said = {name for name, value in options.items() if value is not None}
     if (other := sorted(said - {"batch_size", "seq_len", "dtype"})) or solve:
         what = ", ".join(f"--{name.replace('_', '-')}" for name in other) or "--solve"

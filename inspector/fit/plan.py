@@ -84,6 +84,7 @@ def plan(
     if known is None:
         known = answer(Question(model, config, resolve_setup(asdict(settings)), gpu), traced=traces)
     simulator = Simulator(config, gpu, traces)
+    # It was simulated just now: neither a change back nor the search does it again.
     simulator.known[settings] = known.peaks
     helped, cause = Help(), ""
     if not known.fits:

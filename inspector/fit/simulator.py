@@ -55,6 +55,7 @@ class Traces:
         key = setup, gpu
         if key not in self._last:
             while len(self._last) >= AT_HAND:
+                # The oldest: a dict keeps the order in which it was filled.
                 del self._last[next(iter(self._last))]
             self._last[key] = trace(config, setup, gpu)
         return self._last[key]

@@ -105,6 +105,7 @@ def fit_table(
         try:
             cells.extend(_cells(method, config, chosen, dtype, cards))
         except CannotSimulateError as error:
+            # One method that has no run on shapes does not take the others with it.
             impossible.append((method, error.message))
     if not cells:
         raise InspectorError(f"nothing can be simulated for {model}: {impossible[0][1]}")
@@ -145,6 +146,7 @@ class _Traces:
 
         chip, made = Chip(card.capability, card.multiprocessors), self._made.setdefault(settings, [])
         others = [(chip.answers_otherwise(found[0].questions), found) for found in made]
+        # Before those that are only near: what is there needs neither copy nor replay.
         for otherwise, found in others:
             if not otherwise:
                 return found
@@ -172,6 +174,7 @@ def _cells(
     traces = _Traces(config)
     cells = []
     for card in cards:
+        # What a script does there: bfloat16 without units is emulated, slowly.
         used = "float16" if dtype == "bfloat16" and not card.bf16 else dtype
         chosen = resolve_setup(settings, dtype=cast("Dtype", used)).settings
         peaks = kept_peaks(config, chosen, card, partial(traces.peaks, chosen, card))

@@ -147,6 +147,7 @@ def question(
     if vram and options.get("gpu"):
         raise InspectorError("a card's memory takes the place of its name", hint="give either --gpu or --vram")
     gpu = card_of_size(vram) if vram else find_gpu(resolved.settings.gpu)
+    # Before anything is traced: what a card cannot do is known from the words alone.
     check_card(resolved.setup, gpu)
     return Question(*_model(reference or (chosen.model if chosen else "")), resolved, gpu)
 
@@ -218,6 +219,7 @@ def summarize(asked: Question, traced: Trace) -> StepReport:
     events, gpu, resolved = traced.events, asked.gpu, asked.resolved
     timeline = replay(events, asked.allocator)
     alive, points = timeline.alive(events), reports.points(events, timeline)
+    # Of several that reach it the first: the later ones only repeat it.
     top = next(item for item in timeline.stages if item.peak_allocated == timeline.peak_allocated)
     return StepReport(
         model=asked.model,

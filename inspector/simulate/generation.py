@@ -76,6 +76,7 @@ class GenerateReport(OnCard, Report):
         """
         last = self.setup.prompt_len + self.setup.max_new_tokens - 1
         lengths = sorted({*(last * part // GROWTH_POINTS for part in range(GROWTH_POINTS + 1)), self.setup.prompt_len})
+        # Made for the whole answer before its first token: it does not grow.
         if self.setup.cache == "static":
             full = self.setup.prompt_len + self.setup.max_new_tokens
             return tuple((kept, self.cache.static_bytes(self.setup.batch_size, full)) for kept in lengths)
@@ -205,6 +206,7 @@ def _trace(config: Mapping[str, object], setup: GenerateSetup, gpu: Gpu) -> Gene
 
 def _assumptions(setup: GenerateSetup, gpu: Gpu, trace: GenerateTrace) -> tuple[str, ...]:
     lines = [*trace.notes, "greedy decoding, no padding, one prompt a sequence; the cache is transformers' own"]
+    # Twice `decoding.TRACED_STEPS`, which is not imported here as it brings torch.
     if trace.last_step > 6:
         lines.append(
             "the first and the last three tokens are traced; those in between leave the cache they would leave"

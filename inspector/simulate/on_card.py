@@ -78,6 +78,7 @@ def peaks_on(events: Sequence[Event], card: Gpu, settings: AllocatorSettings, li
     """
     line = line or replay(events, settings)
     served: Served = "freely"
+    # Only then can the card's size change anything: below it both replays are the same.
     if line.peak_reserved + card.context_bytes > card.usable_bytes:
         within = replay(events, settings, capacity=card.available_bytes)
         served = "by giving cached memory back" if within.out_of_memory is None else "not"

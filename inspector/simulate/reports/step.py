@@ -69,6 +69,7 @@ def by_module(alive: Sequence[AliveBlock]) -> tuple[Share, ...]:
 
 def repeated(module: str) -> str:
     """A module's path with every number in it replaced by a star, and PEFT's wrappers left out."""
+    # PEFT names an adapter ``default`` where a script gives it no name.
     short = module.removeprefix("base_model.model.").replace(".base_layer", "").replace(".default", "")
     return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", short)
 
@@ -124,6 +125,7 @@ def kinds_at(events: Sequence[Event], timeline: Timeline, kept: Sequence[Point])
     totals: Counter[MemoryKind] = Counter()
     rows: list[dict[MemoryKind, int]] = []
     before = 0
+    # Not strict: a replay that ran out of memory ends before its events do.
     for number, (event, after) in enumerate(zip(events, timeline.allocated, strict=False)):
         if isinstance(event, Alloc):
             # The difference is the block handed out, larger than what was asked for.

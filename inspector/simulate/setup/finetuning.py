@@ -40,6 +40,7 @@ class Resolved:
 
 
 def _plain(value: object) -> object:
+    # JSON has lists alone: an answer kept on disk is equal to one just made.
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -63,6 +64,7 @@ def resolve_setup(recipe: Mapping[str, Any] | None = None, **options: Unpack[Fin
         chosen.update(words)
         set_by.update(dict.fromkeys(words, source))
     _follow_method(chosen, set_by)
+    # Frozen all through, as settings are keys of what was simulated.
     settings = replace(FinetuneSettings(), **{name: _frozen(value) for name, value in chosen.items()})
     _check(settings, set_by)
     return Resolved(settings, set_by)
@@ -81,6 +83,7 @@ def _follow_method(chosen: dict[str, Any], set_by: dict[str, SetBy]) -> None:
     """
     if chosen.get("padded") and set_by["padding_mask"] == "library":  # padding is told to the model by a mask
         chosen["padding_mask"], set_by["padding_mask"] = True, set_by["padded"]
+    # What was asked for by name is kept here, so that it is refused in `_contradictions` and not overruled.
     implied: dict[str, dict[str, Any]] = {}
     if chosen.get("method", "qlora") != "qlora":
         implied["method"] = {"scheme": "none", "double_quant": False, "prepare_kbit": False}
@@ -97,20 +100,27 @@ def _follow_method(chosen: dict[str, Any], set_by: dict[str, SetBy]) -> None:
 
 def _check(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> None:
     check_words(settings)
+    # Far more than any card takes: a slip of the keys is told at once and not traced. Steps are fewer, as each of them
+    # is traced, and tokens two at least, as of one nothing is predicted.
     for name, least, most in (
         ("batch_size", 1, 2**20), ("seq_len", 2, 2**24), ("r", 1, 2**16), ("alpha", 1, 2**20),
         ("grad_accum", 1, 2**16), ("steps", 1, 64), ("empty_cache_every", 0, 2**16),
     ):  # fmt: skip
         value = getattr(settings, name)
+        # ``True`` is a whole number to Python.
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise InspectorError(f"{name} must be a whole number from {least} to {most:,}, not {value!r}")
+    # Torch divides what is left by one less the rate.
     if not 0 <= settings.dropout < 1:
         raise InspectorError(f"dropout must be at least 0 and below 1, not {settings.dropout!r}")
+    # Written so that NaN, which is neither less nor more, is refused too.
     if not 0 <= settings.grad_clip < inf:
         raise InspectorError(f"grad_clip must be a number and not negative, not {settings.grad_clip!r}")
+    # Now, as the name is read off a file: transformers itself would say it only after its import.
     check_optimizer(settings.optimizer)
     for wrong, said, hint in _contradictions(settings, set_by):
         if wrong:
+            # An error of its own kind: who tries changes one after another passes over those that contradict the rest.
             raise ContradictionError(said, hint=hint)
 
 
@@ -120,6 +130,7 @@ _OF_ADAPTERS = {"r", "alpha", "dropout", "target_modules", "use_dora", "use_rslo
 def _contradictions(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> tuple[tuple[bool, str, str], ...]:
     """What excludes each other: whether it is so here, what is wrong, and what to do."""
     quantized = settings.scheme != "none"
+    # A recipe's words for adapters are not held against someone who then asks for another method.
     asked = {name for name, source in set_by.items() if source == "you"}
     return (
         (settings.method == "qlora" and not quantized, "qlora without quantization is lora", "use --method lora"),

@@ -42,6 +42,7 @@ class GenerateSettings:
     batch_size: int = 1
     prompt_len: int = 1024
     max_new_tokens: int = 256
+    # What ``generate`` makes where nothing is said.
     cache: CacheKind = "dynamic"
     scheme: StoredAs = "none"
     double_quant: bool = False
@@ -53,6 +54,7 @@ class GenerateSettings:
 
     def __post_init__(self) -> None:
         """Raise InspectorError for a value out of range."""
+        # Far more than any card takes: a slip of the keys is told at once and not traced.
         for name, most in (("batch_size", 2**20), ("prompt_len", 2**24), ("max_new_tokens", 2**24)):
             value = getattr(self, name)
             if not 1 <= value <= most:

@@ -11,6 +11,7 @@ from inspector.simulate.setup.words import Attention, Dtype, Scheme, check_words
 class KbitPrepare:
     """``peft.prepare_model_for_kbit_training``; ``clear_cache`` says that it empties the allocator's cache."""
 
+    # PEFT's own default (``auto_clear_cache``).
     clear_cache: bool = True
 
 

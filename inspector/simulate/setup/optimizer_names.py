@@ -18,12 +18,14 @@ _CLASS = re.compile(r"^class OptimizerNames\b.*?(?=^\S)", re.MULTILINE | re.DOTA
 def optimizer_names() -> tuple[str, ...]:
     """The values of ``OptimizerNames`` in the installed transformers/training_args.py; none where it is not found."""
     spec = find_spec("transformers")
+    # Without a list every name passes here, and transformers refuses it when the optimizer is made.
     if spec is None or spec.origin is None:
         return ()
     try:
         found = _CLASS.search((Path(spec.origin).parent / "training_args.py").read_text(encoding="utf-8"))
     except OSError:
         return ()
+    # Values and not names: ``optim`` is given as ``adamw_torch``, the member is called ``ADAMW_TORCH``.
     assigned = [node.value for node in ast.walk(ast.parse(found[0])) if isinstance(node, ast.Assign)] if found else []
     return tuple(str(value.value) for value in assigned if isinstance(value, ast.Constant))
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     ShortDtype: TypeAlias = Literal["bf16", "fp16", "half", "fp32", "float"] | torch.dtype
     ShortAttention: TypeAlias = Literal["fa2", "flash", "flash_attn", "flash_attention"]
+    # Also as text: that is what a command line has.
     Bits: TypeAlias = Literal[4, 8, 16, 32, "4", "8", "16", "32"]
 
 

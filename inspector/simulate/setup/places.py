@@ -73,6 +73,7 @@ def part(cls: type[T], place: str, settings: object, places: Mapping[str, str], 
     found = {}
     for word, path in places.items():
         owner, _, name = path.rpartition(".")
+        # LoRA and any other method of PEFT live in one place: each takes the words it has.
         if owner == place and name in names:
             found[name] = getattr(settings, word)
     return cls(**found, **more)

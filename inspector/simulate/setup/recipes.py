@@ -31,9 +31,11 @@ _TRAINER = {
     "outputs": "loss",
     "outputs_fp32": True,
     "zero_grad": "after",
+    # A collator makes labels a tensor of their own.
     "labels": "clone",
     "gradient_checkpointing": True,
     "padding_mask": True,
+    # Quantized weights are loaded on the card.
     "via_cpu": False,
 }
 """What SFTTrainer on transformers' Trainer does in every version: checkpointing, no packing, mixed precision.

@@ -34,6 +34,7 @@ class FinetuneSettings:
 
     method: Method = "qlora"
     scheme: StoredAs = "nf4"
+    # ``BitsAndBytesConfig``'s default.
     double_quant: bool = False
     dtype: Dtype = "auto"
     compute_dtype: Dtype = "auto"
@@ -65,6 +66,7 @@ class FinetuneSettings:
     grad_accum: int = 1
     steps: int = 2
     gpu: str = "T4"
+    # PyTorch's default.
     expandable_segments: bool = False
     use_cache: bool = True
     outputs: Outputs = "step"
@@ -103,6 +105,7 @@ class FinetuneSettings:
     def of(cls, setup: TrainSetup, *, gpu: str = "T4", expandable_segments: bool = False) -> FinetuneSettings:
         """The words that make a whole; those of a part that is not there are the libraries' defaults."""
         quantization = setup.load.quantization
+        # First, so that a quantization that is there goes over it.
         words = {"scheme": "none", **flat(setup, FINETUNE)}
         return cls(
             **words,

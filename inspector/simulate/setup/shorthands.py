@@ -39,6 +39,7 @@ def spelled_out(options: Mapping[str, object], names: Collection[str]) -> dict[s
         if name not in names and name not in SHORTHANDS:
             close = difflib.get_close_matches(name, sorted({*names, *SHORTHANDS}), n=1)
             raise InspectorError(f"no setting is named {name!r}", hint=f"did you mean {close[0]!r}?" if close else "")
+    # Before the bits are looked at, which are compared with the dtype by its full name.
     for name in set(_KINDS) & set(chosen):
         chosen[name] = usual(_KINDS[name], chosen[name])
     for name in set(_LISTS) & set(chosen):
@@ -55,6 +56,7 @@ def spelled_out(options: Mapping[str, object], names: Collection[str]) -> dict[s
 def _names(name: str, value: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
     """Names that were typed with commas between them, or given as a list."""
     found = tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value) if part.strip())
+    # An empty list leaves the choice to PEFT; an empty text is a slip.
     if not found and isinstance(value, str):
         raise InspectorError(f"--{name.replace('_', '-')} names no module", hint="leave it out, or name some")
     return found
@@ -67,5 +69,6 @@ def _follow_bits(chosen: dict[str, Any], bits: int) -> None:
         raise InspectorError(f"--bits {bits} and --scheme {chosen['scheme']} contradict each other")
     if bits == 32 and chosen.setdefault("dtype", "float32") != "float32":
         raise InspectorError(f"--bits 32 and --dtype {chosen['dtype']} contradict each other")
+    # Which of the two 16-bit dtypes is the model's to say: none is set.
     if bits == 16 and chosen.get("dtype") == "float32":
         raise InspectorError("--bits 16 and --dtype float32 contradict each other")

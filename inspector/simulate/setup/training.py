@@ -28,6 +28,7 @@ class LoraSetup:
     ``bfloat16`` (cast after, as SFTTrainer does on a quantized model).
     """
 
+    # Rank and alpha are PEFT's own defaults (``LoraConfig``).
     r: int = 8
     alpha: int = 8
     dropout: float = 0.0
@@ -98,6 +99,7 @@ class LoopSetup:
     optimizer: str = "adamw_torch"
     grad_clip: float = 0.0
     grad_accum: int = 1
+    # The first makes the optimizer's state, the second is as all that follow.
     steps: int = 2
     autocast: Autocast = "none"
     loss: Loss = "full"

@@ -33,6 +33,7 @@ def check_words(settings: Hashable) -> None:
     for name, allowed in words_of(type(settings)).items():
         value = getattr(settings, name)
         if value not in allowed:
+            # The empty word leaves a choice to PyTorch: it is what nobody types.
             known = ", ".join(word for word in allowed if word)
             raise InspectorError(f"{name} {value!r} is not known", hint=f"choose from {known}")
 
@@ -40,4 +41,5 @@ def check_words(settings: Hashable) -> None:
 @cache
 def words_of(cls: type[Any]) -> dict[str, tuple[Any, ...]]:
     """The fields of a class that are one of a few words, and which."""
+    # Kept, as a class's hints are evaluated anew at every call, and settings are checked whenever they are made.
     return {name: get_args(hint) for name, hint in get_type_hints(cls).items() if get_origin(hint) is Literal}

@@ -35,6 +35,7 @@ def follow_modules(tracer: Tracer, model: nn.Module, head: str) -> Iterator[None
 
     handles = []
     for _, module in model.named_modules():
+        # Before the model's own hooks: what they make is the module's.
         handles.append(module.register_forward_pre_hook(begins, prepend=True))
         handles.append(module.register_forward_hook(ends, always_call=True))  # also where recomputation stops early
     try:

@@ -47,9 +47,11 @@ class ShapeMemory:
             spec = self._specs.get(key)
         except TypeError:
             return run(func, args, kwargs)
+        # Always a new tensor: two answers must not share a storage, or one block would stand for both.
         if spec is not None:
             return torch.empty_strided(spec[0], spec[1], dtype=spec[2], device="meta")
         out = run(func, args, kwargs)
+        # A subclass would come back as a plain tensor, and a view would lose what it is a view of.
         if type(out) is torch.Tensor and out.device.type == "meta" and not _shares(out, args):
             self._specs[key] = (tuple(out.shape), out.stride(), out.dtype)
         return out
@@ -65,6 +67,7 @@ def _is_pure(func: OpOverload) -> bool:
     """One new tensor out, nothing written, nothing aliased, and a tensor to take the device from."""
     schema = func._schema
     returns = schema.returns
+    # Only aten's schemas are relied on to say all that an operator writes.
     if len(returns) != 1 or str(returns[0].type) != "Tensor" or schema.is_mutable or func.namespace != "aten":
         return False
     if any(item.alias_info for item in (*returns, *schema.arguments)):
@@ -89,5 +92,6 @@ def _signature(values: Iterable[object]) -> Any:
         elif isinstance(value, (list, tuple)):
             parts.append(_signature(value))
         else:
+            # With the type: 1, 1.0 and True are one key to Python, and three results to torch.
             parts.append((type(value), value))
     return tuple(parts)

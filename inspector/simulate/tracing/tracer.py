@@ -57,7 +57,7 @@ class Tracer(TorchDispatchMode):
 
     def __init__(self, kernels: Kernels, device: str = "meta", *, remember: bool = True) -> None:
         super().__init__()
-        self._shapes = shape_memory() if remember and device == "meta" else None
+        self._shapes = shape_memory() if remember and device == "meta" else None  # its answers are meta tensors
         self.kernels = kernels
         self.device = device
         self.devices = frozenset({device, *kernels.host})
@@ -68,7 +68,7 @@ class Tracer(TorchDispatchMode):
         self.stage: Stage = "load"
         self.step = -1
         self.rows: list[tuple[int, MemoryKind, str, str]] = []
-        self.log: list[int | Mark | EmptyCache] = []
+        self.log: list[int | Mark | EmptyCache] = []  # ~n is the free of block n: numbers, as there are many
         self._live: dict[int, _Watch] = {}
         self._labels: dict[int, tuple[MemoryKind, str]] = {}
         self._head = ""
@@ -89,7 +89,7 @@ class Tracer(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         if replacement := self.kernels.replaced.get(func):
-            with self:
+            with self:  # no mode is on within a dispatch, but these operators are to be seen
                 return replacement(*args, **kwargs)
         if func in OUT_OF_PLACE:
             func = as_on_device(func, args)
@@ -121,7 +121,7 @@ class Tracer(TorchDispatchMode):
         self.log.append(Mark(stage, step, reset))
         if stage == "forward":
             self.after_head = False
-            self._entered, self._entries = [], []
+            self._entered, self._entries = [], []  # the last forward's graph is gone, and its numbers with it
 
     def empty_cache(self) -> None:
         """Note a call of ``torch.cuda.empty_cache``."""
@@ -171,7 +171,7 @@ class Tracer(TorchDispatchMode):
             return
         storage = tensor.untyped_storage()
         key = storage._cdata
-        if key in self._live or not (nbytes := storage.nbytes()):
+        if key in self._live or not (nbytes := storage.nbytes()):  # CUDA's allocator has no block for nothing
             return
         self._follow(storage, key, self.new_block(nbytes, str(func)))
 
@@ -219,7 +219,7 @@ class Tracer(TorchDispatchMode):
     def transient(self, sizes: Iterable[int], source: str, kind: MemoryKind = MemoryKind.TEMPORARIES) -> None:
         """Write down storages that live inside one kernel."""
         blocks = [self.new_block(nbytes, source, kind) for nbytes in sizes if nbytes]
-        self.log.extend(~block for block in reversed(blocks))
+        self.log.extend(~block for block in reversed(blocks))  # as C++ lets go of locals: the last first
 
     def _workspace(self) -> None:
         """A BLAS handle's workspace, at the first product a thread makes: autograd's thread has its own handle."""
@@ -279,7 +279,7 @@ class Tracer(TorchDispatchMode):
             return Free(~entry)
         nbytes, kind, module, source = self.rows[entry]
         if label := self._labels.get(entry):
-            kind, module = label[0], label[1] or module
+            kind, module = label[0], label[1] or module  # `making` names no module: then it is the one that ran
         elif kind is MemoryKind.ACTIVATIONS and entry in short_lived:
             kind = MemoryKind.TEMPORARIES
         return Alloc(entry, nbytes, kind, module, source)

@@ -25,6 +25,7 @@ class Unwritten(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        # On meta there is nothing to spare, and the tracer is to see the operator.
         if func in self.FILLS and args[0].device.type == "cpu":
             return args[0]
         return run(func, args, kwargs or {})
