@@ -158,6 +158,7 @@ def answer(asked: Question, *, keep_events: bool = False, traced: Tracing | None
     ``traced`` takes the place of `trace`, for who wants the events as well or has them.
     """
     setup, gpu, traced = asked.resolved.setup, asked.gpu, traced or trace
+    # A kept answer has no events, so it is made anew.
     if keep_events:
         found = traced(asked.config, setup, gpu)
         return replace(summarize(asked, found), events=found.events)
@@ -270,4 +271,5 @@ def _model(reference: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     if isinstance(reference, str):
         reference = reference or DEFAULT_MODEL
         return find(reference) or reference, resolve_config(reference)
+    # Where a config came from, as transformers writes it into one that it has loaded.
     return str(reference.get("_name_or_path") or reference.get("model_type", "model")), reference

@@ -75,6 +75,7 @@ class GenerateReport(OnCard, Report):
         The last token of an answer is not fed back, so the cache ends one short of prompt and answer.
         """
         last = self.setup.prompt_len + self.setup.max_new_tokens - 1
+        # The end of the prompt is a point of its own, wherever the even steps fall.
         lengths = sorted({*(last * part // GROWTH_POINTS for part in range(GROWTH_POINTS + 1)), self.setup.prompt_len})
         # Made for the whole answer before its first token: it does not grow.
         if self.setup.cache == "static":
@@ -139,6 +140,7 @@ def question(
     facts, config = resolve(reference).facts, resolve_config(reference)
     card, chosen = _card(gpu, vram), generate_settings(**options)
     facts, config = resolve(reference).facts, resolve_config(reference)
+    # By name, as the report on the cache says it.
     if chosen.dtype == "auto" and facts.dtype in get_args(Dtype):
         chosen = replace(chosen, dtype=cast("Dtype", facts.dtype))
     allocator = AllocatorSettings(expandable_segments=bool(expandable_segments))
@@ -177,6 +179,7 @@ def _report(asked: GenerateQuestion) -> GenerateReport:
         model=asked.model,
         gpu=gpu,
         setup=setup,
+        # Step -1 is loading: a key, and not the last of a list.
         weights_bytes=stages[-1].end_allocated,
         prefill=PhasePeak(prefill.peak_allocated, prefill.peak_reserved),
         last_token=PhasePeak(last.peak_allocated, last.peak_reserved),

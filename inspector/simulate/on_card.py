@@ -68,6 +68,7 @@ class Peaks:
         """``tight`` when under 5 % of the card is left or cached memory must be given back. Never rounded."""
         if not self.fits:
             return "does not fit"
+        # In whole numbers: a fraction would be rounded, and decide some borders by it.
         return "tight" if self.gives_back or self.margin * TIGHT < self.usable else "fits"
 
 
