@@ -107,7 +107,7 @@ class Measuring:
         model = build(
             self.order.config, spec.scheme, source, device, attention=attention, progress=self._progress("build")
         )
-        # Before the cache is emptied, which ends what the allocator knows of the peak of loading.
+        # Now, as what comes after the build would raise the peaks that the allocator remembers.
         self.result["after_build"] = self._memory(device)
         self.result["build_seconds"] = round(time.perf_counter() - begun, 3)
         base = weigh(model, self.order.parts)
