@@ -46,7 +46,8 @@ def count(number: int) -> str:
 def short_count(number: int) -> str:
     """``8030261248`` as ``'8.03B'``: three significant digits, for labels beside an exact figure."""
     for size, letter in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "K")):
-        if number >= size:
+        # From 0.9995 of a unit on, three digits round up to it: never "1e+03K".
+        if number * 2000 >= size * 1999:
             return f"{number / size:.3g}{letter}"
     return str(number)
 

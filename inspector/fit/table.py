@@ -140,6 +140,9 @@ class _Traces:
         return peaks_on(traced.events, card, AllocatorSettings(), line)
 
     def _of(self, settings: FinetuneSettings, card: Gpu) -> tuple[Trace, Timeline]:
+        from inspector.architecture.libraries import need
+
+        need("torch")  # before our own modules that import it: what is missing is one line
         from inspector.simulate.device.kernels import workspace_bytes
         from inspector.simulate.device.questions import Chip
         from inspector.simulate.finetuning import trace

@@ -29,7 +29,7 @@ COURSE_CANDIDATES = (
 # Of each width the one that --bits means first.
 SCHEMES = ("fp32", "bf16", "int8", "nf4-dq")
 # -pt is Gemma's word for base, -hf marks Llama 2 in transformers' form.
-_VARIANT_ENDINGS = ("-instruct", "-it", "-chat", "-pt", "-hf", "-base")
+_VARIANT_ENDINGS = ("-hf", "-instruct", "-it", "-chat", "-pt", "-base")
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,9 @@ def _first_layer(
 
     model = build_model(build_config(config), "bfloat16")
     for path, module in model.named_modules():
-        if isinstance(module, (torch.nn.Linear, Conv1D)) and ".0." in f".{path}.":
+        # The first number of a path counts layers; a later one may be an expert's, in any layer.
+        first = next((part for part in path.split(".") if part.isdigit()), "")
+        if isinstance(module, (torch.nn.Linear, Conv1D)) and first == "0":
             name = f"{path}.weight"
             weight = source.tensor(name, tuple(module.weight.shape), torch.float32, device)
             # `Conv1D` stores inputs by outputs, and `ROWS` counts outputs.

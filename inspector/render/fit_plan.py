@@ -111,8 +111,12 @@ def payload(report: FitPlan) -> dict[str, Any]:
 
 
 def rows(report: FitPlan) -> list[dict[str, Any]]:
-    """The setup as it is, then the changes: one by one (``alone``), then added one after the other (``together``)."""
+    """The setup as it is, then the changes: one by one (``alone``), then added one after the other (``together``).
+
+    ``all`` are all changes at once, which still do not fit.
+    """
     tried = [("alone", change) for change in report.changes] + [("together", change) for change in report.together]
+    tried += [("all", report.smallest)] if report.smallest else []
     return [
         {"tried": "as it is", "what": "", "cost": "", "settings": "", **_peaks(report.peaks)},
         *(

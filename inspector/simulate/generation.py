@@ -139,7 +139,6 @@ def question(
 
     facts, config = resolve(reference).facts, resolve_config(reference)
     card, chosen = _card(gpu, vram), generate_settings(**options)
-    facts, config = resolve(reference).facts, resolve_config(reference)
     # By name, as the report on the cache says it.
     if chosen.dtype == "auto" and facts.dtype in get_args(Dtype):
         chosen = replace(chosen, dtype=cast("Dtype", facts.dtype))

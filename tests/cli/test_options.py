@@ -38,6 +38,11 @@ COMMANDS = {
 }
 
 
+def program():
+    """The context a command is called in: without it, click would remember a help option that is not ours."""
+    return click.Context(cli, **cli.context_settings)
+
+
 def command(*names):
     found = cli
     for name in names:
@@ -75,7 +80,7 @@ def test_what_is_typed_arrives(name):
     words = [option.opts[0], OTHERWISE[name]] if name in OTHERWISE else [(option.secondary_opts or option.opts)[0]]
     if default is False:
         words = [option.opts[0]]
-    said = finetune.make_context("finetune", words).params
+    said = finetune.make_context("finetune", words, parent=program()).params
     extra = {"method": "qlora"} if name == "double_quant" else {}
     settings = resolve_setup(**{key: said[key] for key in FinetuneSettings.__dataclass_fields__} | extra).settings
     assert getattr(settings, name) != default
@@ -214,7 +219,7 @@ def test_a_page_says_the_line_that_writes_it_again():
     """Short spellings are written out, and a config that was read is there as it was read."""
     finetune = command("simulate", "finetune")
     line = ["--peft-config", '{"peft_type": "IA3"}', "--attn", "fa2", "--4bit", "--no-advise", "--dtype", "half"]
-    with finetune.make_context("finetune", line):
+    with finetune.make_context("finetune", line, parent=program()):
         assert typed() == (
             """finetune --peft-config '{"peft_type": "IA3"}' --load-in-4bit --dtype float16 """
             "--attn flash_attention_2 --no-advise"

@@ -39,3 +39,9 @@ def test_sizes_are_read_with_their_unit(text, nbytes):
 def test_a_size_without_a_number_and_a_unit_is_refused(text):
     with pytest.raises(InspectorError, match="not a size"):
         parse_size(text)
+
+
+def test_a_short_count_never_takes_a_thousand_of_its_unit():
+    assert [short_count(number) for number in (999, 999_499, 999_950, 999_999_999, 8_030_261_248)] == [
+        "999", "999K", "1M", "1B", "8.03B",
+    ]  # fmt: skip
