@@ -14,7 +14,10 @@ ADDRESS_SPACE = 6 << 30
 """Virtual bytes: torch maps far more than it uses, so this is a fence against runaway; resident memory is measured."""
 
 RESIDENT = 10**9
-SECONDS = 10
+
+# Importing torch and transformers alone takes six of them where two workers share a slow machine; what these tests
+# are to find (a search in a search, a loop without an end) takes minutes.
+SECONDS = 20
 
 BATCH = """
 import json, sys, time
@@ -33,7 +36,7 @@ print(json.dumps([answers, int(peak) * 1024]))
 
 @pytest.fixture(scope="session")
 def limited_each():
-    """Run Inspector on many inputs in one process: each within 10 s of CPU time, all within 1 GB resident.
+    """Run Inspector on many inputs in one process: each within `SECONDS` of CPU time, all within 1 GB resident.
 
     Returns exit code, standard output and standard error of each; refusals are one line and what to do.
     """
@@ -63,7 +66,7 @@ def limited_each():
 
 @pytest.fixture(scope="session")
 def limited(limited_each):
-    """Run Inspector once, within 10 s of CPU time and 1 GB resident: exit code, standard output, standard error."""
+    """Run Inspector once, within `SECONDS` and 1 GB resident: exit code, standard output, standard error."""
     return lambda *args: limited_each([args])[0]
 
 

@@ -57,7 +57,7 @@ def absurd(model):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", FAMILIES)
 def test_any_number_in_a_config_may_be_absurd(model, write, limited_each):
-    """A skeleton or a line, within ten seconds each and a gigabyte for all."""
+    """A skeleton or a line, within seconds each and a gigabyte for all."""
     answers = limited_each(
         [("layers", write(f"{name}/config.json", json.dumps(config)), "--depth", "1") for name, config in absurd(model)]
     )

@@ -1,4 +1,4 @@
-"""Everything hostile through the command line: 10 s of CPU time each, 1 GB resident, in a process of its own."""
+"""Everything hostile through the command line: seconds of CPU time each, 1 GB resident, in a process of its own."""
 
 import dataclasses
 import json
