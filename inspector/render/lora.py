@@ -53,9 +53,8 @@ def _mb(nbytes: int) -> str:
 
 def _targets(report: LoraReport) -> Text:
     """What each set means, and PEFT's own line for its largest rank."""
-    # Sorted, so that of each set the largest rank is what stays, in whatever order ranks were asked for.
-    largest = {row.target_set: row for row in report.rows}
-    largest |= {row.target_set: row for row in sorted(report.rows, key=lambda row: row.r)}
+    # By rank, so that of each set the largest is what stays, in whatever order ranks were asked for.
+    largest = {row.target_set: row for row in sorted(report.rows, key=lambda row: row.r)}
     lines = Text()
     for name, row in largest.items():
         lines.append(clean(name), style="bold")

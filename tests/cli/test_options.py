@@ -194,7 +194,6 @@ def test_an_unknown_setting_names_the_nearest():
         spec_from("m", {"optimiser": "sgd"})
 
 
-@pytest.mark.pinned  # click lays help pages out anew from time to time
 @pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
 def test_the_help_page(names, golden, capsys):
     """Under headings, the common ones first, nothing wider than the screen; old spellings work and are not shown."""
