@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from inspector.measure.doctor import Doctor
     from inspector.measure.records import Records, find_records, load_record, save_record
     from inspector.measure.report import Comparison, Measurement, measure
-    from inspector.measure.spec import LoraSetup, MeasureSpec, StepSetup
+    from inspector.measure.spec import MeasuredLora, MeasureSpec, StepSetup
 
 _HOMES = {
-    "Comparison": "report", "Doctor": "doctor", "LoraSetup": "spec", "MeasureSpec": "spec", "Measurement": "report",
-    "Records": "records", "StepSetup": "spec", "find_records": "records", "load_record": "records",
-    "measure": "report", "save_record": "records",
+    "Comparison": "report", "Doctor": "doctor", "MeasureSpec": "spec", "MeasuredLora": "spec",
+    "Measurement": "report", "Records": "records", "StepSetup": "spec", "find_records": "records",
+    "load_record": "records", "measure": "report", "save_record": "records",
 }  # fmt: skip
 
 __all__ = [
-    "Comparison", "Doctor", "LoraSetup", "MeasureSpec", "Measurement", "Records", "StepSetup", "find_records",
-    "load_record", "measure", "save_record",
+    "Comparison", "Doctor", "MeasureSpec", "MeasuredLora", "Measurement", "Records", "StepSetup",
+    "find_records", "load_record", "measure", "save_record",
 ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from inspector.errors import InspectorError
-from inspector.measure.spec import LoraSetup, MeasureSpec, StepSetup
+from inspector.measure.spec import MeasuredLora, MeasureSpec, StepSetup
 from inspector.precision import schemes_of_bits, usual_scheme
 from inspector.units import parse_size
 
@@ -81,7 +81,7 @@ def _scheme(said: dict[str, Any]) -> str:
     return usual_scheme(named) if named else schemes_of_bits(bits.pop() if bits else 4)[0].name
 
 
-def _lora(model: str, said: dict[str, Any]) -> LoraSetup:
+def _lora(model: str, said: dict[str, Any]) -> MeasuredLora:
     """Adapters on the set or names asked for; attention's when nothing was."""
     from inspector.lora import named_set
     from inspector.sources.resolve import resolve
@@ -89,4 +89,4 @@ def _lora(model: str, said: dict[str, Any]) -> LoraSetup:
     targets = said.get("target_modules") or "attention"
     named = targets if isinstance(targets, str) else ",".join(targets)
     modules = named_set(resolve(model), named).target_modules
-    return LoraSetup(target_modules=modules, **{name: said[name] for name in ("r", "dropout") if name in said})
+    return MeasuredLora(target_modules=modules, **{name: said[name] for name in ("r", "dropout") if name in said})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import InspectorError, in_one_line
 from inspector.lenses.weights import grouped, weights
-from inspector.measure.spec import LoraSetup, MeasureSpec, Order, cut_config
+from inspector.measure.spec import MeasuredLora, MeasureSpec, Order, cut_config
 from inspector.precision import scheme_named
 from inspector.reporting import TableReport
 from inspector.units import MiB
@@ -156,7 +156,7 @@ def judged(spec: MeasureSpec, result: Mapping[str, Any], *, date: str = "") -> M
     del predicted["allocated_bytes"]
     measured.pop("allocated_bytes", None)
     if lora := result.get("lora"):
-        predicted["lora_bytes"] = lora_bytes(skeleton, spec.lora or LoraSetup())
+        predicted["lora_bytes"] = lora_bytes(skeleton, spec.lora or MeasuredLora())
         measured["lora_bytes"] = lora["tensor_bytes"]
     traced, unpredicted, fault = _traced(spec, result)
     found = counted(result)
@@ -234,12 +234,11 @@ def _cause(name: str, kinds: tuple[Comparison, ...], scheme: str) -> str:
     return ", ".join(differing) if name == "tensor_bytes" else ""
 
 
-def lora_bytes(skeleton: Skeleton, lora: LoraSetup) -> int:
+def lora_bytes(skeleton: Skeleton, lora: MeasuredLora) -> int:
     """Bytes of the adapter's new tensors, float32 as PEFT makes them."""
-    from inspector.lora import LoraSpec, adapter_tensors
+    from inspector.lora import adapter_tensors
 
-    spec = LoraSpec(r=lora.r, lora_alpha=lora.lora_alpha, target_modules=lora.target_modules)
-    tensors = adapter_tensors(skeleton, spec)
+    tensors = adapter_tensors(skeleton, lora.counted)
     return sum(tensor.nbytes for tensor in tensors if tensor.new)
 
 

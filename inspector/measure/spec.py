@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from inspector.architecture.own_code import is_trusted, trusted_again
 from inspector.config_json import layer_count, with_layers
 from inspector.errors import InspectorError, in_one_line
+from inspector.lora.spec import LoraSpec
 from inspector.precision import scheme_named
+from inspector.simulate.setup.words import check_words
 from inspector.skeleton.habits import usual
 from inspector.sources.bundled import DEFAULT_MODEL
 
@@ -17,15 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEVICES = ("auto", "cpu", "cuda")
-OPTIMIZERS = (
-    "adamw_torch", "adamw_torch_fused", "adamw_bnb_8bit", "paged_adamw_32bit", "paged_adamw_8bit", "sgd",
-)  # fmt: skip
-ATTENTION = ("sdpa", "eager")
+MeasuredOptimizer = Literal[
+    "adamw_torch", "adamw_torch_fused", "adamw_bnb_8bit", "paged_adamw_32bit", "paged_adamw_8bit", "sgd"
+]
+MeasuredAttention = Literal["sdpa", "eager"]
 
 
 @dataclass(frozen=True, slots=True)
-class LoraSetup:
-    """The adapters to add with PEFT. ``target_modules`` are names or endings, or one regular expression as a string."""
+class MeasuredLora:
+    """The adapters to add with PEFT. ``target_modules`` are names or endings, or one regular expression as a string.
+
+    Rank, alpha and targets are those of `LoraSpec`, which counts them.
+    """
 
     r: int = 32
     target_modules: tuple[str, ...] | str = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -35,22 +40,29 @@ class LoraSetup:
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
             raise InspectorError(f"dropout must be at least 0 and below 1, not {self.dropout!r}")
+        # Made once here for what it refuses: PEFT itself would say it only after its import.
+        _ = self.counted
+
+    @property
+    def counted(self) -> LoraSpec:
+        """What decides how large they are, for the lens."""
+        return LoraSpec(r=self.r, lora_alpha=self.lora_alpha, target_modules=self.target_modules)
 
     @property
     def alpha(self) -> int:
         """The alpha given, or twice the rank; it changes no size."""
-        return 2 * self.r if self.lora_alpha is None else self.lora_alpha
+        return self.counted.alpha
 
 
 @dataclass(frozen=True, slots=True)
 class StepSetup:
-    """The training steps to run, on random tokens of full length. The names are those of the dry run's setup."""
+    """The training steps to run, on random tokens of full length. The names are those of the dry run's settings."""
 
     batch_size: int = 1
     seq_len: int = 2048
-    optimizer: str = "adamw_torch"
+    optimizer: MeasuredOptimizer = "adamw_torch"
     gradient_checkpointing: bool = True
-    attention: str = "sdpa"
+    attention: MeasuredAttention = "sdpa"
     steps: int = 3
 
     def __post_init__(self) -> None:
@@ -59,15 +71,15 @@ class StepSetup:
             if getattr(self, name) < least:
                 raise InspectorError(f"{name} must be at least {least}, not {getattr(self, name)}")
         object.__setattr__(self, "optimizer", usual("optimizer", self.optimizer))
-        if self.optimizer not in OPTIMIZERS:
-            raise InspectorError(f"no optimizer is named {self.optimizer!r}", hint=f"choose {', '.join(OPTIMIZERS)}")
-        if self.attention not in ATTENTION:
-            raise InspectorError(f"attention {self.attention!r} is not known", hint=f"choose {', '.join(ATTENTION)}")
+        check_words(self)
 
 
 @dataclass(frozen=True, slots=True)
 class MeasureSpec:
     """One measurement.
+
+    Its parts are not those of a dry run's setup: every word here is done on a real device, and most of what a dry run's
+    adapters, batch and loop can be told is nothing that the measured program does. Records on disk have these words.
 
     ``layers`` cuts the model to its first decoder layers. ``weights`` is ``random``, ``hub`` or a folder of
     safetensors. ``limit_bytes`` pretends the device had no more than that. ``quality`` adds the error of the
@@ -80,7 +92,7 @@ class MeasureSpec:
     layers: int | None = None
     weights: str = "random"
     seed: int = 0
-    lora: LoraSetup | None = None
+    lora: MeasuredLora | None = None
     step: StepSetup | None = None
     limit_bytes: int | None = None
     quality: bool = False
@@ -108,7 +120,9 @@ class MeasureSpec:
             lora, step = plain.pop("lora", None), plain.pop("step", None)
             if lora:
                 targets = lora["target_modules"]
-                lora = LoraSetup(**{**lora, "target_modules": targets if isinstance(targets, str) else tuple(targets)})
+                lora = MeasuredLora(
+                    **{**lora, "target_modules": targets if isinstance(targets, str) else tuple(targets)}
+                )
             return cls(**plain, lora=lora or None, step=StepSetup(**step) if step else None)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InspectorError(f"this is no specification of a measurement: {in_one_line(error)}") from None

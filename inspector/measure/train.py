@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from torch._ops import OpOverload
     from transformers import PreTrainedModel
 
-    from inspector.measure.spec import LoraSetup, StepSetup
+    from inspector.measure.spec import MeasuredLora, StepSetup
 
 STAGES = ("forward", "backward", "optimizer")
 
 
-def add_lora(model: nn.Module, lora: LoraSetup, *, seed: int = 0) -> Any:
+def add_lora(model: nn.Module, lora: MeasuredLora, *, seed: int = 0) -> Any:
     """The model in PEFT's wrapper, adapters in float32 as PEFT makes them. Raises InspectorError as PEFT refuses."""
     from peft import LoraConfig, get_peft_model
 

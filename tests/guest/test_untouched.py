@@ -67,9 +67,9 @@ def test_a_plan_that_makes_it_fit(tiny):
 @pytest.mark.parametrize("scheme", ["bf16", "nf4-dq", "int8"])
 def test_a_prediction_of_a_measurement(tiny, device, scheme):
     from inspector.measure.predict import predicted_memory
-    from inspector.measure.spec import LoraSetup, MeasureSpec, StepSetup
+    from inspector.measure.spec import MeasuredLora, MeasureSpec, StepSetup
 
-    spec = MeasureSpec(scheme=scheme, device=device, lora=LoraSetup(), step=StepSetup(seq_len=16))
+    spec = MeasureSpec(scheme=scheme, device=device, lora=MeasuredLora(), step=StepSetup(seq_len=16))
     described = {"type": device, "capability": (8, 0), "multiprocessors": 108}
     predicted_memory(tiny, spec, described)
 

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from inspector.architecture.quiet import quiet
 from inspector.errors import InspectorError
 from inspector.measure import (
-    LoraSetup,
+    MeasuredLora,
     MeasureSpec,
     StepSetup,
     find_records,
@@ -50,7 +50,7 @@ def everything(folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
         spec = MeasureSpec(
-            folder, scheme="nf4-dq", device="cpu", weights=folder, lora=LoraSetup(r=4),
+            folder, scheme="nf4-dq", device="cpu", weights=folder, lora=MeasuredLora(r=4),
             step=StepSetup(seq_len=16, steps=2), quality=True,
         )  # fmt: skip
         return measure(spec)
@@ -247,7 +247,7 @@ class TestBadInput:
             ({"weights": "/no/such/folder"}, "no such folder of weights"),
             ({"weights": "hub"}, "switched off by HF_HUB_OFFLINE"),
             ({"layers": 99}, "has 2 layers, not 99"),
-            ({"lora": LoraSetup(target_modules=("nothing",))}, "nothing"),
+            ({"lora": MeasuredLora(target_modules=("nothing",))}, "nothing"),
         ],
     )
     def test_before_building(self, folder, options, said):
@@ -269,6 +269,8 @@ class TestBadInput:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("scheme", ["bf16", "int8", "nf4-dq", "fp4"])
 def test_on_a_gpu_tensor_bytes_are_equal(folder, scheme):
-    found = measure(MeasureSpec(folder, scheme=scheme, device="cuda", lora=LoraSetup(r=4), step=StepSetup(seq_len=16)))
+    found = measure(
+        MeasureSpec(folder, scheme=scheme, device="cuda", lora=MeasuredLora(r=4), step=StepSetup(seq_len=16))
+    )
     assert found.agrees
     assert found.result["steady"]["requested_bytes"] >= found.measured["tensor_bytes"]

@@ -10,7 +10,7 @@ from inspector.errors import InspectorError
 from inspector.measure import doctor as doctors
 from inspector.measure import machine
 from inspector.measure.doctor import doctor
-from inspector.measure.spec import LoraSetup, MeasureSpec, StepSetup, cut_config
+from inspector.measure.spec import MeasuredLora, MeasureSpec, StepSetup, cut_config
 from inspector.measure.train import LiveStorages
 from inspector.sources.bundled import bundled_config
 
@@ -51,7 +51,7 @@ def test_cut_configs_build(model, path):
 
 
 def test_a_spec_survives_json():
-    spec = MeasureSpec("x", lora=LoraSetup(r=4, target_modules=("a", "b")), step=StepSetup(seq_len=8), limit_bytes=5)
+    spec = MeasureSpec("x", lora=MeasuredLora(r=4, target_modules=("a", "b")), step=StepSetup(seq_len=8), limit_bytes=5)
     assert MeasureSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 

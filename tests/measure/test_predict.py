@@ -9,7 +9,7 @@ from transformers import LlamaConfig
 
 from inspector.architecture.quiet import quiet
 from inspector.errors import CannotSimulateError, InspectorError
-from inspector.measure import LoraSetup, MeasureSpec, StepSetup, predict, train
+from inspector.measure import MeasuredLora, MeasureSpec, StepSetup, predict, train
 from inspector.measure.build import build, fill, meta_model
 from inspector.measure.report import counted, judged
 from inspector.measure.weightsource import RandomWeights
@@ -77,15 +77,15 @@ def test_four_bits_end_at_the_profilers_level(scheme):
 
 @pytest.mark.parametrize("scheme", ["nf4-dq", "int8", "bf16"])
 def test_the_build_is_the_same_every_time(scheme):
-    spec = MeasureSpec("x", scheme=scheme, lora=LoraSetup(r=4), step=StepSetup(seq_len=16))
+    spec = MeasureSpec("x", scheme=scheme, lora=MeasuredLora(r=4), step=StepSetup(seq_len=16))
     assert predict.predicted_memory(CONFIG, spec, H100) == predict.predicted_memory(CONFIG, spec, H100)
 
 
 RUNS = {
-    "qlora": ("nf4-dq", LoraSetup(r=4), {}),
-    "qlora, kept activations": ("nf4", LoraSetup(r=4), {"gradient_checkpointing": False}),
-    "lora, eager": ("bf16", LoraSetup(r=4), {"attention": "eager", "gradient_checkpointing": False}),
-    "lora, dropout": ("bf16", LoraSetup(r=4, dropout=0.1), {}),
+    "qlora": ("nf4-dq", MeasuredLora(r=4), {}),
+    "qlora, kept activations": ("nf4", MeasuredLora(r=4), {"gradient_checkpointing": False}),
+    "lora, eager": ("bf16", MeasuredLora(r=4), {"attention": "eager", "gradient_checkpointing": False}),
+    "lora, dropout": ("bf16", MeasuredLora(r=4, dropout=0.1), {}),
     "full": ("bf16", None, {"gradient_checkpointing": False}),
     "full, fused": ("fp32", None, {"optimizer": "adamw_torch_fused"}),
     "full, sgd, two rows": ("bf16", None, {"optimizer": "sgd", "batch_size": 2}),
