@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from inspector.render.charts import Chart
     from inspector.simulate.generation import GenerateReport
-    from inspector.simulate.reports.step import Point
+    from inspector.simulate.reports.at_peak import Point
 
 
 def text(report: GenerateReport) -> RenderableType:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from inspector.render.charts import Chart
     from inspector.simulate.allocator.timeline import StagePeak
     from inspector.simulate.finetuning import StepReport
-    from inspector.simulate.reports.step import Point, Share
+    from inspector.simulate.reports.at_peak import Point, Share
 
 VERDICT_STYLES = {"fits": "bold green", "tight": "bold yellow", "does not fit": "bold red"}
 SHOWN_MODULES = 8

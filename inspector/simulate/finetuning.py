@@ -13,7 +13,7 @@ from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import STAGES
 from inspector.simulate.on_card import OnCard, Peaks, peaks_on
-from inspector.simulate.reports import step as reports
+from inspector.simulate.reports import at_peak
 from inspector.simulate.reports.libraries import versions
 from inspector.simulate.setup.finetuning import Resolved, resolve_setup
 from inspector.simulate.setup.recipes import recipe as find_recipe
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from inspector.simulate.allocator.timeline import StagePeak
     from inspector.simulate.events import Event, Stage
     from inspector.simulate.program.training import Trace
-    from inspector.simulate.reports.step import KindLine, LiveTensor, Point, Share
+    from inspector.simulate.reports.at_peak import KindLine, LiveTensor, Point, Share
     from inspector.simulate.setup.options import FinetuneSettingsOptions
     from inspector.simulate.setup.training import TrainSetup
 
@@ -219,7 +219,7 @@ def summarize(asked: Question, traced: Trace) -> StepReport:
 
     events, gpu, resolved = traced.events, asked.gpu, asked.resolved
     timeline = replay(events, asked.allocator)
-    alive, points = timeline.alive(events), reports.points(events, timeline)
+    alive, points = timeline.alive(events), at_peak.points(events, timeline)
     # Of several that reach it the first: the later ones only repeat it.
     top = next(item for item in timeline.stages if item.peak_allocated == timeline.peak_allocated)
     return StepReport(
@@ -235,11 +235,11 @@ def summarize(asked: Question, traced: Trace) -> StepReport:
         peak_stage=top.stage,
         peak_step=top.step,
         stages=timeline.stages,
-        alive_at_peak=reports.by_kind(alive),
-        modules_at_peak=reports.by_module(alive),
-        largest_at_peak=reports.largest(alive),
+        alive_at_peak=at_peak.by_kind(alive),
+        modules_at_peak=at_peak.by_module(alive),
+        largest_at_peak=at_peak.largest(alive),
         timeline=points,
-        timeline_kinds=reports.kinds_at(events, timeline, points),
+        timeline_kinds=at_peak.kinds_at(events, timeline, points),
         num_events=len(events),
         assumptions=(*traced.notes, *assumptions(resolved.setup, gpu)),
         math_attention=bool(math_calls(traced.questions)),

@@ -13,7 +13,7 @@ from inspector.reporting import Report
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.on_card import OnCard, Peaks, peaks_on
-from inspector.simulate.reports import step as reports
+from inspector.simulate.reports import at_peak
 from inspector.simulate.reports.libraries import versions
 from inspector.simulate.setup.generation import GenerateSetup, generate_settings
 from inspector.simulate.setup.words import Dtype
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inspector.simulate.program.decoding import GenerateTrace
-    from inspector.simulate.reports.step import KindLine, LiveTensor, Point, Share
+    from inspector.simulate.reports.at_peak import KindLine, LiveTensor, Point, Share
     from inspector.simulate.setup.options import GenerateSettingsOptions
 
 GROWTH_POINTS = 64
@@ -173,7 +173,7 @@ def _report(asked: GenerateQuestion) -> GenerateReport:
     line = replay(trace.events, settings)
     stages = {stage.step: stage for stage in line.stages}
     prefill, last = stages[0], stages[trace.last_step]
-    alive, points = line.alive(trace.events), reports.points(trace.events, line)
+    alive, points = line.alive(trace.events), at_peak.points(trace.events, line)
     return GenerateReport(
         model=asked.model,
         gpu=gpu,
@@ -185,15 +185,15 @@ def _report(asked: GenerateQuestion) -> GenerateReport:
         peaks=peaks_on(trace.events, gpu, settings, line),
         cache=CacheReport(asked.model, setup.load.dtype, trace.layers),
         cache_bytes=trace.cache_bytes,
-        alive_at_peak=tuple((share.name, share.nbytes) for share in reports.by_kind(alive)),
+        alive_at_peak=tuple((share.name, share.nbytes) for share in at_peak.by_kind(alive)),
         context_length=asked.context_length,
         largest_prompt=None,
         assumptions=_assumptions(setup, gpu, trace),
         versions=versions(),
-        modules_at_peak=reports.by_module(alive),
-        largest_at_peak=reports.largest(alive),
+        modules_at_peak=at_peak.by_module(alive),
+        largest_at_peak=at_peak.largest(alive),
         timeline=points,
-        timeline_kinds=reports.kinds_at(trace.events, line, points),
+        timeline_kinds=at_peak.kinds_at(trace.events, line, points),
     )
 
 

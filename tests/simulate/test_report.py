@@ -15,7 +15,7 @@ from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.device.kernels import CUBLAS_WORKSPACE_BYTES
 from inspector.simulate.events import Alloc
 from inspector.simulate.program.training import trace_finetune
-from inspector.simulate.reports.step import points
+from inspector.simulate.reports.at_peak import points
 from inspector.simulate.setup.finetuning import resolve_setup
 
 SMALL = {

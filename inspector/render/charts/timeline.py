@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from inspector.gpus import Gpu
-    from inspector.simulate.reports.step import KindLine, Point
+    from inspector.simulate.reports.at_peak import KindLine, Point
 
 RESERVED = "#CC3311"
 APART = 0.045

@@ -8,13 +8,12 @@ from inspector.units import MiB
 from inspector.validation import words
 from inspector.validation.fields import NotUnderstoodError
 from inspector.validation.forms.figures import measured, peak
-from inspector.validation.forms.t4_loop import PEAKS
-from inspector.validation.forms.training import read_training
-from inspector.validation.published_run import Question
+from inspector.validation.forms.training import PEAKS, read_training
 
 if TYPE_CHECKING:
     from inspector.validation.fields import Fields
     from inspector.validation.forms.training import Run
+    from inspector.validation.published_run import Question
 
 USUAL: dict[str, Any] = {
     "dtype": "bfloat16", "optimizer": "adamw_torch", "attention": "flash_attention_2", "reentrant": True,
@@ -46,21 +45,13 @@ def read(fields: Fields) -> Question:
     run.settings |= _mixed(fields, run)
     if run.settings["loss"] != "full":
         run.notes.append(SHIFTED)
-    return Question(
-        file="",
-        id="",
-        model=run.model,
-        method=run.method,
-        config=f"{run.size} {framework}",
-        gpu=run.gpu,
-        settings=run.settings,
-        figures=(
+    return run.question(
+        framework,
+        (
             *peak(fields, "peak", words.Metric("allocated", with_load=False), PEAKS),
             *measured(fields, "after_init_plus_train_allocated_bytes", "steady", 1),
             *measured(fields, "nvidia_smi_mib", "process", MiB),
         ),
-        versions=run.versions,
-        notes=tuple(run.notes),
     )
 
 

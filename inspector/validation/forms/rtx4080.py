@@ -9,12 +9,11 @@ from inspector.units import GiB
 from inspector.validation import words
 from inspector.validation.forms.figures import measured, peak
 from inspector.validation.forms.notes import length_note
-from inspector.validation.forms.t4_loop import PEAKS
-from inspector.validation.forms.training import read_training
-from inspector.validation.published_run import Question
+from inspector.validation.forms.training import PEAKS, read_training
 
 if TYPE_CHECKING:
     from inspector.validation.fields import Fields
+    from inspector.validation.published_run import Question
 
 USUAL: dict[str, Any] = {
     "dtype": "bfloat16", "optimizer": "adamw_torch", "attention": "sdpa", "reentrant": False, "autocast": "bf16",
@@ -49,21 +48,13 @@ def read(fields: Fields) -> Question:
         "load": "after_lora_allocated_gib", "first_forward": "after_first_forward_allocated_gib",
         "steady": "final_allocated_gib",
     }  # fmt: skip
-    return Question(
-        file="",
-        id="",
-        model=run.model,
-        method=run.method,
-        config=f"{run.size} {fields.text('optimizer', '')}".strip(),
-        gpu=run.gpu,
-        settings=run.settings,
-        figures=(
+    return run.question(
+        fields.text("optimizer", ""),
+        (
             *(figure for of, name in moments.items() for figure in measured(fields, name, of, GiB)),
             *peak(fields, "peak", words.Metric("allocated", with_load=True), PEAKS),
             *measured(fields, "peak_reserved_gib", "run_reserved", GiB),
         ),
-        versions=run.versions,
-        notes=tuple(run.notes),
     )
 
 

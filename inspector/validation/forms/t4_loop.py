@@ -8,11 +8,11 @@ from inspector.units import MiB
 from inspector.validation import words
 from inspector.validation.forms.figures import measured, peak
 from inspector.validation.forms.notes import length_note
-from inspector.validation.forms.training import before, read_training
-from inspector.validation.published_run import Question
+from inspector.validation.forms.training import PEAKS, before, read_training
 
 if TYPE_CHECKING:
     from inspector.validation.fields import Fields
+    from inspector.validation.published_run import Question
 
 USUAL: dict[str, Any] = {
     "dtype": "float16", "optimizer": "adamw_torch", "attention": "sdpa", "reentrant": False, "autocast": "none",
@@ -39,26 +39,11 @@ def read(fields: Fields) -> Question:
     if run.method == "qlora":
         run.notes.insert(0, "what loading leaves between quantized weights varies by some MiB from run to run")
     stages = {"forward": "peak_forward_mib", "backward": "peak_backward_mib", "optimizer": "peak_optimizer_mib"}
-    return Question(
-        file="",
-        id="",
-        model=run.model,
-        method=run.method,
-        config=f"{run.size} {run.attention}",
-        gpu=run.gpu,
-        settings=run.settings,
-        figures=(
+    return run.question(
+        run.attention,
+        (
             *(figure for of, name in stages.items() for figure in measured(fields, name, of, MiB)),
             *peak(fields, "peak", words.Metric("allocated", with_load=False), PEAKS),
             *measured(fields, "peak_reserved_mib", "reserved", MiB),
         ),
-        versions=run.versions,
-        notes=tuple(run.notes),
     )
-
-
-PEAKS = {
-    ("allocated", False): "peak", ("allocated", True): "run_peak", ("reserved", False): "reserved",
-    ("reserved", True): "run_reserved", ("process", False): "process", ("process", True): "process",
-}  # fmt: skip
-"""What a step's ``peak`` is compared with, by what its metric says."""

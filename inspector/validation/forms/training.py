@@ -7,15 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.validation import words
 from inspector.validation.forms.figures import described
+from inspector.validation.published_run import Question
 
 if TYPE_CHECKING:
     from inspector.validation.fields import Fields
+    from inspector.validation.published_run import Figure
 
 ABOUT = (
     "tool", "trainable_params", "trainable_params_computed", "num_total_params", "transcribed_by_hand", "form",
     "other_tool_prediction",
 )  # fmt: skip
 """What is told of a training run and changes nothing in it: who ran it, and what came of it."""
+
+PEAKS = {
+    ("allocated", False): "peak", ("allocated", True): "run_peak", ("reserved", False): "reserved",
+    ("reserved", True): "run_reserved", ("process", False): "process", ("process", True): "process",
+}  # fmt: skip
+"""What a step's ``peak`` is compared with, by what its metric says."""
 
 
 @dataclass(slots=True)
@@ -36,6 +44,22 @@ class Run:
     def size(self) -> str:
         """``2x1024``."""
         return f"{self.batch_size}x{self.seq_len or None}"
+
+    def question(self, more: str, figures: tuple[Figure, ...]) -> Question:
+        """The run as a question; ``more`` follows its size where the ledger names it."""
+        return Question(
+            # Who reads the file knows its name, and numbers its records.
+            file="",
+            id="",
+            model=self.model,
+            method=self.method,
+            config=f"{self.size} {more}".strip(),
+            gpu=self.gpu,
+            settings=self.settings,
+            figures=figures,
+            versions=self.versions,
+            notes=tuple(self.notes),
+        )
 
 
 def versions_of(fields: Fields) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from inspector.render.pages import finetune_html, generate_html, validate_html
-from inspector.simulate.reports.step import KindLine, LiveTensor, Share
+from inspector.simulate.reports.at_peak import KindLine, LiveTensor, Share
 from inspector.validation.ledger import Ledger, Line
 from inspector.validation.ledger_by_set import Target, differences, record_sets
 from inspector.validation.runs import questions
