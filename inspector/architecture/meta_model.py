@@ -13,6 +13,7 @@ from inspector.architecture.libraries import does_not_import, need
 from inspector.architecture.limits import bounded
 from inspector.architecture.offline import closed, without_runtime
 from inspector.architecture.own_code import is_trusted, own_config, said_classes
+from inspector.architecture.own_random import own_random_numbers
 from inspector.architecture.quiet import quiet
 from inspector.architecture.sanity import check_sizes
 from inspector.errors import InspectorError, UnknownArchitectureError, in_one_line
@@ -109,8 +110,8 @@ def _unknown_architecture(config: Mapping[str, Any], model_type: str, known: lis
 
 @contextlib.contextmanager
 def _fenced(model_type: str) -> Iterator[None]:
-    """The libraries' code, quiet and away from the network; what they refuse in a config is one line."""
-    with quiet(), closed(), config_mistakes(model_type):
+    """The libraries' code, quiet, without a network or the caller's random numbers; what they refuse is one line."""
+    with quiet(), closed(), own_random_numbers(), config_mistakes(model_type):
         yield
 
 

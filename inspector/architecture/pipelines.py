@@ -10,6 +10,7 @@ from inspector.architecture.libraries import need
 from inspector.architecture.limits import bounded
 from inspector.architecture.meta_model import config_mistakes
 from inspector.architecture.offline import closed, without_runtime
+from inspector.architecture.own_random import own_random_numbers
 from inspector.architecture.parts import part_of
 from inspector.architecture.quiet import quiet
 from inspector.architecture.read import layer_of, read_skeleton, tensors_of
@@ -39,7 +40,7 @@ def diffusers_skeleton(config: Mapping[str, Any], cls: str, *, model_id: str, so
     content = {name: value for name, value in without_runtime(dict(config)).items() if not name.startswith("_")}
     import torch
 
-    with quiet(), closed(), config_mistakes(cls), bounded(), torch.device("meta"):
+    with quiet(), closed(), own_random_numbers(), config_mistakes(cls), bounded(), torch.device("meta"):
         model = model_type.from_config(content)
     kept = tuple(model_type._keep_in_fp32_modules or ())
 
@@ -65,7 +66,7 @@ def checker_skeleton(config: Mapping[str, Any], cls: str, *, model_id: str, sour
     need("torch", "transformers")
     diffusers = _diffusers(cls)
     content = without_runtime(dict(config))
-    with quiet(), closed(), config_mistakes(cls), bounded():
+    with quiet(), closed(), own_random_numbers(), config_mistakes(cls), bounded():
         safety: Any = importlib.import_module("diffusers.pipelines.stable_diffusion.safety_checker")
         if cls != "StableDiffusionSafetyChecker":
             raise InspectorError(f"diffusers {diffusers.__version__} has no model {cls[:60]!r} in Stable Diffusion")

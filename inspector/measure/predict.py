@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.architecture.own_random import own_random_numbers
 from inspector.architecture.quiet import quiet
 from inspector.measure import train
 from inspector.measure.build import fill, meta_model
@@ -186,6 +187,7 @@ def _on_cpu(stack: ExitStack, spec: MeasureSpec) -> Tracer:
     stack.enter_context(decompositions.decomposed_as({"scaled_dot_product_attention": attention.sdpa_on_cpu}))
     # On a CPU torch takes multi-tensor kernels only when told to, but the patch would make them the default.
     chosen = multi_tensor() if spec.step and spec.step.optimizer.endswith("fused") else {}
+    stack.enter_context(own_random_numbers())
     stack.enter_context(patched({**chosen, **NOT_THE_CALLERS}))
     return tracer
 

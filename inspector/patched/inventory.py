@@ -14,6 +14,7 @@ TESTED = {
     "peft": ">=0.21,<0.22",
     "bitsandbytes": ">=0.50,<0.51",
     "huggingface_hub": ">=2.0,<3",
+    "numpy": ">=2.0,<3",
     "python": ">=3.11,<3.15",
 }
 """Versions that the replaced names were tested with; of libraries, those that pyproject.toml allows."""
@@ -53,6 +54,14 @@ _SEED = "what is drawn, seeded or restored here is not the caller's stream of ra
 _CUDA = "optimizers and clipping take the kernels for meta tensors that they take for CUDA's"
 _AUTOCAST = "autocast is asked for, entered and left for the device of the tensors, which is meta"
 _FA2 = "flash_attention_2 without the package, under a name of our own"
+_NUMPY = (
+    "beta", "binomial", "bytes", "chisquare", "choice", "dirichlet", "exponential", "f", "gamma", "geometric",
+    "get_state", "gumbel", "hypergeometric", "laplace", "logistic", "lognormal", "logseries", "multinomial",
+    "multivariate_normal", "negative_binomial", "noncentral_chisquare", "noncentral_f", "normal", "pareto",
+    "permutation", "poisson", "power", "rand", "randint", "randn", "random", "random_integers", "random_sample", "ranf",
+    "rayleigh", "sample", "seed", "set_state", "shuffle", "standard_cauchy", "standard_exponential", "standard_gamma",
+    "standard_normal", "standard_t", "triangular", "uniform", "vonmises", "wald", "weibull", "zipf",
+)  # fmt: skip
 _LIMIT = "a config that makes modules without end is stopped"
 
 PATCHES: Mapping[str, Patch] = dict([
@@ -84,6 +93,11 @@ PATCHES: Mapping[str, Patch] = dict([
             set_rng_state=("new_state",), manual_seed=("seed",)),
     *_names("torch.random", "torch", _SEED, "torch/random.py", get_rng_state=(), set_rng_state=("new_state",),
             manual_seed=("seed",), fork_rng=("devices", "enabled", "_caller", "_devices_kw", "device_type")),
+    *_names("random", "python", _SEED, "random.py, the functions of its one instance",
+            **dict.fromkeys(("random", "getrandbits", "gauss", "seed", "getstate", "setstate"))),
+    *_names("random:_inst", "python", _SEED, "random.py, class Random: all others draw by these two",
+            random=None, getrandbits=None),
+    *_names("numpy.random", "numpy", _SEED, "numpy/random/mtrand.pyx, the methods of _rand", **dict.fromkeys(_NUMPY)),
     *_names("torch.utils._foreach_utils", "torch", _CUDA, "torch/utils/_foreach_utils.py",
             _get_foreach_kernels_supported_devices=(), _get_fused_kernels_supported_devices=()),
     *_names("torch.optim.optimizer", "torch", _CUDA, "torch/optim/optimizer.py, _default_to_fused_or_foreach",

@@ -17,7 +17,7 @@ PACKAGE = Path(inspector.__path__[0])
 PROJECT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 NOT_INSTALLED = {"_typeshed", "pynvml"}
 """Known to type checkers alone; asked for only where an NVIDIA driver is, and named by `doctor` when it is missing."""
-PATCHED = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "huggingface-hub"}
+PATCHED = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "huggingface-hub", "numpy"}
 
 
 def declared(lines):

@@ -39,6 +39,102 @@ def test_a_fine_tuning_on_a_card_without_grouped_products_of_a_model_that_drops_
     finetune(config, method="full", seq_len=16, gpu="T4")
 
 
+DRAWING = """
+import random
+
+import numpy
+from transformers import LlamaConfig, LlamaForCausalLM
+
+
+def draw():
+    return [random.random(), random.choice("abc"), random.gauss(0, 1), random.randbytes(2), random.sample(range(9), 2),
+            *numpy.random.rand(2), numpy.random.normal(), numpy.random.permutation(3)[0]]
+
+
+class OwnConfig(LlamaConfig):
+    def __init__(self, **fields):
+        draw()
+        super().__init__(**fields)
+
+
+class OwnForCausalLM(LlamaForCausalLM):
+    config_class = OwnConfig
+
+    def __init__(self, config):
+        random.seed(5)
+        numpy.random.seed(5)
+        super().__init__(config)
+        self.drawn = draw()
+
+    def forward(self, *args, **kwargs):
+        draw()
+        state = random.getstate(), numpy.random.get_state()
+        draw()
+        random.setstate(state[0])
+        numpy.random.set_state(state[1])
+        return super().forward(*args, **kwargs)
+"""
+
+
+@pytest.fixture
+def drawing(tmp_path, tiny):
+    """A model whose own code draws from Python's and numpy's generators, as it is made and as it runs."""
+    import json
+
+    own = {"AutoConfig": "modeling_own.OwnConfig", "AutoModelForCausalLM": "modeling_own.OwnForCausalLM"}
+    config = {**tiny, "model_type": "own", "architectures": ["OwnForCausalLM"], "auto_map": own}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "modeling_own.py").write_text(DRAWING)
+    return str(tmp_path)
+
+
+def test_a_model_whose_code_draws_from_python_and_numpy(drawing):
+    import inspector
+
+    model = inspector.load(drawing, trust_remote_code=True)
+    model.finetune(method="full", seq_len=16, gpu="T4")
+    model.generate(prompt_len=16, max_new_tokens=4, gpu="T4")
+
+
+def test_who_draws_beside_a_dry_run_draws_as_alone():
+    """And who took a function out of the module before draws with it as well."""
+    import random
+    from random import randint
+
+    import numpy as np
+
+    from inspector.architecture.own_random import own_random_numbers
+
+    def draws():
+        # What libraries share is meant here, not a generator that is good for secrets.
+        few = random.random(), randint(0, 99), random.gauss(0, 1)  # noqa: S311
+        return *few, random.shuffle([1, 2]), np.random.rand()  # noqa: NPY002
+
+    def elsewhere(found):
+        thread = threading.Thread(target=lambda: found.append(draws()))
+        thread.start()
+        thread.join()
+
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        alone = [draws(), draws()]
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        beside: list[object] = []
+        with own_random_numbers():
+            ours = draws()
+            elsewhere(beside)
+            draws()
+            elsewhere(beside)
+        with own_random_numbers():
+            assert draws() == ours  # every dry run draws alike
+        assert beside == alone
+        assert ours not in alone
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+
+
 def test_a_generation(tmp_path, tiny):
     import json
 

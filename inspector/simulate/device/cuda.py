@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.architecture.own_random import own_random_numbers
 from inspector.architecture.quiet import quiet
 from inspector.patched import patched
 from inspector.simulate.device import attention, decompositions
@@ -47,6 +48,7 @@ def as_on(
     region = Autocast(_DTYPES[autocast]) if autocast != "none" else None
     with ExitStack() as stack:
         stack.enter_context(quiet())
+        stack.enter_context(own_random_numbers())
         stack.enter_context(patched(replaced))
         stack.enter_context(decompositions.decomposed_as(operators))
         stack.enter_context(no_autocast() if region is None else region.registered())

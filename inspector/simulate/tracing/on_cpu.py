@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.architecture.own_random import own_random_numbers
 from inspector.patched import patched
 from inspector.simulate.device.attention import sdpa_on_cpu
 from inspector.simulate.device.autocast import no_autocast
@@ -85,7 +86,7 @@ def trace_on_cpu(step: Callable[[], Any], existing: list[Any]) -> tuple[Event, .
     tracer.mark("forward", 0)
     operators = {"scaled_dot_product_attention": sdpa_on_cpu}
     replaced = {**_int8_products(), **_generator_state(tracer)}
-    with patched(replaced), decomposed_as(operators), no_autocast(), tracer:
+    with own_random_numbers(), patched(replaced), decomposed_as(operators), no_autocast(), tracer:
         step()
     tracer.stop()
     return tracer.events()
