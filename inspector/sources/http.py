@@ -26,6 +26,9 @@ DEADLINE = 30.0
 
 # Enough for what passes in a moment; a hub that is down is told after seconds, not minutes.
 TRIES = 3
+PAUSE = 0.4
+"""Seconds before the second try, where the server asks for none; twice as many before the third."""
+
 PATIENCE = 8.0
 """Seconds after which no other try is begun: a server that takes connections and says nothing is given one."""
 
@@ -114,11 +117,11 @@ def _worth_waiting(error: Exception, attempt: int) -> float | None:
     response = getattr(error, "response", None)
     if response is None:
         broken = isinstance(error, (httpx2.TransportError, ConnectionError)) and not _offline(error)
-        return 0.2 * 2**attempt if broken else None
+        return PAUSE * 2 ** (attempt - 1) if broken else None
     if response.status_code not in _PASSING:
         return None
     wait = _asked_to_wait(response.headers.get("retry-after", ""))
-    wait = 0.2 * 2**attempt if wait is None else wait
+    wait = PAUSE * 2 ** (attempt - 1) if wait is None else wait
     return wait if wait <= _MAX_WAIT else None
 
 

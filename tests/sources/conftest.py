@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from tests.sources import extras
 from tests.sources.hub_server import Hub, serving
 
 REPO = "acme/tiny-llama"
@@ -26,6 +27,12 @@ def saved_llama(tmp_path_factory):
     model = LlamaForCausalLM(LlamaConfig(**{key: value for key, value in LLAMA.items() if key != "model_type"}))
     model.to(torch.bfloat16).save_pretrained(folder, max_shard_size="100KB")
     return folder
+
+
+@pytest.fixture(scope="session")
+def asked_of_extras(once):
+    """The folder of what packages that are not in the environment made and said: `tests/sources/with_extras.py`."""
+    return once("extras", extras.ask)
 
 
 @pytest.fixture
@@ -58,4 +65,5 @@ def hub(monkeypatch, saved_llama):
         monkeypatch.setattr(socket, "getaddrinfo", loopback_only(socket.getaddrinfo))
         monkeypatch.setenv("HF_TOKEN", "hf_secret")
         monkeypatch.setattr(fetching, "TIMEOUT", 0.5)
+        monkeypatch.setattr(fetching, "PAUSE", 0.01)
         yield made

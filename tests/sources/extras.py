@@ -1,5 +1,6 @@
 """Libraries that tests are held to, kept beside the environment: see ``requirements-extras.lock``."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("INSPECTOR_TEST_EXTRAS") or Path(sys.prefix) / "extras")
 
 
@@ -16,9 +18,34 @@ def have(package):
         pytest.skip(f"{package} is not in {FOLDER.name}: `make` puts it there, or set INSPECTOR_TEST_EXTRAS")
 
 
-def python(*args, extras=True, **environment):
-    """A Python process that can import them, or the same one without them."""
-    path = {"PYTHONPATH": str(FOLDER)} if extras else {}
+PUBLISHED = {
+    # Stable Diffusion 1.5 and SDXL, as published: https://huggingface.co/docs/diffusers; sizes by the class itself.
+    "UNet2DConditionModel": ({"cross_attention_dim": 768, "sample_size": 64}, 859_520_964),
+    "AutoencoderKL": (
+        {
+            "block_out_channels": [128, 256, 512, 512], "layers_per_block": 2, "latent_channels": 4,
+            "down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4,
+        },
+        83_653_863,
+    ),
+    "FluxTransformer2DModel": ({"guidance_embeds": True}, 11_901_408_320),
+}  # fmt: skip
+"""Configs of diffusers' classes, and how many parameters each has."""
+
+
+def ask(folder):
+    """All that tests want of the packages, in one process: see ``with_extras.py``."""
+    for cls, (config, _) in PUBLISHED.items():
+        (folder / "published" / cls).mkdir(parents=True)
+        full = {"_class_name": cls, "_diffusers_version": "0.30.0", **config}
+        (folder / "published" / cls / "config.json").write_text(json.dumps(full))
+    done = python(Path(__file__).with_name("with_extras.py"), folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def python(*args, **environment):
+    """A Python process that can import them."""
+    path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{FOLDER}"}
     return subprocess.run(
         [sys.executable, "-W", "ignore", *map(str, args)],
         capture_output=True, text=True, check=False,

@@ -3,91 +3,29 @@
 import json
 
 import pytest
-from extras import have, python
 
 from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.sources.pipeline import Pipeline
 from inspector.sources.resolve import locate, resolve
-
-SAVE = """
-import json, sys, torch
-from transformers import CLIPTextConfig, CLIPTextModel
-from diffusers import (AutoencoderKL, DDIMScheduler, FluxTransformer2DModel, StableDiffusionPipeline,
-                       UNet2DConditionModel)
-
-out = sys.argv[1]
-unet = UNet2DConditionModel(
-    block_out_channels=(32, 64), layers_per_block=2, sample_size=32, cross_attention_dim=32,
-    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"))
-vae = AutoencoderKL(
-    block_out_channels=[32, 64], latent_channels=4,
-    down_block_types=["DownEncoderBlock2D"] * 2, up_block_types=["UpDecoderBlock2D"] * 2)
-from transformers import CLIPConfig
-from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
-small = {"hidden_size": 32, "intermediate_size": 37, "num_attention_heads": 4, "num_hidden_layers": 2}
-checker = StableDiffusionSafetyChecker(CLIPConfig(
-    text_config=small, vision_config={**small, "image_size": 32, "patch_size": 8}, projection_dim=16))
-text = CLIPTextModel(CLIPTextConfig(
-    hidden_size=32, intermediate_size=37, num_attention_heads=4, num_hidden_layers=5, vocab_size=1000))
-pipe = StableDiffusionPipeline(
-    unet=unet, vae=vae, text_encoder=text, scheduler=DDIMScheduler(), tokenizer=None, safety_checker=None,
-    feature_extractor=None, requires_safety_checker=False)
-pipe.register_modules(safety_checker=checker)
-pipe.save_pretrained(f"{out}/sd")
-parts = {name: getattr(pipe, name) for name in ("unet", "vae", "text_encoder", "safety_checker")}
-with open(f"{out}/sd.json", "w") as stream:
-    json.dump({f"{part}.{name}": list(value.shape) for part, model in parts.items()
-               for name, value in model.named_parameters()}, stream)
-"""
-READ = """
-import json, sys, inspector
-from inspector.checkpoint.against_skeleton import compare_with_skeleton
-from inspector.cli.main import run
-from inspector.precision import SCHEME_NAMES
-from inspector.sources.resolve import locate
-
-source = locate(sys.argv[1])
-skeleton, report = source.skeleton, compare_with_skeleton(source.checkpoint, source.skeleton)
-model = inspector.load(sys.argv[1])
-memory = model.memory(scheme="bf16")
-codes = {}
-sys.stdout = open("/dev/null", "w")
-for command in (["layers"], ["memory"], ["lora"], ["compare"], ["checkpoint"], ["diff", "gpt2"], ["report", "-o", "-"],
-                ["chart", "sizes", "-o", "-"], ["measure"], ["fit"], ["simulate", "generate"]):
-    codes[command[0]] = run([*command, sys.argv[1]])
-sys.stdout = sys.__stdout__
-print(json.dumps({
-    "shapes": {tensor.name: tensor.shape for tensor in skeleton.parameters}, "notes": skeleton.notes,
-    "groups": {group.name: group.tensor_bytes for group in memory.groups}, "total": memory.tensor_bytes,
-    "wrong": [*report.missing, *report.unexpected, *report.misshapen], "codes": codes,
-    "schemes": {name: model.memory(scheme=name).tensor_bytes for name in SCHEME_NAMES},
-    "lora": {row.target_set: row.modules for row in model.lora(r=8).rows},
-    "unet": inspector.load(sys.argv[1] + "/unet").num_parameters,
-}, default=str))
-"""
+from tests.sources.extras import PUBLISHED, have
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory):
-    """A tiny Stable Diffusion pipeline, saved by the package, beside its parameters' names and shapes."""
+@pytest.fixture
+def asked(asked_of_extras):
+    """A tiny Stable Diffusion pipeline saved by the package, and what was said of it in its presence."""
     have("diffusers")
-    out = tmp_path_factory.mktemp("diffusers")
-    done = python("-c", SAVE, out)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return out / "sd"
+    return asked_of_extras
 
 
-@pytest.fixture(scope="session")
-def read(folder):
-    done = python("-c", READ, folder)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+@pytest.fixture
+def read(asked):
+    return json.loads((asked / "read.json").read_text())
 
 
 @pytest.mark.slow
-def test_every_parameter_is_the_packages(folder, read):
-    assert read["shapes"] == json.loads(folder.with_suffix(".json").read_text())
+def test_every_parameter_is_the_packages(asked, read):
+    assert read["shapes"] == json.loads((asked / "sd.json").read_text())
     assert read["wrong"] == []
 
 
@@ -118,36 +56,9 @@ def test_every_lens_answers_or_says_why_not(read):
     assert read["lora"]["attention"] >= 4 * 5 + 4 * 2 * 6
 
 
-KNOWN = {
-    # Stable Diffusion 1.5 and SDXL, as published: https://huggingface.co/docs/diffusers; sizes by the class itself.
-    "UNet2DConditionModel": ({"cross_attention_dim": 768, "sample_size": 64}, 859_520_964),
-    "AutoencoderKL": (
-        {
-            "block_out_channels": [128, 256, 512, 512], "layers_per_block": 2, "latent_channels": 4,
-            "down_block_types": ["DownEncoderBlock2D"] * 4, "up_block_types": ["UpDecoderBlock2D"] * 4,
-        },
-        83_653_863,
-    ),
-    "FluxTransformer2DModel": ({"guidance_embeds": True}, 11_901_408_320),
-}  # fmt: skip
-
-
-SIZES = """
-import json, sys, inspector
-print(json.dumps({name: inspector.load(f"{sys.argv[1]}/{name}").num_parameters for name in sys.argv[2:]}))
-"""
-
-
 @pytest.mark.slow
-def test_published_sizes(tmp_path):
-    have("diffusers")
-    for cls, (config, _) in KNOWN.items():
-        (tmp_path / cls).mkdir()
-        full = {"_class_name": cls, "_diffusers_version": "0.30.0", **config}
-        (tmp_path / cls / "config.json").write_text(json.dumps(full))
-    done = python("-c", SIZES, tmp_path, *KNOWN)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads(done.stdout) == {cls: parameters for cls, (_, parameters) in KNOWN.items()}
+def test_published_sizes(asked):
+    assert json.loads((asked / "sizes.json").read_text()) == {cls: size for cls, (_, size) in PUBLISHED.items()}
 
 
 CLIP = {
@@ -176,15 +87,15 @@ def test_parts_of_transformers_need_no_diffusers(tmp_path):
     assert "without weights, or left out: scheduler" in skeleton.notes
 
 
-def test_without_diffusers_it_says_what_to_install(tmp_path):
+def test_without_diffusers_it_says_what_to_install(tmp_path, capsys):
     unet = {"_class_name": "UNet2DConditionModel", "sample_size": 64}
     path = written(tmp_path / "p", text_encoder=("transformers", "CLIPTextModel", CLIP),
                    unet=("diffusers", "UNet2DConditionModel", unet))  # fmt: skip
     for reference, said in ((path, "unet of p need diffusers"), (path / "unet", "is a diffusers model")):
-        done = python("-m", "inspector", "memory", reference, extras=False)
-        assert done.returncode == 2
-        assert said in done.stderr
-        assert "pip install 'llm-inspector[diffusers]'" in done.stderr
+        assert run(["memory", str(reference)]) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert "pip install 'llm-inspector[diffusers]'" in err
 
 
 def test_a_component_of_its_own_code_is_not_run(tmp_path, monkeypatch):

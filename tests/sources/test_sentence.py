@@ -3,62 +3,22 @@
 import json
 
 import pytest
-from extras import have, python
 
 import inspector
 from inspector.checkpoint.against_skeleton import compare_with_skeleton
 from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.sources.resolve import locate, resolve
+from tests.sources.extras import have
 
-SAVE = """
-import json, sys
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModel, AutoModelForMaskedLM, BertConfig, PreTrainedTokenizerFast, T5Config
-from sentence_transformers import SentenceTransformer, SparseEncoder
-from sentence_transformers.base.modules.dense import Dense
-from sentence_transformers.base.modules.transformer import Transformer
-from sentence_transformers.base.modules.normalize import Normalize
-from sentence_transformers.sentence_transformer.modules import LayerNorm, Pooling
-from sentence_transformers.sparse_encoder.modules import SpladePooling
-
-words = Tokenizer(models.WordLevel({"[UNK]": 0, "[PAD]": 1, "[MASK]": 2}, unk_token="[UNK]"))
-words.pre_tokenizer = pre_tokenizers.Whitespace()
-tokenizer = PreTrainedTokenizerFast(
-    tokenizer_object=words, unk_token="[UNK]", pad_token="[PAD]", mask_token="[MASK]")
-bert = BertConfig(vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
-t5 = T5Config(vocab_size=64, d_model=32, d_ff=64, num_layers=2, num_heads=4, d_kv=8)
-out = sys.argv[1]
-for name, config, task, auto in (
-    ("bert", bert, "feature-extraction", AutoModel), ("t5", t5, "feature-extraction", AutoModel),
-    ("splade", bert, "fill-mask", AutoModelForMaskedLM),
-):
-    base = f"{out}/base-{name}"
-    auto.from_config(config).save_pretrained(base)
-    tokenizer.save_pretrained(base)
-    first = Transformer(base, transformer_task=task)
-    if name == "splade":
-        model = SparseEncoder(modules=[first, SpladePooling()])
-    else:
-        behind = [Dense(32, 16), Dense(16, 8, bias=False, use_residual=True), LayerNorm(8), Normalize()]
-        model = SentenceTransformer(modules=[first, Pooling(32), *behind])
-    model.save(f"{out}/{name}")
-    model = type(model)(f"{out}/{name}")
-    shapes = {key: list(value.shape) for key, value in model.named_parameters()}
-    with open(f"{out}/{name}.json", "w") as stream:
-        json.dump(shapes, stream)
-"""
 FOLDERS = {"2": "2_Dense", "3": "3_Dense", "4": "4_LayerNorm"}
 
 
-@pytest.fixture(scope="session")
-def real(tmp_path_factory):
+@pytest.fixture
+def real(asked_of_extras):
     """Models saved by the package, each beside the names and shapes of its parameters."""
     have("sentence_transformers")
-    folder = tmp_path_factory.mktemp("sentence")
-    done = python("-c", SAVE, folder)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return folder
+    return asked_of_extras
 
 
 def in_our_names(name):
