@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 
-from inspector.cli.main import COMMANDS
+import pytest
+
+from inspector.cli.main import COMMANDS, run
+from inspector.sources.bundled import CONFIGS
 
 HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "pandas", "plotly", "numpy"}
 LIGHT = [
@@ -40,36 +43,45 @@ def test_importing_the_package_costs_nothing():
     assert int(done.stdout) < 10
 
 
-def test_a_config_file_is_built_once(tmp_path, monkeypatch):
-    """The second run of the same config is answered from the cache, without torch, under its own name."""
-    from inspector.sources.bundled import CONFIGS
-
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """A model that is not bundled, and a cache that has nothing of it."""
     monkeypatch.setenv("INSPECTOR_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "mine.json").write_text((CONFIGS / "openai-community--gpt2.json").read_text())
+    return tmp_path / "mine.json"
+
+
+def kept(config):
+    """The skeletons in its cache."""
+    return sorted((config.parent / "cache" / "skeletons").glob("*"))
+
+
+def test_a_config_file_is_built_once(config, capsys):
+    """The second run of the same config is answered from the cache, without torch, under its own name."""
+    assert kept(config) == []
+    assert run(["memory", str(config), "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert len(kept(config)) == 1
+    other = config.rename(config.with_name("other.json"))
     code = (
         "import sys; from inspector.cli.main import run; assert run(['memory', sys.argv[1], '--json']) == 0;"
         "print('torch' in sys.modules, file=sys.stderr)"
     )
-    answers = []
-    for name in ("mine", "other"):
-        config = tmp_path / f"{name}.json"
-        config.write_text((CONFIGS / "openai-community--gpt2.json").read_text())
-        done = subprocess.run([sys.executable, "-c", code, str(config)], capture_output=True, text=True, check=True)
-        answers.append((json.loads(done.stdout), done.stderr.splitlines()[-1]))
-    (first, built), (second, cached) = answers
-    assert (built, cached) == ("True", "False")
+    done = subprocess.run([sys.executable, "-c", code, str(other)], capture_output=True, text=True, check=True)
+    assert done.stderr == "False\n"
+    second = json.loads(done.stdout)
     assert (first.pop("model"), second.pop("model")) == ("mine", "other")
     assert first == second
 
 
-def test_a_damaged_cache_entry_is_built_again_and_said_so(tmp_path, monkeypatch, inspector):
-    from inspector.sources.bundled import CONFIGS
-
-    monkeypatch.setenv("INSPECTOR_CACHE", str(tmp_path / "cache"))
-    config = tmp_path / "config.json"
-    config.write_text((CONFIGS / "openai-community--gpt2.json").read_text())
-    first = inspector("layers", str(config))
-    (entry,) = (tmp_path / "cache" / "skeletons").iterdir()
-    entry.write_text(entry.read_text()[:500])
-    second = inspector("layers", str(config))
-    assert second.stdout == first.stdout
-    assert "damaged" in second.stderr
+def test_a_damaged_cache_entry_is_built_again_and_said_so(config, capsys):
+    assert run(["layers", str(config)]) == 0
+    first, _ = capsys.readouterr()
+    (entry,) = kept(config)
+    whole = entry.read_text()
+    entry.write_text(whole[:500])
+    assert run(["layers", str(config)]) == 0
+    second, said = capsys.readouterr()
+    assert second == first
+    assert "damaged" in said
+    assert entry.read_text() == whole

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from inspector.architecture import build_skeleton
 from inspector.errors import InspectorError
+from inspector.skeleton.json_form import dumps
 from inspector.store import lock
 from inspector.store.entries import stored
 from inspector.store.skeletons import kept_skeleton, skeleton_entry
@@ -21,16 +23,18 @@ from tests.sources.conftest import LLAMA
 BUILDER = """
 import sys, time
 import inspector.architecture
-real = inspector.architecture.build_skeleton
+from inspector.skeleton.json_form import loads
 def slowly(*args, **kwargs):
     with open(sys.argv[1], "a") as stream:
         stream.write("built\\n")
     time.sleep(1)
-    return real(*args, **kwargs)
+    with open(sys.argv[3]) as stream:
+        return loads(stream.read())
 inspector.architecture.build_skeleton = slowly
 from inspector.cli.main import run
 sys.exit(run(["layers", sys.argv[2], "--json"]))
 """
+"""Who waits for whom is the question: what is built lies ready, and the libraries are not imported for it."""
 
 HOLDER = """
 import sys, time
@@ -70,7 +74,9 @@ def holder(folder):
 
 def test_two_runs_at_once_build_an_entry_once(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(LLAMA))
-    command = [sys.executable, "-c", BUILDER, str(tmp_path / "log"), str(tmp_path / "config.json")]
+    (tmp_path / "skeleton.json").write_text(dumps(build_skeleton(LLAMA, model_id="a")))
+    files = (str(tmp_path / name) for name in ("log", "config.json", "skeleton.json"))
+    command = [sys.executable, "-c", BUILDER, *files]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     outs = [run.communicate(timeout=60) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], outs
