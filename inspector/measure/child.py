@@ -71,9 +71,11 @@ class Measuring:
     def run(self) -> dict[str, Any]:
         """The whole result, as far as it got. Raises LibraryError when a library it needs does not import."""
         spec = self.order.spec
-        # A step without adapters needs PEFT too: `train.prepare` is PEFT's.
-        need("torch", "transformers", "accelerate", "bitsandbytes", *(("peft",) if spec.lora or spec.step else ()))
+        # The device first: one that is not there is refused before the other libraries take their seconds.
+        need("torch")
         device = machine.device_named(spec.device)
+        # A step without adapters needs PEFT too: `train.prepare` is PEFT's.
+        need("transformers", "accelerate", "bitsandbytes", *(("peft",) if spec.lora or spec.step else ()))
         import inspector.measure.build
         import inspector.measure.train  # noqa: F401 -- the libraries' own memory is not the model's
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from inspector.cli.main import run
+from inspector.measure import runner
 
 TINY = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 128,
@@ -27,9 +28,8 @@ MEASURED = [
     "--seq-len",
     "16",
     "--quality",
-    "--save",
 ]
-"""What is measured once, and saved as the record: its page is kept as measured.txt."""
+"""What is measured once: saved as the record, and its page and its JSON kept as measured.txt and measured.json."""
 
 INPUTS = {name: name for name in ("tiny", "model", "adapter", "records")} | {"snapshot": "snapshot.pickle"}
 """Names within the folder, so that pages say the same wherever the folder is."""
@@ -71,16 +71,32 @@ def write_models(folder):
 
 
 def run_commands():
-    """What commands leave: a snapshot, a record, and the page that came with it."""
+    """What commands leave: a snapshot, a record, and the page and the JSON that came with it."""
     assert run(["simulate", "finetune", "tiny", "--seq-len", "64", "--snapshot", "snapshot.pickle"]) == 0
-    page = io.StringIO()
-    with contextlib.redirect_stdout(page):
-        assert run(MEASURED) == 0
-    Path("measured.txt").write_text(page.getvalue())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "run_order", measured_once(runner.run_order))
+        for name, more in (("measured.txt", ["--save"]), ("measured.json", ["--json"])):
+            page = io.StringIO()
+            with contextlib.redirect_stdout(page):
+                assert run([*MEASURED, *more]) == 0
+            Path(name).write_text(page.getvalue())
     (record,) = Path("data").rglob("*.json")
     content = json.loads(record.read_text())
     content["result"]["device"]["name"] = "a processor"  # its length would move a table's columns
     Path("records", "tiny.json").write_text(json.dumps(content))
+
+
+def measured_once(run_order):
+    """The same order again is answered with what its process found."""
+    found = {}
+
+    def answered(order, progress=None):
+        asked = json.dumps(order.to_dict())
+        if asked not in found:
+            found[asked] = run_order(order, progress)
+        return found[asked]
+
+    return answered
 
 
 @pytest.fixture

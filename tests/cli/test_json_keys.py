@@ -30,9 +30,6 @@ COMMANDS = {
     ],
     "validate": ["validate", "rtx4080_qlora"],
     "replay": ["replay", "{snapshot}"],
-    "measure": [
-        "measure", "{tiny}", "--device", "cpu", "--bits", "4", "--lora", "--step", "--seq-len", "16", "--quality",
-    ],
     "measurements": ["measurements", "{records}"],
     "doctor": ["doctor"],
 }  # fmt: skip
@@ -48,8 +45,15 @@ def keys(value, path=""):
         yield path
 
 
+def listed(document):
+    return "\n".join(sorted(set(keys(json.loads(document))))) + "\n"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_keys(name, inputs, golden, capsys):
     assert run([word.format(**inputs) for word in COMMANDS[name]] + ["--json"]) in {0, 1}
-    found = sorted(set(keys(json.loads(capsys.readouterr().out))))
-    golden(f"json-keys/{name.replace(',', '').replace(' ', '-')}.txt", "\n".join(found) + "\n")
+    golden(f"json-keys/{name.replace(',', '').replace(' ', '-')}.txt", listed(capsys.readouterr().out))
+
+
+def test_keys_of_a_measurement(made, golden):
+    golden("json-keys/measure.txt", listed((made / "measured.json").read_text()))
