@@ -12,6 +12,9 @@ from inspector.architecture import build_skeleton
 from inspector.architecture.own_code import KEY, CodeReference, is_trusted, with_own_code
 from inspector.cli.main import run
 from inspector.errors import InspectorError
+from inspector.measure import runner
+from inspector.measure.child import Measuring
+from inspector.measure.spec import Order
 from inspector.sources.resolve import resolve
 from inspector.store.skeletons import skeleton_entry
 from tests.sources.conftest import LLAMA
@@ -224,8 +227,13 @@ class OwnForCausalLM(LlamaForCausalLM):
 """
 
 
+def in_this_process(order, progress):
+    """What `run_order` does, without another process: the order goes through JSON and is measured."""
+    return Measuring(Order.from_dict(json.loads(json.dumps(order.to_dict()))), lambda **_: None).run()
+
+
 @pytest.mark.slow
-def test_it_is_simulated_and_measured(tmp_path, marker, capsys):
+def test_it_is_simulated_and_measured(tmp_path, marker, capsys, monkeypatch):
     named = {"AutoConfig": "modeling_run.OwnConfig", "AutoModelForCausalLM": "modeling_run.OwnForCausalLM"}
     config = {**LLAMA, "model_type": "own_llama", "architectures": ["OwnForCausalLM"], "auto_map": named}
     config["num_hidden_layers"] = 3
@@ -233,15 +241,17 @@ def test_it_is_simulated_and_measured(tmp_path, marker, capsys):
     (folder / "modeling_run.py").write_text(RUNNABLE)
     steps = [
         ["simulate", "finetune", str(folder), "--method", "lora", "--gpu", "T4", "--seq-len", "64"],
-        ["simulate", "generate", str(folder), "--prompt-len", "64"], ["measure", str(folder), "--bits", "16"],
-        ["measure", str(folder), "--bits", "16", "--layers", "2"],
+        ["simulate", "generate", str(folder), "--prompt-len", "64"],
         ["fit", str(folder), "--gpu", "T4", "--method", "lora", "--seq-len", "64"],
+        ["measure", str(folder), "--bits", "16"], ["measure", str(folder), "--bits", "16", "--layers", "2"],
     ]  # fmt: skip
     for command in steps:
         assert run(command) == 2, command
     assert not marker.exists()
     for command in steps:
         capsys.readouterr()
+        if "--layers" in command:  # the whole model was measured in a process of its own, into which the trust went
+            monkeypatch.setattr(runner, "run_order", in_this_process)
         assert run([*command, FLAG]) == 0, (command, *capsys.readouterr())
     assert marker.exists()
 
