@@ -51,6 +51,12 @@ def decks(tmp_path_factory):
     return deck
 
 
+def in_scheme(browser, scheme):
+    """Let the reader prefer a colour scheme, also on a page that is open."""
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+
 @pytest.fixture
 def show(browser):
     """Open a page at a window's size, as a desktop or a phone, in a colour scheme."""
@@ -58,9 +64,7 @@ def show(browser):
     def opened(path, *, width=1280, height=720, phone=False, scheme="light"):
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        browser.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        )
+        in_scheme(browser, scheme)
         browser.get("about:blank")
         for kind in ("browser", "performance"):
             browser.get_log(kind)

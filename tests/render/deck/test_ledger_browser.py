@@ -8,6 +8,7 @@ import pytest
 from inspector.render.pages import validate_html
 from inspector.validation.ledger import Ledger, Line
 from inspector.validation.runs import questions
+from tests.render.deck.conftest import in_scheme
 
 pytestmark = pytest.mark.browser
 
@@ -36,14 +37,18 @@ def opened(show, path, **window):
     return browser
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [(1280, 800, False), (400, 800, True)], ids=str)
-def test_it_fits_the_window_and_asks_for_nothing(show, page, size, scheme):
+@pytest.mark.parametrize(
+    ("size", "schemes"), [((1280, 800, False), ("light", "dark")), ((400, 800, True), ("dark", "light"))], ids=str
+)
+def test_it_fits_the_window_and_asks_for_nothing(show, page, size, schemes):
+    """Opened in one colour scheme, then seen in the other."""
     width, height, phone = size
-    browser = opened(show, page[0], width=width, height=height, phone=phone, scheme=scheme)
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    charts = browser.execute_script("return document.querySelectorAll('[data-chart]').length")
-    assert browser.execute_script("return document.querySelectorAll('.chart .main-svg').length") >= charts >= 2
+    browser = opened(show, page[0], width=width, height=height, phone=phone, scheme=schemes[0])
+    for scheme in schemes:
+        in_scheme(browser, scheme)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        charts = browser.execute_script("return document.querySelectorAll('[data-chart]').length")
+        assert browser.execute_script("return document.querySelectorAll('.chart .main-svg').length") >= charts >= 2
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
     messages = (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
     asked = [found["params"]["request"]["url"] for found in messages if found["method"] == "Network.requestWillBeSent"]

@@ -31,8 +31,8 @@ CHARTS = 4
 
 
 @pytest.fixture
-def model(tmp_path, monkeypatch):
-    """The tiny model in a folder where its dry runs are kept already: a kernel reads them without importing torch."""
+def model(tmp_path, monkeypatch, kept_answers):
+    """The tiny model in a folder; its dry runs are kept already, and a kernel reads them without importing torch."""
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "config.json").write_text(json.dumps(TINY))
     monkeypatch.chdir(tmp_path)
