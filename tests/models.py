@@ -1,6 +1,15 @@
-"""Choices among the bundled models."""
+"""Choices among the bundled models, and how deep each is looked at."""
 
-from inspector.sources.bundled import load_bundled
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass, replace
+
+from inspector.architecture import build_config
+from inspector.config_json import layer_count, with_layers
+from inspector.skeleton.identical_layers import Run, fold
+from inspector.sources.bundled import bundled_config, load_bundled, model_ids
 
 
 def distinct(models):
@@ -10,3 +19,66 @@ def distinct(models):
         skeleton = load_bundled(model)
         found.setdefault((skeleton.modules, skeleton.tensors), model)
     return sorted(found.values())
+
+
+@dataclass(frozen=True)
+class Depth:
+    """A bundled model with its first ``layers`` decoder layers alone, or whole with None."""
+
+    model: str
+    layers: int | None = None
+
+    def __str__(self):
+        return f"{self.model}-{self.layers or 'all'}"
+
+    def config(self):
+        whole = bundled_config(self.model)
+        return whole if self.layers is None else with_layers(whole, self.layers)
+
+    def skeleton(self):
+        """The bundled skeleton without the layers left out: nothing is built, so it stays what is shipped."""
+        whole = load_bundled(self.model)
+        if self.layers is None:
+            return whole
+        numbered = re.compile(rf"{re.escape(_stack(self.model)[0])}\.(\d+)(?:\.|$)")
+
+        def stays(name):
+            found = numbered.match(name)
+            return found is None or int(found[1]) < self.layers
+
+        return replace(
+            whole,
+            modules=tuple(module for module in whole.modules if stays(module.path)),
+            tensors=tuple(tensor for tensor in whole.tensors if stays(tensor.name)),
+        )
+
+
+@functools.cache
+def at_depths():
+    """Each distinct model with every sort of layer it has, and the smallest of each type with all its layers."""
+    chosen = distinct(model_ids())
+    smallest = {}
+    for model in sorted(chosen, key=lambda model: len(load_bundled(model).modules)):
+        smallest.setdefault(load_bundled(model).facts.model_type, model)
+    whole = [Depth(model) for model in smallest.values()]
+    return sorted([*whole, *map(shortest, chosen)], key=str)
+
+
+def shortest(model):
+    """A model with as many of its first layers as have every sort among them, two at least."""
+    return Depth(model, _stack(model)[1])
+
+
+@functools.cache
+def _stack(model):
+    """The path of a model's decoder layers, and how many of the first have every sort among them, two at least."""
+    count = layer_count(bundled_config(model)).count
+    # Sliding and full attention have the same modules, but Gemma 3 keeps the frequencies of each outside the layers.
+    types = getattr(build_config(bundled_config(model)).get_text_config(), "layer_types", None) or []
+    first, ends = {}, {}
+    for run in fold(load_bundled(model)):
+        if isinstance(run, Run):
+            first.setdefault(run.stack, {}).setdefault(run.block, run.first + 1)
+            ends[run.stack] = run.last + 1
+    (stack,) = (stack for stack, end in ends.items() if end == count and "vision" not in stack)
+    return stack, max(2, *first[stack].values(), *(types.index(kind) + 1 for kind in set(types)))

@@ -11,15 +11,15 @@ from inspector.architecture import build_model
 from inspector.errors import InspectorError
 from inspector.lora import LoraSpec, adapter_tensors, target_sets
 from inspector.lora.filesize import safetensors_bytes
-from inspector.sources.bundled import bundled_config, load_bundled, model_ids
-from tests.models import distinct
+from inspector.sources.bundled import bundled_config, load_bundled
+from tests.models import at_depths
 
 
-def with_peft(model_id, spec):
+def with_peft(config, spec):
     """Trainable and all parameters as PEFT prints them, and the state it would save."""
-    model = build_model(bundled_config(model_id), "bfloat16")
+    model = build_model(config, "bfloat16")
     targets = spec.target_modules
-    config = LoraConfig(
+    adapters = LoraConfig(
         r=spec.r,
         lora_alpha=spec.alpha,
         target_modules=targets if isinstance(targets, str) else list(targets),
@@ -32,26 +32,30 @@ def with_peft(model_id, spec):
     )
     with warnings.catch_warnings(), torch.device("meta"):
         warnings.simplefilter("ignore")
-        adapted = get_peft_model(model, config)
+        adapted = get_peft_model(model, adapters)
         state = get_peft_model_state_dict(adapted)
     counts = adapted.get_nb_trainable_parameters()
     return counts, {name: (tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in state.items()}
 
 
-def without_peft(model_id, spec):
-    skeleton = load_bundled(model_id)
+def without_peft(skeleton, spec):
     tensors = adapter_tensors(skeleton, spec)
     trainable = sum(tensor.numel for tensor in tensors if tensor.trainable)
     everything = skeleton.num_parameters + sum(tensor.numel for tensor in tensors if tensor.new)
     return (trainable, everything), {tensor.name: (tensor.shape, tensor.dtype) for tensor in tensors}
 
 
+def both(model, spec):
+    return without_peft(load_bundled(model), spec), with_peft(bundled_config(model), spec)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("model", distinct(model_ids()))
-def test_every_target_set_of_every_model(model):
-    for found in target_sets(load_bundled(model)):
+@pytest.mark.parametrize("depth", at_depths(), ids=str)
+def test_every_target_set_of_every_model(depth):
+    skeleton, config = depth.skeleton(), depth.config()
+    for found in target_sets(load_bundled(depth.model)):
         spec = LoraSpec(r=8, target_modules=found.target_modules, target_parameters=found.target_parameters)
-        assert without_peft(model, spec) == with_peft(model, spec), found.name
+        assert without_peft(skeleton, spec) == with_peft(config, spec), found.name
 
 
 GPT2, OPT, LLAMA, QWEN, MOE = (
@@ -88,7 +92,8 @@ OPTIONS = {
 def test_every_option(case):
     model, options = OPTIONS[case]
     spec = LoraSpec(r=8, **options)
-    assert without_peft(model, spec) == with_peft(model, spec)
+    ours, pefts = both(model, spec)
+    assert ours == pefts
 
 
 @pytest.mark.parametrize("case", ["dora on a transposed linear", "all biases", "every norm copied", "ranks by pattern"])
@@ -103,6 +108,6 @@ def test_the_file_is_that_large_to_the_byte(case, tmp_path):
 def test_naming_half_of_a_fused_parameter_is_refused_as_peft_refuses_it():
     spec = LoraSpec(target_modules=("gate_proj",))
     with pytest.raises(InspectorError, match="gate_proj is fused into gate_up_proj"):
-        without_peft(MOE, spec)
+        without_peft(load_bundled(MOE), spec)
     with pytest.raises(ValueError, match="Cannot convert PEFT target"):
-        with_peft(MOE, spec)
+        with_peft(bundled_config(MOE), spec)

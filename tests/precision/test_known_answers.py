@@ -8,8 +8,8 @@ import inspector
 from inspector.errors import InspectorError
 from inspector.lenses.weights import grouped, weights
 from inspector.precision import SCHEME_NAMES, chosen_schemes, scheme_named
-from inspector.sources.bundled import load_bundled, model_ids
-from tests.models import distinct
+from inspector.sources.bundled import load_bundled
+from tests.models import at_depths
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,9 @@ def test_four_bits_mean_nf4_with_double_quantization_first(llama):
     assert report.focus.scheme == "nf4-dq"
 
 
-@pytest.mark.parametrize("model", distinct(model_ids()))
-def test_the_waterfall_and_every_grouping_add_up(model):
-    skeleton = load_bundled(model)
+@pytest.mark.parametrize("depth", at_depths(), ids=str)
+def test_the_waterfall_and_every_grouping_add_up(depth):
+    skeleton = depth.skeleton()
     for name in SCHEME_NAMES:
         scheme = scheme_named(name)
         report = weights(skeleton, scheme)

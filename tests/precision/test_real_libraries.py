@@ -16,8 +16,8 @@ from inspector.lenses.weights import stored_tensors
 from inspector.patched import patched
 from inspector.precision import scheme_named
 from inspector.simulate.device.bitsandbytes import map_apart
-from inspector.sources.bundled import bundled_config, load_bundled, model_ids
-from tests.models import distinct
+from inspector.sources.bundled import bundled_config, load_bundled
+from tests.models import Depth, at_depths
 
 SMALL = ["Qwen/Qwen2.5-0.5B", "openai-community/gpt2", "facebook/opt-350m", "google/gemma-3-4b-it"]
 
@@ -60,11 +60,11 @@ def quantized_to_8_bits(rows, columns):
     return sorted([values.nbytes, scales.nbytes])
 
 
-def quantized_by_bitsandbytes(model_id, config):
+def quantized_by_bitsandbytes(depth, config):
     """The real model with the real modules, every replaced weight quantized on the meta device."""
     import bitsandbytes as bnb
 
-    model = build_model(bundled_config(model_id), "bfloat16")
+    model = build_model(depth.config(), "bfloat16")
     with bfloat16_by_default():  # as from_pretrained does: the new modules' biases get it
         replace_with_bnb_linear(model, kept(model), config)
     four_bits = (config.bnb_4bit_quant_type, config.bnb_4bit_use_double_quant)
@@ -92,8 +92,8 @@ def loaded_sizes(model):
     return sizes
 
 
-def predicted(model_id, scheme):
-    rows = stored_tensors(load_bundled(model_id), scheme_named(scheme))
+def predicted(depth, scheme):
+    rows = stored_tensors(depth.skeleton(), scheme_named(scheme))
     return {row.tensor.name: sorted(piece.nbytes for piece in row.pieces) for row in rows}
 
 
@@ -107,21 +107,21 @@ CONFIGS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", distinct(model_ids()))
-def test_double_quantized_nf4_is_what_bitsandbytes_stores(model):
-    assert predicted(model, "nf4-dq") == quantized_by_bitsandbytes(model, CONFIGS["nf4-dq"])
+@pytest.mark.parametrize("depth", at_depths(), ids=str)
+def test_double_quantized_nf4_is_what_bitsandbytes_stores(depth):
+    assert predicted(depth, "nf4-dq") == quantized_by_bitsandbytes(depth, CONFIGS["nf4-dq"])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", distinct(model_ids()))
-def test_int8_is_what_bitsandbytes_stores(model):
-    assert predicted(model, "int8") == quantized_by_bitsandbytes(model, CONFIGS["int8"])
+@pytest.mark.parametrize("depth", at_depths(), ids=str)
+def test_int8_is_what_bitsandbytes_stores(depth):
+    assert predicted(depth, "int8") == quantized_by_bitsandbytes(depth, CONFIGS["int8"])
 
 
 @pytest.mark.parametrize("scheme", ["nf4", "fp4-dq", "fp4"])
 @pytest.mark.parametrize("model", SMALL)
 def test_the_other_4_bit_types_are_what_bitsandbytes_stores(model, scheme):
-    assert predicted(model, scheme) == quantized_by_bitsandbytes(model, CONFIGS[scheme])
+    assert predicted(Depth(model), scheme) == quantized_by_bitsandbytes(Depth(model), CONFIGS[scheme])
 
 
 @pytest.mark.parametrize("scheme", ["fp32", "bf16", "fp16"])
@@ -129,7 +129,7 @@ def test_the_other_4_bit_types_are_what_bitsandbytes_stores(model, scheme):
 def test_plain_dtypes_have_the_footprint_transformers_prints(model, scheme):
     dtype = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}[scheme]
     built = build_model(bundled_config(model), dtype)
-    assert sum(sum(sizes) for sizes in predicted(model, scheme).values()) == built.get_memory_footprint()
+    assert sum(sum(sizes) for sizes in predicted(Depth(model), scheme).values()) == built.get_memory_footprint()
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_fp8_is_what_transformers_stores(model):
     with bfloat16_by_default():
         replace_with_fp8_linear(built, kept(built), FineGrainedFP8Config())
     real = sum(tensor.nbytes for tensor in [*built.parameters(), *built.buffers()])
-    assert sum(sum(sizes) for sizes in predicted(model, "fp8").values()) == real
+    assert sum(sum(sizes) for sizes in predicted(Depth(model), "fp8").values()) == real
 
 
 def test_the_class_of_every_replaced_module_is_found():
