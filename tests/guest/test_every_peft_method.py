@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import sys
+
 import pytest
 from peft import PeftType, get_peft_config, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from inspector.architecture.quiet import quiet
+from inspector.errors import InspectorError
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.events import Alloc, Free
 from inspector.simulate.program.training import trace_finetune
@@ -29,13 +33,14 @@ FIELDS = {
     "FOURIERFT": {"n_frequency": 10},
     "C3A": {"block_size": 16},
     "TRAINABLE_TOKENS": {"token_indices": [1, 2, 3], "target_modules": ["embed_tokens"]},
-    "LORA": {"modules_to_save": ["lm_head"]},
+    "LORA": {"modules_to_save": ["lm_head"], "rank_pattern": {"q_proj": 4}},
+    "ROAD": {"group_size": 8},
 }
 NO_STEP = {
     "MULTITASK_PROMPT_TUNING": "asks for task ids", "POLY": "asks for task ids", "ADAMSS": "needs scikit-learn",
-    "XLORA": "is made of saved adapters", "ROAD": "wants wider layers", "SHIRA": "wants wider layers",
+    "XLORA": "is made of saved adapters", "SHIRA": "looks where its mask is",
     "FROD": "looks at weights", "TINYLORA": "looks at weights", "VBLORA": "looks at weights",
-    "WAVEFT": "looks at weights", "CPT": "looks at tokens", "SHADOW": "copies the model on the CPU",
+    "WAVEFT": "looks where its frequencies are", "CPT": "looks at tokens", "SHADOW": "copies the model on the CPU",
 }  # fmt: skip
 """Methods that have no step on shapes, or none on such a model."""
 
@@ -93,6 +98,22 @@ def test_adapters_are_what_peft_added_or_made_trainable(method, base_bytes):
     assert found[MemoryKind.OPTIMIZER_STATE] == 2 * (trained + moved)
     views = frozen if method == "CARTRIDGE" else 0  # the gradient is a part of one of the frozen tokens as well
     assert found[MemoryKind.GRADIENTS] == trained + moved + views
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("POLY", "POLY asks which task each sample is of (task_ids), and token ids do not say it"),
+        ("MULTITASK_PROMPT_TUNING", "MULTITASK_PROMPT_TUNING asks which task each sample is of"),
+        ("ADAMSS", "PEFT refuses this config: scikit-learn is required for AdaMSS"),
+    ],
+)
+def test_what_a_method_needs_more_is_one_line(method, said, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)  # as where it is not installed
+    fields = {"peft_type": method, "task_type": "CAUSAL_LM"}
+    setup = resolve_setup(method="lora", seq_len=16, peft_config=fields).setup
+    with pytest.raises(InspectorError, match=re.escape(said)):
+        trace_finetune(CONFIG, setup, (8, 0), 108)
 
 
 def test_adapters_of_a_4_bit_model_are_lora_s_and_dora_s():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -134,16 +135,38 @@ def _lora(
     )
 
 
+_OF_TASKS = {"POLY", "MULTITASK_PROMPT_TUNING"}
+"""Methods whose forward wants ``task_ids`` (peft/tuners/poly/layer.py, multitask_prompt_tuning/model.py)."""
+
+
 def _other_method(setup: PeftSetup) -> Any:
     """The config of any PEFT method, from its own fields."""
     need("peft")
     from peft import get_peft_config
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
-    fields = {name: list(value) if isinstance(value, tuple) else value for name, value in setup.fields}
+    said = dict(setup.fields)
+    if (method := str(said.get("peft_type")).upper()) in _OF_TASKS:
+        raise CannotSimulateError(f"{method} asks which task each sample is of (task_ids), and token ids do not say it")
+    types = {
+        field.name: str(field.type)
+        for cls in [PEFT_TYPE_TO_CONFIG_MAPPING.get(said.get("peft_type"))]
+        if cls is not None
+        for field in fields(cls)
+    }
     try:
-        return get_peft_config(fields)
-    except (KeyError, TypeError, ValueError) as error:  # raised by PEFT, or by calling its config with these names
+        return get_peft_config({name: _thawed(value, types.get(name, "")) for name, value in said.items()})
+    # Raised by PEFT, which may miss a library too, or by calling its config with these names.
+    except (ImportError, KeyError, TypeError, ValueError) as error:
         raise InspectorError(f"PEFT refuses this config: {in_one_line(error)}") from error
+
+
+def _thawed(value: object, wanted: str) -> object:
+    """A field as PEFT takes it: settings are frozen all through, and a mapping in them is pairs."""
+    if not isinstance(value, tuple):
+        return value
+    # By the type of PEFT's own field, as a list of pairs looks alike.
+    return dict(value) if "dict" in wanted.lower() else list(value)
 
 
 def _cast_trainable(model: nn.Module) -> None:
