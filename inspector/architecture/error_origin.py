@@ -46,7 +46,7 @@ def is_of_the_model(error: BaseException) -> bool:
     if any(isinstance(cause, (MemoryError, OSError)) or "allocate memory" in str(cause) for cause in causes):
         return False  # this machine's, now
     for cause in reversed(causes):
-        if (found := _decided(list(_frames(cause)))) is not None:
+        if (found := _decided(list(frames(cause)))) is not None:
             return found
     return False
 
@@ -56,15 +56,15 @@ def _decided(frames: list[FrameType]) -> bool | None:
     refused = False
     while frames:
         frame = frames.pop()
-        package = _module(frame).partition(".")[0]
+        package = package_of(frame)
         if package in OF_THE_MODEL or (refused and frame.f_code in _RUNS_THE_GRAPH):
             return True
-        if frame.f_code in _RUNS_OPERATORS:
+        if runs_operator(frame):
             refused = True
             while frames and _module(frames[-1]) in _HANDS_ON:
                 frames.pop()
-        elif _module(frame) == _PASSES_ON or frame.f_code.co_name == "__torch_function__":
-            continue  # the latter of bitsandbytes hands on to torch
+        elif passes_on(frame):
+            continue
         elif package in _OURS:
             return False
     return None
@@ -82,11 +82,26 @@ def runs_the_graph(function: Operator) -> Operator:
     return function
 
 
+def runs_operator(frame: FrameType) -> bool:
+    """Whether a frame is of a function marked by `runs_operators`."""
+    return frame.f_code in _RUNS_OPERATORS
+
+
+def passes_on(frame: FrameType) -> bool:
+    """Whether a frame only hands on to the function its caller meant: a patch's, a mode's or bitsandbytes' tensors'."""
+    return _module(frame) == _PASSES_ON or frame.f_code.co_name == "__torch_function__"
+
+
+def package_of(frame: FrameType) -> str:
+    """The package of a frame's code."""
+    return _module(frame).partition(".")[0]
+
+
 def _module(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", ""))
 
 
-def _frames(error: BaseException) -> Iterator[FrameType]:
+def frames(error: BaseException) -> Iterator[FrameType]:
     """The frames an error passed through, outermost first."""
     link = error.__traceback__
     while link is not None:

@@ -1,8 +1,9 @@
 """``python -m inspector.measure.child``: one measurement in a process of its own.
 
 Reads one line of JSON (an `Order`) from standard input and writes lines of JSON: ``{"progress": ...}`` while it works,
-then one ``{"result": ...}`` or ``{"error": ...}``. It ends when its standard input is closed, so that it never
-outlives the process that asked.
+then one ``{"result": ...}``, ``{"error": ...}`` for the user to mend, or ``{"fault": ...}`` with the traceback of a
+mistake of ours. What a library or the device failed at it leaves as a traceback on standard error. It ends when its
+standard input is closed, so that it never outlives the process that asked.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.architecture.libraries import need
 from inspector.errors import InspectorError, in_one_line
 from inspector.measure import machine
+from inspector.measure.failures import is_anothers, is_out_of_memory
 from inspector.measure.spec import MeasureSpec, Order
 
 if TYPE_CHECKING:
@@ -44,10 +47,19 @@ def main() -> None:
         talk.write(json.dumps(message) + "\n")
         talk.flush()
 
+    answer(line, say)
+
+
+def answer(line: str, say: Callable[..., None]) -> None:
+    """Do an order and say what became of it. Raises what is a result for who asked: a library's or device's failure."""
     try:
         say(result=Measuring(Order.from_dict(json.loads(line)), say).run())
     except InspectorError as error:
         say(error={"message": error.message, "hint": error.hint})
+    except Exception as error:
+        if is_anothers(error):
+            raise
+        say(fault=traceback.format_exc())
 
 
 def _end_with_parent() -> None:
@@ -71,6 +83,8 @@ class Measuring:
     def run(self) -> dict[str, Any]:
         """The whole result, as far as it got. Raises LibraryError when a library it needs does not import."""
         spec = self.order.spec
+        # At once: what comes first is seconds of imports.
+        self.say(progress=self.at)
         # The device first: one that is not there is refused before the other libraries take their seconds.
         need("torch")
         device = machine.device_named(spec.device)
@@ -86,7 +100,7 @@ class Measuring:
         try:
             self._measure(spec, device)
         except Exception as error:
-            if not _out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             # The first 300 characters of CUDA's long message say how much was asked for and how much was free.
             self.result |= {"status": "out of memory", "reached": self.at, "said": in_one_line(error, 300)}
@@ -208,17 +222,6 @@ def _difference(
     if "allocated_bytes" in memory:
         added["allocated_bytes"] = memory_after["allocated_bytes"] - memory["allocated_bytes"]
     return added
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """CUDA says it with a type of its own, Python with another, the CPU allocator only in words."""
-    import torch
-
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    said = str(error)
-    # Of c10/core/impl/alloc_cpu.cpp: the second is what Windows says.
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in said or "not enough memory" in said)
 
 
 if __name__ == "__main__":

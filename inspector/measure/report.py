@@ -106,7 +106,7 @@ def measure(
 ) -> Measurement:
     """Build the real model of a spec on a real device, in a process of its own, and weigh it.
 
-    Running out of memory, or failing, is a result and not an error.
+    Running out of memory is a result and not an error, and so is a failure of a library, the model or the device.
 
     Args:
         spec: what to measure; or leave it out and give its fields as ``options``.

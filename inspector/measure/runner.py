@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from inspector.measure.spec import Order
 
 
+CHILD = ("-m", "inspector.measure.child")
+"""What the interpreter of the measuring process is told to run."""
+
 KILLED = getattr(signal, "SIGKILL", 9)
 """How a system ends a process for want of memory; Windows has no such signal, and no exit code below zero."""
 
@@ -24,10 +27,12 @@ KILLED = getattr(signal, "SIGKILL", 9)
 def run_order(order: Order, progress: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
     """The result of an order, whatever becomes of the child.
 
-    ``status`` is ``measured``, ``out of memory`` (also when the system killed the child for it) or ``failed``.
+    ``status`` is ``measured``, ``out of memory`` (also when the system killed the child for it) or ``failed``, where a
+    library, the model's code or the device failed.
 
     Raises:
         InspectorError: for what the child found wrong with the order.
+        RuntimeError: for a mistake of ours in the child, with its traceback as a note. It is no result.
         KeyboardInterrupt: passed on, after the child has been ended.
     """
     # A file and no pipe: nobody reads it while the child works, and a full pipe would stop the child.
@@ -46,7 +51,7 @@ def run_order(order: Order, progress: Callable[[dict[str, Any]], None] | None = 
 def _start(errors: IO[bytes]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         # A new interpreter and no fork: CUDA does not work in a fork of a process that has used it.
-        [sys.executable, "-m", "inspector.measure.child"],
+        [sys.executable, *CHILD],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
@@ -77,6 +82,8 @@ def _follow(
             return result
         if "error" in message:
             raise InspectorError(message["error"]["message"], hint=message["error"]["hint"])
+        if "fault" in message:
+            raise _fault(message["fault"])
         last = message["progress"]
         if progress:
             progress(last)
@@ -89,7 +96,18 @@ def _died(code: int, reached: dict[str, Any], errors: IO[bytes]) -> dict[str, An
         said = "the system ended the process, most likely because the machine ran out of memory"
         return {"status": "out of memory", "reached": reached, "said": said}
     errors.seek(0)
+    text = errors.read().decode(errors="replace")
+    # 1 is how Python ends after a traceback. Before the first word the child runs nothing but our own code.
+    if code == 1 and not reached:
+        raise _fault(text)
     # The last line of a traceback is the error itself.
-    lines = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip()]
     said = lines[-1].strip()[:300] if lines else f"exit code {code}"
     return {"status": "failed", "reached": reached, "said": said}
+
+
+def _fault(text: str) -> RuntimeError:
+    """Our own mistake in the child, told with its traceback."""
+    error = RuntimeError("the measuring process failed by a fault of Inspector's own")
+    error.add_note(text.strip())
+    return error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from inspector.architecture.error_origin import is_of_the_model
+from inspector.architecture.error_origin import is_of_the_model, runs_operators
 from inspector.architecture.facts import language_config
 from inspector.architecture.quiet import quiet
 from inspector.errors import InspectorError, in_one_line
@@ -264,6 +264,7 @@ class LiveStorages(TorchDispatchMode):
         self._known.discard(key)
         self.nbytes -= size
 
+    @runs_operators
     def __torch_dispatch__(
         self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inspector.render import measure
-from inspector.render.terminal import heading, notes, page, table
+from inspector.render.terminal import notes, page, table
 from inspector.units import count
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def text(report: Records) -> RenderableType:
     """The page `inspector measurements` prints."""
     if not report.names:
-        return page(heading("No measurements yet"), notes(("`inspector measure --save` keeps one", *report.damaged)))
+        said = "No measurements here: `inspector measure --save` keeps one"
+        return page(notes((said, *report.damaged)))
     made = table("record", "device", ("tensor bytes", "right"), ("difference", "right"), "today")
     for name, found in zip(report.names, report.measurements, strict=True):
         # Of all figures the one that no device leaves out: what an allocator counts is there on CUDA alone.

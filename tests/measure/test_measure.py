@@ -10,14 +10,17 @@ import time
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
 from inspector.architecture.quiet import quiet
-from inspector.errors import InspectorError
+from inspector.cli.main import run
+from inspector.errors import OUR_FAULT, InspectorError
 from inspector.measure import (
     MeasuredLora,
     MeasureSpec,
     StepSetup,
+    child,
+    failures,
     find_records,
     load_record,
     measure,
@@ -26,6 +29,7 @@ from inspector.measure import (
 )
 from inspector.measure.records import SHIPPED
 from inspector.measure.report import judged, make_order
+from inspector.measure.spec import Order
 
 pytestmark = pytest.mark.slow
 
@@ -36,24 +40,30 @@ CONFIG = LlamaConfig(
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    with quiet():
-        AutoModelForCausalLM.from_config(CONFIG, dtype=torch.bfloat16).save_pretrained(folder)
-    return str(folder)
+def folder(once):
+    def make(folder):
+        torch.manual_seed(0)
+        with quiet():
+            AutoModelForCausalLM.from_config(CONFIG, dtype=torch.bfloat16).save_pretrained(folder)
+
+    return str(once("measured-model", make))
 
 
 @pytest.fixture(scope="module")
-def everything(folder):
+def everything(folder, once):
     """One run with all there is, which many tests look at."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        spec = MeasureSpec(
-            folder, scheme="nf4-dq", device="cpu", weights=folder, lora=MeasuredLora(r=4),
-            step=StepSetup(seq_len=16, steps=2), quality=True,
-        )  # fmt: skip
-        return measure(spec)
+
+    def make(records):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("HF_HUB_OFFLINE", "1")
+            spec = MeasureSpec(
+                folder, scheme="nf4-dq", device="cpu", weights=folder, lora=MeasuredLora(r=4),
+                step=StepSetup(seq_len=16, steps=2), quality=True,
+            )  # fmt: skip
+            found = measure(spec)
+        assert load_record(save_record(found, records)) == found
+
+    return load_record(next(once("measured", make).glob("*.json")))
 
 
 def test_predicted_and_measured_are_equal(everything):
@@ -163,46 +173,104 @@ def test_out_of_memory_is_a_result(tmp_path):
     assert not found.agrees
 
 
-def test_a_killed_child_is_a_result(folder, monkeypatch):
-    started = []
+@pytest.fixture
+def started(monkeypatch):
+    """The measuring processes that were started."""
+    found = []
     real = runner._start
 
     def start(errors):
-        started.append(real(errors))
-        return started[0]
+        found.append(real(errors))
+        return found[-1]
 
     monkeypatch.setattr(runner, "_start", start)
+    return found
+
+
+def test_a_killed_child_is_a_result(folder, started):
     order = make_order(MeasureSpec(folder, scheme="bf16", device="cpu"))
     result = runner.run_order(order, lambda _at: started[0].kill())
-    assert result["status"] in {"out of memory", "measured"}  # it may have been done before the signal came
+    assert result["status"] == "out of memory"
+    assert "the system ended the process" in result["said"]
     assert started[0].poll() is not None
 
 
-def test_a_crash_is_a_result_with_its_last_line(folder):
-    order = make_order(MeasureSpec(folder, scheme="bf16", device="cpu"))
-    object.__setattr__(order, "parts", "no mapping")
-    result = runner.run_order(order)
-    assert result["status"] == "failed"
-    assert result["said"] == "AttributeError: 'str' object has no attribute 'get'"
-    assert result["reached"]["stage"] == "build"
-
-
-def test_an_interrupt_ends_the_child(tmp_path, monkeypatch):
-    started = []
-    real = runner._start
-
-    def start(errors):
-        started.append(real(errors))
-        return started[0]
-
+def test_an_interrupt_ends_the_child(folder, started):
     def interrupt(at):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "_start", start)
     with pytest.raises(KeyboardInterrupt):
-        measure(big(tmp_path), progress=interrupt)
+        measure(MeasureSpec(folder, scheme="bf16", device="cpu"), progress=interrupt)
     with pytest.raises(ProcessLookupError):
         os.kill(started[0].pid, 0)
+
+
+def in_this_process(spec, **broken):
+    """What the measuring process says of a spec, without its interpreter; ``broken`` takes the place of the order's."""
+    said = []
+    child.answer(json.dumps({**make_order(spec).to_dict(), **broken}), lambda **message: said.append(message))
+    return said[-1]
+
+
+class TestWhoseFailure:
+    """A library's, the model's or the device's is a result; ours is a traceback, and no answer."""
+
+    def test_a_crash_of_the_models_code_is_left_to_be_a_result(self, tmp_path):
+        """Longer than its positions: the embedding refuses, called by transformers, under our count of live tensors."""
+        config = GPT2Config(n_embd=32, n_layer=1, n_head=2, vocab_size=64, n_positions=8)
+        (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
+        spec = MeasureSpec(str(tmp_path), scheme="bf16", device="cpu", step=StepSetup(seq_len=16))
+        with pytest.raises(IndexError, match="index out of range") as caught:
+            in_this_process(spec)
+        assert failures.is_anothers(caught.value)
+
+    def test_a_crash_is_a_result_with_its_last_line(self, folder, monkeypatch):
+        at = json.dumps({"progress": {"stage": "step", "done": 0, "total": 0, "name": ""}})
+        monkeypatch.setattr(runner, "CHILD", ("-c", f"print({at!r}, flush=True); raise IndexError('of a library')"))
+        result = runner.run_order(make_order(MeasureSpec(folder, scheme="bf16", device="cpu")))
+        assert result["status"] == "failed"
+        assert result["said"] == "IndexError: of a library"
+        assert result["reached"]["stage"] == "step"
+
+    def test_our_own_crash_is_told_with_its_traceback(self, folder):
+        message = in_this_process(MeasureSpec(folder, scheme="bf16", device="cpu"), parts="no mapping")
+        assert message.keys() == {"fault"}
+        assert message["fault"].startswith("Traceback (most recent call last)")
+        assert "in _part" in message["fault"]
+        assert message["fault"].endswith("AttributeError: 'str' object has no attribute 'get'\n")
+
+    def test_it_is_a_traceback_and_no_record(self, folder, monkeypatch, tmp_path, capsys):
+        real = Order.to_dict
+        monkeypatch.setattr(Order, "to_dict", lambda order: real(order) | {"surprise": 1})
+        monkeypatch.setenv("INSPECTOR_DATA", str(tmp_path / "data"))
+        assert run(["measure", folder, "--scheme", "bf16", "--device", "cpu", "--save"]) == OUR_FAULT
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("Traceback (most recent call last)")
+        assert "Order.__init__() got an unexpected keyword argument 'surprise'" in err
+        assert not (tmp_path / "data").exists()
+
+    def test_a_child_that_dies_of_our_imports_is_our_fault(self, folder, monkeypatch):
+        monkeypatch.setattr(runner, "CHILD", ("-c", "import inspector.measure.no_such_module"))
+        with pytest.raises(RuntimeError, match="a fault of Inspector's own") as caught:
+            runner.run_order(make_order(MeasureSpec(folder, scheme="bf16", device="cpu")))
+        assert "No module named 'inspector.measure.no_such_module'" in caught.value.__notes__[0]
+
+    @pytest.mark.parametrize(
+        ("error", "said"),
+        [
+            (RuntimeError("CUDA error: an illegal memory access was encountered"), True),
+            (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), True),
+            (OSError(5, "Input/output error"), True),
+            (RuntimeError("shape '[2]' is invalid for input of size 3"), False),
+            (KeyError("a name of ours"), False),
+        ],
+    )
+    def test_where_no_frame_of_a_library_tells(self, error, said):
+        names = {"__name__": "inspector.measure.ours", "error": error}
+        with pytest.raises(type(error)) as caught:
+            exec("raise error", names)  # noqa: S102 -- a frame of a module of ours
+        assert failures.is_anothers(caught.value) is said
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
@@ -215,12 +283,12 @@ def test_a_child_does_not_outlive_a_killed_parent():
         "print('on', flush=True)\n"
         "time.sleep(60)"
     )
-    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    with contextlib.closing(child.stdout) as out:
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with contextlib.closing(process.stdout) as out:
         assert out.readline() == b"on\n"
         begun = time.monotonic()
-        child.stdin.close()
-        assert child.wait(timeout=20) == 130
+        process.stdin.close()
+        assert process.wait(timeout=20) == 130
         assert time.monotonic() - begun < 20
 
 
@@ -256,8 +324,8 @@ class TestBadInput:
 
     def test_weights_of_another_model(self, folder, tmp_path):
         (tmp_path / "config.json").write_text(json.dumps({**CONFIG.to_dict(), "intermediate_size": 512}))
-        with pytest.raises(InspectorError, match="but the config says"):
-            measure(MeasureSpec(str(tmp_path), device="cpu", weights=folder))
+        said = in_this_process(MeasureSpec(str(tmp_path), device="cpu", weights=folder))
+        assert "but the config says" in said["error"]["message"]
 
     @pytest.mark.parametrize("data", [{"model": 1, "unknown": 2}, {"lora": 3}, {"step": {"seq": 1}}])
     def test_specs_of_damaged_records(self, data):

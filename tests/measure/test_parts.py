@@ -6,6 +6,7 @@ import types
 import pytest
 import torch
 
+from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.measure import doctor as doctors
 from inspector.measure import machine
@@ -183,45 +184,50 @@ def test_what_is_asked_of_a_card(monkeypatch):
 
 class TestCommands:
     @pytest.mark.slow
-    def test_measure_and_measurements(self, inspector, tmp_path):
+    def test_measure_and_measurements(self, tmp_path, monkeypatch, capsys):
         from transformers import LlamaConfig
 
         config = LlamaConfig(
             hidden_size=64, intermediate_size=128, num_hidden_layers=1, num_attention_heads=4, vocab_size=320
         )
         (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
-        env = {"INSPECTOR_DATA": str(tmp_path / "data")}
-        run = inspector("measure", str(tmp_path), "--bits", "8", "--device", "cpu", "--save", "--json", env=env)
-        assert run.returncode == 0, run.stderr
-        found = json.loads(run.stdout)
+        monkeypatch.setenv("INSPECTOR_DATA", str(tmp_path / "data"))
+        assert run(["measure", str(tmp_path), "--bits", "8", "--device", "cpu", "--save", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
         assert found["format"] == "inspector.measure"
         assert found["predicted"] == found["measured"]
         assert set(found["predicted"]) == {"tensor_bytes", "footprint_bytes"}
-        listed = inspector("measurements", env=env)
-        assert listed.returncode == 0, listed.stderr
-        assert "equal to the byte" in listed.stdout
+        assert run(["measurements"]) == 0
+        assert "equal to the byte" in capsys.readouterr().out
         record = next((tmp_path / "data" / "measurements").glob("*.json"))
         changed = json.loads(record.read_text())
         changed["result"]["model"]["tensor_bytes"] += 1
         record.write_text(json.dumps(changed))
-        listed = inspector("measurements", "--json", env=env)
-        assert listed.returncode == 1
-        assert json.loads(listed.stdout)["agree"] is False
+        assert run(["measurements", "--json"]) == 1
+        assert json.loads(capsys.readouterr().out)["agree"] is False
 
-    def test_bad_use(self, inspector, tmp_path):
-        for words, said in (
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
             (("--bits", "4", "--scheme", "nf4"), "exclude each other"),
             (("--scheme", "nf5"), "did you mean nf4"),
             (("--step",), "quantized weights cannot be trained"),
             (("--limit", "12"), "not a size"),
             (("--layers", "0"), "layers must be at least 1"),
-        ):
-            run = inspector("measure", *words)
-            assert run.returncode == 2, run.stdout
-            assert said in run.stderr
-            assert "Traceback" not in run.stderr
+        ],
+    )
+    def test_bad_use(self, words, said, capsys):
+        assert run(["measure", *words]) == 2
+        out, err = capsys.readouterr()
+        assert said in err, out
+        assert "Traceback" not in err
 
-    def test_no_records_is_an_answer(self, inspector, tmp_path):
-        run = inspector("measurements", str(tmp_path))
-        assert run.returncode == 0
-        assert "No measurements yet" in run.stdout
+    def test_no_records_is_an_answer_of_one_line(self, tmp_path, capsys):
+        assert run(["measurements", str(tmp_path)]) == 0
+        assert capsys.readouterr() == ("No measurements here: `inspector measure --save` keeps one\n", "")
+
+    def test_records_in_no_folder_are_refused(self, tmp_path, capsys):
+        assert run(["measurements", str(tmp_path / "nowhere")]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert f"no such file: {tmp_path / 'nowhere'}" in err
