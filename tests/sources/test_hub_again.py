@@ -147,8 +147,12 @@ def test_progress_is_shown_to_a_terminal_and_to_nobody_else(hub):
     hub.behave["hang"] = 0.3
     environment = {**os.environ, "HF_ENDPOINT": huggingface_hub.constants.ENDPOINT, "HF_HUB_OFFLINE": "0"}
     command = [sys.executable, "-m", "inspector", "checkpoint", REPO, "--json"]
+    other = {**environment, "INSPECTOR_CACHE": f"{environment['INSPECTOR_CACHE']}-other"}
     ours, theirs = pty.openpty()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env={**environment, "TERM": "xterm"}) as run:
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=other) as silent,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env={**environment, "TERM": "xterm"}) as run,
+    ):
         os.close(theirs)
         seen = b""
         while True:
@@ -160,14 +164,12 @@ def test_progress_is_shown_to_a_terminal_and_to_nobody_else(hub):
                 break
             seen += piece
         out = run.stdout.read()
+        assert silent.communicate()[1] == b""
     os.close(ours)
-    assert run.returncode == 0, seen
+    assert (run.returncode, silent.returncode) == (0, 0), seen
     assert json.loads(out)["num_tensors"] == 24
     assert b"headers" in seen
     assert b"24" in seen
-    environment["INSPECTOR_CACHE"] += "-other"
-    silent = subprocess.run(command, env=environment, capture_output=True, check=True)
-    assert silent.stderr == b""
 
 
 def test_a_server_that_says_nothing_is_tried_once(hub, monkeypatch):
