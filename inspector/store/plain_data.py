@@ -13,12 +13,16 @@ from functools import cache
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed import DataclassInstance
 
     Keepable: TypeAlias = "DataclassInstance | Mapping[str, object] | Sequence[Keepable] | str | float | None"
     Plain: TypeAlias = "dict[str, Plain] | list[Plain] | str | float | None"
 
 _PACKAGE = __name__.partition(".")[0]
+# What is plain already, and by far the most of what there is: told by its type at the cost of a look into a set.
+_LEAVES = frozenset({int, float, str, bool, type(None)})
 
 
 def to_plain(value: Keepable) -> Plain:
@@ -27,10 +31,14 @@ def to_plain(value: Keepable) -> Plain:
         name = f"{type(value).__module__}.{type(value).__name__}".removeprefix(f"{_PACKAGE}.")
         _class(name)
         # By position: the class is the one that wrote it, for its code names the entry.
-        return {name: [to_plain(getattr(value, item.name)) for item in fields(value)]}
+        return {name: _all_plain(getattr(value, item) for item in _fields(type(value)))}
     if isinstance(value, (tuple, list)):
-        return [to_plain(item) for item in value]
+        return _all_plain(value)
     return {"": cast("Plain", dict(value))} if isinstance(value, Mapping) else cast("Plain", value)
+
+
+def _all_plain(values: Iterable[Keepable]) -> list[Plain]:
+    return [cast("Plain", each) if type(each) in _LEAVES else to_plain(each) for each in values]
 
 
 def from_plain(data: Plain) -> Keepable:
@@ -43,6 +51,11 @@ def from_plain(data: Plain) -> Keepable:
     if not name:
         return cast("dict[str, object]", content)
     return _class(name)(*(from_plain(item) for item in cast("list[Plain]", content)))
+
+
+@cache
+def _fields(cls: type[DataclassInstance]) -> tuple[str, ...]:
+    return tuple(item.name for item in fields(cls))
 
 
 @cache
