@@ -14,6 +14,25 @@ from tests.render.deck.conftest import in_scheme
 HERE = Path(__file__).parent
 ARTIFACTS = HERE.parent.parent / "artifacts" / "deck"
 LOOK = (HERE / "look.js").read_text(encoding="utf-8")
+WALK = f"""
+    const [smallest, done] = arguments;
+    const look = function () {{ {LOOK} }};
+    const drawn = () => new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
+    const walk = async () => {{
+        const seen = [], complaints = {{}};
+        while (true) {{
+            const current = Reveal.getCurrentSlide().id;
+            seen.push(current);
+            await drawn();
+            const found = look(`#${{current}}`, smallest);
+            if (found.length) complaints[current] = found;
+            if (Reveal.isLastSlide()) return [seen, complaints];
+            Reveal.next();
+        }}
+    }};
+    walk().then(done, (error) => done(String(error)));
+"""
+"""From the first slide to the last, each looked at once it is drawn: the slides seen, and what there is to complain."""
 AXE = (HERE / "vendor" / "axe.min.js").read_text(encoding="utf-8")
 SMALLEST = 24  # 18 pt
 
@@ -45,6 +64,14 @@ def slides(browser):
 def settle(browser):
     """Two frames: Reveal and plotly have drawn."""
     browser.execute_async_script("const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done));")
+
+
+def go_to(browser, slide):
+    browser.execute_script(
+        "Reveal.slide(...Object.values(Reveal.getIndices(document.getElementById(arguments[0]))))", slide
+    )
+    settle(browser)
+    assert browser.execute_script("return Reveal.getCurrentSlide().id") == slide
 
 
 def requests(browser):
@@ -80,19 +107,14 @@ def serious(browser, tags=()):
 def test_every_slide_is_whole_and_readable(show, decks, arguments):
     browser = show(decks(*arguments))
     ready(browser)
+    ids, walked = slides(browser), browser.execute_async_script(WALK, SMALLEST)
+    assert isinstance(walked, list), walked
+    seen, complaints = walked
     folder = ARTIFACTS / re.sub(r"\W+", "-", " ".join(arguments))
-    ids, seen, complaints = slides(browser), [], {}
-    while True:
-        current = browser.execute_script("return Reveal.getCurrentSlide().id")
-        seen.append(current)
-        settle(browser)
-        if found := browser.execute_script(LOOK, f"#{current}", SMALLEST):
-            complaints[current] = found
-            folder.mkdir(parents=True, exist_ok=True)
-            browser.save_screenshot(str(folder / f"{len(seen):02d}-{current}.png"))
-        if browser.execute_script("return Reveal.isLastSlide()"):
-            break
-        browser.execute_script("Reveal.next()")
+    for slide in complaints:  # to be looked at
+        folder.mkdir(parents=True, exist_ok=True)
+        go_to(browser, slide)
+        browser.save_screenshot(str(folder / f"{slide}.png"))
     assert not complaints, json.dumps(complaints, indent=1)
     assert seen == ids
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
@@ -206,11 +228,7 @@ def test_axe_finds_nothing_serious(show, decks):
     for scheme, rules in (("light", ()), ("dark", ("cat.color",))):
         in_scheme(browser, scheme)
         for slide in slides(browser):
-            browser.execute_script(
-                "Reveal.slide(...Object.values(Reveal.getIndices(document.getElementById(arguments[0]))))", slide
-            )
-            settle(browser)
-            assert browser.execute_script("return Reveal.getCurrentSlide().id") == slide
+            go_to(browser, slide)
             if problems := serious(browser, rules):
                 found[scheme, slide] = problems
         pages.append(browser.execute_script("return document.documentElement.outerHTML"))
