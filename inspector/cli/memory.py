@@ -45,10 +45,12 @@ def command(
 
     \b
     Schemes: fp32 bf16 fp16 int8 fp8 nf4-dq nf4 fp4-dq fp4
-      int8 is bitsandbytes LLM.int8; nf4 and fp4 are its 4-bit types, -dq with double
-      quantization. 8- and 4-bit schemes keep what they do not quantize in bfloat16.
+      int8 is bitsandbytes LLM.int8; nf4 and fp4 are its 4-bit types, -dq with
+      double quantization. 8- and 4-bit schemes keep what they do not quantize in
+      bfloat16.
     Published formats, when named: gptq:4:128 awq hqq:4:64 w4a16:4:128 nvfp4 mxfp4
-      gguf:q4_k_m (any file type of llama-quantize); stored is what the model's files hold.
+      gguf:q4_k_m (any file type of llama-quantize); stored is what the model's
+      files hold.
 
     \b
     Examples:

@@ -6,6 +6,7 @@ import re
 import sys
 
 import pytest
+import torch
 from peft import PeftType, get_peft_config, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -38,11 +39,11 @@ FIELDS = {
 }
 NO_STEP = {
     "MULTITASK_PROMPT_TUNING": "asks for task ids", "POLY": "asks for task ids", "ADAMSS": "needs scikit-learn",
-    "XLORA": "is made of saved adapters", "SHIRA": "looks where its mask is",
+    "XLORA": "has a test of its own", "SHIRA": "looks where its mask is",
     "FROD": "looks at weights", "TINYLORA": "looks at weights", "VBLORA": "looks at weights",
-    "WAVEFT": "looks where its frequencies are", "CPT": "looks at tokens", "SHADOW": "copies the model on the CPU",
+    "WAVEFT": "looks where its frequencies are", "CPT": "looks at tokens", "SHADOW": "has a test of its own",
 }  # fmt: skip
-"""Methods that have no step on shapes, or none on such a model."""
+"""Methods that have no step on shapes, or none on such a model, or are tested below."""
 
 ON_THE_CPU = {"BOFT"}
 """Its permutation is a buffer that PEFT leaves on the CPU (peft/tuners/boft/layer.py): no memory of the card."""
@@ -98,6 +99,42 @@ def test_adapters_are_what_peft_added_or_made_trainable(method, base_bytes):
     assert found[MemoryKind.OPTIMIZER_STATE] == 2 * (trained + moved)
     views = frozen if method == "CARTRIDGE" else 0  # the gradient is a part of one of the frozen tokens as well
     assert found[MemoryKind.GRADIENTS] == trained + moved + views
+
+
+def test_every_saved_adapter_of_an_x_lora_is_on_the_card(tmp_path):
+    """On meta PEFT moves the first alone (``_move_adapter_to_device_of_base_layer``, peft/tuners/tuners_utils.py)."""
+    saved = {str(number): str(tmp_path / str(number)) for number in range(3)}
+    lora = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4}
+    with quiet():
+        for path in saved.values():
+            get_peft_model(LlamaForCausalLM(LlamaConfig(**SIZES)), get_peft_config(dict(lora))).save_pretrained(path)
+    fields = {"peft_type": "XLORA", "task_type": "CAUSAL_LM", "adapters": saved, "hidden_size": 64, "xlora_depth": 1}
+    setup = resolve_setup(
+        method="lora", seq_len=16, gradient_checkpointing=False, use_cache=False, peft_config=fields
+    ).setup
+    found = alive_at_the_end(setup)
+    experts = 3 * 4 * (4 * (64 + 64) + 4 * (64 + 32))
+    classifier = 4 * (64 * 3 + 3)
+    assert found[MemoryKind.ADAPTERS] == experts + classifier
+    assert found[MemoryKind.GRADIENTS] == classifier
+    assert found[MemoryKind.OPTIMIZER_STATE] == 2 * classifier
+
+
+def test_what_a_shadow_network_trains():
+    """It is a small copy of the model beside it; a part of what it makes trainable gets no gradient."""
+    fields = {"peft_type": "SHADOW", "task_type": "CAUSAL_LM"}
+    trained, frozen = counted_by_peft(fields)
+    with quiet():
+        real = get_peft_model(LlamaForCausalLM(LlamaConfig(**SIZES)), get_peft_config(dict(fields))).train()
+        ids = torch.zeros((1, 16), dtype=torch.long)
+        real(input_ids=ids, labels=ids).loss.backward()
+    gradients = sum(each.grad.nbytes for each in real.parameters() if each.grad is not None)
+    assert gradients < trained
+    found = alive_at_the_end(
+        resolve_setup(method="lora", seq_len=16, gradient_checkpointing=False, peft_config=fields).setup
+    )
+    assert found[MemoryKind.ADAPTERS] == trained + frozen
+    assert (found[MemoryKind.GRADIENTS], found[MemoryKind.OPTIMIZER_STATE]) == (gradients, 2 * gradients)
 
 
 @pytest.mark.parametrize(

@@ -107,9 +107,21 @@ def _wrapped(model: nn.Module, config: Any, dtype: str, tracer: Tracer) -> Any:
 
     with tracer.making(MemoryKind.ADAPTERS), tracer, without_values():
         wrapped = get_peft_model(model, config, autocast_adapter_dtype=dtype != "auto")
+        _move_what_joined(wrapped)
         if dtype == "bfloat16":
             _cast_trainable(wrapped)
     return wrapped
+
+
+def _move_what_joined(model: nn.Module) -> None:
+    """To the card, what PEFT moves everywhere but on meta: further adapters of a layer that has one there already.
+
+    Source: peft/tuners/tuners_utils.py, ``_move_adapter_to_device_of_base_layer``. X-LoRA's experts are such.
+    """
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.device.type == "cpu":
+                setattr(module, name, torch.nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad))
 
 
 def _lora(
