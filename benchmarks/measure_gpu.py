@@ -32,7 +32,7 @@ from inspector.errors import InspectorError
 from inspector.measure.records import save_record
 from inspector.measure.report import Measurement, judged, make_order
 from inspector.measure.runner import run_order
-from inspector.measure.spec import LoraSetup, MeasureSpec, StepSetup
+from inspector.measure.spec import MeasuredLora, MeasureSpec, StepSetup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,9 +45,9 @@ LONGEST_RUN = 150
 
 def plan() -> Iterator[MeasureSpec]:
     """What is measured, the most telling first."""
-    lora = LoraSetup(r=32)
+    lora = MeasuredLora(r=32)
 
-    def step(model: str, scheme: str, adapters: LoraSetup | None = lora, **options: Any) -> MeasureSpec:
+    def step(model: str, scheme: str, adapters: MeasuredLora | None = lora, **options: Any) -> MeasureSpec:
         return MeasureSpec(model, scheme, "cuda", lora=adapters, step=StepSetup(**options))
 
     yield MeasureSpec(LARGE, "nf4-dq", "cuda", lora=lora)

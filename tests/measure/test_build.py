@@ -86,23 +86,29 @@ def test_the_model_is_the_one_from_pretrained_gives(saved, scheme):
     assert torch.equal(logits(ours), logits(real))
 
 
+@pytest.fixture(scope="module")
+def random_weights():
+    """One pool of random numbers for all: drawing it takes longer than a small model."""
+    return RandomWeights(seed=1)
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("scheme", [*BITSANDBYTES, "fp8", "bf16"])
-def test_random_weights_fill_every_tensor(name, scheme):
-    model = build(CONFIGS[name].to_dict(), scheme, RandomWeights(seed=1))
+def test_random_weights_fill_every_tensor(name, scheme, random_weights):
+    model = build(CONFIGS[name].to_dict(), scheme, random_weights)
     for tensor in (*model.parameters(), *model.buffers()):
         assert tensor.device.type == "cpu"
         if tensor.dtype == torch.bfloat16:
             assert torch.isfinite(tensor).all()
 
 
-def test_tied_weights_stay_tied():
-    model = build(CONFIGS["llama, tied"].to_dict(), "nf4", RandomWeights())
+def test_tied_weights_stay_tied(random_weights):
+    model = build(CONFIGS["llama, tied"].to_dict(), "nf4", random_weights)
     assert model.lm_head.weight is model.model.embed_tokens.weight
 
 
-def test_another_block_size_reaches_bitsandbytes():
-    model = build(CONFIGS["llama"].to_dict(), "nf4:128", RandomWeights())
+def test_another_block_size_reaches_bitsandbytes(random_weights):
+    model = build(CONFIGS["llama"].to_dict(), "nf4:128", random_weights)
     weight = model.model.layers[0].self_attn.q_proj.weight
     assert weight.quant_state.blocksize == 128
     assert weight.quant_state.absmax.numel() == 128 * 128 // 128
