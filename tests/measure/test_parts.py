@@ -100,6 +100,12 @@ class TestDoctor:
         assert states["bitsandbytes"].fix == "pip install bitsandbytes"
         assert "quantize on cpu" not in states
 
+    def test_without_peft_a_model_is_built_all_the_same(self, monkeypatch):
+        real = machine.versions
+        monkeypatch.setattr(machine, "versions", lambda: real() | {"peft": None})
+        assert self.states()["peft"].state == "no"
+        assert "cpu" in doctor().can_measure
+
     def test_the_hub(self, monkeypatch):
         import huggingface_hub
 
