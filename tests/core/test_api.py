@@ -38,7 +38,8 @@ def test_reports_show_themselves_in_a_notebook_with_names_escaped(tmp_path):
     assert "&lt;script&gt;x" in html[1]
 
 
-def test_a_model_can_be_simulated_and_measured_by_its_reference():
+def test_a_model_can_be_simulated_and_measured_by_its_reference(measured_here):
+    measured_here()
     model = inspector.load("smollm2-135m")
     step = model.finetune(method="lora", batch_size=1, seq_len=64, gpu="T4")
     assert step.peak_allocated_bytes > 0

@@ -12,9 +12,6 @@ from inspector.architecture import build_skeleton
 from inspector.architecture.own_code import KEY, CodeReference, is_trusted, with_own_code
 from inspector.cli.main import run
 from inspector.errors import InspectorError
-from inspector.measure import runner
-from inspector.measure.child import Measuring
-from inspector.measure.spec import Order
 from inspector.sources.resolve import resolve
 from inspector.store.skeletons import skeleton_entry
 from tests.sources.conftest import LLAMA
@@ -227,13 +224,8 @@ class OwnForCausalLM(LlamaForCausalLM):
 """
 
 
-def in_this_process(order, progress):
-    """What `run_order` does, without another process: the order goes through JSON and is measured."""
-    return Measuring(Order.from_dict(json.loads(json.dumps(order.to_dict()))), lambda **_: None).run()
-
-
 @pytest.mark.slow
-def test_it_is_simulated_and_measured(tmp_path, marker, capsys, monkeypatch):
+def test_it_is_simulated_and_measured(tmp_path, marker, capsys, measured_here):
     named = {"AutoConfig": "modeling_run.OwnConfig", "AutoModelForCausalLM": "modeling_run.OwnForCausalLM"}
     config = {**LLAMA, "model_type": "own_llama", "architectures": ["OwnForCausalLM"], "auto_map": named}
     config["num_hidden_layers"] = 3
@@ -251,7 +243,7 @@ def test_it_is_simulated_and_measured(tmp_path, marker, capsys, monkeypatch):
     for command in steps:
         capsys.readouterr()
         if "--layers" in command:  # the whole model was measured in a process of its own, into which the trust went
-            monkeypatch.setattr(runner, "run_order", in_this_process)
+            measured_here()
         assert run([*command, FLAG]) == 0, (command, *capsys.readouterr())
     assert marker.exists()
 
