@@ -78,7 +78,7 @@ def test_a_mistake_of_ours_is_raised_as_it_is_from_every_entry(broken, tmp_path)
 def test_wherever_it_is(name, monkeypatch):
     """In the tracer, in a replaced operator, while the cache is read."""
     if name == "_shapes":
-        monkeypatch.setattr("inspector.simulate.tracing.shape_memory._is_pure", ours)
+        monkeypatch.setattr("inspector.simulate.tracing.shape_memory._kind", ours)
         monkeypatch.setattr("inspector.simulate.tracing.tracer.shape_memory", ShapeMemory)
     elif name == "sdpa":
         monkeypatch.setattr(attention, "choose", ours)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from inspector.simulate.device.autocast import IGNORED, LOWER_PRECISION, OUTPUT_DTYPE, PROMOTE, Autocast, cuda_operators
@@ -10,22 +11,76 @@ from inspector.simulate.device.questions import Device
 from inspector.simulate.events import Alloc, Free
 from inspector.simulate.program import training as step
 from inspector.simulate.setup.finetuning import resolve_setup
+from inspector.simulate.tracing.shape_memory import ShapeMemory
 from inspector.simulate.tracing.tracer import Tracer
+from tests.simulate.conftest import TINY
 
 
-def traced(tiny, monkeypatch, *, remember):
+def traced(tiny, monkeypatch, *, remember, **options):
     def tracer(kernels):
         return Tracer(kernels, remember=remember)
 
     monkeypatch.setattr(step, "Tracer", tracer)
-    setup = resolve_setup(method="qlora", seq_len=64, batch_size=2, dropout=0.1, autocast="bf16", r=8).setup
+    setup = resolve_setup(seq_len=64, batch_size=2, **options).setup
     return step.trace_finetune(tiny, setup, (8, 0), 108).events
 
 
-def test_remembered_shapes_change_nothing(tiny, monkeypatch):
-    with_memory = traced(tiny, monkeypatch, remember=True)
-    without = traced(tiny, monkeypatch, remember=False)
+GPT2 = {
+    "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 64, "n_layer": 2, "n_head": 4,
+    "vocab_size": 320, "dtype": "float32",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "options"),
+    [
+        (TINY, {"method": "qlora", "dropout": 0.1, "autocast": "bf16", "r": 8}),
+        # Operators with several results, and lists of tensors written into; the third step is of remembered ones alone.
+        (GPT2, {"method": "full", "optimizer": "adamw_torch", "steps": 3}),
+        (GPT2, {"method": "full", "optimizer": "adafactor", "grad_clip": 1.0}),
+    ],
+)
+def test_remembered_shapes_change_nothing(config, options, monkeypatch):
+    with_memory = traced(config, monkeypatch, remember=True, **options)
+    without = traced(config, monkeypatch, remember=False, **options)
     assert with_memory == without
+
+
+def meta(*shape):
+    return torch.empty(shape, device="meta")
+
+
+def test_a_remembered_answer_is_new_tensors_or_the_one_written_into():
+    aten, memory = torch.ops.aten, ShapeMemory()
+    for _ in range(2):
+        x, weight = meta(3, 4), meta(4)
+        out, mean, rstd = memory.call(aten.native_layer_norm.default, (x, [4], weight, weight, 1e-5), {})
+        assert (out.shape, mean.shape, rstd.shape) == ((3, 4), (3, 1), (3, 1))
+        assert len({tensor.untyped_storage()._cdata for tensor in (x, out, mean, rstd)}) == 4
+        some = memory.call(aten.native_layer_norm_backward.default,
+                           (out, x, [4], mean, rstd, weight, weight, [True, False, True]), {})  # fmt: skip
+        assert [None if tensor is None else tensor.shape for tensor in some] == [(3, 4), None, (4,)]
+        assert memory.call(aten.add_.Tensor, (x, weight), {}) is x
+        assert memory.call(aten._foreach_add_.Scalar, ([x, weight], 1), {}) is None
+        with pytest.raises(RuntimeError):
+            memory.call(aten.add_.Tensor, (weight, x), {})
+    assert memory._kinds[aten.add_.Tensor] == "written"
+    assert len(memory._specs) == 4
+
+
+def test_what_changes_a_tensor_itself_is_never_remembered():
+    aten, memory = torch.ops.aten, ShapeMemory()
+    for _ in range(2):
+        x, other = meta(6), meta(6)
+        memory.call(aten.set_.source_Tensor, (x, other), {})
+        assert x.untyped_storage()._cdata == other.untyped_storage()._cdata
+        assert memory.call(aten.resize_.default, (x, [2]), {}).shape == (2,)
+        assert memory.call(aten.unsqueeze_.default, (x, 0), {}).shape == (1, 2)
+        view = memory.call(aten.view.default, (other, [2, 3]), {})
+        assert view.untyped_storage()._cdata == other.untyped_storage()._cdata
+        out = memory.call(aten.add.out, (other, 1), {"out": meta(0)})
+        assert out.shape == (6,)
+    assert not memory._specs
 
 
 def test_every_block_is_born_once_and_dies_at_most_once(report):

@@ -75,9 +75,10 @@ def events_of_a_moment(events):
 
 
 def both(config, gpu="A100-80GB", base=None, **options):
+    """What a few layers say, and what all say; nothing for both where a few say nothing, as that is never wrong."""
     card, setup = find_gpu(gpu), resolve_setup(base, **{"seq_len": 48, **options}).setup
     few = folded._from_few(config, setup, card.capability, card.multiprocessors)
-    return few, trace_finetune(config, setup, card.capability, card.multiprocessors)
+    return few, few and trace_finetune(config, setup, card.capability, card.multiprocessors)
 
 
 def assert_same(few, whole):
@@ -184,7 +185,6 @@ def test_recipes(name, gpu):
 def test_layers_that_take_turns(config, seq_len, attention):
     """Where sorts of layers differ in what they take (beyond the window, say), nothing is folded, and nothing wrong."""
     few, whole = both(config, method="lora", seq_len=seq_len, attention=attention)
-    assert few is None or few.notes == whole.notes
     if config is GPT_OSS:
         assert few is not None
     if few is not None:
