@@ -20,11 +20,14 @@ RESIDENT = 10**9
 SECONDS = 20
 
 BATCH = """
-import json, sys, time
+import json, resource, sys, time
 import inspector.cli.main as main
 import io, contextlib
 answers = []
 for args in json.load(sys.stdin):
+    print(args, file=sys.__stderr__)  # the last one is named when the limit ends the process
+    most = int(time.process_time()) + int(sys.argv[1]) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
     out, err, started = io.StringIO(), io.StringIO(), time.process_time()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main.run(args)
@@ -48,8 +51,8 @@ def limited_each():
         seconds = SECONDS * len(commands) + 3
         fence = f'ulimit -t {seconds} -v {ADDRESS_SPACE >> 10} -c 0; exec "$@"'
         done = subprocess.run(
-            ["sh", "-c", fence, "sh", sys.executable, "-c", BATCH], input=text, capture_output=True, text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=20 * seconds, check=False,
+            ["sh", "-c", fence, "sh", sys.executable, "-c", BATCH, str(SECONDS)], input=text, capture_output=True,
+            text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=20 * seconds, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"ended with {done.returncode}: {done.stderr[-2000:]}"
         answers, peak = json.loads(done.stdout)
