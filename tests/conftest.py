@@ -31,6 +31,9 @@ gc.set_threshold(700, 10, 100)
 with contextlib.suppress(ValueError):  # not in the main thread
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# As the program's own process has it: every collection walks through all that the libraries keep.
+gc.set_threshold(100_000, 20, 50)
+
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write the golden files instead of comparing")

@@ -70,8 +70,8 @@ class Helping:
     def found(self) -> Help:
         """Nothing is simulated where the weights alone are too much, nor one by one where all together are."""
         joined = [one for one in self._candidates if not one.alone]
-        if self._least(joined) > self._available:
-            return Help(weights_alone=self._least(joined))
+        if (loaded := self._loaded(joined)) > self._available:
+            return Help(weights_alone=loaded)
         everything = self._peaks(joined) if joined else self._now
         if everything is not None and not everything.fits:
             return Help(smallest=self._change(joined, everything) if joined else None)
@@ -83,6 +83,15 @@ class Helping:
     @property
     def _available(self) -> int:
         return self._now.usable - self._now.context
+
+    def _loaded(self, changes: Sequence[Candidate]) -> int:
+        """Bytes of the base weights after these changes: they are there from loading to the end, and soon simulated."""
+        if not any("weights" in one.of or "constants" in one.of for one in changes):
+            return self._least([])
+        try:
+            return self._simulator.loaded(self._together_as(changes))
+        except (CannotSimulateError, ContradictionError):
+            return self._least(changes)
 
     def _least(self, changes: Sequence[Candidate]) -> int:
         """Bytes that base weights take at the least after these changes; they are there from loading to the end.
@@ -139,14 +148,18 @@ class Helping:
         steps = [(taken[: count + 1], self._peaks(taken[: count + 1])) for count in range(len(taken))]
         return [self._change(some[-1:], peaks) for some, peaks in steps if peaks is not None]
 
-    def _peaks(self, changes: Sequence[Candidate]) -> Peaks | None:
-        """What all of these take, None when that cannot be simulated or contradicts itself."""
+    def _together_as(self, changes: Sequence[Candidate]) -> FinetuneSettings:
+        """The settings with all of these. Raises ContradictionError when they contradict each other."""
         settings: dict[str, Any] = {}
         for change in changes:
             # Of all changes together, half a batch and a batch of one are both: the later, smaller one counts.
             settings.update(change.settings)
+        return self._simulator.changed(self._settings, **settings)
+
+    def _peaks(self, changes: Sequence[Candidate]) -> Peaks | None:
+        """What all of these take, None when that cannot be simulated or contradicts itself."""
         try:
-            return self._simulator.peaks(self._simulator.changed(self._settings, **settings))
+            return self._simulator.peaks(self._together_as(changes))
         # A change that this model or these settings do not allow is no help, and no reason to stop.
         except (CannotSimulateError, ContradictionError):
             return None

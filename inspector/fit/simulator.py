@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from inspector.memory_kinds import MemoryKind
 from inspector.simulate.allocator.settings import AllocatorSettings
+from inspector.simulate.events import Alloc, Free
 from inspector.simulate.finetuning import few_micro_batches, trace
 from inspector.simulate.on_card import Peaks, peaks_on
 from inspector.simulate.setup.finetuning import resolve_setup
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from inspector.simulate.setup.settings import FinetuneSettings
     from inspector.simulate.setup.training import TrainSetup
 
+BASE = frozenset({MemoryKind.BASE_WEIGHTS, MemoryKind.QUANTIZATION_CONSTANTS})
 AT_HAND = 3
 """Traces that are kept: a model of 126 layers has one of 20 MB."""
 MICRO_BATCHES = 8
@@ -80,6 +83,17 @@ class Simulator:
     def _simulated(self, settings: FinetuneSettings) -> Peaks:
         events = self.traces(self.config, few_micro_batches(settings.setup, MICRO_BATCHES), self.gpu).events
         return peaks_on(events, self.gpu, AllocatorSettings(expandable_segments=settings.expandable_segments))
+
+    def loaded(self, settings: FinetuneSettings) -> int:
+        """Bytes of the base weights and their constants once the model is loaded. Raises CannotSimulateError."""
+        setup = settings.setup
+        events = self.traces(self.config, replace(setup, loop=replace(setup.loop, steps=0)), self.gpu).events
+        freed = {event.block for event in events if isinstance(event, Free)}
+        return sum(
+            event.nbytes
+            for event in events
+            if isinstance(event, Alloc) and event.kind in BASE and event.block not in freed
+        )
 
     def changed(self, settings: FinetuneSettings, **others: Any) -> FinetuneSettings:
         """Settings with some others. Raises ContradictionError when they contradict the rest."""

@@ -38,13 +38,14 @@ _NAMES_A_LAYER = re.compile(r"(^|\.)\d+(\.|$)|[\\^$*+?()\[\]|]")
 class Fewer:
     """Two smaller models in the place of one: their configs, what the larger one lacks, and where the layers are.
 
-    ``unlike`` counts the first layers that are not like the rest.
+    ``unlike`` counts the first layers that are not like the rest, ``turn`` the sorts of layers that take turns in it.
     """
 
     short: Mapping[str, Any]
     long: Mapping[str, Any]
     extra: int
     unlike: int
+    turn: int
     stacks: tuple[str, ...]
 
 
@@ -76,6 +77,9 @@ def _fewer(text: str, fewest: int) -> Fewer | None:
     try:
         whole = _anatomy(text, count)
         unlike, turn = _turns(whole.layers)
+        # Sorts of other modules take other memory in every step.
+        if len(set(whole.modules[unlike : unlike + turn])) > 1:
+            return None
         alike = count - unlike
         least = max(fewest, turn)
         short = least + (alike - least) % turn  # so that its last layer is as the whole model's
@@ -88,7 +92,7 @@ def _fewer(text: str, fewest: int) -> Fewer | None:
         return None
     if (part.stack, part.rest, part.layers) != (whole.stack, whole.rest, whole.layers[:long]):
         return None
-    return Fewer(with_layers(config, long - 1), less, count - long, unlike, (whole.stack, "cache.layers"))
+    return Fewer(with_layers(config, long - 1), less, count - long, unlike, turn, (whole.stack, "cache.layers"))
 
 
 def _turns(layers: Sequence[int]) -> tuple[int, int]:
@@ -130,6 +134,7 @@ class _Anatomy:
         self.stack, layers = stacks[0]
         # A hash, as only equality is asked and the descriptions are long.
         self.layers = [hash(tuple(_described(layer))) for layer in layers]
+        self.modules = [hash(tuple((path, type(part)) for path, part in layer.named_modules())) for layer in layers]
         self.rest = [line for line in _described(model) if not line[0].startswith(f"{self.stack}.")]
 
 

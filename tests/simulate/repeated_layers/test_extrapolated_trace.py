@@ -199,6 +199,28 @@ def test_every_sort_of_layer_is_traced():
     assert fewer_layers({**GEMMA3, "num_hidden_layers": 26}).long["num_hidden_layers"] == 9
 
 
+def test_of_layers_that_take_turns_and_differ_one_small_model_is_traced(monkeypatch):
+    traced = []
+    monkeypatch.setattr(folded, "trace_finetune", lambda *args: traced.append(args[0]) or trace_finetune(*args))
+    setup = resolve_setup(method="lora", seq_len=48).setup
+    assert folded._from_few(GEMMA3, setup, (7, 5), 40) is None
+    assert [config["num_hidden_layers"] for config in traced] == [6]
+    # What has no answer is not asked again, whatever the rank.
+    assert folded._from_few(GEMMA3, resolve_setup(method="lora", seq_len=48, r=4).setup, (7, 5), 40) is None
+    assert len(traced) == 1
+
+
+def test_layers_of_other_modules_that_take_turns_are_not_tried():
+    hybrid = {
+        **LLAMA, "model_type": "qwen3_next", "architectures": ["Qwen3NextForCausalLM"], "num_hidden_layers": 48,
+        "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "head_dim": 16,
+        "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 16, "linear_value_head_dim": 16,
+        "shared_expert_intermediate_size": 32,
+    }  # fmt: skip
+    assert fewer_layers(hybrid) is None
+    assert fewer_layers({**hybrid, "layer_types": ["full_attention"] * 48}) is not None
+
+
 def test_models_whose_layers_differ_or_are_few_are_traced_whole():
     assert fewer_layers({**GEMMA3, "num_hidden_layers": 15}) is None
     assert fewer_layers({**LLAMA, "num_hidden_layers": 8}) is None
