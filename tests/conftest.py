@@ -22,16 +22,13 @@ GOLDEN = Path(__file__).parent / "golden"
 HOME = tempfile.TemporaryDirectory(prefix="inspector-tests-", ignore_cleanup_errors=True)
 os.environ.update(HF_HOME=HOME.name, XDG_CACHE_HOME=HOME.name)
 
-# Half a million objects of torch and transformers live as long as the process; to look through them for cycles every
-# 70,000 objects takes a fifth of what a test on the meta device takes.
-gc.set_threshold(700, 10, 100)
-
 # A shell's background jobs are deaf to Ctrl-C, and so is every child they start. The program keeps to that, as others
 # do; tests that press Ctrl-C would wait for ever. With a handler here, children begin with the usual one.
 with contextlib.suppress(ValueError):  # not in the main thread
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# As the program's own process has it: every collection walks through all that the libraries keep.
+# As the program's own process has it: half a million objects of torch and transformers live to the end, and every
+# collection walks through them.
 gc.set_threshold(100_000, 20, 50)
 
 

@@ -7,6 +7,8 @@ import pytest
 from inspector.fit.cause import parts_at_peak
 from inspector.fit.plan import plan
 from inspector.gpus import card_of_size, catalogue, find_gpu
+from inspector.memory_kinds import MemoryKind
+from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.finetuning import finetune
 from inspector.simulate.program.training import trace_finetune
 from inspector.simulate.setup.finetuning import resolve_setup
@@ -87,6 +89,11 @@ def test_weights_that_are_too_much_alone_are_said_and_nothing_is_offered():
     assert not report.together
     assert report.smallest is None
     assert report.weights_alone > 700 * 2**20 - report.peaks.context
+    # To the byte what loading takes after the changes: no float32 upcast, and constants in fewer bits.
+    least = finetune(wide, method="qlora", prepare_kbit=False, double_quant=True, seq_len=64, keep_events=True)
+    loaded = replay(least.events).alive(least.events, at=len(least.events) - 1)
+    base = {MemoryKind.BASE_WEIGHTS, MemoryKind.QUANTIZATION_CONSTANTS}
+    assert report.weights_alone == sum(block.alloc.nbytes for block in loaded if block.alloc.kind in base)
     assert "base weights" in report.cause
 
 

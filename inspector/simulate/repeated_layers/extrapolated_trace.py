@@ -12,6 +12,7 @@ from itertools import dropwhile, takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inspector.errors import CannotSimulateError
+from inspector.memory_kinds import MemoryKind
 from inspector.simulate.events import Alloc, Mark
 from inspector.simulate.program.decoding import GenerateTrace, trace_generate
 from inspector.simulate.program.training import Trace, trace_finetune
@@ -119,8 +120,10 @@ def alike(events: Sequence[Event], fewer: Fewer) -> bool:
     layers: dict[int, list[tuple[str, int, str]]] = {}
     forward = dropwhile(lambda event: not (isinstance(event, Mark) and event.stage == "forward"), events)
     for event in takewhile(lambda event: not (isinstance(event, Mark) and event.stage != "forward"), forward):
-        found = path.search(event.module) if isinstance(event, Alloc) else None
-        if isinstance(event, Alloc) and found and int(found[1]) >= fewer.unlike:
+        # The workspace of all products is made in the first.
+        if not isinstance(event, Alloc) or event.kind is MemoryKind.WORKSPACE:
+            continue
+        if (found := path.search(event.module)) and int(found[1]) >= fewer.unlike:
             layers.setdefault(int(found[1]), []).append((found[2], event.nbytes, event.source))
     first, *rest = layers.values() or [[]]
     return all(layer == first for layer in rest)

@@ -201,6 +201,7 @@ def test_every_sort_of_layer_is_traced():
 
 def test_of_layers_that_take_turns_and_differ_one_small_model_is_traced(monkeypatch):
     traced = []
+    monkeypatch.setattr(folded, "_unanswered", set())
     monkeypatch.setattr(folded, "trace_finetune", lambda *args: traced.append(args[0]) or trace_finetune(*args))
     setup = resolve_setup(method="lora", seq_len=48).setup
     assert folded._from_few(GEMMA3, setup, (7, 5), 40) is None
