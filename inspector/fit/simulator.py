@@ -86,6 +86,10 @@ class Simulator:
 
     def loaded(self, settings: FinetuneSettings) -> int:
         """Bytes of the base weights and their constants once the model is loaded. Raises CannotSimulateError."""
+        card = (self.gpu.capability, self.gpu.multiprocessors)
+        return answered(("loaded", self.config, settings.setup, card), int, partial(self._loaded, settings))
+
+    def _loaded(self, settings: FinetuneSettings) -> int:
         setup = settings.setup
         events = self.traces(self.config, replace(setup, loop=replace(setup.loop, steps=0)), self.gpu).events
         freed = {event.block for event in events if isinstance(event, Free)}
