@@ -48,7 +48,7 @@ def kept_peaks(config: Mapping[str, Any], settings: FinetuneSettings, gpu: Gpu, 
 
 
 class Traces:
-    """Traces of a model on a card, the last few of them at hand: another allocator setting replays the same events."""
+    """Traces of a model on a card, the first and the last few at hand: another allocator setting replays the events."""
 
     def __init__(self) -> None:
         self._last: dict[tuple[TrainSetup, Gpu], Trace] = {}
@@ -58,8 +58,8 @@ class Traces:
         key = setup, gpu
         if key not in self._last:
             while len(self._last) >= AT_HAND:
-                # The oldest: a dict keeps the order in which it was filled.
-                del self._last[next(iter(self._last))]
+                # The oldest but the first, which is the setup itself: another allocator setting replays it.
+                del self._last[list(self._last)[1]]
             self._last[key] = trace(config, setup, gpu)
         return self._last[key]
 
