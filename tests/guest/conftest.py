@@ -45,6 +45,7 @@ def settings():
         "torch": torch.get_rng_state().tolist(),
         "python": (random.getstate(), repr(np.random.get_state())),  # noqa: NPY002 -- the one that libraries share
         "autocast": [(torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")],
+        "hooks": torch._C._autograd._top_saved_tensors_default_hooks(True),
         "grad": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
         "module": (torch.nn.Module.__call__, torch.nn.init.ones_, torch.nn.init.kaiming_uniform_),
         "layer norm": torch.nn.LayerNorm(4).weight.tolist(),

@@ -14,6 +14,7 @@ from inspector.patched import patched
 from inspector.simulate.device import attention, decompositions
 from inspector.simulate.device.autocast import Autocast, no_autocast
 from inspector.simulate.device.bitsandbytes import map_apart
+from inspector.simulate.device.checkpoint_hooks import no_hooks_left
 from inspector.simulate.device.kernels import has_grouped_mm
 from inspector.simulate.device.random_numbers import NOT_THE_CALLERS
 
@@ -51,6 +52,7 @@ def as_on(
         stack.enter_context(own_random_numbers())
         stack.enter_context(patched(replaced))
         stack.enter_context(decompositions.decomposed_as(operators))
+        stack.enter_context(no_hooks_left())
         stack.enter_context(no_autocast() if region is None else region.registered())
         yield region
 
