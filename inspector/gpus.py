@@ -13,13 +13,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
+from inspector.card_words import normal, of_another_maker, several, size_behind, without_series
 from inspector.errors import InspectorError
 from inspector.units import MiB, parse_size
 
 Basis = Literal["torch", "nvidia-smi", "size"]
-
-# Words that tell no two catalogued cards apart.
-_VENDOR = re.compile(r"nvidia|geforce|tesla|quadro|graphics|generation|[\s_\-()]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +28,8 @@ class Gpu:
     total is published it is that total less the most that any catalogued card of at most its size loses between the
     two (``basis`` nvidia-smi); for ``--vram`` it is what was said (``basis`` size). ``context_bytes`` is what a
     process holds besides the allocator's segments; when not measured on this card, the largest one measured.
+    ``label_gb`` is what the box says, 0 when there is none. ``unified`` memory is the system's own: the processor and
+    all that runs on it take theirs from ``usable_bytes``.
     """
 
     name: str
@@ -42,6 +42,8 @@ class Gpu:
     context_bytes: int
     context_measured: bool
     sources: tuple[str, ...] = ()
+    label_gb: int = 0
+    unified: bool = False
 
     @property
     def with_article(self) -> str:
@@ -74,6 +76,16 @@ class Gpu:
     def int8(self) -> bool:
         """LLM.int8() runs: compute capability 7.5 (bitsandbytes' installation guide)."""
         return self.capability >= (7, 5)
+
+    @property
+    def bitsandbytes(self) -> bool:
+        """The other kernels of bitsandbytes: compute capability 6.0 (its installation guide, 0.50)."""
+        return self.capability >= (6, 0)
+
+    @property
+    def pytorch(self) -> bool:
+        """Some published build of PyTorch has kernels: 5.0 (``PYTORCH_RELEASES_CODE_CC`` in torch/cuda, CUDA 12.6)."""
+        return self.capability >= (5, 0)
 
 
 @cache
@@ -108,6 +120,8 @@ def catalogue() -> tuple[Gpu, ...]:
                 context_bytes=(row["context_mib"] or context) * MiB,
                 context_measured=row["context_mib"] is not None,
                 sources=_sources(row),
+                label_gb=row["label_gb"],
+                unified=row.get("unified_memory", False),
             )
         )
     return tuple(cards)
@@ -130,43 +144,89 @@ def _keys() -> dict[str, str]:
     keys: dict[str, str] = {}
     for row in rows:
         for text in (row["device_name"], *row["also"]):
-            keys[_normal(text)] = "" if keys.get(_normal(text), row["name"]) != row["name"] else row["name"]
+            keys[normal(text)] = "" if keys.get(normal(text), row["name"]) != row["name"] else row["name"]
     # Last: a card's own name is its own, whatever else goes by it.
-    keys.update({_normal(row["name"]): row["name"] for row in rows})
+    keys.update({normal(row["name"]): row["name"] for row in rows})
     return {key: name for key, name in keys.items() if name}
-
-
-def _normal(text: str) -> str:
-    return _VENDOR.sub("", text.lower())
 
 
 def find_gpu(text: str) -> Gpu:
     """A card by name: case, spaces, dashes and the vendor's words do not matter, a unique part is enough.
 
-    ``4090``, ``rtx4090`` and ``NVIDIA GeForce RTX 4090`` are the same card.
+    ``4090``, ``rtx4090`` and ``NVIDIA GeForce RTX 4090`` are the same card, and so is ``RTX 4090 24GB``.
 
-    Raises InspectorError for an unknown or ambiguous name, saying which were meant.
+    Raises InspectorError for an unknown or ambiguous name, saying which were meant, and for several cards at once.
     """
-    wanted = _normal(text)
-    by_name = {card.name: card for card in catalogue()}
+    if said := several(text):
+        count, names = said
+        for name in names:
+            if found := _called(name):
+                return _one_of(count, text, _only(name, found))
+    if found := _called(text):
+        return _only(text, found)
+    if of_another_maker(text):
+        hint = "by its memory alone, such as --vram 192GiB, it is computed as an A100 of that size"
+        raise InspectorError(f"{text!r} is no NVIDIA card, and only CUDA's kernels are simulated", hint=hint)
     keys = _keys()
-    if wanted in keys:
-        return by_name[keys[wanted]]
-    # The closest first: `a100` begins several names, and within one way of matching nothing is guessed.
-    for matches in (
-        {name for key, name in keys.items() if key.removeprefix("rtx") == wanted},
-        {name for key, name in keys.items() if wanted and key.startswith(wanted)},
-        {name for key, name in keys.items() if wanted and wanted in key},
-    ):
-        if len(matches) == 1:
-            return by_name[matches.pop()]
-        if matches:
-            names = [card.name for card in catalogue() if card.name in matches]
-            raise InspectorError(f"{text!r} could be several cards", hint=f"say one of {', '.join(names)}")
-    close = difflib.get_close_matches(wanted, keys, n=3)
-    names = list(dict.fromkeys(keys[key] for key in close))
-    hint = f"did you mean {' or '.join(names)}?" if names else "give its memory instead, such as --vram 16GiB"
+    close = difflib.get_close_matches(normal(text), keys, n=3)
+    near = list(dict.fromkeys(keys[key] for key in close))
+    hint = f"did you mean {' or '.join(near)}?" if near else "give its memory instead, such as --vram 16GiB"
     raise InspectorError(f"no card is named {text!r}", hint=hint)
+
+
+def _called(text: str) -> tuple[Gpu, ...]:
+    """Every card that a text may mean, none when it means none. Raises InspectorError for a size that none has."""
+    if found := _matching(normal(text)):
+        return found
+    if not (sized := size_behind(text)):
+        return ()
+    name, size = sized
+    found = _matching(normal(name))
+    if found and not (right := tuple(card for card in found if card.label_gb == size)):
+        have = ", ".join(f"{card.name} has {card.label_gb} GB" for card in found)
+        raise InspectorError(f"no {name.strip()} of {size} GB is known: {have}", hint=f"or --vram {size}GiB")
+    return right if found else ()
+
+
+def _matching(wanted: str) -> tuple[Gpu, ...]:
+    """The cards that a normal name is the closest to: `a100` begins several, and within one way nothing is guessed."""
+    keys = _keys()
+    if not wanted:
+        return ()
+    for matches in (
+        {keys.get(wanted)} - {None},
+        {name for key, name in keys.items() if without_series(key) == without_series(wanted)},
+        {name for key, name in keys.items() if key.startswith(wanted)},
+        {name for key, name in keys.items() if wanted in key},
+    ):
+        if matches:
+            return tuple(card for card in catalogue() if card.name in matches)
+    return ()
+
+
+def _only(text: str, found: tuple[Gpu, ...]) -> Gpu:
+    if len(found) > 1:
+        names = ", ".join(card.name for card in found)
+        raise InspectorError(f"{text!r} could be several cards", hint=f"say one of {names}")
+    return found[0]
+
+
+def _one_of(count: int, text: str, card: Gpu) -> Gpu:
+    """A card that was counted. Raises InspectorError for more than one, with the way to ask for one of them."""
+    if count == 1:
+        return card
+    raise InspectorError(
+        f"{text!r} is {count} cards, and a dry run is of one process on one card",
+        hint=f"say {card.name}: where each card holds the whole model (DDP) each takes what one does; "
+        "a model split over cards (device_map, FSDP) is not simulated",
+    )
+
+
+def shared(*cards: Gpu) -> tuple[str, ...]:
+    """What to know of those cards whose memory is the system's own, in a line; nothing for others."""
+    names = ", ".join(card.name for card in cards if card.unified)
+    line = f"{names}: the memory is the system's own; what the system and the processor's side take comes off as well"
+    return (line,) if names else ()
 
 
 def card_of_size(text: str) -> Gpu:

@@ -10,6 +10,7 @@ from inspector.fit.cause import explained, parts_at_peak
 from inspector.fit.helping import Help, Helping
 from inspector.fit.largest import largest_settings
 from inspector.fit.simulator import Simulator, Traces
+from inspector.gpus import shared
 from inspector.reporting import TableReport
 from inspector.simulate.finetuning import Question, answer
 from inspector.simulate.setup.finetuning import resolve_setup
@@ -104,7 +105,7 @@ def plan(
         cause=cause,
         smallest=helped.smallest,
         weights_alone=helped.weights_alone,
-        assumptions=("every setup named here was simulated; one process, nothing else on the card",),
+        assumptions=("every setup named here was simulated; one process, nothing else on the card", *shared(gpu)),
     )
 
 
@@ -112,6 +113,10 @@ def cannot(settings: FinetuneSettings, gpu: Gpu, config: Mapping[str, Any]) -> t
     """What a setup asks of a card that it has no hardware or no kernel for."""
     dtype = published_dtype(config) if settings.dtype == "auto" else settings.dtype
     said = []
+    if not gpu.pytorch:
+        said.append(f"no build of today's PyTorch has kernels for {gpu.with_article}: it needs compute capability 5.0")
+    if not gpu.bitsandbytes and (settings.method == "qlora" or "8bit" in settings.optimizer):
+        said.append(f"bitsandbytes does not run on {gpu.with_article}: it needs compute capability 6.0")
     if not gpu.bf16 and ("bfloat16" in {dtype, settings.compute_dtype} or settings.autocast == "bf16"):
         said.append(f"no bfloat16 units on {gpu.with_article}: PyTorch emulates it, slowly; float16 is native")
     if not gpu.flash_attention_2 and settings.attention == "flash_attention_2":

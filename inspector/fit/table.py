@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from inspector.errors import CannotSimulateError, InspectorError
 from inspector.fit.simulator import kept_peaks
-from inspector.gpus import catalogue, find_gpu
+from inspector.gpus import catalogue, find_gpu, shared
 from inspector.memory_kinds import MemoryKind
 from inspector.reporting import TableReport
 from inspector.simulate.allocator.settings import AllocatorSettings
@@ -123,6 +123,7 @@ def fit_table(
             "one process, nothing else on the card",
             "cards without bfloat16 units are given float16",
             "cards share a trace where all that kernels are chosen by is alike",
+            *shared(*cards),
         ),
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from inspector.architecture.libraries import need, need_later
 from inspector.errors import InspectorError
-from inspector.gpus import Gpu, card_of_size, find_gpu
+from inspector.gpus import Gpu, card_of_size, find_gpu, shared
 from inspector.reporting import Report
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
@@ -261,7 +261,7 @@ def assumptions(setup: TrainSetup, gpu: Gpu) -> tuple[str, ...]:
         )
     if setup.loop.optimizer.startswith("paged"):
         said.append("paged optimizer state is managed memory: it moves to the card when used and is not counted")
-    return tuple(said)
+    return (*said, *shared(gpu))
 
 
 def _model(reference: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast, get_args
 
 from inspector.architecture.libraries import need, need_later
 from inspector.errors import InspectorError
-from inspector.gpus import Gpu, card_of_size, find_gpu
+from inspector.gpus import Gpu, card_of_size, find_gpu, shared
 from inspector.lenses.kv_cache import CacheReport
 from inspector.reporting import Report
 from inspector.simulate.allocator.settings import AllocatorSettings
@@ -219,4 +219,4 @@ def _assumptions(setup: GenerateSetup, gpu: Gpu, trace: GenerateTrace) -> tuple[
         lines.append("offloaded cache: keys and values of all layers but two are in host memory")
     if not gpu.context_measured:
         lines.append("the CUDA context of this card was not measured: the largest measured one is taken")
-    return tuple(lines)
+    return (*lines, *shared(gpu))

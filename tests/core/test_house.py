@@ -33,7 +33,7 @@ checkpoint
 architecture
 skeleton
 gpus
-units files reporting memory_kinds progress trust patched config_json
+card_words units files reporting memory_kinds progress trust patched config_json
 errors
 safe_text
 """

@@ -128,7 +128,9 @@ def backward_tile(chip: Chip, size: int, length: int, keys: int, half: bool, /) 
 
     Source: mem_eff_attention/kernels/generate_kernels.py, ``BwdKernel.get_all`` (128 rows for heads above 64; columns
     128 too where operands are preloaded, which takes the shared memory of an A100; on 8.6 and 8.9 only heads up to 96
-    with whole tiles stay in registers), and kernel_backward.h, ``kOutputInRF``.
+    with whole tiles stay in registers), and kernel_backward.h, ``kOutputInRF``. Shared memory of a block is 99 KB on
+    8.6, 8.9 and 12.x and at least 163 KB on 8.0, 8.7, 9.0, 10.x and 11.0 (CUDA C++ Programming Guide, "Technical
+    Specifications per Compute Capability").
     """
     capability = chip.capability
     if size <= 64 or (not half and capability < (8, 0)):
@@ -139,7 +141,8 @@ def backward_tile(chip: Chip, size: int, length: int, keys: int, half: bool, /) 
         return 128, 64, True
     if size <= 96 and length % 128 == 0 and keys % 64 == 0:
         return 128, 64, True
-    return (128, 128, True) if capability[1] == 0 and capability[0] < 12 else (64, 64, False)
+    little = capability in {(8, 6), (8, 9)} or capability >= (12, 0)
+    return (64, 64, False) if little else (128, 128, True)
 
 
 def _up(value: int, step: int) -> int:

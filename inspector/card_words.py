@@ -1,0 +1,65 @@
+"""How people write the name of a graphics card: their spelling, a size behind it, several cards at once."""
+
+from __future__ import annotations
+
+import re
+
+# Words that tell no two catalogued cards apart.
+_SAYS_NOTHING = re.compile(r"nvidia|geforce|tesla|quadro|graphics|generation|gpu|[\s_\-()]")
+# Until Turing a laptop's card was called by its cooling or nothing, since Ampere by "Laptop GPU".
+_LAPTOP = re.compile(r"mobile|notebook|max-?q\b|(?<=\d)m$|(?<=ti)m$")
+_SOCKET = re.compile(r"sxm\d")
+_SIZE = re.compile(r"\s*[\s\-(/,]?\s*(\d{1,3})\s?gi?b?\)?$", re.IGNORECASE)
+
+_NUMBERS = {"single": 1, "one": 1, "dual": 2, "two": 2, "twin": 2, "three": 3, "quad": 4, "four": 4, "eight": 8}
+_BEFORE = re.compile(rf"(\d{{1,2}}|{'|'.join(_NUMBERS)})(?:\s?[x×*]\s?|\s)(.+)", re.IGNORECASE)  # noqa: RUF001
+_BEHIND = re.compile(r"(.+?)\s?[x×*:]\s?(\d{1,2})", re.IGNORECASE)  # noqa: RUF001
+# Longer than any card's name: what is longer is not searched by patterns.
+_LONGEST = 80
+
+_OTHERS = re.compile(
+    r"\b(mi\d{2,3}[axp]?|radeon|instinct|rx ?\d{4}|w7\d00|amd|strix|ryzen|arc|gaudi|intel|tpu|m[1-9]|apple|"
+    r"trainium|inferentia|ascend)\b",
+    re.IGNORECASE,
+)
+
+
+def normal(text: str) -> str:
+    """A name without what tells no two cards apart: ``NVIDIA GeForce RTX 4090`` and ``rtx4090`` are the same."""
+    text = _LAPTOP.sub("laptop", text.lower().strip())
+    text = _SAYS_NOTHING.sub("", text).replace("gib", "gb").replace("laptoplaptop", "laptop")
+    return _SOCKET.sub("sxm", text)
+
+
+def without_series(name: str) -> str:
+    """A normal name without ``rtx`` or ``gtx``, which people leave out or take for each other."""
+    return name.removeprefix("rtx").removeprefix("gtx")
+
+
+def size_behind(text: str) -> tuple[str, int] | None:
+    """``RTX 3090 24GB`` as its name and its gigabytes; None when there is no size behind a name."""
+    found = _SIZE.search(text) if len(text) <= _LONGEST else None
+    return (text[: found.start()], int(found[1])) if found and found.start() else None
+
+
+def several(text: str) -> tuple[int, tuple[str, ...]] | None:
+    """``2xT4``, ``T4 x2``, ``T4:2``, ``dual 3090``: how many, and what one may be called; None when none says so.
+
+    A plural is tried as it is first: the S of ``8x L40S`` is its name's.
+    """
+    text = text.strip()
+    if len(text) > _LONGEST:
+        return None
+    if found := _BEFORE.fullmatch(text):
+        said, name = found[1], found[2]
+    elif found := _BEHIND.fullmatch(text):
+        said, name = found[2], found[1]
+    else:
+        return None
+    count = _NUMBERS.get(said.lower()) or int(said)
+    return (count, (name, name.removesuffix("s"))) if count else None
+
+
+def of_another_maker(text: str) -> bool:
+    """Whether a name is of an accelerator that runs no CUDA."""
+    return bool(_OTHERS.search(text[:_LONGEST]))
