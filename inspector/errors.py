@@ -59,6 +59,11 @@ class LibraryError(InspectorError):
 def in_one_line(error: BaseException, most: int = 200) -> str:
     """What an error of a library or of a model's code said, without its line breaks; its kind where it said nothing.
 
-    Some of these are a page long, with a whole config in them; they begin with what is wrong.
+    Some of these are a page long, with a whole config in them; they begin with what is wrong. A key that was looked up
+    in vain is no sentence, so one is made of it.
     """
+    if isinstance(error, KeyError) and len(error.args) == 1:
+        key = error.args[0]
+        said = key if isinstance(key, str) and " " in key else f"it looks up {key!r}, which is not there"
+        return " ".join(said.split())[:most]
     return " ".join(str(error).split())[:most] or type(error).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.classes import model_class, transformers_class
@@ -16,10 +17,11 @@ from inspector.architecture.own_code import is_trusted, own_config, said_classes
 from inspector.architecture.own_random import own_random_numbers
 from inspector.architecture.quiet import quiet
 from inspector.architecture.sanity import check_sizes
+from inspector.architecture.unknown_words import unknown_word
 from inspector.errors import InspectorError, UnknownArchitectureError, in_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from transformers import PretrainedConfig, PreTrainedModel
 
@@ -37,7 +39,7 @@ def build_config(config: Mapping[str, Any]) -> PretrainedConfig:
     said = config.get("model_type")
     model_type = said if isinstance(said, str) else ""
     content = without_runtime(copy.deepcopy(dict(config)))
-    with _fenced(model_type):
+    with _fenced(model_type, config):
         if is_trusted(config) and (own := own_config(content)):
             return own
 
@@ -63,12 +65,15 @@ def _stand_in(config: Mapping[str, Any]) -> type[PretrainedConfig] | None:
     return next((model.config_class for model in models if model is not None), None)
 
 
-def build_model(config: Mapping[str, Any] | PretrainedConfig, dtype: str = "float32") -> PreTrainedModel:
+def build_model(
+    config: Mapping[str, Any] | PretrainedConfig, dtype: str = "float32", *, said: Mapping[str, Any] | None = None
+) -> PreTrainedModel:
     """The real model on the meta device, as ``from_pretrained(..., dtype=dtype)`` would shape it.
 
     Args:
         config: the content of a ``config.json``, or a transformers config.
         dtype: torch's name for the dtype to load in, such as ``bfloat16``.
+        said: what a transformers config was parsed from, whose fields an error names.
 
     Raises:
         InspectorError: when the config is unusable; nothing is allocated before its sizes were checked.
@@ -82,7 +87,9 @@ def build_model(config: Mapping[str, Any] | PretrainedConfig, dtype: str = "floa
     if hasattr(parsed, "quantization_config"):
         # from_config ignores it anyway, and some configs of quantized checkpoints then warn or fail.
         del parsed.quantization_config
-    with _fenced(parsed.model_type), bounded(), own_default_dtype():
+    if said is None:
+        said = config if isinstance(config, Mapping) else parsed.to_dict()
+    with _fenced(parsed.model_type, said), bounded(), own_default_dtype():
         cls = model_class(parsed)
         with torch.device("meta"):
             model = cls._from_config(parsed, dtype=getattr(torch, dtype))
@@ -109,15 +116,18 @@ def _unknown_architecture(config: Mapping[str, Any], model_type: str, known: lis
 
 
 @contextlib.contextmanager
-def _fenced(model_type: str) -> Iterator[None]:
+def _fenced(model_type: str, config: Mapping[str, Any]) -> Iterator[None]:
     """The libraries' code, quiet, without a network or the caller's random numbers; what they refuse is one line."""
-    with quiet(), closed(), own_random_numbers(), config_mistakes(model_type):
+    with quiet(), closed(), own_random_numbers(), config_mistakes(model_type, config):
         yield
 
 
 @contextlib.contextmanager
-def config_mistakes(model_type: str) -> Iterator[None]:
-    """A config that its own class refuses is the user's input, not our bug: say what the class said, in one line."""
+def config_mistakes(model_type: str, config: Mapping[str, Any]) -> Iterator[None]:
+    """A config that its own class refuses is the user's input, not our bug: say what the class said, in one line.
+
+    Of a word that is not known: which field of ``config`` says it, and what is known.
+    """
     try:
         yield
     except InspectorError:
@@ -141,4 +151,8 @@ def config_mistakes(model_type: str) -> Iterator[None]:
             ) from error
         if isinstance(error, ImportError) or said.startswith("Failed to import"):  # transformers imports as it goes
             raise does_not_import("transformers", error) from error
+        if word := unknown_word(error, config):
+            raise InspectorError(f"this {model_type} config cannot be built: {word.message}", hint=word.hint) from error
+        # What transformers' checks of a config put before what they have found.
+        said = re.sub(r"^Class validation error for validator '\w+': \w+: ", "", said)
         raise InspectorError(f"this {model_type} config cannot be built: {said}") from error

@@ -40,7 +40,7 @@ def diffusers_skeleton(config: Mapping[str, Any], cls: str, *, model_id: str, so
     content = {name: value for name, value in without_runtime(dict(config)).items() if not name.startswith("_")}
     import torch
 
-    with quiet(), closed(), own_random_numbers(), config_mistakes(cls), bounded(), torch.device("meta"):
+    with quiet(), closed(), own_random_numbers(), config_mistakes(cls, config), bounded(), torch.device("meta"):
         model = model_type.from_config(content)
     kept = tuple(model_type._keep_in_fp32_modules or ())
 
@@ -66,7 +66,7 @@ def checker_skeleton(config: Mapping[str, Any], cls: str, *, model_id: str, sour
     need("torch", "transformers")
     diffusers = _diffusers(cls)
     content = without_runtime(dict(config))
-    with quiet(), closed(), own_random_numbers(), config_mistakes(cls), bounded():
+    with quiet(), closed(), own_random_numbers(), config_mistakes(cls, config), bounded():
         safety: Any = importlib.import_module("diffusers.pipelines.stable_diffusion.safety_checker")
         if cls != "StableDiffusionSafetyChecker":
             raise InspectorError(f"diffusers {diffusers.__version__} has no model {cls[:60]!r} in Stable Diffusion")
@@ -88,7 +88,7 @@ def _diffusers(name: str) -> Any:
     """The package. Raises InspectorError when it is not installed."""
     if find_spec("diffusers") is None:
         raise InspectorError(f"{name} is a diffusers model, and diffusers is not installed", hint=EXTRA)
-    with quiet(), closed(), config_mistakes(name):
+    with quiet(), closed(), config_mistakes(name, {}):
         diffusers: Any = importlib.import_module("diffusers")
     return diffusers
 
@@ -96,7 +96,7 @@ def _diffusers(name: str) -> Any:
 def _model_class(name: str) -> Any:
     """The class of that name in diffusers, if it is a model."""
     diffusers = _diffusers(name)
-    with quiet(), closed(), config_mistakes(name):
+    with quiet(), closed(), config_mistakes(name, {}):
         found = getattr(diffusers, name, None)
     if not (isinstance(found, type) and issubclass(found, diffusers.ModelMixin)):
         raise InspectorError(f"diffusers {diffusers.__version__} has no model {name[:60]!r}")

@@ -30,7 +30,7 @@ def build_skeleton(config: Mapping[str, Any], *, model_id: str, source: str = ""
     quantization = quantization if isinstance(quantization, dict) else quantization.to_dict()
     # Built in two dtypes: what differs follows the dtype a user loads in, what does not is pinned by its author.
     with bounded():
-        full, half = build_model(parsed, "float32"), build_model(parsed, "bfloat16")
+        full, half = (build_model(parsed, dtype, said=config) for dtype in ("float32", "bfloat16"))
     method = str(quantization.get("quant_method") or "")
     dtype = published_dtype(config) or str(getattr(parsed, "dtype", None) or "float32").removeprefix("torch.")
     skeleton = read_skeleton(full, half, model_id=model_id, source=source, dtype=dtype, quantization=method)

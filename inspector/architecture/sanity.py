@@ -66,6 +66,9 @@ def check_sizes(config: Mapping[str, Any]) -> None:
 
 
 def _check_names(config: Mapping[str, Any]) -> None:
+    for name in ("dtype", "torch_dtype"):
+        if isinstance(config.get(name), list | int | float):
+            raise InspectorError(f"{name} is {_shown(config[name])}, no dtype's name", hint="mend the config.json")
     for name, text in _names(config):
         if len(text) > _MOST_LETTERS:
             raise InspectorError(f"{name} has {len(text):,} letters, no name", hint="mend the config.json")

@@ -40,7 +40,7 @@ def load_model(config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer) -> A
     computed = dtype if quantization is None or quantization.compute_dtype == "auto" else quantization.compute_dtype
     if "bfloat16" in {dtype, computed} and not tracer.kernels.bf16:
         tracer.notes.append("the card has no bfloat16 units: PyTorch emulates it, slowly; use --dtype float16")
-    model = build_model(parsed, dtype)
+    model = build_model(parsed, dtype, said=None if parsed is config else config)
     if setup.attention == "flash_attention_2":
         model.set_attn_implementation(FLASH_ATTENTION_2)
     elif setup.attention != "auto":

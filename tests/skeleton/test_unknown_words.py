@@ -1,0 +1,88 @@
+"""A word of a config that is not known is told by its field, its value and what is known: never as a bare key."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from inspector.architecture import build_model
+from inspector.errors import InspectorError, in_one_line
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+SIZES = {
+    "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+}  # fmt: skip
+LLAMA = {**SIZES, "model_type": "llama", "num_key_value_heads": 2}
+GEMMA = {**LLAMA, "model_type": "gemma2", "head_dim": 8}
+BERT = {**SIZES, "model_type": "bert", "architectures": ["BertForMaskedLM"]}
+T5 = {"model_type": "t5", "vocab_size": 64, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+GPT_NEO = {"model_type": "gpt_neo", "vocab_size": 64, "hidden_size": 32, "num_layers": 2, "num_heads": 4}
+PHI3 = {**LLAMA, "model_type": "phi3", "pad_token_id": 0}
+CLIP = {
+    "model_type": "clip_vision_model", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+    "num_attention_heads": 2, "image_size": 28, "patch_size": 14,
+}  # fmt: skip
+LLAVA = {"model_type": "llava", "text_config": LLAMA, "vision_config": CLIP}
+FACTORS = {"short_factor": [1.0] * 4, "long_factor": [1.0] * 4}
+
+CASES = {
+    "activation": (LLAMA | {"hidden_act": "swish2"}, "hidden_act is 'swish2'", "mean swish .*known: .*gelu_new.*silu"),
+    "no activation": (LLAMA | {"hidden_act": None}, "hidden_act is None, no str", ""),
+    "su": (LLAMA | {"rope_scaling": {"type": "su"}}, "rope_scaling.type is 'su'", "longrope.*every size is the same"),
+    "mrope": (LLAMA | {"rope_scaling": {"type": "mrope"}}, "rope_scaling.type is 'mrope'", "mean default"),
+    "rope typo": (LLAMA | {"rope_scaling": {"rope_type": "yarnn"}}, "rope_scaling.rope_type is 'yarnn'", "mean yarn"),
+    "rope number": (LLAMA | {"rope_scaling": {"type": 7}}, "rope_scaling.type is 7", "known: default, dynamic"),
+    "rope key": (LLAMA | {"rope_scaling": {"type": "linear"}}, "of type 'linear' and lacks 'factor'", ""),
+    "rope text": (LLAMA | {"rope_scaling": "linear"}, "rope_scaling is 'linear', nothing its class takes", ""),
+    "phi3": (PHI3 | {"rope_scaling": {"type": "foo", **FACTORS}}, "rope_scaling.type is 'foo'", "known: longrope"),
+    "dtype": (LLAMA | {"dtype": "bf16"}, "dtype is 'bf16'", "did you mean bfloat16"),
+    "torch_dtype": (LLAMA | {"torch_dtype": "bf61"}, "torch_dtype is 'bf61'", "known: bfloat16, float16"),
+    "dtypes": (LLAMA | {"dtype": ["x"]}, "dtype is ", ""),
+    "layer types": (
+        GEMMA | {"layer_types": ["sliding_attention", "full_atention"]}, "layer_types has 'full_atention'",
+        "mean full_attention",
+    ),
+    "bert": (BERT | {"hidden_act": "geluu"}, "hidden_act is 'geluu'", "mean gelu"),
+    "part": (T5 | {"feed_forward_proj": "gated-gelux"}, "feed_forward_proj is 'gated-gelux': 'gelux'", "mean gelu"),
+    "nested list": (GPT_NEO | {"attention_types": [[["globl", "local"], 1]]}, "attention_types has 'globl'", "global"),
+    "letter": (
+        LLAMA | {"model_type": "nemotron_h", "hybrid_override_pattern": "M?"},
+        r"hybrid_override_pattern is 'M\?': '\?'", "known: ",
+    ),
+    "inner": (LLAVA | {"text_config": LLAMA | {"hidden_act": "siluu"}}, "text_config.hidden_act is 'siluu'", "silu"),
+    "inner type": (
+        LLAVA | {"vision_config": CLIP | {"model_type": "clip_visionmodel"}},
+        "vision_config.model_type is 'clip_visionmodel'", "mean clip_vision_model",
+    ),
+    "projector": (LLAVA | {"projector_hidden_act": "gelux"}, "projector_hidden_act is 'gelux'", "mean gelu"),
+    "choice": (
+        LLAVA | {"vision_feature_select_strategy": "deflt"}, "vision_feature_select_strategy is 'deflt'",
+        r"mean default\? known: default, full",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_field_its_value_and_what_is_known(case):
+    config, said, hint = CASES[case]
+    with pytest.raises(InspectorError, match=said) as caught:
+        build_model(config)
+    assert re.search(hint, caught.value.hint)
+
+
+def test_two_fields_of_the_same_value_are_told_apart_by_the_line_that_failed():
+    with pytest.raises(InspectorError, match="built: hidden_act is 'swish2'"):
+        build_model(LLAMA | {"hidden_act": "swish2", "note": "swish2"})
+
+
+def test_what_is_no_word_of_the_config_is_said_as_before():
+    with pytest.raises(InspectorError, match=r"built: `num_hidden_layers` .* must be equal to the number of"):
+        build_model(GEMMA | {"layer_types": ["sliding_attention"]})
+
+
+def test_no_key_error_is_bare():
+    assert in_one_line(KeyError("su")) == "it looks up 'su', which is not there"
+    assert in_one_line(KeyError("a whole sentence")) == "a whole sentence"
+    assert in_one_line(KeyError()) == "KeyError"
