@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from inspector.fit.plan import FitPlan
     from inspector.fit.table import FitTable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from inspector.simulate.generation import GenerateReport
     from inspector.simulate.setup.options import FinetuneOptions, FitOptions, GenerateOptions
     from inspector.skeleton import Skeleton
+    from inspector.skeleton.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,16 @@ class Model:
     skeleton: Skeleton
     reference: str = ""  # a dry run builds the model itself, which a skeleton is not enough for
     trust_remote_code: bool = False
+    vocabulary: Vocabulary | None = None
+
+    @contextlib.contextmanager
+    def _as_opened(self) -> Iterator[None]:
+        """Its config is read again as it was when it was opened: with the same trust, and the same vocabulary."""
+        from inspector.skeleton.vocabulary import resizing
+        from inspector.trust import trusting
+
+        with trusting(self.trust_remote_code), resizing(self.vocabulary):
+            yield
 
     @property
     def num_parameters(self) -> int:
@@ -97,18 +109,16 @@ class Model:
     def finetune(self, **options: Unpack[FinetuneOptions]) -> StepReport:
         """Dry-run a fine-tuning step; options as `inspector simulate finetune` takes them. Imports torch."""
         from inspector.fit.advise import finetune_with_advice
-        from inspector.trust import trusting
 
-        with trusting(self.trust_remote_code):
+        with self._as_opened():
             return finetune_with_advice(self.reference, **options)
 
     def generate(self, **options: Unpack[GenerateOptions]) -> GenerateReport:
         """Dry-run a generation; options as `inspector simulate generate` takes them. Imports torch."""
         from inspector.fit.longest_prompt import generate_with_longest_prompt
-        from inspector.trust import trusting
 
         options.setdefault("solve", False)
-        with trusting(self.trust_remote_code):
+        with self._as_opened():
             return generate_with_longest_prompt(self.reference, **options)
 
     def fit(self, **options: Unpack[FitOptions]) -> FitPlan | FitTable:
@@ -117,37 +127,47 @@ class Model:
         For one card what to change where it does not fit, for several a table.
         """
         from inspector.fit.on_cards import fit
-        from inspector.trust import trusting
 
-        with trusting(self.trust_remote_code):
+        with self._as_opened():
             return fit(self.reference, **options)
 
     def measure(self, **options: Unpack[MeasureOptions]) -> Measurement:
         """Build the model for real and weigh it; options as `inspector measure` takes them."""
         from inspector.measure import measure
         from inspector.measure.options import spec_from
-        from inspector.trust import trusting
+        from inspector.skeleton.vocabulary import refuse_resizing
 
-        with trusting(self.trust_remote_code):
+        with self._as_opened():
+            refuse_resizing("a model that is built from its files")
             return measure(spec_from(self.reference, options))
 
     def _repr_html_(self) -> str:
         return self.layers()._repr_html_()
 
 
-def load(reference: str, *, trust_remote_code: bool = False) -> Model:
+def load(
+    reference: str,
+    *,
+    trust_remote_code: bool = False,
+    resize_vocab: int | None = None,
+    pad_to_multiple_of: int | None = None,
+) -> Model:
     """Open a model by what a user would type.
 
     Args:
         reference: a bundled id or a unique ending of one; a folder with a ``config.json``, such a file, safetensors
             or GGUF files; or a hub id.
         trust_remote_code: run the Python code that the model brings along, with your rights. Otherwise none of it runs.
+        resize_vocab: rows of embedding and head, as ``model.resize_token_embeddings(resize_vocab)`` makes them.
+        pad_to_multiple_of: its second argument: the rows are rounded up to a multiple.
 
     Raises:
         InspectorError: when nothing, or more than one thing, is meant, or the config cannot be built.
     """
+    from inspector.skeleton.vocabulary import Vocabulary, resizing
     from inspector.sources.resolve import resolve
     from inspector.trust import trusting
 
-    with trusting(trust_remote_code):
-        return Model(resolve(reference), reference, trust_remote_code)
+    vocabulary = Vocabulary.of(resize_vocab, pad_to_multiple_of)
+    with trusting(trust_remote_code), resizing(vocabulary):
+        return Model(resolve(reference), reference, trust_remote_code, vocabulary)

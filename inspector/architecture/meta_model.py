@@ -16,6 +16,7 @@ from inspector.architecture.offline import closed, without_runtime
 from inspector.architecture.own_code import is_trusted, own_config, said_classes
 from inspector.architecture.own_random import own_random_numbers
 from inspector.architecture.quiet import quiet
+from inspector.architecture.resized import resize, vocabulary_of
 from inspector.architecture.sanity import check_sizes
 from inspector.architecture.unknown_words import unknown_word
 from inspector.errors import InspectorError, UnknownArchitectureError, in_one_line
@@ -89,12 +90,19 @@ def build_model(
         del parsed.quantization_config
     if said is None:
         said = config if isinstance(config, Mapping) else parsed.to_dict()
+    vocabulary = vocabulary_of(parsed)
+    if vocabulary:
+        # Resizing writes the new size into the model's config, which is the very object: a second build starts anew.
+        parsed = copy.deepcopy(parsed)
     with _fenced(parsed.model_type, said), bounded(), own_default_dtype():
         cls = model_class(parsed)
         with torch.device("meta"):
             model = cls._from_config(parsed, dtype=getattr(torch, dtype))
     if not hasattr(model, "all_tied_weights_keys"):  # a few parts of models never call post_init, which sets it
         model.all_tied_weights_keys = {}
+    if vocabulary:
+        with _fenced(parsed.model_type, said), own_default_dtype(), torch.device("meta"):
+            resize(model, vocabulary)
     return model
 
 

@@ -6,10 +6,11 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from inspector.architecture.facts import notes_on, read_facts
+from inspector.architecture.facts import language_config, notes_on, read_facts
 from inspector.architecture.limits import bounded
 from inspector.architecture.meta_model import build_config, build_model
 from inspector.architecture.parts import part_of
+from inspector.architecture.resized import resized_note, vocabulary_of
 from inspector.config_json import published_dtype
 from inspector.skeleton import Module, Pinned, Skeleton, Tensor
 
@@ -34,7 +35,14 @@ def build_skeleton(config: Mapping[str, Any], *, model_id: str, source: str = ""
     method = str(quantization.get("quant_method") or "")
     dtype = published_dtype(config) or str(getattr(parsed, "dtype", None) or "float32").removeprefix("torch.")
     skeleton = read_skeleton(full, half, model_id=model_id, source=source, dtype=dtype, quantization=method)
-    return replace(skeleton, notes=notes_on(config, parsed, method, full))
+    notes = notes_on(config, parsed, method, full)
+    if vocabulary_of(config):
+        before, after = getattr(language_config(parsed), "vocab_size", 0), skeleton.facts.vocab_size
+        # PEFT compares the number on top of a config, where there is one (save_and_load.py, `save_embedding_layers`).
+        known = before if getattr(full.config, "vocab_size", None) else 0
+        notes, facts = (resized_note(before, after), *notes), replace(skeleton.facts, resized_from=known)
+        skeleton = replace(skeleton, facts=facts)
+    return replace(skeleton, notes=notes)
 
 
 def read_skeleton(

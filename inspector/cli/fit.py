@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from inspector.cli.headed import HeadedCommand
-from inspector.cli.options import answer, csv_option, json_option, model_argument, one_form
+from inspector.cli.options import answer, csv_option, json_option, model_argument, one_form, vocabulary_options
 from inspector.cli.settings import CARD, FINETUNE, headed, vram_option, with_settings
 from inspector.simulate.setup.settings import FinetuneSettings
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @headed("--gpu", heading=CARD, multiple=True, help="A card, several times, or all. One card: what to change on it.")
 @vram_option
 @headed("--solve", heading=CARD, is_flag=True, help="With one card: the largest batch, length and rank that fit.")
+@vocabulary_options
 @json_option
 @csv_option
 @model_argument

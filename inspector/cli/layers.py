@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from inspector.cli.options import answer, csv_option, json_option, model_argument
+from inspector.cli.options import answer, csv_option, json_option, model_argument, vocabulary_options
 
 
 @click.command("layers")
@@ -15,6 +15,7 @@ from inspector.cli.options import answer, csv_option, json_option, model_argumen
 @click.option("--filter", "pattern", metavar="GLOB", help="Show only modules that match, such as '*.q_proj'.")
 @json_option
 @csv_option
+@vocabulary_options
 def command(model: str, expand: bool, depth: int | None, pattern: str | None, as_json: bool, as_csv: bool) -> None:
     """List a model's modules, identical decoder layers in one line.
 

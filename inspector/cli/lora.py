@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from inspector.cli.headed import Habitual
-from inspector.cli.options import answer, csv_option, json_option, model_argument
+from inspector.cli.options import answer, csv_option, json_option, model_argument, vocabulary_options
 
 if TYPE_CHECKING:
     from inspector.lora.spec import Bias
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 )
 @json_option
 @csv_option
+@vocabulary_options
 def command(
     model: str,
     ranks: tuple[int, ...],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inspector.cli.options import answer, csv_option, json_option, model_argument
+from inspector.cli.options import answer, csv_option, json_option, model_argument, vocabulary_options
 
 if TYPE_CHECKING:
     from inspector.lenses.weights import Grouping
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 )
 @json_option
 @csv_option
+@vocabulary_options
 def command(
     model: str,
     bits: str | None,
@@ -61,6 +62,7 @@ def command(
     """  # noqa: D301
     from inspector.lenses.memory import memory, usual_grouping
     from inspector.precision import chosen_schemes
+    from inspector.skeleton.vocabulary import refuse_resizing
     from inspector.sources.resolve import locate
 
     # A set, as the same number said twice is no contradiction.
@@ -75,6 +77,7 @@ def command(
     if others or not as_stored:
         schemes = chosen_schemes(others, bits=int(bits) if bits else None, block_size=block_size)
     if as_stored:
+        refuse_resizing("what files store")
         from inspector.precision.stored import stored
 
         schemes = (stored(source.checkpoint, source.skeleton), *schemes)

@@ -37,8 +37,14 @@ def model_argument(function: F) -> F:
     return click.argument("model", type=ModelReference(), default=DEFAULT_MODEL)(trust_option(function))
 
 
-def _trust(context: click.Context, _option: click.Parameter, trusted: bool) -> None:
+# What no command is handed on, by its option: the line that was typed is told with it.
+_UNSEEN = "inspector.unseen."
+
+
+def _trust(context: click.Context, option: click.Parameter, trusted: bool) -> None:
     from inspector.trust import trusting
+
+    context.meta[_UNSEEN + str(option.name)] = trusted
 
     # With click's context it ends as the command does, by an error too: the next one in this process starts at no.
     context.with_resource(trusting(trusted))
@@ -53,6 +59,47 @@ def trust_option(function: F) -> F:
         callback=_trust,
         help="Run the code a model brings along, with your rights. Off: none of it runs.",
     )(function)
+
+
+def vocabulary_options(function: F) -> F:
+    """``--resize-vocab`` and ``--pad-to-multiple-of``, for as long as the command runs."""
+    rounded = click.option(
+        "--pad-to-multiple-of",
+        type=int,
+        metavar="M",
+        expose_value=False,
+        callback=_vocabulary,
+        help="Round the vocabulary's rows up to a multiple of M, as resize_token_embeddings does.",
+    )(function)
+    return click.option(
+        "--resize-vocab",
+        type=int,
+        metavar="N",
+        expose_value=False,
+        is_eager=True,  # before the other, which makes one of both
+        callback=_kept,
+        help="Give embedding and head N rows, as model.resize_token_embeddings(N) does.",
+    )(rounded)
+
+
+def vocabulary_words() -> list[str]:
+    """What was said of the vocabulary, as it is typed."""
+    from inspector.skeleton.vocabulary import wanted_vocabulary
+
+    wanted = wanted_vocabulary()
+    said = {"--resize-vocab": wanted.tokens, "--pad-to-multiple-of": wanted.pad_to_multiple_of} if wanted else {}
+    return [word for name, number in said.items() if number is not None for word in (name, str(number))]
+
+
+def _kept(context: click.Context, option: click.Parameter, value: int | None) -> None:
+    context.meta[_UNSEEN + str(option.name)] = value
+
+
+def _vocabulary(context: click.Context, option: click.Parameter, value: int | None) -> None:
+    from inspector.skeleton.vocabulary import Vocabulary, resizing
+
+    _kept(context, option, value)
+    context.with_resource(resizing(Vocabulary.of(context.meta.get(f"{_UNSEEN}resize_vocab"), value)))
 
 
 def json_option(function: F) -> F:
@@ -87,7 +134,7 @@ def typed() -> str:
         name = option.name or ""
         if name == "output" or context.get_parameter_source(name) != ParameterSource.COMMANDLINE:
             continue
-        value = context.params.get(name)
+        value = context.params.get(name, context.meta.get(_UNSEEN + name))
         if isinstance(option, click.Argument):
             words += [str(value)]
         elif isinstance(value, bool):

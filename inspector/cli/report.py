@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inspector.cli.options import ModelReference, say_written, trust_option
+from inspector.cli.options import ModelReference, say_written, trust_option, vocabulary_options, vocabulary_words
 from inspector.sources.bundled import DEFAULT_MODEL, find
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.command("report")
 @click.argument("models", metavar="[MODEL]...", type=ModelReference(), nargs=-1)
 @trust_option
+@vocabulary_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write; - is standard output.")
 @click.option(
     "--deck",
@@ -59,7 +60,14 @@ def command(models: tuple[str, ...], output: Path | None, story: str | None, for
         others = (model for model in COURSE_CANDIDATES if model != skeletons[0].model_id)
         candidates = [*skeletons, *map(resolve, others)]
     names = [known if (known := find(given)) else given for given in models or (DEFAULT_MODEL,)]
-    words = ["inspector", "report", *names, *(["--deck", chosen] if story else []), *(["--dry-run"] if dry_run else [])]
+    words = [
+        "inspector",
+        "report",
+        *names,
+        *(["--deck", chosen] if story else []),
+        *(["--dry-run"] if dry_run else []),
+        *vocabulary_words(),
+    ]
     told = lesson(skeletons[0], candidates)
     if dry_run:
         told = replace(told, training=_training(names[0], told))

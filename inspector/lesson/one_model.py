@@ -118,7 +118,8 @@ def lesson(skeleton: Skeleton, candidates: Sequence[Skeleton] = (), training: Tr
         levels=levels(),
         comparison=compare(candidates or [skeleton], rank=RANK),
         # Only of the bundled config: a folder may bear the name of a shipped model and be another.
-        training=training or (load(skeleton.model_id) if skeleton.source == "bundled" else None),
+        training=training
+        or (load(skeleton.model_id) if skeleton.source == "bundled" and not skeleton.facts.resized_from else None),
         measured=measured(skeleton),
         quality=quality(skeleton.model_id),
         ledger=ledger(),

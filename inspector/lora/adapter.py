@@ -161,6 +161,7 @@ def _embeddings_saved_along(skeleton: Skeleton, asked: LoraSpec, targeted: set[s
     else:
         named = any(name in names for name in asked.target_modules)
     if not named:
+        yield from _resized_embeddings(skeleton, asked)
         return
     for path in (skeleton.facts.input_embeddings, skeleton.facts.output_embeddings):
         if path in targeted:
@@ -168,6 +169,23 @@ def _embeddings_saved_along(skeleton: Skeleton, asked: LoraSpec, targeted: set[s
             dtype = tensor.loaded_dtype(asked.base_dtype)
             name = f"{PREFIX}{path}.base_layer.weight"
             yield AdapterTensor(name, tensor.shape, dtype, path, trainable=False, new=False)
+
+
+def _resized_embeddings(skeleton: Skeleton, asked: LoraSpec) -> Iterator[AdapterTensor]:
+    """Embedding and head of a resized vocabulary, which PEFT writes into the file too: no base model has such rows.
+
+    Of one that is copied whole, both the copy and the original, beside the copy under its own name.
+    """
+    if skeleton.facts.resized_from in {0, skeleton.facts.vocab_size}:
+        return
+    copied = {module.path for module in saved_modules(skeleton, asked)}
+    for path in dict.fromkeys((skeleton.facts.input_embeddings, skeleton.facts.output_embeddings)):
+        for tensor in skeleton.tensors:
+            if path and tensor.owner == path and tensor.is_parameter:
+                leaf = tensor.name.rpartition(".")[2]
+                for inner in ("modules_to_save.", "original_module.") if path in copied else ("",):
+                    name, dtype = f"{PREFIX}{path}.{inner}{leaf}", tensor.loaded_dtype(asked.base_dtype)
+                    yield AdapterTensor(name, tensor.shape, dtype, path, trainable=False, new=False)
 
 
 def _nothing_matches(skeleton: Skeleton, spec: LoraSpec) -> InspectorError:

@@ -102,7 +102,8 @@ class Tensor:
 class ConfigFacts:
     """What the config says, under one name each. Zero or empty where the architecture has no such thing.
 
-    Sizes are those of the language model when the model is multimodal.
+    Sizes are those of the language model when the model is multimodal. ``resized_from`` is the vocabulary that the
+    config names on top, where the model's was resized to another.
     """
 
     model_type: str = ""
@@ -121,6 +122,7 @@ class ConfigFacts:
     input_embeddings: str = ""
     output_embeddings: str = ""
     quantization: str = ""
+    resized_from: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The facts that are set, in order."""

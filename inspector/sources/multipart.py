@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inspector.skeleton.vocabulary import refuse_resizing
+
 if TYPE_CHECKING:
     from inspector.sources.file_tree import Tree
     from inspector.sources.source import Source
@@ -15,6 +17,8 @@ def composed_source(tree: Tree) -> Source | None:
     Raises InspectorError when the file that says so cannot be read.
     """
     # Before modules.json and config.json, which a part may have at the root as well.
+    if tree.has("model_index.json") or tree.has("modules.json"):
+        refuse_resizing(f"{tree.where}, a model of several parts,")
     if tree.has("model_index.json"):
         from inspector.sources.pipeline import Pipeline
 

@@ -9,7 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.own_code import own_classes, with_own_code
+from inspector.architecture.resized import with_vocabulary
 from inspector.errors import InspectorError, UnknownArchitectureError
+from inspector.skeleton.vocabulary import refuse_resizing, wanted_vocabulary
 from inspector.sources import bundled
 from inspector.trust import is_code_trusted
 
@@ -51,10 +53,17 @@ class Source(ABC):
 
     @cached_property
     def buildable(self) -> dict[str, Any] | None:
-        """Its config as it may be built: with its own code where it names some and the user trusts it."""
-        if self.config is None or not is_code_trusted() or not own_classes(self.config):
-            return self.config
-        return with_own_code(self.config, self.code_folders(self.config))
+        """Its config as it may be built: with its own code where it names some and the user trusts it.
+
+        And with the vocabulary that was asked for (`inspector.skeleton.vocabulary`).
+        """
+        if self.config is None:
+            return None
+        config = self.config
+        if is_code_trusted() and own_classes(config):
+            config = with_own_code(config, self.code_folders(config))
+        vocabulary = wanted_vocabulary()
+        return with_vocabulary(config, vocabulary) if vocabulary else config
 
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
@@ -79,6 +88,7 @@ class Source(ABC):
                 f"{self.where} has no config.json and no safetensors",
                 hint="point at the folder of a transformers model",
             )
+        refuse_resizing(f"{self.where}, read off its tensors' names,")
         from inspector.sources.unknown_architecture import bare_skeleton
 
         return bare_skeleton(self.checkpoint, self.where)
@@ -95,5 +105,7 @@ class Bundled(Source):
 
     @cached_property
     def skeleton(self) -> Skeleton:
-        """Its bundled skeleton."""
+        """Its bundled skeleton; a newly built one where its vocabulary is resized."""
+        if wanted_vocabulary():
+            return super().skeleton
         return bundled.load_bundled(self.name)

@@ -16,6 +16,7 @@ from inspector.cli.options import (
     one_form,
     output_option,
     trust_option,
+    vocabulary_options,
 )
 from inspector.cli.settings import CARD, FINETUNE, TRAINED, headed, vram_option, with_settings
 from inspector.simulate.setup.recipes import RECIPES
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write a snapshot for PyTorch's memory_viz.",
 )
+@vocabulary_options
 @output_option
 @json_option
 @trust_option

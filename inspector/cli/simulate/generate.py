@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from inspector.cli.headed import HeadedCommand
-from inspector.cli.options import answer, answer_page, json_option, model_argument, one_form, output_option
+from inspector.cli.options import (
+    answer,
+    answer_page,
+    json_option,
+    model_argument,
+    one_form,
+    output_option,
+    vocabulary_options,
+)
 from inspector.cli.settings import CARD, GENERATE, headed, vram_option, with_settings
 from inspector.simulate.setup.generation import GenerateSettings
 
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
 @with_settings(GenerateSettings, GENERATE)
 @vram_option
 @headed("--solve", heading=CARD, is_flag=True, help="Find the longest prompt that fits.")
+@vocabulary_options
 @output_option
 @json_option
 @model_argument
