@@ -33,7 +33,7 @@ checkpoint
 architecture
 skeleton
 gpus
-card_words units files reporting memory_kinds progress trust patched config_json
+units files reporting memory_kinds progress trust patched config_json
 errors
 safe_text
 """

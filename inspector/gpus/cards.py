@@ -13,8 +13,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-from inspector.card_words import normal, of_another_maker, several, size_behind, without_series
 from inspector.errors import InspectorError
+from inspector.gpus.words import normal, of_another_maker, several, size_behind, without_series
 from inspector.units import MiB, parse_size
 
 Basis = Literal["torch", "nvidia-smi", "size"]
