@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help report reports dryruns pictures vendor test test-oldest test-newest core fuzz check skeletons golden benchmark clean
+.PHONY: help report reports dryruns pictures vendor test test-oldest test-newest core every-lora fuzz check skeletons golden benchmark clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -15,6 +15,10 @@ report: $(INSTALLED) ## write the teaching report of Llama 3.1 8B and name it
 test: $(INSTALLED) ## run the tests
 	@PATH="$(abspath $(BIN)):$$PATH" sh scripts/browser
 	$(BIN)/python -m pytest -n auto --dist worksteal --durations=10 $(PYTEST_ARGS)
+
+CONFIGS ?= 20
+every-lora: $(INSTALLED) ## hold our LoRA equal to PEFT's over every bundled model, CONFIGS random configs each
+	EVERY_LORA=$(CONFIGS) $(BIN)/python -m pytest -n auto -q tests/lora/test_every_field.py
 
 SECONDS ?= 60
 fuzz: $(INSTALLED) ## fuzz every parser of strangers' files for a minute each, or SECONDS

@@ -35,6 +35,16 @@ if TYPE_CHECKING:
 )
 @click.option("--modules-to-save", metavar="NAMES", help="Modules to train whole, such as lm_head,embed_tokens.")
 @click.option("--rank-pattern", multiple=True, metavar="NAME=R", help="Another rank for what matches; repeatable.")
+@click.option("--alpha-pattern", multiple=True, metavar="NAME=A", help="Another alpha for what matches; repeatable.")
+@click.option("--layers-to-transform", metavar="NUMBERS", help="Only in these layers, such as 0,1 or 0-7.")
+@click.option("--layers-pattern", metavar="NAMES", help="What the layers are numbered below, such as layers or h.")
+@click.option("--exclude-modules", metavar="NAMES", help="Targets to leave out, or a regular expression.")
+@click.option(
+    "--trainable-token-indices",
+    multiple=True,
+    metavar="[NAME=]NUMBERS",
+    help="Train these tokens' rows of the input embedding, or of NAME; repeatable.",
+)
 @click.option(
     "--adapter-dtype",
     type=Habitual(["float32", "bfloat16", "float16"], "dtype"),
@@ -56,6 +66,11 @@ def command(
     bias: Bias,
     modules_to_save: str | None,
     rank_pattern: tuple[str, ...],
+    alpha_pattern: tuple[str, ...],
+    layers_to_transform: str | None,
+    layers_pattern: str | None,
+    exclude_modules: str | None,
+    trainable_token_indices: tuple[str, ...],
     adapter_dtype: str,
     as_json: bool,
     as_csv: bool,
@@ -70,7 +85,14 @@ def command(
       inspector lora --target-modules '.*layers\\.(0|1)\\..*_proj' --use-dora
     """  # noqa: D301
     from inspector import lora as lens
-    from inspector.lora.options import chosen_sets, parsed_pattern, words
+    from inspector.lora.options import (
+        chosen_sets,
+        excluded_modules,
+        parsed_pattern,
+        token_indices,
+        whole_numbers,
+        words,
+    )
     from inspector.sources.resolve import resolve
 
     skeleton = resolve(model)
@@ -81,6 +103,11 @@ def command(
         bias=bias,
         modules_to_save=words(modules_to_save),
         rank_pattern=parsed_pattern(rank_pattern),
+        alpha_pattern=parsed_pattern(alpha_pattern),
+        layers_to_transform=whole_numbers(layers_to_transform, "layers_to_transform"),
+        layers_pattern=words(layers_pattern),
+        exclude_modules=excluded_modules(exclude_modules),
+        trainable_token_indices=token_indices(trainable_token_indices),
         adapter_dtype=adapter_dtype,
     )
     sets = chosen_sets(skeleton, targets, words(target_parameters))

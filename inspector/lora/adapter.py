@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,11 @@ from inspector.lora.matching import (
     rank_of,
     saved_modules,
 )
+from inspector.lora.said import copied_by_name, matched_by_name, refuse, warnings_of
 from inspector.skeleton import DTYPE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from inspector.lora.spec import LoraSpec
     from inspector.skeleton import Module, Skeleton, Tensor
@@ -53,17 +54,50 @@ class AdapterTensor:
         return self.numel * DTYPE_BYTES[self.dtype]
 
 
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """What a config makes of a model.
+
+    ``matched`` says how many modules each target and each module to save names; ``warnings`` are PEFT's, and ours.
+    """
+
+    tensors: tuple[AdapterTensor, ...]
+    matched: tuple[tuple[str, int], ...]
+    warnings: tuple[str, ...]
+    base_dtype: str
+
+
 def adapter_tensors(skeleton: Skeleton, spec: LoraSpec) -> tuple[AdapterTensor, ...]:
     """The tensors of an adapter.
 
     Raises InspectorError when the targets match nothing (naming what could be targeted), match something LoRA cannot
     adapt, or combine options PEFT refuses.
     """
+    return adapter(skeleton, spec).tensors
+
+
+def adapter(skeleton: Skeleton, spec: LoraSpec) -> Adapter:
+    """The adapter of a config: its tensors, what each name matched, and what PEFT warns of. Errors as above."""
+    if not spec.base_dtype:
+        own = skeleton.facts.dtype
+        spec = replace(spec, base_dtype=own if own in {"float16", "bfloat16", "float32", "float64"} else "bfloat16")
     asked, spec = spec, converted(skeleton, spec)  # both: what is refused is told in the words that were asked
     modules = matched_modules(skeleton, spec)
     parameters = matched_parameters(skeleton, spec)
     if not modules and not parameters:
         raise _nothing_matches(skeleton, asked)
+    refuse(skeleton, spec, modules, parameters)
+    return Adapter(
+        _tensors(skeleton, asked, spec, modules, parameters),
+        (*matched_by_name(spec, modules, parameters), *copied_by_name(skeleton, spec)),
+        warnings_of(skeleton, spec, modules, parameters),
+        spec.base_dtype,
+    )
+
+
+def _tensors(
+    skeleton: Skeleton, asked: LoraSpec, spec: LoraSpec, modules: Sequence[Module], parameters: Sequence[Tensor]
+) -> tuple[AdapterTensor, ...]:
     weights = {tensor.name: tensor for tensor in skeleton.tensors}
     tensors: list[AdapterTensor] = []
     for module in modules:
@@ -72,6 +106,7 @@ def adapter_tensors(skeleton: Skeleton, spec: LoraSpec) -> tuple[AdapterTensor, 
         tensors += _parameter_tensors(skeleton, [tensor for tensor in parameters if tensor.owner == owner], spec)
     tensors += _biases(skeleton, spec, {module.path for module in modules})
     tensors += _copies(skeleton, spec)
+    tensors += _token_rows(skeleton, spec)
     tensors += _embeddings_saved_along(skeleton, asked, {module.path for module in modules})
     return tuple(tensors)
 
@@ -150,6 +185,26 @@ def _copies(skeleton: Skeleton, spec: LoraSpec) -> Iterator[AdapterTensor]:
                 yield AdapterTensor(f"{PREFIX}{tensor.name}", tensor.shape, dtype, module.path)
 
 
+def _token_rows(skeleton: Skeleton, spec: LoraSpec) -> Iterator[AdapterTensor]:
+    """The rows of ``trainable_token_indices``: a layer's own, and shared by what is tied to it."""
+    first = {tensor.owner: tensor for tensor in reversed(skeleton.tensors) if tensor.is_parameter}
+    for name, indices in spec.trainable_token_indices:
+        wanted = name or skeleton.facts.input_embeddings
+        found = [module for module in skeleton.modules if module.path.endswith(wanted) and module.path in first]
+        if not wanted or not found:
+            raise InspectorError(f"{skeleton.model_id} has no layer {wanted!r} to train tokens of")
+        for module in found:
+            weight = first[module.path]
+            if len(weight.shape) != 2 or max(indices) >= weight.shape[0]:
+                raise InspectorError(
+                    f"{module.path} has no token {max(indices):,}", hint=f"its weight is {weight.shape}; say others"
+                )
+            shape = (len(indices), weight.shape[1])
+            if weight.tied_to is None:
+                path = f"{PREFIX}{module.path}.token_adapter.trainable_tokens_delta"
+                yield AdapterTensor(path, shape, spec.adapter_dtype, module.path)
+
+
 def _embeddings_saved_along(skeleton: Skeleton, asked: LoraSpec, targeted: set[str]) -> Iterator[AdapterTensor]:
     """Base weights PEFT writes into the file when an embedding is targeted (``save_embedding_layers="auto"``)."""
     names = peft_tables()["embedding_layer_names"]
@@ -160,7 +215,8 @@ def _embeddings_saved_along(skeleton: Skeleton, asked: LoraSpec, targeted: set[s
         )
     else:
         named = any(name in names for name in asked.target_modules)
-    if not named:
+    # Rows are trained to save a whole table's place, so PEFT writes none (`using_trainable_tokens`).
+    if not named or asked.trainable_token_indices:
         yield from _resized_embeddings(skeleton, asked)
         return
     for path in (skeleton.facts.input_embeddings, skeleton.facts.output_embeddings):

@@ -42,14 +42,27 @@ def linear_modules(skeleton: Skeleton) -> tuple[Module, ...]:
 
 def matched_modules(skeleton: Skeleton, spec: LoraSpec) -> tuple[Module, ...]:
     """The modules a config targets, in the model's order. Raises InspectorError for a broken regular expression."""
-    matches = _matcher(skeleton, spec)
+    matches, excluded = _matcher(skeleton, spec), excluding(spec)
+    return tuple(
+        module for module in skeleton.modules if module.path and matches(module.path) and not excluded(module.path)
+    )
+
+
+def excluding(spec: LoraSpec) -> Callable[[str], bool]:
+    """What says of a path that it is left out: by ``exclude_modules``, or below a module that is saved whole."""
+    names = spec.exclude_modules
+    expression = _regex(names) if isinstance(names, str) and names else None
     # Not escaped, as PEFT does not (`check_target_module_exists`): a name may be an expression.
     saved = [_regex(rf"(^|.*\.){name}($|\..*)") for name in spec.modules_to_save]
-    return tuple(
-        module
-        for module in skeleton.modules
-        if module.path and matches(module.path) and not any(pattern.match(module.path) for pattern in saved)
-    )
+
+    def excluded(path: str) -> bool:
+        if expression is not None and expression.fullmatch(path):
+            return True
+        if not isinstance(names, str) and (path in names or _ends(path, names)):
+            return True
+        return any(pattern.match(path) for pattern in saved)
+
+    return excluded
 
 
 def matched_parameters(skeleton: Skeleton, spec: LoraSpec) -> tuple[Tensor, ...]:
@@ -72,9 +85,14 @@ def saved_modules(skeleton: Skeleton, spec: LoraSpec) -> tuple[Module, ...]:
 def rank_of(key: str, spec: LoraSpec) -> int:
     """The rank of a module or parameter: the first ``rank_pattern`` that matches the end of its name, else ``r``."""
     for pattern, rank in spec.rank_pattern:  # the first that matches wins, as in PEFT: their order is the user's
-        if _regex(rf"(.*\.)?({pattern})$").match(key):
+        if matches_pattern(pattern, key):
             return rank
     return spec.r
+
+
+def matches_pattern(pattern: str, key: str) -> bool:
+    """Whether a key of ``rank_pattern`` or ``alpha_pattern`` means a module: by the whole end of its path."""
+    return _regex(rf"(.*\.)?({pattern})$").match(key) is not None
 
 
 def converted(skeleton: Skeleton, spec: LoraSpec) -> LoraSpec:
@@ -141,7 +159,16 @@ def _matcher(skeleton: Skeleton, spec: LoraSpec) -> Callable[[str], bool]:
             return lambda key: key in paths
         pattern = _regex(targets)
         return lambda key: pattern.fullmatch(key) is not None
-    return lambda key: key in targets or _ends(key, targets)
+    return lambda key: key in targets or (_ends(key, targets) and _in_layers(key, spec))
+
+
+def _in_layers(key: str, spec: LoraSpec) -> bool:
+    """Whether a path lies in a layer that ``layers_to_transform`` names: by the first number after a name in it."""
+    if not spec.layers_to_transform:
+        return True
+    patterns = [rf"(?:^|.*?\.){pattern}\.(\d+)\." for pattern in spec.layers_pattern] or [r".*?\.[^.]*\.(\d+)\."]
+    found = next(filter(None, (_regex(pattern).match(key) for pattern in patterns)), None)
+    return found is not None and int(found[1]) in spec.layers_to_transform
 
 
 def _ends(key: str, names: Iterable[str]) -> bool:

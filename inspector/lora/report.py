@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from inspector.errors import InspectorError
-from inspector.lora.adapter import adapter_tensors
+from inspector.lora.adapter import adapter
 from inspector.lora.filesize import safetensors_bytes
 from inspector.lora.sets import TargetSet, target_sets
 from inspector.lora.spec import LoraSpec
@@ -27,6 +27,7 @@ class LoraRow:
 
     ``weight_bytes`` are the trained tensors in the dtypes PEFT gives them; ``fp32_bytes`` and ``bf16_bytes`` what they
     would take in one dtype. ``gradient_bytes`` and ``adam_bytes`` (two moments) have the dtype of what they belong to.
+    ``matched`` says how many modules each name means, ``warnings`` what PEFT warns of.
     ``all_parameters`` is the second figure of ``print_trainable_parameters()``: the base model's and the new ones.
     """
 
@@ -42,6 +43,9 @@ class LoraRow:
     gradient_bytes: int
     adam_bytes: int
     adapter_file_bytes: int
+    matched: tuple[tuple[str, int], ...] = ()
+    warnings: tuple[str, ...] = ()
+    base_dtype: str = ""
 
     @property
     def percent_of_base(self) -> float:
@@ -106,12 +110,20 @@ def lora(
     if refused and (sets is not None or not rows):  # asked for by name, or nothing else is left
         raise next(iter(refused.values()))
     said = tuple(f"no row for {name}: {error.message}" for name, error in refused.items())
-    return LoraReport(skeleton.model_id, skeleton.num_parameters, tuple(rows), (*_assumptions(base, skeleton), *said))
+    # Each once: what is said of one rank is said of all.
+    warned = dict.fromkeys(line for row in rows for line in row.warnings)
+    return LoraReport(
+        skeleton.model_id,
+        skeleton.num_parameters,
+        tuple(rows),
+        (*warned, *_assumptions(base, skeleton, rows[0].base_dtype if rows else ""), *said),
+    )
 
 
 def _row(skeleton: Skeleton, found: TargetSet, spec: LoraSpec) -> LoraRow:
     spec = replace(spec, target_modules=found.target_modules, target_parameters=found.target_parameters)
-    tensors = adapter_tensors(skeleton, spec)
+    made = adapter(skeleton, spec)
+    tensors = made.tensors
     trained = [tensor for tensor in tensors if tensor.trainable]
     weight_bytes = sum(tensor.nbytes for tensor in trained)
     return LoraRow(
@@ -127,10 +139,13 @@ def _row(skeleton: Skeleton, found: TargetSet, spec: LoraSpec) -> LoraRow:
         gradient_bytes=weight_bytes,  # PyTorch makes a gradient in the dtype of its parameter
         adam_bytes=2 * weight_bytes,  # its two moments have the dtype of what they belong to
         adapter_file_bytes=safetensors_bytes(tensors),
+        matched=made.matched,
+        warnings=made.warnings,
+        base_dtype=made.base_dtype,
     )
 
 
-def _assumptions(spec: LoraSpec, skeleton: Skeleton) -> tuple[str, ...]:
+def _assumptions(spec: LoraSpec, skeleton: Skeleton, base_dtype: str) -> tuple[str, ...]:
     said = [
         "two matrices a target: A (r x in) and B (out x r); only they train",
         f"adapters in {spec.adapter_dtype}, as PEFT makes them whatever the base model's dtype",
@@ -140,5 +155,5 @@ def _assumptions(spec: LoraSpec, skeleton: Skeleton) -> tuple[str, ...]:
     if spec.use_rslora:
         said.append("rsLoRA divides by the root of r instead of r: the same parameters")
     if spec.modules_to_save:
-        said.append(f"copies of {', '.join(spec.modules_to_save)} train in the base model's {spec.base_dtype}")
+        said.append(f"copies of {', '.join(spec.modules_to_save)} train in the base model's {base_dtype}")
     return (*said, *skeleton.notes)

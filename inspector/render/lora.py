@@ -58,10 +58,17 @@ def _targets(report: LoraReport) -> Text:
     lines = Text()
     for name, row in largest.items():
         lines.append(clean(name), style="bold")
-        lines.append(f": {clean(', '.join(row.target_modules))} ({count(row.modules)} modules)\n")
+        lines.append(f": {clean(_names(row))} ({count(row.modules)} modules)\n")
         lines.append(f"  r={row.r} alpha={row.alpha}, as PEFT prints it: {_printed(row)}\n", style="dim")
     lines.rstrip()
     return lines
+
+
+def _names(row: LoraRow) -> str:
+    """The targets, with how many modules each means where there are several names."""
+    if len(row.matched) < 2:
+        return ", ".join(row.target_modules)
+    return ", ".join(f"{name} {count(number)}" for name, number in row.matched)
 
 
 def _printed(row: LoraRow) -> str:
@@ -108,4 +115,6 @@ def _record(row: LoraRow) -> dict[str, Any]:
         "gradient_bytes": row.gradient_bytes,
         "adam_bytes": row.adam_bytes,
         "adapter_file_bytes": row.adapter_file_bytes,
+        "matched": [{"name": name, "num_modules": number} for name, number in row.matched],
+        "warnings": list(row.warnings),
     }
