@@ -220,11 +220,13 @@ def _embeddings_saved_along(skeleton: Skeleton, asked: LoraSpec, targeted: set[s
         yield from _resized_embeddings(skeleton, asked)
         return
     for path in (skeleton.facts.input_embeddings, skeleton.facts.output_embeddings):
-        if path in targeted:
-            tensor = next(tensor for tensor in skeleton.tensors if tensor.name == f"{path}.weight")
-            dtype = tensor.loaded_dtype(asked.base_dtype)
-            name = f"{PREFIX}{path}.base_layer.weight"
-            yield AdapterTensor(name, tensor.shape, dtype, path, trainable=False, new=False)
+        for tensor in skeleton.tensors if path in targeted else ():
+            leaf = tensor.name.rpartition(".")[2]
+            # A head's bias too; where biases train it is in the file already.
+            if tensor.owner == path and tensor.is_parameter and (leaf != "bias" or asked.bias == "none"):
+                dtype = tensor.loaded_dtype(asked.base_dtype)
+                name = f"{PREFIX}{path}.base_layer.{leaf}"
+                yield AdapterTensor(name, tensor.shape, dtype, path, trainable=False, new=False)
 
 
 def _resized_embeddings(skeleton: Skeleton, asked: LoraSpec) -> Iterator[AdapterTensor]:
