@@ -87,10 +87,16 @@ def adapter(skeleton: Skeleton, spec: LoraSpec) -> Adapter:
     if not modules and not parameters:
         raise _nothing_matches(skeleton, asked)
     refuse(skeleton, spec, modules, parameters)
+    # As they were asked for: PEFT's own conversion sorts them, and adds its own.
+    place = {name: number for number, name in enumerate((*asked.target_modules, *asked.target_parameters))}
+    matched = sorted(matched_by_name(spec, modules, parameters), key=lambda each: place.get(each[0], len(place)))
+    warnings = warnings_of(skeleton, spec, modules, parameters)
+    if set(spec.rank_pattern) - set(asked.rank_pattern) and warnings:
+        warnings += ("a rank_pattern key of fused experts is PEFT's own: it warns of it, and applies it to them",)
     return Adapter(
         _tensors(skeleton, asked, spec, modules, parameters),
-        (*matched_by_name(spec, modules, parameters), *copied_by_name(skeleton, spec)),
-        warnings_of(skeleton, spec, modules, parameters),
+        (*matched, *copied_by_name(skeleton, spec)),
+        warnings,
         spec.base_dtype,
     )
 

@@ -28,7 +28,9 @@ from inspector.simulate.setup.shorthands import SHORTHANDS
 from inspector.simulate.setup.words import words_of
 from inspector.skeleton.habits import HABITS, usual
 
-FORMS = {"model", "output", "as_json", "as_csv", "save", "trust_remote_code", "help"}
+FORMS = {
+    "model", "output", "as_json", "as_csv", "save", "help", "trust_remote_code", "resize_vocab", "pad_to_multiple_of",
+}  # fmt: skip
 """What only a command has: which model (a method has it already), and how the answer leaves the program."""
 COMMANDS = {
     ("simulate", "finetune"): FinetuneOptions,
