@@ -17,6 +17,8 @@ from inspector.simulate.reports import at_peak
 from inspector.simulate.reports.libraries import versions
 from inspector.simulate.setup.finetuning import Resolved, resolve_setup
 from inspector.simulate.setup.recipes import recipe as find_recipe
+from inspector.simulate.setup.stored import follow_checkpoint
+from inspector.simulate.setup.words import ON_LOADING
 from inspector.store.answers import answered
 
 if TYPE_CHECKING:
@@ -149,7 +151,8 @@ def question(
     gpu = card_of_size(vram) if vram else find_gpu(resolved.settings.gpu)
     # Before anything is traced: what a card cannot do is known from the words alone.
     check_card(resolved.setup, gpu)
-    return Question(*_model(reference or (chosen.model if chosen else "")), resolved, gpu)
+    model, config = _model(reference or (chosen.model if chosen else ""))
+    return Question(model, config, follow_checkpoint(resolved, config), gpu)
 
 
 def answer(asked: Question, *, keep_events: bool = False, traced: Tracing | None = None) -> StepReport:
@@ -193,7 +196,9 @@ def trace(config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu) -> Trace:
     Raises LibraryError when one that this setup needs is missing, and CannotSimulateError.
     """
     need("torch", "transformers", "accelerate")
-    if setup.load.quantization or "8bit" in setup.loop.optimizer or "paged" in setup.loop.optimizer:
+    if (stored := setup.load.quantization) and stored.scheme in {*ON_LOADING, "bitsandbytes"}:
+        need_later("bitsandbytes")  # imported with the device's kernels, in half the time
+    if "8bit" in setup.loop.optimizer or "paged" in setup.loop.optimizer:
         need_later("bitsandbytes")  # imported with the device's kernels, in half the time
     if setup.adapters is not None:
         need_later("peft")  # which imports bitsandbytes, too

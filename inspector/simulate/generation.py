@@ -16,7 +16,8 @@ from inspector.simulate.on_card import OnCard, Peaks, peaks_on
 from inspector.simulate.reports import at_peak
 from inspector.simulate.reports.libraries import versions
 from inspector.simulate.setup.generation import GenerateSetup, generate_settings
-from inspector.simulate.setup.words import Dtype
+from inspector.simulate.setup.stored import generate_from_checkpoint
+from inspector.simulate.setup.words import ON_LOADING, Dtype
 from inspector.store.answers import answered
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ def question(
     # By name, as the report on the cache says it.
     if chosen.dtype == "auto" and facts.dtype in get_args(Dtype):
         chosen = replace(chosen, dtype=cast("Dtype", facts.dtype))
+    said = any(options.get(name) for name in ("scheme", "bits", "load_in_4bit", "load_in_8bit"))
+    chosen = generate_from_checkpoint(chosen, config, said=said)
     allocator = AllocatorSettings(expandable_segments=bool(expandable_segments))
     return GenerateQuestion(find(reference) or reference, config, facts.context_length, chosen.setup, card, allocator)
 
@@ -199,7 +202,7 @@ def _report(asked: GenerateQuestion) -> GenerateReport:
 
 def _trace(config: Mapping[str, object], setup: GenerateSetup, gpu: Gpu) -> GenerateTrace:
     need("torch", "transformers")
-    if setup.load.quantization:
+    if (stored := setup.load.quantization) and stored.scheme in {*ON_LOADING, "bitsandbytes"}:
         need_later("accelerate", "bitsandbytes")
     from inspector.simulate.repeated_layers.extrapolated_trace import generate_events
 

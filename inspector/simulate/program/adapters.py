@@ -14,6 +14,7 @@ from inspector.architecture.libraries import need
 from inspector.errors import CannotSimulateError, InspectorError, in_one_line
 from inspector.memory_kinds import MemoryKind
 from inspector.patched import patched
+from inspector.simulate.program.stored.adapted import adapters_of_packed_layers
 from inspector.simulate.setup.training import LoraSetup, PeftSetup
 from inspector.simulate.tracing.unwritten import Unwritten
 
@@ -131,7 +132,7 @@ def _lora(
     need("peft")
     from peft import LoraConfig
 
-    return LoraConfig(
+    config = LoraConfig(
         r=setup.r,
         lora_alpha=setup.alpha,
         lora_dropout=setup.dropout,
@@ -145,6 +146,10 @@ def _lora(
         task_type="CAUSAL_LM" if hasattr(model, "prepare_inputs_for_generation") else None,
         init_lora_weights=False,
     )
+    # PEFT looks for the classes of libraries that are not needed here: ours stand for them.
+    if packed := adapters_of_packed_layers(model):
+        config._register_custom_module(packed)
+    return config
 
 
 _OF_TASKS = {"POLY", "MULTITASK_PROMPT_TUNING"}

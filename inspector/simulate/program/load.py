@@ -14,7 +14,14 @@ from inspector.architecture.error_origin import is_of_the_model
 from inspector.architecture.facts import language_config
 from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
+from inspector.precision.published import published_in
 from inspector.simulate.device.attention import FLASH_ATTENTION_2
+from inspector.simulate.program.arrival import load_on_device, move, warm_up
+from inspector.simulate.program.stored.bitsandbytes import quantized_by_bitsandbytes
+from inspector.simulate.program.stored.formats import dequantized_loader, stored_loader
+from inspector.simulate.program.stored.layers import PackedLinear, is_packed
+from inspector.simulate.program.stored.loader import Loader
+from inspector.simulate.setup.stored import check_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,19 +30,28 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
     from transformers.quantizers.base import HfQuantizer
 
+    from inspector.precision.published import Published
     from inspector.simulate.setup.load import LoadSetup, Quantization
     from inspector.simulate.tracing.tracer import Tracer
 
 
-def load_model(config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer) -> Any:
-    """``from_pretrained`` on the device: the base model, quantized if asked, every tensor traced."""
+def load_model(config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer, *, training: bool = False) -> Any:
+    """``from_pretrained`` on the device: the base model, quantized if asked or stored so, every tensor traced.
+
+    ``training`` is whether adapters will train on it: kernels of packed weights are chosen by it.
+    Raises InspectorError for a quantized checkpoint that is not known, or that transformers would refuse.
+    """
     from inspector.architecture import build_config, build_model
 
     # A config object is taken as it is: parsed anew, it could lose what a script has set on it.
     parsed: Any = config if hasattr(config, "to_dict") else build_config(config)
     if not setup.use_cache:
         parsed.use_cache = False
+    published = published_in(parsed)
     dtype = load_dtype(parsed, setup)
+    if published is not None and published.method == "awq" and dtype == "bfloat16":
+        dtype = "float16"  # quantizers/quantizer_awq.py, ``update_dtype``
+        tracer.notes.append("AWQ is loaded in float16: transformers casts bfloat16, which its kernels had not")
     quantization = setup.quantization
     computed = dtype if quantization is None or quantization.compute_dtype == "auto" else quantization.compute_dtype
     if "bfloat16" in {dtype, computed} and not tracer.kernels.bf16:
@@ -52,19 +68,45 @@ def load_model(config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer) -> A
             raise CannotSimulateError(
                 f"{type(model).__name__} does not support {setup.attention} attention", hint="use --attn eager"
             ) from error
-    quantizer = _quantizer(model, quantization, computed) if quantization is not None else None
+    loader = _loader(model, published, setup, computed, tracer, training=training)
     tracer.ignore((*model.parameters(), *model.buffers()))
-    # bitsandbytes quantizes on the card: such a model is never loaded on the CPU and moved.
-    if quantizer is None and setup.via_cpu:
+    # What is quantized goes to the card as it is loaded: such a model is never loaded on the CPU and moved.
+    if loader is None and setup.via_cpu:
         with tracer:
-            _move(model)
+            move(model)
         return model
-    _warm_up(model, quantizer, tracer)
+    loader = loader or Loader()
+    warm_up(model, tracer, loader.element_size)
     with tracer:
-        _load_on_device(model, quantizer)
-    if quantizer is not None:
-        quantizer.postprocess_model(model)
+        load_on_device(model, loader.arriving, is_packed)
+        loader.finish()
     return model
+
+
+def _loader(
+    model: PreTrainedModel,
+    published: Published | None,
+    setup: LoadSetup,
+    computed: str,
+    tracer: Tracer,
+    *,
+    training: bool,
+) -> Loader | None:
+    """How weights arrive that are quantized: in the checkpoint, or by bitsandbytes on the way; None for plain ones.
+
+    Raises InspectorError for what transformers refuses.
+    """
+    asked = setup.quantization
+    if published is None:
+        return None if asked is None else _on_loading(model, asked, computed)
+    check_known(published)
+    if asked is None:
+        return dequantized_loader(model, published, tracer)
+    if asked.scheme != published.method:
+        raise CannotSimulateError(
+            f"the checkpoint is quantized already ({published.title}): transformers refuses {asked.scheme} on top of it"
+        )
+    return stored_loader(model, published, tracer, training=training)
 
 
 def load_dtype(config: PretrainedConfig, setup: LoadSetup) -> str:
@@ -74,31 +116,6 @@ def load_dtype(config: PretrainedConfig, setup: LoadSetup) -> str:
     text = language_config(config)
     named = getattr(config, "dtype", None) or getattr(text, "dtype", None)
     return str(named).removeprefix("torch.") if named is not None else "float32"
-
-
-def _move(model: nn.Module) -> None:
-    """``model.to(device)`` after loading on the CPU: children first, as ``nn.Module._apply`` goes."""
-    moved: dict[int, Any] = {}
-
-    def fresh(tensor: torch.Tensor) -> Any:
-        # Tied weights are one tensor, and stay one on the device.
-        if id(tensor) not in moved:
-            new = torch.empty_like(tensor)
-            if isinstance(tensor, torch.nn.Parameter):
-                new = torch.nn.Parameter(new, requires_grad=tensor.requires_grad and new.is_floating_point())
-            moved[id(tensor)] = new
-        return moved[id(tensor)]
-
-    def apply(module: nn.Module) -> None:
-        # In torch's order, which decides what blocks share a segment.
-        for child in module.children():
-            apply(child)
-        for store in (module._parameters, module._buffers):
-            for name, tensor in store.items():
-                if tensor is not None:
-                    store[name] = fresh(tensor)
-
-    apply(model)
 
 
 def make_quantizer(scheme: str, computed: str, *, double_quant: bool) -> Any:
@@ -121,69 +138,24 @@ def make_quantizer(scheme: str, computed: str, *, double_quant: bool) -> Any:
     return AutoHfQuantizer.from_config(quantization, pre_quantized=False)
 
 
-def _quantizer(model: PreTrainedModel, setup: Quantization, computed: str) -> Any:
-    """The quantizer, after it has put bitsandbytes' layers in place."""
+def _on_loading(model: PreTrainedModel, setup: Quantization, computed: str) -> Loader:
+    """bitsandbytes' layers put in place by transformers' quantizer, and its own quantization of what arrives."""
     quantizer = make_quantizer(setup.scheme, computed, double_quant=setup.double_quant)
     quantizer.preprocess_model(model=model, device_map={"": 0})
     model.tie_weights()
-    return quantizer
-
-
-def _warm_up(model: nn.Module, quantizer: HfQuantizer, tracer: Tracer) -> None:
-    """Transformers allocates all the weights' bytes at once and lets go, so that the segment is there to be filled.
-
-    Source: transformers/modeling_utils.py, ``caching_allocator_warmup`` and ``get_total_byte_count``.
-    """
-    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
-    total = sum(
-        tensor.numel() * (quantizer.param_element_size(model, name, tensor) if quantizer else tensor.element_size())
-        for name, tensor in model.state_dict().items()
-        if name not in tied
+    return Loader(
+        arriving=lambda name, old: _quantized(model, quantizer, name, old),
+        element_size=lambda name, _: quantizer.param_element_size(model, name, _),
+        finish=lambda: quantizer.postprocess_model(model) and None,
     )
-    # It is asked for as float16, so an odd byte is dropped.
-    tracer.transient([int(total // 2) * 2], "transformers::caching_allocator_warmup")
 
 
-def _load_on_device(model: PreTrainedModel, quantizer: HfQuantizer) -> None:
-    """``from_pretrained`` with ``device_map``: each tensor goes to the device, and is quantized there, in name order.
-
-    Source: transformers/core_model_loading.py, ``convert_and_load_state_dict_in_model`` (sorted by ``dot_natural_key``;
-    no threads while quantizing) and integrations/bitsandbytes.py, ``Bnb4bitQuantize.convert``.
-    """
-    from transformers.core_model_loading import dot_natural_key
-
-    seen: dict[int, Any] = {}
-    for name in sorted((name for name, _ in model.named_parameters(remove_duplicate=False)), key=dot_natural_key):
-        owner, _, leaf = name.rpartition(".")
-        module = model.get_submodule(owner)
-        old = module._parameters[leaf]
-        if id(old) in seen:
-            module._parameters[leaf] = seen[id(old)]
-            continue
-        module._parameters[leaf] = seen[id(old)] = _loaded(model, quantizer, name, old)
-    # What no checkpoint holds is made when the weights are there (``_finalize_model_loading``).
-    for module in model.modules():
-        for name, tensor in module._buffers.items():
-            if tensor is not None:
-                module._buffers[name] = torch.empty_like(tensor)
-
-
-def _loaded(model: PreTrainedModel, quantizer: HfQuantizer, name: str, old: torch.Tensor) -> Any:
+def _quantized(model: PreTrainedModel, quantizer: HfQuantizer, name: str, old: torch.Tensor) -> Any:
     """One parameter on the device; a quantized layer's weight goes through bitsandbytes' own quantization."""
-    if quantizer is None:
-        return torch.nn.Parameter(torch.empty_like(old), requires_grad=old.requires_grad)
     if not quantizer.param_needs_quantization(model, name):
         return torch.nn.Parameter(torch.empty_like(old), requires_grad=False)
     # The weight comes whole and unquantized first: the peak of loading is here.
-    value = torch.empty(old.shape, dtype=model.dtype, device=old.device)
-    kwargs = dict(old.__dict__)
-    import bitsandbytes
-
-    if isinstance(old, bitsandbytes.nn.Params4bit):
-        return bitsandbytes.nn.Params4bit(value, requires_grad=False, **kwargs)._quantize(value.device)
-    kwargs.pop("SCB", None)
-    kwargs.pop("CB", None)
-    return bitsandbytes.nn.Int8Params(value, requires_grad=False, **kwargs)._quantize(value.device)
+    return quantized_by_bitsandbytes(old, torch.empty(old.shape, dtype=model.dtype, device=old.device))
 
 
 def label_model(model: nn.Module, tracer: Tracer, *, adapted: bool = False) -> None:
@@ -201,6 +173,10 @@ def label_model(model: nn.Module, tracer: Tracer, *, adapted: bool = False) -> N
     for name, buffer in model.named_buffers():
         adapter = tracer.kind_of(buffer) is MemoryKind.ADAPTERS
         tracer.label(buffer, MemoryKind.ADAPTERS if adapter else MemoryKind.BUFFERS, name.rpartition(".")[0])
+    for path, module in model.named_modules():
+        for name, part in module.named_buffers(recurse=False) if isinstance(module, PackedLinear) else ():
+            weight = name in {*module.values, "bias"}
+            tracer.label(part, MemoryKind.BASE_WEIGHTS if weight else MemoryKind.QUANTIZATION_CONSTANTS, path)
 
 
 def quantization_constants(parameter: torch.Tensor) -> Iterator[Any]:

@@ -86,7 +86,7 @@ class Loop:
         """Load the model, then train."""
         tracer, setup = self.tracer, self.setup
         tracer.mark("load", -1)
-        model = load_model(self.config, setup.load, tracer)
+        model = load_model(self.config, setup.load, tracer, training=True)
         self.kind = str(model.config.model_type)
         with of_the_model(f"the training step of this {self.kind} model does not run on token ids without data"):
             self.model = self._trainable(model)

@@ -10,7 +10,7 @@ from inspector.errors import ContradictionError, InspectorError
 from inspector.simulate.setup.optimizer_names import check_optimizer
 from inspector.simulate.setup.settings import FinetuneSettings
 from inspector.simulate.setup.shorthands import spelled_out
-from inspector.simulate.setup.words import SetBy, check_words
+from inspector.simulate.setup.words import ON_LOADING, SetBy, check_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,9 +135,14 @@ def _contradictions(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> 
     return (
         (settings.method == "qlora" and not quantized, "qlora without quantization is lora", "use --method lora"),
         (
-            settings.method != "qlora" and quantized,
+            settings.method != "qlora" and settings.scheme in ON_LOADING,
             f"{settings.method} does not quantize the base model",
             "use --method qlora",
+        ),
+        (
+            settings.method == "full" and quantized,
+            "quantized weights are not trained in full: transformers wants adapters on top of them",
+            "use --method lora",
         ),
         (
             settings.padded and not settings.padding_mask,

@@ -17,9 +17,10 @@ class KbitPrepare:
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """How bitsandbytes stores the base model; ``compute_dtype`` ``auto`` is the dtype it is loaded in.
+    """How the base model is stored; ``compute_dtype`` ``auto`` is the dtype it is loaded in.
 
-    ``prepare`` is what PEFT does to it before it trains; None where nobody does.
+    ``scheme`` is one of bitsandbytes' types, made of plain weights as they are loaded, or the format of a checkpoint
+    that is quantized already, whose own config says the rest (`inspector.precision.published`). ``prepare`` is what PEFT does to it before it trains; None where nobody does.
     """
 
     scheme: Scheme = "nf4"

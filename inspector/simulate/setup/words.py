@@ -10,10 +10,19 @@ from inspector.errors import InspectorError
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-SetBy = Literal["you", "recipe", "method", "library"]
+SetBy = Literal["you", "recipe", "method", "model", "library"]
 Method = Literal["full", "lora", "qlora"]
-Scheme = Literal["nf4", "fp4", "int8"]
-StoredAs = Literal["none", "nf4", "fp4", "int8"]
+Scheme = Literal[
+    "nf4", "fp4", "int8",
+    "gptq", "awq", "bitsandbytes", "fp8", "mxfp4", "compressed-tensors", "hqq", "torchao",
+]  # fmt: skip
+"""bitsandbytes' types, quantized on loading, and the formats of checkpoints that are quantized already."""
+StoredAs = Literal[
+    "none", "nf4", "fp4", "int8",
+    "gptq", "awq", "bitsandbytes", "fp8", "mxfp4", "compressed-tensors", "hqq", "torchao",
+]  # fmt: skip
+ON_LOADING = frozenset({"nf4", "fp4", "int8"})
+"""Schemes that bitsandbytes makes of plain weights as they are loaded; all others are as the checkpoint stores them."""
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 AdapterDtype = Literal["float32", "auto", "bfloat16"]
 Attention = Literal["auto", "sdpa", "eager", "flash_attention_2"]

@@ -1,0 +1,229 @@
+"""How a checkpoint says that its weights are stored: its ``quantization_config``, read once for all rooms."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from inspector.errors import InspectorError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PublishedMethod = Literal[
+    "gptq", "awq", "bitsandbytes", "fp8", "mxfp4", "compressed-tensors", "hqq", "torchao"
+]  # fmt: skip
+"""Methods of transformers' ``AUTO_QUANTIZER_MAPPING`` whose layers are known here; any other is named and weighed."""
+
+_KEPT = ("modules_to_not_convert", "llm_int8_skip_modules", "ignore", "ignored_layers", "skip_modules")
+"""Where a config lists the modules that are left alone, by transformers' and each tool's own words."""
+
+_METHOD_OF = {"auto-round": "gptq", "auto_round:auto_gptq": "gptq", "auto_round:gptq": "gptq"}
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One way a checkpoint is stored.
+
+    ``method`` is transformers' word for it; ``bits`` those of a weight; ``group`` how many weights share a constant
+    (-1 a whole row, 0 where there is no such number). ``kept`` are patterns of modules left alone, None where the
+    config lists none and the library has its own choice. ``raw`` is the ``quantization_config``.
+    """
+
+    method: str
+    bits: int
+    group: int
+    kept: tuple[str, ...] | None
+    raw: Mapping[str, Any]
+
+    @property
+    def known(self) -> bool:
+        """Whether its layers can be put in place."""
+        return self.method in get_args(PublishedMethod)
+
+    @property
+    def title(self) -> str:
+        """The format in a few words."""
+        said = [self.method]
+        if self.method == "bitsandbytes":
+            said.append(self.bnb_type + ("-dq" if self.raw.get("bnb_4bit_use_double_quant") else ""))
+        elif self.method == "torchao":
+            said.append(self.torchao_kind or "of another kind")
+        elif self.method == "compressed-tensors":
+            said.append(str(self.raw.get("format") or "of several formats"))
+        elif self.bits:
+            said.append(f"{self.bits} bits")
+        if self.method == "fp8":
+            said.append(f"blocks of {' x '.join(map(str, self.blocks))}" if self.blocks else "a scale a tensor")
+        elif self.group:
+            said.append("whole rows" if self.group == -1 else f"groups of {self.group}")
+        if self.raw.get("desc_act"):
+            said.append("act-order")
+        return f"{said[0]} ({', '.join(said[1:])})" if said[1:] else said[0]
+
+    @property
+    def bnb_type(self) -> Literal["nf4", "fp4", "int8"]:
+        """Which of bitsandbytes' types it is; its own default is fp4 (``BitsAndBytesConfig``)."""
+        if self.raw.get("load_in_8bit") or self.bits == 8:
+            return "int8"
+        return "nf4" if self.raw.get("bnb_4bit_quant_type") == "nf4" else "fp4"
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Rows and columns that share one scale of FP8; empty where a tensor has one."""
+        said = self.raw.get("weight_block_size", (128, 128))
+        return tuple(int(size) for size in said) if isinstance(said, list | tuple) else ()
+
+    @property
+    def torchao_kind(self) -> str:
+        """The short name of a torchao config, such as ``int4wo``; "" for one that is not known here."""
+        kind, _ = _torchao(self.raw)
+        return kind
+
+    def leaves(self, path: str) -> bool:
+        """Whether the config lists this module among those left alone."""
+        return any(_matches(pattern, path) for pattern in self.kept or ())
+
+    @property
+    def names_layers(self) -> bool:
+        """Whether it treats some layer otherwise than another: a pattern with a number in it."""
+        return any(re.search(r"\d", text) for text in _patterns(self.raw))
+
+
+def published_in(config: Mapping[str, Any] | object) -> Published | None:
+    """How a model's config says that its checkpoint is stored; None for plain weights.
+
+    Raises InspectorError for a ``quantization_config`` whose numbers are no numbers.
+    """
+    raw = _said(config)
+    if not raw:
+        return None
+    method = _method(raw)
+    if not method:
+        return None
+    if method == "torchao":
+        _, group = _torchao(raw)
+        return Published(method, 0, group, _kept(raw), raw)
+    if method == "compressed-tensors":
+        weights = next(iter(groups_of(raw)), ((), {}))[1]
+        return Published(method, _number(weights, "num_bits"), _number(weights, "group_size"), _kept(raw), raw)
+    if method == "hqq":
+        weights = _weight_params(raw)
+        return Published(method, _number(weights, "nbits"), _number(weights, "group_size"), _kept(raw), raw)
+    bits = {"fp8": 8, "mxfp4": 4}.get(method) or _number(raw, "bits", "w_bit", "nbits")
+    if method == "bitsandbytes":
+        return Published(method, 8 if raw.get("load_in_8bit") else 4, 0, _kept(raw), raw)
+    group = _number(raw, "group_size", "q_group_size") if method in {"gptq", "awq", "mlx"} else 0
+    return Published(method, bits, group, _kept(raw), raw)
+
+
+def groups_of(raw: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """The targets and the weights' scheme of each group of a compressed-tensors config."""
+    found = raw.get("config_groups")
+    for group in found.values() if isinstance(found, dict) else ():
+        if isinstance(group, dict) and isinstance(weights := group.get("weights"), dict):
+            targets = group.get("targets")
+            yield tuple(map(str, targets)) if isinstance(targets, list) else (), weights
+
+
+def _said(config: Mapping[str, Any] | object) -> Mapping[str, Any]:
+    """The ``quantization_config`` of JSON or of a config object, or MLX's ``quantization``."""
+    for name in ("quantization_config", "compression_config", "quantization"):
+        found = config.get(name) if hasattr(config, "get") else getattr(config, name, None)
+        found = found.to_dict() if hasattr(found, "to_dict") else found
+        if isinstance(found, dict) and found:
+            return found
+    return {}
+
+
+def _method(raw: Mapping[str, Any]) -> str:
+    # As transformers asks: these two before the method (``AutoQuantizationConfig.from_dict``).
+    if raw.get("load_in_8bit") or raw.get("load_in_4bit"):
+        return "bitsandbytes"
+    said = str(raw.get("quant_method") or "").lower()
+    if said == "auto-round":
+        return _METHOD_OF.get(str(raw.get("packing_format") or ""), said)
+    if said in {"mxfp8"}:
+        return said
+    if not said and "group_size" in raw and "bits" in raw:
+        return "mlx"  # names no method, as transformers does not load it (mlx-lm's ``save_config``)
+    return said.replace("compressed_tensors", "compressed-tensors")
+
+
+def _kept(raw: Mapping[str, Any]) -> tuple[str, ...] | None:
+    lists = [raw[name] for name in _KEPT if isinstance(raw.get(name), list)]
+    dynamic = raw.get("dynamic")
+    # GPTQModel's ``dynamic``: a pattern that begins with a minus is left alone.
+    minus = [f"re:{name[2:]}" for name in dynamic if name.startswith("-:")] if isinstance(dynamic, dict) else []
+    if not lists and not minus:
+        return None
+    return (*(str(name) for names in lists for name in names), *minus)
+
+
+def _matches(pattern: str, path: str) -> bool:
+    """As ``should_convert_module`` (transformers quantizers_utils.py), or, after ``re:``, compressed-tensors' match."""
+    try:
+        if pattern.startswith("re:"):
+            return re.match(pattern[3:], path) is not None
+        boundary = r"(?:(?<=\.)|(?=\.|$))"
+        return path.endswith(pattern) or re.match(rf"(?:{pattern}){boundary}", path) is not None
+    except re.error:
+        return False
+
+
+def _patterns(value: object) -> Iterator[str]:
+    """Names of modules anywhere in a config: members of lists, and keys of ``dynamic`` and of hqq's ``quant_config``."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if isinstance(item, dict) and name in {"dynamic", "quant_config", "module_quant_configs"}:
+                yield from item
+            yield from _patterns(item)
+    elif isinstance(value, list):
+        for item in value:
+            if isinstance(item, str):
+                yield item
+            else:
+                yield from _patterns(item)
+
+
+def _number(raw: Mapping[str, Any], *names: str) -> int:
+    value = next((raw[name] for name in names if raw.get(name) is not None), 0)
+    # ``True`` is a whole number to Python.
+    if isinstance(value, bool) or not isinstance(value, int) or not -1 <= value <= 65536:
+        raise InspectorError(f"quantization_config says {names[0]} {value!s:.40}, which is no size", hint="mend it")
+    return value
+
+
+def _weight_params(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """hqq's settings of a weight: the same for all layers, or those of the first sort of layer."""
+    said = raw.get("quant_config")
+    if not isinstance(said, dict):
+        return {}
+    if isinstance(found := said.get("weight_quant_params"), dict):
+        return found
+    inner = [item.get("weight_quant_params") for item in said.values() if isinstance(item, dict)]
+    return next((item for item in inner if isinstance(item, dict)), {})
+
+
+_TORCHAO = {
+    "int4weightonlyconfig": "int4wo", "int8weightonlyconfig": "int8wo", "float8weightonlyconfig": "float8wo",
+    "int8dynamicactivationint8weightconfig": "int8dq", "float8dynamicactivationfloat8weightconfig": "float8dq",
+    "int8dynamicactivationintxweightconfig": "int8da4w", "int4_weight_only": "int4wo", "int8_weight_only": "int8wo",
+    "float8_weight_only": "float8wo", "int8_dynamic_activation_int8_weight": "int8dq",
+    "float8_dynamic_activation_float8_weight": "float8dq", "int8_dynamic_activation_int4_weight": "int8da4w",
+}  # fmt: skip
+_TORCHAO_GROUPS = {"int4wo": 128, "int8da4w": 32}
+"""The group sizes that torchao's configs have by default; the others have one scale a row."""
+
+
+def _torchao(raw: Mapping[str, Any]) -> tuple[str, int]:
+    """The kind and the group size: ``quant_type`` is a name, or ``{"default": {"_type": ..., "_data": {...}}}``."""
+    said, data = raw.get("quant_type"), raw.get("quant_type_kwargs")
+    if isinstance(said, dict):
+        inner = said.get("default", said)
+        inner = inner if isinstance(inner, dict) else {}
+        said, data = inner.get("_type"), inner.get("_data")
+    kind = _TORCHAO.get(str(said).lower(), "")
+    group = data.get("group_size") if isinstance(data, dict) else None
+    return kind, group if isinstance(group, int) and kind in _TORCHAO_GROUPS else _TORCHAO_GROUPS.get(kind, -1)

@@ -1,0 +1,41 @@
+"""From the method that a ``quantization_config`` names to how such a checkpoint is put in place and loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inspector.errors import CannotSimulateError
+from inspector.simulate.program.stored.bitsandbytes import bitsandbytes
+from inspector.simulate.program.stored.gptqmodel import awq, gptq
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transformers import PreTrainedModel
+
+    from inspector.precision.published import Published
+    from inspector.simulate.program.stored.loader import Loader
+    from inspector.simulate.tracing.tracer import Tracer
+
+_FORMATS: dict[str, Callable[..., Loader]] = {
+    "gptq": gptq, "awq": awq, "bitsandbytes": bitsandbytes,
+}  # fmt: skip
+_DEQUANTIZED: dict[str, Callable[..., Loader]] = {}
+
+
+def stored_loader(model: PreTrainedModel, published: Published, tracer: Tracer, *, training: bool) -> Loader:
+    """The format's layers in the model, and how they are loaded. Raises CannotSimulateError."""
+    if published.method not in _FORMATS:
+        raise CannotSimulateError(f"{published.title} has no dry run")
+    loader = _FORMATS[published.method](model, published, tracer, training=training)
+    # What PEFT and transformers look at (quantizers/base.py, ``preprocess_model``).
+    model.is_quantized = True
+    model.quantization_method = published.method
+    return loader
+
+
+def dequantized_loader(model: PreTrainedModel, published: Published, tracer: Tracer) -> Loader:
+    """The plain model that ``dequantize=True`` makes of the checkpoint as it is loaded. Raises CannotSimulateError."""
+    if published.method not in _DEQUANTIZED:
+        raise CannotSimulateError(f"{published.title} is not dequantized on loading")
+    return _DEQUANTIZED[published.method](model, published, tracer)

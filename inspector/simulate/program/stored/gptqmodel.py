@@ -1,0 +1,86 @@
+"""GPTQ and AWQ checkpoints put in place: the kernel that GPTQModel takes on the card, for every layer it packs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from inspector.simulate.device.packed_kernels import awq_kernel, gptq_kernel, multiprocessors
+from inspector.simulate.program.stored.gptq import AwqLinear, GptqLinear, awq_parts, gptq_parts
+from inspector.simulate.program.stored.layers import features_of, replace_each
+from inspector.simulate.program.stored.loader import Loader
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+    from transformers import PreTrainedModel
+
+    from inspector.precision.published import Published
+    from inspector.simulate.tracing.tracer import Tracer
+
+SOURCE = "gptqmodel 7.7"
+
+
+def gptq(model: PreTrainedModel, published: Published, tracer: Tracer, *, training: bool) -> Loader:
+    """GPTQ in every linear layer of the blocks, as optimum's ``convert_model`` puts it there (optimum 2.3)."""
+    raw, half = published.raw, model.dtype == torch.float16
+    symmetric, ordered = bool(raw.get("sym", True)), bool(raw.get("desc_act"))
+    device = tracer.kernels.device
+    assert device is not None
+    kernel = device.ask(gptq_kernel, published.bits, published.group, symmetric, half, training)
+    processors = device.ask(multiprocessors) if kernel == "Marlin" else 0
+
+    def make(module: nn.Module) -> nn.Module:
+        inputs, outputs = features_of(module)
+        bias = model.dtype if getattr(module, "bias", None) is not None else None
+        # With one group there is no order to keep.
+        reordered = ordered and published.group not in {-1, inputs}
+        parts = gptq_parts(inputs, outputs, published.bits, published.group, _scales(model.dtype))
+        return GptqLinear((inputs, outputs), bias, parts, kernel, processors, reordered=reordered)
+
+    made = replace_each(model, published, make, blocks=True)
+    _say(tracer, published, kernel, training=training)
+    return Loader(finish=lambda: _prepare(made, batch=8))
+
+
+def awq(model: PreTrainedModel, published: Published, tracer: Tracer, *, training: bool) -> Loader:
+    """AWQ in every linear layer but the head and those the config lists (transformers integrations/awq.py)."""
+    device = tracer.kernels.device
+    assert device is not None
+    kernel = device.ask(awq_kernel, published.bits, published.group, training)
+    processors = device.ask(multiprocessors) if kernel == "Marlin" else 0
+
+    def make(module: nn.Module) -> nn.Module:
+        inputs, outputs = features_of(module)
+        bias = model.dtype if getattr(module, "bias", None) is not None else None
+        parts = awq_parts(inputs, outputs, published.bits, published.group, _scales(model.dtype))
+        return AwqLinear((inputs, outputs), bias, parts, kernel, processors, reordered=False)
+
+    made = replace_each(model, published, make, blocks=False)
+    _say(tracer, published, kernel, training=training)
+    # One sequence: utils/model.py, ``gptqmodel_post_init`` (AWQ_BATCH_SIZE).
+    return Loader(finish=lambda: _prepare(made, batch=1))
+
+
+def _scales(dtype: torch.dtype) -> torch.dtype:
+    return dtype if dtype == torch.bfloat16 else torch.float16
+
+
+def _prepare(layers: Sequence[Any], *, batch: int) -> None:
+    """``gptqmodel_post_init``: ExLlamaV2's scratch memory, as large as the largest layer wants, then layer by layer."""
+    scratch = None
+    if layers[0].kernel == "ExLlamaV2":
+        size = max(layer.scratch_bytes(batch) for layer in layers)
+        scratch = torch.empty((size // 2,), dtype=torch.float16, device="meta")
+    for layer in layers:
+        layer.prepare(scratch)
+
+
+def _say(tracer: Tracer, published: Published, kernel: str, *, training: bool) -> None:
+    # No number of layers: a few of them may stand for all.
+    backend = "auto_trainable" if training else "auto"
+    tracer.notes.append(
+        f"weights as stored, {published.title}: layers of {SOURCE} with its {kernel} kernel (backend {backend!r})"
+    )

@@ -1,0 +1,158 @@
+"""What a checkpoint that is quantized already makes of a user's words: it is loaded as it is stored, or not at all.
+
+Sources: transformers quantizers/auto.py, ``merge_quantization_configs`` (a config of another class is refused, of the
+same class passed over), and trainer_utils.py, ``validate_quantization_for_training``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+from inspector.precision.published import published_in
+from inspector.simulate.setup.words import ON_LOADING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inspector.precision.published import Published
+    from inspector.simulate.setup.finetuning import Resolved
+    from inspector.simulate.setup.generation import GenerateSettings
+
+DEQUANTIZE = frozenset({"fp8", "mxfp4", "compressed-tensors"})
+"""Formats whose configs take ``dequantize=True``: the weights are plain when they have been loaded."""
+
+
+def follow_checkpoint(resolved: Resolved, config: Mapping[str, Any]) -> Resolved:
+    """A fine-tuning of the model of this config, whose checkpoint may be quantized already.
+
+    Raises InspectorError for a format asked for that the checkpoint is not in, and for what transformers refuses.
+    """
+    published = published_in(config)
+    settings, set_by = resolved.settings, resolved.set_by
+    if published is None:
+        _check_plain(settings.scheme)
+        return resolved
+    asked = {name for name in ("scheme", "method", "double_quant") if set_by[name] in {"you", "recipe"}}
+    changed: dict[str, Any] = {}
+    if "scheme" in asked and settings.scheme != "none":
+        changed["scheme"] = _as_stored(published, settings.scheme)
+    elif "scheme" not in asked:
+        plain = settings.method == "full" or not _trains(published)
+        if plain and published.method not in DEQUANTIZE:
+            raise not_trained(published, full=settings.method == "full")
+        changed["scheme"] = "none" if plain else published.method
+    else:
+        _check_dequantizes(published)
+    scheme = changed.get("scheme", settings.scheme)
+    if scheme not in {*ON_LOADING, "none"} and not _trains(published):
+        raise not_trained(published, full=False)
+    if scheme == "none" and settings.method == "qlora":
+        if "method" in asked and set_by["method"] == "you":
+            raise not_trained(published, full=False)
+        changed["method"] = "lora"
+    # What is said of bitsandbytes on the fly says nothing here.
+    if set_by["double_quant"] != "you":
+        changed["double_quant"] = False
+    if scheme == "none" and set_by["prepare_kbit"] != "you":
+        changed["prepare_kbit"] = False
+    changed = {name: value for name, value in changed.items() if value != getattr(settings, name)}
+    if settings.double_quant and "double_quant" not in changed:
+        raise InspectorError("double quantization is for 4-bit schemes", hint="use --no-double-quant")
+    return replace(
+        resolved,
+        settings=replace(settings, **changed),
+        set_by={**set_by, **{name: _by(set_by[name]) for name in changed}},
+    )
+
+
+def _by(before: str) -> Any:
+    # What was said and means the same here stays said: nf4 on a checkpoint that bitsandbytes wrote.
+    return "you" if before == "you" else "model"
+
+
+def generate_from_checkpoint(settings: GenerateSettings, config: Mapping[str, Any], *, said: bool) -> GenerateSettings:
+    """A generation with the model of this config; ``said`` is whether the user chose how weights are stored.
+
+    Raises InspectorError as `follow_checkpoint` does.
+    """
+    published = published_in(config)
+    if published is None:
+        _check_plain(settings.scheme)
+        return settings
+    if not said:
+        return replace(settings, scheme=_word(published))
+    if settings.scheme == "none":
+        _check_dequantizes(published)
+        return settings
+    return replace(settings, scheme=_as_stored(published, settings.scheme), double_quant=False)
+
+
+def check_known(published: Published) -> None:
+    """Refuse a format whose layers are not known here. Raises InspectorError."""
+    if not published.known:
+        raise InspectorError(
+            f"the checkpoint is stored in {published.title}, which has no dry run: its layers are not known here",
+            hint="`inspector memory --scheme stored` weighs its files",
+        )
+
+
+def not_trained(published: Published, *, full: bool) -> InspectorError:
+    """What transformers' Trainer says of weights that do not train."""
+    if full:
+        return InspectorError(
+            f"the checkpoint is quantized ({published.title}): transformers trains adapters on it, not its weights",
+            hint="use --method lora, or name the unquantized model",
+        )
+    own = " but after --scheme none, which dequantizes it on loading" if published.method in DEQUANTIZE else ""
+    return InspectorError(
+        f"transformers does not train on top of {published.title}{own}", hint="or name the unquantized model"
+    )
+
+
+def _word(published: Published) -> Any:
+    check_known(published)
+    return published.method
+
+
+def _trains(published: Published) -> bool:
+    """``is_trainable`` of transformers' quantizers, and what PEFT finds there.
+
+    MXFP4 has no backward pass. PEFT calls a model's ``forward`` past its hooks, so compressed-tensors does not
+    decompress under it (peft/tuners/tuners_utils.py, ``BaseTuner.forward``). Of torchao only 8 bits train.
+    """
+    check_known(published)
+    if published.method == "torchao":
+        return published.torchao_kind in {"int8wo", "int8dq"}
+    return published.method not in {"mxfp4", "compressed-tensors"}
+
+
+def _as_stored(published: Published, asked: str) -> Any:
+    """The checkpoint's own format, where it was asked for by name or where transformers takes it instead."""
+    if asked in {published.method, "none"}:
+        return _word(published)
+    # Of the same class: transformers warns, and takes the checkpoint's own config.
+    if asked in ON_LOADING and published.method == "bitsandbytes":
+        return _word(published)
+    what = "a BitsAndBytesConfig" if asked in ON_LOADING else asked
+    raise InspectorError(
+        f"the checkpoint is quantized already ({published.title}): transformers refuses {what} on top of it",
+        hint="leave --scheme and --bits out to load it as it is stored, or name the unquantized model",
+    )
+
+
+def _check_dequantizes(published: Published) -> None:
+    if published.method not in DEQUANTIZE:
+        raise InspectorError(
+            f"the checkpoint is quantized already ({published.title}), and is not loaded in 16 bits",
+            hint="leave --scheme and --bits out to load it as it is stored, or name the unquantized model",
+        )
+
+
+def _check_plain(scheme: str) -> None:
+    if scheme not in {*ON_LOADING, "none"}:
+        raise InspectorError(
+            f"the config has no quantization_config: this model is not stored in {scheme}",
+            hint="point at the quantized checkpoint, or use --scheme nf4",
+        )
