@@ -15,6 +15,7 @@ from inspector.simulate.device import attention, decompositions
 from inspector.simulate.device.autocast import Autocast, no_autocast
 from inspector.simulate.device.bitsandbytes import map_apart
 from inspector.simulate.device.checkpoint_hooks import no_hooks_left
+from inspector.simulate.device.fp8 import fp8_products
 from inspector.simulate.device.kernels import has_grouped_mm
 from inspector.simulate.device.random_numbers import NOT_THE_CALLERS
 
@@ -28,7 +29,12 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @contextmanager
 def as_on(
-    device: Device, paged: Callable[[Any], None], *, sdpa_backend: str = "", autocast: str = "none"
+    device: Device,
+    paged: Callable[[Any], None],
+    *,
+    sdpa_backend: str = "",
+    autocast: str = "none",
+    fp8: bool = False,
 ) -> Iterator[Autocast | None]:
     """While this runs, libraries on this thread choose and compute for meta tensors as they do on the card.
 
@@ -37,6 +43,7 @@ def as_on(
         paged: told of every tensor in managed memory, which the allocator knows nothing of.
         sdpa_backend: the backend of attention that is pinned; "" leaves the choice to the card.
         autocast: ``none``, ``bf16`` or ``fp16``.
+        fp8: whether the model has FP8 layers, whose kernels are replaced.
 
     Yields:
         The autocast whose regions the program enters; None without one.
@@ -46,6 +53,8 @@ def as_on(
     replaced |= attention.known_to_transformers()
     if not device.ask(has_grouped_mm):
         replaced |= _without_grouped_mm()
+    if fp8:
+        replaced |= fp8_products()
     region = Autocast(_DTYPES[autocast]) if autocast != "none" else None
     with ExitStack() as stack:
         stack.enter_context(quiet())

@@ -30,7 +30,7 @@ from inspector.simulate.program.kv_caches import (
     tensors_of,
     unseen,
 )
-from inspector.simulate.program.load import head_path, label_model, load_model
+from inspector.simulate.program.load import head_path, keeps_fp8, label_model, load_model
 from inspector.simulate.program.position_limits import check_positions
 from inspector.simulate.program.refusals import of_the_model
 from inspector.simulate.tracing.answers import answers
@@ -89,7 +89,7 @@ def trace_generate(
     with quiet():
         tracer = Tracer(cuda_kernels(device))
     # ``generate`` runs without gradients: the kernels keep nothing for a backward pass.
-    with as_on(device, tracer.page), torch.no_grad():
+    with as_on(device, tracer.page, fp8=keeps_fp8(setup.load)), torch.no_grad():
         tracer.mark("load", -1)
         model = load_model(config, setup.load, tracer)
         # One less, as the last token of an answer is not fed back.

@@ -19,7 +19,7 @@ from inspector.simulate.device.attention import FLASH_ATTENTION_2
 from inspector.simulate.program.arrival import load_on_device, move, warm_up
 from inspector.simulate.program.stored.bitsandbytes import quantized_by_bitsandbytes
 from inspector.simulate.program.stored.formats import dequantized_loader, stored_loader
-from inspector.simulate.program.stored.layers import PackedLinear, is_packed
+from inspector.simulate.program.stored.layers import Packed, is_packed
 from inspector.simulate.program.stored.loader import Loader
 from inspector.simulate.setup.stored import check_known
 
@@ -109,6 +109,11 @@ def _loader(
     return stored_loader(model, published, tracer, training=training)
 
 
+def keeps_fp8(setup: LoadSetup) -> bool:
+    """Whether the model may have FP8 layers."""
+    return setup.quantization is not None and setup.quantization.scheme == "fp8"
+
+
 def load_dtype(config: PretrainedConfig, setup: LoadSetup) -> str:
     """The dtype the base model is loaded in, by torch's name: the setup's, else the config's, else float32."""
     if setup.dtype != "auto":
@@ -174,7 +179,7 @@ def label_model(model: nn.Module, tracer: Tracer, *, adapted: bool = False) -> N
         adapter = tracer.kind_of(buffer) is MemoryKind.ADAPTERS
         tracer.label(buffer, MemoryKind.ADAPTERS if adapter else MemoryKind.BUFFERS, name.rpartition(".")[0])
     for path, module in model.named_modules():
-        for name, part in module.named_buffers(recurse=False) if isinstance(module, PackedLinear) else ():
+        for name, part in module.named_buffers(recurse=False) if isinstance(module, Packed) else ():
             weight = name in {*module.values, "bias"}
             tracer.label(part, MemoryKind.BASE_WEIGHTS if weight else MemoryKind.QUANTIZATION_CONSTANTS, path)
 

@@ -17,7 +17,7 @@ from inspector.simulate.device.cuda import as_on
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.device.questions import Device
 from inspector.simulate.program import adapters, optimizers, routing
-from inspector.simulate.program.load import head_path, label_model, load_model
+from inspector.simulate.program.load import head_path, keeps_fp8, label_model, load_model
 from inspector.simulate.program.loss import use_loss
 from inspector.simulate.program.position_limits import check_positions
 from inspector.simulate.program.refusals import of_the_model
@@ -67,7 +67,10 @@ def trace_finetune(
         tracer = Tracer(cuda_kernels(device))
     tracer.answer = answers(lambda: setup.batch.seq_len, masks=not (setup.batch.packed or setup.batch.padded))
     routing.install(tracer, config, setup.routing)
-    with as_on(device, tracer.page, sdpa_backend=loop.sdpa_backend, autocast=loop.autocast) as autocast:
+    fp8 = keeps_fp8(setup.load)
+    with as_on(
+        device, tracer.page, sdpa_backend=loop.sdpa_backend, autocast=loop.autocast, fp8=fp8
+    ) as autocast:
         Loop(config, setup, tracer, autocast).run()
     return Trace(tracer.events(), tracer.paged_bytes, tuple(tracer.notes), device.questions)
 

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 from inspector.errors import CannotSimulateError
 from inspector.simulate.program.stored.bitsandbytes import bitsandbytes
+from inspector.simulate.program.stored.compressed import compressed, dequantized_compressed
+from inspector.simulate.program.stored.fp8 import dequantized_fp8, fp8
 from inspector.simulate.program.stored.gptqmodel import awq, gptq
+from inspector.simulate.program.stored.hqq import hqq
+from inspector.simulate.program.stored.mxfp4 import dequantized_mxfp4, mxfp4
+from inspector.simulate.program.stored.torchao import torchao
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,9 +23,12 @@ if TYPE_CHECKING:
     from inspector.simulate.tracing.tracer import Tracer
 
 _FORMATS: dict[str, Callable[..., Loader]] = {
-    "gptq": gptq, "awq": awq, "bitsandbytes": bitsandbytes,
+    "gptq": gptq, "awq": awq, "bitsandbytes": bitsandbytes, "fp8": fp8, "mxfp4": mxfp4,
+    "compressed-tensors": compressed, "hqq": hqq, "torchao": torchao,
 }  # fmt: skip
-_DEQUANTIZED: dict[str, Callable[..., Loader]] = {}
+_DEQUANTIZED: dict[str, Callable[..., Loader]] = {
+    "fp8": dequantized_fp8, "mxfp4": dequantized_mxfp4, "compressed-tensors": dequantized_compressed,
+}  # fmt: skip
 
 
 def stored_loader(model: PreTrainedModel, published: Published, tracer: Tracer, *, training: bool) -> Loader:

@@ -53,6 +53,7 @@ def awq_parts(inputs: int, outputs: int, bits: int, group: int, dtype: torch.dty
 class _GptqModelLinear(PackedLinear):
     """A layer of GPTQModel. ``compute_dtype`` is what PEFT asks of it."""
 
+    values = ("qweight",)
     qweight: torch.Tensor
     qzeros: torch.Tensor
     scales: torch.Tensor

@@ -22,7 +22,14 @@ _ENCODERS = re.compile(r"(^|\.)(visual|vision\w*|audio\w*|\w*projector)(\.|$)")
 """Parts that the tools leave alone: they quantize the blocks of the language model."""
 
 
-class PackedLinear(nn.Module):
+class Packed:
+    """A layer that keeps its weight in parts, which are buffers."""
+
+    values: tuple[str, ...] = ()
+    """The parts that are the weight's values; all others but the bias are constants."""
+
+
+class PackedLinear(Packed, nn.Module):
     """A linear layer whose weight is packed. No ``nn.Linear``, as those of GPTQModel and hqq are none either.
 
     Args:
@@ -30,9 +37,6 @@ class PackedLinear(nn.Module):
         bias: its dtype, or None without one.
         parts: what is stored.
     """
-
-    values: tuple[str, ...] = ("qweight",)
-    """The parts that are the weight's values; all others but the bias are constants."""
 
     def __init__(self, features: tuple[int, int], bias: torch.dtype | None, parts: Parts) -> None:
         super().__init__()
@@ -52,7 +56,7 @@ class PackedLinear(nn.Module):
 
 def is_packed(module: nn.Module) -> bool:
     """Whether a layer's buffers are in the checkpoint."""
-    return isinstance(module, PackedLinear)
+    return isinstance(module, Packed)
 
 
 def plain_linears(model: nn.Module, published: Published, *, blocks: bool) -> Iterator[tuple[str, nn.Module]]:
@@ -83,7 +87,7 @@ def _check_experts(model: nn.Module, published: Published) -> None:
     if fused and not all(published.leaves(path) for path in fused):
         raise CannotSimulateError(
             f"transformers keeps this model's experts in one parameter, and {published.method} packs each by itself",
-            hint="`inspector memory` weighs such a checkpoint",
+            hint="`inspector memory` weighs such a checkpoint; compressed-tensors are dequantized with --scheme none",
         )
 
 

@@ -1,0 +1,36 @@
+"""FP8 products as transformers asks for them, without their kernel, which comes from the hub and runs on a GPU alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from inspector.simulate.device.questions import Chip
+
+_PLACE = "transformers.integrations.finegrained_fp8"
+
+
+def has_fp8(chip: Chip, /) -> bool:
+    """Units for FP8. Source: transformers quantizers/quantizer_finegrained_fp8.py, ``validate_environment``."""
+    return chip.capability >= (8, 9)
+
+
+def fp8_products() -> dict[str, Any]:
+    """For `inspector.patched.patched`: the Triton kernels, which quantize activations as they go and write a result.
+
+    DeepGEMM, which Hopper takes where its package is installed, is left out. Source: ``finegrained_fp8_linear`` and
+    ``_load_finegrained_fp8_kernel``.
+    """
+    from transformers.integrations.finegrained_fp8 import FineGrainedFP8
+
+    def product(x: torch.Tensor, weight: torch.Tensor, _scales: object, _block_size: object = None,
+                output_dtype: torch.dtype | None = None, **_: object) -> torch.Tensor:  # fmt: skip
+        return torch.empty((*x.shape[:-1], weight.shape[-2]), dtype=output_dtype or x.dtype, device=x.device)
+
+    def of_experts(x: torch.Tensor, weight: torch.Tensor, _scales: object, **_: object) -> torch.Tensor:
+        return torch.empty((x.shape[0], weight.shape[-2]), dtype=x.dtype, device=x.device)
+
+    kernels = FineGrainedFP8(matmul=product, batched_matmul=of_experts, grouped_matmul=of_experts)
+    return {f"{_PLACE}.load_finegrained_fp8_kernel": lambda: kernels, f"{_PLACE}.is_deepgemm_loadable": lambda: False}

@@ -1,0 +1,81 @@
+"""Fine-grained FP8 with transformers' own layers, or dequantized on loading where the card has no such units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from inspector.simulate.device.fp8 import has_fp8
+from inspector.simulate.program.arrival import as_it_is
+from inspector.simulate.program.stored.loader import Loader
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from inspector.precision.published import Published
+    from inspector.simulate.tracing.tracer import Tracer
+
+
+def fp8(model: PreTrainedModel, published: Published, tracer: Tracer, *, training: bool) -> Loader:  # noqa: ARG001
+    """``replace_with_fp8_linear`` on the empty model. Source: transformers quantizers/quantizer_finegrained_fp8.py."""
+    device = tracer.kernels.device
+    if device is not None and not device.ask(has_fp8):
+        tracer.notes.append("FP8 wants compute capability 8.9: on this card transformers dequantizes the weights")
+        return dequantized_fp8(model, published, tracer)
+    from transformers.quantizers import AutoHfQuantizer
+
+    quantizer = AutoHfQuantizer.from_config(dict(published.raw), pre_quantized=True)
+    quantizer.preprocess_model(model=model, device_map={"": 0})
+    # Frozen from the first: adapters train on them, and they are not trained.
+    model.requires_grad_(False)
+    tracer.notes.append(
+        f"weights as stored, {published.title}: transformers' FP8Linear, its Triton kernel taken to allocate its result"
+    )
+    return Loader(finish=lambda: quantizer.postprocess_model(model) and None)
+
+
+def dequantized_fp8(model: PreTrainedModel, published: Published, tracer: Tracer) -> Loader:
+    """``FineGrainedFP8Config(dequantize=True)``: values and scales arrive, and a plain weight is made of them."""
+    from torch import nn
+
+    from transformers.quantizers import AutoHfQuantizer
+    from transformers.quantizers.quantizers_utils import should_convert_module
+
+    quantizer: Any = AutoHfQuantizer.from_config({**published.raw, "dequantize": True}, pre_quantized=True)
+    quantizer.preprocess_model(model=model, device_map={"": 0})
+    kept = quantizer.modules_to_not_convert
+    stored = {
+        name
+        for path, module in model.named_modules()
+        if should_convert_module(path, kept)
+        for name in (
+            f"{path}.{leaf}"
+            for leaf, tensor in module.named_parameters(recurse=False)
+            if (type(module) is nn.Linear and leaf == "weight") or (path.endswith(".experts") and tensor.dim() == 3)
+        )
+    }
+    tracer.notes.append(f"stored as {published.title}, loaded with dequantize=True: plain weights in {_word(model)}")
+
+    def arriving(name: str, old: torch.Tensor) -> Any:
+        if name not in stored:
+            return as_it_is(name, old)
+        return torch.nn.Parameter(_dequantize(old, published.blocks), requires_grad=old.requires_grad)
+
+    return Loader(arriving=arriving)
+
+
+def _word(model: PreTrainedModel) -> str:
+    return str(model.dtype).removeprefix("torch.")
+
+
+def _dequantize(old: torch.Tensor, blocks: tuple[int, ...]) -> torch.Tensor:
+    """``Fp8Dequantize._dequantize_one``: in float32, and the product of values and scales beside it."""
+    rows, columns = blocks or old.shape[-2:]
+    *stack, height, width = old.shape
+    values = torch.empty(old.shape, dtype=torch.float8_e4m3fn, device=old.device)
+    scales = torch.empty((*stack, -(-height // rows), -(-width // columns)), dtype=torch.float32, device=old.device)
+    wide = values.to(torch.float32)
+    product = torch.empty_like(wide)
+    del scales
+    return product.to(old.dtype)
