@@ -11,6 +11,7 @@ from inspector.cli.options import answer, csv_option, json_option, model_argumen
 if TYPE_CHECKING:
     from inspector.lenses.weights import Grouping
     from inspector.precision import Scheme
+    from inspector.sources.source import Source
 
 
 @click.command("memory")
@@ -51,7 +52,8 @@ def command(
       bfloat16.
     Published formats, when named: gptq:4:128 awq hqq:4:64 w4a16:4:128 nvfp4 mxfp4
       gguf:q4_k_m (any file type of llama-quantize); stored is what the model's
-      files hold.
+      files hold, published what its quantization_config says, which comes first
+      where there is one.
 
     \b
     Examples:
@@ -70,12 +72,14 @@ def command(
     if len(said) > 1:
         raise click.UsageError(f"{' and '.join(sorted(map(str, said)))} bits contradict each other")
     bits = next(iter(said), None)
-    # `stored` is not in the registry of schemes: its name is not enough, it needs the files.
-    source, as_stored = locate(model), "stored" in names
-    others = tuple(name for name in names if name != "stored")
+    # These two are not in the registry of schemes: their names are not enough, they need the files or the config.
+    source, as_stored, as_published = locate(model), "stored" in names, "published" in names
+    others = tuple(name for name in names if name not in {"stored", "published"})
     schemes: tuple[Scheme, ...] = ()
-    if others or not as_stored:
+    if others or not (as_stored or as_published):
         schemes = chosen_schemes(others, bits=int(bits) if bits else None, block_size=block_size)
+    if as_published or not (names or bits or block_size):
+        schemes = (*_published(source, needed=as_published), *schemes)
     if as_stored:
         refuse_resizing("what files store")
         from inspector.precision.stored import stored
@@ -83,3 +87,17 @@ def command(
         schemes = (stored(source.checkpoint, source.skeleton), *schemes)
     report = memory(source.skeleton, schemes, by=by or usual_grouping(source.skeleton))
     answer(report, as_json=as_json, as_csv=as_csv)
+
+
+def _published(source: Source, *, needed: bool) -> tuple[Scheme, ...]:
+    """The format that the model's config names. Raises InspectorError where it is needed and there is none."""
+    from inspector.errors import InspectorError
+    from inspector.precision.as_published import published_scheme
+
+    found = published_scheme(source.config, source.skeleton)
+    if found is None and needed:
+        raise InspectorError(
+            f"the config of {source.name} names no quantization whose layout is known here",
+            hint="--scheme stored weighs its files",
+        )
+    return () if found is None else (found,)

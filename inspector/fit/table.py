@@ -6,16 +6,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from inspector.errors import CannotSimulateError, InspectorError
+from inspector.errors import CannotSimulateError, ContradictionError, InspectorError
 from inspector.fit.simulator import kept_peaks
 from inspector.gpus import catalogue, find_gpu, shared
 from inspector.memory_kinds import MemoryKind
+from inspector.precision.published import published_in
 from inspector.reporting import TableReport
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import Alloc
 from inspector.simulate.on_card import Peaks, peaks_on
 from inspector.simulate.setup.finetuning import resolve_setup
+from inspector.simulate.setup.stored import follow_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +38,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "full": {"method": "full"},
     "full, 8-bit AdamW": {"method": "full", "optimizer": "adamw_bnb_8bit"},
     "LoRA": {"method": "lora"},
-    "QLoRA": {"method": "qlora", "double_quant": True},
+    # By name, so that a checkpoint that is quantized already refuses it.
+    "QLoRA": {"method": "qlora", "scheme": "nf4", "double_quant": True},
 }
 """The rows: AdamW and gradient checkpointing throughout, adapters on PEFT's default targets."""
 
@@ -104,7 +107,7 @@ def fit_table(
         chosen = {**settings, "batch_size": batch_size, "seq_len": seq_len}
         try:
             cells.extend(_cells(method, config, chosen, dtype, cards))
-        except CannotSimulateError as error:
+        except (CannotSimulateError, ContradictionError) as error:
             # One method that has no run on shapes does not take the others with it.
             impossible.append((method, error.message))
     if not cells:
@@ -118,6 +121,7 @@ def fit_table(
         cells=tuple(cells),
         impossible=tuple(impossible),
         assumptions=(
+            *_stored(config),
             "AdamW, gradient checkpointing, sdpa attention; adapters of rank 8 on PEFT's default targets",
             "QLoRA is nf4 with double quantization, after prepare_model_for_kbit_training",
             "one process, nothing else on the card",
@@ -126,6 +130,12 @@ def fit_table(
             *shared(*cards),
         ),
     )
+
+
+def _stored(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the table is of where the checkpoint is quantized already."""
+    published = published_in(config)
+    return () if published is None else (f"the checkpoint is stored in {published.title}: LoRA goes onto its layers",)
 
 
 class _Traces:
@@ -180,7 +190,7 @@ def _cells(
     for card in cards:
         # What a script does there: bfloat16 without units is emulated, slowly.
         used = "float16" if dtype == "bfloat16" and not card.bf16 else dtype
-        chosen = resolve_setup(settings, dtype=cast("Dtype", used)).settings
+        chosen = follow_checkpoint(resolve_setup(dtype=cast("Dtype", used), **settings), config).settings
         peaks = kept_peaks(config, chosen, card, partial(traces.peaks, chosen, card))
         cells.append(Cell(method, card, used, peaks))
     return tuple(cells)

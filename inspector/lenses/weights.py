@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from inspector.precision.as_published import NAME as PUBLISHED
 from inspector.skeleton.identical_layers import Run, fold
 
 if TYPE_CHECKING:
@@ -232,4 +233,10 @@ def _assumptions(skeleton: Skeleton, scheme: Scheme) -> tuple[str, ...]:
     said = [f"{scheme.title} ({scheme.source})", "weights and buffers only: no activations, gradients or CUDA context"]
     if any(tensor.tied_to for tensor in skeleton.tensors):
         said.append("tied weights are counted once")
-    return (*said, *scheme.said_of(skeleton), *skeleton.notes)
+    # What is said of figures that are the architecture's own is not said of the checkpoint's.
+    notes = (
+        note
+        for note in skeleton.notes
+        if scheme.name != PUBLISHED or not note.startswith("the checkpoint is published")
+    )
+    return (*said, *scheme.said_of(skeleton), *notes)

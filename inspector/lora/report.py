@@ -121,6 +121,7 @@ def lora(
 
 
 def _row(skeleton: Skeleton, found: TargetSet, spec: LoraSpec) -> LoraRow:
+    _check_packed(skeleton, found, spec)
     spec = replace(spec, target_modules=found.target_modules, target_parameters=found.target_parameters)
     made = adapter(skeleton, spec)
     tensors = made.tensors
@@ -143,6 +144,24 @@ def _row(skeleton: Skeleton, found: TargetSet, spec: LoraSpec) -> LoraRow:
         warnings=made.warnings,
         base_dtype=made.base_dtype,
     )
+
+
+_PACKED = {"gptq": "GPTQ", "awq": "AWQ", "hqq": "HQQ"}
+"""Formats whose layers are no ``nn.Linear``."""
+
+
+def _check_packed(skeleton: Skeleton, found: TargetSet, spec: LoraSpec) -> None:
+    """Refuse what PEFT refuses on packed layers (peft/tuners/lora/gptq.py, awq.py; tuners_utils.py)."""
+    kind = _PACKED.get(skeleton.facts.quantization)
+    if kind is None:
+        return
+    if found.name == "all-linear":
+        raise InspectorError(
+            f"PEFT's all-linear takes nn.Linear alone, which {kind} layers are not",
+            hint="name the layers: --target-modules attention,mlp or q_proj,v_proj",
+        )
+    if spec.use_dora and kind != "HQQ":
+        raise InspectorError(f"PEFT's {kind} layers do not support DoRA", hint="leave out --use-dora")
 
 
 def _assumptions(spec: LoraSpec, skeleton: Skeleton, base_dtype: str) -> tuple[str, ...]:

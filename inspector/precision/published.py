@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from inspector.errors import InspectorError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 PublishedMethod = Literal[
     "gptq", "awq", "bitsandbytes", "fp8", "mxfp4", "compressed-tensors", "hqq", "torchao"
@@ -41,6 +42,11 @@ class Published:
     def known(self) -> bool:
         """Whether its layers can be put in place."""
         return self.method in get_args(PublishedMethod)
+
+    @property
+    def usual_dtype(self) -> str:
+        """The dtype of what is not packed, where the config names none: it is in the files' own."""
+        return "float16" if self.method in {"gptq", "awq"} else "bfloat16"
 
     @property
     def title(self) -> str:
@@ -110,12 +116,28 @@ def published_in(config: Mapping[str, Any] | object) -> Published | None:
         return Published(method, _number(weights, "num_bits"), _number(weights, "group_size"), _kept(raw), raw)
     if method == "hqq":
         weights = _weight_params(raw)
-        return Published(method, _number(weights, "nbits"), _number(weights, "group_size"), _kept(raw), raw)
-    bits = {"fp8": 8, "mxfp4": 4}.get(method) or _number(raw, "bits", "w_bit", "nbits")
+        bits, group = _number(weights, "nbits"), _number(weights, "group_size") or -1
+        _check_bits(method, bits)
+        return Published(method, bits, group, _kept(raw), raw)
     if method == "bitsandbytes":
         return Published(method, 8 if raw.get("load_in_8bit") else 4, 0, _kept(raw), raw)
-    group = _number(raw, "group_size", "q_group_size") if method in {"gptq", "awq", "mlx"} else 0
+    bits = {"fp8": 8, "mxfp4": 4}.get(method) or _number(raw, "bits", "w_bit", "nbits")
+    group = 0
+    if method in {"gptq", "awq", "mlx"}:
+        # 128 is the default of GPTQConfig and AwqConfig.
+        group = _number(raw, "group_size", "q_group_size") or 128
+        _check_bits(method, bits)
     return Published(method, bits, group, _kept(raw), raw)
+
+
+_BITS = {"gptq": (2, 3, 4, 8), "awq": (4, 8), "hqq": (1, 2, 3, 4, 8)}
+"""Those that the formats have (GPTQConfig, AwqConfig; hqq's ``SUPPORTED_BITS``)."""
+
+
+def _check_bits(method: str, bits: int) -> None:
+    if bits not in _BITS.get(method, (bits,)):
+        known = " or ".join(map(str, _BITS[method]))
+        raise InspectorError(f"quantization_config says {bits} bits, which {method} has not", hint=f"{known} it has")
 
 
 def groups_of(raw: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
@@ -130,7 +152,7 @@ def groups_of(raw: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping
 def _said(config: Mapping[str, Any] | object) -> Mapping[str, Any]:
     """The ``quantization_config`` of JSON or of a config object, or MLX's ``quantization``."""
     for name in ("quantization_config", "compression_config", "quantization"):
-        found = config.get(name) if hasattr(config, "get") else getattr(config, name, None)
+        found: Any = config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
         found = found.to_dict() if hasattr(found, "to_dict") else found
         if isinstance(found, dict) and found:
             return found
@@ -144,8 +166,6 @@ def _method(raw: Mapping[str, Any]) -> str:
     said = str(raw.get("quant_method") or "").lower()
     if said == "auto-round":
         return _METHOD_OF.get(str(raw.get("packing_format") or ""), said)
-    if said in {"mxfp8"}:
-        return said
     if not said and "group_size" in raw and "bits" in raw:
         return "mlx"  # names no method, as transformers does not load it (mlx-lm's ``save_config``)
     return said.replace("compressed_tensors", "compressed-tensors")
@@ -173,7 +193,7 @@ def _matches(pattern: str, path: str) -> bool:
 
 
 def _patterns(value: object) -> Iterator[str]:
-    """Names of modules anywhere in a config: members of lists, and keys of ``dynamic`` and of hqq's ``quant_config``."""
+    """Names of modules anywhere in a config: members of lists, keys of ``dynamic`` and of hqq's ``quant_config``."""
     if isinstance(value, dict):
         for name, item in value.items():
             if isinstance(item, dict) and name in {"dynamic", "quant_config", "module_quant_configs"}:
@@ -196,7 +216,7 @@ def _number(raw: Mapping[str, Any], *names: str) -> int:
 
 
 def _weight_params(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """hqq's settings of a weight: the same for all layers, or those of the first sort of layer."""
+    """Hqq's settings of a weight: the same for all layers, or those of the first sort of layer."""
     said = raw.get("quant_config")
     if not isinstance(said, dict):
         return {}

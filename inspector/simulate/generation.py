@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast, get_args
 
 from inspector.architecture.libraries import need, need_later
+from inspector.config_json import published_dtype
 from inspector.errors import InspectorError
 from inspector.gpus import Gpu, card_of_size, find_gpu, shared
 from inspector.lenses.kv_cache import CacheReport
+from inspector.precision.published import published_in
 from inspector.reporting import Report
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
@@ -141,8 +143,10 @@ def question(
     facts, config = resolve(reference).facts, resolve_config(reference)
     card, chosen = _card(gpu, vram), generate_settings(**options)
     # By name, as the report on the cache says it.
-    if chosen.dtype == "auto" and facts.dtype in get_args(Dtype):
-        chosen = replace(chosen, dtype=cast("Dtype", facts.dtype))
+    published = published_in(config)
+    dtype = published.usual_dtype if published is not None and not published_dtype(config) else facts.dtype
+    if chosen.dtype == "auto" and dtype in get_args(Dtype):
+        chosen = replace(chosen, dtype=cast("Dtype", dtype))
     said = any(options.get(name) for name in ("scheme", "bits", "load_in_4bit", "load_in_8bit"))
     chosen = generate_from_checkpoint(chosen, config, said=said)
     allocator = AllocatorSettings(expandable_segments=bool(expandable_segments))

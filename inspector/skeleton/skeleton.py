@@ -17,7 +17,7 @@ Pinned = Literal["never", "float16", "always"]
 PARTS: tuple[Part, ...] = ("embedding", "attention", "mlp", "expert", "norm", "head", "other")
 
 DTYPE_BYTES = {
-    "bool": 1, "uint8": 1, "int8": 1, "int16": 2, "int32": 4, "int64": 8,
+    "bool": 1, "uint8": 1, "int8": 1, "int16": 2, "int32": 4, "int64": 8, "uint32": 4,
     "float8_e4m3fn": 1, "float8_e5m2": 1, "float8_e8m0fnu": 1,
     "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "complex64": 8,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""FP8 products as transformers asks for them, without their kernel, which comes from the hub and runs on a GPU alone."""
+"""FP8 products as transformers asks for them, without the kernel, which comes from the hub and runs on GPUs alone."""
 
 from __future__ import annotations
 

@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
     from inspector.simulate.device.questions import Chip
 
-Kernel = Literal["Marlin", "ExLlamaV2", "GEMM", "Triton", "Torch"]
+Kernel = Literal["Marlin", "ExLlamaV2", "GEMM", "Triton", "Torch", "AutoGPTQ Triton"]
+
+BACKENDS: dict[str, Kernel] = {
+    "marlin": "Marlin", "gptq_marlin": "Marlin", "awq_marlin": "Marlin", "exllama_v2": "ExLlamaV2",
+    "gptq_exllama_v2": "ExLlamaV2", "awq_exllama_v2": "ExLlamaV2", "triton": "Triton", "gptq_triton": "Triton",
+    "torch": "Torch", "gptq_torch": "Torch", "awq_torch": "Torch", "gemm": "GEMM", "awq_gemm": "GEMM",
+    "autogptq_triton": "AutoGPTQ Triton",
+}  # fmt: skip
+"""Kernels that a config's ``backend`` pins (utils/backend.py), and AutoGPTQ's, which is no longer loaded: its
+``qlinear_tritonv2`` dequantizes for the forward and anew for the backward (AutoGPTQ 0.7, triton_utils/dequant.py).
+"""
 
 MARLIN_GROUPS = (-1, 32, 64, 128)
 
@@ -51,10 +61,10 @@ def gptq_kernel(chip: Chip, bits: int, group: int, symmetric: bool, half: bool, 
     Hopper may take Machete and later chips Swordfish in the place of Marlin: they multiply packed weights as it does.
     ``half`` is whether activations are float16. Sources: marlin.py, exllamav2.py, tritonv2.py, torch.py.
     """
-    if not training and bits in {4, 8} and symmetric and group in MARLIN_GROUPS:
-        # On 7.5 in float16 alone.
-        if chip.capability >= (8, 0) or (chip.capability == (7, 5) and half):
-            return "Marlin"
+    # On 7.5 in float16 alone.
+    able = chip.capability >= (8, 0) or (chip.capability == (7, 5) and half)
+    if able and not training and bits in {4, 8} and symmetric and group in MARLIN_GROUPS:
+        return "Marlin"
     if not training and bits == 4:
         return "ExLlamaV2"
     return "Triton" if bits in {2, 4, 8} and chip.capability >= (7, 0) else "Torch"

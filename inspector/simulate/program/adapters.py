@@ -222,6 +222,11 @@ def _peft_refuses(error: ValueError, setup: LoraSetup | PeftSetup) -> CannotSimu
             f"target_modules {named if isinstance(named, str) else ', '.join(named)} match nothing in this model",
             hint="`inspector layers` lists its modules; all-linear takes every linear layer",
         )
+    if "No `target_modules` passed" in said and isinstance(setup, LoraSetup) and setup.target_modules:
+        return CannotSimulateError(
+            "PEFT's all-linear takes nn.Linear alone, and this model's packed layers are none",
+            hint="name them, as --target-modules q_proj,v_proj",
+        )
     if "specify `target_modules`" in said:
         return CannotSimulateError(
             "PEFT has no default targets for this architecture", hint="use --target-modules all-linear"

@@ -66,9 +66,7 @@ def load_on_device(model: PreTrainedModel, arriving: Arriving, stored: Callable[
     """
     from transformers.core_model_loading import dot_natural_key
 
-    packed = [
-        f"{path}.{name}" for path, module in model.named_modules() if stored(module) for name in module._buffers
-    ]
+    packed = [f"{path}.{name}" for path, module in model.named_modules() if stored(module) for name in module._buffers]
     names = [*packed, *(name for name, _ in model.named_parameters(remove_duplicate=False))]
     seen: dict[int, Any] = {}
     for name in sorted(names, key=dot_natural_key):

@@ -19,7 +19,7 @@ from inspector.simulate.device.attention import FLASH_ATTENTION_2
 from inspector.simulate.program.arrival import load_on_device, move, warm_up
 from inspector.simulate.program.stored.bitsandbytes import quantized_by_bitsandbytes
 from inspector.simulate.program.stored.formats import dequantized_loader, stored_loader
-from inspector.simulate.program.stored.layers import Packed, is_packed
+from inspector.simulate.program.stored.layers import is_packed
 from inspector.simulate.program.stored.loader import Loader
 from inspector.simulate.setup.stored import check_known
 
@@ -120,6 +120,8 @@ def load_dtype(config: PretrainedConfig, setup: LoadSetup) -> str:
         return setup.dtype
     text = language_config(config)
     named = getattr(config, "dtype", None) or getattr(text, "dtype", None)
+    if named is None and (published := published_in(config)) is not None:
+        return published.usual_dtype
     return str(named).removeprefix("torch.") if named is not None else "float32"
 
 
@@ -144,7 +146,7 @@ def make_quantizer(scheme: str, computed: str, *, double_quant: bool) -> Any:
 
 
 def _on_loading(model: PreTrainedModel, setup: Quantization, computed: str) -> Loader:
-    """bitsandbytes' layers put in place by transformers' quantizer, and its own quantization of what arrives."""
+    """Bitsandbytes' layers put in place by transformers' quantizer, and its own quantization of what arrives."""
     quantizer = make_quantizer(setup.scheme, computed, double_quant=setup.double_quant)
     quantizer.preprocess_model(model=model, device_map={"": 0})
     model.tie_weights()
@@ -179,7 +181,8 @@ def label_model(model: nn.Module, tracer: Tracer, *, adapted: bool = False) -> N
         adapter = tracer.kind_of(buffer) is MemoryKind.ADAPTERS
         tracer.label(buffer, MemoryKind.ADAPTERS if adapter else MemoryKind.BUFFERS, name.rpartition(".")[0])
     for path, module in model.named_modules():
-        for name, part in module.named_buffers(recurse=False) if isinstance(module, Packed) else ():
+        # A weight in parts: its values are the base's, the rest are constants.
+        for name, part in module.named_buffers(recurse=False) if is_packed(module) else ():
             weight = name in {*module.values, "bias"}
             tracer.label(part, MemoryKind.BASE_WEIGHTS if weight else MemoryKind.QUANTIZATION_CONSTANTS, path)
 

@@ -68,9 +68,7 @@ def trace_finetune(
     tracer.answer = answers(lambda: setup.batch.seq_len, masks=not (setup.batch.packed or setup.batch.padded))
     routing.install(tracer, config, setup.routing)
     fp8 = keeps_fp8(setup.load)
-    with as_on(
-        device, tracer.page, sdpa_backend=loop.sdpa_backend, autocast=loop.autocast, fp8=fp8
-    ) as autocast:
+    with as_on(device, tracer.page, sdpa_backend=loop.sdpa_backend, autocast=loop.autocast, fp8=fp8) as autocast:
         Loop(config, setup, tracer, autocast).run()
     return Trace(tracer.events(), tracer.paged_bytes, tuple(tracer.notes), device.questions)
 

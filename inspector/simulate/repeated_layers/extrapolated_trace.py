@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
+from inspector.precision.published import published_in
 from inspector.simulate.events import Alloc, Mark
 from inspector.simulate.program.decoding import GenerateTrace, trace_generate
 from inspector.simulate.program.training import Trace, trace_finetune
@@ -39,7 +40,7 @@ def finetune_events(
 ) -> Trace:
     """As `step.trace_finetune`, in the time that a few layers take where that is enough."""
     # Code that came with a model may do what it likes in any layer, and its modules say nothing of it.
-    if not is_code_trusted() and _adapts_layers_alike(setup.adapters):
+    if not is_code_trusted() and _adapts_layers_alike(setup.adapters) and not _stores_layers_unlike(config):
         found = _from_few(config, setup, capability, multiprocessors)
         if found is not None:
             return found
@@ -53,11 +54,18 @@ def _adapts_layers_alike(adapters: LoraSetup | PeftSetup | None) -> bool:
     return adapters is None
 
 
+def _stores_layers_unlike(config: Mapping[str, Any]) -> bool:
+    """Whether the checkpoint is quantized in some layers and not in others, or otherwise."""
+    published = published_in(config)
+    return published is not None and published.names_layers
+
+
 def generate_events(
     config: Mapping[str, Any], setup: GenerateSetup, capability: tuple[int, int], multiprocessors: int
 ) -> GenerateTrace:
     """As `generate.trace_generate`, in the time that a few layers take where that is enough."""
-    found = None if is_code_trusted() else _generated_from_few(config, setup, capability, multiprocessors)
+    whole = is_code_trusted() or _stores_layers_unlike(config)
+    found = None if whole else _generated_from_few(config, setup, capability, multiprocessors)
     return found or trace_generate(config, setup, capability, multiprocessors)
 
 

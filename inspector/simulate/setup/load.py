@@ -20,7 +20,8 @@ class Quantization:
     """How the base model is stored; ``compute_dtype`` ``auto`` is the dtype it is loaded in.
 
     ``scheme`` is one of bitsandbytes' types, made of plain weights as they are loaded, or the format of a checkpoint
-    that is quantized already, whose own config says the rest (`inspector.precision.published`). ``prepare`` is what PEFT does to it before it trains; None where nobody does.
+    that is quantized already, whose own config says the rest (`inspector.precision.published`). ``prepare`` is what
+    PEFT does to it before it trains; None where nobody does.
     """
 
     scheme: Scheme = "nf4"

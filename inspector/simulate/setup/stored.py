@@ -6,10 +6,10 @@ same class passed over), and trainer_utils.py, ``validate_quantization_for_train
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from inspector.errors import InspectorError
+from inspector.errors import ContradictionError
 from inspector.precision.published import published_in
 from inspector.simulate.setup.words import ON_LOADING
 
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from inspector.precision.published import Published
     from inspector.simulate.setup.finetuning import Resolved
     from inspector.simulate.setup.generation import GenerateSettings
+    from inspector.simulate.setup.settings import FinetuneSettings
+
+
+class StoredOtherwiseError(ContradictionError):
+    """What was asked for contradicts how the checkpoint is stored."""
+
 
 DEQUANTIZE = frozenset({"fp8", "mxfp4", "compressed-tensors"})
 """Formats whose configs take ``dequantize=True``: the weights are plain when they have been loaded."""
@@ -27,44 +33,47 @@ DEQUANTIZE = frozenset({"fp8", "mxfp4", "compressed-tensors"})
 def follow_checkpoint(resolved: Resolved, config: Mapping[str, Any]) -> Resolved:
     """A fine-tuning of the model of this config, whose checkpoint may be quantized already.
 
-    Raises InspectorError for a format asked for that the checkpoint is not in, and for what transformers refuses.
+    Raises StoredOtherwiseError for a format asked for that the checkpoint is not in, and for what transformers refuses.
     """
     published = published_in(config)
     settings, set_by = resolved.settings, resolved.set_by
     if published is None:
         _check_plain(settings.scheme)
         return resolved
-    asked = {name for name in ("scheme", "method", "double_quant") if set_by[name] in {"you", "recipe"}}
-    changed: dict[str, Any] = {}
-    if "scheme" in asked and settings.scheme != "none":
-        changed["scheme"] = _as_stored(published, settings.scheme)
-    elif "scheme" not in asked:
-        plain = settings.method == "full" or not _trains(published)
-        if plain and published.method not in DEQUANTIZE:
-            raise not_trained(published, full=settings.method == "full")
-        changed["scheme"] = "none" if plain else published.method
-    else:
-        _check_dequantizes(published)
-    scheme = changed.get("scheme", settings.scheme)
-    if scheme not in {*ON_LOADING, "none"} and not _trains(published):
-        raise not_trained(published, full=False)
-    if scheme == "none" and settings.method == "qlora":
-        if "method" in asked and set_by["method"] == "you":
+    scheme = _scheme(published, settings, said=set_by["scheme"] in {"you", "recipe"})
+    words: dict[str, Any] = {"scheme": scheme}
+    if scheme == "none":
+        if settings.method == "qlora" and set_by["method"] == "you":
             raise not_trained(published, full=False)
-        changed["method"] = "lora"
-    # What is said of bitsandbytes on the fly says nothing here.
-    if set_by["double_quant"] != "you":
-        changed["double_quant"] = False
-    if scheme == "none" and set_by["prepare_kbit"] != "you":
-        changed["prepare_kbit"] = False
-    changed = {name: value for name, value in changed.items() if value != getattr(settings, name)}
-    if settings.double_quant and "double_quant" not in changed:
-        raise InspectorError("double quantization is for 4-bit schemes", hint="use --no-double-quant")
+        words["method"] = "full" if settings.method == "full" else "lora"
+        words["prepare_kbit"] = False
+    if settings.double_quant:
+        if set_by["double_quant"] == "you" and published.method != "bitsandbytes":
+            raise StoredOtherwiseError("double quantization is for 4-bit schemes", hint="use --no-double-quant")
+        words["double_quant"] = False  # what is said of bitsandbytes on the fly says nothing here
+    changed = {name: value for name, value in words.items() if value != getattr(settings, name)}
     return replace(
         resolved,
         settings=replace(settings, **changed),
         set_by={**set_by, **{name: _by(set_by[name]) for name in changed}},
     )
+
+
+def _scheme(published: Published, settings: FinetuneSettings, *, said: bool) -> Any:
+    """How the weights train: as stored, or ``none`` where they are dequantized on loading."""
+    full = settings.method == "full"
+    if said and settings.scheme != "none":
+        scheme = _as_stored(published, settings.scheme)
+    elif said:
+        _check_dequantizes(published)
+        return "none"
+    else:
+        scheme = published.method
+    if not full and _trains(published):
+        return scheme
+    if said or published.method not in DEQUANTIZE:
+        raise not_trained(published, full=full)
+    return "none"
 
 
 def _by(before: str) -> Any:
@@ -92,21 +101,21 @@ def generate_from_checkpoint(settings: GenerateSettings, config: Mapping[str, An
 def check_known(published: Published) -> None:
     """Refuse a format whose layers are not known here. Raises InspectorError."""
     if not published.known:
-        raise InspectorError(
+        raise StoredOtherwiseError(
             f"the checkpoint is stored in {published.title}, which has no dry run: its layers are not known here",
             hint="`inspector memory --scheme stored` weighs its files",
         )
 
 
-def not_trained(published: Published, *, full: bool) -> InspectorError:
+def not_trained(published: Published, *, full: bool) -> StoredOtherwiseError:
     """What transformers' Trainer says of weights that do not train."""
     if full:
-        return InspectorError(
+        return StoredOtherwiseError(
             f"the checkpoint is quantized ({published.title}): transformers trains adapters on it, not its weights",
             hint="use --method lora, or name the unquantized model",
         )
     own = " but after --scheme none, which dequantizes it on loading" if published.method in DEQUANTIZE else ""
-    return InspectorError(
+    return StoredOtherwiseError(
         f"transformers does not train on top of {published.title}{own}", hint="or name the unquantized model"
     )
 
@@ -136,7 +145,7 @@ def _as_stored(published: Published, asked: str) -> Any:
     if asked in ON_LOADING and published.method == "bitsandbytes":
         return _word(published)
     what = "a BitsAndBytesConfig" if asked in ON_LOADING else asked
-    raise InspectorError(
+    raise StoredOtherwiseError(
         f"the checkpoint is quantized already ({published.title}): transformers refuses {what} on top of it",
         hint="leave --scheme and --bits out to load it as it is stored, or name the unquantized model",
     )
@@ -144,7 +153,7 @@ def _as_stored(published: Published, asked: str) -> Any:
 
 def _check_dequantizes(published: Published) -> None:
     if published.method not in DEQUANTIZE:
-        raise InspectorError(
+        raise StoredOtherwiseError(
             f"the checkpoint is quantized already ({published.title}), and is not loaded in 16 bits",
             hint="leave --scheme and --bits out to load it as it is stored, or name the unquantized model",
         )
@@ -152,7 +161,7 @@ def _check_dequantizes(published: Published) -> None:
 
 def _check_plain(scheme: str) -> None:
     if scheme not in {*ON_LOADING, "none"}:
-        raise InspectorError(
+        raise StoredOtherwiseError(
             f"the config has no quantization_config: this model is not stored in {scheme}",
             hint="point at the quantized checkpoint, or use --scheme nf4",
         )

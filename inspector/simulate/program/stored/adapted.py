@@ -27,7 +27,7 @@ def adapters_of_packed_layers(model: nn.Module) -> dict[type[nn.Module], Any]:
     from peft.tuners.lora.gptq import GPTQLoraLinear
     from peft.tuners.lora.layer import Linear
 
-    class HqqLoraLinear(GPTQLoraLinear):
+    class HqqLoraLinear(GPTQLoraLinear):  # type: ignore[misc]
         """peft/tuners/lora/hqq.py, which is there with hqq alone: nothing is cast under autocast."""
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:

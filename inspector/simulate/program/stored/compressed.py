@@ -31,9 +31,7 @@ FORMATS = (*sorted(_FLOATS), "pack-quantized", "nvfp4-pack-quantized", "mxfp4-pa
 """Formats whose parts are known here."""
 
 
-def compressed_parts(
-    stored: str, weights: Mapping[str, Any], inputs: int, outputs: int, dtype: torch.dtype
-) -> Parts:
+def compressed_parts(stored: str, weights: Mapping[str, Any], inputs: int, outputs: int, dtype: torch.dtype) -> Parts:
     """The parts of a weight in a format, by the library's names."""
     bits, group = int(weights.get("num_bits") or 8), int(weights.get("group_size") or 0)
     groups = -(-inputs // group) if group > 0 else 1
@@ -142,7 +140,9 @@ def dequantized_compressed(model: PreTrainedModel, published: Published, tracer:
     """``CompressedTensorsConfig(dequantize=True)``: the parts arrive, and a plain weight is made of them."""
     stored, weights, _ = _scheme(published)
     tracer.notes.append(
-        f"stored as {published.title}, loaded with dequantize=True: plain weights in {model.dtype}".replace("torch.", "")
+        f"stored as {published.title}, loaded with dequantize=True: plain weights in {model.dtype}".replace(
+            "torch.", ""
+        )
     )
 
     def arriving(name: str, old: torch.Tensor) -> Any:
@@ -151,7 +151,7 @@ def dequantized_compressed(model: PreTrainedModel, published: Published, tracer:
         if not (isinstance(module, nn.Linear) and leaf == "weight") or published.leaves(path):
             return as_it_is(name, old)
         parts = compressed_parts(stored, weights, module.in_features, module.out_features, old.dtype)
-        layer = CompressedLinear((module.in_features, module.out_features), False, old.dtype, {}, fake_inputs=False)  # noqa: FBT003
+        layer = CompressedLinear((module.in_features, module.out_features), False, old.dtype, {}, fake_inputs=False)
         for part, (shape, dtype) in parts.items():
             layer.register_buffer(part, torch.empty(shape, dtype=dtype, device=old.device))
         layer.decompress(published.bits)

@@ -38,7 +38,6 @@ def fp8(model: PreTrainedModel, published: Published, tracer: Tracer, *, trainin
 def dequantized_fp8(model: PreTrainedModel, published: Published, tracer: Tracer) -> Loader:
     """``FineGrainedFP8Config(dequantize=True)``: values and scales arrive, and a plain weight is made of them."""
     from torch import nn
-
     from transformers.quantizers import AutoHfQuantizer
     from transformers.quantizers.quantizers_utils import should_convert_module
 

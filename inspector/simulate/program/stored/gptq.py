@@ -137,8 +137,8 @@ class GptqLinear(_GptqModelLinear):
         rows = x.reshape(-1, self.in_features)
         if self.kernel == "ExLlamaV2":
             return self.with_bias(self._exllama(rows)).reshape(shape)
-        if self.kernel == "Triton" and not self.training:
-            out: torch.Tensor = DequantizedProduct.apply(rows, self.whole, None)  # type: ignore[no-untyped-call]
+        if self.kernel == "AutoGPTQ Triton" or (self.kernel == "Triton" and not self.training):
+            out: torch.Tensor = DequantizedProduct.apply(rows, self.whole, None)
             return self.with_bias(out.reshape(shape)).to(x.dtype)
         weight = self.whole(rows.dtype)
         product = torch.matmul(rows, weight).reshape(shape)
@@ -165,7 +165,7 @@ class AwqLinear(_GptqModelLinear):
         few: Callable[[torch.Tensor], Any] | None = None
         if self.kernel == "GEMM" and rows.shape[0] <= AWQ_GEMM_ROWS:
             few = self._few
-        out: torch.Tensor = DequantizedProduct.apply(rows, self.whole, few)  # type: ignore[no-untyped-call]
+        out: torch.Tensor = DequantizedProduct.apply(rows, self.whole, few)
         out = out + self.bias if self.bias is not None else out
         return out.reshape(shape).to(x.dtype)
 

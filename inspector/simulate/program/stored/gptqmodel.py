@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.simulate.device.packed_kernels import awq_kernel, gptq_kernel, multiprocessors
+from inspector.simulate.device.packed_kernels import BACKENDS, awq_kernel, gptq_kernel, multiprocessors
 from inspector.simulate.program.stored.gptq import AwqLinear, GptqLinear, awq_parts, gptq_parts
 from inspector.simulate.program.stored.layers import features_of, replace_each
 from inspector.simulate.program.stored.loader import Loader
@@ -29,7 +29,8 @@ def gptq(model: PreTrainedModel, published: Published, tracer: Tracer, *, traini
     symmetric, ordered = bool(raw.get("sym", True)), bool(raw.get("desc_act"))
     device = tracer.kernels.device
     assert device is not None
-    kernel = device.ask(gptq_kernel, published.bits, published.group, symmetric, half, training)
+    pinned = BACKENDS.get(str(raw.get("backend") or "").lower())
+    kernel = pinned or device.ask(gptq_kernel, published.bits, published.group, symmetric, half, training)
     processors = device.ask(multiprocessors) if kernel == "Marlin" else 0
 
     def make(module: nn.Module) -> nn.Module:
@@ -49,7 +50,8 @@ def awq(model: PreTrainedModel, published: Published, tracer: Tracer, *, trainin
     """AWQ in every linear layer but the head and those the config lists (transformers integrations/awq.py)."""
     device = tracer.kernels.device
     assert device is not None
-    kernel = device.ask(awq_kernel, published.bits, published.group, training)
+    pinned = BACKENDS.get(str(published.raw.get("backend") or "").lower())
+    kernel = pinned or device.ask(awq_kernel, published.bits, published.group, training)
     processors = device.ask(multiprocessors) if kernel == "Marlin" else 0
 
     def make(module: nn.Module) -> nn.Module:
@@ -80,7 +82,7 @@ def _prepare(layers: Sequence[Any], *, batch: int) -> None:
 
 def _say(tracer: Tracer, published: Published, kernel: str, *, training: bool) -> None:
     # No number of layers: a few of them may stand for all.
-    backend = "auto_trainable" if training else "auto"
+    backend = published.raw.get("backend") or ("auto_trainable" if training else "auto")
     tracer.notes.append(
         f"weights as stored, {published.title}: layers of {SOURCE} with its {kernel} kernel (backend {backend!r})"
     )

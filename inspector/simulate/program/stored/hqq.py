@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def hqq_parts(inputs: int, outputs: int, bits: int, group: int, dtype: torch.dtype) -> Parts:
     """``W_q``, and the scale and zero of its ``meta`` (axis 1); 3 bits go ten to an int32 (``BitPack``)."""
-    groups = inputs * outputs // (group if group > 0 else inputs)
+    groups = max(1, inputs * outputs // (group if group > 0 else inputs))
     size = group if group > 0 else inputs
     rows, stored = (-(-groups // 10), torch.int32) if bits == 3 else (-(-groups // (8 // bits)), torch.uint8)
     return {"W_q": ((rows, size), stored), "scale": ((groups, 1), dtype), "zero": ((groups, 1), dtype)}
@@ -49,7 +49,7 @@ class HqqLinear(PackedLinear):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``forward_pytorch_backprop``: nothing is kept for the gradient but what came in."""
-        out: torch.Tensor = DequantizedProduct.apply(x, self.whole, None)  # type: ignore[no-untyped-call]
+        out: torch.Tensor = DequantizedProduct.apply(x, self.whole, None)
         return self.with_bias(out)
 
 

@@ -38,14 +38,14 @@ class PackedLinear(Packed, nn.Module):
         parts: what is stored.
     """
 
+    bias: torch.Tensor | None
+
     def __init__(self, features: tuple[int, int], bias: torch.dtype | None, parts: Parts) -> None:
         super().__init__()
         self.in_features, self.out_features = features
         for name, (shape, dtype) in parts.items():
             self.register_buffer(name, torch.empty(shape, dtype=dtype, device="meta"))
-        self.register_buffer(
-            "bias", None if bias is None else torch.empty((features[1],), dtype=bias, device="meta")
-        )
+        self.register_buffer("bias", None if bias is None else torch.empty((features[1],), dtype=bias, device="meta"))
 
     def with_bias(self, out: torch.Tensor) -> torch.Tensor:
         """The product with the bias added in place, as these layers do."""

@@ -37,12 +37,12 @@ class Mxfp4Mlp(nn.Module):
     ``PrecisionConfig``, are buffers here.
     """
 
-    def __init__(self, router: nn.Module, config: Any) -> None:
+    def __init__(self, router: Any, config: Any) -> None:
         super().__init__()
         from transformers.integrations.mxfp4 import Mxfp4GptOssExperts
 
         self.router = router
-        self.top_k = router.top_k
+        self.top_k: int = router.top_k
         with torch.device("meta"):
             self.experts = Mxfp4GptOssExperts(config)
         for name in ("gate_up_proj", "down_proj"):
@@ -58,8 +58,9 @@ class Mxfp4Mlp(nn.Module):
         Source: ``forward_routed``; the kernels (``matmul_ogs``) allocate their results, the routing's integers are few.
         """
         experts: Any = self.experts
+        router: Any = self.router
         rows = hidden_states.reshape(-1, experts.hidden_size)
-        logits = nn.functional.linear(rows, self.router.weight, self.router.bias)
+        logits = nn.functional.linear(rows, router.weight, router.bias)
         routes = rows.shape[0] * self.top_k
         routing = [torch.empty((routes,), dtype=dtype, device=rows.device) for dtype in _ROUTING]
         inner = torch.empty((routes, experts.intermediate_size), dtype=rows.dtype, device=rows.device)

@@ -1,0 +1,165 @@
+"""A model's weights as its ``quantization_config`` says that the checkpoint stores them, where no file is at hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+from inspector.precision.base import Piece, Scheme
+from inspector.precision.bitsandbytes import four_bit, int8
+from inspector.precision.fp8 import BLOCK, fp8
+from inspector.precision.packed import awq, compressed, gptq, hqq, mxfp4, nvfp4
+from inspector.precision.published import groups_of, published_in
+from inspector.precision.torchao import torchao
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from inspector.precision.published import Published
+    from inspector.skeleton import Module, Skeleton, Tensor
+
+NAME = "published"
+
+
+@dataclass(frozen=True)
+class AsPublished(Scheme):
+    """The layout of ``inner`` for the modules that the config does not leave alone."""
+
+    inner: Scheme
+    published: Published
+
+    def quantizes(self, module: Module, tensor: Tensor) -> bool:
+        """Whether the checkpoint has it packed."""
+        if self.published.leaves(module.path):
+            return False
+        # A list of its own takes the place of transformers' (``get_modules_to_not_convert``), but for AWQ's and GPTQ's.
+        own = self.published.kept is not None and self.published.method in {"bitsandbytes", "fp8"}
+        return self.inner.quantizes(replace(module, keep=False) if own else module, tensor)
+
+    def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
+        """As the format lays it out."""
+        return self.inner.quantized(module, tensor)
+
+    def shared(self) -> tuple[Piece, ...]:
+        """As the format."""
+        return self.inner.shared()
+
+    def said_of(self, skeleton: Skeleton) -> tuple[str, ...]:
+        """As the format."""
+        return self.inner.said_of(skeleton)
+
+
+@dataclass(frozen=True)
+class Bytes(Scheme):
+    """A byte a weight in linear layers, and a scale a row, block or tensor: compressed-tensors' plain formats."""
+
+    dtype: str
+    blocks: tuple[int, int]
+
+    def quantizes(self, module: Module, tensor: Tensor) -> bool:
+        """The weight of a linear layer; transformers' fused experts were such layers when they were compressed."""
+        linear = module.base == "Linear" and module.part != "head" and tensor.name.endswith("weight")
+        return tensor.is_parameter and (linear or (module.path.endswith(".experts") and len(tensor.shape) == 3))
+
+    def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
+        """Values and scales."""
+        *stack, rows, columns = tensor.shape
+        high, wide = (size if size > 0 else whole for size, whole in zip(self.blocks, (rows, columns), strict=True))
+        scales = math.prod(stack) * -(-rows // high) * -(-columns // wide)
+        return (Piece("weight", self.dtype, tensor.numel), Piece("weight_scale", self.rest, scales))
+
+
+@dataclass(frozen=True)
+class Mlx(Scheme):
+    """MLX: linear layers and embeddings, packed in 32-bit words, with a scale and a bias for each group.
+
+    Source: mlx ``nn.quantize`` and ``mx.quantize``: every module with ``to_quantized`` whose width the group divides.
+    """
+
+    group: int
+
+    def quantizes(self, module: Module, tensor: Tensor) -> bool:
+        """Weights of linear layers, the head, embeddings and stacks of experts."""
+        if not tensor.is_parameter or len(tensor.shape) < 2 or tensor.shape[-1] % max(self.group, 1):
+            return False
+        plain = module.base in {"Linear", "Embedding"} and tensor.name.endswith("weight")
+        return plain or module.path.endswith(".experts")
+
+    def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
+        """Values, scales and biases."""
+        groups = tensor.numel // self.group
+        return (
+            Piece("weight", "uint32", tensor.numel * self.bits // 32),
+            Piece("scales", self.rest, groups),
+            Piece("biases", self.rest, groups),
+        )
+
+
+def published_scheme(config: Mapping[str, Any] | None, skeleton: Skeleton) -> AsPublished | None:
+    """How the checkpoint of a config is stored, as a scheme; None for plain weights and layouts not known here."""
+    published = published_in(config) if config else None
+    if published is None:
+        return None
+    try:
+        inner = _inner(published, skeleton)
+    except InspectorError:  # bits or groups that the format has not
+        return None
+    if inner is None:
+        return None
+    rest = skeleton.facts.dtype if skeleton.facts.dtype in {"float16", "bfloat16"} else published.usual_dtype
+    title = f"as its quantization_config says, {published.title}, the rest in {rest}"
+    return AsPublished(NAME, inner.bits, title, rest, inner.source, replace(inner, rest=rest), published)
+
+
+def _inner(published: Published, skeleton: Skeleton) -> Scheme | None:
+    made = _FORMATS.get(published.method)
+    return made(published, skeleton) if made is not None else None
+
+
+def _bitsandbytes(published: Published, _: Skeleton) -> Scheme:
+    kind = published.bnb_type
+    return int8() if kind == "int8" else four_bit(kind, double=bool(published.raw.get("bnb_4bit_use_double_quant")))
+
+
+def _torchao(published: Published, _: Skeleton) -> Scheme | None:
+    kind = published.torchao_kind
+    return torchao(kind + (f":{published.group}" if kind == "int4wo" else "")) if kind else None
+
+
+def _mlx(published: Published, skeleton: Skeleton) -> Scheme | None:
+    bits, group = published.bits, published.group
+    title = f"MLX in {bits} bits, groups of {group}"
+    return Mlx("mlx", bits, title, skeleton.facts.dtype, "mlx core quantize", group) if bits and group else None
+
+
+def _compressed(published: Published, _: Skeleton) -> Scheme | None:
+    stored, groups = str(published.raw.get("format") or ""), list(groups_of(published.raw))
+    if len(groups) != 1:
+        return None
+    weights = groups[0][1]
+    if stored == "pack-quantized" and weights.get("symmetric", True):
+        return compressed(published.bits, published.group or -1)
+    if stored == "nvfp4-pack-quantized":
+        return nvfp4()
+    if stored in {"float-quantized", "int-quantized", "naive-quantized"} and published.bits == 8:
+        dtype = "float8_e4m3fn" if weights.get("type") == "float" else "int8"
+        said = weights.get("block_structure")
+        blocks = (int(said[0]), int(said[1])) if isinstance(said, list) and len(said) == 2 else (1, -1)
+        blocks = (-1, -1) if weights.get("strategy") == "tensor" else blocks
+        return Bytes(stored, 8, f"compressed-tensors {stored}", "bfloat16", "compressed-tensors", dtype, blocks)
+    return None
+
+
+_FORMATS: Mapping[str, Callable[[Published, Skeleton], Scheme | None]] = {
+    "gptq": lambda published, _: gptq(published.bits, published.group),
+    "awq": lambda published, _: awq(published.bits, published.group),
+    "hqq": lambda published, _: hqq(published.bits, published.group),
+    "bitsandbytes": _bitsandbytes,
+    "fp8": lambda published, _: fp8() if published.blocks == (BLOCK, BLOCK) else None,
+    "mxfp4": lambda *_: mxfp4(),
+    "torchao": _torchao,
+    "compressed-tensors": _compressed,
+    "mlx": _mlx,
+}
