@@ -58,6 +58,7 @@ class Setting:
             more["type"] = Habitual(words, _HABITS[self.name])
         elif words:
             more["type"] = click.Choice([word for word in words if word])  # the empty word is meant by leaving it out
+            more["metavar"] = _SHORTER.get(self.name)
         else:
             # By text: with `from __future__ import annotations` that is what they are.
             more["type"] = {"int": int, "float": float}.get(annotation, str)
@@ -74,6 +75,9 @@ _TYPES: dict[str, Any] = {
     "peft_config": JsonObject(),
 }
 
+_SHORTER = {"scheme": "[none|nf4|fp4|int8|FORMAT]"}
+"""What the help page shows for the words of a choice that are more than a line of it."""
+
 SETTINGS = (
     Setting("method", TRAINED, "What is trained (qlora)."),
     Setting("r", TRAINED, "Rank of the adapters (8)."),
@@ -88,7 +92,7 @@ SETTINGS = (
     Setting("load_in_4bit", NUMBERS, "As --bits 4.", unseen=("--4bit",)),
     Setting("load_in_8bit", NUMBERS, "As --bits 8.", unseen=("--8bit",)),
     Setting("dtype", NUMBERS, "Load in (auto: the config's own)."),
-    Setting("scheme", NUMBERS, "How the weights are stored."),
+    Setting("scheme", NUMBERS, "How the weights are stored; FORMAT: as a quantized checkpoint is, which needs no word."),
     Setting("double_quant", NUMBERS, "Quantize the 4-bit constants too."),
     Setting("compute_dtype", NUMBERS, "What 4-bit layers compute in (auto: the dtype)."),
     Setting("autocast", NUMBERS, "Mixed precision."),

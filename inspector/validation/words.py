@@ -44,15 +44,19 @@ _DOUBLE = {
     "double quant": True, "double_quant": True, "double quantization": True, "double_quant=true": True,
     "double_quant=false": False, "no double quant": False, "no double_quant": False,
 }  # fmt: skip
+_PUBLISHED = re.compile(r"(gptq|awq)-?(?:int4|4bit|4-bit)\b", re.IGNORECASE)
+"""Formats that a checkpoint is stored in: the model that is named has them in its config."""
 _OTHERS = re.compile(r"(gptq|awq|fp8|aqlm|hqq|eetq|quanto|gguf|marlin|vptq|bitnet)\b", re.IGNORECASE)
 
 
 def quantization(text: str) -> Quantization:
     """``bnb nf4 + double quant, bf16 compute`` and its like; ``none (fp16 weights)`` is none."""
+    published = _PUBLISHED.match(text)
     # Formats that exist are named as such; anything else is a text without meaning.
-    if other := _OTHERS.match(text):
+    if published is None and (other := _OTHERS.match(text)):
         raise NotUnderstoodError(f"{other[1].upper()} weights are not simulated")
-    found = Quantization(scheme="")
+    found = Quantization(scheme=published[1].lower() if published else "")
+    text = text[published.end() :] if published else text
     # Tools differ in what they put between the parts; in the parts themselves they agree.
     for part in re.split(r"[,+;()]|\band\b", text.lower()):
         word = " ".join(each for each in part.replace("-bit", "bit").split() if each not in {"bnb", "bitsandbytes"})

@@ -140,7 +140,7 @@ def test_training_kernels_dequantize_and_keep_no_weight_in_awq(folders):
 
     def kept(kind):
         report = finetune(str(folders / kind), gpu="RTX 4090", seq_len=8, gradient_checkpointing=False)
-        return dict((share.name, share.nbytes) for share in report.alive_at_peak).get("dequantized weights", 0)
+        return {share.name: share.nbytes for share in report.alive_at_peak}.get("dequantized weights", 0)
 
     assert kept("gptq") > 4 * kept("awq")
 

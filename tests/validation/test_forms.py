@@ -245,7 +245,7 @@ def test_generation_is_simulated_with_its_own_values(name, example):
     ("form", "changes", "reason"),
     [
         ("t4_transformers_peft_loop", {"num_gpus": 2}, "a run on 2 cards is not simulated"),
-        ("t4_transformers_peft_loop", {"quantization": "gptq-int4"}, "GPTQ weights are not simulated"),
+        ("t4_transformers_peft_loop", {"quantization": "aqlm-2bit"}, "AQLM weights are not simulated"),
         ("t4_transformers_peft_loop", {"optimizer": "Lion9000"}, "the optimizer Lion9000 is not simulated"),
         ("t4_transformers_peft_loop", {"status": "OOM"}, "it ran out of memory: nothing was measured"),
         ("a100_sfttrainer", {"parallel": "fsdp1"}, "parallel fsdp1 is not simulated"),

@@ -25,7 +25,9 @@ USUAL: dict[str, Any] = {
 RESULTS = ("other", "peak_torch_allocated_bytes", "seq_len_note")
 """``peak_torch_allocated_bytes`` is ``peak`` again; the others are times, and where the lengths come from."""
 
-FRAMEWORKS = {"none": False, "baseline-peft-bnb": True, "accelerated-peft-bnb": False}
+FRAMEWORKS = {
+    "none": False, "baseline-peft-bnb": True, "accelerated-peft-bnb": False, "accelerated-peft-autogptq": False,
+}  # fmt: skip
 """Whether TRL prepares and casts the model as it does a quantized one; fms-acceleration's plugin does neither."""
 
 SHIFTED = "transformers of that time copied the logits once more for the loss: simulated so"

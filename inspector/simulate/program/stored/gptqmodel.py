@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.simulate.device.packed_kernels import BACKENDS, awq_kernel, gptq_kernel, multiprocessors
+from inspector.simulate.device.packed_kernels import BACKENDS, Kernel, awq_kernel, gptq_kernel, multiprocessors
 from inspector.simulate.program.stored.gptq import AwqLinear, GptqLinear, awq_parts, gptq_parts
 from inspector.simulate.program.stored.layers import features_of, replace_each
 from inspector.simulate.program.stored.loader import Loader
@@ -29,8 +29,10 @@ def gptq(model: PreTrainedModel, published: Published, tracer: Tracer, *, traini
     symmetric, ordered = bool(raw.get("sym", True)), bool(raw.get("desc_act"))
     device = tracer.kernels.device
     assert device is not None
-    pinned = BACKENDS.get(str(raw.get("backend") or "").lower())
-    kernel = pinned or device.ask(gptq_kernel, published.bits, published.group, symmetric, half, training)
+    pinned = _pinned(published)
+    kernel: Kernel = pinned or "Torch"
+    if pinned is None:
+        kernel = device.ask(gptq_kernel, published.bits, published.group, symmetric, half, training)
     processors = device.ask(multiprocessors) if kernel == "Marlin" else 0
 
     def make(module: nn.Module) -> nn.Module:
@@ -50,8 +52,10 @@ def awq(model: PreTrainedModel, published: Published, tracer: Tracer, *, trainin
     """AWQ in every linear layer but the head and those the config lists (transformers integrations/awq.py)."""
     device = tracer.kernels.device
     assert device is not None
-    pinned = BACKENDS.get(str(published.raw.get("backend") or "").lower())
-    kernel = pinned or device.ask(awq_kernel, published.bits, published.group, training)
+    pinned = _pinned(published)
+    kernel: Kernel = pinned or "Torch"
+    if pinned is None:
+        kernel = device.ask(awq_kernel, published.bits, published.group, training)
     processors = device.ask(multiprocessors) if kernel == "Marlin" else 0
 
     def make(module: nn.Module) -> nn.Module:
@@ -64,6 +68,11 @@ def awq(model: PreTrainedModel, published: Published, tracer: Tracer, *, trainin
     _say(tracer, published, kernel, training=training)
     # One sequence: utils/model.py, ``gptqmodel_post_init`` (AWQ_BATCH_SIZE).
     return Loader(finish=lambda: _prepare(made, batch=1))
+
+
+def _pinned(published: Published) -> Kernel | None:
+    """The kernel that the config's own ``backend`` asks for."""
+    return BACKENDS.get(str(published.raw.get("backend") or "").lower())
 
 
 def _scales(dtype: torch.dtype) -> torch.dtype:
@@ -80,7 +89,7 @@ def _prepare(layers: Sequence[Any], *, batch: int) -> None:
         layer.prepare(scratch)
 
 
-def _say(tracer: Tracer, published: Published, kernel: str, *, training: bool) -> None:
+def _say(tracer: Tracer, published: Published, kernel: Kernel, *, training: bool) -> None:
     # No number of layers: a few of them may stand for all.
     backend = published.raw.get("backend") or ("auto_trainable" if training else "auto")
     tracer.notes.append(
