@@ -92,7 +92,7 @@ SETTINGS = (
     Setting("load_in_4bit", NUMBERS, "As --bits 4.", unseen=("--4bit",)),
     Setting("load_in_8bit", NUMBERS, "As --bits 8.", unseen=("--8bit",)),
     Setting("dtype", NUMBERS, "Load in (auto: the config's own)."),
-    Setting("scheme", NUMBERS, "How the weights are stored; FORMAT: as a quantized checkpoint is, which needs no word."),
+    Setting("scheme", NUMBERS, "How the weights are stored; FORMAT: that of a quantized checkpoint, found by itself."),
     Setting("double_quant", NUMBERS, "Quantize the 4-bit constants too."),
     Setting("compute_dtype", NUMBERS, "What 4-bit layers compute in (auto: the dtype)."),
     Setting("autocast", NUMBERS, "Mixed precision."),

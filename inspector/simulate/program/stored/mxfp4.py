@@ -9,7 +9,7 @@ from torch import nn
 
 from inspector.errors import CannotSimulateError
 from inspector.simulate.program.arrival import as_it_is
-from inspector.simulate.program.stored.layers import put_in_place
+from inspector.simulate.program.stored.layers import Packed, put_in_place
 from inspector.simulate.program.stored.loader import Loader
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def has_mxfp4(chip: Chip, /) -> bool:
     return chip.capability >= (7, 5)
 
 
-class Mxfp4Mlp(nn.Module):
+class Mxfp4Mlp(Packed, nn.Module):
     """Router and experts as ``Mxfp4GptOssMLP`` has them: two values in a byte, a byte of scale for each 32.
 
     Source: transformers integrations/mxfp4.py, ``Mxfp4GptOssExperts``; the scales, which the kernels keep in a
@@ -48,9 +48,7 @@ class Mxfp4Mlp(nn.Module):
         for name in ("gate_up_proj", "down_proj"):
             packed = getattr(self.experts, name)
             scales = (*packed.shape[:2], packed.shape[2] * 2 // _BLOCK)
-            self.experts.register_buffer(
-                f"{name}_scales", torch.empty(scales, dtype=torch.uint8, device="meta"), persistent=False
-            )
+            self.register_buffer(f"{name}_scales", torch.empty(scales, dtype=torch.uint8, device="meta"))
 
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Two products of the chosen experts; the second adds up each token's.
