@@ -11,7 +11,7 @@ from inspector.precision.base import Piece, Scheme
 from inspector.precision.bitsandbytes import four_bit, int8
 from inspector.precision.fp8 import BLOCK, fp8
 from inspector.precision.packed import awq, compressed, gptq, hqq, mxfp4, nvfp4
-from inspector.precision.published import groups_of, published_in
+from inspector.precision.published import block_sizes, groups_of, published_in
 from inspector.precision.torchao import torchao
 
 if TYPE_CHECKING:
@@ -99,14 +99,12 @@ class Mlx(Scheme):
 
 def published_scheme(config: Mapping[str, Any] | None, skeleton: Skeleton) -> AsPublished | None:
     """How the checkpoint of a config is stored, as a scheme; None for plain weights and layouts not known here."""
-    published = published_in(config) if config else None
-    if published is None:
-        return None
     try:
-        inner = _inner(published, skeleton)
-    except InspectorError:  # bits or groups that the format has not
+        published = published_in(config) if config else None
+        inner = _inner(published, skeleton) if published is not None else None
+    except InspectorError:  # bits or groups that the format has not: a dry run says so
         return None
-    if inner is None:
+    if published is None or inner is None:
         return None
     rest = skeleton.facts.dtype if skeleton.facts.dtype in {"float16", "bfloat16"} else published.usual_dtype
     title = f"as its quantization_config says, {published.title}, the rest in {rest}"
@@ -145,9 +143,9 @@ def _compressed(published: Published, _: Skeleton) -> Scheme | None:
         return nvfp4()
     if stored in {"float-quantized", "int-quantized", "naive-quantized"} and published.bits == 8:
         dtype = "float8_e4m3fn" if weights.get("type") == "float" else "int8"
-        said = weights.get("block_structure")
-        blocks = (int(said[0]), int(said[1])) if isinstance(said, list) and len(said) == 2 else (1, -1)
-        blocks = (-1, -1) if weights.get("strategy") == "tensor" else blocks
+        said = block_sizes(weights.get("block_structure"))
+        whole = (-1, -1) if weights.get("strategy") == "tensor" else (1, -1)
+        blocks = (said[0], said[1]) if said else whole
         return Bytes(stored, 8, f"compressed-tensors {stored}", "bfloat16", "compressed-tensors", dtype, blocks)
     return None
 

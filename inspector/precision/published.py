@@ -78,8 +78,7 @@ class Published:
     @property
     def blocks(self) -> tuple[int, ...]:
         """Rows and columns that share one scale of FP8; empty where a tensor has one."""
-        said = self.raw.get("weight_block_size", (128, 128))
-        return tuple(int(size) for size in said) if isinstance(said, list | tuple) else ()
+        return block_sizes(self.raw.get("weight_block_size", (128, 128)))
 
     @property
     def torchao_kind(self) -> str:
@@ -120,6 +119,8 @@ def published_in(config: Mapping[str, Any] | object) -> Published | None:
         _check_bits(method, bits)
         return Published(method, bits, group, _kept(raw), raw)
     if method == "bitsandbytes":
+        if (kind := raw.get("bnb_4bit_quant_type", "fp4")) not in {"nf4", "fp4"}:
+            raise InspectorError(f"quantization_config says bnb_4bit_quant_type {kind!s:.40}", hint="nf4 or fp4")
         return Published(method, 8 if raw.get("load_in_8bit") else 4, 0, _kept(raw), raw)
     bits = {"fp8": 8, "mxfp4": 4}.get(method) or _number(raw, "bits", "w_bit", "nbits")
     group = 0
@@ -128,6 +129,16 @@ def published_in(config: Mapping[str, Any] | object) -> Published | None:
         group = _number(raw, "group_size", "q_group_size") or 128
         _check_bits(method, bits)
     return Published(method, bits, group, _kept(raw), raw)
+
+
+def block_sizes(said: object) -> tuple[int, ...]:
+    """Rows and columns that share a scale; empty where the config says none. Raises InspectorError for no sizes."""
+    if said is None:
+        return ()
+    sizes = tuple(said) if isinstance(said, list | tuple) else ()
+    if len(sizes) == 2 and all(isinstance(size, int) and 0 < size <= 65536 for size in sizes):
+        return sizes
+    raise InspectorError(f"quantization_config says blocks of {said!s:.40}, which are no sizes", hint="mend it")
 
 
 _BITS = {"gptq": (2, 3, 4, 8), "awq": (4, 8), "hqq": (1, 2, 3, 4, 8)}
@@ -246,4 +257,7 @@ def _torchao(raw: Mapping[str, Any]) -> tuple[str, int]:
         said, data = inner.get("_type"), inner.get("_data")
     kind = _TORCHAO.get(str(said).lower(), "")
     group = data.get("group_size") if isinstance(data, dict) else None
-    return kind, group if isinstance(group, int) and kind in _TORCHAO_GROUPS else _TORCHAO_GROUPS.get(kind, -1)
+    usual = _TORCHAO_GROUPS.get(kind, -1)
+    if isinstance(group, int) and not isinstance(group, bool) and 0 < group <= 65536 and kind in _TORCHAO_GROUPS:
+        return kind, group
+    return kind, usual

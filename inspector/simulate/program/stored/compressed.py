@@ -14,6 +14,7 @@ from torch import nn
 
 from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
+from inspector.precision.published import block_sizes
 from inspector.simulate.program.arrival import as_it_is
 from inspector.simulate.program.stored.layers import Packed, Parts, features_of, replace_each
 from inspector.simulate.program.stored.loader import Loader
@@ -56,8 +57,8 @@ def compressed_parts(stored: str, weights: Mapping[str, Any], inputs: int, outpu
             "weight_scale": ((outputs, groups), torch.uint8),
         }
     scale = (outputs, groups) if weights.get("strategy") in {"channel", "group"} else (1,)
-    if blocks := weights.get("block_structure"):
-        scale = (-(-outputs // int(blocks[0])), -(-inputs // int(blocks[1])))
+    if blocks := block_sizes(weights.get("block_structure")):
+        scale = (-(-outputs // blocks[0]), -(-inputs // blocks[1]))
     value = torch.float8_e4m3fn if weights.get("type") == "float" else torch.int8
     return {"weight": ((outputs, inputs), value), "weight_scale": (scale, dtype)}
 

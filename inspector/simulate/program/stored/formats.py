@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inspector.architecture.meta_model import config_mistakes
 from inspector.errors import CannotSimulateError
 from inspector.simulate.program.stored.bitsandbytes import bitsandbytes
 from inspector.simulate.program.stored.compressed import compressed, dequantized_compressed
@@ -35,7 +36,9 @@ def stored_loader(model: PreTrainedModel, published: Published, tracer: Tracer, 
     """The format's layers in the model, and how they are loaded. Raises CannotSimulateError."""
     if published.method not in _FORMATS:
         raise CannotSimulateError(f"{published.title} has no dry run")
-    loader = _FORMATS[published.method](model, published, tracer, training=training)
+    # What a library refuses in the config is the config's mistake.
+    with config_mistakes(model.config.model_type):
+        loader = _FORMATS[published.method](model, published, tracer, training=training)
     # What PEFT and transformers look at (quantizers/base.py, ``preprocess_model``).
     model.is_quantized = True
     model.quantization_method = published.method
@@ -46,4 +49,5 @@ def dequantized_loader(model: PreTrainedModel, published: Published, tracer: Tra
     """The plain model that ``dequantize=True`` makes of the checkpoint as it is loaded. Raises CannotSimulateError."""
     if published.method not in _DEQUANTIZED:
         raise CannotSimulateError(f"{published.title} is not dequantized on loading")
-    return _DEQUANTIZED[published.method](model, published, tracer)
+    with config_mistakes(model.config.model_type):
+        return _DEQUANTIZED[published.method](model, published, tracer)
