@@ -9,6 +9,7 @@ from inspector.fit.plan import FitPlan, plan
 from inspector.fit.table import USUAL_CARDS, FitTable, fit_table
 from inspector.gpus import card_of_size, find_gpu
 from inspector.simulate.setup.finetuning import resolve_setup
+from inspector.simulate.setup.stored import follow_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,8 +51,9 @@ def fit(
         raise InspectorError("--gpu and --vram exclude each other", hint="name one card, or its memory")
     if vram or (len(names) == 1 and names[0] != "all"):
         card = card_of_size(vram) if vram else find_gpu(names[0])
-        settings = resolve_setup(**options).settings
-        return plan(find(reference) or reference, resolve_config(reference), settings, card, solve=solve)
+        config = resolve_config(reference)
+        settings = follow_checkpoint(resolve_setup(**options), config).settings
+        return plan(find(reference) or reference, config, settings, card, solve=solve)
     # The rows of a table are ways of training: any other setting contradicts some of them, or is the same in all.
     said = {name for name, value in options.items() if value is not None}
     if (other := sorted(said - {"batch_size", "seq_len", "dtype"})) or solve:

@@ -51,12 +51,21 @@ _OTHERS = re.compile(r"(gptq|awq|fp8|aqlm|hqq|eetq|quanto|gguf|marlin|vptq|bitne
 
 def quantization(text: str) -> Quantization:
     """``bnb nf4 + double quant, bf16 compute`` and its like; ``none (fp16 weights)`` is none."""
-    published = _PUBLISHED.match(text)
     # Formats that exist are named as such; anything else is a text without meaning.
-    if published is None and (other := _OTHERS.match(text)):
+    if other := _OTHERS.match(text):
         raise NotUnderstoodError(f"{other[1].upper()} weights are not simulated")
-    found = Quantization(scheme=published[1].lower() if published else "")
-    text = text[published.end() :] if published else text
+    return _read(text, Quantization(scheme=""))
+
+
+def stored(text: str) -> Quantization:
+    """The same, of a run whose model may be stored so: ``gptq-int4 (fp16 compute)``."""
+    published = _PUBLISHED.match(text)
+    if published is None:
+        return quantization(text)
+    return _read(text[published.end() :], Quantization(scheme=published[1].lower()))
+
+
+def _read(text: str, found: Quantization) -> Quantization:
     # Tools differ in what they put between the parts; in the parts themselves they agree.
     for part in re.split(r"[,+;()]|\band\b", text.lower()):
         word = " ".join(each for each in part.replace("-bit", "bit").split() if each not in {"bnb", "bitsandbytes"})

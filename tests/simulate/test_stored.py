@@ -203,6 +203,13 @@ def test_fit_tables_what_can_be_done_with_a_quantized_checkpoint(folders, capsys
     assert {name for name, _ in map(dict.values, found["impossible"])} == {"full", "full, 8-bit AdamW", "QLoRA"}
 
 
+def test_fit_on_one_card_is_of_the_checkpoint(folders, capsys):
+    assert run(["fit", str(folders / "gptq"), "--gpu", "T4", "--seq-len", "16", "--json"]) == 0
+    one = json.loads(capsys.readouterr().out)
+    report = finetune(str(folders / "gptq"), gpu="T4", seq_len=16)
+    assert one["peak_allocated_bytes"] == report.peak_allocated_bytes
+
+
 def test_lora_counts_go_with_what_peft_takes(folders, capsys):
     assert run(["lora", str(folders / "gptq")]) == 0
     assert "no row for all-linear" in capsys.readouterr().out

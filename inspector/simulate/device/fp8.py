@@ -17,6 +17,11 @@ def has_fp8(chip: Chip, /) -> bool:
     return chip.capability >= (8, 9)
 
 
+def has_mxfp4(chip: Chip, /) -> bool:
+    """Whether transformers keeps the format. Source: quantizers/quantizer_mxfp4.py, ``validate_environment``."""
+    return chip.capability >= (7, 5)
+
+
 def fp8_products() -> dict[str, Any]:
     """For `inspector.patched.patched`: the Triton kernels, which quantize activations as they go and write a result.
 

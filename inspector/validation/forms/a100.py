@@ -58,6 +58,8 @@ def read(fields: Fields) -> Question:
 
 
 def _prepares(text: str) -> bool:
+    if "foak" in text:
+        raise NotUnderstoodError("fms-acceleration's fused kernels (foak) are not simulated")
     if text not in FRAMEWORKS:
         raise NotUnderstoodError(f"framework_config {text} is not understood")
     return FRAMEWORKS[text]

@@ -141,7 +141,7 @@ def loss_of(versions: dict[str, str]) -> str:
 def _method(fields: Fields, settings: dict[str, Any]) -> str:
     """``full``, ``lora`` or ``qlora``: what the record calls LoRA on quantized weights is QLoRA."""
     said = fields.text("method").lower()
-    stored = fields.read("quantization", words.quantization, words.Quantization("nf4" if said == "qlora" else "none"))
+    stored = fields.read("quantization", words.stored, words.Quantization("nf4" if said == "qlora" else "none"))
     quantized = stored.scheme != "none"
     if said not in {"full", "lora", "qlora", ""}:
         fields.refuse(f"method {said} is not understood")

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from inspector.errors import CannotSimulateError
+from inspector.simulate.device.fp8 import has_mxfp4
 from inspector.simulate.program.arrival import as_it_is
 from inspector.simulate.program.stored.layers import Packed, put_in_place
 from inspector.simulate.program.stored.loader import Loader
@@ -16,18 +17,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from inspector.precision.published import Published
-    from inspector.simulate.device.questions import Chip
     from inspector.simulate.tracing.tracer import Tracer
 
 _BLOCK = 32
 """Values that share a scale (OCP Microscaling Formats, MXFP4)."""
 _BLOCKS_AT_ONCE = 32768 * 1024
 """``rows_per_chunk`` of ``_convert_moe_packed_tensors``."""
-
-
-def has_mxfp4(chip: Chip, /) -> bool:
-    """Whether transformers keeps the format. Source: quantizers/quantizer_mxfp4.py, ``validate_environment``."""
-    return chip.capability >= (7, 5)
 
 
 class Mxfp4Mlp(Packed, nn.Module):
