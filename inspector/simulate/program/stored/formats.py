@@ -37,7 +37,7 @@ def stored_loader(model: PreTrainedModel, published: Published, tracer: Tracer, 
     if published.method not in _FORMATS:
         raise CannotSimulateError(f"{published.title} has no dry run")
     # What a library refuses in the config is the config's mistake.
-    with config_mistakes(model.config.model_type):
+    with config_mistakes(model.config.model_type, model.config.to_dict()):
         loader = _FORMATS[published.method](model, published, tracer, training=training)
     # What PEFT and transformers look at (quantizers/base.py, ``preprocess_model``).
     model.is_quantized = True
@@ -49,5 +49,5 @@ def dequantized_loader(model: PreTrainedModel, published: Published, tracer: Tra
     """The plain model that ``dequantize=True`` makes of the checkpoint as it is loaded. Raises CannotSimulateError."""
     if published.method not in _DEQUANTIZED:
         raise CannotSimulateError(f"{published.title} is not dequantized on loading")
-    with config_mistakes(model.config.model_type):
+    with config_mistakes(model.config.model_type, model.config.to_dict()):
         return _DEQUANTIZED[published.method](model, published, tracer)
