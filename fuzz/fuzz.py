@@ -9,7 +9,8 @@ import atheris
 with atheris.instrument_imports(include=["inspector", "json"]):
     import targets
 
-import transformers.integrations.ggml  # noqa: F401 -- imported by a target; loading it is not what is fuzzed
+import gguf.constants  # noqa: F401 -- imported by a target; loading it is not what is fuzzed
+import transformers.integrations.ggml  # noqa: F401 -- so is this
 from mutate import mutated
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from inspector.architecture.sanity import check_sizes
 from inspector.checkpoint import Checkpoint
+from inspector.checkpoint.against_skeleton import compare_with_skeleton
 from inspector.errors import InspectorError
 from inspector.files import json_object
 from inspector.gpus import card_of_size, find_gpu
@@ -19,6 +20,7 @@ from inspector.lenses.saved_adapter import _report
 from inspector.lora.options import parsed_pattern
 from inspector.measure.spec import MeasureSpec
 from inspector.precision.registry import scheme_named
+from inspector.render.checkpoint import payload as checkpoint_page
 from inspector.render.layers import payload
 from inspector.simulate.allocator.settings import parse_settings
 from inspector.simulate.snapshot.allocator_check import replay_recording
@@ -26,7 +28,7 @@ from inspector.simulate.snapshot.recording import parse_recording
 from inspector.skeleton.json_form import loads
 from inspector.sources.bundled import find, load_bundled, unknown_model
 from inspector.sources.folder import assemble, weight_map
-from inspector.sources.gguf import parse_gguf
+from inspector.sources.gguf import merged, parse_gguf
 from inspector.sources.gguf_config import config_of
 from inspector.sources.hub import HubModel, listing
 from inspector.sources.safetensors import PREFIX, header_length, parse_header
@@ -49,8 +51,11 @@ def safetensors(data: bytes) -> None:
 
 
 def gguf(data: bytes) -> None:
-    """A whole file, with the config its metadata makes."""
+    """A whole file: what it holds, its tensors beside what its header announces, and the config its metadata makes."""
     header = parse_gguf(io.BytesIO(data), len(data), "f")
+    stored = merged("f", ["f.gguf"], [header], len(data))
+    report = compare_with_skeleton(stored, bare_skeleton(stored, "f"))
+    checkpoint_page(report)
     config, _ = config_of(header.metadata, header.tensors)
     check_sizes(config)
 

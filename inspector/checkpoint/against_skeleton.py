@@ -11,6 +11,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from inspector.checkpoint.against_gguf import gguf_findings
+from inspector.checkpoint.findings import Finding, Findings
+from inspector.checkpoint.gguf_header import parameters
 from inspector.checkpoint.stored_names import hqq_layers, is_constant, is_part, method, weight_of
 from inspector.reporting import TableReport
 
@@ -21,20 +24,14 @@ if TYPE_CHECKING:
     from inspector.skeleton import Skeleton, Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One tensor that is not as expected. ``what`` names it, ``why`` says what is wrong with it."""
-
-    name: str
-    why: str
-
-
 @dataclass(frozen=True)
 class CheckpointReport(TableReport):
     """What a checkpoint stores, held against its skeleton. Sizes in bytes.
 
     ``constant_bytes`` are quantization constants (scales, zeros, indexes) beside the weights; ``parameters`` are
-    logical, those of the skeleton. The four lists are empty for a checkpoint that loads without a word.
+    logical, those of the skeleton, and of GGUF those of its tensors, which store each once. The four lists are empty
+    for a checkpoint that loads without a word. ``holds`` says what a GGUF file holds that is no language model
+    alone, ``verdict`` what the comparison came to.
     """
 
     kind: ClassVar[str] = "checkpoint"
@@ -56,6 +53,8 @@ class CheckpointReport(TableReport):
     redundant: tuple[Finding, ...]
     notes: tuple[str, ...]
     overhead: Overhead | None = None
+    holds: str = ""
+    verdict: str = ""
 
     @property
     def bits_per_parameter(self) -> float:
@@ -64,16 +63,15 @@ class CheckpointReport(TableReport):
 
 
 def compare_with_skeleton(checkpoint: Checkpoint, skeleton: Skeleton) -> CheckpointReport:
-    """Hold a checkpoint against a skeleton. GGUF names its tensors otherwise and is counted without comparing."""
-    # Read off the files themselves, an unknown architecture would only be held against itself.
-    compared = checkpoint.format == "safetensors" and skeleton.architecture != "unknown"
-    stored = by_target(checkpoint, skeleton) if compared else {}
+    """Hold a checkpoint against a skeleton; GGUF, which names its tensors otherwise, against its own header."""
+    gguf = checkpoint.format == "gguf"
+    findings = gguf_findings(checkpoint) if gguf else _findings(checkpoint, skeleton)
     counts: dict[str, int] = defaultdict(int)
     for tensor in checkpoint.tensors:
         counts[tensor.dtype] += 1
     owners = hqq_layers(checkpoint)
     constants = [tensor for tensor in checkpoint.tensors if is_constant(tensor.name, owners)]
-    expected = {tensor.name: tensor for tensor in skeleton.tensors if tensor.persistent}
+    found = dict.fromkeys((*checkpoint.notes, *skeleton.notes))
     return CheckpointReport(
         model=checkpoint.name,
         format=checkpoint.format,
@@ -83,15 +81,32 @@ def compare_with_skeleton(checkpoint: Checkpoint, skeleton: Skeleton) -> Checkpo
         num_tensors=len(checkpoint.tensors),
         tensor_bytes=checkpoint.tensor_bytes,
         constant_bytes=sum(tensor.nbytes for tensor in constants),
-        parameters=skeleton.num_parameters,
+        parameters=parameters(checkpoint.tensors) if gguf else skeleton.num_parameters,
         dtypes=tuple((dtype, counts[dtype], nbytes) for dtype, nbytes in checkpoint.dtypes.items()),
-        compared=compared,
-        missing=tuple(_missing(expected, stored)) if compared else (),
-        unexpected=tuple(_unexpected(skeleton, expected, stored)) if compared else (),
-        misshapen=tuple(_misshapen(expected, stored)) if compared else (),
-        redundant=tuple(_redundant(expected, stored)) if compared else (),
-        notes=(*checkpoint.notes, *skeleton.notes),
+        compared=findings.compared,
+        missing=findings.missing,
+        unexpected=findings.unexpected,
+        misshapen=findings.misshapen,
+        redundant=findings.redundant,
+        notes=tuple(note for note in found if note != checkpoint.holds),
         overhead=checkpoint.overhead,
+        holds=checkpoint.holds,
+        verdict=findings.verdict,
+    )
+
+
+def _findings(checkpoint: Checkpoint, skeleton: Skeleton) -> Findings:
+    # Read off the files themselves, an unknown architecture would only be held against itself.
+    if skeleton.architecture == "unknown":
+        return Findings(compared=False)
+    stored = by_target(checkpoint, skeleton)
+    expected = {tensor.name: tensor for tensor in skeleton.tensors if tensor.persistent}
+    return Findings(
+        compared=True,
+        missing=tuple(_missing(expected, stored)),
+        unexpected=tuple(_unexpected(skeleton, expected, stored)),
+        misshapen=tuple(_misshapen(expected, stored)),
+        redundant=tuple(_redundant(expected, stored)),
     )
 
 

@@ -6,7 +6,10 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Format = Literal["safetensors", "gguf"]
 
@@ -60,7 +63,8 @@ class Checkpoint:
 
     ``config`` is the ``config.json`` beside them (or what GGUF's metadata says), empty when there is none.
     ``file_bytes`` counts headers and padding too; ``overhead`` tells them apart for GGUF, and is None otherwise.
-    ``notes`` are doubts, such as tensors the index promises in vain.
+    ``notes`` are doubts, such as tensors the index promises in vain. ``metadata`` is GGUF's header, and ``holds`` says
+    what such a file holds where it is no language model alone.
     """
 
     name: str
@@ -71,6 +75,8 @@ class Checkpoint:
     config: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     overhead: Overhead | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    holds: str = ""
 
     @cached_property
     def by_name(self) -> dict[str, FileTensor]:

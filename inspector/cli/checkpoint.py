@@ -16,7 +16,8 @@ def command(model: str, as_json: bool, as_csv: bool) -> None:
     """Show what a model's files store, beside what its architecture expects.
 
     MODEL is a folder of safetensors, one such file, a GGUF file, or a name on the hub, of which only the headers are
-    read. Missing, unexpected and misshapen tensors are named, and tied ones that are stored twice.
+    read. Missing, unexpected and misshapen tensors are named, and tied ones that are stored twice; a GGUF file is held
+    against its own header.
 
     \b
     Examples:

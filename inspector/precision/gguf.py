@@ -24,6 +24,7 @@ _ARCHITECTURES = {
     "gpt_oss": "GPT_OSS", "cohere": "COHERE2", "phi": "PHI2", "gpt_neox": "GPTNEOX", "deepseek_v2": "DEEPSEEK2",
     "deepseek_v3": "DEEPSEEK2", "gpt_bigcode": "STARCODER", "granitemoe": "GRANITE_MOE", "falcon_h1": "FALCON_H1",
     "ernie4_5": "ERNIE4_5", "glm4_moe": "GLM4_MOE", "kimi_k2": "DEEPSEEK2", "olmo3": "OLMO2",
+    "minimax_m2": "MINIMAXM2",
 }  # fmt: skip
 """transformers' model types by the gguf package's name, where it is not the same word in capitals."""
 
@@ -128,7 +129,8 @@ def gguf_names(skeleton: Skeleton) -> dict[str, str]:
         # gpt-oss names the biases of its experts so: `gate_up_proj_bias`.
         name = f"{name.removesuffix('_bias')}.bias" if name.endswith("_bias") else name
         name = name if name.endswith((".weight", ".bias")) else f"{name}.weight"
-        ours = table.get_name(name, try_suffixes=(".weight", ".bias"))
+        suffixes = (".weight", ".bias")
+        ours = table.get_name(name, suffixes) or table.get_name(name.removeprefix("transformer."), suffixes)
         if ours is None and "experts.gate" in name:
             block = re.search(r"\.(\d+)\.", name)
             ours = f"blk.{block[1] if block else 0}.ffn_gate_exps.{name.rpartition('.')[2]}"

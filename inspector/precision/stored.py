@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from inspector.checkpoint.against_skeleton import by_target
+from inspector.checkpoint.gguf_header import is_computed
 from inspector.checkpoint.stored_names import hqq_layers, is_constant
 from inspector.errors import InspectorError
 from inspector.precision.base import Piece, Scheme
@@ -48,7 +49,8 @@ def stored(checkpoint: Checkpoint | None, skeleton: Skeleton) -> Stored:
     known = {tensor.name for tensor in skeleton.own_tensors}
     hqq = hqq_layers(checkpoint)
     found = {name: _pieces(tensors, hqq) for name, tensors in targets.items() if name in known}
-    if not found:
+    # A vocabulary alone is a good file of GGUF.
+    if not found and not (checkpoint.format == "gguf" and not checkpoint.tensors):
         raise InspectorError(f"no tensor in the files of {skeleton.model_id} is one of its architecture's")
     plain = Counter[str]()
     for pieces in found.values():
@@ -81,8 +83,15 @@ def gguf_targets(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, list[F
     targets: dict[str, list[FileTensor]] = {}
     for name, ours in gguf_names(skeleton).items():
         both: tuple[str, ...] = (ours, ours.replace("ffn_gate_exps", "ffn_up_exps")) if "gate_up" in name else (ours,)
+        if ours not in checkpoint.by_name and ".ssm_" in ours:
+            both = (ours.removesuffix(".weight"),)  # Mamba's A and D have no last word
         if "attn_kv_b" in ours:  # newer files split MLA's projection in two (llama.cpp's conversion of DeepSeek)
             both = (ours, ours.replace("attn_kv_b", "attn_k_b"), ours.replace("attn_kv_b", "attn_v_b"))
         if tensors := [checkpoint.by_name[part] for part in dict.fromkeys(both) if part in checkpoint.by_name]:
             targets[name] = tensors
+    # Factors of rotary embeddings are a buffer in transformers: with it they are in the sum of the files' bytes.
+    computed = [tensor for tensor in checkpoint.tensors if is_computed(tensor.name)]
+    buffer = next((tensor.name for tensor in skeleton.own_tensors if tensor.name.endswith("inv_freq")), None)
+    if computed and buffer:
+        targets[buffer] = computed
     return targets

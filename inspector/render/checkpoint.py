@@ -12,7 +12,8 @@ from inspector.units import MB, count, short_count
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from inspector.checkpoint.against_skeleton import CheckpointReport, Finding
+    from inspector.checkpoint.against_skeleton import CheckpointReport
+    from inspector.checkpoint.findings import Finding
 
 _MOST = 12
 """Findings shown of one kind; the JSON has them all."""
@@ -31,12 +32,13 @@ def text(report: CheckpointReport) -> RenderableType:
         heading(
             report.model,
             files + published,
+            *((report.holds,) if report.holds else ()),
             f"{count(report.parameters)} logical parameters ({short_count(report.parameters)}), {per}",
         ),
         rows,
         *_overhead(report),
         *(_findings(title, found) for title, found in _lists(report) if found),
-        notes((_verdict(report), *report.notes)),
+        notes((report.verdict, *report.notes)),
     )
 
 
@@ -75,15 +77,6 @@ def _findings(title: str, found: tuple[Finding, ...]) -> RenderableType:
     return rows
 
 
-def _verdict(report: CheckpointReport) -> str:
-    # First, because the four lists are then empty for want of a comparison and say nothing good.
-    if not report.compared:
-        return "not compared with an architecture: its tensors are named otherwise, or none is known"
-    if any(found for _, found in _lists(report)):
-        return "names are compared after transformers' own renaming and merging"
-    return "every tensor the architecture expects is stored once, in its shape, and nothing else"
-
-
 def payload(report: CheckpointReport) -> dict[str, Any]:
     """The content of the JSON document ``inspector.checkpoint``."""
     return {
@@ -98,6 +91,7 @@ def payload(report: CheckpointReport) -> dict[str, Any]:
         "num_parameters": report.parameters,
         "bits_per_parameter": report.bits_per_parameter,
         "dtypes": rows(report),
+        "holds": report.holds,
         "compared": report.compared,
         "missing": _rows(report.missing),
         "unexpected": _rows(report.unexpected),

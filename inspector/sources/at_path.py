@@ -41,9 +41,22 @@ def _folder(path: Path) -> Source:
     if not exists(path / "config.json"):
         if exists(path / "adapter_config.json"):
             raise InspectorError(f"{path} is an adapter, not a model", hint=f"try `inspector adapter {path}`")
-        ggufs = sorted(path.glob("*.gguf"))
+        ggufs = _gguf_models(path)
         if len(ggufs) == 1:
             return GgufFile(name, str(ggufs[0]), ggufs[0])
         if ggufs:
             raise InspectorError(f"{path} holds {len(ggufs)} GGUF files", hint=f"name one, such as {ggufs[0].name}")
     return Folder(name, str(path), path)
+
+
+def _gguf_models(folder: Path) -> list[Path]:
+    """The GGUF files of a folder, the first split for a model of several."""
+    from inspector.sources.gguf import split_names
+
+    files = {file.name: file for file in sorted(folder.glob("*.gguf"))}
+    firsts = dict.fromkeys(split_names(name)[0] for name in files)
+    # Where the first split is not there, another stands for it: reading it names the one that is missing.
+    return [
+        files.get(first) or next(file for file in files.values() if split_names(file.name)[0] == first)
+        for first in firsts
+    ]

@@ -231,11 +231,17 @@ def split_names(name: str) -> list[str]:
 
 def merged(name: str, files: list[str], headers: list[GgufHeader], size: int) -> Checkpoint:
     """One checkpoint of the headers of all splits; the first has the metadata."""
+    from inspector.checkpoint.gguf_header import holds, kind_of
     from inspector.sources.gguf_config import config_of
 
     tensors = tuple(tensor for header in headers for tensor in header.tensors)
+    if len({tensor.name for tensor in tensors}) != len(tensors):
+        raise broken(name, "two of its splits have the same tensor")
     # The other splits repeat only what says that they are splits.
-    config, notes = config_of(headers[0].metadata, tensors)
+    metadata = headers[0].metadata
+    config, notes = config_of(metadata, tensors) if kind_of(metadata, tensors) == "model" else ({}, ())
+    if (total := metadata.get("split.tensors.count")) and type(total) is int and total != len(tensors):
+        notes = (*notes, f"the header announces {total:,} tensors in all splits, {len(tensors):,} are here")
     parts = [header.overhead for header in headers]
     overhead = Overhead(
         sum(part.metadata_bytes for part in parts),
@@ -243,7 +249,9 @@ def merged(name: str, files: list[str], headers: list[GgufHeader], size: int) ->
         sum(part.tensor_info_bytes for part in parts),
         sum(part.padding_bytes for part in parts),
     )
-    return Checkpoint(name, "gguf", tensors, tuple(files), size, config, notes, overhead)
+    return Checkpoint(
+        name, "gguf", tensors, tuple(files), size, config, notes, overhead, metadata, holds(metadata, tensors)
+    )
 
 
 def broken(name: str, why: str) -> InspectorError:

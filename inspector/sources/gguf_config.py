@@ -32,15 +32,18 @@ def config_of(metadata: dict[str, Any], tensors: tuple[FileTensor, ...]) -> tupl
     config: dict[str, Any] = {"model_type": _MODEL_TYPE.get(ours, ours)}
     for key, field in table[ours].items():
         value = metadata.get(f"{architecture}.{key}")
+        # A list of one size a layer, all alike, is that size.
+        if isinstance(value, list) and value and all(item == value[0] for item in value):
+            value = value[0]
         if field and isinstance(value, (int, float, list)):
             config[field] = value
     names = {tensor.name for tensor in tensors}
     # A file of tied weights has no matrix for the output; the metadata does not say it.
     config["tie_word_embeddings"] = "output.weight" not in names or ours in _TIED_ANYWAY
-    # A file may leave it out; the rows of the embeddings are the vocabulary.
-    if "vocab_size" not in config:
-        embeddings = (tensor.shape for tensor in tensors if tensor.name == "token_embd.weight" and tensor.shape)
-        config["vocab_size"] = next(embeddings, (0,))[0]
+    # A file may leave it out, or say it before tokens were added; the rows of the embeddings are the vocabulary.
+    embeddings = (tensor.shape for tensor in tensors if tensor.name == "token_embd.weight" and tensor.shape)
+    if rows := next(embeddings, (0,))[0]:
+        config["vocab_size"] = rows
     # Models of Llama's form with biases are written as llama too; no field of the metadata tells.
     if any(name.endswith("attn_q.bias") for name in names) and ours == "llama":
         config["attention_bias"] = True

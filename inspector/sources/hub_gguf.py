@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
 from inspector.sources.gguf import MAX_HEADER, GgufHeader, merged, parse_gguf, split_names
+from inspector.sources.gguf_source import GgufSource
 from inspector.sources.http import Reply, explained, fetch
-from inspector.sources.source import Source
 
 if TYPE_CHECKING:
     from inspector.checkpoint import Checkpoint
@@ -21,19 +21,14 @@ _FIRST = 1 << 20
 
 
 @dataclass(frozen=True)
-class HubGguf(Source):
+class HubGguf(GgufSource):
     """One GGUF file of a repository, or the first of several it was split into."""
 
     model: HubModel
     file: str
 
     @cached_property
-    def config(self) -> dict[str, Any] | None:
-        """The config that transformers reads from its metadata; None for an architecture it does not map."""
-        return (self.checkpoint.config or None) if self.checkpoint else None
-
-    @cached_property
-    def checkpoint(self) -> Checkpoint | None:
+    def stored(self) -> Checkpoint:
         """What the file, and the splits beside it, store."""
         names = split_names(self.file)
         if missing := [name for name in names if name not in self.model.files]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.architecture.own_code import own_classes
 from inspector.files import exists, read_json_object
 from inspector.sources.folder import read_files, read_folder
+from inspector.sources.gguf_source import GgufSource
 from inspector.sources.source import Source
 
 if TYPE_CHECKING:
@@ -90,18 +91,13 @@ class SafetensorsFile(Source):
 
 
 @dataclass(frozen=True)
-class GgufFile(Source):
+class GgufFile(GgufSource):
     """One GGUF file, or the first of several it was split into."""
 
     path: Path
 
     @cached_property
-    def config(self) -> dict[str, Any] | None:
-        """The config that transformers reads from its metadata; None for an architecture it does not map."""
-        return (self.checkpoint.config or None) if self.checkpoint else None
-
-    @cached_property
-    def checkpoint(self) -> Checkpoint | None:
+    def stored(self) -> Checkpoint:
         """What the file, and the splits beside it, store."""
         from inspector.sources.gguf import read_gguf_files
 

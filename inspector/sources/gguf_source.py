@@ -1,0 +1,112 @@
+"""A GGUF file as a source: its header's model where the tensors bear it out, else the tensors alone."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from inspector.checkpoint.gguf_header import is_computed
+from inspector.errors import InspectorError
+from inspector.precision.stored import gguf_targets
+from inspector.sources.source import Source
+
+if TYPE_CHECKING:
+    from inspector.checkpoint import Checkpoint
+    from inspector.skeleton import Skeleton
+
+
+@dataclass(frozen=True)
+class GgufSource(Source):
+    """What all GGUF files have in common, wherever they lie."""
+
+    @cached_property
+    @abstractmethod
+    def stored(self) -> Checkpoint:
+        """What the file, and the splits beside it, store."""
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint | None:
+        """What the file, and the splits beside it, store."""
+        return self.stored
+
+    @cached_property
+    def config(self) -> dict[str, Any] | None:
+        """The config that transformers reads from its metadata; None where that is not the model of its tensors."""
+        return self.stored.config if self._announced.built else None
+
+    @cached_property
+    def runnable(self) -> dict[str, Any]:
+        """The config. Raises InspectorError where none describes what the file holds."""
+        if not self._announced.built:
+            raise InspectorError(
+                f"{self.name}: {self._announced.doubt or 'transformers has no config for it'}",
+                hint=f"only its tensors are known: inspector checkpoint {self.where}",
+            )
+        return self.stored.config
+
+    @cached_property
+    def skeleton(self) -> Skeleton:
+        """The skeleton of the config where the file's tensors are its parameters, else of the tensors themselves."""
+        built, doubt = self._announced.built, self._announced.doubt
+        if built and not doubt:
+            return built
+        from inspector.sources.unknown_architecture import bare_skeleton
+
+        bare = bare_skeleton(self.stored, self.where)
+        return replace(
+            bare, facts=built.facts if built else bare.facts, notes=(*([doubt] if doubt else ()), *bare.notes)
+        )
+
+    @cached_property
+    def _announced(self) -> _Announced:
+        from inspector.store.skeletons import kept_skeleton
+
+        if self.stored.holds:
+            return _Announced(None, self.stored.holds)
+        if not self.stored.config:
+            return _Announced(None)
+        try:
+            built = kept_skeleton(self.stored.config, self.name, self.where)
+        except InspectorError as error:
+            return _Announced(None, f"what its header announces cannot be built ({error.message[:200]})")
+        if disagreement := _disagreement(self.stored, built):
+            return disagreement
+        return _Announced(built)
+
+
+@dataclass(frozen=True, slots=True)
+class _Announced:
+    """The model of the header's config, if the file can be one, and the doubt, if its tensors have other names."""
+
+    built: Skeleton | None
+    doubt: str = ""
+
+
+def _disagreement(checkpoint: Checkpoint, skeleton: Skeleton) -> _Announced | None:
+    """Where a file's tensors and the parameters of its header's model differ; None where nowhere."""
+    try:
+        targets, why = gguf_targets(checkpoint, skeleton), ""
+    except InspectorError as error:
+        targets, why = {}, error.message[:200]
+    left = {tensor.name: tensor for tensor in checkpoint.tensors if not is_computed(tensor.name)}
+    alone = {}
+    for tensor in skeleton.own_tensors:
+        if not tensor.is_parameter:
+            continue
+        stored = [left.pop(item.name) for item in targets.get(tensor.name, []) if item.name in left]
+        if not stored:
+            alone[tensor.name] = tensor
+        elif sum(item.numel for item in stored) != tensor.numel:
+            shapes = ", ".join(f"{item.name} {list(item.shape)}" for item in stored[:2])
+            return _Announced(
+                None,
+                f"its header and its tensors disagree: {tensor.name} of {list(tensor.shape)} by the header, "
+                f"{shapes[:200]} in the file",
+            )
+    if sum(tensor.numel for tensor in left.values()) != sum(tensor.numel for tensor in alone.values()):
+        without = f"no tensor for {min(alone)[:80]}" if alone else f"none has a place for {min(left, default='')[:80]}"
+        return _Announced(None, f"its tensors are not those of the model that its header announces: {without}")
+    # The same parameters under names that are not known here.
+    return _Announced(skeleton, why or f"no name of its model's is known for {min(left)[:80]}") if left else None
