@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import io
 from contextlib import suppress
+from itertools import accumulate, pairwise
 
 from inspector.architecture.sanity import check_sizes
+from inspector.architecture.ties import says_own_head
 from inspector.checkpoint import Checkpoint
 from inspector.checkpoint.against_skeleton import compare_with_skeleton
+from inspector.checkpoint.equal_values import TensorReader, numbered
+from inspector.config_json import is_mlx
 from inspector.errors import InspectorError
 from inspector.files import json_object
 from inspector.gpus import card_of_size, find_gpu
@@ -31,6 +35,7 @@ from inspector.sources.folder import assemble, weight_map
 from inspector.sources.gguf import merged, parse_gguf
 from inspector.sources.gguf_config import config_of
 from inspector.sources.hub import HubModel, listing
+from inspector.sources.loaded_files import left_alone, loaded_files, unread_error
 from inspector.sources.safetensors import PREFIX, header_length, parse_header
 from inspector.sources.unknown_architecture import bare_skeleton
 
@@ -48,6 +53,14 @@ def safetensors(data: bytes) -> None:
     tensors = parse_header(data[PREFIX : PREFIX + length], len(data), "f")
     skeleton = bare_skeleton(assemble("f", ["f"], [(len(data), tensors)], {}, {}), "f")
     payload(layers(skeleton))
+    # Every two neighbours of one shape, as if they were tied.
+    offsets = dict(
+        zip(tensors, accumulate((tensor.nbytes for tensor in tensors), initial=PREFIX + length), strict=False)
+    )
+    reader = TensorReader(lambda tensor, start, size: data[offsets[tensor] + start :][:size])
+    for one, other in pairwise(tensors):
+        if one.shape == other.shape:
+            numbered((one, other), reader, "bfloat16")
 
 
 def gguf(data: bytes) -> None:
@@ -61,17 +74,23 @@ def gguf(data: bytes) -> None:
 
 
 def files(data: bytes) -> None:
-    """Two lists of a model's files: the index of a sharded checkpoint, and what the hub answers."""
+    """Two lists of a model's files: the index of a sharded checkpoint, and what the hub answers; which are loaded."""
     with suppress(InspectorError):
         weight_map(json_object(text(data), "f"), "f")
     commit, names = listing(data, "a/b")
-    HubModel("a/b", "f", "a/b", commit, names)._refuse_what_is_there()
+    taken = loaded_files(names, json_object(text(data), "f"))
+    left_alone(names, taken.files)
+    if taken.unread:
+        raise unread_error(taken.unread)
+    HubModel("a/b", "f", "a/b", commit, names)._refuse_what_is_there(loaded_files(names, None).unread)
 
 
 def config(data: bytes) -> None:
     """A ``config.json``, up to the point where torch would be asked."""
     found = json_object(text(data), "f")
     check_sizes(found)
+    is_mlx(found)
+    says_own_head(found)
     with suppress(InspectorError):
         cache_report("f", load_bundled(MODEL).facts, found)
 

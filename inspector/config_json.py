@@ -53,6 +53,19 @@ def published_dtype(config: Mapping[str, object]) -> str:
     return ""
 
 
+def is_mlx(config: Mapping[str, object]) -> bool:
+    """Whether a config is of weights that MLX packed: it names bits and groups and no method.
+
+    Source: mlx-lm's utils.py, ``quantize_model`` and ``save_config``, which writes ``quantization`` and, as a copy for
+    others, ``quantization_config``.
+    """
+    named = [config.get(name) for name in ("quantization", "quantization_config")]
+    said = [part for part in named if isinstance(part, dict)]
+    return any("group_size" in part and "bits" in part for part in said) and not any(
+        part.get("quant_method") for part in said
+    )
+
+
 def layer_count(config: Mapping[str, object]) -> LayerCount | None:
     """The number of a config's decoder layers; None where it is not said, or no whole number above zero."""
     part = text_part(config)

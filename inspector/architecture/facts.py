@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.classes import is_auto
 from inspector.architecture.own_code import is_trusted, said_classes
+from inspector.architecture.ties import are_known, notes_on_ties
 from inspector.skeleton import ConfigFacts
 
 if TYPE_CHECKING:
@@ -59,7 +60,11 @@ def notes_on(
     if missing := _left_to_defaults(raw, config):
         said.append(f"not in the config, so transformers' defaults: {', '.join(missing)}")
     if quantization:
-        said.append(f"the checkpoint is published in {quantization}; these are the figures of the architecture itself")
+        # Another library's format, which transformers refuses for want of a method (`get_hf_quantizer`).
+        other = ", which transformers does not load" if quantization == "mlx" else ""
+        said.append(
+            f"the checkpoint is published in {quantization}{other}; these are the figures of the architecture itself"
+        )
     return tuple(said)
 
 
@@ -84,6 +89,9 @@ def _tie_notes(raw: Mapping[str, Any], config: PretrainedConfig, model: PreTrain
 
     Mistral-Small-3.1 is published so, with a head of its own: transformers unties it when it finds both in the files.
     """
+    yield from notes_on_ties(model)
+    if are_known(config):
+        return
     text = language_config(config)
     named = [raw, *(part for part in raw.values() if isinstance(part, dict))]
     # Said anywhere in the config it is no doubt; a config without parts has no second default.

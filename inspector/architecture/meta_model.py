@@ -18,6 +18,7 @@ from inspector.architecture.own_random import own_random_numbers
 from inspector.architecture.quiet import quiet
 from inspector.architecture.resized import resize, vocabulary_of
 from inspector.architecture.sanity import check_sizes
+from inspector.architecture.ties import assume_own_head, untie
 from inspector.architecture.unknown_words import unknown_word
 from inspector.errors import InspectorError, UnknownArchitectureError, in_one_line
 
@@ -37,6 +38,12 @@ def build_config(config: Mapping[str, Any]) -> PretrainedConfig:
     """
     check_sizes(config)  # before the libraries are imported: absurd sizes are refused at once
     need("torch", "transformers")
+    parsed = _parsed(config)
+    assume_own_head(parsed, config)
+    return parsed
+
+
+def _parsed(config: Mapping[str, Any]) -> PretrainedConfig:
     said = config.get("model_type")
     model_type = said if isinstance(said, str) else ""
     content = without_runtime(copy.deepcopy(dict(config)))
@@ -100,6 +107,7 @@ def build_model(
             model = cls._from_config(parsed, dtype=getattr(torch, dtype))
     if not hasattr(model, "all_tied_weights_keys"):  # a few parts of models never call post_init, which sets it
         model.all_tied_weights_keys = {}
+    untie(model)
     if vocabulary:
         with _fenced(parsed.model_type, said), own_default_dtype(), torch.device("meta"):
             resize(model, vocabulary)

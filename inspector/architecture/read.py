@@ -11,7 +11,7 @@ from inspector.architecture.limits import bounded
 from inspector.architecture.meta_model import build_config, build_model
 from inspector.architecture.parts import part_of
 from inspector.architecture.resized import resized_note, vocabulary_of
-from inspector.config_json import published_dtype
+from inspector.config_json import is_mlx, published_dtype
 from inspector.skeleton import Module, Pinned, Skeleton, Tensor
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def build_skeleton(config: Mapping[str, Any], *, model_id: str, source: str = ""
     # Built in two dtypes: what differs follows the dtype a user loads in, what does not is pinned by its author.
     with bounded():
         full, half = (build_model(parsed, dtype, said=config) for dtype in ("float32", "bfloat16"))
-    method = str(quantization.get("quant_method") or "")
+    method = "mlx" if is_mlx(config) else str(quantization.get("quant_method") or "")
     dtype = published_dtype(config) or str(getattr(parsed, "dtype", None) or "float32").removeprefix("torch.")
     skeleton = read_skeleton(full, half, model_id=model_id, source=source, dtype=dtype, quantization=method)
     notes = notes_on(config, parsed, method, full)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from inspector.checkpoint.against_gguf import gguf_findings
 from inspector.checkpoint.findings import Finding, Findings
 from inspector.checkpoint.gguf_header import parameters
-from inspector.checkpoint.stored_names import hqq_layers, is_constant, is_part, method, weight_of
+from inspector.checkpoint.stored_names import is_constant, is_part, method, mlx_expert, packed_layers, weight_of
 from inspector.reporting import TableReport
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def compare_with_skeleton(checkpoint: Checkpoint, skeleton: Skeleton) -> Checkpo
     counts: dict[str, int] = defaultdict(int)
     for tensor in checkpoint.tensors:
         counts[tensor.dtype] += 1
-    owners = hqq_layers(checkpoint)
+    owners = packed_layers(checkpoint)
     constants = [tensor for tensor in checkpoint.tensors if is_constant(tensor.name, owners)]
     found = dict.fromkeys((*checkpoint.notes, *skeleton.notes))
     return CheckpointReport(
@@ -113,9 +113,9 @@ def _findings(checkpoint: Checkpoint, skeleton: Skeleton) -> Findings:
 def by_target(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, list[FileTensor]]:
     """Stored tensors by the name transformers loads them into; without torch where all names already agree."""
     known = {tensor.name for tensor in skeleton.tensors}
-    owners = hqq_layers(checkpoint)
+    owners = packed_layers(checkpoint)
     names = {
-        tensor.name: tensor.name if tensor.name in known else weight_of(tensor.name, owners)
+        tensor.name: tensor.name if tensor.name in known else mlx_expert(weight_of(tensor.name, owners))
         for tensor in checkpoint.tensors
     }
     # Building the model to translate names takes seconds; most files have the names already.
@@ -182,7 +182,10 @@ def _misshapen(expected: Mapping[str, Tensor], stored: Mapping[str, list[FileTen
     """Weights whose elements do not add up; packed ones hold several in an element and are left out."""
     found = []
     for name, tensors in stored.items():
-        if name not in expected or any(is_part(tensor.name) for tensor in tensors):
+        if name not in expected:
+            continue
+        if any(is_part(tensor.name) for tensor in tensors):
+            found += _mispacked(expected[name], tensors)
             continue
         # Several tensors for one weight are experts that loading stacks: their elements add up, their shapes differ.
         packed = len(tensors) > 1 or tensors[0].shape == expected[name].shape
@@ -192,6 +195,26 @@ def _misshapen(expected: Mapping[str, Tensor], stored: Mapping[str, list[FileTen
             shapes = list(tensors[0].shape) if len(tensors) == 1 else f"{len(tensors)} tensors"
             found.append(Finding(name, f"stored as {shapes}, expected {list(expected[name].shape)}"))
     return found
+
+
+def _mispacked(expected: Tensor, tensors: list[FileTensor]) -> list[Finding]:
+    """MLX's words, where they hold no whole number of bits for each weight of a row, or their groups no whole rows.
+
+    Source: mlx's ``mx.quantize``: ``32 // bits`` weights a word where that is whole, else whole rows of words.
+    """
+    words = [tensor for tensor in tensors if tensor.dtype == "uint32" and tensor.name.endswith(".weight")]
+    scales = [tensor for tensor in tensors if tensor.name.endswith(".scales")]
+    # Experts that are fused on loading have a pair for each of their parts.
+    if len(words) != 1 or len(scales) != 1 or not expected.shape or 0 in expected.shape:
+        return []
+    (*rows, across), (*groups_of, groups) = words[0].shape or (0,), scales[0].shape or (0,)
+    columns = expected.shape[-1]
+    bits, left = divmod(32 * across, columns)
+    sound = not left and bits in {2, 3, 4, 5, 6, 8} and groups and columns % groups == 0
+    if sound and rows == groups_of == list(expected.shape[:-1]):
+        return []
+    stored = f"packed as {list(words[0].shape)} with scales {list(scales[0].shape)}"
+    return [Finding(expected.name, f"{stored}, expected {list(expected.shape)} in 2 to 8 bits")]
 
 
 def _redundant(expected: Mapping[str, Tensor], stored: Mapping[str, list[FileTensor]]) -> list[Finding]:

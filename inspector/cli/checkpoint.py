@@ -16,8 +16,8 @@ def command(model: str, as_json: bool, as_csv: bool) -> None:
     """Show what a model's files store, beside what its architecture expects.
 
     MODEL is a folder of safetensors, one such file, a GGUF file, or a name on the hub, of which only the headers are
-    read. Missing, unexpected and misshapen tensors are named, and tied ones that are stored twice; a GGUF file is held
-    against its own header.
+    read. Of a folder those files are weighed that transformers loads, and the others are listed. Missing, unexpected
+    and misshapen tensors are named, and tied ones that are stored twice; a GGUF file is held against its own header.
 
     \b
     Examples:
@@ -27,10 +27,13 @@ def command(model: str, as_json: bool, as_csv: bool) -> None:
     """  # noqa: D301
     from inspector.checkpoint.against_skeleton import compare_with_skeleton
     from inspector.errors import InspectorError
+    from inspector.sources.loaded_files import unread_error
     from inspector.sources.resolve import locate
 
     source = locate(model)
     if source.checkpoint is None:
+        if source.unread:
+            raise unread_error(source.unread)
         hint = f"its files on the hub: hf:{source.name}" if source.where == "bundled" else "point at its folder"
         raise InspectorError(f"{source.name} is a config without weights here", hint=hint)
     answer(compare_with_skeleton(source.checkpoint, source.skeleton), as_json=as_json, as_csv=as_csv)

@@ -83,7 +83,10 @@ def command(
     if as_stored:
         refuse_resizing("what files store")
         from inspector.precision.stored import stored
+        from inspector.sources.loaded_files import unread_error
 
+        if source.checkpoint is None and source.unread:
+            raise unread_error(source.unread)
         schemes = (stored(source.checkpoint, source.skeleton), *schemes)
     report = memory(source.skeleton, schemes, by=by or usual_grouping(source.skeleton))
     answer(report, as_json=as_json, as_csv=as_csv)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 from inspector.errors import InspectorError
 from inspector.files import exists, json_object, read_json_object
 from inspector.reporting import TableReport
-from inspector.sources.folder import PICKLES, pickle_refused, read_files
+from inspector.sources.folder import read_files
+from inspector.sources.loaded_files import PICKLES, pickle_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -16,6 +16,7 @@ import torch
 from inspector.architecture import build_config, build_model
 from inspector.architecture.default_dtype import own_default_dtype
 from inspector.architecture.quiet import quiet
+from inspector.architecture.ties import forget_untied
 from inspector.precision import Scheme, scheme_named
 from inspector.precision.bitsandbytes import BitsAndBytes4bit, BitsAndBytesInt8
 from inspector.precision.fp8 import FineGrainedFp8
@@ -122,6 +123,7 @@ class _Loader:
         self.block = getattr(scheme, "block_size", None)
         self.plan = model._get_dtype_plan(self.rest)
         self.operation = quantizer.get_quantize_ops() if quantizer is not None else None
+        forget_untied(model)
         self.tied = set(model.all_tied_weights_keys)
         self.loaded: set[str] = set()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from inspector.checkpoint.against_skeleton import by_target
 from inspector.checkpoint.gguf_header import is_computed
-from inspector.checkpoint.stored_names import hqq_layers, is_constant
+from inspector.checkpoint.stored_names import is_constant, packed_layers
 from inspector.errors import InspectorError
 from inspector.precision.base import Piece, Scheme
 from inspector.skeleton import DTYPE_BYTES
@@ -47,8 +47,8 @@ def stored(checkpoint: Checkpoint | None, skeleton: Skeleton) -> Stored:
         raise InspectorError(f"{skeleton.model_id} has no files here to be stored in", hint="name a folder or a file")
     targets = gguf_targets(checkpoint, skeleton) if checkpoint.format == "gguf" else by_target(checkpoint, skeleton)
     known = {tensor.name for tensor in skeleton.own_tensors}
-    hqq = hqq_layers(checkpoint)
-    found = {name: _pieces(tensors, hqq) for name, tensors in targets.items() if name in known}
+    packed = packed_layers(checkpoint)
+    found = {name: _pieces(tensors, packed) for name, tensors in targets.items() if name in known}
     # A vocabulary alone is a good file of GGUF.
     if not found and not (checkpoint.format == "gguf" and not checkpoint.tensors):
         raise InspectorError(f"no tensor in the files of {skeleton.model_id} is one of its architecture's")
@@ -63,11 +63,11 @@ def stored(checkpoint: Checkpoint | None, skeleton: Skeleton) -> Stored:
     return Stored("stored", bits, f"as its {checkpoint.format} files store it", rest, "the files themselves", found)
 
 
-def _pieces(tensors: list[FileTensor], hqq: Collection[str]) -> tuple[Piece, ...]:
+def _pieces(tensors: list[FileTensor], packed: Collection[str]) -> tuple[Piece, ...]:
     """One piece for each role and dtype; a dtype of no whole bytes is counted in bytes."""
     sizes: Counter[tuple[str, str]] = Counter()
     for tensor in tensors:
-        role = tensor.name.rpartition(".")[2] if is_constant(tensor.name, hqq) else "weight"
+        role = tensor.name.rpartition(".")[2] if is_constant(tensor.name, packed) else "weight"
         dtype = tensor.dtype if tensor.dtype in DTYPE_BYTES else "uint8"
         sizes[role, dtype] += tensor.nbytes
     return tuple(Piece(role, dtype, nbytes // DTYPE_BYTES[dtype]) for (role, dtype), nbytes in sizes.items())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from inspector.errors import InspectorError
 from inspector.files import exists
 from inspector.sources.disk_tree import DiskTree
-from inspector.sources.folder import PICKLES, pickle_refused
+from inspector.sources.loaded_files import PICKLES, pickle_refused
 from inspector.sources.multipart import composed_source
 from inspector.sources.on_disk import ConfigFile, Folder, GgufFile, SafetensorsFile
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.files import MAX_JSON_BYTES, exists, read_text
 from inspector.sources.file_tree import Tree
-from inspector.sources.folder import read_files, read_folder
+from inspector.sources.folder import read_folder
 from inspector.sources.on_disk import code_folders
 
 if TYPE_CHECKING:
@@ -34,12 +34,8 @@ class DiskTree(Tree):
         return read_text(self.path / file, limit=MAX_JSON_BYTES)
 
     def checkpoint(self, folder: str, config: dict[str, Any]) -> Checkpoint | None:
-        """What the safetensors in one folder store; the default variant where there are several."""
+        """What the safetensors in one folder store, those that are loaded of them."""
         at = self.path / folder
-        # The default variant: fp16 and others lie beside it under longer names.
-        for name in ("diffusion_pytorch_model.safetensors", "model.safetensors"):
-            if exists(at / name):
-                return read_files(at, [name], config=config)
         return read_folder(at, config) if at.is_dir() else None
 
     def code_folders(self, folder: str, config: Mapping[str, Any]) -> dict[str, Path]:

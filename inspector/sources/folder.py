@@ -1,4 +1,4 @@
-"""A folder of safetensors, sharded or single, with or without an index; and why pickles are not read."""
+"""A folder of safetensors, sharded or single, with or without an index."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from inspector.checkpoint import MAX_TENSORS, Checkpoint, FileTensor
 from inspector.errors import InspectorError
 from inspector.files import read_json_object
 from inspector.sources.headers import read_headers
+from inspector.sources.loaded_files import PICKLES, left_alone, loaded_files, pickle_refused
 from inspector.sources.safetensors import read_header
 
 if TYPE_CHECKING:
@@ -16,11 +17,8 @@ if TYPE_CHECKING:
 
     from inspector.sources.headers import Header
 
-INDEX_SUFFIX = ".safetensors.index.json"
 MAX_INDEX_BYTES, MAX_INDEX_VALUES = 60_000_000, 2 * MAX_TENSORS
 """An entry of an index takes about 120 bytes."""
-
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
 def read_folder(folder: Path, config: dict[str, Any] | None = None) -> Checkpoint | None:
@@ -28,33 +26,33 @@ def read_folder(folder: Path, config: dict[str, Any] | None = None) -> Checkpoin
 
     Raises InspectorError for pickles alone, a broken file, or an index that names what is not in the folder.
     """
-    names = sorted(path.name for path in _listed(folder) if path.suffix == ".safetensors" and _is_model_file(path.name))
-    indexes = sorted(path.name for path in _listed(folder) if path.name.endswith(INDEX_SUFFIX))
-    if not names and not indexes:
-        pickles = sorted(path.name for path in _listed(folder) if path.suffix in PICKLES)
+    listed = sorted(path.name for path in _listed(folder))
+    taken = loaded_files(listed, config)
+    if not taken.files and not taken.index:
         # With a config the model is known without its weights.
-        if pickles and config is None:
+        if config is None and (pickles := [name for name in listed if name.endswith(PICKLES)]):
             raise pickle_refused(pickles[0])
         return None
-    notes: tuple[str, ...] = ()
+    names, notes = list(taken.files), taken.notes
     promised: Mapping[str, str] = {}
-    if indexes:
-        chosen = "model.safetensors.index.json"
-        # The usual one where there are several: the others are of variants, such as fp16.
-        chosen = chosen if chosen in indexes else indexes[0]
-        promised = weight_map(read_json_object(folder / chosen, limit=MAX_INDEX_BYTES, values=MAX_INDEX_VALUES), chosen)
-        inside = sorted(set(promised.values()))
-        if missing := [name for name in inside if not (folder / name).is_file()]:
+    if taken.index:
+        index = read_json_object(folder / taken.index, limit=MAX_INDEX_BYTES, values=MAX_INDEX_VALUES)
+        promised, notes = weight_map(index, taken.index), (*notes, *index_notes(index))
+        names = sorted(set(promised.values()))
+        if missing := [name for name in names if not (folder / name).is_file()]:
             raise InspectorError(
-                f"{chosen} names {missing[0]} and {len(missing) - 1:,} more that are not in the folder"
+                f"{taken.index} names {missing[0]} and {len(missing) - 1:,} more that are not in the folder"
                 if len(missing) > 1
-                else f"{chosen} names {missing[0]}, which is not in the folder",
+                else f"{taken.index} names {missing[0]}, which is not in the folder",
                 hint="download the rest of the shards",
             )
-        if beside := set(names) - set(inside):
-            notes = (f"{len(beside)} safetensors files are not in the index and were left out",)
-        names = inside
+    notes += left_alone(listed, {*names, taken.index})
     return read_files(folder, names, promised, config or {}, notes)
+
+
+def unread_in(folder: Path, config: dict[str, Any] | None) -> str:
+    """What transformers loads of a folder and is not opened here; empty when there is no such file."""
+    return loaded_files([path.name for path in _listed(folder)], config).unread
 
 
 def read_files(
@@ -94,6 +92,12 @@ def assemble(
     return Checkpoint(name, "safetensors", tensors, tuple(files), sum(size for size, _ in headers), config, notes)
 
 
+def index_notes(index: Mapping[str, Any]) -> tuple[str, ...]:
+    """What transformers misses in an index."""
+    # utils/hub.py, `get_checkpoint_shard_files`: it takes `metadata` without asking.
+    return () if "metadata" in index else ("the index has no metadata, without which from_pretrained stops",)
+
+
 def weight_map(index: Mapping[str, Any], name: str) -> Mapping[str, str]:
     """The tensors an index promises and their files. Raises InspectorError when a file is not beside the index."""
     found = index.get("weight_map")
@@ -107,19 +111,6 @@ def weight_map(index: Mapping[str, Any], name: str) -> Mapping[str, str]:
                 hint="such an index is refused: it could point anywhere",
             )
     return {str(key): str(file) for key, file in found.items()}
-
-
-def pickle_refused(name: str) -> InspectorError:
-    """Why a pickle is not opened."""
-    return InspectorError(
-        f"{name} is a pickle, which can run any code when it is opened",
-        hint="convert it once where you trust it: save_pretrained writes safetensors",
-    )
-
-
-def _is_model_file(name: str) -> bool:
-    """Adapters and the original format of Mistral (``consolidated``) are other copies, not parts of the model."""
-    return not name.startswith(("adapter_", "consolidated"))
 
 
 def _listed(folder: Path) -> list[Path]:

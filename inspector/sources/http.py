@@ -40,21 +40,21 @@ _MAX_WAIT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Bytes from the start of a file, and the size of the whole file."""
+    """Bytes of a file, and the size of the whole file."""
 
     data: bytes
     size: int
 
 
-def fetch(url: str, *, limit: int, ask: int | None = None) -> Reply:
-    """The first ``ask`` bytes of a file (all of it when None), never more than ``limit``.
+def fetch(url: str, *, limit: int, ask: int | None = None, start: int = 0) -> Reply:
+    """``ask`` bytes of a file from ``start`` on (all of it when None), never more than ``limit``.
 
     Raises the errors of huggingface_hub and its HTTP client, for `explained`, and InspectorError over the limit.
     """
     begun = time.monotonic()
     for attempt in range(1, TRIES + 1):
         try:
-            return _once(url, limit, ask)
+            return _once(url, limit, ask, start)
         except Exception as error:
             wait = _worth_waiting(error, attempt)
             if wait is None or attempt == TRIES or time.monotonic() + wait > begun + PATIENCE:
@@ -63,13 +63,13 @@ def fetch(url: str, *, limit: int, ask: int | None = None) -> Reply:
     raise AssertionError
 
 
-def _once(url: str, limit: int, ask: int | None) -> Reply:
+def _once(url: str, limit: int, ask: int | None, start: int) -> Reply:
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
     # Unpacked, sizes and ranges are those of the file.
     headers = {**build_hf_headers(library_name="inspector"), "Accept-Encoding": "identity"}
     if ask is not None:
-        headers["Range"] = f"bytes=0-{ask - 1}"
+        headers["Range"] = f"bytes={start}-{start + ask - 1}"
     started = time.monotonic()
     with get_session().stream("GET", url, headers=headers, timeout=TIMEOUT, follow_redirects=True) as response:
         if response.status_code >= 400:
@@ -79,7 +79,10 @@ def _once(url: str, limit: int, ask: int | None) -> Reply:
         size = _size(response.headers, response.status_code)
         if ask is None and size > limit:
             raise InspectorError(f"{_short(url)} has {size:,} bytes, over the limit of {limit:,}")
-        wanted = min(size, limit if ask is None else min(ask, limit))
+        if start and response.status_code != 206:
+            # From a server that sends the whole, what comes before would be taken for what was asked.
+            raise InspectorError(f"{_short(url)} is not sent in parts", hint="download it")
+        wanted = min(size - start, limit if ask is None else min(ask, limit))
         data = _read(response, wanted, started, url)
     if len(data) < wanted:
         raise ConnectionError(f"it ended after {len(data):,} of {wanted:,} bytes")

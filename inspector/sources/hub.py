@@ -13,29 +13,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.own_code import own_classes
+from inspector.checkpoint.equal_values import TensorReader
 from inspector.errors import InspectorError
 from inspector.files import MAX_JSON_BYTES, json_object, write_bytes
+from inspector.sources.budget import Budget
 from inspector.sources.file_tree import inside
-from inspector.sources.folder import (
-    INDEX_SUFFIX,
-    MAX_INDEX_BYTES,
-    MAX_INDEX_VALUES,
-    PICKLES,
-    assemble,
-    pickle_refused,
-    weight_map,
-)
+from inspector.sources.folder import MAX_INDEX_BYTES, MAX_INDEX_VALUES, assemble, index_notes, weight_map
 from inspector.sources.headers import Header, read_headers
 from inspector.sources.http import Reply, explained, fetch, is_passing
+from inspector.sources.loaded_files import PICKLES, left_alone, loaded_files, pickle_refused, unread_error
 from inspector.sources.safetensors import MAX_HEADER, PREFIX, header_length, parse_header
 from inspector.sources.source import Source
+from inspector.sources.tensor_bytes import offset_in_data
 from inspector.store.entries import keep, kept, store_folder, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from inspector.checkpoint import Checkpoint
-    from inspector.sources.budget import Budget
+    from inspector.checkpoint import Checkpoint, FileTensor
 
 logger = logging.getLogger("inspector")
 
@@ -44,8 +39,6 @@ _FIRST = 256 * 1024
 
 # At once, for what a header takes is the way to the hub and back, not its bytes.
 _CONNECTIONS = 8
-# What transformers and diffusers call the weights when a folder holds several variants.
-_USUAL = ("model", "diffusion_pytorch_model")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
@@ -169,42 +162,40 @@ class HubModel(Source):
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
         """What its safetensors store."""
-        return self.stored("", self.buildable or {})
+        return self.stored("", self.buildable)
 
-    def stored(self, folder: str, config: dict[str, Any]) -> Checkpoint | None:
+    def stored(self, folder: str, config: dict[str, Any] | None) -> Checkpoint | None:
         """What the safetensors in one folder (the root is ``""``) store: ranged reads of their headers, in parallel."""
         prefix = inside(folder, "")
         beside = [name.removeprefix(prefix) for name in self.files if name.startswith(prefix)]
-        names, promised = self._shards(prefix, [name for name in beside if "/" not in name])
-        if not names:
+        beside = [name for name in beside if "/" not in name]
+        taken = loaded_files(beside, config)
+        if not taken.files and not taken.index:
             if not folder:
-                self._refuse_what_is_there()
+                self._refuse_what_is_there(taken.unread)
             return None
-        return self.read([prefix + name for name in names], promised, config)
+        names, promised, notes = list(taken.files), {}, taken.notes
+        if taken.index:
+            index = self._index(prefix + taken.index)
+            promised, notes = dict(weight_map(index, taken.index)), (*notes, *index_notes(index))
+            names = sorted(set(promised.values()))
+        notes += left_alone(beside, {*names, taken.index})
+        return self.read([prefix + name for name in names], promised, config or {}, notes)
 
-    def read(self, names: list[str], promised: dict[str, str], config: dict[str, Any]) -> Checkpoint:
+    def read(
+        self, names: list[str], promised: dict[str, str], config: dict[str, Any], notes: tuple[str, ...] = ()
+    ) -> Checkpoint:
         """What these safetensors store. Raises InspectorError when one is broken or cannot be read."""
         try:
             headers = read_headers(names, self._header, _CONNECTIONS)
         except Exception as error:  # noqa: BLE001 -- what is unknown is raised again
             raise explained(error, self.repo) from None
-        return assemble(self.name, names, headers, promised, config)
+        return assemble(self.name, names, headers, promised, config, notes)
 
-    def _shards(self, prefix: str, beside: list[str]) -> tuple[list[str], dict[str, str]]:
-        """The safetensors of the model among the files of a folder, and what their index promises."""
-        indexes = sorted(name for name in beside if name.endswith(INDEX_SUFFIX))
-        if indexes:
-            chosen = next(
-                (f"{name}{INDEX_SUFFIX}" for name in _USUAL if f"{name}{INDEX_SUFFIX}" in indexes), indexes[0]
-            )
-            promised = dict(weight_map(self._index(prefix + chosen), chosen))
-            return sorted(set(promised.values())), promised
-        names = sorted(name for name in beside if name.endswith(".safetensors"))
-        usual = [f"{name}.safetensors" for name in _USUAL if f"{name}.safetensors" in names]
-        return usual[:1] or names, {}
-
-    def _refuse_what_is_there(self) -> None:
-        """Say why a repository without safetensors has no checkpoint for us."""
+    def _refuse_what_is_there(self, unread: str) -> None:
+        """Say why a repository has no checkpoint for us; ``unread`` is what transformers loads of it."""
+        if unread:
+            raise unread_error(unread)
         if ggufs := sorted(name for name in self.files if name.endswith(".gguf")):
             raise InspectorError(f"{self.repo} holds GGUF files", hint=f"name one: {self.repo}:{ggufs[0]}")
         if pickles := sorted(name for name in self.files if name.endswith(PICKLES)):
@@ -236,6 +227,26 @@ class HubModel(Source):
         reply = self.kept(name, lambda: self._fetch_header(name, budget))
         length = header_length(reply.data[:PREFIX], reply.size, name)
         return reply.size, parse_header(reply.data[PREFIX : PREFIX + length], reply.size, name)
+
+    @property
+    def reader(self) -> TensorReader:
+        """By ranges, and not whole: a large embedding takes minutes to come."""
+        return TensorReader(self._tensor_bytes, whole=False)
+
+    def _tensor_bytes(self, tensor: FileTensor, start: int, length: int) -> bytes:
+        if self.checkpoint is None:
+            raise InspectorError(f"{self.repo} has no safetensors")
+        try:
+            whole = Budget("bytes of header", MAX_HEADER)
+            head = self.kept(tensor.file, lambda: self._fetch_header(tensor.file, whole))
+            begin = len(head.data) + offset_in_data(self.checkpoint, tensor) + start
+            # By its place in the name, which no file of a repository has.
+            return self.kept(
+                f"{tensor.file}//{begin}+{length}",
+                lambda: fetch(self.url(tensor.file), limit=length, ask=length, start=begin),
+            ).data
+        except Exception as error:  # noqa: BLE001 -- what is unknown is raised again
+            raise explained(error, self.repo) from None
 
     def _fetch_header(self, name: str, budget: Budget) -> Reply:
         # One request for nearly every file: the length and the header in one range.

@@ -7,16 +7,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.own_code import own_classes
+from inspector.checkpoint.equal_values import TensorReader
+from inspector.errors import InspectorError
 from inspector.files import exists, read_json_object
-from inspector.sources.folder import read_files, read_folder
+from inspector.sources.folder import read_files, read_folder, unread_in
 from inspector.sources.gguf_source import GgufSource
 from inspector.sources.source import Source
+from inspector.sources.tensor_bytes import offset_in_data, read_on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from inspector.checkpoint import Checkpoint
+    from inspector.checkpoint import Checkpoint, FileTensor
 
 
 def code_folders(folder: Path, config: Mapping[str, Any]) -> dict[str, Path]:
@@ -28,6 +31,21 @@ def code_folders(folder: Path, config: Mapping[str, Any]) -> dict[str, Path]:
 
         folders |= {repo: code_of(repo)}
     return folders
+
+
+def reader_below(folder: Path, source: Source) -> TensorReader:
+    """How the tensors of a source's checkpoint are read from the files of a folder."""
+    offsets: dict[str, int] = {}
+
+    def read(tensor: FileTensor, start: int, length: int) -> bytes:
+        if source.checkpoint is None:
+            raise InspectorError(f"{source.name} has no files")
+        # Once a tensor: it is looked for among all of them, and read in hundreds of pieces.
+        if tensor.name not in offsets:
+            offsets[tensor.name] = offset_in_data(source.checkpoint, tensor)
+        return read_on_disk(folder / tensor.file, offsets[tensor.name], start, length)
+
+    return TensorReader(read)
 
 
 @dataclass(frozen=True)
@@ -62,10 +80,20 @@ class Folder(Source):
         """The folder itself."""
         return code_folders(self.path, config)
 
+    @property
+    def reader(self) -> TensorReader:
+        """From the folder's files."""
+        return reader_below(self.path, self)
+
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
         """What its safetensors store."""
         return read_folder(self.path, self.buildable)
+
+    @cached_property
+    def unread(self) -> str:
+        """What transformers loads of it and is not opened here."""
+        return unread_in(self.path, self.buildable)
 
 
 @dataclass(frozen=True)
@@ -83,6 +111,11 @@ class SafetensorsFile(Source):
     def code_folders(self, config: Mapping[str, Any]) -> dict[str, Path]:
         """The file's folder."""
         return code_folders(self.path.parent, config)
+
+    @property
+    def reader(self) -> TensorReader:
+        """From the file."""
+        return reader_below(self.path.parent, self)
 
     @cached_property
     def checkpoint(self) -> Checkpoint | None:

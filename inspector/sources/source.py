@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from inspector.checkpoint import Checkpoint
+    from inspector.checkpoint.equal_values import TensorReader
     from inspector.skeleton import Skeleton
+    from inspector.sources.stored_ties import AsStored
 
 logger = logging.getLogger("inspector")
 
@@ -42,7 +44,7 @@ class Source(ABC):
         """The config of the one model that is built and run. Raises InspectorError when there is none."""
         if self.buildable is None:
             raise InspectorError(f"{self.where} has no config.json", hint="point at the folder of a transformers model")
-        return self.buildable
+        return self._as_stored(self.buildable).config
 
     def code_folders(self, config: Mapping[str, Any]) -> dict[str, Path]:
         """Where the code that its config names lies: "" for its own folder, other repositories by their names.
@@ -71,13 +73,45 @@ class Source(ABC):
         return None
 
     @cached_property
+    def unread(self) -> str:
+        """The file that transformers loads and that is not opened here, such as a pickle; empty when there is none."""
+        return ""
+
+    @property
+    def reader(self) -> TensorReader | None:
+        """How the tensors of its files are read; None where there are none."""
+        return None
+
+    @cached_property
+    def _ties(self) -> AsStored | None:
+        if self.buildable is None or self.reader is None:
+            return None
+        from inspector.sources.stored_ties import as_stored
+
+        return as_stored(self.buildable, self._built, lambda: self.checkpoint, self.reader)
+
+    def _as_stored(self, config: dict[str, Any]) -> AsStored:
+        """A config with what its files say of its ties."""
+        from inspector.sources.stored_ties import AsStored
+
+        try:
+            return self._ties or AsStored(config)
+        except UnknownArchitectureError:
+            return AsStored(config)  # its skeleton is read off the files, and has no ties
+
+    def _built(self, config: Mapping[str, Any]) -> Skeleton:
+        from inspector.store.skeletons import kept_skeleton
+
+        return kept_skeleton(config, self.name, self.where)
+
+    @cached_property
     def skeleton(self) -> Skeleton:
-        """Its skeleton: of the config where there is one, else read off the tensors' names."""
+        """Its skeleton: of the config and what files say of its ties; without a config, read off the tensors' names."""
         if self.buildable is not None:
             try:
-                from inspector.store.skeletons import kept_skeleton
-
-                return kept_skeleton(self.buildable, self.name, self.where)
+                found = self._as_stored(self.buildable)
+                built = self._built(found.config)
+                return replace(built, notes=(*found.notes, *built.notes)) if found.notes else built
             except UnknownArchitectureError as error:
                 if self.checkpoint is None:
                     raise

@@ -89,12 +89,14 @@ def sound(folder, name="model.safetensors", tensors=("w",)):
     (folder / name).write_bytes(packed(header, bytes(4 * len(tensors))))
 
 
+# Beside an index, for a whole model.safetensors would be loaded before it.
+SHARD = "model-00001-of-00001.safetensors"
 OUTSIDE = ["../x.safetensors", "/etc/passwd", "a/b.safetensors", "..", "x.bin", "a\\b.safetensors", "\x00.safetensors"]
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_an_index_that_points_elsewhere_is_refused(name, tmp_path, capsys):
-    sound(tmp_path)
+    sound(tmp_path, SHARD)
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"w": name}}))
     assert run(["layers", str(tmp_path)]) == 2
     assert "no safetensors file beside it" in capsys.readouterr().err
@@ -104,15 +106,15 @@ def test_an_index_that_points_elsewhere_is_refused(name, tmp_path, capsys):
     "content", ["[]", "{}", '{"weight_map": []}', '{"weight_map": {"w": "gone.safetensors"}}', "{"]
 )
 def test_a_broken_index(content, tmp_path, capsys):
-    sound(tmp_path)
+    sound(tmp_path, SHARD)
     (tmp_path / "model.safetensors.index.json").write_text(content)
     assert run(["layers", str(tmp_path)]) == 2
     assert len(capsys.readouterr().err.splitlines()) <= 2
 
 
 def test_a_promise_the_files_do_not_keep_is_noted(tmp_path):
-    sound(tmp_path, tensors=("w", "extra"))
-    index = {"weight_map": {"w": "model.safetensors", "lost": "model.safetensors"}}
+    sound(tmp_path, SHARD, tensors=("w", "extra"))
+    index = {"weight_map": {"w": SHARD, "lost": SHARD}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     notes = " ".join(locate(str(tmp_path)).checkpoint.notes)
     assert "lost" in notes

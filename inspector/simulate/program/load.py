@@ -12,6 +12,7 @@ import torch
 
 from inspector.architecture.error_origin import is_of_the_model
 from inspector.architecture.facts import language_config
+from inspector.architecture.ties import tie_again
 from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
 from inspector.precision.published import published_in
@@ -149,7 +150,7 @@ def _on_loading(model: PreTrainedModel, setup: Quantization, computed: str) -> L
     """Bitsandbytes' layers put in place by transformers' quantizer, and its own quantization of what arrives."""
     quantizer = make_quantizer(setup.scheme, computed, double_quant=setup.double_quant)
     quantizer.preprocess_model(model=model, device_map={"": 0})
-    model.tie_weights()
+    tie_again(model)
     return Loader(
         arriving=lambda name, old: _quantized(model, quantizer, name, old),
         element_size=lambda name, _: quantizer.param_element_size(model, name, _),

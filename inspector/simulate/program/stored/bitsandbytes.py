@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.architecture.libraries import need
+from inspector.architecture.ties import tie_again
 from inspector.simulate.program.stored.loader import Loader
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def bitsandbytes(model: PreTrainedModel, published: Published, tracer: Tracer, *
 
     quantizer = AutoHfQuantizer.from_config(dict(published.raw), pre_quantized=True)
     quantizer.preprocess_model(model=model, device_map={"": 0})
-    model.tie_weights()
+    tie_again(model)
     kept = f", {', '.join(published.kept)} left alone" if published.kept else ""
     tracer.notes.append(f"weights as stored, {published.title}: layers of bitsandbytes{kept}")
 
