@@ -110,7 +110,7 @@ class Source(ABC):
         if self.buildable is not None:
             try:
                 found = self._as_stored(self.buildable)
-                built = self._built(found.config)
+                built = found.skeleton or self._built(found.config)
                 return replace(built, notes=(*found.notes, *built.notes)) if found.notes else built
             except UnknownArchitectureError as error:
                 if self.checkpoint is None:

@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AsStored:
-    """A config with what the files say of its ties, and what a page says of how that is known."""
+    """A config with what the files say of its ties, and what a page says of how that is known.
+
+    ``skeleton`` is that of the config, where it was built to find out.
+    """
 
     config: dict[str, Any]
     notes: tuple[str, ...] = ()
+    skeleton: Skeleton | None = None
 
 
 def as_stored(
@@ -44,22 +48,25 @@ def as_stored(
     # Said to be untied, the class is asked for its own ties: the files decide, and nothing is assumed.
     doubted = says_own_head(config)
     skeleton = skeleton_of(with_stored_values(config, {}) if doubted else config)
-    groups = _groups(skeleton)
+    groups, built = _groups(skeleton), None if doubted else skeleton
     if not groups:
-        return AsStored(config)
+        # Nothing was doubted in vain: a class that ties nothing builds the same of both.
+        return AsStored(config, skeleton=skeleton)
     try:
         checkpoint = checkpoint_of()
         if checkpoint is None or checkpoint.format != "safetensors":
-            return AsStored(config)
+            return AsStored(config, skeleton=built)
         values, compared = _values(checkpoint, skeleton, groups, reader)
     except InspectorError as error:
-        return AsStored(config, (f"what its files tie is not known, for they were not read: {error.message}",))
+        return AsStored(config, (f"what its files tie is not known, for they were not read: {error.message}",), built)
     notes: tuple[str, ...] = ()
     if compared and not values and not reader.whole:
         notes = (
             f"{compared} is stored beside what it is tied to: taken as equal, of which both ends and the middle are",
         )
-    return AsStored(with_stored_values(config, values) if values or doubted else config, notes)
+    if not values and not doubted:
+        return AsStored(config, notes, skeleton)
+    return AsStored(with_stored_values(config, values), notes, None if values else skeleton)
 
 
 def _groups(skeleton: Skeleton) -> dict[str, list[str]]:

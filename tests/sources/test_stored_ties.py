@@ -15,6 +15,7 @@ from inspector.architecture.ties import own_tensors
 from inspector.checkpoint.against_skeleton import compare_with_skeleton
 from inspector.cli.main import run
 from inspector.gpus import find_gpu
+from inspector.skeleton.vocabulary import Vocabulary, resizing
 from inspector.sources.resolve import locate, resolve
 from tests.sources.conftest import LLAMA
 
@@ -237,3 +238,14 @@ def test_the_order_of_the_ties_decides_what_is_compared_with_what():
     assert own_tensors(ties, {"b": 1, "c": 2}) == ("c",)
     assert own_tensors(ties, {"c": 2}) == ()
     assert own_tensors(ties, {}) == ()
+
+
+def test_a_resized_vocabulary_is_tied_again_as_transformers_does(made, tmp_path):
+    cls, config, tensors, _ = made["llama, tied"]
+    apart = write(tmp_path / "apart", config, {**tensors, "lm_head.weight": tensors["lm_head.weight"] + 1})
+    real = cls.from_pretrained(apart)
+    real.resize_token_embeddings(300)
+    with resizing(Vocabulary(300)):
+        ours = resolve(str(apart))
+    assert ours.num_parameters == real.num_parameters()
+    assert not any("values of its own" in note for note in ours.notes)
