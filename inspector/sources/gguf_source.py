@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.checkpoint.gguf_header import is_computed
 from inspector.errors import InspectorError
 from inspector.precision.stored import gguf_targets
+from inspector.skeleton.vocabulary import refuse_resizing, wanted_vocabulary
 from inspector.sources.source import Source
 
 if TYPE_CHECKING:
@@ -44,14 +45,15 @@ class GgufSource(Source):
                 f"{self.name}: {self._announced.doubt or 'transformers has no config for it'}",
                 hint=f"only its tensors are known: inspector checkpoint {self.where}",
             )
-        return self.stored.config
+        return super().runnable
 
     @cached_property
     def skeleton(self) -> Skeleton:
         """The skeleton of the config where the file's tensors are its parameters, else of the tensors themselves."""
         built, doubt = self._announced.built, self._announced.doubt
         if built and not doubt:
-            return built
+            return built if wanted_vocabulary() is None else super().skeleton
+        refuse_resizing(f"{self.where}, read off its tensors' names,")
         from inspector.sources.unknown_architecture import bare_skeleton
 
         bare = bare_skeleton(self.stored, self.where)

@@ -115,6 +115,15 @@ def test_a_sound_file_is_said_to_be_sound(tmp_path, capsys):
     assert told(capsys, path, LLAMA)["unexpected"] == []
 
 
+def test_a_vocabulary_is_resized_where_the_model_is_known_and_refused_elsewhere(tmp_path, capsys):
+    path = made(tmp_path / "m.gguf", "llama", LLAMA, **SIZES)
+    found = answer(capsys, "memory", path, "--scheme", "bf16", "--resize-vocab", "384")
+    assert found["num_parameters"] == elements(LLAMA) + 2 * 64 * 256
+    odd = made(tmp_path / "odd.gguf", "llama", LLAMA, **SIZES | {"feed_forward_length": 1024})
+    assert run(["memory", odd, "--resize-vocab", "384"]) == 2
+    assert "no vocabulary to resize" in capsys.readouterr().err
+
+
 PIECES = {
     # llama.cpp#7457, #6490: "wrong number of tensors"
     "biases": (
