@@ -103,6 +103,7 @@ SETTINGS = (
     Setting("outputs_fp32", NUMBERS, "Outputs to float32, as accelerate does under mixed precision."),
     Setting("batch_size", BATCH, "Sequences at once (1)."),
     Setting("seq_len", BATCH, "Tokens of each (1024)."),
+    Setting("target_len", BATCH, "Tokens of a decoder's labels (--seq-len, at most what it takes)."),
     Setting("prompt_len", BATCH, "Tokens of each prompt (1024)."),
     Setting("max_new_tokens", BATCH, "Tokens of each answer (256)."),
     Setting("padding_mask", BATCH, "Pass an attention mask."),

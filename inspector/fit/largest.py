@@ -31,12 +31,18 @@ class _Axis:
 AXES = (_Axis("batch_size", 1, 2**16), _Axis("seq_len", 64, 2**20), _Axis("r", 8, 2**12))
 
 
-def largest_settings(simulator: Simulator, settings: FinetuneSettings) -> tuple[tuple[str, int], ...]:
-    """The largest value of each setting that fits while the others stay; 0 when not even the smallest does."""
+def largest_settings(simulator: Simulator, settings: FinetuneSettings, inputs: str = "") -> tuple[tuple[str, int], ...]:
+    """The largest value of each setting that fits while the others stay; 0 when not even the smallest does.
+
+    ``inputs`` is what a micro-batch is, where it is not the tokens of a language model.
+    """
+    # Full fine-tuning has no adapters, and so no rank; images, and sound of a fixed window, have no length to enlarge.
+    left_out = {"r"} if settings.method == "full" else set()
+    if inputs and not inputs.startswith("input_ids"):
+        left_out.add("seq_len")
     found = []
     for axis in AXES:
-        # Full fine-tuning has no adapters, and so no rank.
-        if axis.name == "r" and settings.method == "full":
+        if axis.name in left_out:
             continue
 
         def peaks_of(steps: int, axis: _Axis = axis) -> Peaks:

@@ -34,6 +34,7 @@ class FitPlan(TableReport):
     even all together fit, there are none of either: ``smallest`` is what all together take, and ``weights_alone`` the
     bytes that base weights take at the least, where these alone are too much.
     ``largest`` has the largest batch size, length and rank that fit, the rest unchanged (0: not even the smallest).
+    ``inputs`` is as in `inspector.simulate.finetuning.StepReport`.
     """
 
     kind: ClassVar[str] = "fit_plan"
@@ -50,6 +51,7 @@ class FitPlan(TableReport):
     smallest: Change | None = None
     weights_alone: int = 0
     assumptions: tuple[str, ...] = ()
+    inputs: str = ""
 
     @property
     def fits(self) -> bool:
@@ -92,7 +94,7 @@ def plan(
         parts = parts_at_peak(known)
         cause = explained(known, parts)
         helped = Helping(simulator, settings, known, parts).found()
-    largest = largest_settings(simulator, settings) if solve else ()
+    largest = largest_settings(simulator, settings, known.inputs) if solve else ()
     return FitPlan(
         model=model,
         gpu=gpu,
@@ -105,6 +107,7 @@ def plan(
         cause=cause,
         smallest=helped.smallest,
         weights_alone=helped.weights_alone,
+        inputs=known.inputs,
         assumptions=("every setup named here was simulated; one process, nothing else on the card", *shared(gpu)),
     )
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from inspector.errors import InspectorError
 from inspector.lora.matching import (
     converted,
+    heads_before,
     matched_modules,
     matched_parameters,
     peft_tables,
     rank_of,
     saved_modules,
+    with_heads,
 )
 from inspector.lora.said import copied_by_name, matched_by_name, refuse, warnings_of
 from inspector.skeleton import DTYPE_BYTES
@@ -82,15 +84,17 @@ def adapter(skeleton: Skeleton, spec: LoraSpec) -> Adapter:
         own = skeleton.facts.dtype
         spec = replace(spec, base_dtype=own if own in {"float16", "bfloat16", "float32", "float64"} else "bfloat16")
     asked, spec = spec, converted(skeleton, spec)  # both: what is refused is told in the words that were asked
-    modules = matched_modules(skeleton, spec)
+    before, spec = heads_before(skeleton, spec), with_heads(skeleton, spec)
+    modules = matched_modules(skeleton, before)
     parameters = matched_parameters(skeleton, spec)
     if not modules and not parameters:
         raise _nothing_matches(skeleton, asked)
     refuse(skeleton, spec, modules, parameters)
+    _check_copied(skeleton, spec, modules)
     # As they were asked for: PEFT's own conversion sorts them, and adds its own.
     place = {name: number for number, name in enumerate((*asked.target_modules, *asked.target_parameters))}
     matched = sorted(matched_by_name(spec, modules, parameters), key=lambda each: place.get(each[0], len(place)))
-    warnings = warnings_of(skeleton, spec, modules, parameters)
+    warnings = warnings_of(skeleton, before, modules, parameters)
     if set(spec.rank_pattern) - set(asked.rank_pattern) and warnings:
         warnings += ("a rank_pattern key of fused experts is PEFT's own: it warns of it, and applies it to them",)
     return Adapter(
@@ -115,6 +119,17 @@ def _tensors(
     tensors += _token_rows(skeleton, spec)
     tensors += _embeddings_saved_along(skeleton, asked, {module.path for module in modules})
     return tuple(tensors)
+
+
+def _check_copied(skeleton: Skeleton, spec: LoraSpec, modules: tuple[Module, ...]) -> None:
+    """Refuse what PEFT refuses: a module to train whole that is adapted too (``check_module``, peft/utils/other.py)."""
+    targeted = {module.path for module in modules}
+    for copied in saved_modules(skeleton, spec):
+        if any(path == copied.path or path.startswith(f"{copied.path}.") for path in targeted):
+            raise InspectorError(
+                f"PEFT cannot train {copied.path} whole where LoRA is put on it too",
+                hint=f"name it: --modules-to-save {copied.path.rpartition('.')[2]}",
+            )
 
 
 def _module_tensors(module: Module, weights: dict[str, Tensor], spec: LoraSpec) -> Iterator[AdapterTensor]:

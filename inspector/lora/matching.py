@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
+from inspector.skeleton.tasks import PEFT_HEADS, peft_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -80,6 +81,26 @@ def saved_modules(skeleton: Skeleton, spec: LoraSpec) -> tuple[Module, ...]:
         if spec.modules_to_save
         else ()
     )
+
+
+def with_heads(skeleton: Skeleton, spec: LoraSpec) -> LoraSpec:
+    """The config with the heads that PEFT trains whole by its task type among ``modules_to_save``."""
+    heads = PEFT_HEADS.get(_task(skeleton, spec), ())
+    found = tuple(name for name in heads if any(module.path.endswith(name) for module in skeleton.modules))
+    return replace(spec, modules_to_save=(*spec.modules_to_save, *found)) if found else spec
+
+
+def heads_before(skeleton: Skeleton, spec: LoraSpec) -> LoraSpec:
+    """The config by which targets are matched: a sequence classifier's head is left out of them, other heads are not.
+
+    Source: peft/peft_model.py: ``PeftModelForSequenceClassification`` names its heads before adapters are put in,
+    ``PeftModelForTokenClassification`` and ``PeftModelForQuestionAnswering`` after.
+    """
+    return with_heads(skeleton, spec) if _task(skeleton, spec) == "SEQ_CLS" else spec
+
+
+def _task(skeleton: Skeleton, spec: LoraSpec) -> str:
+    return peft_task(skeleton.architecture) if spec.task_type is None else spec.task_type
 
 
 def rank_of(key: str, spec: LoraSpec) -> int:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 from inspector.errors import InspectorError
 from inspector.lora.adapter import adapter
 from inspector.lora.filesize import safetensors_bytes
+from inspector.lora.matching import with_heads
 from inspector.lora.sets import TargetSet, target_sets
 from inspector.lora.spec import LoraSpec
 from inspector.reporting import TableReport
+from inspector.skeleton.tasks import peft_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,6 +175,10 @@ def _assumptions(spec: LoraSpec, skeleton: Skeleton, base_dtype: str) -> tuple[s
         said.append("alpha is twice r, a rule of thumb; it scales the update and changes no size")
     if spec.use_rslora:
         said.append("rsLoRA divides by the root of r instead of r: the same parameters")
+    if task := peft_task(skeleton.architecture) if spec.task_type is None else spec.task_type:
+        heads = ", ".join(with_heads(skeleton, replace(spec, modules_to_save=())).modules_to_save)
+        trained = f"PEFT trains {heads} whole" if heads else "it has no head by a name that PEFT trains whole"
+        said.append(f"with task_type {task}, as a {skeleton.architecture} is tuned: {trained}")
     if spec.modules_to_save:
         said.append(f"copies of {', '.join(spec.modules_to_save)} train in the base model's {base_dtype}")
     return (*said, *skeleton.notes)

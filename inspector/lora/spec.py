@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from inspector.errors import InspectorError
 from inspector.skeleton.habits import usual
+
+if TYPE_CHECKING:
+    from inspector.skeleton.tasks import TaskType
 
 Bias = Literal["none", "all", "lora_only"]
 MAX_RANK = 65_536
@@ -26,7 +29,8 @@ class LoraSpec:
     pairs a name or regular expression with the rank of what it matches. ``lora_alpha`` None means twice the rank;
     alpha and ``use_rslora`` scale the update and change no size. ``adapter_dtype`` is what PEFT makes the new
     matrices in: float32 by default (``autocast_adapter_dtype``); copies of ``modules_to_save`` and biases keep the
-    dtype of the base model: ``base_dtype``, or the checkpoint's own where that is empty.
+    dtype of the base model: ``base_dtype``, or the checkpoint's own where that is empty. ``task_type`` is
+    PEFT's, by which it trains a task's head whole; None: the one that the model's class is tuned with, empty: none.
     """
 
     r: int = 8
@@ -45,6 +49,7 @@ class LoraSpec:
     exclude_modules: tuple[str, ...] | str = ()
     trainable_token_indices: tuple[tuple[str, tuple[int, ...]], ...] = ()
     alpha_pattern: tuple[tuple[str, int], ...] = ()
+    task_type: TaskType | None = None
 
     def __post_init__(self) -> None:
         # Here and not on the command line alone: Python's callers type by habit too.

@@ -27,10 +27,8 @@ _WORDS = {"batch_size": "batch size", "seq_len": "tokens a sample", "r": "rank"}
 def text(report: FitPlan) -> RenderableType:
     """The page `inspector fit --gpu` prints."""
     settings = report.settings
-    what = (
-        f"{settings.method}, {settings.batch_size} x {count(settings.seq_len)} tokens, {settings.optimizer}, "
-        f"on {report.gpu.name}"
-    )
+    batch = report.inputs or f"{settings.batch_size} x {count(settings.seq_len)} tokens"
+    what = f"{settings.method}, {batch}, {settings.optimizer}, on {report.gpu.name}"
     return page(
         heading(report.model, what),
         _verdict(report.peaks, report.gpu.with_article),

@@ -64,7 +64,8 @@ def what(report: StepReport) -> str:
     setup = report.setup
     stored = setup.load.quantization
     quantized = f" on {stored.scheme}{'-dq' if stored.double_quant else ''}" if stored else ""
-    return f"{setup.method}{quantized}, {setup.batch.size} x {setup.batch.seq_len} tokens, {setup.loop.optimizer}"
+    batch = report.inputs or f"{setup.batch.size} x {setup.batch.seq_len} tokens"
+    return f"{setup.method}{quantized}, {batch}, {setup.loop.optimizer}"
 
 
 def _peaks(report: StepReport) -> Table:

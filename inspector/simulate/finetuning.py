@@ -48,7 +48,8 @@ class StepReport(OnCard, Report):
     managed memory, which no allocator counts. ``stages`` has every stage of every step; step -1 is loading. ``events``
     are kept only when asked for. ``plan`` is what to change, where that was asked for (`inspector.fit.advise`).
     ``timeline_kinds`` splits the points of ``timeline``. ``math_attention`` says that sdpa fell back to its math
-    kernel, ``math_cures`` what would keep it from there (`inspector.simulate.device.math_attention`).
+    kernel, ``math_cures`` what would keep it from there (`inspector.simulate.device.math_attention`). ``inputs`` says
+    what a micro-batch is, by the names and shapes of its tensors, where it is not the tokens of a language model.
     """
 
     kind: ClassVar[str] = "simulate"
@@ -75,6 +76,7 @@ class StepReport(OnCard, Report):
     plan: Report | None = None
     timeline_kinds: tuple[KindLine, ...] = field(default=(), repr=False)
     math_attention: bool = False
+    inputs: str = ""
     math_cures: tuple[str, ...] = ()
 
     def stage_peak(self, stage: Stage, step: int | None = None) -> StagePeak:
@@ -246,16 +248,18 @@ def summarize(asked: Question, traced: Trace) -> StepReport:
         timeline=points,
         timeline_kinds=at_peak.kinds_at(events, timeline, points),
         num_events=len(events),
-        assumptions=(*traced.notes, *assumptions(resolved.setup, gpu)),
+        inputs=traced.inputs,
+        assumptions=(*traced.notes, *assumptions(resolved.setup, gpu, traced.inputs)),
         math_attention=bool(math_calls(traced.questions)),
         math_cures=math_cures(traced.questions, Chip(gpu.capability, gpu.multiprocessors)),
     )
 
 
-def assumptions(setup: TrainSetup, gpu: Gpu) -> tuple[str, ...]:
-    """What the numbers take for granted."""
+def assumptions(setup: TrainSetup, gpu: Gpu, inputs: str = "") -> tuple[str, ...]:
+    """What the numbers take for granted; ``inputs`` is a micro-batch in words, where it is not tokens alone."""
+    batch = f"every micro-batch is {inputs}" if inputs else f"every sequence has {setup.batch.seq_len:,} tokens"
     said = [
-        f"every sequence has {setup.batch.seq_len:,} tokens; one process, one {gpu.name}, nothing else on it",
+        f"{batch}; one process, one {gpu.name}, nothing else on it",
         "kernels and libraries as in the versions named; loading is sequential, as transformers quantizes",
     ]
     if setup.load.quantization is not None and setup.load.quantization.scheme == "int8":

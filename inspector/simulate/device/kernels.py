@@ -72,7 +72,10 @@ class Kernels:
 def cpu_kernels() -> Kernels:
     """The CPU: no handles, no workspaces; tensors a script keeps on the CPU count too."""
     return Kernels(
-        temporaries={aten._safe_softmax.default: _safe_softmax},
+        temporaries={
+            aten._safe_softmax.default: _safe_softmax,
+            aten.embedding_dense_backward.default: lambda _out, grad, *_: [_in_rows(grad)],
+        },
         replaced={**bitsandbytes_operators_on_cpu(), aten._grouped_mm.default: _grouped_mm},
         host=("cpu",),
     )
@@ -124,6 +127,14 @@ def _safe_softmax(_out: object, scores: torch.Tensor, dim: int, *_: object) -> l
     return [[scores.numel(), scores.numel() // scores.size(dim)]]
 
 
+def _in_rows(grad: torch.Tensor) -> list[int]:
+    """A copy of a gradient that does not lie in rows, as that of a relative position's bias (``grad_.contiguous()``).
+
+    Source: aten/src/ATen/native/Embedding.cpp and cuda/Embedding.cu, ``embedding_dense_backward_cpu`` and ``_cuda``.
+    """
+    return [] if grad.is_contiguous() else [_bytes(grad)]
+
+
 EMBEDDING_WITHOUT_SORT = 3072
 """Up to so many tokens the embedding's gradient is added row by row (``embedding_dense_backward_cuda``)."""
 
@@ -141,13 +152,14 @@ def _embedding_backward(
     ``embedding_dense_backward_cuda``, and EmbeddingBackwardKernel.cu, ``embedding_backward_cuda_kernel``.
     """
     tokens, width = int(indices.numel()), grad.size(-1)
+    copied = _in_rows(grad)
     if tokens <= EMBEDDING_WITHOUT_SORT:
-        return []
+        return [copied] if copied else []
     segments = min(tokens, rows)
     # The most there can be: whole tens, and one broken ten for every distinct token.
     sums = tokens // _ROWS_PER_THREAD + segments
     index = indices.element_size()
-    kept = [tokens * index] * 3  # sorted tokens, where they were, where each begins
+    kept = [*copied, *[tokens * index] * 3]  # sorted tokens, where they were, where each begins
     return [[*kept, segments * index, segments * index, sums * index, sums * width * max(grad.element_size(), 4)]]
 
 

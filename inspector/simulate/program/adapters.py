@@ -14,6 +14,7 @@ from inspector.architecture.libraries import need
 from inspector.errors import CannotSimulateError, InspectorError, in_one_line
 from inspector.memory_kinds import MemoryKind
 from inspector.patched import patched
+from inspector.simulate.program.heads import heads_to_name, heads_trained, task_type
 from inspector.simulate.program.stored.adapted import adapters_of_packed_layers
 from inspector.simulate.setup.training import LoraSetup, PeftSetup
 from inspector.simulate.tracing.unwritten import Unwritten
@@ -52,7 +53,7 @@ def add_adapters(model: nn.Module, setup: LoraSetup | PeftSetup, tracer: Tracer)
     try:
         config = _lora(model, setup, _targets(setup)) if isinstance(setup, LoraSetup) else _other_method(setup)
         return _wrapped(model, config, setup.dtype, tracer)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         if (
             isinstance(setup, LoraSetup)
             and not setup.target_modules
@@ -60,10 +61,18 @@ def add_adapters(model: nn.Module, setup: LoraSetup | PeftSetup, tracer: Tracer)
         ):
             tracer.notes.append("PEFT names no targets for this architecture: every linear layer it can adapt is taken")
             # Only after PEFT has refused: where it names targets of its own, a script gets those and not every linear.
-            return _wrapped(model, _lora(model, setup, "all-linear", _not_adaptable(model)), setup.dtype, tracer)
+            left_out = [*_not_adaptable(model), *heads_trained(model)]
+            return _wrapped(model, _lora(model, setup, "all-linear", left_out), setup.dtype, tracer)
         if not is_of_the_model(error):
             raise
         raise _peft_refuses(error, setup) from error
+    except RuntimeError as error:
+        if "only Tensors of floating point" not in str(error):
+            raise
+        raise CannotSimulateError(
+            "PEFT trains a task's head whole, and bitsandbytes has quantized layers of it, which do not train",
+            hint="use --method lora; a script would leave the head out with llm_int8_skip_modules",
+        ) from error
 
 
 def _check_saved(model: nn.Module, names: tuple[str, ...]) -> None:
@@ -140,10 +149,9 @@ def _lora(
         exclude_modules=excluded or None,
         use_dora=setup.use_dora,
         use_rslora=setup.use_rslora,
-        modules_to_save=list(setup.modules_to_save) or None,
+        modules_to_save=[*setup.modules_to_save, *heads_to_name(model)] or None,
         bias="none",
-        # PEFT's wrapper for it takes this method from the base model as it is made, and not every model has one.
-        task_type="CAUSAL_LM" if hasattr(model, "prepare_inputs_for_generation") else None,
+        task_type=task_type(model) or None,
         init_lora_weights=False,
     )
     # PEFT looks for the classes of libraries that are not needed here: ours stand for them.
@@ -214,7 +222,7 @@ def _targets(setup: LoraSetup) -> str | list[str] | None:
     return "all-linear" if setup.target_modules == ("all-linear",) else list(setup.target_modules)
 
 
-def _peft_refuses(error: ValueError, setup: LoraSetup | PeftSetup) -> CannotSimulateError:
+def _peft_refuses(error: TypeError | ValueError, setup: LoraSetup | PeftSetup) -> CannotSimulateError:
     said = " ".join(str(error).split())
     if "not found in the base model" in said or "No modules were targeted" in said:
         named = setup.target_modules if isinstance(setup, LoraSetup) else dict(setup.fields).get("target_modules", ())
@@ -226,6 +234,11 @@ def _peft_refuses(error: ValueError, setup: LoraSetup | PeftSetup) -> CannotSimu
         return CannotSimulateError(
             "PEFT's all-linear takes nn.Linear alone, and this model's packed layers are none",
             hint="name them, as --target-modules q_proj,v_proj",
+        )
+    if "cannot be applied to modules of type" in said:
+        return CannotSimulateError(
+            "PEFT trains a task's head whole, and cannot where LoRA is put on it too",
+            hint="name the head and what ends like it with --modules-to-save, or name other targets",
         )
     if "specify `target_modules`" in said:
         return CannotSimulateError(

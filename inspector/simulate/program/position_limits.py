@@ -8,6 +8,7 @@ import torch
 
 from inspector.architecture.facts import language_config
 from inspector.errors import CannotSimulateError
+from inspector.simulate.program.inputs import reads_tokens
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,20 +20,26 @@ LEARNED = frozenset({"wpe", "embed_positions", "position_embeddings", "positions
 """What transformers calls tables of learned positions, one row each: GPT-2, OPT and BART, BERT, the first GPT."""
 
 
-def check_positions(model: PreTrainedModel, tokens: int, tracer: Tracer) -> None:
+def check_positions(model: PreTrainedModel, tokens: int, tracer: Tracer, target: int = 0) -> None:
     """Refuse, when the forward reads it, a table of positions that ends before; say so where nothing ends.
+
+    Of an encoder-decoder, ``target`` is the decoder's tokens. What looks at images or sound has no such limit on them.
 
     Raises CannotSimulateError from the model's forward.
     """
+    both = bool(getattr(model.config, "is_encoder_decoder", False))
+    tokens = tokens if reads_tokens(model) else 0
     for path, module in model.named_modules():
         table = path.rpartition(".")[2] in LEARNED and isinstance(module, torch.nn.Embedding)
-        if table and (rows := _rows(module)) < tokens:
+        wanted = target if both and "decoder" in path.split(".") else tokens
+        if table and (rows := _rows(module)) < wanted:
             # Refused when it is read, and not before: a model may have a table that its text never goes through.
-            module.register_forward_pre_hook(_refusal(type(model).__name__, rows, tokens))
+            module.register_forward_pre_hook(_refusal(type(model).__name__, rows, wanted))
     text = language_config(model.config)
     most = getattr(text, "max_position_embeddings", None)
-    if isinstance(most, int) and 0 < most < tokens:
-        tracer.notes.append(f"{tokens:,} tokens are more than the {most:,} positions this model was made for")
+    longest = max(tokens, target)
+    if isinstance(most, int) and 0 < most < longest:
+        tracer.notes.append(f"{longest:,} tokens are more than the {most:,} positions this model was made for")
 
 
 def _rows(table: nn.Embedding) -> int:

@@ -16,7 +16,15 @@ from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device.cuda import as_on
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.device.questions import Device
-from inspector.simulate.program import adapters, optimizers, routing
+from inspector.simulate.program import adapters, end_tokens, optimizers, routing
+from inspector.simulate.program.inputs import (
+    described,
+    main_input,
+    settle,
+    target_length,
+    training_inputs,
+    trains_next_tokens,
+)
 from inspector.simulate.program.load import head_path, keeps_fp8, label_model, load_model
 from inspector.simulate.program.loss import use_loss
 from inspector.simulate.program.position_limits import check_positions
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
     from inspector.simulate.device.autocast import Autocast
     from inspector.simulate.device.questions import Questions
     from inspector.simulate.events import Event
+    from inspector.simulate.program.inputs import Input
     from inspector.simulate.setup.training import TrainSetup
 
 
@@ -41,13 +50,15 @@ if TYPE_CHECKING:
 class Trace:
     """What was traced. ``paged_bytes`` is optimizer state in managed memory, in none of the events.
 
-    A card that gives the same answers to the ``questions`` has the same trace.
+    A card that gives the same answers to the ``questions`` has the same trace. ``inputs`` says what a micro-batch is
+    where it is not the tokens of a language model.
     """
 
     events: tuple[Event, ...]
     paged_bytes: int = 0
     notes: tuple[str, ...] = ()
     questions: Questions = field(default_factory=dict)
+    inputs: str = ""
 
 
 def trace_finetune(
@@ -69,8 +80,10 @@ def trace_finetune(
     routing.install(tracer, config, setup.routing)
     fp8 = keeps_fp8(setup.load)
     with as_on(device, tracer.page, sdpa_backend=loop.sdpa_backend, autocast=loop.autocast, fp8=fp8) as autocast:
-        Loop(config, setup, tracer, autocast).run()
-    return Trace(tracer.events(), tracer.paged_bytes, tuple(tracer.notes), device.questions)
+        training = Loop(config, setup, tracer, autocast)
+        training.run()
+    inputs = "" if training.next_tokens else described(training.inputs)
+    return Trace(tracer.events(), tracer.paged_bytes, tuple(tracer.notes), device.questions, inputs)
 
 
 class Loop:
@@ -78,6 +91,10 @@ class Loop:
 
     def __init__(self, config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer, autocast: Autocast | None) -> None:
         self.config = config
+        self.next_tokens = True
+        self.looks_at = ""
+        self.pixels = torch.float32
+        self.inputs: dict[str, Input] = {}
         self.setup = setup
         self.tracer = tracer
         self.autocast = autocast
@@ -89,10 +106,17 @@ class Loop:
         tracer.mark("load", -1)
         model = load_model(self.config, setup.load, tracer, training=True)
         self.kind = str(model.config.model_type)
-        with of_the_model(f"the training step of this {self.kind} model does not run on token ids without data"):
+        self.next_tokens = trains_next_tokens(model)
+        tracer.notes += settle(model)
+        end_tokens.install(tracer, model)
+        self.inputs, self.looks_at = training_inputs(model, setup.batch), main_input(model)
+        seen = "token ids" if self.next_tokens else described(self.inputs)
+        with of_the_model(f"the training step of this {self.kind} model does not run on {seen} without data"):
             self.model = self._trainable(model)
             # Only now: preparation freezes every weight, and PEFT renames what it wraps.
             self.trainable = [(name, tensor) for name, tensor in self.model.named_parameters() if tensor.requires_grad]
+            # Images and sound in the dtype of the first layer, as scripts cast them; it may have become float32 by now.
+            self.pixels = next(tensor.dtype for tensor in self.model.parameters() if tensor.is_floating_point())
             self.optimizer = optimizers.make_optimizer(setup.loop.optimizer, self.model)
             with follow_modules(tracer, self.model, head_path(self.model)), tracer:
                 for step in range(setup.loop.steps):
@@ -105,7 +129,7 @@ class Loop:
         """The loaded model ready to train."""
         setup, tracer = self.setup, self.tracer
         loop, quantization = setup.loop, setup.load.quantization
-        check_positions(model, setup.batch.seq_len, tracer)
+        check_positions(model, setup.batch.seq_len, tracer, target_length(model, setup.batch))
         if quantization is not None and quantization.prepare is not None:
             # Before the adapters, as it freezes every parameter it finds.
             model = adapters.prepare_for_kbit(model, quantization.prepare, loop.checkpointing, tracer)
@@ -119,6 +143,10 @@ class Loop:
             and self.autocast is not None
         ):
             _carry_autocast(model, self.autocast)
+        if (loop.loss != "full" or loop.token_accuracy) and not self.next_tokens:
+            raise CannotSimulateError(
+                f"{type(model).__name__} has the loss of its own task, no language model's", hint="use --loss full"
+            )
         use_loss(model, loop, tracer, self.autocast.carried(checkpoint) if self.autocast else checkpoint)
         model.train()
         # Last, as casting gives tensors another storage.
@@ -168,16 +196,15 @@ class Loop:
         return loss
 
     def _batch(self) -> dict[str, Any]:
-        setup = self.setup.batch
-        shape = (setup.size, setup.seq_len)
-        ids = torch.empty(shape, dtype=torch.int64, device="meta")
-        batch = {"input_ids": ids, "labels": ids if setup.labels == "shared" else ids.clone()}
-        if setup.padding_mask:
-            batch["attention_mask"] = torch.empty(shape, dtype=torch.int64, device="meta")
-        if setup.packed:
-            batch["position_ids"] = torch.empty(shape, dtype=torch.int64, device="meta")
-        for tensor in batch.values():
-            self.tracer.label(tensor, MemoryKind.INPUTS, "")
+        shared = self.setup.batch.labels == "shared" and self.next_tokens
+        batch: dict[str, Any] = {}
+        for name, given in self.inputs.items():
+            if name == "labels" and self.next_tokens:
+                batch[name] = batch["input_ids"] if shared else batch["input_ids"].clone()
+            else:
+                dtype = self.pixels if name == self.looks_at and given.dtype.is_floating_point else given.dtype
+                batch[name] = torch.empty(given.shape, dtype=dtype, device="meta")
+            self.tracer.label(batch[name], MemoryKind.INPUTS, "")
         return batch
 
 

@@ -143,7 +143,7 @@ def _grown(fewer: Fewer, short: Trace, long: Trace) -> Trace | None:
     if events is None:
         return None
     paged = long.paged_bytes + (long.paged_bytes - short.paged_bytes) * fewer.extra
-    return Trace(events, paged, long.notes, {**short.questions, **long.questions})
+    return Trace(events, paged, long.notes, {**short.questions, **long.questions}, long.inputs)
 
 
 def _generated(fewer: Fewer, short: GenerateTrace, long: GenerateTrace) -> GenerateTrace | None:

@@ -103,7 +103,7 @@ def _check(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> None:
     # Far more than any card takes: a slip of the keys is told at once and not traced. Steps are fewer, as each of them
     # is traced, and tokens two at least, as of one nothing is predicted.
     for name, least, most in (
-        ("batch_size", 1, 2**20), ("seq_len", 2, 2**24), ("r", 1, 2**16), ("alpha", 1, 2**20),
+        ("batch_size", 1, 2**20), ("seq_len", 2, 2**24), ("target_len", 0, 2**24), ("r", 1, 2**16), ("alpha", 1, 2**20),
         ("grad_accum", 1, 2**16), ("steps", 1, 64), ("empty_cache_every", 0, 2**16),
     ):  # fmt: skip
         value = getattr(settings, name)

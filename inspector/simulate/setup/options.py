@@ -66,6 +66,7 @@ class TrainingOptions(LoadOptions, total=False):
     trl_casting: bool | None
     autocast: Autocast | None
     seq_len: int | None
+    target_len: int | None
     padding_mask: bool | None
     padded: bool | None
     packed: bool | None

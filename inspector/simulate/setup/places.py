@@ -37,6 +37,7 @@ FINETUNE: Mapping[str, str] = {
     "peft_config": "adapters.fields",
     "batch_size": "batch.size",
     "seq_len": "batch.seq_len",
+    "target_len": "batch.target_len",
     "padding_mask": "batch.padding_mask",
     "padded": "batch.padded",
     "packed": "batch.packed",

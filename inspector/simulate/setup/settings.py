@@ -53,6 +53,7 @@ class FinetuneSettings:
     autocast: Autocast = "none"
     batch_size: int = 1
     seq_len: int = 1024
+    target_len: int = 0
     padding_mask: bool = False
     padded: bool = False
     packed: bool = False

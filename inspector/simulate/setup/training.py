@@ -61,7 +61,8 @@ class BatchSetup:
 
     A ``padding_mask`` that masks nothing out is dropped by transformers; where the batch is ``padded``, some tokens
     are masked, and the mask stays. ``packed`` sequences hold several samples and have position ids. ``labels`` are the
-    input ids themselves (``shared``) or a ``clone``.
+    input ids themselves (``shared``) or a ``clone``. ``target_len`` is the tokens of an encoder-decoder's labels; 0:
+    as many as ``seq_len``, at most those its decoder takes.
     """
 
     size: int = 1
@@ -70,6 +71,7 @@ class BatchSetup:
     padded: bool = False
     packed: bool = False
     labels: Labels = "shared"
+    target_len: int = 0
 
     def __post_init__(self) -> None:
         """Raise InspectorError for a word that is not known."""

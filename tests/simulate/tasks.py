@@ -1,0 +1,32 @@
+"""Small configs of models that are told labels, answer text with text, or look at sound and images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ENCODER = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+BERT: dict[str, Any] = {**_ENCODER, "model_type": "bert", "vocab_size": 320, "max_position_embeddings": 64}
+ROBERTA: dict[str, Any] = {**BERT, "model_type": "roberta", "max_position_embeddings": 66}
+LLAMA: dict[str, Any] = {**BERT, "model_type": "llama", "num_key_value_heads": 2}
+VIT: dict[str, Any] = {**_ENCODER, "model_type": "vit", "image_size": 48, "patch_size": 8}
+WAV2VEC2: dict[str, Any] = {**_ENCODER, "model_type": "wav2vec2", "conv_dim": [32] * 7}
+T5: dict[str, Any] = {
+    "model_type": "t5", "d_model": 64, "d_kv": 16, "d_ff": 96, "num_layers": 2, "num_heads": 4, "vocab_size": 320,
+    "decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1,
+}  # fmt: skip
+_BOTH = {
+    "d_model": 64, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4, "encoder_ffn_dim": 96, "decoder_ffn_dim": 96, "vocab_size": 320,
+    "pad_token_id": 1, "eos_token_id": 2, "bos_token_id": 0, "decoder_start_token_id": 2,
+}  # fmt: skip
+BART: dict[str, Any] = {**_BOTH, "model_type": "bart", "max_position_embeddings": 64}
+WHISPER: dict[str, Any] = {
+    **_BOTH, "model_type": "whisper", "num_mel_bins": 80, "max_source_positions": 60, "max_target_positions": 24,
+}  # fmt: skip
+
+
+def named(architecture: str, config: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A config that names its class, with these fields besides."""
+    if "num_labels" in fields:
+        fields["id2label"] = {str(number): f"l{number}" for number in range(fields.pop("num_labels"))}
+    return {"dtype": "float32", **config, **fields, "architectures": [architecture]}

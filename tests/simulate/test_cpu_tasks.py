@@ -1,0 +1,94 @@
+"""Real CPU training steps of classifiers, encoder-decoders and speech, byte for byte, on the inputs we make."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from inspector.architecture import build_config, model_class
+from inspector.simulate.events import Alloc, Free
+from inspector.simulate.program.inputs import settle, training_inputs
+from inspector.simulate.setup.training import BatchSetup
+from inspector.simulate.tracing.on_cpu import trace_on_cpu
+from tests.simulate.tasks import BART, BERT, T5, WHISPER, named
+from tests.simulate.test_cpu_variety import SMALLEST, levels
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # libraries warn about tiny models
+
+BATCH = BatchSetup(size=2, seq_len=48, target_len=16, padding_mask=True)
+CASES = {
+    "one label a sequence": named("BertForSequenceClassification", BERT),
+    "several labels a sequence": named(
+        "BertForSequenceClassification", BERT, problem_type="multi_label_classification"
+    ),
+    "a number a sequence": named("BertForSequenceClassification", BERT, num_labels=1),
+    "a label a token": named("BertForTokenClassification", BERT),
+    "spans": named("BertForQuestionAnswering", BERT),
+    "masked tokens": named("BertForMaskedLM", BERT),
+    "T5": named("T5ForConditionalGeneration", T5),
+    "BART": named("BartForConditionalGeneration", BART),
+    "Whisper": named("WhisperForConditionalGeneration", WHISPER),
+}
+
+
+def loop(config):
+    """A full fine-tuning of two steps, and the tensors that are there before."""
+    parsed = build_config(config)
+    model = model_class(parsed)(parsed)
+    settle(model)
+    model.train()
+    batch = {
+        # Ones are valid as a token, as a label and as a pixel.
+        name: torch.ones(given.shape, dtype=given.dtype)
+        for name, given in training_inputs(model, BATCH).items()
+    }
+
+    def run():
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+        for _ in range(2):
+            optimizer.zero_grad()
+            output = model(**batch)
+            output.loss.backward()
+            del output
+            optimizer.step()
+
+    return run, [*model.parameters(), *model.buffers(), *batch.values()]
+
+
+def measured(config):
+    run, _ = loop(config)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        run()
+    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
+    return [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+
+
+def simulated(config):
+    with torch.device("meta"):
+        run, existing = loop(config)
+    alive, sizes = {}, []
+    for event in trace_on_cpu(run, existing):
+        if isinstance(event, Alloc):
+            alive[event.block] = event.nbytes
+            sizes.append(event.nbytes)
+        elif isinstance(event, Free):
+            sizes.append(-alive.pop(event.block))
+    return sizes
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_peak_and_end_are_the_profilers(name):
+    real, ours = measured(CASES[name]), simulated(CASES[name])
+    assert levels(ours) == levels(real)
+    assert sum(ours) == sum(real)
+
+
+@pytest.mark.parametrize("name", ["one label a sequence", "masked tokens", "T5"])
+def test_every_allocation_is_the_profilers(name):
+    def made(sizes):
+        return Counter(size for size in sizes if size >= SMALLEST)
+
+    assert made(simulated(CASES[name])) == made(measured(CASES[name]))

@@ -1,0 +1,128 @@
+"""Training steps of classifiers, encoder-decoders, speech and images: what they are given, and what they refuse."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from inspector.architecture import build_model
+from inspector.errors import InspectorError
+from inspector.simulate import finetune
+from inspector.simulate.program.inputs import settle, training_inputs
+from inspector.simulate.program.training import trace_finetune
+from inspector.simulate.repeated_layers.extrapolated_trace import finetune_events
+from inspector.simulate.setup.finetuning import resolve_setup
+from inspector.simulate.setup.training import BatchSetup
+from tests.simulate.tasks import BART, BERT, LLAMA, ROBERTA, T5, VIT, WAV2VEC2, WHISPER, named
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+LONG, FLOAT = torch.int64, torch.float32
+TEXT = {"input_ids": ((3, 32), LONG)}
+GIVEN = {
+    "one of three classes": (
+        named("RobertaForSequenceClassification", ROBERTA, num_labels=3), {**TEXT, "labels": ((3,), LONG)},
+    ),
+    "a number": (named("LlamaForSequenceClassification", LLAMA, num_labels=1), {**TEXT, "labels": ((3,), FLOAT)}),
+    "two numbers": (
+        named("BertForSequenceClassification", BERT, num_labels=2, problem_type="regression"),
+        {**TEXT, "labels": ((3, 2), FLOAT)},
+    ),
+    "any of five classes": (
+        named("BertForSequenceClassification", BERT, num_labels=5, problem_type="multi_label_classification"),
+        {**TEXT, "labels": ((3, 5), FLOAT)},
+    ),
+    "a class a token": (named("BertForTokenClassification", BERT), {**TEXT, "labels": ((3, 32), LONG)}),
+    "a span": (
+        named("LlamaForQuestionAnswering", LLAMA),
+        {**TEXT, "start_positions": ((3,), LONG), "end_positions": ((3,), LONG)},
+    ),
+    "masked tokens": (named("RobertaForMaskedLM", ROBERTA), {**TEXT, "labels": ((3, 32), LONG)}),
+    "choices": (
+        named("RobertaForMultipleChoice", ROBERTA), {"input_ids": ((3, 4, 32), LONG), "labels": ((3,), LONG)},
+    ),
+    "the next sentence": (
+        named("BertForPreTraining", BERT),
+        {**TEXT, "labels": ((3, 32), LONG), "next_sentence_label": ((3,), LONG)},
+    ),
+    "text to text": (named("T5ForConditionalGeneration", T5), {**TEXT, "labels": ((3, 32), LONG)}),
+    "a text's class, read off its end": (
+        named("BartForSequenceClassification", BART), {**TEXT, "labels": ((3,), LONG)},
+    ),
+    "speech to text, as long as the decoder": (
+        named("WhisperForConditionalGeneration", WHISPER),
+        {"input_features": ((3, 80, 120), FLOAT), "labels": ((3, 24), LONG)},
+    ),
+    "a wave's class": (
+        named("Wav2Vec2ForSequenceClassification", WAV2VEC2),
+        {"input_values": ((3, 32 * 320), FLOAT), "labels": ((3,), LONG)},
+    ),
+    "an image's class": (
+        named("ViTForImageClassification", VIT), {"pixel_values": ((3, 3, 48, 48), FLOAT), "labels": ((3,), LONG)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GIVEN)
+def test_a_batch_has_the_shapes_of_its_task_and_trains_with_adapters_and_without(case):
+    config, wanted = GIVEN[case]
+    given = training_inputs(build_model(config), BatchSetup(size=3, seq_len=32))
+    assert {name: (each.shape, each.dtype) for name, each in given.items()} == wanted
+    words = {"batch_size": 3, "seq_len": 32, "steps": 1, "gradient_checkpointing": False}
+    full = finetune(config, method="full", **words)
+    adapted = finetune(config, method="lora", target_modules=r"q_proj,v_proj,query,value,q,v", **words)
+    assert 0 < adapted.stage_peak("optimizer").peak_allocated < full.stage_peak("optimizer").peak_allocated
+    first = next(iter(wanted))
+    assert f"every micro-batch is {first} {' x '.join(f'{size:,}' for size in wanted[first][0])}" in "".join(
+        full.assumptions
+    )
+
+
+def test_a_classifier_reads_the_last_token_that_does_not_pad():
+    model = build_model(named("LlamaForSequenceClassification", LLAMA))
+    model.config.pad_token_id, model.config.eos_token_id = None, [7, 8]
+    settle(model)
+    assert model.config.pad_token_id == 7
+
+
+def test_a_language_model_is_left_as_it_is():
+    model = build_model(named("LlamaForCausalLM", LLAMA))
+    assert settle(model) == ()
+    assert model.config.pad_token_id is None
+
+
+def test_the_whole_of_twelve_layers_from_a_few():
+    for config in (named("BertForTokenClassification", BERT), named("LlamaForSequenceClassification", LLAMA)):
+        deep = {**config, "num_hidden_layers": 14}
+        setup = resolve_setup(method="lora", seq_len=16, target_modules="query,q_proj").settings.setup
+        assert finetune_events(deep, setup, (8, 0), 108) == trace_finetune(deep, setup, (8, 0), 108)
+
+
+@pytest.mark.parametrize(
+    ("config", "words", "said"),
+    [
+        (named("BertForSequenceClassification", BERT), {"loss": "chunked"}, "the loss of its own task"),
+        (named("BertForTokenClassification", BERT), {"token_accuracy": True}, "the loss of its own task"),
+        (named("T5ForConditionalGeneration", T5), {"packed": True}, "takes no packed sequences"),
+        (named("Wav2Vec2ForCTC", WAV2VEC2), {}, "transcripts, whose lengths are data"),
+        (named("BertModel", BERT), {}, "returns no loss"),
+        (
+            named("WhisperForConditionalGeneration", WHISPER),
+            {"target_len": 25},
+            "Labels' sequence length 25 cannot exceed",
+        ),
+        (named("BartForConditionalGeneration", BART), {"target_len": 65}, "64 learned positions, too few for 65"),
+    ],
+)
+def test_what_cannot_be_is_one_line(config, words, said):
+    with pytest.raises(InspectorError, match=said) as caught:
+        finetune(config, method="full", seq_len=16, **words)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_head_that_peft_would_adapt_and_train_whole_is_refused_as_peft_does():
+    config = named("BertForTokenClassification", BERT)
+    with pytest.raises(InspectorError, match="trains a task's head whole"):
+        finetune(config, method="lora", seq_len=16, target_modules="all-linear")
+    words = {"target_modules": "all-linear", "modules_to_save": "classifier"}
+    assert finetune(config, method="lora", seq_len=16, **words).fits
