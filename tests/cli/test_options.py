@@ -67,7 +67,7 @@ def test_every_setting_of_the_engine_can_be_said():
 OTHERWISE = {
     "method": "lora", "scheme": "int8", "dtype": "float16", "compute_dtype": "float32", "r": "3", "alpha": "5",
     "dropout": "0.5", "target_modules": "q_proj,v_proj", "modules_to_save": "lm_head", "adapter_dtype": "auto",
-    "peft_config": '{"peft_type": "IA3"}', "autocast": "bf16", "batch_size": "7", "seq_len": "9",
+    "peft_config": '{"peft_type": "IA3"}', "autocast": "bf16", "batch_size": "7", "seq_len": "9", "target_len": "8",
     "attention": "eager", "sdpa_backend": "math", "loss": "upcast", "optimizer": "sgd", "grad_clip": "0.5",
     "grad_accum": "2", "steps": "3", "gpu": "L4", "outputs": "next", "zero_grad": "after", "labels": "clone",
     "empty_cache_every": "4", "routing": "worst",
