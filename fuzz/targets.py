@@ -11,17 +11,20 @@ from itertools import accumulate, pairwise
 
 from inspector.architecture.sanity import check_sizes
 from inspector.architecture.ties import says_own_head
-from inspector.checkpoint import Checkpoint
+from inspector.checkpoint import Checkpoint, FileTensor
 from inspector.checkpoint.against_skeleton import compare_with_skeleton
 from inspector.checkpoint.equal_values import TensorReader, numbered
 from inspector.config_json import is_mlx
 from inspector.errors import InspectorError
 from inspector.files import json_object
 from inspector.gpus import card_of_size, find_gpu
+from inspector.lenses.adapter_against_base import BaseAnswer
+from inspector.lenses.adapter_against_config import against_config
 from inspector.lenses.kv_cache import cache_report
 from inspector.lenses.layers import layers
 from inspector.lenses.saved_adapter import _report
 from inspector.lora.options import parsed_pattern
+from inspector.lora.saved_config import unfit
 from inspector.measure.spec import MeasureSpec
 from inspector.precision.registry import scheme_named
 from inspector.render.checkpoint import payload as checkpoint_page
@@ -30,6 +33,7 @@ from inspector.simulate.allocator.settings import parse_settings
 from inspector.simulate.snapshot.allocator_check import replay_recording
 from inspector.simulate.snapshot.recording import parse_recording
 from inspector.skeleton.json_form import loads
+from inspector.sources.adapter_files import AdapterFiles
 from inspector.sources.bundled import find, load_bundled, unknown_model
 from inspector.sources.folder import assemble, weight_map
 from inspector.sources.gguf import merged, parse_gguf
@@ -39,6 +43,10 @@ from inspector.sources.loaded_files import left_alone, loaded_files, unread_erro
 from inspector.sources.safetensors import PREFIX, header_length, parse_header
 from inspector.sources.unknown_architecture import bare_skeleton
 
+LORA = tuple(
+    FileTensor(f"base_model.model.layers.0.q_proj.lora_{part}.weight", shape, "float32", 128)
+    for part, shape in (("A", (4, 8)), ("B", (8, 4)))
+)
 MODEL = "meta-llama/Llama-3.2-1B"
 
 
@@ -108,7 +116,9 @@ def snapshot(data: bytes) -> None:
 def saved(data: bytes) -> None:
     """What else people pass around as JSON: an adapter's config, a record of a measurement."""
     found = json_object(text(data), "f")
-    _report(found, Checkpoint("f", "safetensors", (), (), 0))
+    files = AdapterFiles("f", found, Checkpoint("f", "safetensors", LORA, ("f",), 0))
+    alone, reason = against_config(files), unfit(found)
+    _report(files, BaseAnswer("", not_compared=reason or "no base"), alone)
     MeasureSpec.from_dict(found)
 
 

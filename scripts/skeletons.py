@@ -35,7 +35,10 @@ def _hub_notes(model_id: str) -> list[str]:
 
 def peft_tables() -> dict[str, Any]:
     """What `inspector.lora` needs to know of PEFT: default targets, and how it renames targets of fused experts."""
+    import inspect
+
     import peft
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
     from peft.utils import transformers_weight_conversion as conversion
     from peft.utils.constants import EMBEDDING_LAYER_NAMES, TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 
@@ -51,6 +54,10 @@ def peft_tables() -> dict[str, Any]:
         "built_with": f"peft {peft.__version__}",
         "default_targets": TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING,
         "embedding_layer_names": EMBEDDING_LAYER_NAMES,
+        "config_fields": {
+            kind.value: sorted(set(inspect.signature(config).parameters) - {"runtime_config"})
+            for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()
+        },
         "moe": moe,
     }
 

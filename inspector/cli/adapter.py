@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import click
 
-from inspector.cli.options import answer, csv_option, json_option
+from inspector.cli.options import ModelReference, answer, csv_option, json_option, trust_option
 
 
 @click.command("adapter")
 # No ModelReference: that one completes the bundled models, and none of them is an adapter.
 @click.argument("adapter")
+@click.option(
+    "--base",
+    type=ModelReference(),
+    metavar="MODEL",
+    help="The model to load it on. Default: the one its config names, where that is a folder or bundled.",
+)
+@trust_option
 @json_option
 @csv_option
-def command(adapter: str, as_json: bool, as_csv: bool) -> None:
-    """Show what a saved PEFT adapter holds, what it was trained on, and what merging it costs.
+def command(adapter: str, base: str | None, as_json: bool, as_csv: bool) -> None:
+    """Show what a saved PEFT adapter holds, whether PEFT would load it, and what merging it costs.
 
-    ADAPTER is a folder, or a name on the hub, of which only the config and the header of the weights are read.
+    ADAPTER is a folder, one safetensors file, or a name on the hub, of which only the config and the header of the
+    weights are read. PEFT itself is asked, without weights; where no base is at hand, its own config alone is held
+    against its tensors. Exits with 1 when PEFT would not load it on the base.
 
     \b
     Examples:
       inspector adapter ./my-lora
-      inspector adapter ./my-lora --json
+      inspector adapter ./my-lora --base llama-3.1-8b
+      inspector adapter ./my-lora/adapter_model.safetensors --base ./my-model --json
       inspector adapter org/name@main
     """  # noqa: D301
+    from inspector.errors import CHECK_FAILED
     from inspector.lenses.saved_adapter import read_adapter
 
-    answer(read_adapter(adapter), as_json=as_json, as_csv=as_csv)
+    report = read_adapter(adapter, base)
+    answer(report, as_json=as_json, as_csv=as_csv)
+    if report.fails:
+        click.get_current_context().exit(CHECK_FAILED)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from inspector.errors import InspectorError
-from inspector.files import exists, json_object, read_json_object
+from inspector.lenses.adapter_against_base import BaseAnswer, Finding, against_base
+from inspector.lenses.adapter_against_config import against_config, file_name
+from inspector.lenses.adapter_merging import largest_update, merging_notes
 from inspector.reporting import TableReport
-from inspector.sources.folder import read_files
-from inspector.sources.loaded_files import PICKLES, pickle_refused
+from inspector.sources.adapter_files import adapter_files, named_base
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
-    from inspector.checkpoint import Checkpoint, FileTensor
+    from inspector.checkpoint import FileTensor
+    from inspector.sources.adapter_files import AdapterFiles
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _KIND = re.compile(
     r"\.((?:lora|adamss|adaption|beft|boft|c3a|deft|delora|fourierft|frod|glora|gralora|hada|hira|hra|ia3|lily|lokr|miss"
     r"|oft|osf|peanut|poly|psoft|pvera|randlora|road|shadow|shira|supertuning|tinylora|trainable_tokens|unilora|vblora"
@@ -26,15 +27,13 @@ _KIND = re.compile(
 )
 """A module's adapter tensors: the prefixes in peft ``mapping.PEFT_TYPE_TO_PREFIX_MAPPING``."""
 
-_PROMPTS = frozenset({
-    "PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "CARTRIDGE", "ADAPTION_PROMPT",
-})  # fmt: skip
-_NEVER = {
-    "LILY": "its update depends on the input", "POLY": "its update depends on the task",
-    "SHADOW": "it is a network of its own beside the model", "XLORA": "its mixture depends on the input",
+ALONG = "saved along"
+"""Part of a file that training did not touch."""
+
+HEADS_OF_TASKS = {
+    "SEQ_CLS": ["classifier", "score"], "TOKEN_CLS": ["classifier", "score"], "QUESTION_ANS": ["qa_outputs"],
 }  # fmt: skip
-_IN_PLACE = frozenset({"IA3", "LN_TUNING", "TRAINABLE_TOKENS"})
-"""They scale or replace vectors and rows: no update of a whole weight is made."""
+"""What PEFT trains whole for a task without being told (``PeftModelForSequenceClassification`` and its like)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,9 @@ class AdapterPart:
 class AdapterReport(TableReport):
     """One adapter. Sizes in bytes.
 
+    ``base`` is PEFT's answer on a base model, and ``findings`` what is wrong: by that answer, or by its own config
+    alone where it was held against none. ``trained_parameters`` leaves out what was only saved along.
+
     ``merge_elements`` are those of the largest update ``B @ A``, which `merge_and_unload` makes one module at a time
     beside the weight (peft ``tuners/lora/layer.py``, ``Linear.merge`` and ``get_delta_weight``); None for a method
     whose cost is not known here. ``safe_merge`` keeps one more copy of that weight.
@@ -65,87 +67,78 @@ class AdapterReport(TableReport):
     alpha: float | None
     modules: int
     parameters: int
+    trained_parameters: int
     tensor_bytes: int
     file_bytes: int
     parts: tuple[AdapterPart, ...]
     merge_elements: int | None
     notes: tuple[str, ...]
+    base: BaseAnswer
+    findings: tuple[Finding, ...]
+
+    @property
+    def fails(self) -> bool:
+        """Whether PEFT was asked, on a base, and does not load it."""
+        return self.base.answer == "fails"
 
 
-def read_adapter(reference: Path | str) -> AdapterReport:
-    """The adapter that ``save_pretrained`` of a PEFT model wrote, in a folder or on the hub.
+def read_adapter(reference: Path | str, base: str | None = None) -> AdapterReport:
+    """The adapter that ``save_pretrained`` of a PEFT model wrote, and what PEFT answers when it is loaded.
 
     Args:
-        reference: a folder; or ``org/name`` or ``org/name@revision``, of which only ``adapter_config.json`` and the
-            header of ``adapter_model.safetensors`` are read. ``hf:org/name`` is on the hub even if a folder has the
-            name.
+        reference: a folder, one safetensors file, or a name on the hub: see `inspector.sources.adapter_files`.
+        base: the model to hold it against, as for any command; None for the one that its config names, where that is
+            at hand without a network.
 
     Raises:
-        InspectorError: when it has no config, no safetensors, or a broken one, or cannot be reached.
+        InspectorError: when it has no config, no safetensors, or a broken one, or cannot be reached; and where a
+            ``base`` that was given cannot be found or built.
     """
-    from inspector.sources.hub_id import is_hub_id
-
-    said = str(reference)
-    # A folder of that name goes first, as in PEFT's own `from_pretrained`.
-    if said.startswith("hf:") or (not exists(Path(reference)) and is_hub_id(said)):
-        return _on_hub(said.removeprefix("hf:"))
-    return _in_folder(Path(reference).expanduser())
+    files = adapter_files(reference)
+    return _report(files, _answer(files, base), against_config(files))
 
 
-def _in_folder(folder: Path) -> AdapterReport:
-    if not folder.is_dir() or not (folder / CONFIG).exists():
-        raise InspectorError(f"{folder} has no {CONFIG}", hint="point at the folder of a PEFT adapter")
-    config = read_json_object(folder / CONFIG)
-    if not (folder / WEIGHTS).exists():
-        raise _no_weights(str(folder), [path.name for path in folder.iterdir()])
-    return _report(config, read_files(folder, [WEIGHTS]))
+def _answer(files: AdapterFiles, base: str | None) -> BaseAnswer:
+    """What PEFT makes of it on the base, where there is one to ask of."""
+    if files.config is None:
+        return BaseAnswer("", not_compared="without a config PEFT loads it on no base")
+    if base is not None:
+        return against_base(files, base)
+    said = files.config.get("base_model_name_or_path")
+    named = named_base(files)
+    if not named:
+        of = f"its base, {said[:80]}, is not at hand" if isinstance(said, str) and said else "it names no base"
+        return BaseAnswer("", not_compared=f"not held against a base: {of}; --base MODEL says which")
+    try:
+        return against_base(files, named)
+    except InspectorError as error:
+        # Nobody asked for this base in so many words: what the adapter's own files say is told all the same.
+        return BaseAnswer("", not_compared=f"not held against its base, {named}: {error}")
 
 
-def _on_hub(hub_id: str) -> AdapterReport:
-    from inspector.sources.hub import HubModel, reached
-    from inspector.sources.hub_id import is_hub_id
-
-    # A colon names one GGUF file of a repository, which an adapter is not.
-    if not is_hub_id(hub_id) or ":" in hub_id:
-        raise InspectorError(f"{hub_id[:80]!r} is no name on the hub", hint="give org/name or org/name@revision")
-    repo, _, revision = hub_id.partition("@")
-    model = reached(repo, revision)
-    # Offline, and huggingface_hub has kept its files: they are a folder like any other.
-    if not isinstance(model, HubModel):
-        return replace(_in_folder(model), name=hub_id)
-    if CONFIG not in model.files:
-        raise InspectorError(f"{hub_id} has no {CONFIG}", hint="name a PEFT adapter; inspector layers shows a model")
-    config = json_object(model.text(CONFIG), f"{CONFIG} of {hub_id}")
-    if WEIGHTS not in model.files:
-        raise _no_weights(hub_id, model.files)
-    return _report(config, model.read([WEIGHTS], {}, {}))
-
-
-def _no_weights(where: str, names: Iterable[str]) -> InspectorError:
-    """Why an adapter without safetensors is not read: a pickle is not opened, and there may be none."""
-    pickles = sorted(name for name in names if name.startswith("adapter_") and name.endswith(PICKLES))
-    if pickles:
-        return pickle_refused(pickles[0])
-    return InspectorError(f"{where} has no {WEIGHTS}", hint="save it with save_pretrained")
-
-
-def _report(config: Mapping[str, object], stored: Checkpoint) -> AdapterReport:
+def _report(files: AdapterFiles, answer: BaseAnswer, alone: tuple[Finding, ...]) -> AdapterReport:
+    config, stored = files.config or {}, files.stored
     method, rank, alpha = _method(config), _number(config.get("r")), _number(config.get("lora_alpha"))
     owners = {tensor.name[: match.start()] for tensor in stored.tensors if (match := _KIND.search(tensor.name))}
     owners -= {"base_model", "base_model.model"}  # banks and projections that all modules share
+    trained = [tensor for tensor in stored.tensors if not _along(tensor.name, config)]
     return AdapterReport(
-        name=stored.name,
+        name=files.name,
         method=method,
         base_model=str(config.get("base_model_name_or_path") or ""),
         rank=int(rank) if rank is not None else None,
         alpha=alpha,
         modules=len(owners),
         parameters=sum(tensor.numel for tensor in stored.tensors),
+        trained_parameters=sum(tensor.numel for tensor in trained),
         tensor_bytes=stored.tensor_bytes,
         file_bytes=stored.file_bytes,
-        parts=tuple(_parts(stored.tensors)),
-        merge_elements=_largest_update(stored) if method.startswith("LORA") else None,  # its variants stand behind it
-        notes=tuple(_notes(config, stored)),
+        parts=tuple(_parts(stored.tensors, config)),
+        # Its variants stand behind it; a file without a config is read by its tensors' names.
+        merge_elements=largest_update(stored, config) if method.startswith("LORA") or files.config is None else None,
+        notes=(*stored.notes, *merging_notes(config, stored, answer)),
+        base=answer,
+        findings=(*file_name(files), *(alone if answer.not_compared else answer.findings)),
     )
 
 
@@ -164,15 +157,35 @@ def _number(value: object) -> float | None:
     return float(value) if 0 < value < 10**9 else None
 
 
-def _parts(tensors: tuple[FileTensor, ...]) -> list[AdapterPart]:
+def _parts(tensors: tuple[FileTensor, ...], config: Mapping[str, object]) -> list[AdapterPart]:
     groups: dict[str, list[FileTensor]] = {}
     for tensor in tensors:
         match = _KIND.search(tensor.name)
-        groups.setdefault(match[1] if match else _other(tensor.name), []).append(tensor)
+        name = match[1] if match else ALONG if _along(tensor.name, config) else _other(tensor.name)
+        groups.setdefault(name, []).append(tensor)
     return [
         AdapterPart(name, len(group), sum(tensor.numel for tensor in group), sum(tensor.nbytes for tensor in group))
         for name, group in groups.items()
     ]
+
+
+def _along(name: str, config: Mapping[str, object]) -> bool:
+    """Whether a tensor of a LoRA file was saved along and not trained: the base's own, or a second copy.
+
+    PEFT writes the tables of a targeted or resized vocabulary, and of a copied one all that its wrapper holds, beside
+    the copy under the module's own name (peft ``get_peft_model_state_dict``).
+    """
+    if config.get("peft_type") != "LORA" or _KIND.search(name):
+        return False
+    if re.search(r"\.(?:original_module|modules_to_save)\.", name):
+        return True
+    path, _, leaf = name.removeprefix("base_model.model.").rpartition(".")
+    if leaf == "bias" and config.get("bias") not in (None, "none"):
+        return False
+    saved = config.get("modules_to_save")
+    names = [each for each in saved if isinstance(each, str)] if isinstance(saved, list) else []
+    names += HEADS_OF_TASKS.get(str(config.get("task_type")), [])
+    return not any(f".{each}." in f".{path}." or path.endswith(each) for each in names)
 
 
 def _other(name: str) -> str:
@@ -180,42 +193,3 @@ def _other(name: str) -> str:
     last = name.rpartition(".")[2]
     # A stranger's file may have names of any length; 40 characters fit a column.
     return "saved whole" if last in {"weight", "bias"} else last[:40]
-
-
-def _merging(config: Mapping[str, object]) -> str:
-    """What merging does, in a sentence. Found by `merge_and_unload` of every method on a small model."""
-    method = str(config.get("peft_type") or "")[:40].upper()
-    if method in _PROMPTS:
-        return "it cannot be merged: it adds to the input or the attention, not to a weight"
-    if method in _NEVER:
-        return f"it cannot be merged: {_NEVER[method]}"
-    if method == "BEFT":
-        return "it is merged into the biases of layers that have one, and cannot be where they have none"
-    if method in _IN_PLACE:
-        return "merging changes vectors or rows in place and takes no memory worth naming"
-    if method == "LORA":
-        return "merging leaves the base model's size as it is; on a 4-bit base it dequantizes and quantizes again"
-    return "merging makes one update of a weight's size at a time and leaves the base model's size as it is"
-
-
-def _largest_update(stored: Checkpoint) -> int:
-    """Elements of the largest ``B @ A``: rows of B times columns of A; experts share a rank axis, so it divides out."""
-    largest = 0
-    for name, first in stored.by_name.items():
-        second = stored.by_name.get(name.replace("lora_A", "lora_B").replace("lora_embedding_A", "lora_embedding_B"))
-        # `second is first` where the name has nothing to replace: its pair would be itself.
-        if "_A" not in name or second is None or second is first or not first.shape or not second.shape:
-            continue
-        rank = min(size for size in (first.shape[0], second.shape[-1]))
-        largest = max(largest, first.numel * second.numel // max(1, rank * rank))
-    return largest
-
-
-def _notes(config: Mapping[str, object], stored: Checkpoint) -> list[str]:
-    found = list(stored.notes)
-    if config.get("bias") not in (None, "none"):
-        found.append("it trains biases of the base model, which merging cannot undo")
-    if config.get("modules_to_save"):
-        found.append("it carries whole modules that replace those of the base model")
-    found.append(_merging(config))
-    return found

@@ -71,6 +71,8 @@ PATCHES: Mapping[str, Patch] = dict([
             _kernels_enabled=None),
     *_names("logging:Logger", "python", "advice that libraries log about training is not for a dry run",
             "logging/__init__.py", handle=("self", "record")),
+    *_names("warnings", "python", "what PEFT warns of as it loads an adapter is an answer, and is heard",
+            "Python/_warnings.c, warnings_warn", warn=None),
     *_names("torch", "torch", "a model is made in its own dtype, which is not the caller's default",
             "transformers/modeling_utils.py, local_torch_dtype", set_default_dtype=("d",), get_default_dtype=None),
     *_names("torch.nn.modules.module", "torch", _LIMIT, "torch/nn/modules/module.py, register_module",

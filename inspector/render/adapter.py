@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
+
 from inspector.render.terminal import heading, notes, page, table
 from inspector.safe_text import clean
 from inspector.units import MB, count
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import RenderableType
 
+    from inspector.lenses.adapter_against_base import Finding
     from inspector.lenses.saved_adapter import AdapterReport
 
 
@@ -24,7 +29,7 @@ def text(report: AdapterReport) -> RenderableType:
         rows.add_row(clean(part.name), count(part.tensors), count(part.parameters), f"{part.nbytes / MB:,.2f}")
     rows.add_row("all", "", count(report.parameters), f"{report.tensor_bytes / MB:,.2f}")
     said = list(report.notes)
-    if report.merge_elements is not None:
+    if report.merge_elements:
         # The report has elements: PEFT makes an update in the dtype of the loaded adapter (Linear.get_delta_weight).
         size = f"{count(report.merge_elements)} elements, {2 * report.merge_elements / MB:,.1f} MB in bfloat16"
         said.insert(0, f"merging makes one update at a time; the largest has {size}, twice that with safe_merge")
@@ -32,11 +37,40 @@ def text(report: AdapterReport) -> RenderableType:
         heading(
             report.name,
             f"{report.method}{rank}{alpha}, on {count(report.modules)} modules",
+            *_trained(report),
             f"base model: {report.base_model or 'not said'}",
         ),
         rows,
+        *_answer(report),
         notes(said),
     )
+
+
+def _trained(report: AdapterReport) -> Iterator[str]:
+    if report.trained_parameters != report.parameters:
+        yield f"{count(report.trained_parameters)} of the {count(report.parameters)} stored numbers were trained"
+
+
+_ANSWERS = {
+    "loads": "PEFT {peft} loads it on {base}",
+    "warns": "PEFT {peft} loads it on {base}, with warnings",
+    "fails": "PEFT {peft} does not load it on {base}",
+}
+
+
+def _answer(report: AdapterReport) -> Iterator[RenderableType]:
+    """PEFT's answer, and each finding with what to do about it."""
+    base = report.base
+    said = _ANSWERS.get(base.answer, base.not_compared).format(peft=base.peft, base=f"{base.base} ({base.model})")
+    yield Text(clean(said), style="bold")
+    if report.findings:
+        yield Text("\n".join(line for each in report.findings for line in _lines(each)))
+
+
+def _lines(finding: Finding) -> Iterator[str]:
+    yield f"{finding.level}: {clean(finding.what)}"
+    if finding.todo:
+        yield f"  {clean(finding.todo)}"
 
 
 def payload(report: AdapterReport) -> dict[str, Any]:
@@ -51,7 +85,24 @@ def payload(report: AdapterReport) -> dict[str, Any]:
         "num_parameters": report.parameters,
         "tensor_bytes": report.tensor_bytes,
         "file_bytes": report.file_bytes,
+        "num_trained_parameters": report.trained_parameters,
         "merge_elements": report.merge_elements,
+        "base": {
+            "compared_with": report.base.base or None,
+            "answer": report.base.answer,
+            "not_compared": report.base.not_compared or None,
+            "peft": report.base.peft or None,
+            "architecture": report.base.model or None,
+            "resize_vocab": report.base.rows or None,
+            "num_parameters": report.base.size.parameters if report.base.size else None,
+            "tied": report.base.size.tied if report.base.size else None,
+            "num_parameters_merged": report.base.merged.parameters if report.base.merged else None,
+            "tied_merged": report.base.merged.tied if report.base.merged else None,
+        },
+        "findings": [
+            {"level": each.level, "what": each.what, "todo": each.todo or None, "num_tensors": each.tensors}
+            for each in report.findings
+        ],
         "parts": rows(report),
         "notes": list(report.notes),
     }
