@@ -30,6 +30,8 @@ _SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<
 _STRING, _ARRAY = 8, 9
 # Lists of one item a layer stay; the scores and types of a vocabulary do not.
 _KEPT_ELEMENTS = 4096
+# ggml counts its types from 0 (about 40), forks of it from 97 to about 400.
+_MOST_TYPES, _NEW_TYPE = 1000, "ggml_type_"
 _SPLIT = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.gguf$")
 
 
@@ -177,20 +179,24 @@ def _checked(
     if len({entry[0] for entry in entries}) != len(entries):
         raise broken(name, "it lists a tensor twice")
     # In the order of their bytes, so that one pass finds what overlaps.
-    for tensor, shape, kind, offset in sorted(entries, key=lambda entry: entry[3]):
-        if kind not in blocks:
+    ordered = sorted(entries, key=lambda entry: entry[3])
+    limits = [*(entry[3] for entry in ordered), size - start][1:]
+    for (tensor, shape, kind, offset), limit in zip(ordered, limits, strict=True):
+        if kind >= _MOST_TYPES:
             raise broken(name, f"{tensor[:60]!r} has the unknown ggml type {kind}")
-        dtype, block, block_bytes = blocks[kind]
+        dtype, block, block_bytes = blocks.get(kind, (f"{_NEW_TYPE}{kind}", 1, 0))
         numel = math.prod(shape)
         if numel > 2**53 or (shape and shape[-1] % block):
             raise broken(name, f"{tensor[:60]!r} has a shape that {dtype} cannot store")
-        nbytes = numel // block * block_bytes
+        # Of a type that is not known, all up to the next tensor, its padding too.
+        nbytes = numel // block * block_bytes if kind in blocks else max(0, limit - offset)
         if offset % alignment or offset < end:
             raise broken(
                 name, f"the bytes of {tensor[:60]!r} {'overlap others' if offset < end else 'are not aligned'}"
             )
         end = offset + nbytes
-        if start + end > size:
+        # A type that is not known may begin where nothing is left.
+        if start + max(end, offset) > size:
             raise broken(name, f"{tensor[:60]!r} reaches over the end of the file: truncated?")
         found.append(FileTensor(tensor, shape, dtype, nbytes, name))
     return found
@@ -240,6 +246,12 @@ def merged(name: str, files: list[str], headers: list[GgufHeader], size: int) ->
     # The other splits repeat only what says that they are splits.
     metadata = headers[0].metadata
     config, notes = config_of(metadata, tensors) if kind_of(metadata, tensors) == "model" else ({}, ())
+    if newer := sorted({tensor.dtype for tensor in tensors if tensor.dtype.startswith(_NEW_TYPE)}):
+        several = ", ".join(newer[:6])
+        notes = (
+            *notes,
+            f"{several}: unknown to the gguf package; its bytes are all up to the next tensor, with padding",
+        )
     if (total := metadata.get("split.tensors.count")) and type(total) is int and total != len(tensors):
         notes = (*notes, f"the header announces {total:,} tensors in all splits, {len(tensors):,} are here")
     parts = [header.overhead for header in headers]

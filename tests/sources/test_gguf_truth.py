@@ -312,3 +312,18 @@ def test_splits_are_one_model_wherever_one_points(tmp_path, capsys):
     assert "token_embd.weight" in names(found, "missing")
     assert run(["checkpoint", str(tmp_path / "m-00001-of-00002.gguf")]) == 2
     assert "m-00002-of-00002" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [99, 141, 337])
+def test_a_type_of_ggml_that_is_not_known_takes_what_lies_up_to_the_next_tensor(kind, tmp_path, capsys):
+    path = made(tmp_path / "m.gguf", "llama", LLAMA, **SIZES)
+    data = (tmp_path / "m.gguf").read_bytes()
+    name = b"blk.0.ffn_up.weight"
+    # After the name: the number of dimensions and two of them, then the type.
+    place = data.index(name) + len(name) + 4 + 16
+    (tmp_path / "m.gguf").write_bytes(data[:place] + kind.to_bytes(4, "little") + data[place + 4 :])
+    found = told(capsys, path, LLAMA)
+    # Q4_K has 144 bytes for 256 weights, and here no padding.
+    assert {row["dtype"]: row["bytes"] for row in found["dtypes"]}[f"ggml_type_{kind}"] == 512 * 144
+    assert f"ggml_type_{kind}" in " ".join(found["notes"])
+    assert locate(path).skeleton.architecture == "LlamaForCausalLM"
