@@ -96,6 +96,12 @@ def trace_generate(
         check_positions(model, setup.prompt_len + setup.max_new_tokens - 1, tracer)
         if not hasattr(model, "prepare_inputs_for_generation"):
             raise CannotSimulateError(f"{type(model).__name__} does not generate text")
+        if getattr(model.config, "is_encoder_decoder", False):
+            # Its prompt goes through the encoder once, and its cache has what the decoder keeps of it: another loop.
+            raise CannotSimulateError(
+                f"{type(model).__name__} is an encoder-decoder, whose generation is not simulated",
+                hint="`inspector simulate finetune` has its training step",
+            )
         model.eval()
         label_model(model, tracer)
         loop = _Loop(model, setup, tracer)
