@@ -46,7 +46,8 @@ class MeasuredLora:
     @property
     def counted(self) -> LoraSpec:
         """What decides how large they are, for the lens."""
-        return LoraSpec(r=self.r, lora_alpha=self.lora_alpha, target_modules=self.target_modules)
+        # The task type that it is made with (`inspector.measure.train`), whatever the model's class is for.
+        return LoraSpec(r=self.r, lora_alpha=self.lora_alpha, target_modules=self.target_modules, task_type="CAUSAL_LM")
 
     @property
     def alpha(self) -> int:
