@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.classes import is_auto
 from inspector.architecture.own_code import is_trusted, said_classes
-from inspector.architecture.ties import are_known, notes_on_ties
+from inspector.architecture.ties import TIE_DOUBT, are_known, notes_on_ties
 from inspector.skeleton import ConfigFacts
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _tie_notes(raw: Mapping[str, Any], config: PretrainedConfig, model: PreTrain
     if tied and not usual:
         whole = sum(parameter.numel() for parameter in model.parameters()) + head.weight.numel()
         yield (
-            f"the config does not say whether the output head is tied: {config.model_type} ties it by default, "
+            f"{TIE_DOUBT}: {config.model_type} ties it by default, "
             f"{text.model_type} does not; with a head of its own it has {whole:,} parameters"
         )
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 KEY = "_stored_values"
+TIE_DOUBT = "the config does not say whether the output head is tied"
+"""How the note begins that files settle."""
+
 _ASSUMED = "assumed"
 
 

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from inspector.architecture.ties import says_own_head, with_stored_values
+from inspector.architecture.ties import TIE_DOUBT, says_own_head, with_stored_values
 from inspector.checkpoint.against_skeleton import by_target
 from inspector.checkpoint.equal_values import numbered
 from inspector.errors import InspectorError
@@ -64,9 +64,9 @@ def as_stored(
         notes = (
             f"{compared} is stored beside what it is tied to: taken as equal, of which both ends and the middle are",
         )
-    if not values and not doubted:
+    if not values and not doubted and not any(note.startswith(TIE_DOUBT) for note in skeleton.notes):
         return AsStored(config, notes, skeleton)
-    return AsStored(with_stored_values(config, values), notes, None if values else skeleton)
+    return AsStored(with_stored_values(config, values), notes, skeleton if doubted and not values else None)
 
 
 def _groups(skeleton: Skeleton) -> dict[str, list[str]]:

@@ -249,3 +249,23 @@ def test_a_resized_vocabulary_is_tied_again_as_transformers_does(made, tmp_path)
         ours = resolve(str(apart))
     assert ours.num_parameters == real.num_parameters()
     assert not any("values of its own" in note for note in ours.notes)
+
+
+def test_files_settle_what_a_wrapper_leaves_unsaid(tmp_path):
+    """Mistral-Small-3.1's config says nothing, its wrapper ties by default, its language model's type does not."""
+    text = {key: value for key, value in LLAMA.items() if key not in {"tie_word_embeddings", "architectures"}}
+    vision = {
+        "model_type": "pixtral", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "image_size": 28, "patch_size": 14,
+    }  # fmt: skip
+    config = {
+        "model_type": "mistral3", "architectures": ["Mistral3ForConditionalGeneration"],
+        "text_config": {**text, "model_type": "mistral", "head_dim": 16}, "vision_config": vision,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    alone = resolve(str(tmp_path / "config.json"))
+    assert any("does not say whether the output head is tied" in note for note in alone.notes)
+    shapes = {tensor.name: tensor.shape for tensor in alone.own_tensors if tensor.persistent}
+    tied = resolve(str(write(tmp_path / "tied", config, {name: torch.ones(shape) for name, shape in shapes.items()})))
+    assert tied.num_parameters == alone.num_parameters
+    assert not any("does not say" in note for note in tied.notes)
