@@ -11,7 +11,7 @@ from inspector.lora.saved_config import unfit
 from inspector.skeleton import DTYPE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from inspector.architecture.adapter_load import LoadAnswer, Misfit, Size
     from inspector.sources.adapter_files import AdapterFiles
@@ -85,7 +85,7 @@ def against_base(files: AdapterFiles, base: str) -> BaseAnswer:
     resized, rows = None, _rows(answer.misfits)
     if rows:
         resized = load_answer(with_vocabulary(runnable, Vocabulary(rows, None)), config, stored)
-    findings = tuple(_findings(answer, resized, rows, source.name))
+    findings = tuple(_findings(answer, resized, rows, source.name, config))
     merged = resized.merged if resized else answer.merged
     return BaseAnswer(source.name, answer.peft, answer.model, findings, rows if resized else 0, answer.size, merged)
 
@@ -101,7 +101,9 @@ def _rows(misfits: Iterable[Misfit]) -> int:
     return rows if len(found) == 1 and (rows := found.pop()) < 2**26 else 0
 
 
-def _findings(answer: LoadAnswer, resized: LoadAnswer | None, rows: int, base: str) -> Iterator[Finding]:
+def _findings(
+    answer: LoadAnswer, resized: LoadAnswer | None, rows: int, base: str, config: Mapping[str, object]
+) -> Iterator[Finding]:
     if answer.refused:
         yield Finding("error", f"PEFT stops before it reads a tensor: {answer.refused}", _mend(answer.refused))
     if answer.absent:
@@ -110,17 +112,19 @@ def _findings(answer: LoadAnswer, resized: LoadAnswer | None, rows: int, base: s
     yield from _misfits(answer, resized, rows, base)
     for said in answer.warnings:
         yield Finding("warning", f"PEFT warns: {said[:400]}")
+    # An error comes before what is said of the rest, and before nothing is.
+    when = "PEFT" if answer.loads else "once that is mended, PEFT"
     if answer.missing:
         yield Finding(
             "warning",
-            f"PEFT warns of missing adapter keys: {listed(answer.missing)} {_effect(answer.missing)}",
+            f"{when} warns of missing adapter keys: {listed(answer.missing)}{effect(answer.missing, config)}",
             "save the whole adapter, or take those modules out of the config",
             len(answer.missing),
         )
     if answer.ignored:
         yield Finding(
             "silence",
-            f"PEFT passes over {listed(answer.ignored)} without a word: nothing of {base} with this config takes them",
+            f"{when} passes over {listed(answer.ignored)} without a word: nothing of {base}, so adapted, takes them",
             tensors=len(answer.ignored),
         )
     casts = Counter((stored, loaded) for _, stored, loaded in answer.cast)
@@ -181,12 +185,19 @@ def _ranks(found: list[Misfit], *, stored: bool) -> str:
     return ", ".join(map(str, sorted(sizes)))
 
 
-def _effect(missing: Iterable[str]) -> str:
-    """What a missing tensor is instead: B is made of zeros, A of random numbers (peft ``reset_lora_parameters``)."""
-    parts = {"B" if rank_axis(name) == 1 else "A" if rank_axis(name) == 0 else "" for name in missing}
-    if parts == {"A"}:
-        return "(A stays random: what is added is noise)"
-    return "(B stays zero: nothing is added there)" if parts and parts <= {"A", "B"} else ""
+def effect(missing: Iterable[str], config: Mapping[str, object]) -> str:
+    """What missing tensors are instead, where all are alike: one of a pair is made of zeros, the other random.
+
+    Source: peft ``reset_lora_parameters`` (``tuners/lora/layer.py``): B of a layer, A of an embedding, are the zeros.
+    """
+    if config.get("init_lora_weights", True) is not True:
+        return ""
+    zeros = {
+        bool(re.search(r"\.lora_(?:B|embedding_A)(?:\.|$)", name)) for name in missing if rank_axis(name) is not None
+    }
+    if zeros == {True}:
+        return " (they stay zero: nothing is added there)"
+    return " (they stay random: what is added is noise)" if zeros == {False} else ""
 
 
 def _mend(refused: str) -> str:

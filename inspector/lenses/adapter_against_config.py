@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
-from inspector.lenses.adapter_against_base import EMPTY, GATHER, PREFIX, Finding, listed, rank_axis
+from inspector.lenses.adapter_against_base import EMPTY, GATHER, PREFIX, Finding, effect, listed, rank_axis
 from inspector.lora.matching import matched_modules, matches_pattern, peft_tables
 from inspector.lora.saved_config import endless, unfit, unknown_fields
 from inspector.lora.spec import LoraSpec
@@ -173,15 +173,16 @@ def _pairs(config: Mapping[str, object], tensors: list[FileTensor]) -> Iterator[
         if found := _PART.search(tensor.name):
             parts.setdefault(tensor.name[: found.start()], set()).add(found[1])
     dora = config.get("use_dora") is True
-    for part, what in {
-        "A": "(A stays random)",
-        "B": "(B stays zero: nothing is added there)",
-        "magnitude_vector": "",
-    }.items():
-        if part == "magnitude_vector" and not dora:
-            continue
-        if lacking := [f"{owner}.lora_{part}" for owner, have in parts.items() if part not in have]:
-            said = f"PEFT warns of missing adapter keys: {listed(lacking)} {what}".rstrip()
+    # An embedding's two have names of their own.
+    tables = {tensor.name.partition(".lora_embedding_")[0] for tensor in tensors if ".lora_embedding_" in tensor.name}
+    for part in ("A", "B", "magnitude_vector") if dora else ("A", "B"):
+        lacking = [
+            f"{owner}.lora_{'embedding_' if owner in tables and part in 'AB' else ''}{part}"
+            for owner, have in parts.items()
+            if part not in have
+        ]
+        if lacking:
+            said = f"PEFT warns of missing adapter keys: {listed(lacking)}{effect(lacking, config)}"
             yield Finding("warning", said, "save the whole adapter again", len(lacking))
     if not dora and (
         extra := [f"{owner}.lora_magnitude_vector" for owner, have in parts.items() if "magnitude_vector" in have]

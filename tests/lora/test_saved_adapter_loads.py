@@ -258,8 +258,8 @@ def test_a_copied_embedding_unties_the_merged_model(made, tmp_path, capsys):
     ("fault", "said"),
     [
         ("nothing", None),
-        ("no B", "missing adapter keys: model.layers.N.self_attn.q_proj.lora_B (B stays zero"),
-        ("no A", "(A stays random"),
+        ("no B", "missing adapter keys: model.layers.N.self_attn.q_proj.lora_B (they stay zero"),
+        ("no A", "(they stay random"),
         ("empty", "shards of ZeRO-3 or FSDP"),
         ("another rank", "have rank 8, the config asks for 4"),
         ("rank of the config", "have rank 4, the config asks for 2"),
