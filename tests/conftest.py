@@ -21,6 +21,8 @@ GOLDEN = Path(__file__).parent / "golden"
 # where that is when they are imported.
 HOME = tempfile.TemporaryDirectory(prefix="inspector-tests-", ignore_cleanup_errors=True)
 os.environ.update(HF_HOME=HOME.name, XDG_CACHE_HOME=HOME.name)
+# As the command line has it, which sets it where a process begins: the hub's library asks who runs it, once a process.
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 # A shell's background jobs are deaf to Ctrl-C, and so is every child they start. The program keeps to that, as others
 # do; tests that press Ctrl-C would wait for ever. With a handler here, children begin with the usual one.
