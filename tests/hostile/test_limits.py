@@ -138,7 +138,8 @@ def test_json_of_20_mb(write, limited_each):
         junk = make()
         commands.append(("layers", write(f"{number}/model/config.json", junk)))
         index = write(f"{number}/index/model.safetensors.index.json", junk)
-        write(f"{number}/index/model.safetensors", packed(listed(1)[0], b"x"))
+        # By another name than the one that goes before an index.
+        write(f"{number}/index/a.safetensors", packed(listed(1)[0], b"x"))
         commands.append(("layers", index.parent))
         adapter = write(f"{number}/adapter/adapter_config.json", junk)
         write(f"{number}/adapter/adapter_model.safetensors", packed(listed(1)[0], b"x"))
