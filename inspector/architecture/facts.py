@@ -8,6 +8,7 @@ from inspector.architecture.classes import is_auto
 from inspector.architecture.own_code import is_trusted, said_classes
 from inspector.architecture.ties import TIE_DOUBT, are_known, notes_on_ties
 from inspector.skeleton import ConfigFacts
+from inspector.skeleton.skeleton import OF_THE_ARCHITECTURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -62,9 +63,7 @@ def notes_on(
     if quantization:
         # Another library's format, which transformers refuses for want of a method (`get_hf_quantizer`).
         other = ", which transformers does not load" if quantization == "mlx" else ""
-        said.append(
-            f"the checkpoint is published in {quantization}{other}; these are the figures of the architecture itself"
-        )
+        said.append(f"the checkpoint is published in {quantization}{other}{OF_THE_ARCHITECTURE}")
     return tuple(said)
 
 

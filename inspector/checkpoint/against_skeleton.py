@@ -71,7 +71,7 @@ def compare_with_skeleton(checkpoint: Checkpoint, skeleton: Skeleton) -> Checkpo
         counts[tensor.dtype] += 1
     owners = packed_layers(checkpoint)
     constants = [tensor for tensor in checkpoint.tensors if is_constant(tensor.name, owners)]
-    found = dict.fromkeys((*checkpoint.notes, *skeleton.notes))
+    found = dict.fromkeys((*checkpoint.notes, *skeleton.notes_on_files))
     return CheckpointReport(
         model=checkpoint.name,
         format=checkpoint.format,

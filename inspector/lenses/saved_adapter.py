@@ -11,6 +11,7 @@ from inspector.lenses.adapter_against_base import BaseAnswer, Finding, against_b
 from inspector.lenses.adapter_against_config import against_config, file_name
 from inspector.lenses.adapter_merging import largest_update, merging_notes
 from inspector.reporting import TableReport
+from inspector.skeleton.tasks import PEFT_HEADS
 from inspector.sources.adapter_files import adapter_files, named_base
 
 if TYPE_CHECKING:
@@ -29,11 +30,6 @@ _KIND = re.compile(
 
 ALONG = "saved along"
 """Part of a file that training did not touch."""
-
-HEADS_OF_TASKS = {
-    "SEQ_CLS": ["classifier", "score"], "TOKEN_CLS": ["classifier", "score"], "QUESTION_ANS": ["qa_outputs"],
-}  # fmt: skip
-"""What PEFT trains whole for a task without being told (``PeftModelForSequenceClassification`` and its like)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +180,7 @@ def _along(name: str, config: Mapping[str, object]) -> bool:
         return False
     saved = config.get("modules_to_save")
     names = [each for each in saved if isinstance(each, str)] if isinstance(saved, list) else []
-    names += HEADS_OF_TASKS.get(str(config.get("task_type")), [])
+    names += PEFT_HEADS.get(str(config.get("task_type")), ())
     return not any(f".{each}." in f".{path}." or path.endswith(each) for each in names)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from inspector.precision.as_published import NAME as PUBLISHED
+from inspector.precision.stored import NAME as STORED
 from inspector.skeleton.identical_layers import Run, fold
 
 if TYPE_CHECKING:
@@ -233,10 +234,5 @@ def _assumptions(skeleton: Skeleton, scheme: Scheme) -> tuple[str, ...]:
     said = [f"{scheme.title} ({scheme.source})", "weights and buffers only: no activations, gradients or CUDA context"]
     if any(tensor.tied_to for tensor in skeleton.tensors):
         said.append("tied weights are counted once")
-    # What is said of figures that are the architecture's own is not said of the checkpoint's.
-    notes = (
-        note
-        for note in skeleton.notes
-        if scheme.name != PUBLISHED or not note.startswith("the checkpoint is published")
-    )
+    notes = skeleton.notes_on_files if scheme.name in {PUBLISHED, STORED} else skeleton.notes
     return (*said, *scheme.said_of(skeleton), *notes)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from inspector.checkpoint import Checkpoint, FileTensor
     from inspector.skeleton import Module, Skeleton, Tensor
 
+NAME = "stored"
+
 
 @dataclass(frozen=True)
 class Stored(Scheme):
@@ -60,7 +62,7 @@ def stored(checkpoint: Checkpoint | None, skeleton: Skeleton) -> Stored:
     rest = plain.most_common(1)[0][0] if plain else "bfloat16"
     # From the whole, as files mix types; at least 1, as they may hold a small part of the model.
     bits = max(1, round(8 * checkpoint.tensor_bytes / max(1, skeleton.num_parameters)))
-    return Stored("stored", bits, f"as its {checkpoint.format} files store it", rest, "the files themselves", found)
+    return Stored(NAME, bits, f"as its {checkpoint.format} files store it", rest, "the files themselves", found)
 
 
 def _pieces(tensors: list[FileTensor], packed: Collection[str]) -> tuple[Piece, ...]:

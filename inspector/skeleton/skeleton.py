@@ -129,6 +129,10 @@ class ConfigFacts:
         return {item.name: value for item in fields(self) if (value := getattr(self, item.name))}
 
 
+OF_THE_ARCHITECTURE = "; these are the figures of the architecture itself"
+"""How a note ends that says in which other format the checkpoint is published."""
+
+
 # Without slots, unlike those above: what `cached_property` has found is kept in the instance's dict.
 @dataclass(frozen=True)
 class Skeleton:
@@ -146,6 +150,11 @@ class Skeleton:
     source: str = ""
     built_with: str = ""
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def notes_on_files(self) -> tuple[str, ...]:
+        """The notes where the figures are those of the files: that they are the architecture's is not so there."""
+        return tuple(note.removesuffix(OF_THE_ARCHITECTURE) for note in self.notes)
 
     @cached_property
     def by_path(self) -> dict[str, Module]:

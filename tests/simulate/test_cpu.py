@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
 
-from inspector.simulate.events import Alloc, Free
-from inspector.simulate.tracing.on_cpu import trace_on_cpu
+from tests.simulate.cpu_sizes import WRAPPED_NUMBER, levels, profiled_sizes, traced_sizes
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
-
-WRAPPED_NUMBER = 8
-"""Bytes of a Python number that an operator makes a tensor of; a trace of tensors does not see them."""
 
 
 def llama(attention):
@@ -61,32 +56,13 @@ def loop(model, ids, checkpointing):
 
 def measured(model, ids, checkpointing):
     """Highest and last level in the profiler's events: all of them, and without wrapped numbers."""
-    run = loop(model, ids, checkpointing)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        run()
-    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
-    sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
-    return levels(sizes), levels([size for size in sizes if abs(size) > WRAPPED_NUMBER])
-
-
-def levels(sizes):
-    level = peak = 0
-    for size in sizes:
-        level += size
-        peak = max(peak, level)
-    return peak, level
+    sizes = profiled_sizes(loop(model, ids, checkpointing))
+    return levels(sizes, above=0), levels(sizes)
 
 
 def simulated(model, ids, checkpointing):
-    events = trace_on_cpu(loop(model, ids, checkpointing), [*model.parameters(), *model.buffers(), ids])
-    alive, sizes = {}, []
-    for event in events:
-        if isinstance(event, Alloc):
-            alive[event.block] = event.nbytes
-            sizes.append(event.nbytes)
-        elif isinstance(event, Free):
-            sizes.append(-alive.pop(event.block))
-    return levels(sizes), levels([size for size in sizes if abs(size) > WRAPPED_NUMBER])
+    sizes = traced_sizes(loop(model, ids, checkpointing), [*model.parameters(), *model.buffers(), ids])
+    return levels(sizes, above=0), levels(sizes)
 
 
 @pytest.mark.slow

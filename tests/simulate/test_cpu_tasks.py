@@ -6,15 +6,12 @@ from collections import Counter
 
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
 
 from inspector.architecture import build_config, model_class
-from inspector.simulate.events import Alloc, Free
 from inspector.simulate.program.inputs import settle, training_inputs
 from inspector.simulate.setup.training import BatchSetup
-from inspector.simulate.tracing.on_cpu import trace_on_cpu
+from tests.simulate.cpu_sizes import SMALLEST, levels, profiled_sizes, traced_sizes
 from tests.simulate.tasks import BART, BERT, T5, WHISPER, named
-from tests.simulate.test_cpu_variety import SMALLEST, levels
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # libraries warn about tiny models
 
@@ -59,24 +56,13 @@ def loop(config):
 
 
 def measured(config):
-    run, _ = loop(config)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        run()
-    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
-    return [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return profiled_sizes(loop(config)[0])
 
 
 def simulated(config):
     with torch.device("meta"):
         run, existing = loop(config)
-    alive, sizes = {}, []
-    for event in trace_on_cpu(run, existing):
-        if isinstance(event, Alloc):
-            alive[event.block] = event.nbytes
-            sizes.append(event.nbytes)
-        elif isinstance(event, Free):
-            sizes.append(-alive.pop(event.block))
-    return sizes
+    return traced_sizes(run, existing)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -6,19 +6,11 @@ from collections import Counter
 
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
 
-from inspector.simulate.events import Alloc, Free
 from inspector.simulate.program.load import quantization_constants
-from inspector.simulate.tracing.on_cpu import trace_on_cpu
+from tests.simulate.cpu_sizes import SMALLEST, levels, profiled_sizes, traced_sizes
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # libraries warn about tiny models
-
-WRAPPED_NUMBER = 8
-"""Bytes of a Python number that an operator makes a tensor of; a trace of tensors does not see them."""
-
-SMALLEST = 4096
-"""Bytes from which every single allocation is compared; below, sorting and counting have scratch memory."""
 
 SMALL = {
     "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 1000, "use_cache": False,
@@ -190,36 +182,13 @@ def loop(case, ids):
 
 
 def measured(case):
-    """Sizes of what the profiler saw allocated, and of what it saw freed, below zero."""
-    run, _ = loop(case, torch.randint(0, 777, (2, 48)))
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        run()
-    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
-    return [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return profiled_sizes(loop(case, torch.randint(0, 777, (2, 48)))[0])
 
 
 def simulated(case):
-    """The same of the trace."""
     with torch.device("meta"):
         run, existing = loop(case, torch.empty((2, 48), dtype=torch.int64))
-    alive, sizes = {}, []
-    for event in trace_on_cpu(run, existing):
-        if isinstance(event, Alloc):
-            alive[event.block] = event.nbytes
-            sizes.append(event.nbytes)
-        elif isinstance(event, Free):
-            sizes.append(-alive.pop(event.block))
-    return sizes
-
-
-def levels(sizes):
-    """Highest and last level, of tensors that are more than a wrapped number."""
-    level = peak = 0
-    for size in sizes:
-        if abs(size) > WRAPPED_NUMBER:
-            level += size
-            peak = max(peak, level)
-    return peak, level
+    return traced_sizes(run, existing)
 
 
 @pytest.mark.parametrize("name", CASES)

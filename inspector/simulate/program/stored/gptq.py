@@ -7,6 +7,7 @@ AutoGPTQ's and AutoAWQ's. What becomes of them after loading: ``post_init`` of t
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -50,7 +51,7 @@ def awq_parts(inputs: int, outputs: int, bits: int, group: int, dtype: torch.dty
     }
 
 
-class _GptqModelLinear(PackedLinear):
+class _GptqModelLinear(PackedLinear, ABC):
     """A layer of GPTQModel. ``compute_dtype`` is what PEFT asks of it."""
 
     values = ("qweight",)
@@ -95,8 +96,9 @@ class _GptqModelLinear(PackedLinear):
             self.qweight = torch.empty_like(self.qweight)
             self.scales = torch.empty_like(self.scales)
 
+    @abstractmethod
     def _order(self) -> None:
-        raise NotImplementedError
+        """What Marlin does with order and zero points."""
 
     def whole(self, dtype: torch.dtype) -> torch.Tensor:
         """The weight, inputs by outputs."""
