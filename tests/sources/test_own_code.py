@@ -83,6 +83,10 @@ def folder_of(path, config):
 def marker(tmp_path, monkeypatch):
     path = tmp_path / "marker"
     monkeypatch.setenv("MARKER", str(path))
+    # transformers does not run code again that it has run by the same name and hash (dynamic_module_utils.py,
+    # `get_class_in_module`): what other tests have run is forgotten.
+    for name in [name for name in sys.modules if name.startswith("transformers_modules.")]:
+        monkeypatch.delitem(sys.modules, name)
     return path
 
 
