@@ -32,13 +32,15 @@ def command(name: str, models: tuple[str, ...], form: str, output: Path | None) 
     from inspector.files import write_output
     from inspector.lenses.compare import COURSE_CANDIDATES
     from inspector.lesson import lesson
+    from inspector.lesson.as_stored import as_stored
     from inspector.render.charts import chart
     from inspector.render.charts.files import chart_bytes
-    from inspector.sources.resolve import resolve
+    from inspector.sources.resolve import locate
 
     chosen = models or (COURSE_CANDIDATES if name == "compare" else (DEFAULT_MODEL,))
-    skeletons = [resolve(model) for model in chosen]
-    data = chart_bytes(chart(name, lesson(skeletons[0], skeletons)), form)
+    sources = [locate(model) for model in chosen]
+    told = lesson(sources[0].skeleton, [source.skeleton for source in sources], stored=as_stored(sources[0]))
+    data = chart_bytes(chart(name, told), form)
     if output == Path("-"):
         # A picture is bytes: a new line after them would be one that is not its own.
         click.echo(data, nl=False)

@@ -48,11 +48,13 @@ def command(models: tuple[str, ...], output: Path | None, story: str | None, for
     from inspector.files import write_output
     from inspector.lenses.compare import COURSE_CANDIDATES
     from inspector.lesson import lesson
+    from inspector.lesson.as_stored import as_stored
     from inspector.render.deck import deck_html
     from inspector.render.pptx import deck_pptx
-    from inspector.sources.resolve import resolve
+    from inspector.sources.resolve import locate, resolve
 
-    skeletons = [resolve(model) for model in models or (DEFAULT_MODEL,)]
+    sources = [locate(model) for model in models or (DEFAULT_MODEL,)]
+    skeletons = [source.skeleton for source in sources]
     chosen = story or ("compare" if len(skeletons) > 1 else "lora-qlora")
     candidates = skeletons
     # Its story sets the model beside those that the course chooses between, at the cost of loading them.
@@ -68,7 +70,7 @@ def command(models: tuple[str, ...], output: Path | None, story: str | None, for
         *(["--dry-run"] if dry_run else []),
         *vocabulary_words(),
     ]
-    told = lesson(skeletons[0], candidates)
+    told = lesson(skeletons[0], candidates, stored=as_stored(sources[0]))
     if dry_run:
         told = replace(told, training=_training(names[0], told))
     line = shlex.join([*words, *(["--format", form] if form != "html" else [])])
@@ -93,7 +95,7 @@ def _training(name: str, told: Lesson) -> Training:
         if sys.stderr.isatty():
             click.echo(f"dry run: {what}", err=True)
 
-    return make(name, told.model, told.adapters, progress=progress)
+    return make(name, told.model, told.adapters, told.stored, progress=progress)
 
 
 def _stem(models: list[str], story: str) -> str:

@@ -17,7 +17,7 @@ from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import Alloc
 from inspector.simulate.on_card import Peaks, peaks_on
 from inspector.simulate.setup.finetuning import resolve_setup
-from inspector.simulate.setup.stored import follow_checkpoint
+from inspector.simulate.setup.stored import follow_checkpoint, trains_as_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -135,7 +135,10 @@ def fit_table(
 def _stored(config: Mapping[str, Any]) -> tuple[str, ...]:
     """What the table is of where the checkpoint is quantized already."""
     published = published_in(config)
-    return () if published is None else (f"the checkpoint is stored in {published.title}: LoRA goes onto its layers",)
+    if published is None:
+        return ()
+    onto = "LoRA goes onto its layers" if trains_as_stored(published) else "its weights are dequantized on loading"
+    return (f"the checkpoint is stored in {published.title}: {onto}",)
 
 
 class _Traces:

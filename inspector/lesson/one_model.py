@@ -9,6 +9,7 @@ from inspector.errors import InspectorError
 from inspector.lenses.compare import Comparison, compare, usual_set
 from inspector.lenses.layers import LayersReport, layers
 from inspector.lenses.memory import MemoryReport, memory
+from inspector.lesson.as_stored import AsStored
 from inspector.lesson.levels import Levels, levels
 from inspector.lesson.measured import LedgerLine, Measured, Quality, ledger, measured, quality
 from inspector.lesson.printout import Difference, difference
@@ -38,7 +39,10 @@ class Size:
 
 @dataclass(frozen=True)
 class Lesson:
-    """Everything a deck draws. ``rows_at_rank`` of `lora` and the rest are read by the slides, nothing is computed."""
+    """Everything a deck draws. ``rows_at_rank`` of `lora` and the rest are read by the slides, nothing is computed.
+
+    ``stored`` is there where the checkpoint is quantized already; the other sizes are of the unquantized model then.
+    """
 
     skeleton: Skeleton
     layers: LayersReport
@@ -55,6 +59,7 @@ class Lesson:
     measured: tuple[Measured, ...]
     quality: Quality | None
     ledger: tuple[LedgerLine, ...]
+    stored: AsStored | None = None
 
     @property
     def model(self) -> str:
@@ -66,15 +71,24 @@ class Lesson:
         """The model's name as people say it: ``Llama 3.1 8B``."""
         return spoken(self.model)
 
+    @property
+    def explained(self) -> WeightsReport:
+        """The weights that the waterfall explains: as they are stored, else 4 bits."""
+        stored = self.stored.weights if self.stored else None
+        return stored or self.scheme("nf4-dq")
+
     def scheme(self, name: str) -> WeightsReport:
         """The weights under the scheme of a name."""
         return next(report for report in self.memory.schemes if report.scheme == name)
 
     @property
     def sizes(self) -> tuple[Size, ...]:
-        """The four bars."""
+        """The four bars; before them the checkpoint as it is stored, where it is quantized already."""
+        stored = self.stored.weights if self.stored else None
+        first = () if stored is None else (Size("as it is stored", stored.footprint_bytes),)
         return (
-            Size(self.name, self.scheme("fp32").footprint_bytes),
+            *first,
+            Size("not quantized, 32 bit" if self.stored else self.name, self.scheme("fp32").footprint_bytes),
             Size("quantized to 8 bit", self.scheme("int8").footprint_bytes),
             # With double quantization: the course's 5,591.5 MB were printed of such a model.
             Size("quantized to 4 bit", self.scheme("nf4-dq").footprint_bytes),
@@ -87,13 +101,19 @@ def spoken(model: str) -> str:
     return model.rpartition("/")[2].replace("-", " ").replace("_", " ")
 
 
-def lesson(skeleton: Skeleton, candidates: Sequence[Skeleton] = (), training: Training | None = None) -> Lesson:
+def lesson(
+    skeleton: Skeleton,
+    candidates: Sequence[Skeleton] = (),
+    training: Training | None = None,
+    stored: AsStored | None = None,
+) -> Lesson:
     """Gather the numbers.
 
     Args:
         skeleton: the model the page is about.
         candidates: models to set beside it; itself alone when empty.
         training: dry runs of it; those that ship with the package, if any, by default.
+        stored: how its checkpoint is stored, where it is quantized already.
 
     Raises:
         InspectorError: when the model has no linear layer that LoRA could adapt.
@@ -123,4 +143,5 @@ def lesson(skeleton: Skeleton, candidates: Sequence[Skeleton] = (), training: Tr
         measured=measured(skeleton),
         quality=quality(skeleton.model_id),
         ledger=ledger(),
+        stored=stored,
     )

@@ -1,6 +1,7 @@
 """What training takes at its peak: dry runs of three methods on six cards, made once and kept as data.
 
 A dry run needs torch and seconds; a page must not. `make` runs them, `load` reads those that ship with the package.
+Of a checkpoint that is quantized already there are the methods that transformers and PEFT have for it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from inspector.lesson.as_stored import AsStored
     from inspector.lora import LoraRow
     from inspector.simulate.setup.words import Method
 
@@ -30,7 +32,8 @@ class DryRun:
     """One simulated fine-tuning: its peak on one card. Sizes in bytes.
 
     ``alive`` is what was allocated at the highest moment, by kind; ``process_bytes`` is what the card must have: the
-    segments PyTorch reserves and the CUDA context.
+    segments PyTorch reserves and the CUDA context. ``weights`` says how the base's weights are there, where the
+    checkpoint is quantized already.
     """
 
     method: str
@@ -42,11 +45,12 @@ class DryRun:
     peak_stage: str
     verdict: str
     alive: tuple[tuple[str, int], ...]
+    weights: str = ""
 
 
 @dataclass(frozen=True)
 class Training:
-    """The dry runs of one model, with what they have in common."""
+    """The dry runs of one model, with what they have in common. ``refused`` are methods with what is said of them."""
 
     model: str
     batch_size: int
@@ -55,6 +59,12 @@ class Training:
     target_modules: tuple[str, ...]
     versions: tuple[tuple[str, str], ...]
     runs: tuple[DryRun, ...]
+    refused: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those that were run, the most memory first."""
+        return tuple(dict.fromkeys(run.method for run in self.runs))
 
     def run(self, method: str, card: str = CHART_CARD) -> DryRun:
         """The run of a method on a card."""
@@ -65,6 +75,7 @@ def make(
     reference: str,
     model: str,
     adapters: LoraRow,
+    stored: AsStored | None = None,
     *,
     batch_size: int = BATCH_SIZE,
     seq_len: int = SEQ_LEN,
@@ -77,26 +88,40 @@ def make(
         reference: the model, as everywhere.
         model: its id.
         adapters: rank and target modules of the adapters.
+        stored: how its checkpoint is stored, where it is quantized already.
         batch_size: samples a step.
         seq_len: tokens a sample.
         cards: the cards to run it on.
         progress: told what is running.
 
     Raises:
-        InspectorError: when the model's step cannot be simulated.
+        InspectorError: when the model's step cannot be simulated, or a quantized checkpoint does not train.
     """
+    from inspector.errors import ContradictionError
     from inspector.simulate.finetuning import finetune
 
     lora = {"r": adapters.r, "alpha": adapters.alpha, "target_modules": adapters.target_modules}
     # Double quantization, so that QLoRA stands on the same weights as the bar of 4 bits.
     options: dict[str, dict[str, Any]] = {"full": {}, "lora": lora, "qlora": {**lora, "double_quant": True}}
+    if stored:
+        # By name, so that it is refused: LoRA is what trains on the stored weights themselves.
+        options["qlora"] |= {"scheme": "nf4"}
     runs, versions = [], {}
+    refused: dict[str, ContradictionError] = {}
     for method in METHODS:
+        if stored and method == "qlora" and stored.is_bitsandbytes:
+            continue  # LoRA is that
         for card in cards:
             progress(f"{method} on {card}")
-            report = finetune(
-                reference, method=method, gpu=card, batch_size=batch_size, seq_len=seq_len, **options[method]
-            )
+            try:
+                report = finetune(
+                    reference, method=method, gpu=card, batch_size=batch_size, seq_len=seq_len, **options[method]
+                )
+            except ContradictionError as error:
+                if stored is None:
+                    raise
+                refused[method] = error
+                break
             versions = dict(report.versions)
             runs.append(
                 DryRun(
@@ -109,10 +134,20 @@ def make(
                     peak_stage=report.peak_stage,
                     verdict=report.verdict,
                     alive=tuple((share.name, share.nbytes) for share in report.alive_at_peak),
+                    weights=next((line for line in report.assumptions if stored and stored.title in line), ""),
                 )
             )
+    if not runs:
+        raise refused["lora"]
     return Training(
-        model, batch_size, seq_len, adapters.r, tuple(adapters.target_modules), tuple(versions.items()), tuple(runs)
+        model=model,
+        batch_size=batch_size,
+        seq_len=seq_len,
+        r=adapters.r,
+        target_modules=tuple(adapters.target_modules),
+        versions=tuple(versions.items()),
+        runs=tuple(runs),
+        refused=tuple((method, error.message) for method, error in refused.items()),
     )
 
 
@@ -133,7 +168,8 @@ def load(model: str) -> Training | None:
         DryRun(**{**run, "alive": tuple((name, nbytes) for name, nbytes in run["alive"])}) for run in data["runs"]
     )
     versions = tuple((name, version) for name, version in data["versions"])
-    return Training(**{**data, "runs": runs, "versions": versions, "target_modules": tuple(data["target_modules"])})
+    found = {**data, "runs": runs, "versions": versions, "target_modules": tuple(data["target_modules"])}
+    return Training(**{**found, "refused": tuple(map(tuple, data.get("refused", ())))})
 
 
 def dumps(training: Training) -> str:

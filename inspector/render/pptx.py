@@ -202,7 +202,8 @@ def _quantization(deck: _Deck) -> None:
 def _sizes(deck: _Deck) -> None:
     bars, made = deck.lesson.sizes, chart("sizes", deck.lesson)
     colours = [theme.ADAPTERS if bar.is_adapter else theme.BASE for bar in bars]
-    slide = deck.slide(deck.lesson.name, made.alt)
+    stored = f": stored in {deck.lesson.stored.title}" if deck.lesson.stored else ""
+    slide = deck.slide(deck.lesson.name + stored, made.alt)
     values = {"MB": [bar.nbytes / MB for bar in bars]}
     deck.bars(slide, [bar.label for bar in bars], values, colours=colours, title=made.title)
 

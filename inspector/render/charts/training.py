@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
-from inspector.lesson.training import CHART_CARD, METHODS
+from inspector.lesson.training import CHART_CARD
 from inspector.memory_kinds import MemoryKind
 from inspector.render.charts.base import Chart, figure, room_for, whole_mb
 from inspector.render.theme import KIND_COLOURS
@@ -24,7 +24,7 @@ def training(lesson: Lesson) -> Chart:
     made_runs = lesson.training
     if made_runs is None:
         raise InspectorError(f"no dry run of {lesson.model} ships", hint="inspector report --dry-run makes one")
-    runs = [made_runs.run(method) for method in METHODS]
+    runs = [made_runs.run(method) for method in made_runs.methods]
     alive = [dict(run.alive) for run in runs]
     longest = max(run.peak_allocated_bytes for run in runs)
     # In the enum's order and not by size, so that a kind has one place in all three bars.

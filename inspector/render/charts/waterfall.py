@@ -27,8 +27,8 @@ class _Bar:
 
 
 def waterfall(lesson: Lesson) -> Chart:
-    """The waterfall of 4 bits."""
-    return scheme_waterfall(lesson.scheme("nf4-dq"))
+    """The waterfall of 4 bits, or of the format that the checkpoint is stored in."""
+    return scheme_waterfall(lesson.explained)
 
 
 def scheme_waterfall(report: WeightsReport) -> Chart:

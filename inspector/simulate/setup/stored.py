@@ -69,7 +69,7 @@ def _scheme(published: Published, settings: FinetuneSettings, *, said: bool) -> 
         return "none"
     else:
         scheme = published.method
-    if not full and _trains(published):
+    if not full and trains_as_stored(published):
         return scheme
     if said or published.method not in DEQUANTIZE:
         raise not_trained(published, full=full)
@@ -114,9 +114,14 @@ def not_trained(published: Published, *, full: bool) -> StoredOtherwiseError:
             f"the checkpoint is quantized ({published.title}): transformers trains adapters on it, not its weights",
             hint="use --method lora, or name the unquantized model",
         )
-    own = " but after --scheme none, which dequantizes it on loading" if published.method in DEQUANTIZE else ""
+    if published.method not in DEQUANTIZE:
+        return StoredOtherwiseError(
+            f"transformers does not train on top of {published.title}", hint="name the unquantized model"
+        )
     return StoredOtherwiseError(
-        f"transformers does not train on top of {published.title}{own}", hint="or name the unquantized model"
+        f"transformers does not train on top of {published.title} but after --scheme none, which dequantizes it on"
+        " loading",
+        hint="or name the unquantized model",
     )
 
 
@@ -125,10 +130,10 @@ def _word(published: Published) -> Any:
     return published.method
 
 
-def _trains(published: Published) -> bool:
-    """``is_trainable`` of transformers' quantizers, and what PEFT finds there.
+def trains_as_stored(published: Published) -> bool:
+    """Whether adapters train on the packed weights.
 
-    MXFP4 has no backward pass. PEFT calls a model's ``forward`` past its hooks, so compressed-tensors does not
+    That is ``is_trainable`` of transformers' quantizers, and what PEFT finds there. MXFP4 has no backward pass. PEFT calls a model's ``forward`` past its hooks, so compressed-tensors does not
     decompress under it (peft/tuners/tuners_utils.py, ``BaseTuner.forward``). Of torchao only 8 bits train.
     """
     check_known(published)
