@@ -46,13 +46,8 @@ def as_stored(source: Source) -> AsStored | None:
     scheme = published_scheme(source.config, source.skeleton) or _of_its_files(source)
     found = weights(source.skeleton, scheme) if scheme is not None else None
     if published.known and trains_as_stored(published):
-        return AsStored(
-            published.title,
-            found,
-            published.title,
-            found.tensor_bytes if found else 0,
-            published.method == "bitsandbytes",
-        )
+        taken, own = found.tensor_bytes if found else 0, published.method == "bitsandbytes"
+        return AsStored(published.title, found, published.title, taken, is_bitsandbytes=own)
     if published.method in DEQUANTIZE:
         dtype = "float16" if source.skeleton.facts.dtype == "float16" else "bfloat16"
         plain = weights(source.skeleton, scheme_named(dtype))

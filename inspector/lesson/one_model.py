@@ -9,7 +9,6 @@ from inspector.errors import InspectorError
 from inspector.lenses.compare import Comparison, compare, usual_set
 from inspector.lenses.layers import LayersReport, layers
 from inspector.lenses.memory import MemoryReport, memory
-from inspector.lesson.as_stored import AsStored
 from inspector.lesson.levels import Levels, levels
 from inspector.lesson.measured import LedgerLine, Measured, Quality, ledger, measured, quality
 from inspector.lesson.printout import Difference, difference
@@ -21,6 +20,7 @@ from inspector.precision import schemes_of_bits
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from inspector.lesson.as_stored import AsStored
     from inspector.lenses.weights import WeightsReport
     from inspector.skeleton import Skeleton
 

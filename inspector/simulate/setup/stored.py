@@ -133,8 +133,9 @@ def _word(published: Published) -> Any:
 def trains_as_stored(published: Published) -> bool:
     """Whether adapters train on the packed weights.
 
-    That is ``is_trainable`` of transformers' quantizers, and what PEFT finds there. MXFP4 has no backward pass. PEFT calls a model's ``forward`` past its hooks, so compressed-tensors does not
-    decompress under it (peft/tuners/tuners_utils.py, ``BaseTuner.forward``). Of torchao only 8 bits train.
+    That is ``is_trainable`` of transformers' quantizers, and what PEFT finds there. MXFP4 has no backward pass. PEFT
+    calls a model's ``forward`` past its hooks, so compressed-tensors does not decompress under it
+    (peft/tuners/tuners_utils.py, ``BaseTuner.forward``). Of torchao only 8 bits train.
     """
     check_known(published)
     if published.method == "torchao":
