@@ -20,8 +20,8 @@ from inspector.precision import schemes_of_bits
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from inspector.lesson.as_stored import AsStored
     from inspector.lenses.weights import WeightsReport
+    from inspector.lesson.as_stored import AsStored
     from inspector.skeleton import Skeleton
 
 RANK = 32
