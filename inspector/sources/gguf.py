@@ -9,101 +9,33 @@ from __future__ import annotations
 import math
 import re
 import stat
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from inspector.checkpoint import MAX_NAME, MAX_TENSORS, Checkpoint, FileTensor, Overhead
 from inspector.errors import InspectorError
+from inspector.sources.gguf_stream import VERSIONS, GgufStream, broken
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-MAX_HEADER = 128_000_000
-"""Bytes of metadata and tensor list; a vocabulary of 256,000 tokens with its merges takes about 10 MB."""
-
-MAX_STRINGS = 3_000_000
-"""Strings in all arrays together, which have to be walked one by one."""
-
-# The numbers of the format: gguf_metadata_value_type in docs/gguf.md.
-_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
-_STRING, _ARRAY = 8, 9
-# Lists of one item a layer stay; the scores and types of a vocabulary do not.
-_KEPT_ELEMENTS = 4096
 # ggml counts its types from 0 (about 40), forks of it from 97 to about 400.
 _MOST_TYPES, _NEW_TYPE = 1000, "ggml_type_"
 _SPLIT = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.gguf$")
 
 
 @dataclass(frozen=True)
-class ArrayLength:
-    """An array too long to be kept, such as the vocabulary: how many elements it has."""
-
-    length: int
-
-
-@dataclass(frozen=True)
 class GgufHeader:
-    """Metadata and tensors of one file. Arrays of over 4,096 elements and of strings are kept as their length."""
+    """Metadata and tensors of one file. Arrays of over 4,096 elements and of strings are kept as their length.
+
+    ``notes`` say what llama.cpp does not read everywhere: an old version, the other byte order.
+    """
 
     metadata: dict[str, Any]
     tensors: tuple[FileTensor, ...]
     overhead: Overhead
-
-
-class _Reader:
-    """Takes bytes off a stream and knows how many are left."""
-
-    def __init__(self, stream: BinaryIO, size: int, name: str) -> None:
-        self.stream, self.size, self.name = stream, size, name
-        self.limit = self.left = min(size, MAX_HEADER)
-        self.strings = 0
-
-    @property
-    def taken(self) -> int:
-        """Bytes taken so far."""
-        return self.limit - self.left
-
-    def take(self, count: int) -> bytes:
-        if count > self.left:
-            raise broken(self.name, f"its header claims {count:,} bytes where {self.left:,} are left")
-        self.left -= count
-        data = self.stream.read(count)
-        if len(data) < count:
-            raise broken(self.name, "it ends within its header")
-        return data
-
-    def number(self, form: str) -> Any:
-        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
-
-    def string(self) -> str:
-        return self.take(self.number("<Q")).decode("utf-8", "replace")
-
-    def value(self, kind: int) -> Any:
-        if kind in _SCALARS:
-            return self.number(_SCALARS[kind])
-        if kind == _STRING:
-            return self.string()
-        if kind == _ARRAY:
-            return self._array(self.number("<I"), self.number("<Q"))
-        raise broken(self.name, f"its metadata has the unknown type {kind}")
-
-    def _array(self, kind: int, length: int) -> Any:
-        if kind == _STRING:
-            self.strings += length
-            # Each string has at least its own length, of eight bytes.
-            if self.strings > MAX_STRINGS or length * 8 > self.left:
-                raise broken(self.name, f"an array claims {length:,} strings")
-            for _ in range(length):
-                self.take(self.number("<Q"))
-            return ArrayLength(length)
-        if kind not in _SCALARS:
-            raise broken(self.name, f"an array has the unsupported element type {kind}")
-        form = _SCALARS[kind]
-        data = self.take(length * struct.calcsize(form))
-        if length > _KEPT_ELEMENTS:
-            return ArrayLength(length)
-        return [item[0] for item in struct.iter_unpack(form, data)]
+    notes: tuple[str, ...] = ()
 
 
 def read_gguf(path: Path) -> GgufHeader:
@@ -120,17 +52,14 @@ def read_gguf(path: Path) -> GgufHeader:
 
 def parse_gguf(stream: BinaryIO, size: int, name: str) -> GgufHeader:
     """The header at the start of a stream, of a file of ``size`` bytes. Raises InspectorError when it does not hold."""
-    reader = _Reader(stream, size, name)
+    reader = GgufStream(stream, size, name)
     # An empty file is told what it is not, rather than where it ends.
     if reader.take(min(4, size)) != b"GGUF":
         raise broken(name, "it does not begin with GGUF")
-    version = reader.number("<I")
-    # Version 1 counted in 32 bits (docs/gguf.md, version history).
-    if version not in {2, 3}:
-        # A file of the other byte order has the same number with its bytes turned round.
-        kind = "is big-endian" if version in {2 << 24, 3 << 24} else f"has version {version}"
-        raise broken(name, f"it {kind}; versions 2 and 3, little-endian, are read")
-    count, pairs = reader.number("<Q"), reader.number("<Q")
+    version = reader.version()
+    if version not in VERSIONS:
+        raise broken(name, f"it has version {version}; versions 1 to 3 are read")
+    count, pairs = reader.count(), reader.count()
     # Each entry is read by itself: a count of 2**60 would never come to an end.
     if count > MAX_TENSORS or pairs > 100_000:
         raise broken(name, f"it claims {count:,} tensors and {pairs:,} metadata entries")
@@ -141,7 +70,7 @@ def parse_gguf(stream: BinaryIO, size: int, name: str) -> GgufHeader:
         key = reader.string()
         if key in metadata:
             raise broken(name, f"the metadata {key[:60]!r} is there twice")
-        metadata[key] = reader.value(reader.number("<I"))
+        metadata[key] = reader.value(reader.number("I"))
         tokenizer += reader.taken - before if key.startswith("tokenizer.") else 0
     listed = reader.taken
     entries = [_entry(reader) for _ in range(count)]
@@ -153,21 +82,30 @@ def parse_gguf(stream: BinaryIO, size: int, name: str) -> GgufHeader:
     start = -(-consumed // alignment) * alignment
     tensors = tuple(_checked(entries, start, size, alignment, name))
     padding = size - consumed - sum(tensor.nbytes for tensor in tensors)
-    return GgufHeader(metadata, tensors, Overhead(listed - tokenizer, tokenizer, consumed - listed, padding))
+    overhead = Overhead(listed - tokenizer, tokenizer, consumed - listed, padding)
+    return GgufHeader(metadata, tensors, overhead, tuple(_read_by_few(reader, version)))
 
 
-def _entry(reader: _Reader) -> tuple[str, tuple[int, ...], int, int]:
+def _read_by_few(reader: GgufStream, version: int) -> Iterator[str]:
+    """What ggml's own reader refuses (``gguf_init_from_reader``), though nothing is wrong with the file."""
+    if reader.order == ">":
+        yield "big-endian: llama.cpp reads it on machines of that byte order alone"
+    if version == 1:
+        yield "version 1 of GGUF, which llama.cpp no longer reads: it has to be converted anew"
+
+
+def _entry(reader: GgufStream) -> tuple[str, tuple[int, ...], int, int]:
     """Name, shape (ours: rows first), ggml type and offset of one tensor."""
     tensor = reader.string()
     if len(tensor) > MAX_NAME:
         raise broken(reader.name, f"{tensor[:60]!r} is a name of {len(tensor):,} characters")
-    dimensions = reader.number("<I")
+    dimensions = reader.number("I")
     # ggml has four (GGML_MAX_DIMS).
     if dimensions > 8:
         raise broken(reader.name, f"{tensor[:60]!r} has {dimensions:,} dimensions")
     # ggml names the dimension first whose elements lie side by side; torch names it last.
-    shape = tuple(reader.number("<Q") for _ in range(dimensions))[::-1]
-    return tensor, shape, reader.number("<I"), reader.number("<Q")
+    shape = tuple(reader.count() for _ in range(dimensions))[::-1]
+    return tensor, shape, reader.number("I"), reader.number("Q")
 
 
 def _checked(
@@ -246,6 +184,7 @@ def merged(name: str, files: list[str], headers: list[GgufHeader], size: int) ->
     # The other splits repeat only what says that they are splits.
     metadata = headers[0].metadata
     config, notes = config_of(metadata, tensors) if kind_of(metadata, tensors) == "model" else ({}, ())
+    notes = (*dict.fromkeys(note for header in headers for note in header.notes), *notes)
     if newer := sorted({tensor.dtype for tensor in tensors if tensor.dtype.startswith(_NEW_TYPE)}):
         several = ", ".join(newer[:6])
         notes = (
@@ -264,8 +203,3 @@ def merged(name: str, files: list[str], headers: list[GgufHeader], size: int) ->
     return Checkpoint(
         name, "gguf", tensors, tuple(files), size, config, notes, overhead, metadata, holds(metadata, tensors)
     )
-
-
-def broken(name: str, why: str) -> InspectorError:
-    """The error for a file that is not what its name says."""
-    return InspectorError(f"{name} is no sound GGUF file: {why}", hint="download or convert it again")

@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
-from inspector.sources.gguf import MAX_HEADER, GgufHeader, merged, parse_gguf, split_names
+from inspector.sources.gguf import GgufHeader, merged, parse_gguf, split_names
 from inspector.sources.gguf_source import GgufSource
+from inspector.sources.gguf_stream import MAX_HEADER
 from inspector.sources.http import Reply, explained, fetch
 
 if TYPE_CHECKING:
