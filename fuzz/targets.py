@@ -14,12 +14,14 @@ from inspector.architecture.ties import says_own_head
 from inspector.checkpoint import Checkpoint, FileTensor
 from inspector.checkpoint.against_skeleton import compare_with_skeleton
 from inspector.checkpoint.equal_values import TensorReader, numbered
+from inspector.checkpoint.gguf_header import kind_of
 from inspector.config_json import is_mlx
 from inspector.errors import InspectorError
 from inspector.files import json_object
 from inspector.gpus import card_of_size, find_gpu
 from inspector.lenses.adapter_against_base import BaseAnswer
 from inspector.lenses.adapter_against_config import against_config
+from inspector.lenses.gguf_adapter import Base, findings_on, gguf_adapter_report
 from inspector.lenses.kv_cache import cache_report
 from inspector.lenses.layers import layers
 from inspector.lenses.saved_adapter import _report
@@ -27,6 +29,7 @@ from inspector.lora.options import parsed_pattern
 from inspector.lora.saved_config import unfit
 from inspector.measure.spec import MeasureSpec
 from inspector.precision.registry import scheme_named
+from inspector.render.adapter import payload as adapter_page
 from inspector.render.checkpoint import payload as checkpoint_page
 from inspector.render.layers import payload
 from inspector.simulate.allocator.settings import parse_settings
@@ -78,6 +81,11 @@ def gguf(data: bytes) -> None:
     stored = merged("f", ["f.gguf"], [header], len(data))
     report = compare_with_skeleton(stored, bare_skeleton(stored, "f"))
     checkpoint_page(report)
+    if kind_of(header.metadata, header.tensors) == "adapter":
+        # As if its base had just its own tensors.
+        own = {tensor.name.rpartition(".")[0]: (tensor.shape, tensor.nbytes) for tensor in header.tensors}
+        tuple(findings_on(stored, Base("f", "llama", own, 1)))
+        adapter_page(gguf_adapter_report(stored, None))
     config, _ = config_of(header.metadata, header.tensors)
     check_sizes(config)
 

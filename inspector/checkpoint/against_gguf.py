@@ -172,7 +172,8 @@ def _adapter(tensors: Mapping[str, FileTensor]) -> Findings:
     for name, tensor in tensors.items():
         root, _, last = name.rpartition(".")
         if last not in {"lora_a", "lora_b"}:
-            unexpected.append(Finding(name, "neither lora_a nor lora_b"))
+            passed = ": llama.cpp passes over it" if name.endswith("_norm.weight") else ""
+            unexpected.append(Finding(name, f"neither lora_a nor lora_b{passed}"))
         elif (other := f"{root}.{'lora_b' if last == 'lora_a' else 'lora_a'}") not in tensors:
             missing.append(Finding(other, f"{last} is stored without it"))
         elif (

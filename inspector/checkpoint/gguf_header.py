@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -109,26 +110,37 @@ def ranks(tensors: Iterable[FileTensor]) -> dict[str, int]:
     }
 
 
+def adapter_alpha(metadata: Mapping[str, object]) -> float | None:
+    """The alpha of an adapter; None where the file says none, or zero, which llama.cpp takes for none."""
+    alpha = metadata.get("adapter.lora.alpha")
+    usual = isinstance(alpha, (int, float)) and not isinstance(alpha, bool) and math.isfinite(alpha) and alpha
+    return float(alpha) if usual and isinstance(alpha, (int, float)) else None
+
+
+def adapter_base(metadata: Mapping[str, object]) -> str:
+    """What an adapter names as its base: an address or a name, cut to a line's length; empty where it names none."""
+    for key in ("repo_url", "name"):
+        if isinstance(value := metadata.get(f"general.base_model.0.{key}"), str) and value:
+            return value[:120]
+    return ""
+
+
 def _adapter(metadata: Mapping[str, object], tensors: tuple[FileTensor, ...]) -> str:
     """llama.cpp's `llama_adapter_lora_init`: type, alpha and the architecture of the base in the metadata."""
     found = sorted(set(ranks(tensors).values()))
     rank = f"rank {found[0]:,}" if len(found) == 1 else f"ranks {found[0]:,} to {found[-1]:,}" if found else "no rank"
     modules = len({tensor.name.rpartition(".lora_")[0] for tensor in tensors if ".lora_" in tensor.name})
-    alpha = metadata.get("adapter.lora.alpha")
-    said = f", alpha {alpha:g}" if isinstance(alpha, (int, float)) and not isinstance(alpha, bool) else ", no alpha"
-    base = next(
-        (
-            value
-            for key in ("repo_url", "name")
-            if isinstance(value := metadata.get(f"general.base_model.0.{key}"), str) and value
-        ),
-        "",
-    )
+    alpha = adapter_alpha(metadata)
+    said = ", no alpha" if alpha is None else f", alpha {alpha:g}"
     architecture = metadata.get("general.architecture")
-    of = base or (f"a model of the architecture {architecture}" if isinstance(architecture, str) else "")
+    of = (
+        f"a model of the architecture {architecture[:90]}"
+        if isinstance(architecture, str)
+        else "a base it does not name"
+    )
     return (
         f"an adapter of {parameters(tensors):,} parameters, no model: {rank}{said}, on {modules:,} tensors of "
-        f"{of[:120] or 'a base it does not name'}"
+        f"{adapter_base(metadata) or of}"
     )
 
 

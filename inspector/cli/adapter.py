@@ -20,17 +20,19 @@ from inspector.cli.options import ModelReference, answer, csv_option, json_optio
 @json_option
 @csv_option
 def command(adapter: str, base: str | None, as_json: bool, as_csv: bool) -> None:
-    """Show what a saved PEFT adapter holds, whether PEFT would load it, and what merging it costs.
+    """Show what a saved adapter holds, whether PEFT or llama.cpp would load it, and what merging it costs.
 
-    ADAPTER is a folder, one safetensors file, or a name on the hub, of which only the config and the header of the
-    weights are read. PEFT itself is asked, without weights; where no base is at hand, its own config alone is held
-    against its tensors. Exits with 1 when PEFT would not load it on the base.
+    ADAPTER is a folder, one safetensors or GGUF file, or a name on the hub, of which only the config and the header of
+    the weights are read. PEFT itself is asked, without weights; an adapter in GGUF is held against the base by
+    llama.cpp's rules. Where no base is at hand, its own config alone is held against its tensors. Exits with 1 when
+    it would not be loaded on the base.
 
     \b
     Examples:
       inspector adapter ./my-lora
       inspector adapter ./my-lora --base llama-3.1-8b
       inspector adapter ./my-lora/adapter_model.safetensors --base ./my-model --json
+      inspector adapter ./my-lora-f16.gguf --base ./my-model-q4_k_m.gguf
       inspector adapter org/name@main
     """  # noqa: D301
     from inspector.errors import CHECK_FAILED

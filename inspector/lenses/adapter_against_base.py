@@ -41,6 +41,7 @@ class Finding:
 class BaseAnswer:
     """An adapter on a base model. ``not_compared`` says why PEFT was not asked; the rest is then empty.
 
+    ``loader`` is who answers: PEFT, or llama.cpp for an adapter in GGUF.
     ``rows`` is the vocabulary that the base must be given first, 0 for its own; ``size`` is the base's, and ``merged``
     what merging makes of it.
     """
@@ -53,6 +54,7 @@ class BaseAnswer:
     size: Size | None = None
     merged: Size | None = None
     not_compared: str = ""
+    loader: Literal["PEFT", "llama.cpp"] = "PEFT"
 
     @property
     def answer(self) -> str:

@@ -1,16 +1,16 @@
-"""A saved PEFT adapter: what it holds, what it was trained on, what merging it costs."""
+"""A saved adapter: what it holds, what it was trained on, what merging it costs."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
-from inspector.lenses.adapter_against_base import BaseAnswer, Finding, against_base
+from inspector.lenses.adapter_against_base import BaseAnswer, against_base
 from inspector.lenses.adapter_against_config import against_config, file_name
 from inspector.lenses.adapter_merging import largest_update, merging_notes
-from inspector.reporting import TableReport
+from inspector.lenses.adapter_report import AdapterPart, AdapterReport
+from inspector.lenses.gguf_adapter import gguf_adapter_report
 from inspector.skeleton.tasks import PEFT_HEADS
 from inspector.sources.adapter_files import adapter_files, named_base
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from inspector.checkpoint import FileTensor
+    from inspector.lenses.adapter_against_base import Finding
     from inspector.sources.adapter_files import AdapterFiles
 
 _KIND = re.compile(
@@ -32,57 +33,13 @@ ALONG = "saved along"
 """Part of a file that training did not touch."""
 
 
-@dataclass(frozen=True, slots=True)
-class AdapterPart:
-    """Tensors of one kind, such as ``lora_A``, or modules saved whole (``modules_to_save``)."""
-
-    name: str
-    tensors: int
-    parameters: int
-    nbytes: int
-
-
-@dataclass(frozen=True)
-class AdapterReport(TableReport):
-    """One adapter. Sizes in bytes.
-
-    ``base`` is PEFT's answer on a base model, and ``findings`` what is wrong: by that answer, or by its own config
-    alone where it was held against none. ``trained_parameters`` leaves out what was only saved along.
-
-    ``merge_elements`` are those of the largest update ``B @ A``, which `merge_and_unload` makes one module at a time
-    beside the weight (peft ``tuners/lora/layer.py``, ``Linear.merge`` and ``get_delta_weight``); None for a method
-    whose cost is not known here. ``safe_merge`` keeps one more copy of that weight.
-    """
-
-    kind: ClassVar[str] = "adapter"
-
-    name: str
-    method: str
-    base_model: str
-    rank: int | None
-    alpha: float | None
-    modules: int
-    parameters: int
-    trained_parameters: int
-    tensor_bytes: int
-    file_bytes: int
-    parts: tuple[AdapterPart, ...]
-    merge_elements: int | None
-    notes: tuple[str, ...]
-    base: BaseAnswer
-    findings: tuple[Finding, ...]
-
-    @property
-    def fails(self) -> bool:
-        """Whether PEFT was asked, on a base, and does not load it."""
-        return self.base.answer == "fails"
-
-
 def read_adapter(reference: Path | str, base: str | None = None) -> AdapterReport:
     """The adapter that ``save_pretrained`` of a PEFT model wrote, and what PEFT answers when it is loaded.
 
+    Of one in GGUF, what llama.cpp answers.
+
     Args:
-        reference: a folder, one safetensors file, or a name on the hub: see `inspector.sources.adapter_files`.
+        reference: a folder, one safetensors or GGUF file, or a name on the hub: see `inspector.sources.adapter_files`.
         base: the model to hold it against, as for any command; None for the one that its config names, where that is
             at hand without a network.
 
@@ -91,6 +48,8 @@ def read_adapter(reference: Path | str, base: str | None = None) -> AdapterRepor
             ``base`` that was given cannot be found or built.
     """
     files = adapter_files(reference)
+    if files.stored.format == "gguf":
+        return gguf_adapter_report(files.stored, base)
     return _report(files, _answer(files, base), against_config(files))
 
 

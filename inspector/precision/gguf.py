@@ -17,6 +17,8 @@ from inspector.precision.base import Piece, Scheme
 from inspector.precision.gguf_rules import FILE_TYPES, NEED_MATRIX, VALUES, Place, chosen_type
 
 if TYPE_CHECKING:
+    from gguf import MODEL_ARCH
+
     from inspector.skeleton import Module, Skeleton, Tensor
 
 _ARCHITECTURES = {
@@ -114,15 +116,49 @@ def _order(name: str) -> tuple[int, str]:
     return (int(block[1]) if block else -1, name)
 
 
-def gguf_names(skeleton: Skeleton) -> dict[str, str]:
-    """llama.cpp's name for every parameter; transformers' fused experts go by those of their down or gate part."""
-    from gguf import MODEL_ARCH, get_tensor_name_map
+def _member(skeleton: Skeleton) -> MODEL_ARCH:
+    from gguf import MODEL_ARCH
 
     model_type = skeleton.facts.model_type
     named = _ARCHITECTURES.get(model_type, model_type.upper())
     if named not in MODEL_ARCH.__members__:
         raise InspectorError(f"llama.cpp's names for {model_type!r} are not known here", hint="choose another scheme")
-    table = get_tensor_name_map(MODEL_ARCH[named], skeleton.facts.num_layers)
+    return MODEL_ARCH[named]
+
+
+def gguf_architecture(skeleton: Skeleton) -> str:
+    """llama.cpp's word for a model's architecture. Raises InspectorError for one that it does not name."""
+    from gguf.constants import MODEL_ARCH_NAMES
+
+    return str(MODEL_ARCH_NAMES[_member(skeleton)])
+
+
+def gguf_shapes(skeleton: Skeleton) -> dict[str, tuple[int, ...]]:
+    """Shapes of a model's matrices, and of stacks of them, by llama.cpp's names, as converting writes them.
+
+    Raises InspectorError as `gguf_names`.
+    """
+    names, found = gguf_names(skeleton), {}
+    for tensor in skeleton.parameters:
+        ours, shape = names[tensor.name], tensor.shape
+        if len(shape) < 2:
+            continue
+        module = skeleton.module_of(tensor)
+        # Both are multiplied as they are, and not said to be transposed: a Conv1D and Llama 4's experts.
+        if module.transposed or module.base == "Conv1D" or module.cls == "Llama4TextExperts":
+            shape = (*shape[:-2], shape[-1], shape[-2])
+        if "gate_up" in tensor.name and "ffn_gate_exps" in ours:  # written apart
+            shape = (*shape[:-2], shape[-2] // 2, shape[-1])
+            found[ours.replace("ffn_gate_exps", "ffn_up_exps")] = shape
+        found[ours] = shape
+    return found
+
+
+def gguf_names(skeleton: Skeleton) -> dict[str, str]:
+    """llama.cpp's name for every parameter; transformers' fused experts go by those of their down or gate part."""
+    from gguf import get_tensor_name_map
+
+    table = get_tensor_name_map(_member(skeleton), skeleton.facts.num_layers)
     found = {}
     for tensor in skeleton.parameters:
         name = tensor.name.replace("experts.gate_up_proj", "experts.gate_proj")

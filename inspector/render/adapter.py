@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from inspector.lenses.adapter_against_base import Finding
-    from inspector.lenses.saved_adapter import AdapterReport
+    from inspector.lenses.adapter_report import AdapterReport
 
 
 def text(report: AdapterReport) -> RenderableType:
@@ -52,16 +52,17 @@ def _trained(report: AdapterReport) -> Iterator[str]:
 
 
 _ANSWERS = {
-    "loads": "PEFT {peft} loads it on {base}",
-    "warns": "PEFT {peft} loads it on {base}, with warnings",
-    "fails": "PEFT {peft} does not load it on {base}",
+    "loads": "{loader} loads it on {base}",
+    "warns": "{loader} loads it on {base}, with warnings",
+    "fails": "{loader} does not load it on {base}",
 }
 
 
 def _answer(report: AdapterReport) -> Iterator[RenderableType]:
-    """PEFT's answer, and each finding with what to do about it."""
+    """The loader's answer, and each finding with what to do about it."""
     base = report.base
-    said = _ANSWERS.get(base.answer, base.not_compared).format(peft=base.peft, base=f"{base.base} ({base.model})")
+    loader, on = f"{base.loader} {base.peft}".rstrip(), f"{base.base} ({base.model})"
+    said = _ANSWERS[base.answer].format(loader=loader, base=on) if base.answer in _ANSWERS else base.not_compared
     yield Text(clean(said), style="bold")
     if report.findings:
         yield Text("\n".join(line for each in report.findings for line in _lines(each)))
@@ -91,6 +92,7 @@ def payload(report: AdapterReport) -> dict[str, Any]:
             "compared_with": report.base.base or None,
             "answer": report.base.answer,
             "not_compared": report.base.not_compared or None,
+            "loader": report.base.loader,
             "peft": report.base.peft or None,
             "architecture": report.base.model or None,
             "resize_vocab": report.base.rows or None,

@@ -28,8 +28,10 @@ def blocks(*each, **more):
 LLAMA = {**ENDS, **blocks()}
 
 
-def made(path, architecture, tensors, *, tokens=320, endian=GGUFEndian.LITTLE, **pairs):
-    """A file of Q4_K matrices, where their rows are long enough, and float32 vectors; its path in words."""
+def made(path, architecture, tensors, *, tokens=320, endian=GGUFEndian.LITTLE, plain=False, **pairs):
+    """A file of Q4_K matrices, where their rows are long enough, and float32 vectors; its path in words.
+
+    ``plain`` is all in float32."""
     writer = GGUFWriter(path, architecture, endianess=endian)
     for key, value in pairs.items():
         name = key.replace("__", ".") if "__" in key else f"{architecture}.{key}"
@@ -38,7 +40,7 @@ def made(path, architecture, tensors, *, tokens=320, endian=GGUFEndian.LITTLE, *
     if tokens:
         writer.add_token_list([f"t{number}" for number in range(tokens)])
     for name, shape in tensors.items():
-        if len(shape) == 2 and shape[-1] % 256 == 0:
+        if len(shape) == 2 and shape[-1] % 256 == 0 and not plain:
             kind = GGMLQuantizationType.Q4_K
             writer.add_tensor(name, np.zeros(quant_shape_to_byte_shape(shape, kind), dtype=np.uint8), raw_dtype=kind)
         else:
