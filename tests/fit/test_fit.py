@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 
-import click
 import pytest
 
-from inspector.errors import InspectorError
+from inspector.cli.main import run
 from inspector.fit.changes import candidates
 from inspector.fit.plan import cannot, plan
 from inspector.fit.simulator import Simulator
@@ -132,18 +131,16 @@ def test_the_table():
 
 
 def test_the_command(capsys, tmp_path):
-    from inspector.cli.fit import command
-
     model = tmp_path / "config.json"
     model.write_text(json.dumps(SMALL))
-    code = command.main([str(model), "--gpu", "T4", "--seq-len", "128", "--json"], standalone_mode=False)
+    code = run(["fit", str(model), "--gpu", "T4", "--seq-len", "128", "--json"])
     answer = json.loads(capsys.readouterr().out)
     assert code == 0
     assert answer["format"] == "inspector.fit_plan"
     assert answer["verdict"] == "fits"
     assert answer["margin_bytes"] == answer["usable_bytes"] - answer["process_bytes"]
     args = [str(model), "--vram", "700MiB", "--method", "full", "--seq-len", "128"]
-    assert command.main(args, standalone_mode=False) == 1
+    assert run(["fit", *args]) == 1
     assert "Does not fit" in capsys.readouterr().out
 
 
@@ -156,11 +153,9 @@ def test_the_command(capsys, tmp_path):
         (["--gpu", "A100"], "could be several"),
     ],
 )
-def test_bad_use(args, message):
-    from inspector.cli.fit import command
-
-    with pytest.raises((click.UsageError, InspectorError), match=message):
-        command.main(["smollm2-135m", *args], standalone_mode=False)
+def test_bad_use(args, message, capsys):
+    assert run(["fit", "smollm2-135m", *args]) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [{"method": "qlora"}, {"method": "full"}])

@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 
+from inspector.cli import main as program
 from inspector.errors import InspectorError
 from inspector.fit.longest_prompt import generate_with_longest_prompt
 from inspector.gpus import card_of_size, find_gpu
@@ -125,14 +126,12 @@ def test_it_says_when_it_does_not_fit():
 
 
 def test_the_command(capsys):
-    from inspector.cli.simulate.generate import command
-
-    code = command.main([SMOL, "--prompt-len", "64", "--json"], standalone_mode=False)
+    code = program.run(["simulate", "generate", SMOL, "--prompt-len", "64", "--json"])
     answer = json.loads(capsys.readouterr().out)
     assert code == 0
     assert answer["stages"].keys() == {"prefill", "last_token"}
     assert answer["cache_token_bytes"] == sum(layer["token_bytes"] for layer in answer["cache_layers"])
-    assert command.main([SMOL, "--vram", "600MiB"], standalone_mode=False) == 1
+    assert program.run(["simulate", "generate", SMOL, "--vram", "600MiB"]) == 1
     assert "Does not fit" in capsys.readouterr().out
 
 

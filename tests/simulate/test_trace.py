@@ -46,6 +46,18 @@ def test_remembered_shapes_change_nothing(config, options, monkeypatch):
     assert with_memory == without
 
 
+def test_a_table_made_of_values_is_there_before_what_is_computed_of_it():
+    """bitsandbytes' ``data = torch.tensor(data, device=device); data.div_(data.abs().max())``, on any torch."""
+    tracer = Tracer(cuda_kernels(Device((8, 0), 108)))
+    with tracer:
+        table = torch.tensor([float(level) for level in range(16)], device="meta")
+        table.div_(table.abs().max())
+    events = tracer.events()
+    assert [event.nbytes for event in events if isinstance(event, Alloc)] == [64, 64, 4]
+    assert [event.block for event in events if isinstance(event, Free)] == [1, 2]
+    assert table.numel() == 16
+
+
 def meta(*shape):
     return torch.empty(shape, device="meta")
 

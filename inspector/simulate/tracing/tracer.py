@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 
 _READ = torch.ops.aten._local_scalar_dense.default
-
-
 _FOREIGN = -1
 """The block number of a storage that is known and does not count."""
 
@@ -98,6 +96,10 @@ class Tracer(TorchDispatchMode):
         if func is _READ and args[0].device.type == self.device:
             return self.answer(args[0])
         func, kwargs = drawn(func, args, kwargs, self._generator)
+        if self.stage == "load":
+            # ``torch.tensor(values, device=...)`` allocates at once, and a mode sees it only from torch 2.15 on: so
+            # bitsandbytes' table of levels would come after the temporaries of its own scaling.
+            self._note_all(args, "aten.lift_fresh.default")
         out = self._shapes.call(func, args, kwargs) if self._shapes else run(func, args, kwargs)
         self._note_all(out, func)
         if extra := self.kernels.temporaries.get(func):
@@ -105,8 +107,8 @@ class Tracer(TorchDispatchMode):
                 self.transient(phase, str(func))
         return out
 
-    def _note_all(self, out: object, func: OpOverload) -> None:
-        """Follow every tensor in an operator's result."""
+    def _note_all(self, out: object, func: OpOverload | str) -> None:
+        """Follow every tensor in an operator's result, or among what it reads."""
         if isinstance(out, torch.Tensor):
             self._note(out, func)
         elif isinstance(out, (list, tuple)):

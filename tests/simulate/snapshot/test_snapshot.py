@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.allocator.settings import AllocatorSettings
@@ -183,12 +184,10 @@ def test_a_device_without_history_is_said(tmp_path):
 
 
 def test_the_command(tmp_path, capsys):
-    from inspector.cli.replay import command
-
     write_snapshot(tmp_path / "run.pickle", program(4))
-    command.main([str(tmp_path / "run.pickle"), "--json"], standalone_mode=False)
+    assert run(["replay", str(tmp_path / "run.pickle"), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["format"] == "inspector.replay"
     assert answer["peak_reserved_bytes"] == answer["peak_replayed_bytes"] > 0
-    command.main([str(tmp_path / "run.pickle")], standalone_mode=False)
+    assert run(["replay", str(tmp_path / "run.pickle")]) == 0
     assert "Equal after every request" in capsys.readouterr().out
