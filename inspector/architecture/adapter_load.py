@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +16,12 @@ from inspector.architecture.limits import bounded
 from inspector.architecture.meta_model import build_config, build_model
 from inspector.architecture.offline import closed
 from inspector.architecture.own_random import own_random_numbers
+from inspector.architecture.peft_warnings import heard
 from inspector.architecture.quiet import quiet
 from inspector.errors import InspectorError, in_one_line
-from inspector.patched import patched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 Shape = tuple[int, ...]
 Stored = tuple[Shape, str]
@@ -103,18 +102,9 @@ def load_answer(config: Mapping[str, Any], adapter: Mapping[str, Any], stored: M
     parsed = build_config(config)
     dtype = str(getattr(parsed, "dtype", None) or "float32").removeprefix("torch.")
     model: Any = build_model(parsed, dtype, said=config)
-    said: list[str] = []
-
-    def warn(message: Warning | str, category: type[Warning] | None = None, *_: object, **__: object) -> None:
-        # PEFT's alone: what torch and transformers deprecate is not of this adapter.
-        whose = next(frame for frame in _outwards() if frame.f_globals.get("__name__") not in _BETWEEN)
-        kind = type(message) if isinstance(message, Warning) else category or UserWarning
-        if str(whose.f_globals.get("__name__")).startswith("peft.") and not issubclass(kind, DeprecationWarning):
-            said.append(" ".join(str(message).split()))
-
     found: dict[str, Any] = {"peft": peft.__version__, "model": type(model).__name__, "size": _size(model)}
     # As `build_model` builds: quiet, without a network or the caller's random numbers.
-    with quiet(), closed(), own_random_numbers(), bounded(), patched({"warnings.warn": warn}):
+    with quiet(), closed(), own_random_numbers(), bounded(), heard() as said:
         try:
             wrapped = _wrapped(model, adapter)
         except InspectorError:
@@ -123,23 +113,13 @@ def load_answer(config: Mapping[str, Any], adapter: Mapping[str, Any], stored: M
             raise InspectorError(f"PEFT looks at weights to load this adapter: {in_one_line(error, 80)}") from error
         except Exception as error:  # noqa: BLE001 -- whatever it is, PEFT's user gets the same
             refused = f"{type(error).__name__}: {in_one_line(error)}"
-            return LoadAnswer(**found, warnings=tuple(dict.fromkeys(said)), refused=refused)
+            return LoadAnswer(**found, warnings=tuple(said), refused=refused)
         # What is said from here on is of our own ways: of sizes that we let pass, and of merging.
-        found["warnings"] = tuple(dict.fromkeys(said))
+        found["warnings"] = tuple(said)
         found |= _tensors(wrapped, stored)
         if not found["absent"] and not found["misfits"]:
             found["merged"] = _merged(wrapped)
     return LoadAnswer(**found)
-
-
-_BETWEEN = {__name__, "inspector.patched.by_thread"}
-
-
-def _outwards() -> Iterator[Any]:
-    frame: Any = sys._getframe(1)
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
 
 
 def _wrapped(model: Any, adapter: Mapping[str, Any]) -> Any:

@@ -104,7 +104,7 @@ def command(
         modules_to_save=words(modules_to_save),
         rank_pattern=parsed_pattern(rank_pattern),
         alpha_pattern=parsed_pattern(alpha_pattern),
-        layers_to_transform=whole_numbers(layers_to_transform, "layers_to_transform"),
+        layers_to_transform=whole_numbers(layers_to_transform or "", "layers_to_transform"),
         layers_pattern=words(layers_pattern),
         exclude_modules=excluded_modules(exclude_modules),
         trainable_token_indices=token_indices(trainable_token_indices),

@@ -14,7 +14,10 @@ from inspector.simulate.setup.settings import FinetuneSettings
 if TYPE_CHECKING:
     from inspector.measure.options import MeasureOptions
 
-_SAME = ("load_in_4bit", "load_in_8bit", "dropout", "batch_size", "optimizer", "gradient_checkpointing")
+_SAME = (
+    "load_in_4bit", "load_in_8bit", "dropout", "batch_size", "optimizer", "gradient_checkpointing",
+    "exclude_modules", "layers_to_transform", "layers_pattern", "rank_pattern", "alpha_pattern", "use_rslora",
+)  # fmt: skip
 """Options that mean what they mean to a dry run; the others have words or defaults of their own."""
 
 

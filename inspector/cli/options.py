@@ -139,6 +139,8 @@ def typed() -> str:
             words += [str(value)]
         elif isinstance(value, bool):
             words += [option.opts[-1] if value else option.secondary_opts[-1]]
+        elif option.multiple:
+            words += [word for each in value or () for word in (option.opts[0], str(each))]
         else:
             words += [option.opts[0], json.dumps(value) if isinstance(value, dict) else str(value)]
     return shlex.join(words)

@@ -56,6 +56,8 @@ class Setting:
             more["type"] = _TYPES[self.name]
         elif words and self.name in _HABITS:
             more["type"] = Habitual(words, _HABITS[self.name])
+        elif annotation.startswith("tuple[tuple"):
+            more |= {"multiple": True, "callback": _unless_unsaid, "metavar": _SHORTER[self.name]}
         elif words:
             more["type"] = click.Choice([word for word in words if word])  # the empty word is meant by leaving it out
             more["metavar"] = _SHORTER.get(self.name)
@@ -75,8 +77,17 @@ _TYPES: dict[str, Any] = {
     "peft_config": JsonObject(),
 }
 
-_SHORTER = {"scheme": "[none|nf4|fp4|int8|FORMAT]"}
-"""What the help page shows for the words of a choice that are more than a line of it."""
+_SHORTER = {
+    "scheme": "[none|nf4|fp4|int8|FORMAT]", "rank_pattern": "NAME=R", "alpha_pattern": "NAME=A",
+    "trainable_token_indices": "[NAME=]NUMBERS",
+}  # fmt: skip
+"""What the help page shows for what is more than a line of it, or than a text."""
+
+
+def _unless_unsaid(_context: click.Context, _option: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...] | None:
+    # click has an empty tuple for an option that may be said several times and was not.
+    return value or None
+
 
 SETTINGS = (
     Setting("method", TRAINED, "What is trained (qlora)."),
@@ -85,6 +96,14 @@ SETTINGS = (
     Setting("target_modules", TRAINED, "Comma-separated; all-linear; PEFT's own choice when left out."),
     Setting("dropout", TRAINED, "LoRA's dropout (0)."),
     Setting("modules_to_save", TRAINED, "Comma-separated modules trained in full."),
+    Setting("target_parameters", TRAINED, "Parameters without a module, such as experts.down_proj."),
+    Setting("exclude_modules", TRAINED, "Targets to leave out, or a regular expression."),
+    Setting("layers_to_transform", TRAINED, "Only in these layers, such as 0,1 or 0-7."),
+    Setting("layers_pattern", TRAINED, "What the layers are numbered below, such as layers or h."),
+    Setting("rank_pattern", TRAINED, "Another rank for what matches; repeatable."),
+    Setting("alpha_pattern", TRAINED, "Another alpha for what matches; repeatable."),
+    Setting("trainable_token_indices", TRAINED, "Tokens whose rows train, of the input embedding or NAME; repeatable."),
+    Setting("bias", TRAINED, "Biases to train."),
     Setting("use_dora", TRAINED, "DoRA."),
     Setting("use_rslora", TRAINED, "Rank-stabilized LoRA."),
     Setting("peft_config", TRAINED, "Another PEFT method's config, a JSON file or inline; LoRA's options give way."),

@@ -1,17 +1,24 @@
-"""What people type for LoRA on a command line, as the values a `LoraSpec` takes."""
+"""What people type for LoRA on a command line or give as PEFT takes it, as the values a `LoraSpec` has."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from inspector.errors import InspectorError
 from inspector.lora.sets import TargetSet, named_set
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from inspector.skeleton import Skeleton
+
+Pattern: TypeAlias = Mapping[str, int] | Sequence[tuple[str, int]] | Sequence[str] | str
+"""Ranks or alphas by the name of what they are for: PEFT's mapping, pairs, or ``NAME=R`` as typed."""
+Tokens: TypeAlias = Sequence[int] | str
+TokenIndices: TypeAlias = (
+    Sequence[int] | Mapping[str, Tokens] | Sequence[str] | Sequence[tuple[str, Sequence[int]]] | str
+)
+"""Tokens by the layer whose rows train, or those of the input embedding."""
 
 _MOST_NUMBERS = 1_000_000
 """Most that one range is long: more than any vocabulary's new tokens, few enough to keep."""
@@ -35,10 +42,15 @@ def chosen_sets(
     return tuple(TargetSet(each.name, each.target_modules, each.target_parameters + added) for each in found)
 
 
-def whole_numbers(text: str | None, what: str) -> tuple[int, ...]:
-    """The numbers in ``0,1,2`` or ``0-2``. Raises InspectorError for anything else."""
+def whole_numbers(said: str | int | Sequence[int], what: str) -> tuple[int, ...]:
+    """The numbers in ``0,1,2`` or ``0-2``, or those given. Raises InspectorError for anything else."""
+    if not isinstance(said, str):
+        given = (said,) if isinstance(said, int) else tuple(said)
+        if wrong := [each for each in given if isinstance(each, bool) or not isinstance(each, int) or each < 0]:
+            raise InspectorError(f"{wrong[0]!r} is no number for {what}", hint="give whole numbers, from 0")
+        return tuple(dict.fromkeys(given))
     found: list[int] = []
-    for word in words(text):
+    for word in words(said):
         first, dash, last = word.partition("-")
         if not (first.isdecimal() and len(first) < 10 and (not dash or (last.isdecimal() and len(last) < 10))):
             raise InspectorError(f"{word!r} is no number for {what}", hint="write them as 0,1,2 or 0-2")
@@ -53,14 +65,43 @@ def excluded_modules(text: str | None) -> tuple[str, ...] | str:
     return words(text) if re.fullmatch(r"[\w.,\s-]*", text or "") else (text or "")
 
 
-def token_indices(texts: Sequence[str]) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """Tokens whose rows train: ``0,1,2`` of the input embedding, or ``lm_head=0,1``. Raises InspectorError."""
-    found = []
-    for text in texts:
-        name, _, numbers = text.rpartition("=")
-        if not (indices := whole_numbers(numbers, "trainable_token_indices")):
-            raise InspectorError(f"{text!r} names no token", hint="write 128256,128257 or lm_head=0,1")
-        found.append((name.strip(), indices))
+def token_indices(said: TokenIndices) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Tokens whose rows train: ``0,1,2`` of the input embedding, ``lm_head=0,1``, or as PEFT takes them.
+
+    Raises InspectorError for what is neither.
+    """
+    field = "trainable_token_indices"
+    if isinstance(said, Mapping):
+        pairs = [(str(name), whole_numbers(numbers, field)) for name, numbers in said.items()]
+    elif isinstance(said, str) or not all(isinstance(each, int) for each in said):
+        pairs = [_tokens(each) if isinstance(each, str) else (each[0], whole_numbers(each[1], field))
+                 for each in ((said,) if isinstance(said, str) else said)]  # fmt: skip
+    else:
+        pairs = [("", whole_numbers(said, field))] if said else []
+    if empty := [name for name, numbers in pairs if not numbers]:
+        raise InspectorError(f"{field} of {empty[0] or 'the input embedding'} names no token")
+    return tuple(pairs)
+
+
+def _tokens(text: str) -> tuple[str, tuple[int, ...]]:
+    name, _, numbers = text.rpartition("=")
+    if not (indices := whole_numbers(numbers, "trainable_token_indices")):
+        raise InspectorError(f"{text!r} names no token", hint="write 128256,128257 or lm_head=0,1")
+    return name.strip(), indices
+
+
+def pattern(said: Pattern, what: str = "rank_pattern") -> tuple[tuple[str, int], ...]:
+    """Ranks or alphas by name: ``NAME=R`` each, pairs, or PEFT's own mapping. Raises InspectorError for others."""
+    given = said.items() if isinstance(said, Mapping) else (said,) if isinstance(said, str) else said
+    found: list[tuple[str, int]] = []
+    for each in given:
+        if isinstance(each, str):
+            found += parsed_pattern([each])
+            continue
+        name, number = each
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise InspectorError(f"{what} of {name!r} is no whole number: {number!r}", hint="write it as q_proj=16")
+        found.append((str(name), number))
     return tuple(found)
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from inspector.errors import InspectorError
 from inspector.measure.spec import MeasuredLora, MeasureSpec, StepSetup
 from inspector.precision import schemes_of_bits, usual_scheme
+from inspector.simulate.setup.shorthands import spelled_out
 from inspector.units import parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from inspector.lora.options import Pattern
 
     Bits: TypeAlias = Literal[4, 8, 16, 32, "4", "8", "16", "32"]
 
@@ -19,7 +23,8 @@ class MeasureOptions(TypedDict, total=False):
     """All that `inspector measure` can be told; None means "not said".
 
     ``lora`` adds PEFT's adapters of rank ``r`` with ``dropout`` on ``target_modules`` (a set's name, or names);
-    ``step`` runs training steps. ``limit`` pretends the device had no more, such as ``16GiB``.
+    and the fields of ``LoraConfig`` that choose and size A and B as PEFT takes them; ``step`` runs training steps.
+    ``limit`` pretends the device had no more, such as ``16GiB``.
     """
 
     bits: Bits | None
@@ -34,6 +39,12 @@ class MeasureOptions(TypedDict, total=False):
     r: int | None
     dropout: float | None
     target_modules: Sequence[str] | str | None
+    exclude_modules: Sequence[str] | str | None
+    layers_to_transform: Sequence[int] | str | int | None
+    layers_pattern: Sequence[str] | str | None
+    rank_pattern: Pattern | None
+    alpha_pattern: Pattern | None
+    use_rslora: bool | None
     step: bool | None
     batch_size: int | None
     seq_len: int | None
@@ -44,6 +55,7 @@ class MeasureOptions(TypedDict, total=False):
     limit: str | None
 
 
+_OF_LORA = frozenset(item.name for item in fields(MeasuredLora)) - {"target_modules", "lora_alpha"}
 _OF_STEP = ("batch_size", "seq_len", "optimizer", "gradient_checkpointing", "attention")
 
 
@@ -88,5 +100,12 @@ def _lora(model: str, said: dict[str, Any]) -> MeasuredLora:
 
     targets = said.get("target_modules") or "attention"
     named = targets if isinstance(targets, str) else ",".join(targets)
-    modules = named_set(resolve(model), named).target_modules
-    return MeasuredLora(target_modules=modules, **{name: said[name] for name in ("r", "dropout") if name in said})
+    # By the words of a dry run, as they are typed or as PEFT takes them.
+    words = spelled_out({name: said[name] for name in _OF_LORA if name in said}, _OF_LORA)
+    chosen = named_set(resolve(model), named)
+    if chosen.target_parameters:
+        raise InspectorError(
+            f"adapters of {', '.join(chosen.target_parameters)} are not measured: they are parameters without a module",
+            hint="name modules: --target-modules attention",
+        )
+    return MeasuredLora(target_modules=chosen.target_modules, **words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from inspector.architecture.own_code import is_trusted, trusted_again
@@ -29,13 +29,20 @@ MeasuredAttention = Literal["sdpa", "eager"]
 class MeasuredLora:
     """The adapters to add with PEFT. ``target_modules`` are names or endings, or one regular expression as a string.
 
-    Rank, alpha and targets are those of `LoraSpec`, which counts them.
+    All but ``dropout`` are fields of `LoraSpec`, which counts them: those that choose and size A and B of modules.
+    Stacked experts, whole modules, rows of tokens and biases are not measured.
     """
 
     r: int = 32
     target_modules: tuple[str, ...] | str = ("q_proj", "k_proj", "v_proj", "o_proj")
     lora_alpha: int | None = None
     dropout: float = 0.0
+    exclude_modules: tuple[str, ...] | str = ()
+    layers_to_transform: tuple[int, ...] = ()
+    layers_pattern: tuple[str, ...] = ()
+    rank_pattern: tuple[tuple[str, int], ...] = ()
+    alpha_pattern: tuple[tuple[str, int], ...] = ()
+    use_rslora: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1:
@@ -47,12 +54,8 @@ class MeasuredLora:
     def counted(self) -> LoraSpec:
         """What decides how large they are, for the lens."""
         # The task type that it is made with (`inspector.measure.train`), whatever the model's class is for.
-        return LoraSpec(r=self.r, lora_alpha=self.lora_alpha, target_modules=self.target_modules, task_type="CAUSAL_LM")
-
-    @property
-    def alpha(self) -> int:
-        """The alpha given, or twice the rank; it changes no size."""
-        return self.counted.alpha
+        said = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "dropout"}
+        return LoraSpec(**said, task_type="CAUSAL_LM")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +111,7 @@ class MeasureSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data: lists where the spec has tuples."""
-        found = asdict(self)
-        if self.lora and not isinstance(self.lora.target_modules, str):
-            found["lora"]["target_modules"] = list(self.lora.target_modules)
+        found: dict[str, Any] = _thawed(asdict(self))
         return found
 
     @classmethod
@@ -120,13 +121,23 @@ class MeasureSpec:
             plain = dict(data)
             lora, step = plain.pop("lora", None), plain.pop("step", None)
             if lora:
-                targets = lora["target_modules"]
-                lora = MeasuredLora(
-                    **{**lora, "target_modules": targets if isinstance(targets, str) else tuple(targets)}
-                )
+                lora = MeasuredLora(**{name: frozen(value) for name, value in lora.items()})
             return cls(**plain, lora=lora or None, step=StepSetup(**step) if step else None)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise InspectorError(f"this is no specification of a measurement: {in_one_line(error)}") from None
+
+
+def frozen(value: Any) -> Any:
+    """Lists of plain data as tuples, mappings as pairs, all through."""
+    if isinstance(value, dict):
+        value = list(value.items())
+    return tuple(map(frozen, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _thawed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _thawed(item) for name, item in value.items()}
+    return [_thawed(item) for item in value] if isinstance(value, tuple) else value
 
 
 def cut_config(config: Mapping[str, Any], layers: int | None) -> dict[str, Any]:
@@ -166,7 +177,7 @@ class Order:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Order:
         """The order written by `to_dict`."""
-        fields = {**data, "spec": MeasureSpec.from_dict(data["spec"])}
-        if fields.pop("trusted", False):
-            fields["config"] = trusted_again(fields["config"])
-        return cls(**fields)
+        found = {**data, "spec": MeasureSpec.from_dict(data["spec"])}
+        if found.pop("trusted", False):
+            found["config"] = trusted_again(found["config"])
+        return cls(**found)

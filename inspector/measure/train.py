@@ -14,6 +14,7 @@ from inspector.architecture.error_origin import is_of_the_model, runs_operators
 from inspector.architecture.facts import language_config
 from inspector.architecture.quiet import quiet
 from inspector.errors import InspectorError, in_one_line
+from inspector.lora.peft_fields import peft_fields
 from inspector.measure import machine
 from inspector.measure.weigh import _tensors, breakdown
 from inspector.simulate.program.optimizers import make_optimizer
@@ -36,10 +37,7 @@ def add_lora(model: nn.Module, lora: MeasuredLora, *, seed: int = 0) -> Any:
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
-    targets = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
-    config = LoraConfig(
-        r=lora.r, lora_alpha=lora.alpha, target_modules=targets, lora_dropout=lora.dropout, task_type="CAUSAL_LM"
-    )
+    config = LoraConfig(**peft_fields(lora.counted), lora_dropout=lora.dropout, task_type="CAUSAL_LM")
     try:
         with quiet():
             return get_peft_model(model, config)

@@ -118,8 +118,18 @@ def _settings(report: StepReport) -> Table:
 def said_of(value: object) -> str:
     """A setting's value in words."""
     if isinstance(value, list):
-        return ", ".join(value) or "-"
+        return ", ".join(map(_item, value)) or "-"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value) or "-"
+
+
+def _item(item: object) -> str:
+    """One of several: a name, a number, or a pair of a name and what it has (``q_proj=16``)."""
+    if not isinstance(item, list):
+        return said_of(item)
+    # Settings are frozen: a mapping in them is pairs, and one whose name is empty is of what goes without one.
+    name, what = (item[0], item[1]) if len(item) == 2 and isinstance(item[0], str) else ("", item)
+    said = ",".join(map(_item, what)) if isinstance(what, list) else said_of(what)
+    return f"{name}={said}" if name else said
 
 
 def _versions(report: StepReport) -> str:

@@ -70,9 +70,13 @@ OTHERWISE = {
     "peft_config": '{"peft_type": "IA3"}', "autocast": "bf16", "batch_size": "7", "seq_len": "9", "target_len": "8",
     "attention": "eager", "sdpa_backend": "math", "loss": "upcast", "optimizer": "sgd", "grad_clip": "0.5",
     "grad_accum": "2", "steps": "3", "gpu": "L4", "outputs": "next", "zero_grad": "after", "labels": "clone",
-    "empty_cache_every": "4", "routing": "worst",
+    "empty_cache_every": "4", "routing": "worst", "target_parameters": "experts.down_proj", "exclude_modules": "k_proj",
+    "layers_to_transform": "0-2", "layers_pattern": "layers", "rank_pattern": "q_proj=2", "alpha_pattern": "q_proj=2",
+    "trainable_token_indices": "5", "bias": "all",
 }  # fmt: skip
 """A value of each setting that is not the default; a switch is turned."""
+BESIDE = {"double_quant": {"method": "qlora"}, "layers_pattern": {"layers_to_transform": "1"}}
+"""What a setting says nothing without."""
 
 
 @pytest.mark.parametrize("name", FinetuneSettings.__dataclass_fields__)
@@ -83,7 +87,7 @@ def test_what_is_typed_arrives(name):
     if default is False:
         words = [option.opts[0]]
     said = finetune.make_context("finetune", words, parent=program()).params
-    extra = {"method": "qlora"} if name == "double_quant" else {}
+    extra = BESIDE.get(name, {})
     settings = resolve_setup(**{key: said[key] for key in FinetuneSettings.__dataclass_fields__} | extra).settings
     assert getattr(settings, name) != default
 

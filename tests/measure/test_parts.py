@@ -11,6 +11,7 @@ from inspector.errors import InspectorError
 from inspector.measure import doctor as doctors
 from inspector.measure import machine
 from inspector.measure.doctor import doctor
+from inspector.measure.options import spec_from
 from inspector.measure.spec import MeasuredLora, MeasureSpec, StepSetup, cut_config
 from inspector.measure.train import LiveStorages
 from inspector.sources.bundled import bundled_config
@@ -52,8 +53,21 @@ def test_cut_configs_build(model, path):
 
 
 def test_a_spec_survives_json():
-    spec = MeasureSpec("x", lora=MeasuredLora(r=4, target_modules=("a", "b")), step=StepSetup(seq_len=8), limit_bytes=5)
+    lora = MeasuredLora(r=4, target_modules=("a", "b"), rank_pattern=(("a", 2),), layers_to_transform=(0, 1))
+    spec = MeasureSpec("x", lora=lora, step=StepSetup(seq_len=8), limit_bytes=5)
     assert MeasureSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_fields_of_lora_are_said_as_to_a_dry_run():
+    options = {"lora": True, "target_modules": "q_proj,v_proj", "layers_to_transform": "0-2"}
+    options |= {"rank_pattern": {"q_proj": 4}, "exclude_modules": ".*mlp.*", "use_rslora": True}
+    lora = spec_from("smollm2-135m", options).lora
+    assert (lora.layers_to_transform, lora.rank_pattern) == ((0, 1, 2), (("q_proj", 4),))
+    assert (lora.exclude_modules, lora.use_rslora) == (".*mlp.*", True)
+    with pytest.raises(InspectorError, match=r"experts\.down_proj are not measured"):
+        spec_from("qwen3-30b-a3b", {"lora": True, "target_modules": "experts"})
+    with pytest.raises(InspectorError, match="is no rank pattern"):
+        spec_from("smollm2-135m", {"lora": True, "rank_pattern": "q_proj"})
 
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"seq_len": 1}, {"optimizer": "magic"}, {"steps": 1}])

@@ -86,6 +86,13 @@ RUNS = {
     "qlora, kept activations": ("nf4", MeasuredLora(r=4), {"gradient_checkpointing": False}),
     "lora, eager": ("bf16", MeasuredLora(r=4), {"attention": "eager", "gradient_checkpointing": False}),
     "lora, dropout": ("bf16", MeasuredLora(r=4, dropout=0.1), {}),
+    "lora, some layers and ranks": (
+        "bf16",
+        MeasuredLora(
+            r=4, layers_to_transform=(0,), exclude_modules=("o_proj",), rank_pattern=(("q_proj", 8),), use_rslora=True
+        ),
+        {},
+    ),
     "full": ("bf16", None, {"gradient_checkpointing": False}),
     "full, fused": ("fp32", None, {"optimizer": "adamw_torch_fused"}),
     "full, sgd, two rows": ("bf16", None, {"optimizer": "sgd", "batch_size": 2}),

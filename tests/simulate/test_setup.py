@@ -43,6 +43,16 @@ def test_recipes_are_complete_setups(item):
         ({"method": "full", "scheme": "nf4"}, "does not quantize"),
         ({"packed": True, "padding_mask": True}, "no padding"),
         ({"method": "full", "r": 8}, "no adapters"),
+        ({"method": "full", "rank_pattern": {"q_proj": 4}}, "no adapters"),
+        ({"bias": "both"}, "bias 'both' is not known"),
+        ({"rank_pattern": "q_proj"}, "is no rank pattern"),
+        ({"rank_pattern": {"q_proj": 0}}, "rank 0 is outside"),
+        ({"alpha_pattern": {"q_proj": 0.5}}, "no whole number"),
+        ({"layers_to_transform": "x"}, "no number for layers_to_transform"),
+        ({"layers_to_transform": [-1], "target_modules": "q_proj"}, "no number for layers_to_transform"),
+        ({"layers_to_transform": 1, "target_modules": "all-linear"}, "cannot be used when `target_modules` is a str"),
+        ({"layers_pattern": "h", "target_modules": "q_proj"}, "must also be specified"),
+        ({"trainable_token_indices": {"lm_head": []}}, "of lm_head names no token"),
         ({"method": "lora", "prepare_kbit": True}, "for quantized models"),
         ({"scheme": "int8", "double_quant": True}, "4-bit"),
         ({"batch_size": 0}, "whole number"),
@@ -62,6 +72,18 @@ def test_bad_settings_are_one_line(options, said):
     with pytest.raises(InspectorError, match=said) as caught:
         resolve_setup(**options)
     assert "\n" not in str(caught.value)
+
+
+def test_fields_of_lora_are_said_as_typed_or_as_peft_takes_them():
+    typed = {"rank_pattern": ("q_proj=2", r"a=b\.c=3"), "alpha_pattern": "q_proj=4", "layers_to_transform": "0-2,5",
+             "trainable_token_indices": ("7,8", "lm_head=9"), "exclude_modules": "a, b.c", "bias": "all"}  # fmt: skip
+    given = {"rank_pattern": {"q_proj": 2, r"a=b\.c": 3}, "alpha_pattern": [("q_proj", 4)],
+             "layers_to_transform": [0, 1, 2, 5], "trainable_token_indices": {"": [7, 8], "lm_head": [9]},
+             "exclude_modules": ["a", "b.c"], "bias": "all"}  # fmt: skip
+    targets = {"target_modules": "q_proj"}
+    assert resolve_setup(**typed, **targets).settings == resolve_setup(**given, **targets).settings
+    assert resolve_setup(trainable_token_indices=[1, 2]).settings.trainable_token_indices == (("", (1, 2)),)
+    assert resolve_setup(exclude_modules=".*mlp.*").settings.exclude_modules == ".*mlp.*"
 
 
 def test_your_choice_goes_before_what_a_recipe_set_for_another():
@@ -95,7 +117,10 @@ def test_flash_attention_needs_ampere(tiny):
 SAID = {
     "method": "qlora", "scheme": "fp4", "double_quant": True, "dtype": "float16", "compute_dtype": "bfloat16", "r": 4,
     "alpha": 16, "dropout": 0.25, "target_modules": ("q_proj",), "use_dora": True, "use_rslora": True,
-    "modules_to_save": ("lm_head",), "adapter_dtype": "bfloat16", "prepare_kbit": True, "clear_cache": False,
+    "modules_to_save": ("lm_head",), "target_parameters": ("experts.down_proj",), "exclude_modules": r".*\.1\..*",
+    "layers_to_transform": (0, 2), "layers_pattern": ("layers",), "rank_pattern": (("q_proj", 2),),
+    "alpha_pattern": (("q_proj", 3),), "trainable_token_indices": (("", (5, 6)),), "bias": "lora_only",
+    "adapter_dtype": "bfloat16", "prepare_kbit": True, "clear_cache": False,
     "trl_casting": True, "autocast": "fp16", "batch_size": 3, "seq_len": 77, "padding_mask": True,
     "gradient_checkpointing": True, "reentrant": True, "attention": "eager", "sdpa_backend": "math", "loss": "upcast",
     "optimizer": "sgd", "grad_clip": 0.5, "grad_accum": 2, "steps": 3, "gpu": "L4", "expandable_segments": True,
@@ -129,9 +154,11 @@ def test_every_setting_changes_the_whole_or_is_the_dry_run_s():
     """No word is lost on the way: each of them makes another whole, but those that say where it runs."""
     base = resolve_setup(**SAID).settings
     plain = FinetuneSettings()
+    # A pattern of layers says nothing, and is refused, where no layers are named.
+    beside = {"layers_to_transform": ("layers_pattern",)}
     same = {
         name for name in SAID if getattr(plain, name) != getattr(base, name)
-        and replace(base, **{name: getattr(plain, name)}).setup == base.setup
+        and replace(base, **{each: getattr(plain, each) for each in (name, *beside.get(name, ()))}).setup == base.setup
     }  # fmt: skip
     assert same == {"gpu", "expandable_segments"}
 

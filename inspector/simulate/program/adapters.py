@@ -11,11 +11,19 @@ import torch
 
 from inspector.architecture.error_origin import is_of_the_model
 from inspector.architecture.libraries import need
+from inspector.architecture.peft_warnings import heard
 from inspector.errors import CannotSimulateError, InspectorError, in_one_line
 from inspector.memory_kinds import MemoryKind
 from inspector.patched import patched
-from inspector.simulate.program.heads import heads_to_name, heads_trained, task_type
-from inspector.simulate.program.stored.adapted import adapters_of_packed_layers
+from inspector.simulate.program.heads import heads_trained
+from inspector.simulate.program.lora_config import (
+    check_saved,
+    check_tokens,
+    has_no_default,
+    lora_config,
+    peft_refuses,
+    worth_saying,
+)
 from inspector.simulate.setup.training import LoraSetup, PeftSetup
 from inspector.simulate.tracing.unwritten import Unwritten
 
@@ -49,23 +57,20 @@ def prepare_for_kbit(model: nn.Module, setup: KbitPrepare, checkpointing: Checkp
 def add_adapters(model: nn.Module, setup: LoraSetup | PeftSetup, tracer: Tracer) -> Any:
     """``peft.get_peft_model`` with the setup's config; LoRA on every linear layer where PEFT names no targets."""
     if isinstance(setup, LoraSetup):
-        _check_saved(model, setup.modules_to_save)
+        check_saved(model, setup.modules_to_save)
+        check_tokens(model, setup.trainable_token_indices)
     try:
-        config = _lora(model, setup, _targets(setup)) if isinstance(setup, LoraSetup) else _other_method(setup)
+        config = lora_config(model, setup) if isinstance(setup, LoraSetup) else _other_method(setup)
         return _wrapped(model, config, setup.dtype, tracer)
     except (TypeError, ValueError) as error:
-        if (
-            isinstance(setup, LoraSetup)
-            and not setup.target_modules
-            and any(text in str(error) for text in _NO_DEFAULT)
-        ):
+        if isinstance(setup, LoraSetup) and has_no_default(setup, error):
             tracer.notes.append("PEFT names no targets for this architecture: every linear layer it can adapt is taken")
             # Only after PEFT has refused: where it names targets of its own, a script gets those and not every linear.
             left_out = [*_not_adaptable(model), *heads_trained(model)]
-            return _wrapped(model, _lora(model, setup, "all-linear", left_out), setup.dtype, tracer)
+            return _wrapped(model, lora_config(model, setup, everything_but=left_out), setup.dtype, tracer)
         if not is_of_the_model(error):
             raise
-        raise _peft_refuses(error, setup) from error
+        raise peft_refuses(error, setup) from error
     except RuntimeError as error:
         if "only Tensors of floating point" not in str(error):
             raise
@@ -74,19 +79,6 @@ def add_adapters(model: nn.Module, setup: LoraSetup | PeftSetup, tracer: Tracer)
             hint="use --method lora; a script would leave the head out with llm_int8_skip_modules",
         ) from error
 
-
-def _check_saved(model: nn.Module, names: tuple[str, ...]) -> None:
-    """Refuse modules to save that are not there; PEFT trains none (``_set_trainable``, peft/utils/other.py)."""
-    paths = [path for path, _ in model.named_modules()]
-    if missing := [name for name in names if not any(path.endswith(name) for path in paths)]:
-        raise CannotSimulateError(
-            f"modules_to_save {', '.join(missing)} match nothing in this model",
-            hint="`inspector layers` lists its modules",
-        )
-
-
-_NO_DEFAULT = ("specify `target_modules`", "No `target_modules` passed", "Please specify", "incompatible with Mamba")
-"""What PEFT says when it names no targets for an architecture, or none that it accepts."""
 
 _MAMBA_KERNELS = ("out_proj", "conv1d")
 """Layers whose weights Mamba's fused kernels read themselves (peft/tuners/tuners_utils.py)."""
@@ -115,11 +107,12 @@ def _wrapped(model: nn.Module, config: Any, dtype: str, tracer: Tracer) -> Any:
     need("peft")
     from peft import get_peft_model
 
-    with tracer.making(MemoryKind.ADAPTERS), tracer, without_values():
+    with tracer.making(MemoryKind.ADAPTERS), tracer, without_values(), heard() as warned:
         wrapped = get_peft_model(model, config, autocast_adapter_dtype=dtype != "auto")
         _move_what_joined(wrapped)
         if dtype == "bfloat16":
             _cast_trainable(wrapped)
+    tracer.notes.extend(worth_saying(warned))
     return wrapped
 
 
@@ -132,32 +125,6 @@ def _move_what_joined(model: nn.Module) -> None:
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.device.type == "cpu":
                 setattr(module, name, torch.nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad))
-
-
-def _lora(
-    model: nn.Module, setup: LoraSetup, targets: str | list[str] | None, excluded: list[str] | None = None
-) -> Any:
-    """LoRA's config; nothing is initialized, as values do not matter."""
-    need("peft")
-    from peft import LoraConfig
-
-    config = LoraConfig(
-        r=setup.r,
-        lora_alpha=setup.alpha,
-        lora_dropout=setup.dropout,
-        target_modules=targets,
-        exclude_modules=excluded or None,
-        use_dora=setup.use_dora,
-        use_rslora=setup.use_rslora,
-        modules_to_save=[*setup.modules_to_save, *heads_to_name(model)] or None,
-        bias="none",
-        task_type=task_type(model) or None,
-        init_lora_weights=False,
-    )
-    # PEFT looks for the classes of libraries that are not needed here: ours stand for them.
-    if packed := adapters_of_packed_layers(model):
-        config._register_custom_module(packed)
-    return config
 
 
 _OF_TASKS = {"POLY", "MULTITASK_PROMPT_TUNING"}
@@ -214,37 +181,6 @@ def cast_like_trl(model: nn.Module, tracer: Tracer) -> None:
                 weight = getattr(module, "weight", None)
                 if weight is not None and weight.dtype == torch.float32:
                     module.to(torch.bfloat16)
-
-
-def _targets(setup: LoraSetup) -> str | list[str] | None:
-    if not setup.target_modules:
-        return None
-    return "all-linear" if setup.target_modules == ("all-linear",) else list(setup.target_modules)
-
-
-def _peft_refuses(error: TypeError | ValueError, setup: LoraSetup | PeftSetup) -> CannotSimulateError:
-    said = " ".join(str(error).split())
-    if "not found in the base model" in said or "No modules were targeted" in said:
-        named = setup.target_modules if isinstance(setup, LoraSetup) else dict(setup.fields).get("target_modules", ())
-        return CannotSimulateError(
-            f"target_modules {named if isinstance(named, str) else ', '.join(named)} match nothing in this model",
-            hint="`inspector layers` lists its modules; all-linear takes every linear layer",
-        )
-    if "No `target_modules` passed" in said and isinstance(setup, LoraSetup) and setup.target_modules:
-        return CannotSimulateError(
-            "PEFT's all-linear takes nn.Linear alone, and this model's packed layers are none",
-            hint="name them, as --target-modules q_proj,v_proj",
-        )
-    if "cannot be applied to modules of type" in said:
-        return CannotSimulateError(
-            "PEFT trains a task's head whole, and cannot where LoRA is put on it too",
-            hint="name the head and what ends like it with --modules-to-save, or name other targets",
-        )
-    if "specify `target_modules`" in said:
-        return CannotSimulateError(
-            "PEFT has no default targets for this architecture", hint="use --target-modules all-linear"
-        )
-    return CannotSimulateError(f"PEFT refuses this setup: {in_one_line(error)}")
 
 
 @contextmanager

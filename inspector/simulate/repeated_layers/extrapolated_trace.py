@@ -50,7 +50,7 @@ def finetune_events(
 def _adapts_layers_alike(adapters: LoraSetup | PeftSetup | None) -> bool:
     """Whether no layer is chosen by its number; what any PEFT method chooses is not known."""
     if isinstance(adapters, LoraSetup):
-        return not names_a_layer((*adapters.target_modules, *adapters.modules_to_save))
+        return not adapters.layers_to_transform and not names_a_layer(adapters.named)
     return adapters is None
 
 

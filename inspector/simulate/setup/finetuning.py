@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from inspector.errors import ContradictionError, InspectorError
 from inspector.simulate.setup.optimizer_names import check_optimizer
+from inspector.simulate.setup.places import FINETUNE
 from inspector.simulate.setup.settings import FinetuneSettings
 from inspector.simulate.setup.shorthands import spelled_out
 from inspector.simulate.setup.words import ON_LOADING, SetBy, check_words
@@ -41,7 +42,7 @@ class Resolved:
 
 def _plain(value: object) -> object:
     # JSON has lists alone: an answer kept on disk is equal to one just made.
-    return list(value) if isinstance(value, tuple) else value
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def resolve_setup(recipe: Mapping[str, Any] | None = None, **options: Unpack[FinetuneSettingsOptions]) -> Resolved:
@@ -122,9 +123,10 @@ def _check(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> None:
         if wrong:
             # An error of its own kind: who tries changes one after another passes over those that contradict the rest.
             raise ContradictionError(said, hint=hint)
+    _ = settings.setup  # made once for what its parts refuse: fields of LoRA beside each other
 
 
-_OF_ADAPTERS = {"r", "alpha", "dropout", "target_modules", "use_dora", "use_rslora", "modules_to_save"}
+_OF_ADAPTERS = {word for word, place in FINETUNE.items() if place.startswith("adapters.")} - {"peft_config"}
 
 
 def _contradictions(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> tuple[tuple[bool, str, str], ...]:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from inspector.lora.options import Pattern, TokenIndices
+    from inspector.lora.spec import Bias
     from inspector.simulate.setup.words import (
         AdapterDtype,
         Attention,
@@ -59,6 +61,14 @@ class TrainingOptions(LoadOptions, total=False):
     use_dora: bool | None
     use_rslora: bool | None
     modules_to_save: Sequence[str] | str | None
+    target_parameters: Sequence[str] | str | None
+    exclude_modules: Sequence[str] | str | None
+    layers_to_transform: Sequence[int] | str | int | None
+    layers_pattern: Sequence[str] | str | None
+    rank_pattern: Pattern | None
+    alpha_pattern: Pattern | None
+    trainable_token_indices: TokenIndices | None
+    bias: Bias | None
     adapter_dtype: AdapterDtype | ShortDtype | None
     peft_config: Mapping[str, object] | None
     prepare_kbit: bool | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from inspector.lora.spec import Bias
 from inspector.simulate.setup.load import KbitPrepare, LoadSetup, Quantization
 from inspector.simulate.setup.places import FINETUNE, flat, part
 from inspector.simulate.setup.training import BatchSetup, Checkpointing, LoopSetup, LoraSetup, PeftSetup, TrainSetup
@@ -45,6 +46,14 @@ class FinetuneSettings:
     use_dora: bool = False
     use_rslora: bool = False
     modules_to_save: tuple[str, ...] = ()
+    target_parameters: tuple[str, ...] = ()
+    exclude_modules: tuple[str, ...] | str = ()
+    layers_to_transform: tuple[int, ...] = ()
+    layers_pattern: tuple[str, ...] = ()
+    rank_pattern: tuple[tuple[str, int], ...] = ()
+    alpha_pattern: tuple[tuple[str, int], ...] = ()
+    trainable_token_indices: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    bias: Bias = "none"
     adapter_dtype: AdapterDtype = "float32"
     peft_config: tuple[tuple[str, Any], ...] = ()
     prepare_kbit: bool = True

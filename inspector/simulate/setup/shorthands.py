@@ -6,10 +6,11 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
+from inspector.lora.options import excluded_modules, pattern, token_indices, whole_numbers
 from inspector.skeleton.habits import usual
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from inspector.skeleton.habits import Kind
 
@@ -23,7 +24,15 @@ _KINDS: dict[str, Kind] = {
     "attention": "attention",
     "optimizer": "optimizer",
 }
-_LISTS = ("target_modules", "modules_to_save")
+_LISTS = ("target_modules", "modules_to_save", "target_parameters", "layers_pattern")
+_READ: dict[str, Callable[[str, Any], object]] = {
+    "exclude_modules": lambda _, said: excluded_modules(said) if isinstance(said, str) else tuple(said),
+    "layers_to_transform": lambda name, said: whole_numbers(said, name),
+    "rank_pattern": lambda name, said: pattern(said, name),
+    "alpha_pattern": lambda name, said: pattern(said, name),
+    "trainable_token_indices": lambda _, said: token_indices(said),
+}
+"""Fields of LoRA that are neither a word nor a list of names: as typed, or as PEFT takes them."""
 _SCHEMES = {4: ("nf4", "fp4"), 8: ("int8",), 16: ("none",), 32: ("none",)}
 """Schemes of so many bits, the usual one first."""
 
@@ -44,6 +53,8 @@ def spelled_out(options: Mapping[str, object], names: Collection[str]) -> dict[s
         chosen[name] = usual(_KINDS[name], chosen[name])
     for name in set(_LISTS) & set(chosen):
         chosen[name] = _names(name, chosen[name])
+    for name in set(_READ) & set(chosen):
+        chosen[name] = _READ[name](name, chosen[name])
     said = {int(bits) for bits in (chosen.pop("bits", None),) if bits is not None}
     said |= {bits for bits, name in ((4, "load_in_4bit"), (8, "load_in_8bit")) if chosen.pop(name, False)}
     if len(said) > 1:

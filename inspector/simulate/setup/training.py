@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from inspector.lora.spec import Bias, LoraSpec
 from inspector.simulate.setup.load import LoadSetup
 from inspector.simulate.setup.words import (
     AdapterDtype,
@@ -22,10 +23,11 @@ from inspector.simulate.setup.words import (
 
 @dataclass(frozen=True, slots=True)
 class LoraSetup:
-    """LoRA's adapters. ``target_modules`` may be empty: PEFT's own choice, every linear layer where it has none.
+    """LoRA's adapters, in the words of ``peft.LoraConfig``; `inspector.lora.spec.LoraSpec` says what each may be.
 
-    ``dtype`` is ``float32`` (PEFT's ``autocast_adapter_dtype=True``), ``auto`` (that of the base layer) or
-    ``bfloat16`` (cast after, as SFTTrainer does on a quantized model).
+    ``target_modules`` may be empty: PEFT's own choice, every linear layer where it has none. ``dtype`` is ``float32``
+    (PEFT's ``autocast_adapter_dtype=True``), ``auto`` (that of the base layer) or ``bfloat16`` (cast after, as
+    SFTTrainer does on a quantized model).
     """
 
     # Rank and alpha are PEFT's own defaults (``LoraConfig``).
@@ -37,10 +39,42 @@ class LoraSetup:
     use_rslora: bool = False
     modules_to_save: tuple[str, ...] = ()
     dtype: AdapterDtype = "float32"
+    target_parameters: tuple[str, ...] = ()
+    exclude_modules: tuple[str, ...] | str = ()
+    layers_to_transform: tuple[int, ...] = ()
+    layers_pattern: tuple[str, ...] = ()
+    rank_pattern: tuple[tuple[str, int], ...] = ()
+    alpha_pattern: tuple[tuple[str, int], ...] = ()
+    trainable_token_indices: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    bias: Bias = "none"
 
     def __post_init__(self) -> None:
-        """Raise InspectorError for a word that is not known."""
+        """Raise InspectorError for a word that is not known, and for fields that PEFT refuses beside each other."""
         check_words(self)
+        # Made once here for what it refuses: PEFT itself would say it only after its import.
+        _ = self.counted
+
+    @property
+    def counted(self) -> LoraSpec:
+        """What decides how many parameters train, as the lens counts them; no targets are none, not PEFT's choice."""
+        alike = {item.name for item in fields(LoraSpec)} & {item.name for item in fields(self)}
+        names = {name: getattr(self, name) for name in alike}
+        # Of names alone the text is an expression, or all linear layers.
+        targets = "all-linear" if self.target_modules == ("all-linear",) else self.target_modules
+        return LoraSpec(**{**names, "target_modules": targets}, lora_alpha=self.alpha)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Every name and expression by which modules and parameters are chosen."""
+        excluded = (self.exclude_modules,) if isinstance(self.exclude_modules, str) else self.exclude_modules
+        keyed = (*self.rank_pattern, *self.alpha_pattern, *self.trainable_token_indices)
+        return (
+            *self.target_modules,
+            *self.target_parameters,
+            *self.modules_to_save,
+            *excluded,
+            *(name for name, _ in keyed),
+        )
 
 
 @dataclass(frozen=True, slots=True)
