@@ -20,6 +20,7 @@ TokenIndices: TypeAlias = (
 )
 """Tokens by the layer whose rows train, or those of the input embedding."""
 
+_TOKENS = "trainable_token_indices"
 _MOST_NUMBERS = 1_000_000
 """Most that one range is long: more than any vocabulary's new tokens, few enough to keep."""
 
@@ -70,22 +71,24 @@ def token_indices(said: TokenIndices) -> tuple[tuple[str, tuple[int, ...]], ...]
 
     Raises InspectorError for what is neither.
     """
-    field = "trainable_token_indices"
-    if isinstance(said, Mapping):
-        pairs = [(str(name), whole_numbers(numbers, field)) for name, numbers in said.items()]
-    elif isinstance(said, str) or not all(isinstance(each, int) for each in said):
-        pairs = [_tokens(each) if isinstance(each, str) else (each[0], whole_numbers(each[1], field))
-                 for each in ((said,) if isinstance(said, str) else said)]  # fmt: skip
-    else:
-        pairs = [("", whole_numbers(said, field))] if said else []
-    if empty := [name for name, numbers in pairs if not numbers]:
-        raise InspectorError(f"{field} of {empty[0] or 'the input embedding'} names no token")
-    return tuple(pairs)
+    given = said.items() if isinstance(said, Mapping) else (said,) if isinstance(said, str) else said
+    found: list[tuple[str, tuple[int, ...]]] = []
+    alone: list[int] = []  # numbers without a name, which PEFT takes for the input embedding's
+    for each in given:
+        if isinstance(each, int):
+            alone.append(each)
+        else:
+            found.append(_tokens(each) if isinstance(each, str) else (each[0], whole_numbers(each[1], _TOKENS)))
+    if alone:
+        found.append(("", whole_numbers(alone, _TOKENS)))
+    if empty := [name for name, numbers in found if not numbers]:
+        raise InspectorError(f"{_TOKENS} of {empty[0] or 'the input embedding'} names no token")
+    return tuple(found)
 
 
 def _tokens(text: str) -> tuple[str, tuple[int, ...]]:
     name, _, numbers = text.rpartition("=")
-    if not (indices := whole_numbers(numbers, "trainable_token_indices")):
+    if not (indices := whole_numbers(numbers, _TOKENS)):
         raise InspectorError(f"{text!r} names no token", hint="write 128256,128257 or lm_head=0,1")
     return name.strip(), indices
 
