@@ -2,7 +2,9 @@
 
 Format ``inspector.skeleton``, version 1: ``modules`` lists, in order, modules (``path``, ``class``, ``part``, ...,
 with their ``tensors``) and runs of layers (``stack``, ``first``, ``count``, ``block``: an index into ``blocks``, each
-the modules of one layer). A field left out has the default of `inspector.skeleton`'s dataclasses.
+the modules of one layer). ``again`` lists tensors of modules that are shared, under their further names: a module is
+listed once, its tensors under each of its paths; ``at`` is the place among all tensors. A field left out has the
+default of `inspector.skeleton`'s dataclasses.
 """
 
 from __future__ import annotations
@@ -28,6 +30,11 @@ def dumps(skeleton: Skeleton) -> str:
     # In the order they are met, which numbers them the same for the same skeleton.
     blocks: dict[Block, int] = {}
     rows = [_item_row(item, blocks) for item in fold(skeleton)]
+    again = [
+        {**_tensor_row(tensor), "name": tensor.name, "at": place}
+        for place, tensor in enumerate(skeleton.tensors)
+        if tensor.owner not in skeleton.by_path
+    ]
     head = {
         "format": FORMAT,
         "version": VERSION,
@@ -45,6 +52,8 @@ def dumps(skeleton: Skeleton) -> str:
         for block in blocks
     )
     text = json.dumps(head, indent=1).removesuffix("\n}")
+    if again:
+        text += ',\n "again": [\n  ' + ",\n  ".join(json.dumps(row) for row in again) + "\n ]"
     return f'{text},\n "modules": [\n  {body}\n ],\n "blocks": [\n  {layers}\n ]\n}}\n'
 
 
@@ -71,11 +80,26 @@ def _skeleton(data: dict[str, Any]) -> Skeleton:
         architecture=data["architecture"],
         facts=ConfigFacts(**data["facts"]),
         modules=tuple(entry.module for entry in entries),
-        tensors=tuple(tensor for entry in entries for tensor in entry.tensors),
+        tensors=tuple(_tensors(entries, data.get("again", []))),
         source=data["source"],
         built_with=data["built_with"],
         notes=tuple(data["notes"]),
     )
+
+
+def _tensors(entries: list[Entry], again: list[dict[str, Any]]) -> Iterator[Tensor]:
+    """All tensors in their order, those of shared modules under each of their names."""
+    places = {row["at"]: _tensor({key: value for key, value in row.items() if key != "at"}, "") for row in again}
+    place = 0
+    for tensor in (tensor for entry in entries for tensor in entry.tensors):
+        while place in places:
+            yield places.pop(place)
+            place += 1
+        yield tensor
+        place += 1
+    while places:
+        yield places.pop(place)  # a place behind all others is a KeyError
+        place += 1
 
 
 def _items(rows: list[dict[str, Any]], blocks: list[Block]) -> Iterator[Entry | Run]:
@@ -125,8 +149,8 @@ def _entry(row: dict[str, Any], prefix: str) -> Entry:
     """A module's row; ``prefix`` goes before its tensors' names, none for an entry of a block."""
     flags = (row.get("keep", False), row.get("transposed", False))
     module = Module(row["path"], row["class"], row["part"], None, row.get("base", ""), *flags)
-    tensors = (
-        Tensor(**{**tensor, "name": prefix + tensor["name"], "shape": tuple(tensor["shape"])})
-        for tensor in row.get("tensors", ())
-    )
-    return Entry(module, tuple(tensors))
+    return Entry(module, tuple(_tensor(tensor, prefix) for tensor in row.get("tensors", ())))
+
+
+def _tensor(row: dict[str, Any], prefix: str) -> Tensor:
+    return Tensor(**{**row, "name": prefix + row["name"], "shape": tuple(row["shape"])})

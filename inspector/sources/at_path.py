@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from inspector.errors import InspectorError
 from inspector.files import exists
 from inspector.sources.disk_tree import DiskTree
+from inspector.sources.gguf_folder import gguf_in_folder
 from inspector.sources.loaded_files import PICKLES, pickle_refused
 from inspector.sources.multipart import composed_source
 from inspector.sources.on_disk import ConfigFile, Folder, GgufFile, SafetensorsFile
@@ -41,22 +42,6 @@ def _folder(path: Path) -> Source:
     if not exists(path / "config.json"):
         if exists(path / "adapter_config.json"):
             raise InspectorError(f"{path} is an adapter, not a model", hint=f"try `inspector adapter {path}`")
-        ggufs = _gguf_models(path)
-        if len(ggufs) == 1:
-            return GgufFile(name, str(ggufs[0]), ggufs[0])
-        if ggufs:
-            raise InspectorError(f"{path} holds {len(ggufs)} GGUF files", hint=f"name one, such as {ggufs[0].name}")
+        if found := gguf_in_folder(path, name):
+            return found
     return Folder(name, str(path), path)
-
-
-def _gguf_models(folder: Path) -> list[Path]:
-    """The GGUF files of a folder, the first split for a model of several."""
-    from inspector.sources.gguf import split_names
-
-    files = {file.name: file for file in sorted(folder.glob("*.gguf"))}
-    firsts = dict.fromkeys(split_names(name)[0] for name in files)
-    # Where the first split is not there, another stands for it: reading it names the one that is missing.
-    return [
-        files.get(first) or next(file for file in files.values() if split_names(file.name)[0] == first)
-        for first in firsts
-    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GgufSource(Source):
-    """What all GGUF files have in common, wherever they lie."""
+    """What all GGUF files have in common, wherever they lie.
+
+    ``beside`` says what lies by the file and is no part of it, a sentence each.
+    """
+
+    beside: tuple[str, ...] = field(default=(), kw_only=True)
 
     @cached_property
     @abstractmethod
@@ -30,7 +35,7 @@ class GgufSource(Source):
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
         """What the file, and the splits beside it, store."""
-        return self.stored
+        return replace(self.stored, notes=(*self.stored.notes, *self.beside)) if self.beside else self.stored
 
     @cached_property
     def config(self) -> dict[str, Any] | None:
@@ -50,6 +55,11 @@ class GgufSource(Source):
     @cached_property
     def skeleton(self) -> Skeleton:
         """The skeleton of the config where the file's tensors are its parameters, else of the tensors themselves."""
+        found = self._skeleton
+        return replace(found, notes=(*found.notes, *self.beside)) if self.beside else found
+
+    @cached_property
+    def _skeleton(self) -> Skeleton:
         built, doubt = self._announced.built, self._announced.doubt
         if built and not doubt:
             return built if wanted_vocabulary() is None else super().skeleton
