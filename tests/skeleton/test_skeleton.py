@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspector.cli.main import run
+from inspector.errors import InspectorError
 from inspector.skeleton import ConfigFacts, Module, Skeleton, Tensor
 from inspector.skeleton.identical_layers import fold, unfold
 from inspector.skeleton.json_form import dumps, loads
@@ -140,6 +141,26 @@ def skeletons(draw):
     modules.append(Module("head", "Linear", "head", None, "Linear", keep=True))
     held += tensors("head")
     return Skeleton("id", "Model", ConfigFacts(vocab_size=3), tuple(modules), tuple(held), "somewhere")
+
+
+@given(skeletons(), st.data())
+def test_the_tensors_of_shared_modules_keep_their_places(skeleton, data):
+    """A module that is listed once holds its tensors under each of its paths, wherever those are met."""
+    tensors = list(skeleton.tensors)
+    for number in range(data.draw(st.integers(1, 3))):
+        tensor = Tensor(f"again.{number}.weight", (2,), tied_to=tensors[0].name if tensors else None)
+        tensors.insert(data.draw(st.integers(0, len(tensors))), tensor)
+    shared = replace(skeleton, tensors=tuple(tensors))
+    assert loads(dumps(shared)) == shared
+
+
+@pytest.mark.parametrize("place", [-1, 2, "x", None])
+def test_a_place_that_is_none_is_one_line(place):
+    shared = Skeleton("id", "M", ConfigFacts(), (Module("", "M", "other"),), (Tensor("a.w", (2,)),), "somewhere")
+    data = json.loads(dumps(shared))
+    data["again"][0]["at"] = place
+    with pytest.raises(InspectorError, match="not a readable skeleton"):
+        loads(json.dumps(data))
 
 
 @given(skeletons())
