@@ -68,12 +68,14 @@ def is_auto(name: object) -> bool:
 
 
 def transformers_class(name: object) -> type[PreTrainedModel] | None:
-    """A model class that transformers exports by that name, else None; the abstract base, without a config, is none."""
+    """A model class that transformers exports by that name, else None; an abstract base, without layers, is none."""
     import transformers
 
     found: Any = getattr(transformers, name, None) if isinstance(name, str) else None
     is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
-    return found if is_model and getattr(found, "config_class", None) is not None else None
+    # A family's base (LlamaPreTrainedModel) has a config, and nothing that makes layers of it.
+    makes = is_model and found.__init__ is not transformers.PreTrainedModel.__init__
+    return found if makes and getattr(found, "config_class", None) is not None else None
 
 
 def classes_of(config: PretrainedConfig) -> Iterator[tuple[str, list[type[PreTrainedModel]]]]:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 _ARCHITECTURES = {
     "mistral": "LLAMA", "mixtral": "LLAMA", "qwen2_moe": "QWEN2MOE", "qwen3_moe": "QWEN3MOE", "gemma3_text": "GEMMA3",
-    "gpt_oss": "GPT_OSS", "cohere": "COHERE2", "phi": "PHI2", "gpt_neox": "GPTNEOX", "deepseek_v2": "DEEPSEEK2",
+    "gpt_oss": "GPT_OSS", "cohere": "COMMAND_R", "phi": "PHI2", "gpt_neox": "GPTNEOX", "deepseek_v2": "DEEPSEEK2",
     "deepseek_v3": "DEEPSEEK2", "gpt_bigcode": "STARCODER", "granitemoe": "GRANITE_MOE", "falcon_h1": "FALCON_H1",
     "ernie4_5": "ERNIE4_5", "glm4_moe": "GLM4_MOE", "kimi_k2": "DEEPSEEK2", "olmo3": "OLMO2",
-    "minimax_m2": "MINIMAXM2",
+    "minimax_m2": "MINIMAXM2", "gemma4_text": "GEMMA4",
 }  # fmt: skip
 """transformers' model types by the gguf package's name, where it is not the same word in capitals."""
 

@@ -1,8 +1,10 @@
-"""GGUF's metadata as a transformers config, by the table with which transformers itself loads GGUF."""
+"""GGUF's metadata as a transformers config, by the table with which transformers itself loads GGUF, and by ours."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from inspector.sources.gguf_newer import FAMILIES, MIXTURE, gemma4_fields, is_mixture
 
 if TYPE_CHECKING:
     from inspector.checkpoint import FileTensor
@@ -25,12 +27,11 @@ def config_of(metadata: dict[str, Any], tensors: tuple[FileTensor, ...]) -> tupl
     """
     said = metadata.get("general.architecture")
     architecture = said if isinstance(said, str) else ""
-    table = _tables()
     ours = _RENAMED.get(architecture, architecture)
-    if ours in {"general", "tokenizer"} or ours not in table or ours in _DEPENDS_ON_TENSORS:
+    if (found := _family(ours, metadata)) is None:
         return {}, (f"transformers reads no GGUF of the architecture {architecture[:40]!r}",)
-    config: dict[str, Any] = {"model_type": _MODEL_TYPE.get(ours, ours)}
-    for key, field in table[ours].items():
+    config: dict[str, Any] = {"model_type": found[0]}
+    for key, field in found[1].items():
         value = metadata.get(f"{architecture}.{key}")
         # A list of one size a layer, all alike, is that size.
         if isinstance(value, list) and value and all(item == value[0] for item in value):
@@ -48,7 +49,18 @@ def config_of(metadata: dict[str, Any], tensors: tuple[FileTensor, ...]) -> tupl
     if any(name.endswith("attn_q.bias") for name in names) and ours == "llama":
         config["attention_bias"] = True
     # A zero says that there is no such thing, where the class would take it for a size.
-    return {key: value for key, value in config.items() if value != 0 or isinstance(value, bool)}, ()
+    config = {key: value for key, value in config.items() if value != 0 or isinstance(value, bool)}
+    return config | (gemma4_fields(metadata, tensors) if architecture == "gemma4" else {}), ()
+
+
+def _family(architecture: str, metadata: dict[str, Any]) -> tuple[str, dict[str, str | None]] | None:
+    """The type in transformers and its field for each key; None for an architecture that neither table has."""
+    if architecture == "llama" and is_mixture(metadata):
+        return MIXTURE
+    table = _tables()
+    if architecture in table and architecture not in {"general", "tokenizer"} | _DEPENDS_ON_TENSORS:
+        return _MODEL_TYPE.get(architecture, architecture), table[architecture]
+    return FAMILIES.get(architecture)
 
 
 def _tables() -> dict[str, dict[str, str | None]]:

@@ -64,12 +64,13 @@ class GgufSource(Source):
         if built and not doubt:
             return built if wanted_vocabulary() is None else super().skeleton
         refuse_resizing(f"{self.where}, read off its tensors' names,")
-        from inspector.sources.unknown_architecture import bare_skeleton
+        from inspector.sources.unknown_architecture import READ_OFF, bare_skeleton
 
         bare = bare_skeleton(self.stored, self.where)
-        return replace(
-            bare, facts=built.facts if built else bare.facts, notes=(*([doubt] if doubt else ()), *bare.notes)
-        )
+        if not built:
+            return replace(bare, notes=(*([doubt] if doubt else ()), *bare.notes))
+        # Its config does build; what is told is the file all the same.
+        return replace(bare, facts=built.facts, notes=(doubt, READ_OFF, *bare.notes[1:]))
 
     @cached_property
     def _announced(self) -> _Announced:
@@ -117,6 +118,11 @@ def _disagreement(checkpoint: Checkpoint, skeleton: Skeleton) -> _Announced | No
                 f"its header and its tensors disagree: {tensor.name} of {list(tensor.shape)} by the header, "
                 f"{shapes[:200]} in the file",
             )
+    buffers = [tensor.numel for tensor in skeleton.own_tensors if not tensor.is_parameter and tensor.persistent]
+    if left and not alone and sorted(tensor.numel for tensor in left.values()) == sorted(buffers):
+        # Counted as the file has them; what runs is the model.
+        why = f"{len(buffers):,} of its tensors ({min(left)[:80]}) are buffers in transformers, no parameters"
+        return _Announced(skeleton, why)
     if sum(tensor.numel for tensor in left.values()) != sum(tensor.numel for tensor in alone.values()):
         without = f"no tensor for {min(alone)[:80]}" if alone else f"none has a place for {min(left, default='')[:80]}"
         return _Announced(None, f"its tensors are not those of the model that its header announces: {without}")

@@ -18,6 +18,8 @@ _NUMBERED = re.compile(r"^(.*?\.\d+)(?:\.|$)")
 MAX_BARE = 30_000
 """Tensors of a skeleton in which none are known to be alike: a report of so many takes seven seconds."""
 
+READ_OFF = "read off the tensors' names and shapes"
+
 _HEADS = ("lm_head", "output", "embed_out")
 
 
@@ -44,7 +46,7 @@ def bare_skeleton(checkpoint: Checkpoint, where: str) -> Skeleton:
         tensors=tuple(Tensor(tensor.name, tensor.shape, "float32") for tensor in tensors),
         source=where,
         notes=(
-            "no config that builds: read off the tensors' names and shapes",
+            f"no config that builds: {READ_OFF}",
             "buffers, tied weights and what is a linear layer are guesses",
         ),
     )

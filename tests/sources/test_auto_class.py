@@ -105,6 +105,12 @@ def test_a_class_that_is_no_model_is_passed_over():
     assert model_class(config).__name__ == "LlamaForCausalLM"
 
 
+@pytest.mark.parametrize("name", ["LlamaPreTrainedModel", "BartPretrainedModel", "PretrainedBartModel"])
+def test_the_base_of_a_family_is_no_model(name):
+    config = CONFIG_MAPPING["llama" if "Llama" in name else "bart"](architectures=[name])
+    assert model_class(config).__name__ in {"LlamaForCausalLM", "BartForConditionalGeneration"}
+
+
 def test_a_class_of_another_type_is_passed_over_and_said():
     config = {"model_type": "llama", "architectures": ["GPT2LMHeadModel"], "num_hidden_layers": 1}
     skeleton = build_skeleton(config, model_id="x")

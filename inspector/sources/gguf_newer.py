@@ -1,0 +1,85 @@
+"""Configs of architectures that transformers has a class for and its GGUF table maps in part, or not at all.
+
+llama.cpp's words by its ``convert_hf_to_gguf.py`` (``set_gguf_parameters``). What a file's tensors do not bear out is
+no config of it: `inspector.sources.gguf_source` holds every parameter against them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inspector.checkpoint.gguf_header import Announced
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inspector.checkpoint import FileTensor
+
+_USUAL: dict[str, str | None] = {
+    "context_length": "max_position_embeddings", "block_count": "num_hidden_layers", "embedding_length": "hidden_size",
+    "feed_forward_length": "intermediate_size", "attention.head_count": "num_attention_heads",
+    "attention.head_count_kv": "num_key_value_heads", "attention.layer_norm_rms_epsilon": "rms_norm_eps",
+    "rope.freq_base": "rope_theta", "vocab_size": "vocab_size",
+}  # fmt: skip
+_HEAD = {"attention.key_length": "head_dim"}
+_NORM = {"attention.layer_norm_epsilon": "layer_norm_eps"}
+_EXPERTS = {"expert_used_count": "num_experts_per_tok"}
+FAMILIES: dict[str, tuple[str, dict[str, str | None]]] = {
+    "gemma": ("gemma", {**_USUAL, **_HEAD}),
+    "olmo2": ("olmo2", _USUAL),
+    "olmoe": ("olmoe", {**_USUAL, **_EXPERTS, "expert_count": "num_experts"}),
+    "smollm3": ("smollm3", _USUAL),
+    "granite": ("granite", _USUAL),
+    "command-r": ("cohere", {**_USUAL, **_NORM}),
+    "cohere2": ("cohere2", {**_USUAL, **_NORM, **_HEAD, "attention.sliding_window": "sliding_window"}),
+    "gptneox": ("gpt_neox", {**_USUAL, **_NORM}),
+    "phi2": ("phi", {**_USUAL, **_NORM}),
+}  # fmt: skip
+"""llama.cpp's architectures that transformers' table lacks: the type, and the field of each key."""
+
+MIXTURE = ("mixtral", {**_USUAL, **_EXPERTS, "expert_count": "num_local_experts"})
+"""Mixtral is written as ``llama``, with experts."""
+
+
+def is_mixture(metadata: Mapping[str, object]) -> bool:
+    """Whether a file of the architecture ``llama`` has experts."""
+    return bool(Announced(metadata).size("expert_count"))
+
+
+def gemma4_fields(metadata: Mapping[str, object], tensors: tuple[FileTensor, ...]) -> dict[str, object]:
+    """What Gemma 4's config has beside transformers' table, by its header and its tensors; zeros are meant.
+
+    Full layers have longer heads, other numbers of keys, and keys that are the values where no values are stored.
+    """
+    announced = Announced(metadata)
+    layers = min(announced.size("block_count") or 0, 10_000)
+    shapes = {tensor.name: tensor.shape for tensor in tensors}
+    full = [layer for layer in range(layers) if not announced.sliding(layer)]
+    sliding = [layer for layer in range(layers) if announced.sliding(layer)]
+    widths = {announced.size("feed_forward_length", layer) for layer in range(layers)} - {None, 0}
+    narrow = min((width for width in widths if width), default=0)
+    kinds = {True: "sliding_attention", False: "full_attention"}
+    found = {
+        "intermediate_size": narrow,
+        # The layers that share keys may have an MLP of twice the width.
+        "use_double_wide_mlp": len(widths) > 1,
+        "head_dim": announced.size("attention.key_length_swa"),
+        "global_head_dim": announced.size("attention.key_length"),
+        "num_key_value_heads": announced.size("attention.head_count_kv", sliding[0]) if sliding else None,
+        "num_global_key_value_heads": announced.size("attention.head_count_kv", full[0]) if full else None,
+        "attention_k_eq_v": bool(full) and f"blk.{full[0]}.attn_v.weight" not in shapes,
+        "layer_types": [kinds[announced.sliding(layer)] for layer in range(layers)],
+        "num_experts": announced.size("expert_count"),
+        "top_k_experts": announced.size("expert_used_count"),
+        "moe_intermediate_size": announced.size("expert_feed_forward_length"),
+    }
+    fields: dict[str, object] = {key: value for key, value in found.items() if value or value is False}
+    each = announced.size("embedding_length_per_layer_input") or 0
+    rows = shapes.get("per_layer_token_embd.weight", (0,))
+    return {
+        **fields,
+        "enable_moe_block": bool(announced.size("expert_count")),
+        "num_kv_shared_layers": announced.size("attention.shared_kv_layers") or 0,
+        "hidden_size_per_layer_input": each,
+        **({"vocab_size_per_layer_input": rows[0]} if rows and rows[0] else {}),
+    }
