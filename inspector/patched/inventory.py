@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 TESTED = {
-    "torch": ">=2.9,<2.16",
+    "torch": ">=2.10,<2.16",
     "transformers": ">=5.23,<5.25",
-    "peft": ">=0.21,<0.22",
+    "peft": ">=0.21.2,<0.22",
     "bitsandbytes": ">=0.50,<0.51",
     "huggingface_hub": ">=2.0,<3",
     "numpy": ">=2.0,<3",
