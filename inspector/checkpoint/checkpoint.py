@@ -23,13 +23,17 @@ MAX_NAME = 256
 
 @dataclass(frozen=True, slots=True)
 class FileTensor:
-    """One tensor in a file. ``dtype`` is torch's name for it or ggml's (``q4_k``); ``nbytes`` what it takes there."""
+    """One tensor in a file. ``dtype`` is torch's name for it or ggml's (``q4_k``); ``nbytes`` what it takes there.
+
+    ``start`` is where it begins in the file's data, behind the header of safetensors.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     nbytes: int
     file: str = ""
+    start: int = field(default=0, compare=False)
 
     @property
     def numel(self) -> int:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from inspector.checkpoint import Checkpoint
+    from inspector.checkpoint.equal_values import TensorReader
 
 MAX_PARTS = 200
 """Components of a pipeline or modules of a chain: ten times as many as any published one has."""
@@ -39,6 +40,10 @@ class Tree(ABC):
     @abstractmethod
     def checkpoint(self, folder: str, config: dict[str, Any]) -> Checkpoint | None:
         """What the safetensors in one folder (``""`` is the root) store."""
+
+    @abstractmethod
+    def reader(self, folder: str) -> TensorReader:
+        """How the tensors of one folder's `checkpoint` are read."""
 
     @abstractmethod
     def code_folders(self, folder: str, config: Mapping[str, Any]) -> dict[str, Path]:

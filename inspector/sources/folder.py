@@ -76,15 +76,28 @@ def assemble(
     config: dict[str, Any],
     notes: tuple[str, ...] = (),
 ) -> Checkpoint:
-    """One checkpoint of several headers, held against the index. Raises InspectorError when a name is there twice."""
-    tensors = tuple(tensor for _, header in headers for tensor in header)
+    """One checkpoint of several headers, held against the index.
+
+    Of a tensor that two shards of one index have the last is loaded, by the names of the shards, whichever the index
+    says (transformers ``PreTrainedModel._load_pretrained_model``). Raises InspectorError for one without an index.
+    """
     seen: dict[str, FileTensor] = {}
-    for tensor in tensors:
-        if (other := seen.setdefault(tensor.name, tensor)) is not tensor:
-            raise InspectorError(
-                f"tensor {tensor.name[:80]!r} is both in {other.file} and in {tensor.file}",
-                hint="the folder holds more than one checkpoint; leave one of them, or add its index",
-            )
+    again: list[FileTensor] = []
+    for tensor in (tensor for _, header in headers for tensor in header):
+        if (other := seen.get(tensor.name)) is not None:
+            if not promised:
+                raise InspectorError(
+                    f"tensor {tensor.name[:80]!r} is both in {other.file} and in {tensor.file}",
+                    hint="the folder holds more than one checkpoint; leave one of them, or add its index",
+                )
+            again.append(other)
+        seen[tensor.name] = tensor
+    tensors = tuple(seen.values())
+    if again:
+        size = sum(tensor.nbytes for tensor in again)
+        several = f"{len(again):,} tensors are" if len(again) > 1 else "a tensor is"
+        of = f"such as {again[0].name[:80]}: the last shard's is loaded, {size:,} bytes are not"
+        notes += (f"{several} in more than one shard, {of}",)
     if absent := [key for key in promised if key not in seen]:
         notes += (f"the index promises {len(absent):,} tensors that no file has, such as {absent[0][:80]}",)
     if promised and (extra := [key for key in seen if key not in promised]):

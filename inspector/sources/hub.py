@@ -24,7 +24,6 @@ from inspector.sources.http import Reply, explained, fetch, is_passing
 from inspector.sources.loaded_files import PICKLES, left_alone, loaded_files, pickle_refused, unread_error
 from inspector.sources.safetensors import MAX_HEADER, PREFIX, header_length, parse_header
 from inspector.sources.source import Source
-from inspector.sources.tensor_bytes import offset_in_data
 from inspector.store.entries import keep, kept, store_folder, stored
 
 if TYPE_CHECKING:
@@ -234,12 +233,10 @@ class HubModel(Source):
         return TensorReader(self._tensor_bytes, whole=False)
 
     def _tensor_bytes(self, tensor: FileTensor, start: int, length: int) -> bytes:
-        if self.checkpoint is None:
-            raise InspectorError(f"{self.repo} has no safetensors")
         try:
             whole = Budget("bytes of header", MAX_HEADER)
             head = self.kept(tensor.file, lambda: self._fetch_header(tensor.file, whole))
-            begin = len(head.data) + offset_in_data(self.checkpoint, tensor) + start
+            begin = len(head.data) + tensor.start + start
             # By its place in the name, which no file of a repository has.
             return self.kept(
                 f"{tensor.file}//{begin}+{length}",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from inspector.checkpoint import Checkpoint
+    from inspector.checkpoint.equal_values import TensorReader
     from inspector.sources.hub import HubModel
 
 
@@ -34,6 +35,10 @@ class HubTree(Tree):
     def checkpoint(self, folder: str, config: dict[str, Any]) -> Checkpoint | None:
         """What the headers of the safetensors in one folder say."""
         return self.model.stored(folder, config)
+
+    def reader(self, folder: str) -> TensorReader:
+        """By ranges; a tensor's file is named from the repository's root."""
+        return self.model.reader
 
     def code_folders(self, folder: str, config: Mapping[str, Any]) -> dict[str, Path]:
         """The repository's Python files; those in folders are not looked for."""

@@ -20,9 +20,8 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 INDEX = ".safetensors.index.json"
 
 _TRANSFORMERS = ("model.safetensors", "model" + INDEX, "pytorch_model.bin", "pytorch_model.bin.index.json")
-_DIFFUSERS = (
-    "diffusion_pytorch_model" + INDEX, "diffusion_pytorch_model.safetensors",
-    "diffusion_pytorch_model.bin.index.json", "diffusion_pytorch_model.bin",
+DIFFUSERS = (
+    "diffusion_pytorch_model" + INDEX, "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin",
 )  # fmt: skip
 _EXTRA = {"jev": ("head.safetensors", "readout.safetensors")}
 """Files that a class loads besides, where they are there (``PreTrainedConfig.extra_files``), by ``model_type``."""
@@ -30,6 +29,7 @@ _EXTRA = {"jev": ("head.safetensors", "readout.safetensors")}
 _DISTRIBUTED = re.compile(r"shard-\d{5}-model-\d{5}-of-\d{5}\.safetensors")
 _VARIANT = re.compile(
     r"(?:model|diffusion_pytorch_model)\.(?:safetensors\.index\.([\w-]+)\.json|([\w-]+)\.safetensors)"
+    r"|diffusion_pytorch_model\.safetensors\.([\w-]+)\.index\.json"
 )
 # A shard of a variant is named by the variant's index: model.fp16-00001-of-00002.safetensors.
 _SHARD = re.compile(r"-\d{5}-of-\d{5}")
@@ -71,20 +71,20 @@ def loaded_files(names: Collection[str], config: Mapping[str, Any] | None) -> Ta
 
 def resolved(names: Collection[str], variant: str = "", orders: Iterable[str] = _TRANSFORMERS) -> str:
     """The file that transformers looks for first and finds among these names; empty when it finds none."""
-    return next((name for usual in orders if (name := _with_variant(usual, variant)) in names), "")
+    return next((name for usual in orders for name in _with_variant(usual, variant) if name in names), "")
 
 
 def _usual(names: set[str], config: Mapping[str, Any]) -> Taken | None:
     """The files of the usual names, then those of a variant; None where there are none."""
     # A part of a pipeline is known by its class; of a folder that is neither, transformers' names go first.
-    orders = (_DIFFUSERS, _TRANSFORMERS) if "_class_name" in config else (_TRANSFORMERS, _DIFFUSERS)
+    orders = (DIFFUSERS, _TRANSFORMERS) if "_class_name" in config else (_TRANSFORMERS, DIFFUSERS)
     if found := resolved(names, orders=orders[0]):
         extra = [name for name in _EXTRA.get(str(config.get("model_type")), ()) if name in names and name != found]
         taken = _taken(found)
         return Taken((*taken.files, *extra), taken.index, taken.unread) if extra and taken.files else taken
     if (found := resolved(names, orders=orders[1])) and ".bin" not in found:
         return Taken(*_read(found), notes=(_not_looked_for(found),))
-    variants = sorted({match[1] or match[2] for name in names if (match := _VARIANT.fullmatch(name))})
+    variants = sorted({variant for name in names if (variant := _variant_of(name))})
     if not variants:
         return None
     # fp16 first, the one that most repositories have.
@@ -138,10 +138,20 @@ def _explicit(name: str, names: set[str]) -> str:
     return name
 
 
-def _with_variant(name: str, variant: str) -> str:
-    """As transformers' ``_add_variant``."""
+def _with_variant(name: str, variant: str) -> tuple[str, ...]:
+    """As ``_add_variant`` of transformers and of diffusers, and then the form that diffusers had before."""
     stem, _, suffix = name.rpartition(".")
-    return f"{stem}.{variant}.{suffix}" if variant else name
+    if not variant:
+        return (name,)
+    before = name.removesuffix(".index.json")
+    old = (f"{before}.{variant}.index.json",) if before != name and name in DIFFUSERS else ()
+    return (f"{stem}.{variant}.{suffix}", *old)
+
+
+def _variant_of(name: str) -> str:
+    """The variant that a file's name says; empty where it says none."""
+    found = _VARIANT.fullmatch(name)
+    return next(word for word in found.groups() if word) if found else ""
 
 
 def left_alone(names: Iterable[str], read: Collection[str]) -> tuple[str, ...]:
@@ -173,8 +183,8 @@ def _why(name: str, *, on_top: bool) -> str:
         return " (an adapter, which from_pretrained puts on top)" if on_top else " (an adapter)"
     if name.endswith(PICKLES):
         return " (a pickle)"
-    if match := _VARIANT.fullmatch(name):
-        return f" (variant {match[1] or match[2]})"
+    if variant := _variant_of(name):
+        return f" (variant {variant})"
     return ""
 
 

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.own_code import own_classes
 from inspector.checkpoint.equal_values import TensorReader
-from inspector.errors import InspectorError
 from inspector.files import exists, read_json_object
 from inspector.sources.folder import read_files, read_folder, unread_in
 from inspector.sources.gguf_source import GgufSource
 from inspector.sources.source import Source
-from inspector.sources.tensor_bytes import offset_in_data, read_on_disk
+from inspector.sources.tensor_bytes import read_on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from inspector.checkpoint import Checkpoint, FileTensor
+    from inspector.checkpoint import Checkpoint
 
 
 def code_folders(folder: Path, config: Mapping[str, Any]) -> dict[str, Path]:
@@ -33,19 +32,9 @@ def code_folders(folder: Path, config: Mapping[str, Any]) -> dict[str, Path]:
     return folders
 
 
-def reader_below(folder: Path, source: Source) -> TensorReader:
-    """How the tensors of a source's checkpoint are read from the files of a folder."""
-    offsets: dict[str, int] = {}
-
-    def read(tensor: FileTensor, start: int, length: int) -> bytes:
-        if source.checkpoint is None:
-            raise InspectorError(f"{source.name} has no files")
-        # Once a tensor: it is looked for among all of them, and read in hundreds of pieces.
-        if tensor.name not in offsets:
-            offsets[tensor.name] = offset_in_data(source.checkpoint, tensor)
-        return read_on_disk(folder / tensor.file, offsets[tensor.name], start, length)
-
-    return TensorReader(read)
+def reader_below(folder: Path) -> TensorReader:
+    """How the tensors of a checkpoint are read from the files of its folder."""
+    return TensorReader(lambda tensor, start, length: read_on_disk(folder, tensor, start, length))
 
 
 @dataclass(frozen=True)
@@ -83,7 +72,7 @@ class Folder(Source):
     @property
     def reader(self) -> TensorReader:
         """From the folder's files."""
-        return reader_below(self.path, self)
+        return reader_below(self.path)
 
     @cached_property
     def checkpoint(self) -> Checkpoint | None:
@@ -115,7 +104,7 @@ class SafetensorsFile(Source):
     @property
     def reader(self) -> TensorReader:
         """From the file."""
-        return reader_below(self.path.parent, self)
+        return reader_below(self.path.parent)
 
     @cached_property
     def checkpoint(self) -> Checkpoint | None:

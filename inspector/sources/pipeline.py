@@ -14,6 +14,8 @@ from inspector.sources.joined_parts import below, joined_checkpoint
 from inspector.sources.source import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from inspector.checkpoint import Checkpoint
     from inspector.sources.file_tree import Tree
 
@@ -125,11 +127,9 @@ class Pipeline(_NotRun):
         """One component by the class that the index names; a class that is code of the pipeline's own is not run."""
         config, name = self.tree.config(part.name), f"{self.name}/{part.name}"
         if part.library == "transformers":
-            from inspector.store.skeletons import kept_skeleton
-
             # The index goes before the config: diffusers loads a component as the class that the index names.
             named = {"architectures": [part.cls]} if part.cls.isidentifier() else {}
-            return kept_skeleton({**config, **named}, name, self.where)
+            return self._of_transformers({**config, **named}, part.name, name)
         if part.library == "diffusers":
             return component_skeleton(config, part.cls, name, self.where)
         if part.library == "stable_diffusion":  # diffusers' own: the safety checker of Stable Diffusion
@@ -143,6 +143,18 @@ class Pipeline(_NotRun):
 
         bare = bare_skeleton(replace(stored, name=name), self.where)
         return replace(bare, notes=(f"{part.cls[:60]} of {part.library[:60]} is not run", *bare.notes))
+
+    def _of_transformers(self, config: dict[str, Any], folder: str, name: str) -> Skeleton:
+        """A component that transformers loads, tied as its files have it."""
+        from inspector.sources.stored_ties import as_stored
+        from inspector.store.skeletons import kept_skeleton
+
+        def build(config: Mapping[str, Any]) -> Skeleton:
+            return kept_skeleton(config, name, self.where)
+
+        found = as_stored(config, build, lambda: self.tree.checkpoint(folder, config), self.tree.reader(folder))
+        built = found.skeleton or build(found.config)
+        return replace(built, notes=(*found.notes, *built.notes))
 
     def _dtype(self) -> str:
         """The dtype most of the bytes are stored in; float32, as diffusers loads, where there are no files."""

@@ -122,7 +122,7 @@ def parse_header(header: bytes, file_size: int, name: str) -> tuple[FileTensor, 
     if position != data:
         verb = "is truncated: it has" if position > data else "has"
         raise broken(name, f"it {verb} {data:,} bytes of data where its header lists {position:,}")
-    return tuple(FileTensor(key, shape, dtype, end - start, name) for key, (start, end, shape, dtype) in ordered)
+    return tuple(FileTensor(key, shape, dtype, end - start, name, start) for key, (start, end, shape, dtype) in ordered)
 
 
 def _entries(header: bytes, name: str) -> Iterator[tuple[str, Any]]:

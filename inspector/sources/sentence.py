@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from inspector.checkpoint import Checkpoint
+    from inspector.checkpoint.equal_values import TensorReader
     from inspector.sources.file_tree import Tree
 
 _TASKS = {
@@ -108,6 +109,14 @@ class SentenceModel(Source):
                 hint=f"point at the transformer alone: {alone}/config.json" if alone else "try `inspector memory`",
             )
         return super().runnable
+
+    @property
+    def reader(self) -> TensorReader | None:
+        """Of the transformer's files."""
+        return self.tree.reader(self.transformer.folder) if self.transformer else None
+
+    def _stored_of_config(self) -> Checkpoint | None:
+        return self._stored(self.transformer, self.config or {}) if self.transformer else None
 
     def code_folders(self, config: Mapping[str, Any]) -> dict[str, Path]:
         """Where the transformer's own code lies."""

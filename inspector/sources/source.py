@@ -88,7 +88,11 @@ class Source(ABC):
             return None
         from inspector.sources.stored_ties import as_stored
 
-        return as_stored(self.buildable, self._built, lambda: self.checkpoint, self.reader)
+        return as_stored(self.buildable, self._built, self._stored_of_config, self.reader)
+
+    def _stored_of_config(self) -> Checkpoint | None:
+        """What the files of the one model store that the config is of."""
+        return self.checkpoint
 
     def _as_stored(self, config: dict[str, Any]) -> AsStored:
         """A config with what its files say of its ties."""

@@ -1,4 +1,4 @@
-"""Where the bytes of a stored tensor are, and those of one on the disk."""
+"""The bytes of a stored tensor on the disk."""
 
 from __future__ import annotations
 
@@ -10,26 +10,16 @@ from inspector.sources.safetensors import PREFIX, header_length
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from inspector.checkpoint import Checkpoint, FileTensor
+    from inspector.checkpoint import FileTensor
 
 
-def offset_in_data(checkpoint: Checkpoint, tensor: FileTensor) -> int:
-    """Bytes between the header of a tensor's file and the tensor."""
-    before = 0
-    for other in checkpoint.tensors:
-        # They are listed in the order of their bytes, which have no gaps (`inspector.sources.safetensors`).
-        if other is tensor:
-            return before
-        before += other.nbytes if other.file == tensor.file else 0
-    raise ValueError(tensor.name)
-
-
-def read_on_disk(path: Path, offset: int, start: int, length: int) -> bytes:
-    """A tensor's bytes from ``start`` on, by its `offset_in_data`. Raises InspectorError when they cannot be read."""
+def read_on_disk(folder: Path, tensor: FileTensor, start: int, length: int) -> bytes:
+    """A tensor's bytes from ``start`` on, of a file in a folder. Raises InspectorError when they cannot be read."""
+    path = folder / tensor.file
     try:
         with path.open("rb") as stream:
             header = header_length(stream.read(PREFIX), path.stat().st_size, path.name)
-            stream.seek(PREFIX + header + offset + start)
+            stream.seek(PREFIX + header + tensor.start + start)
             data = stream.read(length)
     except OSError as error:
         raise InspectorError(f"cannot read {path}: {error.strerror or error}") from error

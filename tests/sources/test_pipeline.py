@@ -6,6 +6,7 @@ import pytest
 
 from inspector.cli.main import run
 from inspector.errors import InspectorError
+from inspector.sources.loaded_files import DIFFUSERS, loaded_files, resolved
 from inspector.sources.pipeline import Pipeline
 from inspector.sources.resolve import locate, resolve
 from tests.sources.extras import PUBLISHED, have
@@ -59,6 +60,27 @@ def test_every_lens_answers_or_says_why_not(read):
 @pytest.mark.slow
 def test_published_sizes(asked):
     assert json.loads((asked / "sizes.json").read_text()) == {cls: size for cls, (_, size) in PUBLISHED.items()}
+
+
+@pytest.mark.slow
+def test_the_file_of_a_part_is_the_one_that_diffusers_takes(asked):
+    """Of every set of eight names: an index first, safetensors before a pickle, a variant only where it is asked."""
+    choices = json.loads((asked / "choices.json").read_text())
+    assert len(choices) == 2 << 8
+    for key, taken in choices.items():
+        variant, *names = key.split(" ")
+        names = [name for name in names if name]
+        assert resolved(names, variant, DIFFUSERS) == taken, key
+        if variant:
+            continue
+        found = loaded_files(names, {"_class_name": "AutoencoderKL"})
+        if taken and taken.endswith(".bin"):
+            assert found.unread == taken
+        elif taken:
+            assert found.index == taken or found.files == (taken,)
+            assert not found.notes
+        else:  # what is read all the same is said
+            assert bool(found.notes) == bool(found.files or found.index)
 
 
 CLIP = {

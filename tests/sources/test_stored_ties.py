@@ -269,3 +269,75 @@ def test_files_settle_what_a_wrapper_leaves_unsaid(tmp_path):
     tied = resolve(str(write(tmp_path / "tied", config, {name: torch.ones(shape) for name, shape in shapes.items()})))
     assert tied.num_parameters == alone.num_parameters
     assert not any("does not say" in note for note in tied.notes)
+
+
+def part(folder, config, tensors):
+    """A part of a larger model in its folder."""
+    folder.parent.mkdir(exist_ok=True)
+    return write(folder, config, tensors)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_transformer_of_a_chain_is_tied_as_its_files_have_it(made, tmp_path, apart):
+    """A masked-LM head beside the embeddings, as SPLADE has it, below a folder of its own."""
+    cls, config, tensors, names = made["bert"]
+    stored = {name: tensors[name] + (apart and name == "cls.predictions.decoder.weight") for name in tensors}
+    for inside in ("", "0_MLMTransformer"):
+        root = tmp_path / f"chain{inside}"
+        folder = part(root / inside if inside else root, config, stored)
+        lines = [
+            {"idx": 0, "name": "0", "path": inside, "type": "sentence_transformers.models.MLMTransformer"},
+            {"idx": 1, "name": "1", "path": "1_SpladePooling", "type": "sentence_transformers.models.SpladePooling"},
+        ]
+        (root / "modules.json").write_text(json.dumps(lines))
+        assert resolve(str(root)).num_parameters == cls.from_pretrained(folder).num_parameters()
+    assert "cls.predictions.decoder.weight" in names
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_component_of_a_pipeline_is_tied_as_its_files_have_it(made, tmp_path, apart):
+    cls, config, tensors, _ = made["t5"]
+    stored = {**tensors, "lm_head.weight": tensors["shared.weight"] + apart}
+    root = tmp_path / "pipe"
+    folder = part(root / "text_encoder", config, stored)
+    part(root / "prior", config, {name: tensor for name, tensor in stored.items() if name != "lm_head.weight"})
+    index = {
+        "_class_name": "OwnPipeline",
+        **{name: ["transformers", cls.__name__] for name in ("text_encoder", "prior")},
+    }
+    (root / "model_index.json").write_text(json.dumps(index))
+    real = [cls.from_pretrained(at).num_parameters() for at in (folder, root / "prior")]
+    assert real[0] - real[1] == (tensors["lm_head.weight"].numel() if apart else 0)
+    skeleton = resolve(str(root))
+    assert skeleton.num_parameters == sum(real)
+    assert (
+        any(note.startswith("text_encoder: lm_head.weight: stored with values of its own") for note in skeleton.notes)
+        == apart
+    )
+
+
+def test_a_tensor_in_two_shards_is_the_last_ones(made, tmp_path, capsys):
+    """As transformers loads them: by the shards' names, whatever the index says."""
+    cls, config, tensors, _ = made["llama, untied"]
+    folder = write(tmp_path / "model", config, {})
+    (folder / "model.safetensors").unlink()
+    names = sorted(tensors)
+    shards = {f"model-0000{number}-of-00002.safetensors": part for number, part in
+              ((1, names[:8]), (2, [*names[6:], names[0]]))}  # fmt: skip
+    for number, (shard, held) in enumerate(shards.items()):
+        save_file({name: tensors[name] + number for name in held}, folder / shard, {"format": "pt"})
+    for first in (True, False):
+        order = list(shards.items())[:: 1 if first else -1]
+        places = {name: shard for shard, held in order for name in held}
+        whole = {"metadata": {"total_size": 1}, "weight_map": places}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(whole))
+        source = locate(str(folder))
+        real = cls.from_pretrained(folder, dtype=torch.float32)
+        assert source.checkpoint.tensor_bytes == sum(4 * each.numel() for each in tensors.values())
+        assert source.skeleton.num_parameters == real.num_parameters()
+        loaded = dict(real.named_parameters())
+        for tensor in source.checkpoint.tensors:
+            data = torch.frombuffer(bytearray(source.reader.read(tensor, 0, tensor.nbytes)), dtype=torch.float32)
+            assert torch.equal(data.view(tensor.shape), loaded[tensor.name].detach())
+    assert run(["checkpoint", str(folder)]) == 0
+    assert "3 tensors are in more than one shard" in " ".join(capsys.readouterr().out.split())

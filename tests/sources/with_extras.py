@@ -4,7 +4,8 @@
 
 - of sentence-transformers: models it saved (``bert``, ``t5``, ``splade``), the names and shapes of their parameters
   beside each (``bert.json``);
-- of diffusers: a tiny Stable Diffusion pipeline (``sd``), the names and shapes of its parameters (``sd.json``), what we
+- of diffusers: which file it takes of a folder of each kind (``choices.json``);
+- a tiny Stable Diffusion pipeline (``sd``), the names and shapes of its parameters (``sd.json``), what we
   read of it (``read.json``), and how many parameters each config in ``published`` has (``sizes.json``).
 """
 
@@ -116,10 +117,55 @@ def read_pipeline(out):
     (out / "sizes.json").write_text(json.dumps(sizes))
 
 
+FILES = [
+    f"diffusion_pytorch_model.{ending}"
+    for ending in ("safetensors.index.json", "safetensors", "bin", "bin.index.json", "safetensors.index.fp16.json",
+                   "safetensors.fp16.index.json", "fp16.safetensors", "fp16.bin")
+]  # fmt: skip
+
+
+def note_choices(out):
+    """The file that diffusers' own ``from_pretrained`` opens of every set of files, with a variant and without."""
+    from diffusers import AutoencoderKL
+    from diffusers.models import modeling_utils
+
+    class TakenError(Exception):
+        pass
+
+    def stop_at(real, name):
+        def call(*args, **kwargs):
+            real(*args, **kwargs)
+            raise TakenError(name(args, kwargs))
+
+        return call
+
+    shards, single = modeling_utils._get_checkpoint_shard_files, modeling_utils._get_model_file
+    modeling_utils._get_checkpoint_shard_files = stop_at(shards, lambda args, _: Path(args[1]).name)
+    modeling_utils._get_model_file = stop_at(single, lambda _, kwargs: kwargs["weights_name"])
+    found, folder = {}, out / "choice"
+    folder.mkdir()
+    AutoencoderKL().save_config(folder)
+    for number in range(1 << len(FILES)):
+        names = [name for place, name in enumerate(FILES) if number >> place & 1]
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+        for name in names:
+            (folder / name).write_text('{"metadata": {}, "weight_map": {}}')
+        for variant in ("", "fp16"):
+            try:
+                AutoencoderKL.from_pretrained(folder, variant=variant or None)
+            except TakenError as taken:
+                found[f"{variant} {' '.join(names)}"] = str(taken)
+            except OSError:
+                found[f"{variant} {' '.join(names)}"] = ""
+    (out / "choices.json").write_text(json.dumps(found))
+
+
 def main(out):
     if importlib.util.find_spec("sentence_transformers"):
         save_sentence_models(out)
     if importlib.util.find_spec("diffusers"):
+        note_choices(out)
         save_pipeline(out)
         read_pipeline(out)
 
