@@ -41,12 +41,17 @@ def generate_with_longest_prompt(
         options: as there.
 
     Raises:
-        InspectorError: as there, and when no prompt fills the card.
+        InspectorError: as there, when no prompt fills the card, or the model's input has one size.
     """
     asked = question(reference, gpu=gpu, vram=vram, expandable_segments=expandable_segments, **options)
     report = answer(asked)
     if not solve:
         return report
+    if report.one_size:
+        raise InspectorError(
+            f"{report.model} reads {report.inputs}, whatever the prompt: there is no longest one",
+            hint="leave out --solve; try other batch sizes",
+        )
     return replace(report, largest_prompt=answered(("largest prompt", *asked.key), int, lambda: longest_prompt(asked)))
 
 

@@ -59,7 +59,11 @@ class LayerCache:
 
 @dataclass(frozen=True)
 class CacheReport(TableReport):
-    """The cache of a model, for one dtype. Sizes are true tensor bytes, of one sequence unless a batch is said."""
+    """The cache of a model, for one dtype. Sizes are true tensor bytes, of one sequence unless a batch is said.
+
+    Of an encoder-decoder, ``layers`` keep the decoder's own tokens, and ``cross`` what each layer makes of the
+    encoder's output: ``source`` positions, written once.
+    """
 
     kind: ClassVar[str] = "kv_cache"
 
@@ -67,6 +71,8 @@ class CacheReport(TableReport):
     dtype: str
     layers: tuple[LayerCache, ...]
     assumptions: tuple[str, ...] = ()
+    cross: tuple[LayerCache, ...] = ()
+    source: int = 0
 
     @property
     def token_bytes(self) -> int:
@@ -85,11 +91,20 @@ class CacheReport(TableReport):
 
     def nbytes(self, batch_size: int, length: int) -> int:
         """Bytes a dynamic cache holds after ``length`` tokens of each of ``batch_size`` sequences."""
-        return batch_size * sum(layer.nbytes(length) for layer in self.layers)
+        return batch_size * sum(layer.nbytes(length) for layer in self.layers) + self.cross_bytes(batch_size)
+
+    @property
+    def cross_token_bytes(self) -> int:
+        """Bytes that all layers keep of one position of the encoder's output."""
+        return sum(layer.token_bytes for layer in self.cross)
+
+    def cross_bytes(self, batch_size: int) -> int:
+        """Bytes kept of the encoder's output for ``batch_size`` sequences, however long the answer grows."""
+        return batch_size * sum(layer.nbytes(self.source) for layer in self.cross)
 
     def static_bytes(self, batch_size: int, length: int) -> int:
         """Bytes a static cache for ``length`` tokens holds from the beginning."""
-        return batch_size * sum(layer.static_bytes(length) for layer in self.layers)
+        return batch_size * sum(layer.static_bytes(length) for layer in self.layers) + self.cross_bytes(batch_size)
 
 
 def cache_report(model_id: str, facts: ConfigFacts, config: Mapping[str, object], dtype: str = "") -> CacheReport:

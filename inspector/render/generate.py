@@ -26,14 +26,14 @@ def text(report: GenerateReport) -> RenderableType:
     """The page `inspector simulate generate` prints."""
     peaks = table("peak", ("allocated", "right"), ("reserved", "right"))
     peaks.add_row("weights loaded", mebibytes(report.weights_bytes), "")
-    for name, phase in (("prefill", report.prefill), ("last token", report.last_token)):
+    for name, phase in ((first_phase(report), report.prefill), ("last token", report.last_token)):
         peaks.add_row(name, mebibytes(phase.peak_allocated), mebibytes(phase.peak_reserved))
     peaks.add_row("process", "", mebibytes(report.process_bytes))
     alive = table("alive at the peak", ("MiB", "right"), ("share", "right"))
     for kind, nbytes in report.alive_at_peak:
         alive.add_row(kind, mebibytes(nbytes), percent(nbytes, report.peak_allocated_bytes))
     return page(
-        heading(report.model, what(report)), peaks, _cache(report), alive, _verdict(report), notes(_legend(report))
+        heading(report.model, what(report)), peaks, *_caches(report), alive, _verdict(report), notes(_legend(report))
     )
 
 
@@ -44,6 +44,11 @@ def charts(report: GenerateReport) -> tuple[Chart, ...]:
 
     drawn = timeline(report.timeline, report.timeline_kinds, report.gpu, phase_name, peak=report.peak_reserved_bytes)
     return drawn, cache_growth(report)
+
+
+def first_phase(report: GenerateReport) -> str:
+    """What comes before the tokens that are fed back."""
+    return "encoder, first token" if report.cache.cross else "prefill"
 
 
 def phase_name(point: Point) -> str:
@@ -57,16 +62,23 @@ def phase_name(point: Point) -> str:
 def what(report: GenerateReport) -> str:
     """The run in a line: batch, lengths, cache."""
     setup, stored = report.setup, report.setup.load.quantization
+    # What has one size for any prompt is said by its own.
+    prompt = report.inputs if report.one_size else f"prompt {count(setup.prompt_len)}"
     return (
-        f"batch {count(setup.batch_size)}, prompt {count(setup.prompt_len)}, {count(setup.max_new_tokens)} new tokens, "
+        f"batch {count(setup.batch_size)}, {prompt}, {count(setup.max_new_tokens)} new tokens, "
         f"{setup.cache} cache, {setup.load.dtype}" + (f", {stored.scheme} weights" if stored else "")
     )
 
 
-def _cache(report: GenerateReport) -> RenderableType:
+def _caches(report: GenerateReport) -> list[RenderableType]:
+    cross = report.cache.cross_bytes(report.setup.batch_size)
     rows = kv_cache.layers(report.cache)
-    rows.add_row("at the last token", "", mebibytes(report.cache_bytes), "", "")
-    return rows
+    rows.add_row("at the last token", "", mebibytes(report.cache_bytes - cross), "", "")
+    if not report.cache.cross:
+        return [rows]
+    beside = kv_cache.cross(report.cache)
+    beside.add_row("from the first token on", "", mebibytes(cross), "")
+    return [rows, beside]
 
 
 def _verdict(report: GenerateReport) -> Text:
@@ -117,6 +129,11 @@ def payload(report: GenerateReport) -> dict[str, Any]:
         "cache_growing_token_bytes": report.cache.growing_token_bytes,
         "cache_state_bytes": report.cache.state_bytes,
         "cache_layers": kv_cache.rows(report.cache),
+        "cross_bytes": report.cache.cross_bytes(report.setup.batch_size),
+        "cross_token_bytes": report.cache.cross_token_bytes,
+        "cross_positions": report.cache.source,
+        "cross_layers": kv_cache.layer_rows(report.cache.cross),
+        "inputs": report.inputs,
         "verdict": report.verdict,
         "fits": report.fits,
         "margin_bytes": report.margin_bytes,

@@ -47,7 +47,8 @@ class GenerateReport(OnCard, Report):
     ``cache`` is read off the real cache, ``cache_bytes`` are its tensors' bytes when the last token has been decoded.
     ``timeline`` and what it is split by are as in `inspector.simulate.finetuning.StepReport`; its step 0 is the
     prefill. ``largest_prompt`` is the longest prompt that still leaves room for the answer, None when it was not asked
-    for, 0 when none does.
+    for, 0 when none does. Of an encoder-decoder the prompt is what its encoder reads, in the prefill: ``inputs`` says
+    what that is by the names and shapes of its tensors, ``one_size`` that it is the same for any length of prompt.
     """
 
     kind: ClassVar[str] = "generate"
@@ -70,20 +71,23 @@ class GenerateReport(OnCard, Report):
     largest_at_peak: tuple[LiveTensor, ...] = ()
     timeline: tuple[Point, ...] = field(default=(), repr=False)
     timeline_kinds: tuple[KindLine, ...] = field(default=(), repr=False)
+    inputs: str = ""
+    one_size: bool = False
 
     @property
     def growth(self) -> tuple[tuple[int, int], ...]:
         """Tokens kept and true bytes of the whole batch's cache, from an empty one to the last token decoded.
 
-        The last token of an answer is not fed back, so the cache ends one short of prompt and answer.
+        The last token of an answer is not fed back, so the cache ends one short of prompt and answer. A decoder that
+        reads an encoder's output keeps one token before its answer.
         """
-        last = self.setup.prompt_len + self.setup.max_new_tokens - 1
+        begun = 1 if self.cache.cross else self.setup.prompt_len
+        last = begun + self.setup.max_new_tokens - 1
         # The end of the prompt is a point of its own, wherever the even steps fall.
-        lengths = sorted({*(last * part // GROWTH_POINTS for part in range(GROWTH_POINTS + 1)), self.setup.prompt_len})
+        lengths = sorted({*(last * part // GROWTH_POINTS for part in range(GROWTH_POINTS + 1)), begun})
         # Made for the whole answer before its first token: it does not grow.
         if self.setup.cache == "static":
-            full = self.setup.prompt_len + self.setup.max_new_tokens
-            return tuple((kept, self.cache.static_bytes(self.setup.batch_size, full)) for kept in lengths)
+            return tuple((kept, self.cache.static_bytes(self.setup.batch_size, last)) for kept in lengths)
         return tuple((kept, self.cache.nbytes(self.setup.batch_size, kept)) for kept in lengths)
 
 
@@ -123,7 +127,7 @@ def simulate_generate(
             is published in.
 
     Raises:
-        InspectorError: when the model cannot be built, run on token ids alone, or has no such cache.
+        InspectorError: when the model cannot be built, run without data, or has no such cache.
     """
     return answer(question(reference, gpu=gpu, vram=vram, expandable_segments=expandable_segments, **options))
 
@@ -190,7 +194,7 @@ def _report(asked: GenerateQuestion) -> GenerateReport:
         prefill=PhasePeak(prefill.peak_allocated, prefill.peak_reserved),
         last_token=PhasePeak(last.peak_allocated, last.peak_reserved),
         peaks=peaks_on(trace.events, gpu, settings, line),
-        cache=CacheReport(asked.model, setup.load.dtype, trace.layers),
+        cache=CacheReport(asked.model, setup.load.dtype, trace.layers, cross=trace.cross, source=trace.source),
         cache_bytes=trace.cache_bytes,
         alive_at_peak=tuple((share.name, share.nbytes) for share in at_peak.by_kind(alive)),
         context_length=asked.context_length,
@@ -201,6 +205,8 @@ def _report(asked: GenerateQuestion) -> GenerateReport:
         largest_at_peak=at_peak.largest(alive),
         timeline=points,
         timeline_kinds=at_peak.kinds_at(trace.events, line, points),
+        inputs=trace.inputs,
+        one_size=trace.one_size,
     )
 
 
@@ -215,6 +221,8 @@ def _trace(config: Mapping[str, object], setup: GenerateSetup, gpu: Gpu) -> Gene
 
 def _assumptions(setup: GenerateSetup, gpu: Gpu, trace: GenerateTrace) -> tuple[str, ...]:
     lines = [*trace.notes, "greedy decoding, no padding, one prompt a sequence; the cache is transformers' own"]
+    if trace.inputs:
+        lines.append(f"the encoder reads {trace.inputs} once; the decoder begins with one token")
     # Twice `decoding.TRACED_STEPS`, which is not imported here as it brings torch.
     if trace.last_step > 6:
         lines.append(

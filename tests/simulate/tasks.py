@@ -23,6 +23,15 @@ BART: dict[str, Any] = {**_BOTH, "model_type": "bart", "max_position_embeddings"
 WHISPER: dict[str, Any] = {
     **_BOTH, "model_type": "whisper", "num_mel_bins": 80, "max_source_positions": 60, "max_target_positions": 24,
 }  # fmt: skip
+SEEING: dict[str, Any] = {
+    "model_type": "vision-encoder-decoder", "encoder": VIT, "is_encoder_decoder": True, "pad_token_id": 1,
+    "decoder_start_token_id": 2,
+    "decoder": {
+        "model_type": "trocr", "d_model": 64, "decoder_layers": 2, "decoder_attention_heads": 4, "decoder_ffn_dim": 96,
+        "vocab_size": 320, "max_position_embeddings": 64, "cross_attention_hidden_size": 64, "is_decoder": True,
+        "add_cross_attention": True,
+    },
+}  # fmt: skip
 
 
 def named(architecture: str, config: dict[str, Any], **fields: Any) -> dict[str, Any]:

@@ -8,12 +8,10 @@ import torch
 from inspector.architecture import build_model
 from inspector.errors import InspectorError
 from inspector.simulate import finetune
-from inspector.simulate.program.decoding import trace_generate
 from inspector.simulate.program.inputs import settle, training_inputs
 from inspector.simulate.program.training import trace_finetune
 from inspector.simulate.repeated_layers.extrapolated_trace import finetune_events
 from inspector.simulate.setup.finetuning import resolve_setup
-from inspector.simulate.setup.generation import GenerateSettings
 from inspector.simulate.setup.training import BatchSetup
 from tests.simulate.tasks import BART, BERT, LLAMA, ROBERTA, T5, VIT, WAV2VEC2, WHISPER, named
 
@@ -128,16 +126,3 @@ def test_a_head_that_peft_would_adapt_and_train_whole_is_refused_as_peft_does():
         finetune(config, method="lora", seq_len=16, target_modules="all-linear")
     words = {"target_modules": "all-linear", "modules_to_save": "classifier"}
     assert finetune(config, method="lora", seq_len=16, **words).fits
-
-
-@pytest.mark.parametrize(
-    ("config", "said"),
-    [
-        (named("T5ForConditionalGeneration", T5), "T5ForConditionalGeneration is an encoder-decoder"),
-        (named("WhisperForConditionalGeneration", WHISPER), "WhisperForConditionalGeneration is an encoder-decoder"),
-        (named("BertForSequenceClassification", BERT), "does not generate text"),
-    ],
-)
-def test_only_language_models_are_seen_generating(config, said):
-    with pytest.raises(InspectorError, match=said):
-        trace_generate(config, GenerateSettings(prompt_len=8, max_new_tokens=3).setup, (8, 0), 108)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from inspector.render import kv_cache
-from inspector.render.generate import charts, what
+from inspector.render.generate import charts, first_phase, what
 from inspector.render.pages.sheet import sheet_html
 from inspector.simulate.setup.generation import GenerateSettings
 
@@ -23,6 +23,8 @@ def generate_html(report: GenerateReport, *, command: str = "inspector simulate 
         charts=charts(report),
         report=report,
         what=what(report),
-        cache=kv_cache.alike(report.cache),
+        cache=kv_cache.alike(report.cache.layers),
+        cross=kv_cache.alike(report.cache.cross),
+        first=first_phase(report),
         settings=asdict(GenerateSettings.of(report.setup)),
     )

@@ -19,9 +19,11 @@ from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device.cuda import as_on
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.device.questions import Device
-from inspector.simulate.program import routing
+from inspector.simulate.program import encoding, routing
+from inspector.simulate.program.inputs import described, is_encoder_decoder
 from inspector.simulate.program.kv_caches import (
     cache_layers,
+    cross_cache,
     grow_layer,
     make_cache,
     offload_on_meta,
@@ -55,7 +57,9 @@ class GenerateTrace:
     """The events, and what the cache was when the last token had been decoded.
 
     The stage ``forward`` of step 0 is the prefill, that of step n the n-th decoding step. ``layers`` is read off the
-    real cache; ``cache_bytes`` counts its tensors' bytes, whole batch.
+    real cache; ``cache_bytes`` counts its tensors' bytes, whole batch. Of an encoder-decoder the prefill has the
+    encoder and the first token; ``cross`` are the layers' caches of what the encoder gave, ``source`` its positions,
+    ``inputs`` what it was given in words, and ``one_size`` whether that is the same for any prompt.
     """
 
     events: tuple[Event, ...]
@@ -63,6 +67,10 @@ class GenerateTrace:
     cache_bytes: int
     last_step: int
     notes: tuple[str, ...] = ()
+    cross: tuple[LayerCache, ...] = ()
+    source: int = 0
+    inputs: str = ""
+    one_size: bool = False
 
 
 def trace_generate(
@@ -92,19 +100,18 @@ def trace_generate(
     with as_on(device, tracer.page, fp8=keeps_fp8(setup.load)), torch.no_grad():
         tracer.mark("load", -1)
         model = load_model(config, setup.load, tracer)
-        # One less, as the last token of an answer is not fed back.
-        check_positions(model, setup.prompt_len + setup.max_new_tokens - 1, tracer)
         if not hasattr(model, "prepare_inputs_for_generation"):
             raise CannotSimulateError(f"{type(model).__name__} does not generate text")
-        if getattr(model.config, "is_encoder_decoder", False):
-            # Its prompt goes through the encoder once, and its cache has what the decoder keeps of it: another loop.
-            raise CannotSimulateError(
-                f"{type(model).__name__} is an encoder-decoder, whose generation is not simulated",
-                hint="`inspector simulate finetune` has its training step",
-            )
+        both = is_encoder_decoder(model)
+        # One less, as the last token of an answer is not fed back.
+        answer = setup.max_new_tokens - 1
+        if both:
+            check_positions(model, setup.prompt_len, tracer, encoding.STARTS_FROM + answer)
+        else:
+            check_positions(model, setup.prompt_len + answer, tracer)
         model.eval()
         label_model(model, tracer)
-        loop = _Loop(model, setup, tracer)
+        loop = Decoding(model, setup, tracer)
         routing.install(tracer, config, setup.routing)
         with (
             of_the_model(_doing(model, setup)),
@@ -113,14 +120,24 @@ def trace_generate(
         ):
             loop.run(every_step=every_step)
         tracer.stop()
-    return GenerateTrace(tracer.events(), loop.layers(), loop.cache_bytes(), loop.step, tuple(tracer.notes))
+    return GenerateTrace(
+        tracer.events(),
+        loop.layers(),
+        loop.cache_bytes(),
+        loop.step,
+        tuple(tracer.notes),
+        loop.cross(),
+        loop.source,
+        described(loop.inputs) if both else "",
+        not encoding.takes_any_length(model, setup),
+    )
 
 
 def _doing(model: torch.nn.Module, setup: GenerateSetup) -> str:
-    return f"{type(model).__name__} does not generate from token ids without data, with a {setup.cache} cache"
+    return f"{type(model).__name__} does not generate without data, with a {setup.cache} cache"
 
 
-class _Loop:
+class Decoding:
     """Prefill and decode one batch."""
 
     def __init__(self, model: PreTrainedModel, setup: GenerateSetup, tracer: Tracer) -> None:
@@ -131,10 +148,10 @@ class _Loop:
         self.length = setup.prompt_len
         tracer.answer = answers(lambda: self.length)
         self.away: set[int] = set()
-        self.kwargs: dict[str, Any] = {"use_cache": True}
-        if model._supports_logits_to_keep():
-            # As ``generate`` does where it can, to spare the logits of a whole prompt.
-            self.kwargs["logits_to_keep"] = 1
+        self.both = is_encoder_decoder(model)
+        self.inputs = encoding.source(model, setup) if self.both else {}
+        self.source = 0
+        self.kwargs: dict[str, Any] = {}
 
     @property
     def cache(self) -> Any:
@@ -148,15 +165,12 @@ class _Loop:
         from transformers import Cache
 
         setup, tracer = self.setup, self.tracer
-        # ``generate`` makes a static cache for one token less than prompt and answer have.
-        name, cache = make_cache(self.model, setup.cache, setup.prompt_len + setup.max_new_tokens - 1)
-        if cache is not None:
-            self.kwargs[name] = cache
-            if setup.cache == "offloaded":
-                self.away = offload_on_meta(cache, tracer)
-        ids = self._fresh(setup.prompt_len)
+        ids = self._begun() if self.both else self._prompt()
         steps = setup.max_new_tokens - 1
-        tracer.mark("forward", 0, reset=True)
+        self.kwargs["use_cache"] = True
+        if self.model._supports_logits_to_keep():
+            # As ``generate`` does where it can, to spare the logits of a whole prompt.
+            self.kwargs["logits_to_keep"] = 1
         ids = self._forward(ids, prefill=True)
         own = self.cache is not None and not isinstance(self.cache, Cache)  # nobody knows how it grows
         skipped = 0 if every_step or own or steps <= 2 * TRACED_STEPS else steps - 2 * TRACED_STEPS
@@ -171,14 +185,44 @@ class _Loop:
             tracer.mark("forward", step, reset=step in {1, steps})
             ids = self._forward(ids, prefill=False)
 
-    def _fresh(self, length: int) -> Any:
-        """Token ids, and a mask of ones beside them, for so many tokens."""
-        shape = (self.setup.batch_size, length)
-        ids = torch.empty(shape, dtype=torch.int64, device="meta")
-        self.kwargs["attention_mask"] = torch.empty(shape, dtype=torch.int64, device="meta")
-        for tensor in (ids, self.kwargs["attention_mask"]):
-            self.tracer.label(tensor, MemoryKind.INPUTS, "")
+    def _prompt(self) -> Any:
+        """The prompt's ids, with a cache beside them; the prefill begins."""
+        setup = self.setup
+        self._take_cache(setup.prompt_len)
+        ids = self._fresh(setup.prompt_len)
+        self.tracer.mark("forward", 0, reset=True)
         return ids
+
+    def _begun(self) -> Any:
+        """The ids that a decoder starts from, when its encoder has read the source and the cache is there."""
+        self.given = encoding.given(self.model, self.inputs, self.tracer)
+        self.tracer.mark("forward", 0, reset=True)
+        ids, self.kwargs = encoding.encoded(self.model, self.given)
+        read = self.kwargs["encoder_outputs"][0]
+        # What the decoder is given, as long as it answers.
+        self.tracer.label(read, MemoryKind.INPUTS, "")
+        self.source, self.length = read.shape[1], ids.shape[1]
+        self._take_cache(ids.shape[1])
+        return ids
+
+    def _take_cache(self, tokens: int) -> None:
+        # ``generate`` makes a static cache for one token less than what it begins with and the answer have.
+        name, cache = make_cache(self.model, self.setup.cache, tokens + self.setup.max_new_tokens - 1, self.source)
+        if cache is not None:
+            self.kwargs[name] = cache
+            if self.setup.cache == "offloaded":
+                self.away = offload_on_meta(cache, self.tracer)
+
+    def _fresh(self, length: int) -> Any:
+        """Token ids for so many tokens; of a decoder alone, with a mask of ones beside them."""
+        shape = (self.setup.batch_size, length)
+        made = [torch.empty(shape, dtype=torch.int64, device="meta")]
+        if not self.both:
+            self.kwargs["attention_mask"] = torch.empty(shape, dtype=torch.int64, device="meta")
+            made.append(self.kwargs["attention_mask"])
+        for tensor in made:
+            self.tracer.label(tensor, MemoryKind.INPUTS, "")
+        return made[0]
 
     def _forward(self, ids: torch.Tensor, *, prefill: bool) -> Any:
         """One step of ``_sample``: the model, the last position's logits in float32, the next token."""
@@ -186,7 +230,7 @@ class _Loop:
             ids, next_sequence_length=None if prefill else 1, is_first_iteration=prefill, **self.kwargs
         )
         outputs = self.model(**inputs, return_dict=True)
-        self.kwargs = self.model._update_model_kwargs_for_generation(outputs, self.kwargs, is_encoder_decoder=False)
+        self.kwargs = self.model._update_model_kwargs_for_generation(outputs, self.kwargs, is_encoder_decoder=self.both)
         self.length = ids.shape[1]
         # A copy even of float32, as there: a view would hold the logits of the whole prompt.
         scores = outputs.logits[:, -1].to(copy=True, dtype=torch.float32)
@@ -196,9 +240,10 @@ class _Loop:
         return ids
 
     def _label(self) -> None:
-        for number, layer in enumerate(cache_layers(self.cache)):
-            for tensor in tensors_of(layer):
-                self.tracer.label(tensor, MemoryKind.CACHE, f"cache.layers.{number}")
+        for stack, layers in (("layers", cache_layers(self.cache)), ("cross", cache_layers(cross_cache(self.cache)))):
+            for number, layer in enumerate(layers):
+                for tensor in tensors_of(layer):
+                    self.tracer.label(tensor, MemoryKind.CACHE, f"cache.{stack}.{number}")
 
     def _grow(self, tokens: int) -> None:
         self.length += tokens
@@ -215,6 +260,11 @@ class _Loop:
         """The cache's layers as they are now."""
         return tuple(read_layers(self.cache, self.setup.batch_size))
 
+    def cross(self) -> tuple[LayerCache, ...]:
+        """What the layers keep of an encoder's output."""
+        return tuple(read_layers(cross_cache(self.cache), self.setup.batch_size))
+
     def cache_bytes(self) -> int:
         """Bytes of the cache's tensors, whole batch; views count what they show."""
-        return sum(tensor_bytes(tensor) for layer in cache_layers(self.cache) for tensor in tensors_of(layer))
+        layers = (*cache_layers(self.cache), *cache_layers(cross_cache(self.cache)))
+        return sum(tensor_bytes(tensor) for layer in layers for tensor in tensors_of(layer))

@@ -57,7 +57,7 @@ def _taken(model: PreTrainedModel) -> Mapping[str, inspect.Parameter]:
 
 def trains_next_tokens(model: PreTrainedModel) -> bool:
     """Whether the loss is that of the next token of the input itself: of a language model, not of a task's labels."""
-    return reads_tokens(model) and not _is_encoder_decoder(model) and head_of(type(model).__name__) not in _TOLD
+    return reads_tokens(model) and not is_encoder_decoder(model) and head_of(type(model).__name__) not in _TOLD
 
 
 def training_inputs(model: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
@@ -70,7 +70,7 @@ def training_inputs(model: PreTrainedModel, batch: BatchSetup) -> dict[str, Inpu
         raise CannotSimulateError(
             f"{type(model).__name__} takes no packed sequences", hint="only language models do: leave out --packed"
         )
-    seen, told = _seen(model, batch), _told(model, batch)
+    seen, told = looked_at(model, batch), _told(model, batch)
     if not trains_next_tokens(model):
         told = {name: value for name, value in told.items() if name in _taken(model)}
     # What it looks at, its labels, masks: in the order in which a collator makes them.
@@ -97,12 +97,13 @@ def described(inputs: dict[str, Input]) -> str:
     )
 
 
-def _is_encoder_decoder(model: PreTrainedModel) -> bool:
+def is_encoder_decoder(model: PreTrainedModel) -> bool:
+    """Whether a model answers what an encoder of its own has read."""
     return bool(getattr(model.config, "is_encoder_decoder", False))
 
 
-def _seen(model: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
-    """What the model looks at."""
+def looked_at(model: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
+    """What the model looks at. Raises CannotSimulateError for an input that no config sizes."""
     name = main_input(model)
     if name == "input_ids":
         shape: Shape = (batch.size, batch.seq_len)
@@ -121,7 +122,7 @@ def _seen(model: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
         if part is not None:
             return {name: Input(shape_of(part, batch), torch.float32)}
     raise CannotSimulateError(
-        f"{type(model).__name__} trains on {name}, and its config does not say how large its processor makes them"
+        f"{type(model).__name__} takes {name}, and its config does not say how large its processor makes them"
     )
 
 
@@ -174,6 +175,7 @@ _PROCESSED: tuple[tuple[str, tuple[str, ...], Callable[[Any, BatchSetup], Shape]
     ("input_values", ("conv_stride",), _waves),
     ("input_values", ("max_length", "num_mel_bins"), _spectrogram),
     ("pixel_values", ("num_frames", "image_size"), _video),
+    ("pixel_values", ("image_size",), _image),
     ("pixel_values", (), _image),
 )
 """Inputs that are no text: name, the fields of a config that decide their size, and the size. The first that fits.
@@ -190,7 +192,7 @@ def _told(model: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
         raise CannotSimulateError(f"{type(model).__name__} trains on {_REFUSED[head]}, which no config says")
     if head in _TOLD:
         return _TOLD[head](model, batch)
-    tokens = target_length(model, batch) if _is_encoder_decoder(model) else batch.seq_len
+    tokens = target_length(model, batch) if is_encoder_decoder(model) else batch.seq_len
     return {"labels": Input((batch.size, tokens))}
 
 
@@ -269,7 +271,7 @@ def settle(model: PreTrainedModel) -> tuple[str, ...]:
             end = getattr(part, "eos_token_id", None)
             # The usual line of scripts: ``pad_token = eos_token``.
             part.pad_token_id = (end[0] if isinstance(end, list) else end) or 0
-        if _is_encoder_decoder(model) and getattr(part, "decoder_start_token_id", None) is None:
+        if is_encoder_decoder(model) and getattr(part, "decoder_start_token_id", None) is None:
             part.decoder_start_token_id = part.pad_token_id
     # In the config or in the modules: some read the one and some the other.
     dropping: list[Any] = [part for part in (config, *model.modules()) if getattr(part, "layerdrop", None)]

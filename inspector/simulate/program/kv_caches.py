@@ -21,20 +21,21 @@ if TYPE_CHECKING:
     from inspector.simulate.tracing.tracer import Tracer
 
 
-def make_cache(model: PreTrainedModel, kind: str, length: int) -> tuple[str, Any]:
+def make_cache(model: PreTrainedModel, kind: str, length: int, source: int = 0) -> tuple[str, Any]:
     """The cache ``generate`` would prepare, and the name the model takes it by; None where the model makes its own.
 
-    Source: transformers/generation/utils.py, ``_prepare_cache_for_generation``.
+    Source: transformers/generation/utils.py, ``_prepare_cache_for_generation`` and ``_prepare_static_cache``.
 
     Args:
         model: the model.
         kind: dynamic, static, quantized or offloaded.
         length: tokens a static cache is made for.
+        source: positions that an encoder has given, which the decoder of an encoder-decoder keeps; 0 for any other.
 
     Raises:
         CannotSimulateError: when the model has no cache of this kind.
     """
-    from transformers import DynamicCache, QuantizedCache, StaticCache
+    from transformers import DynamicCache, EncoderDecoderCache, QuantizedCache, StaticCache
 
     name = "cache_params" if "mamba" in type(model).__name__.lower() else "past_key_values"
     config = language_config(model.config)
@@ -43,7 +44,20 @@ def make_cache(model: PreTrainedModel, kind: str, length: int) -> tuple[str, Any
         if kind != "dynamic":
             raise CannotSimulateError(f"{type(model).__name__} keeps a cache of its own, not a {kind} one")
         return name, None
+    if source and kind not in {"dynamic", "static"}:
+        # It reads the layers' keys as they lie and not by ``update``, which alone would bring them back
+        # (``is_updated`` in the attention of modeling_t5.py and its like); a quantized one ``generate`` refuses itself.
+        raise CannotSimulateError(
+            f"the cross-attention of {type(model).__name__} takes no {kind} cache", hint="use dynamic or static"
+        )
     with of_the_model(f"this model has no {kind} cache"):
+        if source:
+            lengths = (length, source)
+            if kind == "static":
+                parts = [StaticCache(config=config, max_cache_len=most) for most in lengths]
+            else:
+                parts = [DynamicCache(config=config) for _ in lengths]
+            return name, EncoderDecoderCache(*parts)
         if kind == "static":
             return name, StaticCache(config=config, max_cache_len=length)
         if kind == "quantized":
@@ -52,10 +66,19 @@ def make_cache(model: PreTrainedModel, kind: str, length: int) -> tuple[str, Any
     return name, DynamicCache(config=config)
 
 
+def cross_cache(cache: object) -> Any:
+    """The part of a cache that keeps what an encoder gave, None where there is none."""
+    return getattr(cache, "cross_attention_cache", None)
+
+
 def cache_layers(cache: object) -> list[Any]:
-    """The layers of a cache; what is no ``Cache`` of transformers (a list of states, say) counts as one layer."""
+    """The layers of a cache; what is no ``Cache`` of transformers (a list of states, say) counts as one layer.
+
+    Of an encoder-decoder, those of its decoder's own tokens: `cross_cache` has the others.
+    """
     if cache is None:
         return []
+    cache = getattr(cache, "self_attention_cache", cache)
     layers = getattr(cache, "layers", None)
     return list(layers) if layers is not None else [cache]
 
