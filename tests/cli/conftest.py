@@ -9,6 +9,7 @@ import pytest
 
 from inspector.cli.main import run
 from inspector.measure import runner
+from tests.simulate.tasks import T5, WHISPER, named
 
 TINY = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 128,
@@ -58,8 +59,11 @@ def write_models(folder):
 
     from inspector.architecture import build_model
 
-    for name in ("tiny", "model", "adapter", "records"):
+    for name in ("tiny", "model", "adapter", "records", "answering", "hearing"):
         (folder / name).mkdir()
+    for name, config in (("answering", named("T5ForConditionalGeneration", T5)),
+                         ("hearing", named("WhisperForConditionalGeneration", WHISPER))):  # fmt: skip
+        (folder / name / "config.json").write_text(json.dumps(config))
     for name in ("tiny", "model"):
         (folder / name / "config.json").write_text(json.dumps(TINY))
     weights = {name: torch.zeros(tuple(each.shape)).half() for name, each in build_model(TINY).state_dict().items()}

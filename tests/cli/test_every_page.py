@@ -32,6 +32,8 @@ PAGES = {
         "simulate", "finetune", "tiny", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB",
     ],
     "simulate-generate": ["simulate", "generate", "tiny", "--prompt-len", "64", "--max-new-tokens", "4", "--solve"],
+    "simulate-generate-answering": ["simulate", "generate", "answering", "--prompt-len", "64", "--batch-size", "2"],
+    "simulate-generate-hearing": ["simulate", "generate", "hearing", "--max-new-tokens", "4"],
     "simulate-generate-too-large": ["simulate", "generate", "llama-3.1-8b", "--vram", "1GiB"],
     "table": ["table", "smollm2"],
     "validate": ["validate", "rtx4080_qlora"],
