@@ -120,6 +120,25 @@ def test_what_cannot_be_is_one_line(config, words, said):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("words", "reported"), [({"method": "full"}, 17), ({"method": "lora", "r": 8, "dropout": 0.1}, 12)]
+)
+def test_a_report_of_a_classifier_from_before_its_sdpa(words, reported):
+    """peft#675, of July 2023: RoBERTa-large, 64 x 96 tokens, "around 17 GB" and "12 GB".
+
+    RoBERTa has sdpa since transformers 4.45 (transformers#30510). What its figures count the report does not say; the
+    whole process is what rounds to both.
+    """
+    config = named(
+        "RobertaForSequenceClassification", ROBERTA, hidden_size=1024, intermediate_size=4096, num_hidden_layers=24,
+        num_attention_heads=16, max_position_embeddings=514, vocab_size=50265, type_vocab_size=1,
+    )  # fmt: skip
+    batch = {"batch_size": 64, "seq_len": 96, "gradient_checkpointing": False, "gpu": "A100-80GB"}
+    report = finetune(config, **batch, **words, attention="eager")
+    assert round(report.process_bytes / 1e9) == reported
+    assert finetune(config, **batch, **words).process_bytes < 0.9 * report.process_bytes
+
+
 def test_a_head_that_peft_would_adapt_and_train_whole_is_refused_as_peft_does():
     config = named("BertForTokenClassification", BERT)
     with pytest.raises(InspectorError, match="trains a task's head whole"):

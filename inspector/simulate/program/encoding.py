@@ -67,4 +67,7 @@ def encoded(model: PreTrainedModel, inputs: dict[str, Any]) -> tuple[Any, dict[s
     kwargs = model._maybe_prepare_encoder_kwargs_for_generation(tensor, kwargs, name, model.generation_config)
     # Which token it is changes no shape, and files that no config.json tells of may say it.
     start = torch.empty((), dtype=torch.int64, device="meta")
-    return model._prepare_decoder_input_ids_for_generation(tensor.shape[0], name, kwargs, start, tensor.device)
+    begun: tuple[Any, dict[str, Any]] = model._prepare_decoder_input_ids_for_generation(
+        tensor.shape[0], name, kwargs, start, tensor.device
+    )
+    return begun
