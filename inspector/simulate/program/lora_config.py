@@ -68,6 +68,9 @@ def check_saved(model: nn.Module, names: tuple[str, ...]) -> None:
 
 def check_tokens(model: Any, tokens: tuple[tuple[str, tuple[int, ...]], ...]) -> None:
     """Refuse tokens that an embedding has no row of: without data PEFT does not look (``TrainableTokensLayer``)."""
+    # A model for sound or images has no embedding to ask for.
+    if not tokens:
+        return
     named = dict(model.named_modules())
     first = next((path for path, each in named.items() if each is model.get_input_embeddings()), "")
     for name, indices in tokens:
