@@ -135,10 +135,8 @@ class Model:
         """Build the model for real and weigh it; options as `inspector measure` takes them."""
         from inspector.measure import measure
         from inspector.measure.options import spec_from
-        from inspector.skeleton.vocabulary import refuse_resizing
 
         with self._as_opened():
-            refuse_resizing("a model that is built from its files")
             return measure(spec_from(self.reference, options))
 
     def _repr_html_(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from inspector.cli.options import ModelReference, answer, csv_option, json_option, trust_option
+from inspector.cli.options import ModelReference, answer, csv_option, json_option, trust_option, vocabulary_options
 
 
 @click.command("adapter")
@@ -17,6 +17,7 @@ from inspector.cli.options import ModelReference, answer, csv_option, json_optio
     help="The model to load it on. Default: the one its config names, where that is a folder or bundled.",
 )
 @trust_option
+@vocabulary_options
 @json_option
 @csv_option
 def command(adapter: str, base: str | None, as_json: bool, as_csv: bool) -> None:

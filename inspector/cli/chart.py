@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from inspector.cli.options import ModelReference, say_written, trust_option
+from inspector.cli.options import ModelReference, say_written, trust_option, vocabulary_options
 from inspector.sources.bundled import DEFAULT_MODEL
 
 
@@ -15,6 +15,7 @@ from inspector.sources.bundled import DEFAULT_MODEL
 @click.argument("name", metavar="CHART")
 @click.argument("models", metavar="[MODEL]...", type=ModelReference(), nargs=-1)
 @trust_option
+@vocabulary_options
 @click.option("--format", "form", type=click.Choice(["html", "png", "svg", "json"]), default="html", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write; - is standard output.")
 def command(name: str, models: tuple[str, ...], form: str, output: Path | None) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from inspector.cli.options import ModelReference, answer, csv_option, json_option, trust_option
+from inspector.cli.options import ModelReference, answer, csv_option, json_option, trust_option, vocabulary_options
 
 
 @click.command("checkpoint")
 @click.argument("model", type=ModelReference())
 @trust_option
+@vocabulary_options
 @json_option
 @csv_option
 def command(model: str, as_json: bool, as_csv: bool) -> None:

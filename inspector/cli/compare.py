@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from inspector.cli.options import ModelReference, answer, csv_option, json_option, trust_option
+from inspector.cli.options import ModelReference, answer, csv_option, json_option, trust_option, vocabulary_options
 
 
 @click.command("compare")
 @click.argument("models", metavar="[MODEL]...", type=ModelReference(), nargs=-1)
 @trust_option
+@vocabulary_options
 @click.option("--r", "rank", type=int, default=32, show_default=True, help="Rank of the adapters compared.")
 @click.option("--scheme", "names", multiple=True, metavar="NAME", help="Only this precision; repeat for several.")
 @json_option

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
-from inspector.cli.options import ModelReference, answer, csv_option, json_option, trust_option
+from inspector.cli.options import ModelReference, answer, csv_option, json_option, trust_option, vocabulary_options
 
 
 @click.command("diff")
 @click.argument("before", type=ModelReference())
 @click.argument("after", type=ModelReference())
 @trust_option
+@vocabulary_options
 @click.option("--stored", is_flag=True, help="Compare what files store; of a model without, what it would save.")
 @json_option
 @csv_option

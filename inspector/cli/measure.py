@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from inspector.cli.headed import Habitual, HeadedCommand
-from inspector.cli.options import answer, json_option, model_argument
+from inspector.cli.options import answer, json_option, model_argument, vocabulary_options
 from inspector.cli.settings import BATCH, KERNELS, LOOP, NUMBERS, TRAINED, headed, with_settings
 from inspector.simulate.setup.settings import FinetuneSettings
 
@@ -63,6 +63,7 @@ _SAME = (
 @headed("--limit", heading="What is built", metavar="SIZE", help="Pretend the device had no more, such as 16GiB.")
 @headed("--quality", heading="The answer", is_flag=True, help="Also how far each scheme is from the original weights.")
 @click.option("--save", is_flag=True, help="Keep a record for `inspector measurements`.")
+@vocabulary_options
 @json_option
 @model_argument
 def command(model: str, *, as_json: bool, save: bool, **options: Unpack[MeasureOptions]) -> int:

@@ -12,6 +12,7 @@ from inspector.lenses.adapter_merging import largest_update, merging_notes
 from inspector.lenses.adapter_report import AdapterPart, AdapterReport
 from inspector.lenses.gguf_adapter import gguf_adapter_report
 from inspector.skeleton.tasks import PEFT_HEADS
+from inspector.skeleton.vocabulary import wanted_vocabulary
 from inspector.sources.adapter_files import adapter_files, named_base
 
 if TYPE_CHECKING:
@@ -91,10 +92,15 @@ def _report(files: AdapterFiles, answer: BaseAnswer, alone: tuple[Finding, ...])
         parts=tuple(_parts(stored.tensors, config)),
         # Its variants stand behind it; a file without a config is read by its tensors' names.
         merge_elements=largest_update(stored, config) if method.startswith("LORA") or files.config is None else None,
-        notes=(*stored.notes, *merging_notes(config, stored, answer)),
+        notes=(*stored.notes, *_of_the_base(answer), *merging_notes(config, stored, answer)),
         base=answer,
         findings=(*file_name(files), *(alone if answer.not_compared else answer.findings)),
     )
+
+
+def _of_the_base(answer: BaseAnswer) -> tuple[str, ...]:
+    rows = wanted_vocabulary()
+    return (f"{answer.base} is that after model.{rows.call}",) if rows and not answer.not_compared else ()
 
 
 def _method(config: Mapping[str, object]) -> str:

@@ -9,6 +9,7 @@ from inspector.errors import InspectorError
 from inspector.measure.spec import MeasuredLora, MeasureSpec, StepSetup
 from inspector.precision import schemes_of_bits, usual_scheme
 from inspector.simulate.setup.shorthands import spelled_out
+from inspector.skeleton.vocabulary import wanted_vocabulary
 from inspector.units import parse_size
 
 if TYPE_CHECKING:
@@ -71,8 +72,11 @@ def spec_from(model: str, options: MeasureOptions) -> MeasureSpec:
         step = StepSetup(**{name: said[name] for name in _OF_STEP if name in said})
         if not said.get("lora") and not scheme.startswith(("fp32", "bf16", "fp16")):
             raise InspectorError("quantized weights cannot be trained", hint="add --lora, or --bits 16")
+    rows = wanted_vocabulary()
     return MeasureSpec(
         model=model,
+        resize_vocab=rows.tokens if rows else None,
+        pad_to_multiple_of=rows.pad_to_multiple_of if rows else None,
         scheme=scheme,
         lora=_lora(model, said) if said.get("lora") else None,
         step=step,

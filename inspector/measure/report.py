@@ -11,6 +11,7 @@ from inspector.lenses.weights import grouped, weights
 from inspector.measure.spec import MeasuredLora, MeasureSpec, Order, cut_config
 from inspector.precision import scheme_named
 from inspector.reporting import TableReport
+from inspector.skeleton.vocabulary import resizing
 from inspector.units import MiB
 
 if TYPE_CHECKING:
@@ -116,12 +117,17 @@ def measure(
     Raises:
         InspectorError: for a spec, a device or weights that cannot be used, or too little memory for the prediction.
     """
+    spec = spec or MeasureSpec(**options)
+    with resizing(spec.vocabulary):
+        return _measured(spec, progress)
+
+
+def _measured(spec: MeasureSpec, progress: Callable[[dict[str, Any]], None] | None) -> Measurement:
     import datetime as dt
 
     from inspector.measure.machine import available_host_bytes
     from inspector.measure.runner import run_order
 
-    spec = spec or MeasureSpec(**options)
     order = make_order(spec)
     free = available_host_bytes()
     # A GPU's memory is asked in the child: asking here would make a CUDA context that outlives the measurement.

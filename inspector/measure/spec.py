@@ -13,6 +13,7 @@ from inspector.lora.spec import LoraSpec
 from inspector.precision import scheme_named
 from inspector.simulate.setup.words import check_words
 from inspector.skeleton.habits import usual
+from inspector.skeleton.vocabulary import Vocabulary
 from inspector.sources.bundled import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class MeasureSpec:
 
     ``layers`` cuts the model to its first decoder layers. ``weights`` is ``random``, ``hub`` or a folder of
     safetensors. ``limit_bytes`` pretends the device had no more than that. ``quality`` adds the error of the
-    approximation.
+    approximation. ``resize_vocab`` and ``pad_to_multiple_of`` are those of `inspector.load`: a model of random weights
+    with other rows.
     """
 
     model: str = DEFAULT_MODEL
@@ -100,14 +102,22 @@ class MeasureSpec:
     step: StepSetup | None = None
     limit_bytes: int | None = None
     quality: bool = False
+    resize_vocab: int | None = None
+    pad_to_multiple_of: int | None = None
 
     def __post_init__(self) -> None:
         scheme_named(self.scheme)
+        _ = self.vocabulary  # made once for what it refuses
         if self.layers is not None and self.layers < 1:
             raise InspectorError(f"layers must be at least 1, not {self.layers}")
         kind, _, number = self.device.partition(":")
         if kind not in DEVICES or (number and not (kind == "cuda" and number.isdecimal())):
             raise InspectorError(f"no device is named {self.device!r}", hint="choose auto, cpu, cuda or cuda:1")
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The rows it is to have; None for its config's own."""
+        return Vocabulary.of(self.resize_vocab, self.pad_to_multiple_of)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data: lists where the spec has tuples."""

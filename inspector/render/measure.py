@@ -37,7 +37,8 @@ _WORDS = {
 def text(report: Measurement) -> RenderableType:
     """The page `inspector measure` prints."""
     result, spec = report.result, report.spec
-    title = f"{spec.model}{f', {spec.layers} layers' if spec.layers else ''}, {spec.scheme}"
+    rows = f", {spec.vocabulary.call}" if spec.vocabulary else ""
+    title = f"{spec.model}{f', {spec.layers} layers' if spec.layers else ''}{rows}, {spec.scheme}"
     device = result.get("device", {})
     weights = "random weights" if spec.weights == "random" else f"weights: {spec.weights}"
     parts: list[RenderableType] = [heading(title, f"{device.get('name', 'no device')}, {weights}", _outcome(report))]

@@ -34,6 +34,13 @@ class Vocabulary:
             if number is not None and not 1 <= number <= _MOST:
                 raise InspectorError(f"{name} {number} is outside 1 to {_MOST:,}", hint="it is a number of tokens")
 
+    @property
+    def call(self) -> str:
+        """The call that makes it: ``resize_token_embeddings(128264, pad_to_multiple_of=64)``."""
+        rounded = "" if self.pad_to_multiple_of is None else f"pad_to_multiple_of={self.pad_to_multiple_of}"
+        said = ", ".join(filter(None, ("" if self.tokens is None else str(self.tokens), rounded)))
+        return f"resize_token_embeddings({said})"
+
     @classmethod
     def of(cls, tokens: int | None, pad_to_multiple_of: int | None) -> Vocabulary | None:
         """The vocabulary that was said, None where none was. Raises InspectorError as the class."""

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 from itertools import product
 
+import click
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from safetensors.torch import save_file
 from transformers import AutoConfig
 
 import inspector
 from inspector.architecture import build_model, read_skeleton
-from inspector.cli.main import run
+from inspector.cli.main import cli, run
+from inspector.cli.options import ModelReference
 from inspector.errors import InspectorError
 from inspector.lora import LoraSpec, adapter_tensors
+from inspector.measure.spec import MeasureSpec
+from inspector.skeleton.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -107,6 +112,69 @@ def test_every_command_takes_it(tmp_path, capsys):
     for words in (["memory"], ["layers"], ["lora"]):
         assert run([*words, where, "--resize-vocab", "1000", "--pad-to-multiple-of", "64"]) == 0
         assert "resized to 1,024 rows, 924 more" in " ".join(capsys.readouterr().out.split())
+
+
+def commands(group=cli, words=()):
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        if isinstance(found, click.Group):
+            yield from commands(found, (*words, name))
+        else:
+            yield (*words, name), found
+
+
+def test_wherever_a_model_is_taken_it_is_resized():
+    lacking = {
+        " ".join(words)
+        for words, each in commands()
+        if any(isinstance(option.type, ModelReference) for option in each.params)
+        and not {"resize_vocab", "pad_to_multiple_of"} <= {option.name for option in each.params}
+    }
+    assert not lacking
+
+
+def test_what_is_set_side_by_side_is_resized_too(tmp_path, capsys):
+    where = folder(tmp_path, LLAMA)
+    assert run(["compare", where, "--resize-vocab", "1000", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["models"][0]["vocab_size"] == 1000
+    assert run(["diff", where, "smollm2-135m", "--pad-to-multiple-of", "64", "--json"]) == 0
+    assert "[128, 32]" in capsys.readouterr().out
+    charts = []
+    for more in ([], ["--resize-vocab", "100000"]):
+        assert run(["chart", "sizes", where, "--format", "json", "-o", "-", *more]) == 0
+        charts.append(capsys.readouterr().out)
+    assert charts[0] != charts[1]
+
+
+def test_files_are_held_against_the_resized_model(tmp_path, capsys):
+    where = folder(tmp_path, LLAMA)
+    save_file({n: torch.zeros(t.shape) for n, t in build_model(LLAMA, "float32").state_dict().items()},
+              tmp_path / "model.safetensors", metadata={"format": "pt"})  # fmt: skip
+    assert run(["checkpoint", where, "--resize-vocab", "105"]) == 0
+    assert "stored as [100, 32], expected [105, 32]" in capsys.readouterr().out
+    measured = inspector.load(where, resize_vocab=105).measure(bits=16, device="cpu")
+    assert (measured.agrees, MeasureSpec.from_dict(measured.spec.to_dict()).vocabulary) == (True, Vocabulary(105))
+
+
+def test_an_adapter_is_loaded_on_the_resized_base(tmp_path, capsys):
+    """What the page says helps, helps: `model.resize_token_embeddings(105)` on the base first."""
+    base = tmp_path / "base"
+    base.mkdir()
+    where = folder(base, LLAMA)
+    model = build_model(LLAMA, "float32")
+    model.resize_token_embeddings(105, mean_resizing=False)
+    model.name_or_path = where
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "embed_tokens"]))
+    saved = {name: torch.zeros(tensor.shape) for name, tensor in get_peft_model_state_dict(adapted).items()}
+    save_file(saved, tmp_path / "adapter_model.safetensors", metadata={"format": "pt"})
+    adapted.peft_config["default"].save_pretrained(tmp_path)
+    assert run(["adapter", str(tmp_path), "--base", where]) == 1
+    assert "model.resize_token_embeddings(105) on the base first" in " ".join(capsys.readouterr().out.split())
+    assert run(["adapter", str(tmp_path), "--base", where, "--resize-vocab", "105"]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert "loads it on" in page
+    assert "is that after model.resize_token_embeddings(105)" in page
 
 
 def test_what_cannot_be_resized_is_refused(tmp_path):

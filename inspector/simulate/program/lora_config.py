@@ -27,8 +27,8 @@ _NO_DEFAULT = ("specify `target_modules`", "No `target_modules` passed", "Please
 _NOTHING_LEFT = ("not found in the base model", "No modules were targeted", "All modules were excluded")
 """What it says when no target matches, or each that does is left out."""
 
-_MENDED = ("fan_in_fan_out is set to",)
-"""Warnings of what PEFT then puts right by itself."""
+_MENDED = ("fan_in_fan_out is set to", "Unsupported layer type")
+"""Warnings of what PEFT puts right by itself, and of our own stand-ins for layers of libraries that are not needed."""
 
 _SET = re.compile(r"\{('[^{}]*')\}")
 
