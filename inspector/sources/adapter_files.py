@@ -134,7 +134,9 @@ def _on_hub(hub_id: str) -> AdapterFiles:
     if not isinstance(model, HubModel):
         return replace(_in_folder(model), name=hub_id, folder=None)
     if CONFIG not in model.files:
-        raise InspectorError(f"{hub_id} has no {CONFIG}", hint="name a PEFT adapter; inspector layers shows a model")
+        ggufs = sorted(name for name in model.files if name.endswith(".gguf"))
+        named = f"one in GGUF is named itself: {hub_id}:{ggufs[0]}" if ggufs else "name a PEFT adapter"
+        raise InspectorError(f"{hub_id} has no {CONFIG}", hint=f"{named}; inspector layers shows a model")
     config = json_object(model.text(CONFIG), f"{CONFIG} of {hub_id}")
     if WEIGHTS not in model.files:
         raise _no_weights(hub_id, model.files)

@@ -24,11 +24,13 @@ MAX_INDEX_BYTES, MAX_INDEX_VALUES = 60_000_000, 2 * MAX_TENSORS
 def read_folder(folder: Path, config: dict[str, Any] | None = None) -> Checkpoint | None:
     """What a folder's safetensors store; None when it has none and no pickles either.
 
-    Raises InspectorError for pickles alone, a broken file, or an index that names what is not in the folder.
+    Raises InspectorError for pickles or GGUF files alone, a broken file, or an index that names what is not there.
     """
     listed = sorted(path.name for path in _listed(folder))
     taken = loaded_files(listed, config)
     if not taken.files and not taken.index:
+        if ggufs := [name for name in listed if name.endswith(".gguf")]:
+            raise InspectorError(f"{folder} holds GGUF files", hint=f"name one: {folder / ggufs[0]}")
         # With a config the model is known without its weights.
         if config is None and (pickles := [name for name in listed if name.endswith(PICKLES)]):
             raise pickle_refused(pickles[0])

@@ -76,6 +76,9 @@ def hub_gguf(model: HubModel, wanted: str) -> HubGguf:
     # The first split stands for its model.
     firsts = [name for name in files if split_names(name)[0] == name]
     found = [wanted] if wanted in files else [name for name in firsts if wanted.lower() in name.lower()]
+    # By its name alone: a projector lies beside its model, in the same types (docs/gguf.md, naming convention).
+    models = [name for name in found if "mmproj" not in name.rpartition("/")[2].lower()]
+    found = models if len(models) == 1 else found
     if len(found) != 1:
         several = ", ".join(name[:80] for name in (found or firsts)[:12]) or "none"
         raise InspectorError(

@@ -78,6 +78,18 @@ def test_a_broken_file_does_not_hide_the_model(tmp_path, capsys):
     assert "mmproj.gguf, which cannot be read" in " ".join(told(capsys, "checkpoint", str(tmp_path))["notes"])
 
 
+def test_beside_a_config_it_is_to_be_named(tmp_path, capsys):
+    """The config is the model of the folder; what is stored the file alone says."""
+    path = made(tmp_path / "m.gguf", "llama", LLAMA, **SIZES)
+    config = locate(path).runnable
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert run(["layers", str(tmp_path)]) == run(["memory", str(tmp_path), "--scheme", "bf16"]) == 0
+    capsys.readouterr()
+    for command in (["checkpoint", str(tmp_path)], ["memory", str(tmp_path), "--scheme", "stored"]):
+        assert run(command) == 2
+        assert f"name one: {path}" in " ".join(capsys.readouterr().err.split())
+
+
 def test_many_files_are_not_all_looked_into(tmp_path, capsys):
     for number in range(33):
         (tmp_path / f"m{number:02}.gguf").write_bytes(b"")

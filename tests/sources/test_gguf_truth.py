@@ -73,11 +73,37 @@ def test_a_vocabulary_is_resized_where_the_model_is_known_and_refused_elsewhere(
     assert "no vocabulary to resize" in capsys.readouterr().err
 
 
+BIASED = {f"blk.{i}.attn_{kind}.bias": (rows,) for i in range(2)
+          for kind, rows in (("q", 256), ("k", 128), ("v", 128), ("output", 256))}  # fmt: skip
+TYPED = {
+    "llama.cpp#9235": (
+        "ff-mismatch", LLAMA, {"feed_forward_length": 1024},
+        ["1,344,768 logical parameters", "wrong shape (6)",
+         "blk.0.ffn_down.weight stored as [256, 512], the header announces [256, 1024]"],
+    ),
+    "llama.cpp#7457": (
+        "extra-bias", LLAMA | BIASED, {},
+        ["1,346,304 logical parameters", "unexpected (8)", "blk.1.attn_output.bias a bias"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("report", TYPED)
+def test_what_public_reports_typed_is_answered(report, tmp_path, monkeypatch, capsys):
+    name, tensors, sizes, said = TYPED[report]
+    made(tmp_path / f"{name}.gguf", "llama", tensors, **SIZES | sizes)
+    monkeypatch.chdir(tmp_path)
+    assert run(["checkpoint", f"./{name}.gguf"]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert all(each in page for each in said)
+    assert run(["memory", f"./{name}.gguf", "--scheme", "stored"]) == 0
+    assert said[0].replace(" logical", "") in capsys.readouterr().out
+
+
 PIECES = {
     # llama.cpp#7457, #6490: "wrong number of tensors"
     "biases": (
-        {**LLAMA, **{f"blk.{i}.attn_{kind}.bias": (rows,) for i in range(2)
-                     for kind, rows in (("q", 256), ("k", 128), ("v", 128), ("output", 256))}},
+        LLAMA | BIASED,
         [], [f"blk.{i}.attn_{kind}.bias" for i in range(2) for kind in ("q", "k", "v", "output")], [],
     ),
     "a tensor of another architecture": (

@@ -4,7 +4,9 @@ import pytest
 
 from inspector.cli.main import run
 from inspector.errors import InspectorError
+from inspector.lenses.saved_adapter import read_adapter
 from inspector.sources.resolve import locate
+from tests.sources.gguf_files import made
 from tests.sources.test_gguf import PARAMETERS, SHAPES, write
 
 REPO = "acme/tiny-GGUF"
@@ -52,6 +54,24 @@ def test_none_and_several_are_listed(hub, ggufs, capsys):
     del hub.repos[REPO]["tiny-Q8_0-00002-of-00002.gguf"]
     with pytest.raises(InspectorError, match="has no"):
         _ = locate(f"{REPO}:Q8_0").checkpoint
+
+
+def test_a_projector_in_the_same_type_does_not_stand_in_the_way(hub, ggufs):
+    hub.repos[REPO]["mmproj-tiny-Q4_K_M.gguf"] = hub.repos[REPO]["tiny-Q4_K_M.gguf"]
+    assert locate(f"{REPO}:Q4_K_M").checkpoint.files == ("tiny-Q4_K_M.gguf",)
+    assert locate(f"{REPO}:mmproj").checkpoint.files == ("mmproj-tiny-Q4_K_M.gguf",)
+
+
+def test_an_adapter_is_named_by_its_file(hub, tmp_path, capsys):
+    pair = {"blk.0.attn_q.weight.lora_a": (8, 256), "blk.0.attn_q.weight.lora_b": (256, 8)}
+    path = made(tmp_path / "lora.gguf", "llama", pair, tokens=0, general__type="adapter", adapter__type="lora")
+    hub.add("acme/lora-GGUF", {"lora.gguf": (tmp_path / "lora.gguf").read_bytes()})
+    there = read_adapter("acme/lora-GGUF:lora.gguf")
+    assert (there.rank, there.modules, there.parameters) == (8, 1, 4096)
+    assert there.parts == read_adapter(path).parts
+    assert run(["adapter", "acme/lora-GGUF"]) == 2
+    assert "acme/lora-GGUF:lora.gguf" in capsys.readouterr().err
+    assert run(["adapter", f"{REPO}:Q4_K_M"]) == 2
 
 
 def test_memory_works_on_it(hub, ggufs, capsys):
