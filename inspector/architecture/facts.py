@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.classes import is_auto
 from inspector.architecture.own_code import is_trusted, said_classes
+from inspector.architecture.quantizers import unknown_method
 from inspector.architecture.ties import TIE_DOUBT, are_known, notes_on_ties
 from inspector.skeleton import ConfigFacts
 from inspector.skeleton.skeleton import OF_THE_ARCHITECTURE
@@ -62,8 +63,11 @@ def notes_on(
         said.append(f"not in the config, so transformers' defaults: {', '.join(missing)}")
     if quantization:
         # Another library's format, which transformers refuses for want of a method (`get_hf_quantizer`).
-        other = ", which transformers does not load" if quantization == "mlx" else ""
+        meant = unknown_method(quantization)
+        other = "" if meant is None else ", which transformers does not load" + (f" ({meant})" if meant else "")
         said.append(f"the checkpoint is published in {quantization}{other}{OF_THE_ARCHITECTURE}")
+    elif raw.get("quantization_config"):
+        said.append(f"quantization_config names no quant_method, so transformers does not load it{OF_THE_ARCHITECTURE}")
     return tuple(said)
 
 

@@ -27,7 +27,8 @@ _NUMBERED = re.compile(r"^(.*?\.\d+)(?:\.|$)")
 def build_skeleton(config: Mapping[str, Any], *, model_id: str, source: str = "") -> Skeleton:
     """The skeleton of a ``config.json``'s content, through the real transformers class on the meta device."""
     parsed = build_config(config)
-    quantization = getattr(parsed, "quantization_config", None) or {}
+    text = parsed.get_text_config(decoder=True)  # as transformers looks (`get_hf_quantizer`)
+    quantization = getattr(parsed, "quantization_config", None) or getattr(text, "quantization_config", None) or {}
     quantization = quantization if isinstance(quantization, dict) else quantization.to_dict()
     # Built in two dtypes: what differs follows the dtype a user loads in, what does not is pinned by its author.
     with bounded():

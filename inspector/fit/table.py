@@ -17,7 +17,7 @@ from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import Alloc
 from inspector.simulate.on_card import Peaks, peaks_on
 from inspector.simulate.setup.finetuning import resolve_setup
-from inspector.simulate.setup.stored import follow_checkpoint, trains_as_stored
+from inspector.simulate.setup.stored import check_known, follow_checkpoint, trains_as_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -100,6 +100,7 @@ def fit_table(
         InspectorError: for an unknown card, or when no method can be simulated at all.
     """
     cards = catalogue() if tuple(gpus) == ("all",) else tuple(find_gpu(name) for name in gpus)
+    said = _stored(config)
     cells: list[Cell] = []
     impossible: list[tuple[str, str]] = []
     for method, settings in METHODS.items():
@@ -121,7 +122,7 @@ def fit_table(
         cells=tuple(cells),
         impossible=tuple(impossible),
         assumptions=(
-            *_stored(config),
+            *said,
             "AdamW, gradient checkpointing, sdpa attention; adapters of rank 8 on PEFT's default targets",
             "QLoRA is nf4 with double quantization, after prepare_model_for_kbit_training",
             "one process, nothing else on the card",
@@ -133,10 +134,11 @@ def fit_table(
 
 
 def _stored(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the table is of where the checkpoint is quantized already."""
+    """What the table is of where the checkpoint is quantized already. Raises InspectorError for what nobody knows."""
     published = published_in(config)
     if published is None:
         return ()
+    check_known(published)
     onto = "LoRA goes onto its layers" if trains_as_stored(published) else "its weights are dequantized on loading"
     return (f"the checkpoint is stored in {published.title}: {onto}",)
 

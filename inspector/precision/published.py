@@ -27,7 +27,7 @@ _METHOD_OF = {"auto-round": "gptq", "auto_round:auto_gptq": "gptq", "auto_round:
 class Published:
     """One way a checkpoint is stored.
 
-    ``method`` is transformers' word for it; ``bits`` those of a weight; ``group`` how many weights share a constant
+    ``method`` is transformers' word for it, empty where the config names none; ``bits`` those of a weight; ``group`` how many weights share a constant
     (-1 a whole row, 0 where there is no such number). ``kept`` are patterns of modules left alone, None where the
     config lists none and the library has its own choice. ``raw`` is the ``quantization_config``.
     """
@@ -51,7 +51,7 @@ class Published:
     @property
     def title(self) -> str:
         """The format in a few words."""
-        said = [self.method]
+        said = [self.method or "a format that its config does not name"]
         if self.method == "bitsandbytes":
             said.append(self.bnb_type + ("-dq" if self.raw.get("bnb_4bit_use_double_quant") else ""))
         elif self.method == "torchao":
@@ -106,7 +106,7 @@ def published_in(config: Mapping[str, Any] | object) -> Published | None:
         return None
     method = _method(raw)
     if not method:
-        return None
+        return Published(method, 0, 0, _kept(raw), raw)
     if method == "torchao":
         _, group = _torchao(raw)
         return Published(method, 0, group, _kept(raw), raw)
@@ -161,9 +161,19 @@ def groups_of(raw: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping
 
 
 def _said(config: Mapping[str, Any] | object) -> Mapping[str, Any]:
-    """The ``quantization_config`` of JSON or of a config object, or MLX's ``quantization``."""
-    for name in ("quantization_config", "compression_config", "quantization"):
-        found: Any = config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
+    """The ``quantization_config`` of JSON or of a config object, its language model's too, or MLX's ``quantization``."""
+    if isinstance(config, Mapping):
+        inner: Any = config.get("text_config")
+    else:
+        inner = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else None
+    names = ("quantization_config", "compression_config")
+    # As transformers looks (``get_hf_quantizer``).
+    for part, name in (
+        *((config, name) for name in names),
+        *((inner, name) for name in names),
+        (config, "quantization"),
+    ):
+        found: Any = part.get(name) if isinstance(part, Mapping) else getattr(part, name, None)
         found = found.to_dict() if hasattr(found, "to_dict") else found
         if isinstance(found, dict) and found:
             return found
@@ -174,12 +184,12 @@ def _method(raw: Mapping[str, Any]) -> str:
     # As transformers asks: these two before the method (``AutoQuantizationConfig.from_dict``).
     if raw.get("load_in_8bit") or raw.get("load_in_4bit"):
         return "bitsandbytes"
-    said = str(raw.get("quant_method") or "").lower()
+    said = str(raw.get("quant_method") or "")
     if said == "auto-round":
         return _METHOD_OF.get(str(raw.get("packing_format") or ""), said)
     if not said and "group_size" in raw and "bits" in raw:
         return "mlx"  # names no method, as transformers does not load it (mlx-lm's ``save_config``)
-    return said.replace("compressed_tensors", "compressed-tensors")
+    return said
 
 
 def _kept(raw: Mapping[str, Any]) -> tuple[str, ...] | None:

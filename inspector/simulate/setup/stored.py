@@ -40,6 +40,7 @@ def follow_checkpoint(resolved: Resolved, config: Mapping[str, Any]) -> Resolved
     if published is None:
         _check_plain(settings.scheme)
         return resolved
+    check_known(published)
     scheme = _scheme(published, settings, said=set_by["scheme"] in {"you", "recipe"})
     words: dict[str, Any] = {"scheme": scheme}
     if scheme == "none":
@@ -90,8 +91,9 @@ def generate_from_checkpoint(settings: GenerateSettings, config: Mapping[str, An
     if published is None:
         _check_plain(settings.scheme)
         return settings
+    check_known(published)
     if not said:
-        return replace(settings, scheme=_word(published))
+        return replace(settings, scheme=published.method)
     if settings.scheme == "none":
         _check_dequantizes(published)
         return settings
@@ -99,12 +101,26 @@ def generate_from_checkpoint(settings: GenerateSettings, config: Mapping[str, An
 
 
 def check_known(published: Published) -> None:
-    """Refuse a format whose layers are not known here. Raises InspectorError."""
-    if not published.known:
+    """Refuse a format whose layers are not known here, or to nobody. Raises InspectorError."""
+    if published.known:
+        return
+    from inspector.architecture.quantizers import loaded_methods, unknown_method
+
+    if not published.method:
         raise StoredOtherwiseError(
-            f"the checkpoint is stored in {published.title}, which has no dry run: its layers are not known here",
-            hint="`inspector memory --scheme stored` weighs its files",
+            "quantization_config names no quant_method, and transformers refuses it so",
+            hint=f"say how the weights are stored: {', '.join(loaded_methods())}",
         )
+    meant = unknown_method(published.method)
+    if meant is not None and published.method != "mlx":
+        raise StoredOtherwiseError(
+            f"quantization_config.quant_method is {published.method!r}, which transformers does not know",
+            hint=" ".join(filter(None, (meant, f"known: {', '.join(loaded_methods())}"))),
+        )
+    raise StoredOtherwiseError(
+        f"the checkpoint is stored in {published.title}, which has no dry run: its layers are not known here",
+        hint="`inspector memory --scheme stored` weighs its files",
+    )
 
 
 def not_trained(published: Published, *, full: bool) -> StoredOtherwiseError:
@@ -125,11 +141,6 @@ def not_trained(published: Published, *, full: bool) -> StoredOtherwiseError:
     )
 
 
-def _word(published: Published) -> Any:
-    check_known(published)
-    return published.method
-
-
 def trains_as_stored(published: Published) -> bool:
     """Whether adapters train on the packed weights.
 
@@ -137,7 +148,6 @@ def trains_as_stored(published: Published) -> bool:
     calls a model's ``forward`` past its hooks, so compressed-tensors does not decompress under it
     (peft/tuners/tuners_utils.py, ``BaseTuner.forward``). Of torchao only 8 bits train.
     """
-    check_known(published)
     if published.method == "torchao":
         return published.torchao_kind in {"int8wo", "int8dq"}
     return published.method not in {"mxfp4", "compressed-tensors"}
@@ -146,10 +156,10 @@ def trains_as_stored(published: Published) -> bool:
 def _as_stored(published: Published, asked: str) -> Any:
     """The checkpoint's own format, where it was asked for by name or where transformers takes it instead."""
     if asked in {published.method, "none"}:
-        return _word(published)
+        return published.method
     # Of the same class: transformers warns, and takes the checkpoint's own config.
     if asked in ON_LOADING and published.method == "bitsandbytes":
-        return _word(published)
+        return published.method
     what = "a BitsAndBytesConfig" if asked in ON_LOADING else asked
     raise StoredOtherwiseError(
         f"the checkpoint is quantized already ({published.title}): transformers refuses {what} on top of it",

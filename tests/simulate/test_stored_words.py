@@ -1,0 +1,62 @@
+"""A ``quantization_config`` in words that nobody knows: the field, its value, what is known and what is meant."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from inspector.cli.main import run
+from inspector.precision.published import published_in
+from inspector.sources.resolve import locate
+from tests.simulate.conftest import TINY
+
+UNKNOWN = {
+    "gtpq": ({"quant_method": "gtpq", "bits": 4, "group_size": 128}, "did you mean gptq?"),
+    "GPTQ": ({"quant_method": "GPTQ", "bits": 4, "group_size": 128}, "did you mean gptq?"),
+    "compressed_tensors": ({"quant_method": "compressed_tensors"}, "did you mean compressed-tensors?"),
+    "exl2": ({"quant_method": "exl2", "bits": 4.65}, "known: aqlm, auto-round, awq, "),
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def made(raw):
+        (tmp_path / "config.json").write_text(json.dumps({**TINY, "quantization_config": raw}))
+        return str(tmp_path)
+
+    return made
+
+
+@pytest.mark.parametrize("kind", list(UNKNOWN))
+def test_a_dry_run_names_field_value_and_what_is_known(kind, folder, capsys):
+    raw, meant = UNKNOWN[kind]
+    model = folder(raw)
+    lines = (["simulate", "generate"], ["simulate", "finetune"], ["fit"], ["report", "--dry-run"])
+    for line in lines:
+        assert run([*line, model]) == 2, line
+        error = " ".join(capsys.readouterr().err.split())
+        assert f"quantization_config.quant_method is '{kind}', which transformers does not know" in error, line
+        assert meant in error
+
+
+def test_weights_are_told_as_those_of_the_architecture(folder, capsys):
+    model = folder(UNKNOWN["gtpq"][0])
+    for line in (["memory"], ["layers"], ["lora"]):
+        assert run([*line, model]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert "published in gtpq, which transformers does not load (did you mean gptq?); these are the figures" in said
+
+
+def test_without_a_method_it_is_not_taken_for_plain_weights(folder, capsys):
+    model = folder({"w_bit": 4, "q_group_size": 128, "zero_point": True})
+    assert run(["simulate", "generate", model]) == 2
+    assert "quantization_config names no quant_method" in capsys.readouterr().err
+    assert "names no quant_method" in locate(model).skeleton.notes[-1]
+
+
+def test_the_language_models_own_quantization_counts():
+    inner = {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
+    found = published_in({"model_type": "kimi", "text_config": inner})
+    assert found is not None
+    assert found.title == "fp8 (8 bits, blocks of 128 x 128)"
