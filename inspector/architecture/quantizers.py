@@ -15,7 +15,7 @@ def loaded_methods() -> tuple[str, ...]:
 
 
 def unknown_method(method: str) -> str | None:
-    """What is said of a method that transformers does not know: the one that is meant perhaps, or nothing; None for a known one.
+    """What is said of a method that transformers does not know, the one that is meant perhaps; None for a known one.
 
     >>> unknown_method("gtpq")
     'did you mean gptq?'

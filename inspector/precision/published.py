@@ -27,9 +27,10 @@ _METHOD_OF = {"auto-round": "gptq", "auto_round:auto_gptq": "gptq", "auto_round:
 class Published:
     """One way a checkpoint is stored.
 
-    ``method`` is transformers' word for it, empty where the config names none; ``bits`` those of a weight; ``group`` how many weights share a constant
-    (-1 a whole row, 0 where there is no such number). ``kept`` are patterns of modules left alone, None where the
-    config lists none and the library has its own choice. ``raw`` is the ``quantization_config``.
+    ``method`` is transformers' word for it, empty where the config names none; ``bits`` those of a weight; ``group``
+    how many weights share a constant (-1 a whole row, 0 where there is no such number). ``kept`` are patterns of modules
+    left alone, None where the config lists none and the library has its own choice. ``raw`` is the
+    ``quantization_config``.
     """
 
     method: str
@@ -105,8 +106,8 @@ def published_in(config: Mapping[str, Any] | object) -> Published | None:
     if not raw:
         return None
     method = _method(raw)
-    if not method:
-        return Published(method, 0, 0, _kept(raw), raw)
+    if method != "mlx" and method not in get_args(PublishedMethod):
+        return Published(method, 0, 0, _kept(raw), raw)  # its numbers may mean anything
     if method == "torchao":
         _, group = _torchao(raw)
         return Published(method, 0, group, _kept(raw), raw)
@@ -161,18 +162,15 @@ def groups_of(raw: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping
 
 
 def _said(config: Mapping[str, Any] | object) -> Mapping[str, Any]:
-    """The ``quantization_config`` of JSON or of a config object, its language model's too, or MLX's ``quantization``."""
+    """The ``quantization_config`` of JSON or a config object, its language model's, or MLX's ``quantization``."""
     if isinstance(config, Mapping):
         inner: Any = config.get("text_config")
     else:
         inner = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else None
     names = ("quantization_config", "compression_config")
     # As transformers looks (``get_hf_quantizer``).
-    for part, name in (
-        *((config, name) for name in names),
-        *((inner, name) for name in names),
-        (config, "quantization"),
-    ):
+    places = [(part, name) for part in (config, inner) for name in names]
+    for part, name in (*places, (config, "quantization")):
         found: Any = part.get(name) if isinstance(part, Mapping) else getattr(part, name, None)
         found = found.to_dict() if hasattr(found, "to_dict") else found
         if isinstance(found, dict) and found:
