@@ -28,7 +28,7 @@ class Published:
     """One way a checkpoint is stored.
 
     ``method`` is transformers' word for it, empty where the config names none; ``bits`` those of a weight; ``group``
-    how many weights share a constant (-1 a whole row, 0 where there is no such number). ``kept`` are patterns of modules
+    how many share a constant (-1 a whole row, 0 where there is no such number). ``kept`` are patterns of modules
     left alone, None where the config lists none and the library has its own choice. ``raw`` is the
     ``quantization_config``.
     """
