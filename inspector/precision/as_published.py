@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.precision.base import Piece, Scheme
 from inspector.precision.bitsandbytes import four_bit, int8
+from inspector.precision.compressed import compressed_as_published
 from inspector.precision.fp8 import BLOCK, fp8
-from inspector.precision.packed import awq, compressed, gptq, hqq, mxfp4, nvfp4
-from inspector.precision.published import block_sizes, groups_of, published_in
+from inspector.precision.packed import awq, gptq, hqq, mxfp4
+from inspector.precision.published import published_in
 from inspector.precision.torchao import torchao
 
 if TYPE_CHECKING:
@@ -32,11 +32,14 @@ class AsPublished(Scheme):
 
     def quantizes(self, module: Module, tensor: Tensor) -> bool:
         """Whether the checkpoint has it packed."""
-        if self.published.leaves(module.path):
+        if self.published.method != "compressed-tensors" and self.published.leaves(module.path):
             return False
         # A list of its own takes the place of transformers' (``get_modules_to_not_convert``), but for AWQ's and GPTQ's.
-        own = self.published.kept is not None and self.published.method in {"bitsandbytes", "fp8"}
-        return self.inner.quantizes(replace(module, keep=False) if own else module, tensor)
+        if self.published.kept is not None and self.published.method in {"bitsandbytes", "fp8", "hqq", "torchao"}:
+            module = replace(module, keep=False)
+            if self.published.method in {"hqq", "torchao"}:  # every linear layer, the head and other stacks' too
+                module = replace(module, layer=module.layer or module.path, part="other")
+        return self.inner.quantizes(module, tensor)
 
     def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
         """As the format lays it out."""
@@ -49,26 +52,6 @@ class AsPublished(Scheme):
     def said_of(self, skeleton: Skeleton) -> tuple[str, ...]:
         """As the format."""
         return self.inner.said_of(skeleton)
-
-
-@dataclass(frozen=True)
-class Bytes(Scheme):
-    """A byte a weight in linear layers, and a scale a row, block or tensor: compressed-tensors' plain formats."""
-
-    dtype: str
-    blocks: tuple[int, int]
-
-    def quantizes(self, module: Module, tensor: Tensor) -> bool:
-        """The weight of a linear layer; transformers' fused experts were such layers when they were compressed."""
-        linear = module.base == "Linear" and module.part != "head" and tensor.name.endswith("weight")
-        return tensor.is_parameter and (linear or (module.path.endswith(".experts") and len(tensor.shape) == 3))
-
-    def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
-        """Values and scales."""
-        *stack, rows, columns = tensor.shape
-        high, wide = (size if size > 0 else whole for size, whole in zip(self.blocks, (rows, columns), strict=True))
-        scales = math.prod(stack) * -(-rows // high) * -(-columns // wide)
-        return (Piece("weight", self.dtype, tensor.numel), Piece("weight_scale", self.rest, scales))
 
 
 @dataclass(frozen=True)
@@ -132,24 +115,6 @@ def _mlx(published: Published, skeleton: Skeleton) -> Scheme | None:
     return Mlx("mlx", bits, title, skeleton.facts.dtype, "mlx core quantize", group) if bits and group else None
 
 
-def _compressed(published: Published, _: Skeleton) -> Scheme | None:
-    stored, groups = str(published.raw.get("format") or ""), list(groups_of(published.raw))
-    if len(groups) != 1:
-        return None
-    weights = groups[0][1]
-    if stored == "pack-quantized" and weights.get("symmetric", True):
-        return compressed(published.bits, published.group or -1)
-    if stored == "nvfp4-pack-quantized":
-        return nvfp4()
-    if stored in {"float-quantized", "int-quantized", "naive-quantized"} and published.bits == 8:
-        dtype = "float8_e4m3fn" if weights.get("type") == "float" else "int8"
-        said = block_sizes(weights.get("block_structure"))
-        whole = (-1, -1) if weights.get("strategy") == "tensor" else (1, -1)
-        blocks = (said[0], said[1]) if said else whole
-        return Bytes(stored, 8, f"compressed-tensors {stored}", "bfloat16", "compressed-tensors", dtype, blocks)
-    return None
-
-
 _FORMATS: Mapping[str, Callable[[Published, Skeleton], Scheme | None]] = {
     "gptq": lambda published, _: gptq(published.bits, published.group),
     "awq": lambda published, _: awq(published.bits, published.group),
@@ -158,6 +123,6 @@ _FORMATS: Mapping[str, Callable[[Published, Skeleton], Scheme | None]] = {
     "fp8": lambda published, _: fp8() if published.blocks == (BLOCK, BLOCK) else None,
     "mxfp4": lambda *_: mxfp4(),
     "torchao": _torchao,
-    "compressed-tensors": _compressed,
+    "compressed-tensors": compressed_as_published,
     "mlx": _mlx,
 }

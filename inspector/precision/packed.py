@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from inspector.skeleton import Module, Skeleton, Tensor
 
 
+EXPERTS_PACKED = "each expert's linear layers are packed by themselves, as such checkpoints store them; routers are not"
+"""What is said of fused experts that a tool has packed one by one."""
+
+
 @dataclass(frozen=True)
 class Packed(Scheme):
     """A scheme of `layouts`: what is stored for a linear layer of so many outputs and inputs.
@@ -39,12 +43,12 @@ class Packed(Scheme):
         """The weight of a plain linear layer inside a repeated layer, unless transformers keeps it."""
         inside = module.layer is not None and module.part != "head" and tensor.is_parameter
         linear = replaced(module) and tensor.name.endswith("weight")
-        return inside and (linear or (self.experts and _is_stack(module, tensor)))
+        return inside and (linear or (self.experts and is_stack(module, tensor)))
 
     def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
         """The layout for its outputs and inputs, for each linear layer in it; a ``Conv1D`` is transposed."""
-        if _is_stack(module, tensor):
-            layers, rows, columns = _linears(module, tensor)
+        if is_stack(module, tensor):
+            layers, rows, columns = linears_of(module, tensor)
         else:
             layers, (rows, columns) = 1, tensor.shape[::-1] if module.base == "Conv1D" else tensor.shape
         # -1 is these tools' word for one group a row.
@@ -53,12 +57,10 @@ class Packed(Scheme):
 
     def said_of(self, skeleton: Skeleton) -> tuple[str, ...]:
         """What becomes of fused experts, where there are some."""
-        if not any(_is_stack(skeleton.module_of(tensor), tensor) for tensor in skeleton.parameters):
+        if not any(is_stack(skeleton.module_of(tensor), tensor) for tensor in skeleton.parameters):
             return ()
         if self.experts:
-            return (
-                "each expert's linear layers are packed by themselves, as such checkpoints store them; routers are not",
-            )
+            return (EXPERTS_PACKED,)
         return (f"fused experts stay in {self.rest}: the library packs modules that are nn.Linear",)
 
 
@@ -68,22 +70,23 @@ class Mxfp4(Scheme):
 
     def quantizes(self, module: Module, tensor: Tensor) -> bool:
         """The matrices of stacks of experts."""
-        return tensor.is_parameter and _is_stack(module, tensor)
+        return tensor.is_parameter and is_stack(module, tensor)
 
     def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
         """Blocks and scales along the input axis."""
-        layers, outputs, inputs = _linears(module, tensor)
+        layers, outputs, inputs = linears_of(module, tensor)
         # 32 values share a scale in the OCP specification.
         scales = layers * outputs * -(-inputs // 32)
         # The scales go to a `PrecisionConfig`, which is no parameter (transformers integrations/mxfp4.py).
         return (Piece("weight", "uint8", tensor.numel // 2), Piece("scale", "uint8", scales, in_footprint=False))
 
 
-def _is_stack(module: Module, tensor: Tensor) -> bool:
+def is_stack(module: Module, tensor: Tensor) -> bool:
+    """Whether it holds the matrices of all experts in one."""
     return module.path.endswith(".experts") and len(tensor.shape) == 3
 
 
-def _linears(module: Module, tensor: Tensor) -> tuple[int, int, int]:
+def linears_of(module: Module, tensor: Tensor) -> tuple[int, int, int]:
     """How many linear layers a stack of experts holds, and the outputs and inputs of each; gate and up are two."""
     experts, rows, columns = tensor.shape
     if module.transposed or module.cls == "Llama4TextExperts":  # multiplied as they are, and not said to be transposed

@@ -58,12 +58,13 @@ class Published:
         elif self.method == "torchao":
             said.append(self.torchao_kind or "of another kind")
         elif self.method == "compressed-tensors":
-            said.append(str(self.raw.get("format") or "of several formats"))
+            formats = [str(group.get("format") or "") for group in _groups(self.raw)]
+            said.append(" and ".join(dict.fromkeys(filter(None, formats))) or str(self.raw.get("format") or "a format"))
         elif self.bits:
             said.append(f"{self.bits} bits")
         if self.method == "fp8":
             said.append(f"blocks of {' x '.join(map(str, self.blocks))}" if self.blocks else "a scale a tensor")
-        elif self.group:
+        elif self.group and not (self.method == "compressed-tensors" and len(_groups(self.raw)) > 1):
             said.append("whole rows" if self.group == -1 else f"groups of {self.group}")
         if self.raw.get("desc_act"):
             said.append("act-order")
@@ -112,11 +113,11 @@ def published_in(config: Mapping[str, Any] | object) -> Published | None:
         _, group = _torchao(raw)
         return Published(method, 0, group, _kept(raw), raw)
     if method == "compressed-tensors":
-        weights = next(iter(groups_of(raw)), ((), {}))[1]
+        weights: Mapping[str, Any] = next((group["weights"] for group in _groups(raw)), {})
         return Published(method, _number(weights, "num_bits"), _number(weights, "group_size"), _kept(raw), raw)
     if method == "hqq":
-        weights = _weight_params(raw)
-        bits, group = _number(weights, "nbits"), _number(weights, "group_size") or -1
+        settings = _weight_params(raw)
+        bits, group = _number(settings, "nbits"), _number(settings, "group_size") or -1
         _check_bits(method, bits)
         return Published(method, bits, group, _kept(raw), raw)
     if method == "bitsandbytes":
@@ -152,13 +153,11 @@ def _check_bits(method: str, bits: int) -> None:
         raise InspectorError(f"quantization_config says {bits} bits, which {method} has not", hint=f"{known} it has")
 
 
-def groups_of(raw: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """The targets and the weights' scheme of each group of a compressed-tensors config."""
+def _groups(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The groups of a compressed-tensors config that quantize weights."""
     found = raw.get("config_groups")
-    for group in found.values() if isinstance(found, dict) else ():
-        if isinstance(group, dict) and isinstance(weights := group.get("weights"), dict):
-            targets = group.get("targets")
-            yield tuple(map(str, targets)) if isinstance(targets, list) else (), weights
+    groups = found.values() if isinstance(found, dict) else ()
+    return [group for group in groups if isinstance(group, dict) and isinstance(group.get("weights"), dict)]
 
 
 def _said(config: Mapping[str, Any] | object) -> Mapping[str, Any]:

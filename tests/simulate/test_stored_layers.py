@@ -36,7 +36,8 @@ from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32
 from compressed_tensors.quantization import QuantizationConfig, apply_quantization_config, preset_name_to_scheme
 found = []
 for outputs, inputs in json.loads(sys.argv[1]):
-    for preset in ("W4A16", "W8A16", "W4A16_ASYM", "W8A8", "FP8", "FP8_DYNAMIC"):
+    for preset in ("W4A16", "W8A16", "W4A16_ASYM", "W8A8", "FP8", "FP8_DYNAMIC", "FP8_BLOCK", "NVFP4A16", "NVFP4",
+                   "MXFP4A16"):
         with torch.device("meta"):
             model = torch.nn.Sequential(torch.nn.Linear(inputs, outputs, bias=False, dtype=torch.bfloat16))
         scheme = preset_name_to_scheme(preset, ["Linear"])
@@ -44,12 +45,12 @@ for outputs, inputs in json.loads(sys.argv[1]):
         apply_quantization_config(model, config)
         compressor = ModelCompressor(quantization_config=config)
         compressor.compress_model(model)
-        weights = json.loads(scheme.weights.model_dump_json())
+        named = {**json.loads(scheme.model_dump_json()), "format": None}
         state = dict(model[0].state_dict())
         if preset == "W4A16_ASYM":  # on meta it stays unpacked; in files, and when it is compressed for real, it is not
             state["weight_zero_point"] = pack_to_int32(torch.zeros(outputs, inputs // 128, dtype=torch.int8), 4, 0)
         parts = {name: [list(part.shape), str(part.dtype)] for name, part in state.items()}
-        found.append([outputs, inputs, str(model[0].quantization_scheme.format.value), weights, parts])
+        found.append([outputs, inputs, str(model[0].quantization_scheme.format.value), named, parts])
 print(json.dumps(found))
 """
 TORCHAO = """
@@ -105,12 +106,16 @@ def test_compressed_tensors():
     extras.have("compressed_tensors")
     import torch
 
+    from inspector.precision.compressed import groups_in
+    from inspector.precision.published import published_in
     from inspector.simulate.program.stored.compressed import compressed_parts
 
-    for outputs, inputs, stored, weights, real in said(COMPRESSED, json.dumps(SHAPES)):
-        ours = spelled(compressed_parts(stored, weights, inputs, outputs, torch.bfloat16))
-        # What is kept for activations is a number or none.
-        assert ours == {name: part for name, part in real.items() if name.startswith("weight")}, (stored, weights)
+    for outputs, inputs, stored, scheme, real in said(COMPRESSED, json.dumps(SHAPES)):
+        raw = {"quant_method": "compressed-tensors", "config_groups": {"all": scheme}}
+        (group,) = groups_in(published_in({"quantization_config": raw}))
+        # A config that names no format has the one the library infers.
+        assert group.stored == stored, scheme
+        assert spelled(compressed_parts(group, inputs, outputs, torch.bfloat16)) == real, (stored, scheme)
 
 
 def test_torchao():

@@ -77,7 +77,8 @@ def load_model(config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer, *, t
             move(model)
         return model
     loader = loader or Loader()
-    warm_up(model, tracer, loader.element_size)
+    if loader.warms_up:
+        warm_up(model, tracer, loader.element_size)
     with tracer:
         load_on_device(model, loader.arriving, is_packed)
         loader.finish()

@@ -93,7 +93,8 @@ def generate_from_checkpoint(settings: GenerateSettings, config: Mapping[str, An
         return settings
     check_known(published)
     if not said:
-        return replace(settings, scheme=published.method)
+        stored: Any = published.method
+        return replace(settings, scheme=stored)
     if settings.scheme == "none":
         _check_dequantizes(published)
         return settings

@@ -1,12 +1,12 @@
 """compressed-tensors as transformers loads them: compressed, and decompressed for good at the first forward.
 
-Sources: transformers 5.23 quantizers/quantizer_compressed_tensors.py; compressed-tensors 0.20 compressors (the formats)
-and model_compressors/model_compressor.py, ``add_decompress_hook``.
+Experts that transformers keeps in one parameter are decompressed as they are loaded. Sources: transformers 5.23
+quantizers/quantizer_compressed_tensors.py and integrations/compressed_tensors.py, ``CompressedTensorsDequantize``;
+compressed-tensors 0.20 compressors (the formats) and model_compressors/model_compressor.py, ``add_decompress_hook``.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,53 +14,26 @@ from torch import nn
 
 from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
-from inspector.precision.published import block_sizes
+from inspector.precision.compressed import BYTES, FORMATS, dense_group, group_of, group_of_experts, groups_in, parts_of
 from inspector.simulate.program.arrival import as_it_is
-from inspector.simulate.program.stored.layers import Packed, Parts, features_of, replace_each
+from inspector.simulate.program.stored.layers import Packed, Parts, features_of, fused_experts, put_in_place
 from inspector.simulate.program.stored.loader import Loader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from transformers import PreTrainedModel
 
+    from inspector.precision.compressed import Group
     from inspector.precision.published import Published
     from inspector.simulate.tracing.tracer import Tracer
 
-_FLOATS = {"float-quantized", "naive-quantized", "int-quantized"}
-FORMATS = (*sorted(_FLOATS), "pack-quantized", "nvfp4-pack-quantized", "mxfp4-pack-quantized")
-"""Formats whose parts are known here."""
+_REFUSED = "We encountered some issues during automatic conversion of the weights."
+"""What transformers says of it (core_model_loading.py)."""
 
 
-def compressed_parts(stored: str, weights: Mapping[str, Any], inputs: int, outputs: int, dtype: torch.dtype) -> Parts:
-    """The parts of a weight in a format, by the library's names."""
-    bits, group = int(weights.get("num_bits") or 8), int(weights.get("group_size") or 0)
-    groups = -(-inputs // group) if group > 0 else 1
-    if stored == "pack-quantized":
-        parts: Parts = {
-            "weight_packed": ((outputs, -(-inputs * bits // 32)), torch.int32),
-            "weight_scale": ((outputs, groups), dtype),
-            "weight_shape": ((2,), torch.int64),
-        }
-        if weights.get("symmetric") is False:
-            parts["weight_zero_point"] = ((-(-outputs * bits // 32), groups), torch.int32)
-        return parts
-    if stored == "nvfp4-pack-quantized":
-        return {
-            "weight_packed": ((outputs, inputs // 2), torch.uint8),
-            "weight_scale": ((outputs, groups), torch.float8_e4m3fn),
-            "weight_global_scale": ((1,), torch.float32),
-        }
-    if stored == "mxfp4-pack-quantized":
-        return {
-            "weight_packed": ((outputs, inputs // 2), torch.uint8),
-            "weight_scale": ((outputs, groups), torch.uint8),
-        }
-    scale = (outputs, groups) if weights.get("strategy") in {"channel", "group"} else (1,)
-    if blocks := block_sizes(weights.get("block_structure")):
-        scale = (-(-outputs // blocks[0]), -(-inputs // blocks[1]))
-    value = torch.float8_e4m3fn if weights.get("type") == "float" else torch.int8
-    return {"weight": ((outputs, inputs), value), "weight_scale": (scale, dtype)}
+def compressed_parts(group: Group, inputs: int, outputs: int, dtype: torch.dtype) -> Parts:
+    """The parts of a weight in a group's format, by the library's names."""
+    named = parts_of(group, inputs, outputs, str(dtype).removeprefix("torch."))
+    return {name: (shape, getattr(torch, kind)) for name, (shape, kind) in named.items()}
 
 
 class CompressedLinear(Packed, nn.Linear):
@@ -68,23 +41,21 @@ class CompressedLinear(Packed, nn.Linear):
 
     values = ("weight_packed", "weight")
 
-    def __init__(
-        self, features: tuple[int, int], bias: bool, dtype: torch.dtype, parts: Parts, *, fake_inputs: bool
-    ) -> None:
+    def __init__(self, features: tuple[int, int], bias: bool, dtype: torch.dtype, parts: Parts, group: Group) -> None:
         super().__init__(*features, bias=bias, device="meta", dtype=dtype)
         del self._parameters["weight"]
         for name, (shape, kind) in parts.items():
             self.register_buffer(name, torch.empty(shape, dtype=kind, device="meta"))
         self.dtype = dtype
-        self.fake_inputs = fake_inputs
+        self.group = group
 
-    def decompress(self, bits: int) -> None:
+    def decompress(self) -> None:
         """A plain weight in the place of the packed one; its scale stays."""
         name = "weight_packed" if "weight_packed" in self._buffers else "weight"
         stored = self._buffers[name]
         assert stored is not None
         values = stored
-        if name == "weight_packed" and bits == 4:
+        if name == "weight_packed" and self.group.bits == 4:
             # Bytes are split in two, put side by side, and centred on zero.
             low, high = stored.view(torch.uint8) & 0xF, stored.view(torch.uint8) >> 4
             both = torch.stack((low, high), dim=-1)
@@ -101,7 +72,7 @@ class CompressedLinear(Packed, nn.Linear):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 -- the name that nn.Linear has
         """A plain product; inputs that the scheme quantizes are rounded to its grid first (``fake_quantize``)."""
-        if self.fake_inputs:
+        if self.group.inputs:
             scale = input.abs().amax(-1, keepdim=True)
             rounded = torch.clamp(torch.round(input / scale), -128, 127)
             input = rounded * scale  # noqa: A001
@@ -111,18 +82,21 @@ class CompressedLinear(Packed, nn.Linear):
 
 def compressed(model: PreTrainedModel, published: Published, tracer: Tracer, *, training: bool) -> Loader:  # noqa: ARG001
     """Compressed layers, and a hook on the model that decompresses them. Raises CannotSimulateError."""
-    stored, weights, fake = _scheme(published)
-
-    def make(module: nn.Module) -> nn.Module:
+    groups = _groups(published)
+    _experts_apart(model)
+    experts = _experts(model, published, groups)
+    for path, module, group in _layers(model, published, groups):
         inputs, outputs = features_of(module)
-        parts = compressed_parts(stored, weights, inputs, outputs, model.dtype)
+        parts = compressed_parts(group, inputs, outputs, model.dtype)
         bias = getattr(module, "bias", None) is not None
-        return CompressedLinear((inputs, outputs), bias, model.dtype, parts, fake_inputs=fake)
-
-    replace_each(model, published, make, blocks=False)
+        layer = CompressedLinear((inputs, outputs), bias, model.dtype, parts, group)
+        layer.requires_grad_(False)
+        put_in_place(model, path, layer)
+    dtype = str(model.dtype).removeprefix("torch.")
+    stacks = f"; experts, which it keeps in one parameter, are {dtype} as soon as they are loaded" if experts else ""
     tracer.notes.append(
-        f"weights as stored, {published.title}; transformers decompresses them to "
-        f"{str(model.dtype).removeprefix('torch.')} at the first forward, and they stay so"
+        f"weights as stored, {published.title}; transformers decompresses them to {dtype} at the first forward, and"
+        f" they stay so{stacks}"
     )
     hook: Any = None
 
@@ -130,16 +104,33 @@ def compressed(model: PreTrainedModel, published: Published, tracer: Tracer, *, 
         hook.remove()
         for path, module in root.named_modules():
             if isinstance(module, CompressedLinear):
-                module.decompress(published.bits)
+                module.decompress()
                 tracer.label(module.weight, MemoryKind.BASE_WEIGHTS, path)
 
     hook = model.register_forward_pre_hook(decompress)
-    return Loader()
+
+    def arriving(name: str, old: torch.Tensor) -> Any:
+        return _stacked(name, old, experts[name]) if name in experts else as_it_is(name, old)
+
+    return Loader(arriving=arriving)
 
 
 def dequantized_compressed(model: PreTrainedModel, published: Published, tracer: Tracer) -> Loader:
     """``CompressedTensorsConfig(dequantize=True)``: the parts arrive, and a plain weight is made of them."""
-    stored, weights, _ = _scheme(published)
+    groups = _groups(published)
+    _experts_apart(model)
+    experts = _experts(model, published, groups)
+    dense = {f"{path}.weight": (module, group) for path, module, group in _layers(model, published, groups)}
+    first = dense_group(groups)
+    for _, group in dense.values():
+        # Of another sort it finds nothing to unpack, of fewer bits too little; else it reads other values.
+        fails = (group.stored in BYTES) != (first.stored in BYTES) or group.bits < first.bits
+        if fails or (group.bits, group.group_size) != (first.bits, first.group_size):
+            what = _REFUSED if fails else "what comes out is wrong"
+            raise CannotSimulateError(
+                f"transformers dequantizes every layer as {first.title}, and some are in {group.title}: {what}",
+                hint="`inspector simulate generate` loads it as it is stored",
+            )
     tracer.notes.append(
         f"stored as {published.title}, loaded with dequantize=True: plain weights in {model.dtype}".replace(
             "torch.", ""
@@ -147,34 +138,104 @@ def dequantized_compressed(model: PreTrainedModel, published: Published, tracer:
     )
 
     def arriving(name: str, old: torch.Tensor) -> Any:
-        path, _, leaf = name.rpartition(".")
-        module = model.get_submodule(path)
-        if not (isinstance(module, nn.Linear) and leaf == "weight") or published.leaves(path):
+        if name in experts:
+            return _stacked(name, old, experts[name])
+        if name not in dense:
             return as_it_is(name, old)
-        parts = compressed_parts(stored, weights, module.in_features, module.out_features, old.dtype)
-        layer = CompressedLinear((module.in_features, module.out_features), False, old.dtype, {}, fake_inputs=False)
-        for part, (shape, dtype) in parts.items():
-            layer.register_buffer(part, torch.empty(shape, dtype=dtype, device=old.device))
-        layer.decompress(published.bits)
+        module, group = dense[name]
+        layer = _arrived(group, *features_of(module), old)
+        layer.decompress()
         return nn.Parameter(layer.weight.data, requires_grad=old.requires_grad)
 
     return Loader(arriving=arriving)
 
 
-def _scheme(published: Published) -> tuple[str, Mapping[str, Any], bool]:
-    """Format, weights' scheme and whether inputs are quantized; one scheme for all layers is known here."""
-    groups = published.raw.get("config_groups")
-    found = [group for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
-    weights = [group.get("weights") for group in found]
-    stored = str((found[0].get("format") if found else None) or published.raw.get("format") or "")
-    if len(found) != 1 or not isinstance(weights[0], dict) or stored not in FORMATS or not _all_linear(found[0]):
+def _arrived(group: Group, inputs: int, outputs: int, old: torch.Tensor) -> CompressedLinear:
+    """A compressed layer whose parts are on the card."""
+    layer = CompressedLinear((inputs, outputs), False, old.dtype, {}, group)
+    for part, (shape, dtype) in compressed_parts(group, inputs, outputs, old.dtype).items():
+        layer.register_buffer(part, torch.empty(shape, dtype=dtype, device=old.device))
+    return layer
+
+
+def _stacked(name: str, old: torch.Tensor, group: Group) -> Any:
+    """A stack of experts: all their parts arrive, each is decompressed into its place, then gate and up are joined."""
+    count, rows, columns = old.shape
+    halves = 2 if "gate_up" in name else 1
+    arrived = [[_arrived(group, columns, rows // halves, old) for _ in range(count)] for _ in range(halves)]
+    stacks = []
+    for layers in arrived:
+        # The first of them stands for all, as each lets go of what it took.
+        layers[0].decompress()
+        stacks.append(torch.empty((count, rows // halves, columns), dtype=old.dtype, device=old.device))
+        layers.clear()
+    whole = torch.cat(stacks, dim=1) if halves > 1 else stacks[0]
+    return nn.Parameter(whole, requires_grad=old.requires_grad)
+
+
+def _groups(published: Published) -> tuple[Group, ...]:
+    groups = groups_in(published)
+    unknown = next((group for group in groups if group.stored not in FORMATS), None)
+    if unknown is not None or not groups:
+        why = (
+            f"the format of {', '.join(unknown.targets)} is not known here"
+            if unknown
+            else "its config_groups name no weights"
+        )
         raise CannotSimulateError(
-            f"{published.title} has no dry run: one scheme for all linear layers is known here",
+            f"{published.title} has no dry run: {why}",
             hint="`inspector memory --scheme stored` weighs its files",
         )
-    return stored, weights[0], isinstance(found[0].get("input_activations"), dict)
+    return groups
 
 
-def _all_linear(group: Mapping[str, Any]) -> bool:
-    targets = group.get("targets")
-    return isinstance(targets, list) and any(re.fullmatch(r"Linear|re:\.\*", str(target)) for target in targets)
+def _layers(
+    model: PreTrainedModel, published: Published, groups: tuple[Group, ...]
+) -> list[tuple[str, nn.Module, Group]]:
+    """The layers that a group packs. Raises CannotSimulateError where there are none."""
+    found: list[tuple[str, nn.Module, Group]] = []
+    for path, module in model.named_modules():
+        if not isinstance(module, nn.Linear | nn.Embedding):
+            continue
+        group = group_of(published, groups, path, {cls.__name__ for cls in type(module).__mro__})
+        if group is not None and isinstance(module, nn.Embedding):
+            raise CannotSimulateError(f"{published.title} packs {path}: embeddings have no dry run in this format")
+        if group is not None:
+            found.append((path, module, group))
+    if not found:
+        raise CannotSimulateError(f"{published.title} packs no layer of this {type(model).__name__}")
+    return found
+
+
+def _experts(model: nn.Module, published: Published, groups: tuple[Group, ...]) -> dict[str, Group]:
+    """The stacks of experts that are packed, by their parameters' names. Raises CannotSimulateError.
+
+    What transformers does not convert: integers of a byte, for which it finds no packed values; blocks, whose scales it
+    multiplies with as if they were rows; zero points, which it leaves out.
+    """
+    found = {}
+    for path, module in fused_experts(model):
+        group = group_of_experts(published, groups, path)
+        if group is None:
+            continue
+        floats = group.stored in BYTES and group.weights.get("type") == "float"
+        rows = group.weights.get("strategy") in {"channel", "tensor"}
+        packed = group.stored not in BYTES and group.weights.get("symmetric") is not False
+        if not (packed or (floats and rows)):
+            raise CannotSimulateError(
+                f"transformers does not load experts in {group.title}: {_REFUSED}",
+                hint="`inspector memory` weighs such a checkpoint",
+            )
+        found.update({f"{path}.{name}": group for name, weight in module.named_parameters() if weight.dim() == 3})
+    return found
+
+
+def _experts_apart(model: PreTrainedModel) -> None:
+    """Experts that transformers takes apart for this format: Llama 4's (quantizers/base.py)."""
+    from transformers.quantizers.base import MODULES_TO_PATCH_FOR_QUANTIZATION as APART
+
+    for path, module in list(model.named_modules()):
+        if (patch := APART.get(type(module).__name__)) and "compressed-tensors" in patch["quantization_methods"]:
+            with torch.device("meta"):
+                apart = patch["module_name"](model.config.get_text_config())
+            put_in_place(model, path, apart.to(model.dtype))

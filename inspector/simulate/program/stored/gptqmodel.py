@@ -8,7 +8,7 @@ import torch
 
 from inspector.simulate.device.packed_kernels import BACKENDS, Kernel, awq_kernel, gptq_kernel, multiprocessors
 from inspector.simulate.program.stored.gptq import AwqLinear, GptqLinear, awq_parts, gptq_parts
-from inspector.simulate.program.stored.layers import features_of, replace_each
+from inspector.simulate.program.stored.layers import features_of, refuse_experts, replace_each
 from inspector.simulate.program.stored.loader import Loader
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def gptq(model: PreTrainedModel, published: Published, tracer: Tracer, *, traini
         parts = gptq_parts(inputs, outputs, published.bits, published.group, _scales(model.dtype))
         return GptqLinear((inputs, outputs), bias, parts, kernel, processors, reordered=reordered)
 
-    made = replace_each(model, published, make, blocks=True)
+    refuse_experts(model, published)
+    made = replace_each(model, published, make, blocks=True, head=bool(raw.get("lm_head")))
     _say(tracer, published, kernel, training=training)
     return Loader(finish=lambda: _prepare(made, batch=8))
 
@@ -64,7 +65,8 @@ def awq(model: PreTrainedModel, published: Published, tracer: Tracer, *, trainin
         parts = awq_parts(inputs, outputs, published.bits, published.group, _scales(model.dtype))
         return AwqLinear((inputs, outputs), bias, parts, kernel, processors, reordered=False)
 
-    made = replace_each(model, published, make, blocks=False)
+    refuse_experts(model, published)
+    made = replace_each(model, published, make, blocks=False, head=False)
     _say(tracer, published, kernel, training=training)
     # One sequence: utils/model.py, ``gptqmodel_post_init`` (AWQ_BATCH_SIZE).
     return Loader(finish=lambda: _prepare(made, batch=1))

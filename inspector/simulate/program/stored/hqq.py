@@ -1,6 +1,7 @@
 """HQQ layers as ``HQQLinear`` has them: values and ``meta``, dequantized for every product.
 
-Source: hqq 0.2.8, hqq/core/quantize.py; transformers 5.23 tags the layers (integrations/hqq.py).
+Source: hqq 0.2.8, hqq/core/quantize.py and models/base.py, ``from_quantized``. transformers 5.23 has no operation that
+loads packed weights (quantizers/quantizer_hqq.py).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from inspector.simulate.device.packed_kernels import DequantizedProduct
-from inspector.simulate.program.stored.layers import PackedLinear, Parts, features_of, replace_each
+from inspector.simulate.program.stored.layers import PackedLinear, Parts, features_of, fused_experts, replace_each
 from inspector.simulate.program.stored.loader import Loader
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ def hqq(model: PreTrainedModel, published: Published, tracer: Tracer, *, trainin
         parts = hqq_parts(inputs, outputs, published.bits, published.group, model.dtype)
         return HqqLinear((inputs, outputs), bias, parts)
 
-    replace_each(model, published, make, blocks=False)
-    tracer.notes.append(f"weights as stored, {published.title}: layers of hqq 0.2 with its PyTorch backend")
-    return Loader()
+    replace_each(model, published, make, blocks=False, head=published.kept is not None)
+    stacks = ", experts in one parameter left as they are" if fused_experts(model) else ""
+    tracer.notes.append(
+        f"weights as stored, {published.title}: layers of hqq 0.2 with its PyTorch backend, as its own from_quantized"
+        f" loads them{stacks}; transformers 5.23 reports packed HQQ weights as UNEXPECTED and draws new ones"
+    )
+    return Loader(warms_up=False)

@@ -59,35 +59,43 @@ def is_packed(module: nn.Module) -> bool:
     return isinstance(module, Packed)
 
 
-def plain_linears(model: nn.Module, published: Published, *, blocks: bool) -> Iterator[tuple[str, nn.Module]]:
-    """The linear layers that are packed: those the config does not list, and with ``blocks`` in repeated layers alone.
+def plain_linears(
+    model: nn.Module, published: Published, *, blocks: bool, head: bool
+) -> Iterator[tuple[str, nn.Module]]:
+    """The linear layers that are packed: those the config does not list.
 
-    Raises CannotSimulateError for experts that transformers keeps in one parameter.
+    With ``blocks`` in the repeated layers of the language model alone; ``head`` says whether the head may be one.
     """
     from transformers.pytorch_utils import Conv1D
 
-    _check_experts(model, published)
-    head = getattr(model, "get_output_embeddings", lambda: None)()
+    output = getattr(model, "get_output_embeddings", lambda: None)()
     for path, module in list(model.named_modules()):
-        if not isinstance(module, nn.Linear | Conv1D) or published.leaves(path) or _ENCODERS.search(path):
+        if not isinstance(module, nn.Linear | Conv1D) or published.leaves(path):
             continue
-        if module is head and not published.raw.get("lm_head"):
-            continue
-        if blocks and module is not head and not re.search(r"\.\d+\.", path):
+        if module is output:
+            if not head:
+                continue
+        elif blocks and (not re.search(r"\.\d+\.", path) or _ENCODERS.search(path)):
             continue
         yield path, module
 
 
-def _check_experts(model: nn.Module, published: Published) -> None:
-    fused = [
-        path
+def fused_experts(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The modules in which transformers keeps all experts of a layer in one parameter."""
+    return [
+        (path, module)
         for path, module in model.named_modules()
         if path.endswith(".experts") and any(weight.dim() == 3 for weight in module.parameters(recurse=False))
     ]
-    if fused and not all(published.leaves(path) for path in fused):
+
+
+def refuse_experts(model: nn.Module, published: Published) -> None:
+    """Formats whose experts transformers does not load. Raises CannotSimulateError."""
+    if any(not published.leaves(path) for path, _ in fused_experts(model)):
         raise CannotSimulateError(
-            f"transformers keeps this model's experts in one parameter, and {published.method} packs each by itself",
-            hint="`inspector memory` weighs such a checkpoint; compressed-tensors are dequantized with --scheme none",
+            f"transformers keeps this model's experts in one parameter, and {published.method} packs each by itself:"
+            " it reports the packed ones as UNEXPECTED and the parameter as MISSING, newly initialized",
+            hint="`inspector memory` weighs such a checkpoint",
         )
 
 
@@ -105,11 +113,11 @@ def put_in_place(model: nn.Module, path: str, layer: nn.Module) -> None:
 
 
 def replace_each(
-    model: nn.Module, published: Published, make: Callable[[nn.Module], nn.Module], *, blocks: bool
+    model: nn.Module, published: Published, make: Callable[[nn.Module], nn.Module], *, blocks: bool, head: bool
 ) -> list[Any]:
     """Make a packed layer of each that the format takes. Raises CannotSimulateError where there is none."""
     made = []
-    for path, module in plain_linears(model, published, blocks=blocks):
+    for path, module in plain_linears(model, published, blocks=blocks, head=head):
         layer = make(module)
         layer.requires_grad_(False)
         put_in_place(model, path, layer)

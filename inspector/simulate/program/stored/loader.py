@@ -28,9 +28,11 @@ def own_size(_name: str, tensor: torch.Tensor) -> float:
 class Loader:
     """``arriving`` is what becomes of a parameter, ``element_size`` what an element takes when it has been loaded.
 
-    ``finish`` runs when all are there, traced.
+    ``finish`` runs when all are there, traced. ``warms_up`` is whether transformers loads it, which allocates all bytes
+    at once before.
     """
 
     arriving: Arriving = as_it_is
     element_size: Callable[[str, torch.Tensor], float] = own_size
     finish: Callable[[], None] = _nothing
+    warms_up: bool = True

@@ -13,7 +13,7 @@ from torch import nn
 
 from inspector.errors import CannotSimulateError
 from inspector.simulate.device.packed_kernels import dequantized
-from inspector.simulate.program.stored.layers import Packed, Parts, features_of, replace_each
+from inspector.simulate.program.stored.layers import Packed, Parts, features_of, fused_experts, replace_each
 from inspector.simulate.program.stored.loader import Loader
 
 if TYPE_CHECKING:
@@ -107,6 +107,8 @@ def torchao(model: PreTrainedModel, published: Published, tracer: Tracer, *, tra
         bias = model.dtype if getattr(module, "bias", None) is not None else None
         return TorchaoLinear(features, bias, kind, published.group)
 
-    replace_each(model, published, make, blocks=False)
-    tracer.notes.append(f"weights as stored, {published.title}: tensors and products of torchao 0.18")
+    # A list of its own takes the place of transformers' (``get_modules_to_not_convert``).
+    replace_each(model, published, make, blocks=False, head=published.kept is not None)
+    stacks = ", experts in one parameter left as they are" if fused_experts(model) else ""
+    tracer.notes.append(f"weights as stored, {published.title}: tensors and products of torchao 0.18{stacks}")
     return Loader()
