@@ -85,6 +85,8 @@ def gguf_targets(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, list[F
     targets: dict[str, list[FileTensor]] = {}
     for name, ours in gguf_names(skeleton).items():
         both: tuple[str, ...] = (ours, ours.replace("ffn_gate_exps", "ffn_up_exps")) if "gate_up" in name else (ours,)
+        if "gate_up" in name and (fused := ours.replace("ffn_gate_exps", "ffn_gate_up_exps")) in checkpoint.by_name:
+            both = (fused,)  # newer conversions leave them in one (Gemma 4)
         if ours not in checkpoint.by_name and ".ssm_" in ours:
             both = (ours.removesuffix(".weight"),)  # Mamba's A and D have no last word
         if "attn_kv_b" in ours:  # newer files split MLA's projection in two (llama.cpp's conversion of DeepSeek)

@@ -7,15 +7,18 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from inspector.checkpoint.gguf_header import is_computed
+from inspector.checkpoint.gguf_header import Announced, is_computed
+from inspector.checkpoint.gguf_layout import BLOCK
 from inspector.errors import InspectorError
 from inspector.precision.stored import gguf_targets
 from inspector.skeleton.vocabulary import refuse_resizing, wanted_vocabulary
 from inspector.sources.source import Source
 
 if TYPE_CHECKING:
-    from inspector.checkpoint import Checkpoint
-    from inspector.skeleton import Skeleton
+    from collections.abc import Mapping
+
+    from inspector.checkpoint import Checkpoint, FileTensor
+    from inspector.skeleton import Skeleton, Tensor
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,31 @@ class _Announced:
     doubt: str = ""
 
 
+def _beside_the_parameters(
+    checkpoint: Checkpoint, skeleton: Skeleton, left: Mapping[str, FileTensor], alone: Mapping[str, Tensor]
+) -> str:
+    """What a file stores beside the parameters of the model, in a sentence, where that is all of what is ``left``.
+
+    Buffers of transformers' class, and keys and values of layers that take those of an earlier one: transformers does
+    not load them. They are counted as the file has them; what runs is the model. ``alone`` are parameters without a
+    name in llama.cpp, each of which one of the tensors left is.
+    """
+    announced = Announced(checkpoint.metadata)
+    first = (announced.size("block_count") or 0) - (announced.size("attention.shared_kv_layers") or 0)
+    shared = {
+        name
+        for name in left
+        if (block := BLOCK.match(name)) and int(block[1]) >= first and block[2].startswith(("attn_k", "attn_v"))
+    }
+    buffers = [tensor for tensor in skeleton.own_tensors if not tensor.is_parameter and tensor.persistent]
+    rest = sorted(tensor.numel for name, tensor in left.items() if name not in shared)
+    if not left or rest != sorted(tensor.numel for tensor in (*alone.values(), *buffers)):
+        return ""
+    said = [f"{len(shared):,} keys and values of layers that share others' ({min(shared)[:80]})"] if shared else []
+    said += [f"{len(buffers):,} buffers ({buffers[0].name[:80]})"] if buffers else []
+    return f"of its tensors {' and '.join(said)} are no parameters in transformers" if said else ""
+
+
 def _disagreement(checkpoint: Checkpoint, skeleton: Skeleton) -> _Announced | None:
     """Where a file's tensors and the parameters of its header's model differ; None where nowhere."""
     try:
@@ -118,11 +146,8 @@ def _disagreement(checkpoint: Checkpoint, skeleton: Skeleton) -> _Announced | No
                 f"its header and its tensors disagree: {tensor.name} of {list(tensor.shape)} by the header, "
                 f"{shapes[:200]} in the file",
             )
-    buffers = [tensor.numel for tensor in skeleton.own_tensors if not tensor.is_parameter and tensor.persistent]
-    if left and not alone and sorted(tensor.numel for tensor in left.values()) == sorted(buffers):
-        # Counted as the file has them; what runs is the model.
-        why = f"{len(buffers):,} of its tensors ({min(left)[:80]}) are buffers in transformers, no parameters"
-        return _Announced(skeleton, why)
+    if beside := _beside_the_parameters(checkpoint, skeleton, left, alone):
+        return _Announced(skeleton, beside)
     if sum(tensor.numel for tensor in left.values()) != sum(tensor.numel for tensor in alone.values()):
         without = f"no tensor for {min(alone)[:80]}" if alone else f"none has a place for {min(left, default='')[:80]}"
         return _Announced(None, f"its tensors are not those of the model that its header announces: {without}")
