@@ -55,6 +55,7 @@ def gguf_adapter_report(stored: Checkpoint, base: str | None) -> AdapterReport:
     answer = BaseAnswer("", not_compared=reason, loader=LOADER)
     if found:
         answer = BaseAnswer(found.name, model=found.architecture, findings=findings, loader=LOADER)
+    merging = _merging(stored, found) if answer.answer != "fails" else ("it is merged only once it loads",)
     sizes = set(ranks(stored.tensors).values())
     method = stored.metadata.get("adapter.type")
     alora = "adapter.alora.invocation_tokens" in stored.metadata
@@ -71,7 +72,7 @@ def gguf_adapter_report(stored: Checkpoint, base: str | None) -> AdapterReport:
         file_bytes=stored.file_bytes,
         parts=tuple(_parts(stored)),
         merge_elements=None,
-        notes=(*stored.notes, *_scales(stored), *_merging(stored, found)),
+        notes=(*stored.notes, *_scales(stored), *merging),
         base=answer,
         findings=findings,
     )

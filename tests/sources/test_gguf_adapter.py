@@ -117,6 +117,7 @@ def test_each_fault_is_answered_as_llama_cpp_answers(fault, tmp_path, bases, cap
             "base has", "config has") in each["what"] or said in each["what"]]  # fmt: skip
         assert [each["level"] for each in told_of] == [level]
         assert len(found["findings"]) == 1
+        assert ("it is merged only once it loads" in found["notes"]) == (level == "error")
 
 
 def test_another_architecture_and_another_number_of_experts(tmp_path, capsys):
