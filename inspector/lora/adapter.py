@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import prod
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
+from inspector.lora.beside import beside
 from inspector.lora.matching import (
     converted,
     heads_before,
     matched_modules,
     matched_parameters,
-    peft_tables,
     rank_of,
     saved_modules,
     with_heads,
 )
 from inspector.lora.said import copied_by_name, matched_by_name, refuse, warnings_of
-from inspector.skeleton import DTYPE_BYTES
+from inspector.lora.tensor import PREFIX, AdapterTensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,34 +25,7 @@ if TYPE_CHECKING:
     from inspector.lora.spec import LoraSpec
     from inspector.skeleton import Module, Skeleton, Tensor
 
-PREFIX = "base_model.model."
 Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterTensor:
-    """One tensor that training touches or saving writes.
-
-    ``name`` is its key in ``adapter_model.safetensors``. ``new`` says that PEFT adds it to the model (a bias that is
-    unfrozen, or an embedding that is only saved along, is already there).
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    module: str
-    trainable: bool = True
-    new: bool = True
-
-    @property
-    def numel(self) -> int:
-        """Number of elements."""
-        return prod(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes in its dtype."""
-        return self.numel * DTYPE_BYTES[self.dtype]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +86,7 @@ def _tensors(
         tensors += _module_tensors(module, weights, spec)
     for owner in dict.fromkeys(tensor.owner for tensor in parameters):
         tensors += _parameter_tensors(skeleton, [tensor for tensor in parameters if tensor.owner == owner], spec)
-    tensors += _biases(skeleton, spec, {module.path for module in modules})
-    tensors += _copies(skeleton, spec)
-    tensors += _token_rows(skeleton, spec)
-    tensors += _embeddings_saved_along(skeleton, asked, {module.path for module in modules})
+    tensors += beside(skeleton, asked, spec, {module.path for module in modules})
     return tuple(tensors)
 
 
@@ -183,88 +152,6 @@ def _features(skeleton: Skeleton, tensor: Tensor) -> tuple[int, int]:
     rows, columns = tensor.shape[-2:]
     transposed = len(tensor.shape) == 3 and skeleton.module_of(tensor).transposed
     return (rows, columns) if transposed else (columns, rows)
-
-
-def _biases(skeleton: Skeleton, spec: LoraSpec, targeted: set[str]) -> Iterator[AdapterTensor]:
-    """Biases that ``bias`` unfreezes: all of the model, or those of the adapted modules."""
-    if spec.bias == "none":
-        return
-    for tensor in skeleton.parameters:
-        if tensor.name.endswith(".bias") and (spec.bias == "all" or tensor.owner in targeted):
-            # PEFT has moved a targeted module there, below the layer that took its place.
-            path = f"{tensor.owner}.base_layer" if tensor.owner in targeted else tensor.owner
-            dtype = tensor.loaded_dtype(spec.base_dtype)
-            yield AdapterTensor(f"{PREFIX}{path}.bias", tensor.shape, dtype, tensor.owner, new=False)
-
-
-def _copies(skeleton: Skeleton, spec: LoraSpec) -> Iterator[AdapterTensor]:
-    """Whole copies of ``modules_to_save``, trained and saved in the base model's dtype; a tied head gets its own."""
-    for module in saved_modules(skeleton, spec):
-        for tensor in skeleton.tensors:
-            if tensor.is_parameter and tensor.name.startswith(f"{module.path}."):
-                dtype = tensor.loaded_dtype(spec.base_dtype)
-                yield AdapterTensor(f"{PREFIX}{tensor.name}", tensor.shape, dtype, module.path)
-
-
-def _token_rows(skeleton: Skeleton, spec: LoraSpec) -> Iterator[AdapterTensor]:
-    """The rows of ``trainable_token_indices``: a layer's own, and shared by what is tied to it."""
-    first = {tensor.owner: tensor for tensor in reversed(skeleton.tensors) if tensor.is_parameter}
-    for name, indices in spec.trainable_token_indices:
-        wanted = name or skeleton.facts.input_embeddings
-        found = [module for module in skeleton.modules if module.path.endswith(wanted) and module.path in first]
-        if not wanted or not found:
-            raise InspectorError(f"{skeleton.model_id} has no layer {wanted!r} to train tokens of")
-        for module in found:
-            weight = first[module.path]
-            if len(weight.shape) != 2 or max(indices) >= weight.shape[0]:
-                raise InspectorError(
-                    f"{module.path} has no token {max(indices):,}", hint=f"its weight is {weight.shape}; say others"
-                )
-            shape = (len(indices), weight.shape[1])
-            if weight.tied_to is None:
-                path = f"{PREFIX}{module.path}.token_adapter.trainable_tokens_delta"
-                yield AdapterTensor(path, shape, spec.adapter_dtype, module.path)
-
-
-def _embeddings_saved_along(skeleton: Skeleton, asked: LoraSpec, targeted: set[str]) -> Iterator[AdapterTensor]:
-    """Base weights PEFT writes into the file when an embedding is targeted (``save_embedding_layers="auto"``)."""
-    names = peft_tables()["embedding_layer_names"]
-    # By names alone, as in PEFT (save_and_load.py, `get_peft_model_state_dict`): with all-linear it does not look.
-    if isinstance(asked.target_modules, str):
-        named = asked.target_modules.lower() != "all-linear" and any(
-            path.rpartition(".")[2] in names for path in targeted
-        )
-    else:
-        named = any(name in names for name in asked.target_modules)
-    # Rows are trained to save a whole table's place, so PEFT writes none (`using_trainable_tokens`).
-    if not named or asked.trainable_token_indices:
-        yield from _resized_embeddings(skeleton, asked)
-        return
-    for path in (skeleton.facts.input_embeddings, skeleton.facts.output_embeddings):
-        for tensor in skeleton.tensors if path in targeted else ():
-            leaf = tensor.name.rpartition(".")[2]
-            # A head's bias too; where biases train it is in the file already.
-            if tensor.owner == path and tensor.is_parameter and (leaf != "bias" or asked.bias == "none"):
-                dtype = tensor.loaded_dtype(asked.base_dtype)
-                name = f"{PREFIX}{path}.base_layer.{leaf}"
-                yield AdapterTensor(name, tensor.shape, dtype, path, trainable=False, new=False)
-
-
-def _resized_embeddings(skeleton: Skeleton, asked: LoraSpec) -> Iterator[AdapterTensor]:
-    """Embedding and head of a resized vocabulary, which PEFT writes into the file too: no base model has such rows.
-
-    Of one that is copied whole, both the copy and the original, beside the copy under its own name.
-    """
-    if skeleton.facts.resized_from in {0, skeleton.facts.vocab_size}:
-        return
-    copied = {module.path for module in saved_modules(skeleton, asked)}
-    for path in dict.fromkeys((skeleton.facts.input_embeddings, skeleton.facts.output_embeddings)):
-        for tensor in skeleton.tensors:
-            if path and tensor.owner == path and tensor.is_parameter:
-                leaf = tensor.name.rpartition(".")[2]
-                for inner in ("modules_to_save.", "original_module.") if path in copied else ("",):
-                    name, dtype = f"{PREFIX}{path}.{inner}{leaf}", tensor.loaded_dtype(asked.base_dtype)
-                    yield AdapterTensor(name, tensor.shape, dtype, path, trainable=False, new=False)
 
 
 def _nothing_matches(skeleton: Skeleton, spec: LoraSpec) -> InspectorError:

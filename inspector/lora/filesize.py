@@ -15,7 +15,7 @@ from inspector.skeleton import DTYPE_BYTES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from inspector.lora.adapter import AdapterTensor
+    from inspector.lora.tensor import AdapterTensor
 
 _DTYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32",

@@ -116,6 +116,11 @@ def matches_pattern(pattern: str, key: str) -> bool:
     return _regex(rf"(.*\.)?({pattern})$").match(key) is not None
 
 
+def matches_whole(expression: str, name: str) -> bool:
+    """Whether an expression for targets means a name that is a whole path. Raises InspectorError for a broken one."""
+    return _regex(expression).fullmatch(name) is not None
+
+
 def converted(skeleton: Skeleton, spec: LoraSpec) -> LoraSpec:
     """A config as PEFT rewrites it for models whose experts transformers 5 fused into parameters.
 

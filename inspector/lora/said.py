@@ -9,7 +9,8 @@ import difflib
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
-from inspector.lora.matching import excluding, matches_pattern, saved_modules
+from inspector.lora.matching import excluding, matches_pattern, matches_whole, peft_tables, saved_modules
+from inspector.lora.token_layers import tied_ends, token_layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,6 +43,11 @@ def refuse(skeleton: Skeleton, spec: LoraSpec, modules: Sequence[Module], parame
                 f"{skeleton.model_id} has no module {name!r} to save: PEFT would pass over it without a word",
                 hint=f"did you mean {' or '.join(close)}?" if close else "`inspector layers` lists its modules",
             )
+    rows = token_layers(skeleton, spec)
+    if taken := [path for path in holders if rows.get(path)]:
+        raise InspectorError(
+            f"PEFT cannot train tokens of {taken[0]}, on which LoRA is put too", hint="leave one of them out"
+        )
     both = {name for name, _ in spec.trainable_token_indices} & set(spec.modules_to_save)
     if both:
         raise InspectorError(
@@ -59,6 +65,11 @@ def warnings_of(
 def _warnings(
     skeleton: Skeleton, spec: LoraSpec, modules: Sequence[Module], parameters: Sequence[Tensor]
 ) -> Iterator[str]:
+    if _adapts_a_tied_end(skeleton, spec):
+        yield (
+            "PEFT: a tied layer is part of the adapter, but `ensure_weight_tying` is not set to True: merging it and "
+            "other formats than safetensors may get into trouble"
+        )
     excluded = excluding(spec)
     if spec.exclude_modules and not any(excluded(module.path) for module in skeleton.modules if module.path):
         yield f"PEFT: exclude_modules={_listed(spec.exclude_modules)} but no modules were excluded"
@@ -73,6 +84,18 @@ def _warnings(
             yield f"PEFT: these {field} keys did not match any targeted module and were ignored: {keys}"
     if nothing := [name for name, count in matched_by_name(spec, modules, parameters) if not count]:
         yield f"matched by nothing, which PEFT does not say: {', '.join(nothing)}"
+
+
+def _adapts_a_tied_end(skeleton: Skeleton, spec: LoraSpec) -> bool:
+    """Whether PEFT warns of ties: by the config's names, not by what they match (``_check_tied_modules``)."""
+    ends = peft_tables()["embedding_layer_names"]
+    targets = spec.target_modules
+    if isinstance(targets, str):
+        named = any(matches_whole(targets, end) for end in ends)
+    else:
+        named = any(name.rpartition(".")[2] in ends for name in targets)
+    named = named or any(name.rpartition(".")[2] in ends for name in spec.modules_to_save)
+    return named and bool(tied_ends(skeleton))
 
 
 def matched_by_name(

@@ -39,6 +39,8 @@ MODELS = {
     "gpt2": {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 100, "n_embd": 32, "n_layer": 2,
              "n_head": 4, "n_positions": 64},
     "bert": {**SIZES, "model_type": "bert", "architectures": ["BertForMaskedLM"], "num_hidden_layers": 2},
+    "gptj": {"model_type": "gptj", "architectures": ["GPTJForCausalLM"], "vocab_size": 100, "n_embd": 32, "n_layer": 2,
+             "n_head": 4, "rotary_dim": 4, "n_positions": 64},
     "mamba": {"model_type": "mamba", "architectures": ["MambaForCausalLM"], "vocab_size": 100, "hidden_size": 32,
               "state_size": 8, "num_hidden_layers": 2, "dtype": "float32"},
     "moe": LLAMA | {"model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "num_local_experts": 2},
@@ -76,13 +78,16 @@ def with_peft(name, spec):
             )
             adapted = get_peft_model(model, config)
             state = get_peft_model_state_dict(adapted)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             return error
     saved = {key: (tuple(value.shape), str(value.dtype).removeprefix("torch.")) for key, value in state.items()}
     return adapted.get_nb_trainable_parameters(), saved, kinds(str(warning.message) for warning in said)
 
 
-KINDS = ("no modules were excluded", "but no module was matched", "but no parameter was matched")
+KINDS = (
+    "no modules were excluded", "but no module was matched", "but no parameter was matched",
+    "a tied layer is part of the adapter",
+)  # fmt: skip
 KEYS = re.compile(r"(rank_pattern|alpha_pattern) keys did not match any targeted module and were ignored: (.*)")
 
 
@@ -123,17 +128,28 @@ def random_spec(skeleton, pick):
     linear = {module.path.rpartition(".")[2] for module in skeleton.modules if module.base in {"Linear", "Conv1D"}}
     names = sorted(linear)
     norms = sorted({module.path.rpartition(".")[2] for module in skeleton.modules if module.part == "norm"})
+    ends = [path.rpartition(".")[2] for path in (skeleton.facts.input_embeddings, skeleton.facts.output_embeddings)]
+    ends = [name for name in dict.fromkeys(ends) if name]
+    stacked = {
+        f"{tensor.owner.rpartition('.')[2]}.{tensor.name.rpartition('.')[2]}"
+        for tensor in skeleton.parameters
+        if len(tensor.shape) == 3 and skeleton.module_of(tensor).part == "expert"
+    }
     layers = tuple(pick([0, 1, 7], 2))
     patterns = [*names, "^" + names[0], "proj", r"layers.0\..*"]
+    saved = tuple(pick([name for name in (*norms, *ends) if not name.isdecimal()], 1))
     return LoraSpec(
         r=4,
-        target_modules=tuple(pick([*names, "nothing"], 3)) or (names[0],),
+        target_modules=tuple(pick([*names, *ends, "nothing"], 3)) or (names[0],),
+        target_parameters=tuple(pick([*sorted(stacked), "nothing.weight"], 2)),
         exclude_modules=tuple(pick([*names, "nowhere"], 1)),
         layers_to_transform=layers,
         layers_pattern=tuple(pick(["layers", "h", "layer"], 1)) if layers else (),
         rank_pattern=tuple((key, 2) for key in pick(patterns, 2)),
         alpha_pattern=tuple((key, 2) for key in pick(patterns, 1)),
-        modules_to_save=tuple(pick([name for name in norms if not name.isdecimal()], 1)),
+        modules_to_save=saved,
+        trainable_token_indices=tuple((name, (1, 2)) for name in pick(["", *ends], 1) if name not in saved),
+        bias=(*pick(["all", "lora_only"], 1), "none")[0],
     )
 
 
@@ -167,6 +183,52 @@ CASES = {
     "all excluded": ("llama", {**Q, "exclude_modules": ("q_proj",)}),
     "tokens": ("llama", {**Q, "trainable_token_indices": (("", (1, 2, 99)),)}),
     "tokens of both ends": ("untied", {**Q, "trainable_token_indices": (("embed_tokens", (1,)), ("lm_head", (1, 2)))}),
+    "tokens of a tied head alone": ("llama", {**Q, "trainable_token_indices": (("lm_head", (1, 2)),)}),
+    "other tokens of two tied ends": (
+        "llama",
+        {**Q, "trainable_token_indices": (("embed_tokens", (1,)), ("lm_head", (1, 2)))},
+    ),
+    "the same tokens of two tied ends": (
+        "llama",
+        {**Q, "trainable_token_indices": (("embed_tokens", (1,)), ("lm_head", (1,)))},
+    ),
+    "tokens beside a whole head": (
+        "llama",
+        {**Q, "trainable_token_indices": (("", (1,)),), "modules_to_save": ("lm_head",)},
+    ),
+    "tokens beside a whole table": (
+        "bert",
+        {
+            "target_modules": ("key", "decoder"),
+            "trainable_token_indices": (("", (1,)),),
+            "bias": "lora_only",
+            "modules_to_save": ("word_embeddings",),
+        },
+    ),
+    "tokens of what LoRA is on": (
+        "untied",
+        {"target_modules": ("embed_tokens",), "trainable_token_indices": (("", (1,)),)},
+    ),
+    "all biases, those of copies once": (
+        "gpt2",
+        {"target_modules": ("c_attn",), "bias": "all", "modules_to_save": ("ln_2",)},
+    ),
+    "a tied bias": ("bert", {"target_modules": ("key",), "bias": "all"}),
+    "a tied bias and its head copied": (
+        "bert",
+        {"target_modules": ("key",), "bias": "all", "modules_to_save": ("decoder",)},
+    ),
+    "a tied bias of a target": ("bert", {"target_modules": ("decoder",), "bias": "lora_only"}),
+    "a tied bias below rows and a copy": (
+        "bert",
+        {
+            "target_modules": ("key",),
+            "bias": "all",
+            "modules_to_save": ("decoder",),
+            "trainable_token_indices": (("", (1,)),),
+        },
+    ),
+    "a tied end among the targets": ("llama", {"target_modules": ("q_proj", "lm_head"), "layers_to_transform": (0,)}),
     "copies in float16": ("untied", {**Q, "modules_to_save": ("embed_tokens", "lm_head")}),
     "copies in float32": ("gpt2", {"target_modules": ("c_attn",), "modules_to_save": ("wte",)}),
     "an embedding saved along": ("untied", {"target_modules": ("q_proj", "embed_tokens")}),

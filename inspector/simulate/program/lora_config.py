@@ -121,6 +121,8 @@ def peft_refuses(error: TypeError | ValueError, setup: LoraSetup | PeftSetup) ->
             "PEFT's all-linear takes nn.Linear alone, and this model's packed layers are none",
             hint="name them, as --target-modules q_proj,v_proj",
         )
+    if "trainable_token_indices cannot be applied" in said:
+        return CannotSimulateError("PEFT cannot train tokens of a layer on which LoRA is put too", hint="leave one out")
     if "cannot be applied to modules of type" in said:
         return CannotSimulateError(
             "PEFT trains a task's head whole, and cannot where LoRA is put on it too",
