@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.own_code import own_classes, with_own_code
 from inspector.architecture.resized import with_vocabulary
+from inspector.config_json import published_dtype
 from inspector.errors import InspectorError, UnknownArchitectureError
+from inspector.precision.published import published_in
 from inspector.skeleton.vocabulary import refuse_resizing, wanted_vocabulary
 from inspector.sources import bundled
 from inspector.trust import is_code_trusted
@@ -44,7 +46,7 @@ class Source(ABC):
         """The config of the one model that is built and run. Raises InspectorError when there is none."""
         if self.buildable is None:
             raise InspectorError(f"{self.where} has no config.json", hint="point at the folder of a transformers model")
-        return self._as_stored(self.buildable).config
+        return self._with_stored_dtype(self._as_stored(self.buildable).config)
 
     def code_folders(self, config: Mapping[str, Any]) -> dict[str, Path]:
         """Where the code that its config names lies: "" for its own folder, other repositories by their names.
@@ -102,6 +104,18 @@ class Source(ABC):
             return self._ties or AsStored(config)
         except UnknownArchitectureError:
             return AsStored(config)  # its skeleton is read off the files, and has no ties
+
+    def _with_stored_dtype(self, config: dict[str, Any]) -> dict[str, Any]:
+        """A quantized checkpoint's config that names no dtype, with that of its files.
+
+        It is the first one that a model can have, in the order of the first file: ``dtype="auto"`` of transformers
+        (modeling_utils.py, ``get_state_dict_dtype``).
+        """
+        if published_dtype(config) or published_in(config) is None or self.checkpoint is None:
+            return config
+        found = (one.dtype for one in self.checkpoint.tensors if one.dtype in {"bfloat16", "float16", "float32"})
+        first = next(found, None)
+        return config if first is None else {**config, "dtype": first}
 
     def _built(self, config: Mapping[str, Any]) -> Skeleton:
         from inspector.store.skeletons import kept_skeleton

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from inspector.cli.main import run
 from inspector.precision.published import published_in
+from inspector.simulate import finetune
 from inspector.sources.resolve import locate
 from tests.simulate.conftest import TINY
 
@@ -53,6 +56,28 @@ def test_without_a_method_it_is_not_taken_for_plain_weights(folder, capsys):
     assert run(["simulate", "generate", model]) == 2
     assert "quantization_config names no quant_method" in capsys.readouterr().err
     assert "names no quant_method" in locate(model).skeleton.notes[-1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_a_config_without_a_dtype_is_loaded_in_that_of_its_files(tmp_path, dtype):
+    """As ``dtype="auto"`` finds it: the first float that a model can be in."""
+    raw = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    config = {name: value for name, value in TINY.items() if "dtype" not in name}
+    (tmp_path / "config.json").write_text(json.dumps({**config, "quantization_config": raw}))
+    tensors = {
+        "a.weight": torch.zeros(4, 4, dtype=torch.float8_e4m3fn), "model.norm.weight": torch.zeros(4, dtype=dtype),
+    }  # fmt: skip
+    save_file(tensors, tmp_path / "model.safetensors")
+    assert locate(str(tmp_path)).runnable["dtype"] == str(dtype).removeprefix("torch.")
+
+
+def test_fp8_is_not_prepared_for_training_in_bits(tmp_path):
+    """PEFT's ``prepare_model_for_kbit_training`` knows no FP8; a card without its units trains on plain weights."""
+    raw = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    report = finetune({**TINY, "quantization_config": raw}, gpu="A100-80GB", seq_len=16)
+    plain = finetune(dict(TINY), gpu="A100-80GB", seq_len=16, method="lora", via_cpu=False)
+    alive, base = ({share.name: share.nbytes for share in one.alive_at_peak} for one in (report, plain))
+    assert alive["base weights"] == base["base weights"]
 
 
 def test_the_language_models_own_quantization_counts():

@@ -48,6 +48,9 @@ def follow_checkpoint(resolved: Resolved, config: Mapping[str, Any]) -> Resolved
             raise not_trained(published, full=False)
         words["method"] = "full" if settings.method == "full" else "lora"
         words["prepare_kbit"] = False
+    elif published.method == "fp8" and set_by["prepare_kbit"] not in {"you", "recipe"}:
+        # PEFT's preparation knows no FP8: it would make float32 of every other weight.
+        words["prepare_kbit"] = False
     if settings.double_quant:
         if set_by["double_quant"] == "you" and published.method != "bitsandbytes":
             raise StoredOtherwiseError("double quantization is for 4-bit schemes", hint="use --no-double-quant")

@@ -83,7 +83,10 @@ def mxfp4(model: PreTrainedModel, published: Published, tracer: Tracer, *, train
         raise CannotSimulateError(f"transformers keeps MXFP4 for gpt-oss alone, not for this {type(model).__name__}")
     for path, module in found:
         put_in_place(model, path, Mxfp4Mlp(module.router, model.config))
-    tracer.notes.append(f"weights as stored, {published.title}: transformers' Mxfp4GptOssExperts, kernels of the hub")
+    tracer.notes.append(
+        f"weights as stored, {published.title}: transformers' Mxfp4GptOssExperts, kernels of the hub,"
+        " which are taken to allocate their results"
+    )
     return Loader()
 
 

@@ -110,5 +110,6 @@ def torchao(model: PreTrainedModel, published: Published, tracer: Tracer, *, tra
     # A list of its own takes the place of transformers' (``get_modules_to_not_convert``).
     replace_each(model, published, make, blocks=False, head=published.kept is not None)
     stacks = ", experts in one parameter left as they are" if fused_experts(model) else ""
-    tracer.notes.append(f"weights as stored, {published.title}: tensors and products of torchao 0.18{stacks}")
+    rule = ", its kernel taken to allocate its result" if kind in {"int4wo", "float8dq"} else ""
+    tracer.notes.append(f"weights as stored, {published.title}: tensors and products of torchao 0.18{rule}{stacks}")
     return Loader()
