@@ -8,6 +8,7 @@ import torch
 
 from inspector.simulate.device.fp8 import has_fp8
 from inspector.simulate.program.arrival import as_it_is
+from inspector.simulate.program.stored.layers import fused_experts
 from inspector.simulate.program.stored.loader import Loader
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ def fp8(model: PreTrainedModel, published: Published, tracer: Tracer, *, trainin
     quantizer.preprocess_model(model=model, device_map={"": 0})
     # Frozen from the first: adapters train on them, and they are not trained.
     model.requires_grad_(False)
+    rule = ", those of experts taken to allocate their results" if fused_experts(model) else ""
     tracer.notes.append(
-        f"weights as stored, {published.title}: transformers' FP8Linear, its Triton kernel taken to allocate its result"
+        f"weights as stored, {published.title}: transformers' FP8Linear with the hub's finegrained-fp8 kernels{rule}"
     )
     return Loader(finish=lambda: quantizer.postprocess_model(model) and None)
 
