@@ -30,11 +30,14 @@ def build_skeleton(config: Mapping[str, Any], *, model_id: str, source: str = ""
     text = parsed.get_text_config(decoder=True)  # as transformers looks (`get_hf_quantizer`)
     quantization = getattr(parsed, "quantization_config", None) or getattr(text, "quantization_config", None) or {}
     quantization = quantization if isinstance(quantization, dict) else quantization.to_dict()
+    # Before it is built: building writes into the config the dtype that it is built in.
+    own = str(getattr(parsed, "dtype", None) or "").removeprefix("torch.")
     # Built in two dtypes: what differs follows the dtype a user loads in, what does not is pinned by its author.
     with bounded():
         full, half = (build_model(parsed, dtype, said=config) for dtype in ("float32", "bfloat16"))
     method = "mlx" if is_mlx(config) else str(quantization.get("quant_method") or "")
-    dtype = published_dtype(config) or str(getattr(parsed, "dtype", None) or "float32").removeprefix("torch.")
+    # A config that says none is of a plain checkpoint older than the field, or of one whose weights are packed.
+    dtype = published_dtype(config) or own or ("bfloat16" if method else "float32")
     skeleton = read_skeleton(full, half, model_id=model_id, source=source, dtype=dtype, quantization=method)
     notes = notes_on(config, parsed, method, full)
     if vocabulary_of(config):

@@ -56,7 +56,7 @@ def fit(
         return plan(find(reference) or reference, config, settings, card, solve=solve)
     # The rows of a table are ways of training: any other setting contradicts some of them, or is the same in all.
     said = {name for name, value in options.items() if value is not None}
-    if (other := sorted(said - {"batch_size", "seq_len", "dtype"})) or solve:
+    if (other := sorted(said - {"batch_size", "seq_len", "target_len", "dtype"})) or solve:
         what = ", ".join(f"--{name.replace('_', '-')}" for name in other) or "--solve"
         raise InspectorError(f"{what} needs one card", hint="name it with --gpu")
     settings = resolve_setup(**options).settings
@@ -67,5 +67,6 @@ def fit(
         gpus=names or USUAL_CARDS,
         batch_size=settings.batch_size,
         seq_len=settings.seq_len,
+        target_len=settings.target_len,
         progress=progress,
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from inspector.gpus import Gpu
     from inspector.simulate.program.training import Trace
     from inspector.simulate.setup.settings import FinetuneSettings
-    from inspector.simulate.setup.training import TrainSetup
+    from inspector.simulate.setup.training import BatchSetup, TrainSetup
 
 BASE = frozenset({MemoryKind.BASE_WEIGHTS, MemoryKind.QUANTIZATION_CONSTANTS})
 AT_HAND = 3
@@ -45,6 +45,19 @@ def kept_peaks(config: Mapping[str, Any], settings: FinetuneSettings, gpu: Gpu, 
     card = (gpu.capability, gpu.multiprocessors, gpu.usable_bytes, gpu.context_bytes)
     question = ("peaks", config, settings.setup, settings.expandable_segments, card)
     return answered(question, Peaks, make)
+
+
+def kept_inputs(config: Mapping[str, Any], batch: BatchSetup) -> str:
+    """What a micro-batch is, in words, where it is not the tokens of a language model; empty where it is."""
+
+    def make() -> str:
+        from inspector.architecture import build_model
+        from inspector.simulate.program.inputs import described, training_inputs, trains_next_tokens
+
+        model = build_model(config)
+        return "" if trains_next_tokens(model) else described(training_inputs(model, batch))
+
+    return answered(("inputs", config, batch), str, make)
 
 
 class Traces:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from inspector.errors import CannotSimulateError, ContradictionError, InspectorError
-from inspector.fit.simulator import kept_peaks
+from inspector.fit.simulator import kept_inputs, kept_peaks
 from inspector.gpus import catalogue, find_gpu, shared
 from inspector.memory_kinds import MemoryKind
 from inspector.precision.published import published_in
@@ -18,6 +18,7 @@ from inspector.simulate.events import Alloc
 from inspector.simulate.on_card import Peaks, peaks_on
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.setup.stored import check_known, follow_checkpoint, trains_as_stored
+from inspector.simulate.setup.training import BatchSetup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -56,7 +57,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class FitTable(TableReport):
-    """Methods by cards. ``cells`` go method by method, cards in the order asked for."""
+    """Methods by cards. ``cells`` go method by method, cards in the order asked for.
+
+    ``inputs`` is as in `inspector.simulate.finetuning.StepReport`: what a batch is where it is not tokens alone.
+    """
 
     kind: ClassVar[str] = "fit"
 
@@ -68,6 +72,7 @@ class FitTable(TableReport):
     cells: tuple[Cell, ...]
     impossible: tuple[tuple[str, str], ...]
     assumptions: tuple[str, ...]
+    inputs: str = ""
 
     @property
     def fits(self) -> bool:
@@ -83,6 +88,7 @@ def fit_table(
     gpus: Sequence[str] = USUAL_CARDS,
     batch_size: int = 1,
     seq_len: int = 1024,
+    target_len: int = 0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> FitTable:
     """Simulate each method once for all cards that run the same kernels, and replay it on every card.
@@ -94,6 +100,7 @@ def fit_table(
         gpus: names of cards, or ``all``.
         batch_size: sequences in a step.
         seq_len: tokens of each.
+        target_len: as in `inspector.simulate.setup.training.BatchSetup`.
         progress: told which method is being simulated.
 
     Raises:
@@ -103,9 +110,10 @@ def fit_table(
     said = _stored(config)
     cells: list[Cell] = []
     impossible: list[tuple[str, str]] = []
+    batch = {"batch_size": batch_size, "seq_len": seq_len, "target_len": target_len}
     for method, settings in METHODS.items():
         progress(method)
-        chosen = {**settings, "batch_size": batch_size, "seq_len": seq_len}
+        chosen = {**settings, **batch}
         try:
             cells.extend(_cells(method, config, chosen, dtype, cards))
         except (CannotSimulateError, ContradictionError) as error:
@@ -130,6 +138,7 @@ def fit_table(
             "cards share a trace where all that kernels are chosen by is alike",
             *shared(*cards),
         ),
+        inputs=kept_inputs(config, BatchSetup(size=batch_size, seq_len=seq_len, target_len=target_len)),
     )
 
 

@@ -54,9 +54,8 @@ class MeasuredLora:
     @property
     def counted(self) -> LoraSpec:
         """What decides how large they are, for the lens."""
-        # The task type that it is made with (`inspector.measure.train`), whatever the model's class is for.
         said = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "dropout"}
-        return LoraSpec(**said, task_type="CAUSAL_LM")
+        return LoraSpec(**said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from inspector.errors import InspectorError, in_one_line
 from inspector.lora.peft_fields import peft_fields
 from inspector.measure import machine
 from inspector.measure.weigh import _tensors, breakdown
+from inspector.simulate.program.heads import heads_to_name, task_type
 from inspector.simulate.program.optimizers import make_optimizer
 from inspector.units import MiB
 
@@ -32,12 +33,16 @@ if TYPE_CHECKING:
 STAGES = ("forward", "backward", "optimizer")
 
 
-def add_lora(model: nn.Module, lora: MeasuredLora, *, seed: int = 0) -> Any:
+def add_lora(model: PreTrainedModel, lora: MeasuredLora, *, seed: int = 0) -> Any:
     """The model in PEFT's wrapper, adapters in float32 as PEFT makes them. Raises InspectorError as PEFT refuses."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
-    config = LoraConfig(**peft_fields(lora.counted), lora_dropout=lora.dropout, task_type="CAUSAL_LM")
+    # The task of the model's class, which trains a classifier's head whole.
+    whole = {"modules_to_save": heads_to_name(model) or None}
+    config = LoraConfig(
+        **{**peft_fields(lora.counted), **whole}, lora_dropout=lora.dropout, task_type=task_type(model) or None
+    )
     try:
         with quiet():
             return get_peft_model(model, config)

@@ -27,7 +27,8 @@ def text(report: FitTable) -> RenderableType:
         usable = f"{card.usable_bytes / GiB:,.2f}" + ("" if card.basis == "torch" else " ~")
         shown = [_cell(cells[method, card.name]) for method in report.methods]
         rows.add_row(card.name, usable, *shown)
-    what = f"batch {count(report.batch_size)}, {count(report.seq_len)} tokens; whole process at its peak, GiB"
+    batch = report.inputs or f"batch {count(report.batch_size)}, {count(report.seq_len)} tokens"
+    what = f"{batch}; whole process at its peak, GiB"
     return page(heading(report.model, what), rows, notes(_legend(report)))
 
 
@@ -52,6 +53,7 @@ def payload(report: FitTable) -> dict[str, Any]:
         "model": report.model,
         "batch_size": report.batch_size,
         "seq_len": report.seq_len,
+        "inputs": report.inputs,
         "methods": list(report.methods),
         "cells": rows(report),
         "impossible": [{"method": method, "why": why} for method, why in report.impossible],

@@ -96,6 +96,7 @@ def payload(report: FitPlan) -> dict[str, Any]:
     return {
         "model": report.model,
         "gpu": report.gpu.name,
+        "inputs": report.inputs,
         **_peaks(report.peaks),
         "cannot": list(report.cannot),
         "changes": [_change(change) for change in report.changes],

@@ -64,6 +64,7 @@ def what(report: GenerateReport) -> str:
     setup, stored = report.setup, report.setup.load.quantization
     # What has one size for any prompt is said by its own.
     prompt = report.inputs if report.one_size else f"prompt {count(setup.prompt_len)}"
+    prompt += f", {count(setup.num_beams)} beams" if setup.num_beams > 1 else ""
     return (
         f"batch {count(setup.batch_size)}, {prompt}, {count(setup.max_new_tokens)} new tokens, "
         f"{setup.cache} cache, {setup.load.dtype}" + (f", {stored.scheme} weights" if stored else "")
@@ -71,7 +72,7 @@ def what(report: GenerateReport) -> str:
 
 
 def _caches(report: GenerateReport) -> list[RenderableType]:
-    cross = report.cache.cross_bytes(report.setup.batch_size)
+    cross = report.cache.cross_bytes(report.setup.sequences)
     rows = kv_cache.layers(report.cache)
     rows.add_row("at the last token", "", mebibytes(report.cache_bytes - cross), "", "")
     if not report.cache.cross:
@@ -129,7 +130,7 @@ def payload(report: GenerateReport) -> dict[str, Any]:
         "cache_growing_token_bytes": report.cache.growing_token_bytes,
         "cache_state_bytes": report.cache.state_bytes,
         "cache_layers": kv_cache.rows(report.cache),
-        "cross_bytes": report.cache.cross_bytes(report.setup.batch_size),
+        "cross_bytes": report.cache.cross_bytes(report.setup.sequences),
         "cross_token_bytes": report.cache.cross_token_bytes,
         "cross_positions": report.cache.source,
         "cross_layers": kv_cache.layer_rows(report.cache.cross),

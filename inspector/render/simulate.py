@@ -154,6 +154,7 @@ def payload(report: StepReport) -> dict[str, Any]:
             "usable_bytes": report.gpu.usable_bytes,
             "context_bytes": report.gpu.context_bytes,
         },
+        "inputs": report.inputs,
         "verdict": report.verdict,
         "fits": report.fits,
         "margin_bytes": report.margin_bytes,

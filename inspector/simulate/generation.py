@@ -87,8 +87,8 @@ class GenerateReport(OnCard, Report):
         lengths = sorted({*(last * part // GROWTH_POINTS for part in range(GROWTH_POINTS + 1)), begun})
         # Made for the whole answer before its first token: it does not grow.
         if self.setup.cache == "static":
-            return tuple((kept, self.cache.static_bytes(self.setup.batch_size, last)) for kept in lengths)
-        return tuple((kept, self.cache.nbytes(self.setup.batch_size, kept)) for kept in lengths)
+            return tuple((kept, self.cache.static_bytes(self.setup.sequences, last)) for kept in lengths)
+        return tuple((kept, self.cache.nbytes(self.setup.sequences, kept)) for kept in lengths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ def _report(asked: GenerateQuestion) -> GenerateReport:
         alive_at_peak=tuple((share.name, share.nbytes) for share in at_peak.by_kind(alive)),
         context_length=asked.context_length,
         largest_prompt=None,
-        assumptions=_assumptions(setup, gpu, trace),
+        assumptions=_assumptions(asked, trace),
         versions=versions(),
         modules_at_peak=at_peak.by_module(alive),
         largest_at_peak=at_peak.largest(alive),
@@ -219,11 +219,16 @@ def _trace(config: Mapping[str, object], setup: GenerateSetup, gpu: Gpu) -> Gene
     return generate_events(config, setup, gpu.capability, gpu.multiprocessors)
 
 
-def _assumptions(setup: GenerateSetup, gpu: Gpu, trace: GenerateTrace) -> tuple[str, ...]:
-    lines = [*trace.notes, "greedy decoding, no padding, one prompt a sequence; the cache is transformers' own"]
+def _assumptions(asked: GenerateQuestion, trace: GenerateTrace) -> tuple[str, ...]:
+    setup, gpu = asked.setup, asked.gpu
+    how = "greedy decoding" if setup.num_beams == 1 else "beam search, in which no sentence ends early"
+    lines = [*trace.notes, f"{how}, no padding, one prompt a sequence; the cache is transformers' own"]
+    beams = asked.config.get("num_beams")
+    if isinstance(beams, int) and beams > 1 and setup.num_beams == 1:
+        lines.append(f"its config asks for {beams} beams, each with a cache of its own: --num-beams {beams}")
     if trace.inputs:
         lines.append(f"the encoder reads {trace.inputs} once; the decoder begins with one token")
-    # Twice `decoding.TRACED_STEPS`, which is not imported here as it brings torch.
+    # Twice `decoding_loop.TRACED_STEPS`, which is not imported here as it brings torch.
     if trace.last_step > 6:
         lines.append(
             "the first and the last three tokens are traced; those in between leave the cache they would leave"

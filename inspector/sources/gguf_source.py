@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.checkpoint.gguf_header import Announced, is_computed
 from inspector.checkpoint.gguf_layout import BLOCK
+from inspector.config_json import published_dtype
 from inspector.errors import InspectorError
 from inspector.precision.stored import gguf_targets
 from inspector.skeleton.vocabulary import refuse_resizing, wanted_vocabulary
@@ -59,6 +60,9 @@ class GgufSource(Source):
     def skeleton(self) -> Skeleton:
         """The skeleton of the config where the file's tensors are its parameters, else of the tensors themselves."""
         found = self._skeleton
+        # A header names no dtype to compute in: that of nearly all models since GGUF.
+        if self._announced.built and not published_dtype(self.stored.config or {}):
+            found = replace(found, facts=replace(found.facts, dtype="bfloat16"))
         return replace(found, notes=(*found.notes, *self.beside)) if self.beside else found
 
     @cached_property

@@ -22,10 +22,10 @@ def profiled_sizes(run):
     return [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
 
 
-def traced_sizes(run, existing):
-    """As it is traced, with the tensors that are there before."""
+def traced_sizes(run, existing, prepare=lambda _: None):
+    """As it is traced, with the tensors that are there before; ``prepare`` is given the tracer first."""
     alive, sizes = {}, []
-    for event in trace_on_cpu(run, existing):
+    for event in trace_on_cpu(run, existing, prepare):
         if isinstance(event, Alloc):
             alive[event.block] = event.nbytes
             sizes.append(event.nbytes)

@@ -23,6 +23,11 @@ BART: dict[str, Any] = {**_BOTH, "model_type": "bart", "max_position_embeddings"
 WHISPER: dict[str, Any] = {
     **_BOTH, "model_type": "whisper", "num_mel_bins": 80, "max_source_positions": 60, "max_target_positions": 24,
 }  # fmt: skip
+CLIP: dict[str, Any] = {
+    "model_type": "clip", "projection_dim": 32,
+    "text_config": {**_ENCODER, "vocab_size": 320, "max_position_embeddings": 24},
+    "vision_config": {**_ENCODER, "image_size": 48, "patch_size": 8},
+}  # fmt: skip
 SEEING: dict[str, Any] = {
     "model_type": "vision-encoder-decoder", "encoder": VIT, "is_encoder_decoder": True, "pad_token_id": 1,
     "decoder_start_token_id": 2,

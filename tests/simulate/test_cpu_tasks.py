@@ -7,11 +7,12 @@ from collections import Counter
 import pytest
 import torch
 
-from inspector.architecture import build_config, model_class
+from inspector.architecture import build_config, build_model, model_class
+from inspector.simulate.program import transcripts
 from inspector.simulate.program.inputs import settle, training_inputs
 from inspector.simulate.setup.training import BatchSetup
 from tests.simulate.cpu_sizes import SMALLEST, levels, profiled_sizes, traced_sizes
-from tests.simulate.tasks import BART, BERT, T5, WHISPER, named
+from tests.simulate.tasks import BART, BERT, T5, WAV2VEC2, WHISPER, named
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # libraries warn about tiny models
 
@@ -78,3 +79,30 @@ def test_every_allocation_is_the_profilers(name):
         return Counter(size for size in sizes if size >= SMALLEST)
 
     assert made(simulated(CASES[name])) == made(measured(CASES[name]))
+
+
+def transcribed():
+    """The loss that transformers computes from a CTC head's logits, and its gradient."""
+    from transformers.loss.loss_utils import LOSS_MAPPING
+
+    logits = torch.zeros(3, 200, 320, requires_grad=True)
+    # Neither padding nor the blank, and fewer than there are frames.
+    labels, frames = torch.ones(3, 40, dtype=torch.int64), torch.full((3,), 200)
+
+    def run():
+        if labels.max() >= 320:
+            raise ValueError
+        LOSS_MAPPING["ForCTC"](logits, labels, frames, blank_token_id=0).backward()
+        logits.grad = None
+
+    return run, [logits, labels, frames]
+
+
+def test_a_transcripts_loss_is_the_profilers():
+    real = profiled_sizes(transcribed()[0])
+    with torch.device("meta"):
+        run, existing = transcribed()
+        head = build_model(named("Wav2Vec2ForCTC", WAV2VEC2))
+    ours = traced_sizes(run, existing, lambda tracer: transcripts.install(tracer, head, 40))
+    assert Counter(size for size in ours if size >= SMALLEST) == Counter(size for size in real if size >= SMALLEST)
+    assert levels(ours, SMALLEST) == levels(real, SMALLEST)

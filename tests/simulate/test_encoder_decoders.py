@@ -14,7 +14,9 @@ from inspector.fit.longest_prompt import generate_with_longest_prompt
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.device.kernels import cpu_kernels
 from inspector.simulate.program import encoding
-from inspector.simulate.program.decoding import Decoding, trace_generate
+from inspector.simulate.program.convolutions import NOT_COUNTED
+from inspector.simulate.program.decoding import trace_generate
+from inspector.simulate.program.decoding_loop import Decoding
 from inspector.simulate.repeated_layers.extrapolated_trace import generate_events
 from inspector.simulate.setup.generation import GenerateSettings
 from inspector.simulate.tracing.tracer import Tracer
@@ -55,8 +57,8 @@ def real(config, asked):
     @torch.no_grad()
     def run():
         left.append(GenerationMixin.generate(
-            model, **given, max_new_tokens=asked.max_new_tokens, do_sample=False, num_beams=1, eos_token_id=None,
-            pad_token_id=0, decoder_start_token_id=0, return_dict_in_generate=True, **static,
+            model, **given, max_new_tokens=asked.max_new_tokens, do_sample=False, num_beams=asked.num_beams,
+            eos_token_id=None, pad_token_id=0, decoder_start_token_id=0, return_dict_in_generate=True, **static,
         ).past_key_values)  # fmt: skip
 
     sizes = profiled_sizes(run)
@@ -78,9 +80,11 @@ def ours(config, asked):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "cache"), [*((name, "dynamic") for name in MODELS), ("T5", "static")])
-def test_allocations_are_those_of_generate(name, cache):
-    asked = setup(cache=cache, max_new_tokens=5)
+@pytest.mark.parametrize(
+    ("name", "cache", "beams"), [*((name, "dynamic", 1) for name in MODELS), ("T5", "static", 1), ("T5", "dynamic", 4)]
+)
+def test_allocations_are_those_of_generate(name, cache, beams):
+    asked = setup(cache=cache, max_new_tokens=5, num_beams=beams)
     sizes, kept = real(MODELS[name], asked)
     traced, given = ours(MODELS[name], asked)
     # What the encoder is given is there before the real one begins.
@@ -88,7 +92,7 @@ def test_allocations_are_those_of_generate(name, cache):
     if name in {"T5", "BART"}:  # the convolutions of a CPU have scratch memory of their own
         assert made(traced) == made(sizes)
     trace = trace_generate(MODELS[name], asked, (8, 0), 108)
-    cross = BATCH * sum(layer.nbytes(trace.source) for layer in trace.cross)
+    cross = asked.sequences * sum(layer.nbytes(trace.source) for layer in trace.cross)
     counters = 4 * 2 * 4 if cache == "static" else 0
     assert trace.cache_bytes - cross == pytest.approx(kept[0], abs=counters)
     assert cross == kept[1]
@@ -98,10 +102,11 @@ def made(sizes):
     return Counter(size for size in sizes if size >= SMALLEST)
 
 
-@pytest.mark.parametrize("cache", ["dynamic", "static"])
-@pytest.mark.parametrize("name", ["T5", "Whisper"])
-def test_skipping_the_middle_changes_nothing(name, cache):
-    asked = setup(cache=cache)
+@pytest.mark.parametrize(
+    ("name", "cache", "beams"), [("T5", "dynamic", 1), ("T5", "static", 3), ("Whisper", "dynamic", 3)]
+)
+def test_skipping_the_middle_changes_nothing(name, cache, beams):
+    asked = setup(cache=cache, num_beams=beams)
     short, full = (trace_generate(MODELS[name], asked, (8, 0), 108, every_step=every) for every in (False, True))
     assert (short.layers, short.cross, short.cache_bytes) == (full.layers, full.cross, full.cache_bytes)
     few, all_of_them = replay(short.events), replay(full.events)
@@ -117,7 +122,7 @@ def test_of_two_stacks_every_layer_is_traced(depths):
 
 
 def test_the_report_has_both_caches(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(MODELS["T5"]))
+    (tmp_path / "config.json").write_text(json.dumps({**MODELS["T5"], "num_beams": 4}))
     words = {"batch_size": BATCH, "prompt_len": 40, "max_new_tokens": NEW}
     report = generate_with_longest_prompt(str(tmp_path), **words, solve=False)
     cache = report.cache
@@ -128,6 +133,8 @@ def test_the_report_has_both_caches(tmp_path):
     assert report.growth[0] == (0, cache.cross_bytes(BATCH))
     assert report.growth[-1] == (NEW, report.cache_bytes)
     assert "the encoder reads input_ids 3 x 40, attention_mask 3 x 40 once" in " ".join(report.assumptions)
+    assert "its config asks for 4 beams, each with a cache of its own: --num-beams 4" in report.assumptions
+    assert NOT_COUNTED not in report.assumptions
     assert sum(nbytes for _, nbytes in report.alive_at_peak) == report.peaks.allocated
 
 
@@ -139,6 +146,7 @@ def test_a_longer_source_is_kept_and_a_window_of_sound_is_one(tmp_path):
     assert solved.largest_prompt > 1024
     short, long = (trace_generate(MODELS["Whisper"], setup(prompt_len=tokens), (8, 0), 108) for tokens in (8, 64))
     assert short.events == long.events
+    assert NOT_COUNTED in short.notes
     with pytest.raises(InspectorError, match="reads input_features 1 x 80 x 120, whatever the prompt"):
         generate_with_longest_prompt(str(tmp_path / "Whisper"), max_new_tokens=4)
 

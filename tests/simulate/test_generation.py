@@ -64,6 +64,15 @@ def test_the_cache_grows_as_its_arithmetic_says():
     assert trace.cache_bytes == 3 * (40 + 15) * sum(layer.token_bytes for layer in trace.layers)
 
 
+def test_beams_have_a_cache_each():
+    one, _ = run(SMOL, layers=7)
+    short, line = run(SMOL, layers=7, num_beams=3)
+    full, every = run(SMOL, layers=7, num_beams=3, every_step=True)
+    assert short.layers == one.layers
+    assert short.cache_bytes == full.cache_bytes == 3 * one.cache_bytes
+    assert (line.peak_allocated, line.peak_reserved) == (every.peak_allocated, every.peak_reserved)
+
+
 def test_a_static_cache_is_there_from_the_beginning():
     _, dynamic = run(SMOL, max_new_tokens=400)
     _, static = run(SMOL, max_new_tokens=400, cache="static")
@@ -142,6 +151,8 @@ def test_the_command(capsys):
         ({"cache": "paged"}, "choose from"),
         ({"scheme": "int3"}, "choose from"),
         ({"prompt_len": 2**30}, "prompt_len"),
+        ({"num_beams": 0}, "num_beams"),
+        ({"num_beams": 2, "cache": "offloaded"}, "not simulated with an offloaded cache"),
     ],
 )
 def test_bad_settings(options, message):

@@ -13,7 +13,7 @@ from inspector.simulate.program.training import trace_finetune
 from inspector.simulate.repeated_layers.extrapolated_trace import finetune_events
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.setup.training import BatchSetup
-from tests.simulate.tasks import BART, BERT, LLAMA, ROBERTA, T5, VIT, WAV2VEC2, WHISPER, named
+from tests.simulate.tasks import BART, BERT, CLIP, LLAMA, ROBERTA, T5, VIT, WAV2VEC2, WHISPER, named
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -57,6 +57,14 @@ GIVEN = {
         named("Wav2Vec2ForSequenceClassification", WAV2VEC2),
         {"input_values": ((3, 32 * 320), FLOAT), "labels": ((3,), LONG)},
     ),
+    "a transcript of a length that is said": (
+        named("Wav2Vec2ForCTC", WAV2VEC2),
+        {"input_values": ((3, 32 * 320), FLOAT), "labels": ((3, 9), LONG)},
+    ),
+    "which text belongs to which image": (
+        named("CLIPModel", CLIP),
+        {"input_ids": ((3, 24), LONG), "return_loss": ((), torch.bool), "pixel_values": ((3, 3, 48, 48), FLOAT)},
+    ),
     "an image's class": (
         named("ViTForImageClassification", VIT), {"pixel_values": ((3, 3, 48, 48), FLOAT), "labels": ((3,), LONG)},
     ),
@@ -66,9 +74,10 @@ GIVEN = {
 @pytest.mark.parametrize("case", GIVEN)
 def test_a_batch_has_the_shapes_of_its_task_and_trains_with_adapters_and_without(case):
     config, wanted = GIVEN[case]
-    given = training_inputs(build_model(config), BatchSetup(size=3, seq_len=32))
+    target = {"target_len": 9} if config["architectures"][0].endswith("CTC") else {}
+    given = training_inputs(build_model(config), BatchSetup(size=3, seq_len=32, **target))
     assert {name: (each.shape, each.dtype) for name, each in given.items()} == wanted
-    words = {"batch_size": 3, "seq_len": 32, "steps": 1, "gradient_checkpointing": False}
+    words = {"batch_size": 3, "seq_len": 32, "steps": 1, "gradient_checkpointing": False, **target}
     full = finetune(config, method="full", **words)
     adapted = finetune(config, method="lora", target_modules=r"q_proj,v_proj,query,value,q,v", **words)
     assert 0 < adapted.stage_peak("optimizer").peak_allocated < full.stage_peak("optimizer").peak_allocated
@@ -105,6 +114,11 @@ def test_the_whole_of_twelve_layers_from_a_few():
         (named("BertForTokenClassification", BERT), {"token_accuracy": True}, "the loss of its own task"),
         (named("T5ForConditionalGeneration", T5), {"packed": True}, "takes no packed sequences"),
         (named("Wav2Vec2ForCTC", WAV2VEC2), {}, "transcripts, whose lengths are data"),
+        (
+            named("YolosForObjectDetection", {**VIT, "model_type": "yolos", "image_size": [48, 48]}),
+            {},
+            "trains on boxes",
+        ),
         (named("BertModel", BERT), {}, "returns no loss"),
         (
             named("WhisperForConditionalGeneration", WHISPER),
@@ -145,3 +159,43 @@ def test_a_head_that_peft_would_adapt_and_train_whole_is_refused_as_peft_does():
         finetune(config, method="lora", seq_len=16, target_modules="all-linear")
     words = {"target_modules": "all-linear", "modules_to_save": "classifier"}
     assert finetune(config, method="lora", seq_len=16, **words).fits
+
+
+def test_measured_adapters_have_the_task_of_their_class():
+    from inspector.architecture import build_config, model_class
+    from inspector.architecture.read import build_skeleton
+    from inspector.measure import MeasuredLora
+    from inspector.measure.report import lora_bytes
+    from inspector.measure.train import add_lora
+
+    lora = MeasuredLora(r=2, target_modules=("query", "q_proj", "q"))
+    for config, head in (
+        (named("RobertaForSequenceClassification", ROBERTA), 64 * 64 + 64 + 64 * 2 + 2),
+        (named("LlamaForCausalLM", LLAMA), 0),
+        (named("T5ForConditionalGeneration", T5), 0),
+    ):
+        parsed = build_config(config)
+        model = add_lora(model_class(parsed)(parsed), lora)
+        trained = [tensor for tensor in model.parameters() if tensor.requires_grad]
+        assert sum(tensor.nbytes for tensor in trained) == lora_bytes(build_skeleton(config, model_id="x"), lora)
+        assert sum(tensor.numel() for name, tensor in model.named_parameters() if "modules_to_save" in name) == head
+
+
+def test_a_table_says_what_a_batch_is():
+    from inspector.fit.table import fit_table
+
+    picture = named("ViTForImageClassification", VIT)
+    for config, said in ((picture, "pixel_values 2 x 3 x 48 x 48, labels 2"), (LLAMA, "")):
+        table = fit_table("x", config, "float32", gpus=("T4",), batch_size=2, seq_len=16)
+        assert table.inputs == said == table.to_dict()["inputs"]
+    spoken = fit_table("x", named("Wav2Vec2ForCTC", WAV2VEC2), "float32", gpus=("T4",), seq_len=16, target_len=4)
+    assert spoken.inputs == "input_values 1 x 5,120, labels 1 x 4"
+
+
+def test_a_config_without_a_dtype_is_of_float32():
+    from inspector.architecture.read import build_skeleton
+
+    bare = named("BartForConditionalGeneration", BART)
+    del bare["dtype"]
+    for said, dtype in (({}, "float32"), ({"torch_dtype": "float16"}, "float16")):
+        assert build_skeleton({**bare, **said}, model_id="x").facts.dtype == dtype

@@ -12,7 +12,7 @@ import torch
 
 from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate.program.inputs import Input, is_encoder_decoder, looked_at, main_input
+from inspector.simulate.program.looks import Input, is_encoder_decoder, looked_at, main_input
 from inspector.simulate.setup.training import BatchSetup
 
 if TYPE_CHECKING:
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from inspector.simulate.setup.generation import GenerateSetup
     from inspector.simulate.tracing.tracer import Tracer
 
-_OWN_LOOPS = {"WhisperForConditionalGeneration"}
-"""Classes whose own ``generate`` calls the usual one on the whole input: Whisper's on a window of sound."""
+OWN_LOOPS = {
+    "WhisperForConditionalGeneration": (
+        "its own generate calls the usual one on a copy of each window of sound, and begins with a few tokens more"
+    )
+}
+"""Classes whose own ``generate`` is the usual one around it, and what is not simulated of theirs."""
 
 STARTS_FROM = 1
 """Tokens that a decoder is given: ``decoder_start_token_id``."""
@@ -36,7 +40,7 @@ def source(model: PreTrainedModel, setup: GenerateSetup) -> dict[str, Input]:
     from transformers import GenerationMixin
 
     name = type(model).__name__
-    if type(model).generate is not GenerationMixin.generate and name not in _OWN_LOOPS:
+    if type(model).generate is not GenerationMixin.generate and name not in OWN_LOOPS:
         raise CannotSimulateError(f"{name} generates by a loop of its own, which is not simulated")
     return looked_at(model, BatchSetup(size=setup.batch_size, seq_len=setup.prompt_len, padding_mask=True))
 

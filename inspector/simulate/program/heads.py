@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inspector.simulate.program.inputs import reads_tokens
+from inspector.simulate.program.looks import reads_tokens
 from inspector.skeleton.tasks import PEFT_HEADS, peft_task
 
 if TYPE_CHECKING:

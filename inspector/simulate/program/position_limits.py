@@ -8,7 +8,7 @@ import torch
 
 from inspector.architecture.facts import language_config
 from inspector.errors import CannotSimulateError
-from inspector.simulate.program.inputs import reads_tokens
+from inspector.simulate.program.looks import reads_tokens
 
 if TYPE_CHECKING:
     from torch import nn

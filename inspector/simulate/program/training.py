@@ -16,16 +16,12 @@ from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device.cuda import as_on
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.device.questions import Device
-from inspector.simulate.program import adapters, end_tokens, optimizers, routing
-from inspector.simulate.program.inputs import (
-    described,
-    main_input,
-    settle,
-    target_length,
-    training_inputs,
-    trains_next_tokens,
-)
+from inspector.simulate.program import adapters, end_tokens, optimizers, routing, transcripts
+from inspector.simulate.program.convolutions import note_convolutions
+from inspector.simulate.program.inputs import described, settle, training_inputs, trains_next_tokens
+from inspector.simulate.program.labels import target_length
 from inspector.simulate.program.load import head_path, keeps_fp8, label_model, load_model
+from inspector.simulate.program.looks import looked_at, text_length
 from inspector.simulate.program.loss import use_loss
 from inspector.simulate.program.position_limits import check_positions
 from inspector.simulate.program.refusals import of_the_model
@@ -42,7 +38,7 @@ if TYPE_CHECKING:
     from inspector.simulate.device.autocast import Autocast
     from inspector.simulate.device.questions import Questions
     from inspector.simulate.events import Event
-    from inspector.simulate.program.inputs import Input
+    from inspector.simulate.program.looks import Input
     from inspector.simulate.setup.training import TrainSetup
 
 
@@ -82,6 +78,7 @@ def trace_finetune(
     with as_on(device, tracer.page, sdpa_backend=loop.sdpa_backend, autocast=loop.autocast, fp8=fp8) as autocast:
         training = Loop(config, setup, tracer, autocast)
         training.run()
+    note_convolutions(tracer)
     inputs = "" if training.next_tokens else described(training.inputs)
     return Trace(tracer.events(), tracer.paged_bytes, tuple(tracer.notes), device.questions, inputs)
 
@@ -92,7 +89,7 @@ class Loop:
     def __init__(self, config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer, autocast: Autocast | None) -> None:
         self.config = config
         self.next_tokens = True
-        self.looks_at = ""
+        self.looks_at: set[str] = set()
         self.pixels = torch.float32
         self.inputs: dict[str, Input] = {}
         self.setup = setup
@@ -109,7 +106,8 @@ class Loop:
         self.next_tokens = trains_next_tokens(model)
         tracer.notes += settle(model)
         end_tokens.install(tracer, model)
-        self.inputs, self.looks_at = training_inputs(model, setup.batch), main_input(model)
+        transcripts.install(tracer, model, setup.batch.target_len)
+        self.inputs, self.looks_at = training_inputs(model, setup.batch), set(looked_at(model, setup.batch))
         seen = "token ids" if self.next_tokens else described(self.inputs)
         with of_the_model(f"the training step of this {self.kind} model does not run on {seen} without data"):
             self.model = self._trainable(model)
@@ -129,7 +127,7 @@ class Loop:
         """The loaded model ready to train."""
         setup, tracer = self.setup, self.tracer
         loop, quantization = setup.loop, setup.load.quantization
-        check_positions(model, setup.batch.seq_len, tracer, target_length(model, setup.batch))
+        check_positions(model, text_length(model, setup.batch), tracer, target_length(model, setup.batch))
         if quantization is not None and quantization.prepare is not None:
             # Before the adapters, as it freezes every parameter it finds.
             model = adapters.prepare_for_kbit(model, quantization.prepare, loop.checkpointing, tracer)
@@ -202,7 +200,7 @@ class Loop:
             if name == "labels" and self.next_tokens:
                 batch[name] = batch["input_ids"] if shared else batch["input_ids"].clone()
             else:
-                dtype = self.pixels if name == self.looks_at and given.dtype.is_floating_point else given.dtype
+                dtype = self.pixels if name in self.looks_at and given.dtype.is_floating_point else given.dtype
                 batch[name] = torch.empty(given.shape, dtype=dtype, device="meta")
             self.tracer.label(batch[name], MemoryKind.INPUTS, "")
         return batch

@@ -23,8 +23,14 @@ class GenerateSetup:
     batch_size: int
     prompt_len: int
     max_new_tokens: int
+    num_beams: int
     cache: CacheKind
     routing: Routing
+
+    @property
+    def sequences(self) -> int:
+        """Sequences that a cache keeps: every beam of every prompt."""
+        return self.batch_size * self.num_beams
 
     def __post_init__(self) -> None:
         """Raise InspectorError for a word that is not known."""
@@ -42,6 +48,7 @@ class GenerateSettings:
     batch_size: int = 1
     prompt_len: int = 1024
     max_new_tokens: int = 256
+    num_beams: int = 1
     # What ``generate`` makes where nothing is said.
     cache: CacheKind = "dynamic"
     scheme: StoredAs = "none"
@@ -55,11 +62,18 @@ class GenerateSettings:
     def __post_init__(self) -> None:
         """Raise InspectorError for a value out of range."""
         # Far more than any card takes: a slip of the keys is told at once and not traced.
-        for name, most in (("batch_size", 2**20), ("prompt_len", 2**24), ("max_new_tokens", 2**24)):
+        for name, most in (
+            ("batch_size", 2**20),
+            ("prompt_len", 2**24),
+            ("max_new_tokens", 2**24),
+            ("num_beams", 2**10),
+        ):
             value = getattr(self, name)
             if not 1 <= value <= most:
                 raise InspectorError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}")
         check_words(self)
+        if self.num_beams > 1 and self.cache == "offloaded":
+            raise InspectorError("beams are not simulated with an offloaded cache", hint="use another --cache")
         if self.double_quant and self.scheme not in {"nf4", "fp4"}:
             raise InspectorError("double quantization is for 4-bit schemes", hint="use --scheme nf4")
 

@@ -124,6 +124,7 @@ class GenerateSettingsOptions(LoadOptions, total=False):
 
     prompt_len: int | None
     max_new_tokens: int | None
+    num_beams: int | None
     cache: CacheKind | None
     attention: DecodingAttention | None
 

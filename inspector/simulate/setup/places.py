@@ -71,6 +71,7 @@ GENERATE: Mapping[str, str] = {
     "batch_size": "batch_size",
     "prompt_len": "prompt_len",
     "max_new_tokens": "max_new_tokens",
+    "num_beams": "num_beams",
     "cache": "cache",
     "routing": "routing",
 }

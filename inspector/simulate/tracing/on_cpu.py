@@ -72,16 +72,20 @@ def _int8_products() -> dict[str, Any]:
     return {"bitsandbytes.matmul": matmul}
 
 
-def trace_on_cpu(step: Callable[[], Any], existing: list[Any]) -> tuple[Event, ...]:
+def trace_on_cpu(
+    step: Callable[[], Any], existing: list[Any], prepare: Callable[[Tracer], None] = lambda _: None
+) -> tuple[Event, ...]:
     """What running ``step`` allocates and frees on a CPU. Its model and inputs are meta tensors.
 
     Args:
         step: a function that runs on meta tensors, such as a forward, a backward and an optimizer step.
         existing: tensors that are there before, and do not count.
+        prepare: told the tracer first, for answers that a model needs.
 
     Not seen: the 8 bytes of a Python number that an operator wraps in a tensor.
     """
     tracer = Tracer(cpu_kernels())
+    prepare(tracer)
     tracer.ignore(existing)
     tracer.mark("forward", 0)
     operators = {"scaled_dot_product_attention": sdpa_on_cpu}

@@ -1,0 +1,114 @@
+"""What a model is told: labels, as what its class puts on top takes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from inspector.architecture.facts import language_config
+from inspector.errors import CannotSimulateError
+from inspector.simulate.program.looks import Input, contrasts, is_encoder_decoder, sides
+from inspector.skeleton.tasks import head_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transformers import PreTrainedModel
+
+    from inspector.simulate.setup.training import BatchSetup
+
+
+def target_length(model: PreTrainedModel, batch: BatchSetup) -> int:
+    """Tokens of a decoder's labels: as said, else as many as the input has and the decoder takes.
+
+    The limit is ``max_target_positions`` of speech models, else ``max_position_embeddings`` of the decoder's config.
+    """
+    if batch.target_len:
+        return batch.target_len
+    text = language_config(model.config)
+    limits = (getattr(text, name, None) for name in ("max_target_positions", "max_position_embeddings"))
+    return min([batch.seq_len, *(limit for limit in limits if isinstance(limit, int) and limit > 0)])
+
+
+def told(model: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
+    """What the model is told: labels, as its head takes them."""
+    if contrasts(model):
+        # The pairs are the labels: a batch is asked for its loss.
+        return {"return_loss": Input((), torch.bool)}
+    head = head_of(type(model).__name__)
+    if head in _NO_TENSORS:
+        raise CannotSimulateError(f"{type(model).__name__} trains on {_NO_TENSORS[head]}, which no config says")
+    if head in TOLD:
+        return TOLD[head](model, batch)
+    tokens = target_length(model, batch) if is_encoder_decoder(model) else batch.seq_len
+    return {"labels": Input((batch.size, tokens))}
+
+
+_NO_TENSORS = {
+    "ObjectDetection": "boxes", "InstanceSegmentation": "masks", "UniversalSegmentation": "masks",
+    "ImageSegmentation": "masks",
+}  # fmt: skip
+
+
+def _classes(model: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
+    """One label a row; a number each where it is a regression, all classes where several may hold.
+
+    Source: transformers/loss/loss_utils.py, ``ForSequenceClassificationLoss``.
+    """
+    classes = int(model.config.num_labels)
+    problem = getattr(model.config, "problem_type", None) or ("regression" if classes == 1 else "")
+    if problem == "regression":
+        return {"labels": Input((batch.size,) if classes == 1 else (batch.size, classes), torch.float32)}
+    if problem == "multi_label_classification":
+        return {"labels": Input((batch.size, classes), torch.float32)}
+    return {"labels": Input((batch.size,))}
+
+
+def _transcripts(model: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
+    """As long as said: no config knows how much is spoken in a second."""
+    if not batch.target_len:
+        raise CannotSimulateError(
+            f"{type(model).__name__} trains on transcripts, whose lengths are data",
+            hint="say how many labels they have: --target-len",
+        )
+    return {"labels": Input((batch.size, batch.target_len))}
+
+
+def _spans(_: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
+    return {name: Input((batch.size,)) for name in ("start_positions", "end_positions")}
+
+
+def _tokens(_: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
+    return {"labels": Input((batch.size, batch.seq_len))}
+
+
+def _rows(_: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
+    return {"labels": Input((batch.size,))}
+
+
+def _tokens_and_rows(_: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
+    rows = Input((batch.size,))
+    return {
+        "labels": Input((batch.size, batch.seq_len)),
+        "next_sentence_label": rows,
+        "sentence_order_label": rows,
+    }
+
+
+def _pixels(model: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
+    return {"labels": Input((batch.size, *sides(model.config)))}
+
+
+TOLD: dict[str, Callable[[PreTrainedModel, BatchSetup], dict[str, Input]]] = {
+    **dict.fromkeys(
+        ("SequenceClassification", "ImageClassification", "AudioClassification", "VideoClassification"), _classes
+    ),
+    **dict.fromkeys(("TokenClassification", "MaskedLM"), _tokens),
+    **dict.fromkeys(("QuestionAnswering", "QuestionAnsweringSimple"), _spans),
+    **dict.fromkeys(("MultipleChoice", "NextSentencePrediction"), _rows),
+    "CTC": _transcripts,
+    "PreTraining": _tokens_and_rows,
+    "SemanticSegmentation": _pixels,
+}
+"""Labels by what a class puts on its model; where nothing stands here, they are tokens."""
