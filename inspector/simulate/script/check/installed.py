@@ -1,0 +1,29 @@
+"""Packages that a script imports and that are not here."""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from importlib.machinery import PathFinder
+
+STOOD_IN = frozenset({"triton", "flash_attn", "google", "kaggle_secrets", "kaggle"})
+"""Answered by a dry run whether they are installed or not."""
+
+_DISTRIBUTIONS = {
+    "bs4": "beautifulsoup4", "cv2": "opencv-python", "dotenv": "python-dotenv", "PIL": "pillow",
+    "sklearn": "scikit-learn", "skimage": "scikit-image", "yaml": "pyyaml", "open_clip": "open-clip-torch",
+}  # fmt: skip
+"""What to install for a module of another name."""
+
+
+@lru_cache(maxsize=256)
+def is_here(package: str) -> bool:
+    """Whether a package of this name can be imported; nothing of it is."""
+    if package in sys.stdlib_module_names or package in sys.builtin_module_names or package in STOOD_IN:
+        return True
+    return PathFinder.find_spec(package, sys.path) is not None
+
+
+def distribution(package: str) -> str:
+    """What pip calls it."""
+    return _DISTRIBUTIONS.get(package, package.replace("_", "-"))

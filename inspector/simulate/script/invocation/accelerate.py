@@ -1,0 +1,178 @@
+"""`accelerate launch`: its options, its config file, and the variables it sets for the one process it starts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+from inspector.files import read_text
+from inspector.simulate.script.invocation.torchrun import ONE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from inspector.simulate.script.invocation.torchrun import Start
+    from inspector.simulate.script.invocation.value import Invocation
+
+# Of ``launch_command_parser`` in accelerate 1.15, a test holds them equal to it. All others take one value.
+FLAGS = frozenset({
+    "-h", "--help", "-q", "--quiet", "--cpu", "--multi_gpu", "--tpu", "--enable_cpu_affinity", "--dynamo_use_fullgraph",
+    "--dynamo_use_dynamic", "--dynamo_use_regional_compilation", "--use_deepspeed", "--use_fsdp",
+    "--use_parallelism_config", "--use_megatron_lm", "--same_network", "-m", "--module", "--no_python", "--tpu_cluster",
+    "--no_tpu_cluster", "--tpu_use_sudo", "--downcast_bf16", "--fp8_use_autocast_during_eval",
+    "--debug",
+})  # fmt: skip
+
+LAUNCH_ONLY = frozenset({
+    "--accelerate_config", "--config_file", "--num_processes", "--num_machines", "--mixed_precision", "--multi_gpu",
+    "--gpu_ids", "--main_process_port", "--main_process_ip", "--machine_rank", "--dynamo_backend", "--dynamo_mode",
+    "--use_deepspeed", "--use_fsdp", "--deepspeed_config_file", "--zero_stage", "--num_cpu_threads_per_process",
+    "--rdzv_backend", "--quiet",
+})  # fmt: skip
+"""Options of the launcher that no trainer's config has: what trl leaves to it."""
+
+_SHARED = {
+    "DEEPSPEED": "DeepSpeed", "FSDP": "FSDP", "MEGATRON_LM": "Megatron-LM", "XLA": "a TPU", "MULTI_CPU": "several CPUs",
+}  # fmt: skip
+_BY_FLAG = {"use_deepspeed": "DeepSpeed", "use_fsdp": "FSDP", "use_megatron_lm": "Megatron-LM", "tpu": "a TPU"}
+_PRECISIONS = ("no", "fp8", "fp16", "bf16")
+
+
+def accelerate_launch(words: Sequence[str], start: Start) -> Invocation:
+    """What ``accelerate launch [options] train.py args`` runs, in one process.
+
+    A config file is read as accelerate reads it, its default one too where there is one. Raises InspectorError when it
+    asks for several processes or for what shares a model among them, or names no script.
+    """
+    options, rest = _options(words)
+    if not rest:
+        raise InspectorError("accelerate launch is given no script")
+    file = options.get("config_file") or _default_config()
+    config = _config(Path(file)) if file and not ("cpu" in options and "config_file" not in options) else {}
+    _one_process(options, config)
+    found = start(rest, module=bool({"m", "module"} & set(options)))
+    notes = ["accelerate launch: one process"]
+    if config and "config_file" not in options:
+        notes.append("accelerate launch: with accelerate's default config, as `accelerate config` wrote it")
+    variables = _variables(options, config)
+    return replace(found, environment=(*variables, *found.environment), notes=(*notes, *found.notes))
+
+
+def take_options(words: Sequence[str], names: frozenset[str]) -> tuple[list[str], list[str]]:
+    """The options of these names with their values, and all other words, each in its order."""
+    taken: list[str] = []
+    left: list[str] = []
+    at = 0
+    while at < len(words):
+        name, equals, _ = words[at].partition("=")
+        count = 1 if equals or _named(name) in FLAGS else 2
+        if _named(name) in names:
+            taken += words[at : at + count]
+        else:
+            left.append(words[at])
+            count = 1
+        at += count
+    return taken, left
+
+
+def _named(option: str) -> str:
+    """An option's name: accelerate takes all of its own with dashes too."""
+    return f"--{option[2:].replace('-', '_')}" if option.startswith("--") else option
+
+
+def _options(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """The launcher's options by their names, and the script with its arguments."""
+    options: dict[str, str] = {}
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        name, equals, value = words[at].partition("=")
+        at += 1
+        if _named(name) in FLAGS:
+            value = "yes"
+        elif not equals:
+            value = words[at] if at < len(words) else ""
+            at += 1
+        options[name.lstrip("-").replace("-", "_")] = value
+    return options, list(words[at:])
+
+
+def _one_process(options: Mapping[str, str], config: Mapping[str, Any]) -> None:
+    """Raise InspectorError when more than one process would share the work.
+
+    Source: ``_validate_launch_command`` and ``launch_command`` of accelerate 1.15: of a config, its kind decides.
+    """
+    if "no_python" in options:
+        raise InspectorError("what accelerate starts with --no_python is no script of Python")
+    kind = "" if "cpu" in options else str(config.get("distributed_type") or "NO").upper()
+    shared = next((name for flag, name in _BY_FLAG.items() if flag in options), _SHARED.get(kind))
+    if shared and "multi_gpu" not in options:
+        raise InspectorError(
+            f"accelerate launch is told to use {shared}, and one card by itself is simulated",
+            hint="leave it out (or name a --config_file of one process) to see what one card takes by itself",
+        )
+    if str(config.get("compute_environment") or "LOCAL_MACHINE") != "LOCAL_MACHINE":
+        raise InspectorError("accelerate's config starts the training on Amazon SageMaker", hint=ONE_CONFIG)
+    for option, what in (("num_processes", "processes"), ("num_machines", "machines")):
+        said = options.get(option)
+        # A config without a distributed kind starts one process, whatever number stands in it.
+        count = said if said is not None else str(config.get(option, 1)) if kind not in {"", "NO"} else "1"
+        if not count.isdecimal():
+            raise InspectorError(f"--{option} {count!r} is no number")
+        if int(count) > 1:
+            told = f"accelerate launch starts {count} {what}, and one card is simulated"
+            raise InspectorError(told, hint=ONE.format(option) if said is not None else ONE_CONFIG)
+
+
+ONE_CONFIG = "--num_processes 1 and a --config_file with distributed_type NO show what one card takes by itself"
+"""What to do about a config of several."""
+
+
+def _variables(options: Mapping[str, str], config: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What the process finds in its environment.
+
+    Source: ``prepare_simple_launcher_cmd_env`` in accelerate 1.15 ``utils/launch.py``; a test holds them equal to it.
+    """
+    precision = (options.get("mixed_precision") or str(config.get("mixed_precision") or "no")).lower()
+    if precision not in _PRECISIONS:
+        raise InspectorError(f"accelerate knows no mixed precision {precision!r}", hint=" ".join(_PRECISIONS))
+    saved: dict[str, Any] = config.get("dynamo_config") or {}
+    dynamo = {f"dynamo_{key.removeprefix('dynamo_')}": value for key, value in saved.items()}
+    dynamo |= {key: True if value == "yes" else value for key, value in options.items() if key.startswith("dynamo_")}
+    variables = {
+        "ACCELERATE_USE_CPU": str("cpu" in options or bool(config.get("use_cpu"))),
+        "ACCELERATE_MIXED_PRECISION": precision,
+        "ACCELERATE_DYNAMO_BACKEND": str(dynamo.get("dynamo_backend", "no")).upper(),
+        "ACCELERATE_DYNAMO_MODE": str(dynamo.get("dynamo_mode", "default")),
+        "ACCELERATE_DYNAMO_USE_FULLGRAPH": str(bool(dynamo.get("dynamo_use_fullgraph"))),
+        "ACCELERATE_DYNAMO_USE_DYNAMIC": str(bool(dynamo.get("dynamo_use_dynamic"))),
+        "ACCELERATE_DYNAMO_USE_REGIONAL_COMPILATION": str(bool(dynamo.get("dynamo_use_regional_compilation"))),
+    }
+    if "debug" in options or config.get("debug"):
+        variables["ACCELERATE_DEBUG_MODE"] = "true"
+    ids = options.get("gpu_ids") or str(config.get("gpu_ids") or "all")
+    # One card is shown, and it is the first: another number would name one that is not there.
+    return tuple(variables.items()) if ids == "all" else (*variables.items(), ("CUDA_VISIBLE_DEVICES", "0"))
+
+
+def _default_config() -> str:
+    """The file that `accelerate config` writes. Source: ``config_args.py`` of accelerate 1.15."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = Path(os.environ.get("HF_HOME") or Path(cache, "huggingface")).expanduser()
+    files = [home / "accelerate" / f"default_config.{ending}" for ending in ("yaml", "json")]
+    return next((str(file) for file in files if file.is_file()), "")
+
+
+def _config(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        # JSON is YAML too, but for tabs.
+        found = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise InspectorError(f"{path} is not YAML", hint=" ".join(str(error).split())[:200]) from None
+    if not isinstance(found, dict):
+        raise InspectorError(f"{path} is no config of accelerate")
+    return found

@@ -1,0 +1,61 @@
+"""What is to be run, and how a module or a command is found without importing it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["file", "module", "notebook", "entry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One program to run in one process, as Python would run it.
+
+    Attributes:
+        kind: a ``file`` of Python, a ``module`` as ``python -m`` runs it, a ``notebook``, or an ``entry``, the function
+            that a command of an installed package calls.
+        target: the file's path as typed, the module's dotted name, or ``package.module:function``.
+        argv: what the program finds in ``sys.argv[1:]``.
+        environment: variables that the command line or its launcher sets, in the order of their setting.
+        notes: what was left out of the command, one line each.
+        name: what it is called in reports, as typed.
+    """
+
+    kind: Kind
+    target: str
+    argv: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    name: str = ""
+
+    @property
+    def source(self) -> Path | None:
+        """The file in which the program begins; None where none is found, as for a module that is compiled."""
+        if self.kind in {"file", "notebook"}:
+            return Path(self.target)
+        return module_file(self.target.partition(":")[0], main=self.kind == "module")
+
+
+def module_file(dotted: str, folders: tuple[str, ...] | None = None, *, main: bool = False) -> Path | None:
+    """The source file of a module, found by its name alone: nothing of its packages is imported.
+
+    With ``main`` a package is its ``__main__``, as for ``python -m``. None where there is no source file.
+    """
+    search: list[str] | None = list(folders) if folders is not None else [str(Path.cwd()), *sys.path]
+    *packages, last = dotted.split(".")
+    for package in packages:
+        spec = PathFinder.find_spec(package, search)
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        search = list(spec.submodule_search_locations)
+    spec = PathFinder.find_spec(last, search)
+    if spec is None:
+        return None
+    if main and spec.submodule_search_locations is not None:
+        spec = PathFinder.find_spec("__main__", list(spec.submodule_search_locations))
+    origin = spec.origin if spec is not None else None
+    return Path(origin) if origin and origin.endswith(".py") and Path(origin).is_file() else None
