@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from inspector.errors import InspectorError
     from inspector.lora import LoraSpec
     from inspector.model import Model, load
+    from inspector.simulate.script.report import ScriptReport
+    from inspector.simulate.script.running import run
     from inspector.skeleton import Skeleton
     from inspector.sources.bundled import model_ids
 
@@ -23,12 +25,15 @@ _HOMES = {
     "InspectorError": "inspector.errors",
     "LoraSpec": "inspector.lora",
     "Model": "inspector.model",
+    "ScriptReport": "inspector.simulate.script.report",
     "Skeleton": "inspector.skeleton",
     "load": "inspector.model",
+    "load_ipython_extension": "inspector.cli.magic",
     "model_ids": "inspector.sources.bundled",
+    "run": "inspector.simulate.script.running",
 }
 
-__all__ = ["InspectorError", "LoraSpec", "Model", "Skeleton", "load", "model_ids"]
+__all__ = ["InspectorError", "LoraSpec", "Model", "ScriptReport", "Skeleton", "load", "model_ids", "run"]
 
 
 def __getattr__(name: str) -> Any:

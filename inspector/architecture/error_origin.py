@@ -23,6 +23,7 @@ _HANDS_ON = frozenset(
     {
         "inspector.simulate.tracing.tracer", "inspector.simulate.tracing.shape_memory",
         "inspector.simulate.device.attention", "inspector.simulate.device.decompositions",
+        "inspector.simulate.device.flash_attention",
         "inspector.simulate.tracing.unwritten",
     }
 )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from inspector.memory_kinds import MemoryKind
 
-Stage = Literal["load", "forward", "backward", "optimizer"]
+Stage = Literal["load", "forward", "backward", "optimizer", "evaluation", "generation", "save"]
 STAGES: tuple[Stage, ...] = ("load", "forward", "backward", "optimizer")
 
 
@@ -21,7 +21,8 @@ class Alloc:
     """A storage comes to life. ``block`` is its number, unique in the trace.
 
     ``module`` is the path of the module that was running (or that owns the tensor); ``source`` is the operator or
-    line of code that made it, such as ``aten::mm`` or ``bitsandbytes::dequantize_4bit``.
+    line of code that made it, such as ``aten::mm`` or ``bitsandbytes::dequantize_4bit``. ``line`` is that of a user's
+    script, ``train.py:31``, where one was traced.
     """
 
     block: int
@@ -29,6 +30,7 @@ class Alloc:
     kind: MemoryKind
     module: str = ""
     source: str = ""
+    line: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,20 +15,23 @@ from inspector.architecture.error_origin import runs_operators
 from inspector.simulate.device.autograd_in_place import masking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import nn
+    from collections.abc import Callable, Iterator
 
     from inspector.simulate.device.questions import Chip, Device
 
 aten = torch.ops.aten
 
+EVERY_BACKEND = frozenset({"cudnn", "flash", "efficient", "math"})
 
-def sdpa_for(device: Device, forced: str = "") -> Callable[..., Any]:
+
+def sdpa_for(
+    device: Device, forced: str = "", allowed: Callable[[], frozenset[str]] | None = None
+) -> Callable[..., Any]:
     """The decomposition of ``aten::scaled_dot_product_attention`` on a device.
 
     ``forced`` pins one backend (``efficient``, ``flash``, ``math``) as ``torch.nn.attention.sdpa_kernel`` does;
-    grouped keys and values are then repeated first where the backend does not take them.
+    grouped keys and values are then repeated first where the backend does not take them. ``allowed`` says at each call
+    which are switched on.
     """
 
     def sdpa(
@@ -47,8 +50,9 @@ def sdpa_for(device: Device, forced: str = "") -> Callable[..., Any]:
             groups = query.size(-3) // key.size(-3)
             key, value = key.repeat_interleave(groups, dim=-3), value.repeat_interleave(groups, dim=-3)
         backend = forced or choose(
-            device, query, key, value, attn_mask, enable_gqa=enable_gqa, dropout=dropout_p, is_causal=is_causal
-        )
+            device, query, key, value, attn_mask, enable_gqa=enable_gqa, dropout=dropout_p, is_causal=is_causal,
+            allowed=EVERY_BACKEND if allowed is None else allowed(),
+        )  # fmt: skip
         # The math backend takes booleans as they are; the kernels add what they are given.
         if attn_mask is not None and attn_mask.dtype == torch.bool and backend != "math":
             attn_mask = _float_mask(attn_mask, query.dtype)
@@ -59,7 +63,7 @@ def sdpa_for(device: Device, forced: str = "") -> Callable[..., Any]:
                 query, key, value, attn_mask, saves, dropout_p, is_causal, False, scale=scale
             )[0]
         if backend == "flash":
-            return _flash(query, key, value, dropout_p, is_causal, scale)
+            return flash(query, key, value, dropout_p, is_causal, scale)
         if backend == "efficient":
             mask = None if attn_mask is None else _pad_mask(attn_mask).expand(*query.shape[:-1], key.size(-2))
             saves = torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value))
@@ -114,73 +118,6 @@ def sdpa_on_cpu(
     )[0]
 
 
-def flash_attention_2(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    dropout: float = 0.0,
-    scaling: float | None = None,
-    **_: object,
-) -> tuple[Any, None]:
-    """Transformers' ``flash_attention_2``: the flash-attn package's kernel, which PyTorch carries a copy of.
-
-    Source: transformers/integrations/flash_attention.py, ``flash_attention_forward`` (float32 is cast to the dtype the
-    layer computes in; no mask is passed when nothing is padded); flash-attn's ``FlashAttnFunc`` saves what PyTorch's
-    ``_scaled_dot_product_flash_attention`` saves.
-    """
-    from transformers.integrations.flash_attention import get_target_dtype
-
-    if (target := get_target_dtype(query, module)) is not None:
-        query, key, value = query.to(target), key.to(target), value.to(target)
-    causal = getattr(module, "is_causal", True)
-    # Transformers hands a mask on only where something is padded (``flash_attention_mask``).
-    if attention_mask is not None:
-        return _unpadded(query, key, value, dropout, causal, scaling), None
-    return _flash(query, key, value, dropout, causal, scaling).transpose(1, 2), None
-
-
-def _unpadded(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout: float, causal: bool, scaling: float | None
-) -> Any:
-    """With padding, real tokens are gathered before the kernel and scattered after (``_upad_input``, ``pad_input``)."""
-    batch, heads, length, size = query.shape
-    tokens = torch.empty(batch * length, dtype=torch.int64, device=query.device)
-
-    def gather(tensor: torch.Tensor) -> Any:
-        flat = tensor.transpose(1, 2).reshape(batch * length, tensor.size(1), size)
-        return flat.index_select(0, tokens).view(batch, length, tensor.size(1), size).transpose(1, 2)
-
-    # As many rows as there are, padding and all: how many are real is data, and this is the most.
-    out = _flash(gather(query), gather(key), gather(value), dropout, causal, scaling)
-    flat = out.transpose(1, 2).reshape(batch * length, heads, size)
-    return torch.zeros_like(flat).index_put((tokens,), flat).view(batch, length, heads, size)
-
-
-def known_to_transformers() -> dict[str, Any]:
-    """For `inspector.patched.patched`: `flash_attention_2` above, and the masks flash-attn wants, by a name of ours.
-
-    A model takes them by ``model.set_attn_implementation(FLASH_ATTENTION_2)``, without the package.
-    """
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import flash_attention_mask
-
-    functions, masks = AttentionInterface._global_mapping, AttentionMaskInterface._global_mapping
-    return {
-        "transformers.modeling_utils.AttentionInterface._global_mapping": {
-            **functions, FLASH_ATTENTION_2: flash_attention_2,
-        },
-        "transformers.masking_utils.AttentionMaskInterface._global_mapping": {
-            **masks, FLASH_ATTENTION_2: flash_attention_mask,
-        },
-    }  # fmt: skip
-
-
-FLASH_ATTENTION_2 = "inspector_fa2"
-"""Its name among transformers' attention functions; one with "flash" in it would have the package imported."""
-
-
 @dataclass(frozen=True, slots=True)
 class AttentionCall:
     """What the choice of a backend looks at. Sizes are those of a head, lengths of a sequence."""
@@ -196,11 +133,14 @@ class AttentionCall:
     dropout: float
 
 
-def choose(
+def choose(  # noqa: PLR0913 -- what the choice looks at
     device: Device, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, *,
-    enable_gqa: bool, dropout: float = 0.0, is_causal: bool = False,
+    enable_gqa: bool, dropout: float = 0.0, is_causal: bool = False, allowed: frozenset[str] = EVERY_BACKEND,
 ) -> str:  # fmt: skip
-    """The backend that takes these tensors on a device: ``cudnn``, ``flash``, ``efficient`` or ``math``."""
+    """The backend that takes these tensors on a device: ``cudnn``, ``flash``, ``efficient`` or ``math``.
+
+    Raises PyTorch's own error where none of those that are ``allowed`` does.
+    """
     # Fused kernels want batch and heads apart (``check_tensor_shapes``).
     if query.dim() != 4:
         return "math"
@@ -215,11 +155,26 @@ def choose(
         is_causal=is_causal,
         dropout=dropout,
     )
-    return device.ask(backend_for, call)
+    if allowed == EVERY_BACKEND:
+        return device.ask(backend_for, call)
+    if not (found := device.ask(backend_among, call, allowed)):
+        # aten/src/ATen/native/transformers/cuda/sdp_utils.cpp, ``select_sdp_backend``.
+        raise RuntimeError("No available kernel. Aborting execution.")
+    return found
+
+
+def backend_among(chip: Chip, call: AttentionCall, allowed: frozenset[str], /) -> str:
+    """The first usable of those that are switched on; "" for none."""
+    return next((name for name in _backends(chip, call) if name in allowed), "")
 
 
 def backend_for(chip: Chip, call: AttentionCall, /) -> str:
-    """The first usable of flash, memory-efficient, math, as ``_fused_sdp_choice_cuda`` chooses.
+    """The first usable of all."""
+    return next(_backends(chip, call))
+
+
+def _backends(chip: Chip, call: AttentionCall) -> Iterator[str]:
+    """Those usable of flash, memory-efficient, math, in the order of ``_fused_sdp_choice_cuda``.
 
     On Hopper and data-centre Blackwell cuDNN comes before them (``check_prefer_cudnn_attention``, cuDNN 9.15.1).
     Flash takes no mask, half precision only, head sizes up to 256 and grouped keys; it needs Ampere. Memory-efficient
@@ -229,19 +184,20 @@ def backend_for(chip: Chip, call: AttentionCall, /) -> str:
     capability, sizes = chip.capability, call.sizes
     half = call.dtype in {torch.float16, torch.bfloat16}
     if half and capability in {(9, 0), (10, 0), (10, 3)} and _cudnn_takes(sizes, call.lengths[1], call.dropout):
-        return "cudnn"
+        yield "cudnn"
     square = not call.is_causal or call.lengths[0] == call.lengths[1]
     fewer = call.heads[0] != call.heads[1]
     if fewer and not call.enable_gqa:
-        return "math"
+        yield "math"
+        return
     if half and not call.masked and capability >= (8, 0) and sizes[0] == sizes[1] and square:  # noqa: SIM102
         if _flash_takes(capability, sizes[0], call.dropout, trained=call.trained):
-            return "flash"
+            yield "flash"
     bf16_on_old = call.dtype is torch.bfloat16 and capability < (8, 0)
     aligned = not any(size % _alignment(capability, half=half) for size in sizes)
     if not fewer and not bf16_on_old and call.dtype is not torch.float64 and aligned:
-        return "efficient"
-    return "math"
+        yield "efficient"
+    yield "math"
 
 
 def _cudnn_takes(sizes: tuple[int, int], keys: int, dropout: float) -> bool:
@@ -268,7 +224,7 @@ def _alignment(capability: tuple[int, int], *, half: bool) -> int:
     return 4 if capability >= (8, 0) else 1
 
 
-def _flash(
+def flash(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dropout_p: float, is_causal: bool, scale: float | None
 ) -> Any:
     """Head sizes are padded to a multiple of 8 before the flash kernel (``pad_last_dim``)."""

@@ -25,6 +25,8 @@ KEY = torch._C.DispatchKey.AutocastHPU  # type: ignore[attr-defined]
 DEVICE = "hpu"
 """A device type whose autocast key has no kernels of its own."""
 
+_on_meta: Callable[[torch.Tensor], bool] = torch._C.TensorBase.is_meta.__get__  # type: ignore[attr-defined]
+
 _DEVICES = frozenset({"cuda", "meta"})
 """Devices for which autocast is ours: that of the tensors, and that which libraries take them for."""
 
@@ -95,8 +97,12 @@ class Autocast:
         return {
             "torch.is_autocast_enabled": is_enabled,
             "torch.get_autocast_dtype": lambda kind: self.dtype if kind in _DEVICES else dtype(kind),
-            **_entered(_DEVICES, lambda on: self() if on else _without_autocast()),
+            **_entered(_DEVICES, self.region),
         }
+
+    def region(self, enabled: bool, dtype: torch.dtype | None) -> Any:
+        """A region that a library enters by ``torch.autocast``, on or off."""
+        return self() if enabled else _without_autocast()
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -174,7 +180,7 @@ class Autocast:
         keep = dtype == self.dtype and value.dtype == torch.float32 and value.requires_grad and value.is_leaf
         if not keep or value._is_view():
             return value.to(dtype)
-        if id(value) not in self._cast:
+        if id(value) not in self._cast or self._cast[id(value)][1].dtype != dtype:
             # With the weight itself, so that no other tensor comes by its id while the cast is kept.
             self._cast[id(value)] = (value, value.to(dtype))
         return self._cast[id(value)][1]
@@ -192,15 +198,15 @@ def no_autocast() -> Iterator[None]:
     def is_enabled(device_type: str = "cuda") -> bool:
         return device_type != "meta" and bool(enabled(device_type))
 
-    regions = _entered(frozenset({"meta"}), lambda _on: nullcontext())
+    regions = _entered(frozenset({"meta"}), lambda _on, _dtype: nullcontext())
     with patched({"torch.is_autocast_enabled": is_enabled, **regions}):
         yield
 
 
-def _entered(devices: frozenset[str], region: Callable[[bool], Any]) -> dict[str, Any]:
+def _entered(devices: frozenset[str], region: Callable[[bool, torch.dtype | None], Any]) -> dict[str, Any]:
     """Methods of ``torch.autocast`` that enter a region of ours for these devices; the class itself stays what it is.
 
-    ``region`` makes one, from whether it switches autocast on.
+    ``region`` makes one, from whether it switches autocast on and the dtype that was asked for.
     """
     cls = torch.amp.autocast_mode.autocast
     init, enter, leave = cls.__init__, cls.__enter__, cls.__exit__
@@ -215,7 +221,7 @@ def _entered(devices: frozenset[str], region: Callable[[bool], Any]) -> dict[str
         if device_type not in devices:
             init(self, device_type, dtype, enabled, cache_enabled)
             return
-        self._ours, self._entered = (lambda: region(enabled)), []
+        self._ours, self._entered = (lambda: region(enabled, dtype)), []
 
     def enter_ours(self: Any) -> Any:
         if "_ours" not in vars(self):
@@ -240,7 +246,7 @@ def _eligible(value: object) -> bool:
     """A floating-point tensor of the device, but not float64 (``is_eligible``)."""
     return (
         isinstance(value, torch.Tensor)
-        and value.device.type == "meta"
+        and _on_meta(value)
         and value.is_floating_point()
         and value.dtype != torch.float64
     )

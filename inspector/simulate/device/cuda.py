@@ -11,7 +11,7 @@ import torch
 from inspector.architecture.own_random import own_random_numbers
 from inspector.architecture.quiet import quiet
 from inspector.patched import patched
-from inspector.simulate.device import attention, decompositions
+from inspector.simulate.device import attention, decompositions, flash_attention
 from inspector.simulate.device.autocast import Autocast, no_autocast
 from inspector.simulate.device.bitsandbytes import map_apart
 from inspector.simulate.device.checkpoint_hooks import no_hooks_left
@@ -50,7 +50,7 @@ def as_on(
     """
     operators = {**decompositions.CUDA, "scaled_dot_product_attention": attention.sdpa_for(device, sdpa_backend)}
     replaced = {**multi_tensor(), **map_apart(), **_optimizers(paged), **NOT_THE_CALLERS}
-    replaced |= attention.known_to_transformers()
+    replaced |= flash_attention.known_to_transformers()
     if not device.ask(has_grouped_mm):
         replaced |= _without_grouped_mm()
     if fp8:

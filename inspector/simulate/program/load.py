@@ -16,7 +16,7 @@ from inspector.architecture.ties import tie_again
 from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
 from inspector.precision.published import published_in
-from inspector.simulate.device.attention import FLASH_ATTENTION_2
+from inspector.simulate.device.flash_attention import FLASH_ATTENTION_2
 from inspector.simulate.program.arrival import load_on_device, move, warm_up
 from inspector.simulate.program.stored.bitsandbytes import quantized_by_bitsandbytes
 from inspector.simulate.program.stored.formats import dequantized_loader, stored_loader

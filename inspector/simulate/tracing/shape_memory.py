@@ -16,13 +16,17 @@ import torch
 from inspector.architecture.error_origin import runs_operators
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from torch._ops import OpOverload
 
 _Spec = tuple[tuple[int, ...], tuple[int, ...], Any]
 _Kind = Literal["one", "several", "written", "unknown"]
 """What comes out: one new tensor, several, or the first input, written into; of anything else nothing is remembered."""
+
+
+on_meta: Callable[[torch.Tensor], bool] = torch._C.TensorBase.is_meta.__get__  # type: ignore[attr-defined]
+"""Whether PyTorch has a tensor on the meta device: in a user's script, such tensors say that they are elsewhere."""
 
 
 @runs_operators
@@ -82,7 +86,7 @@ def _specs(outputs: Iterable[object], args: tuple[Any, ...]) -> tuple[_Spec | No
             continue
         # A subclass would come back as a plain tensor, and a view would lose what it is a view of: an input, although
         # the schema does not say so (``_unsafe_view``), or another output.
-        if type(out) is not torch.Tensor or out.device.type != "meta" or out.untyped_storage()._cdata in storages:
+        if type(out) is not torch.Tensor or not on_meta(out) or out.untyped_storage()._cdata in storages:
             return None
         storages += _held([out])
         found.append((tuple(out.shape), out.stride(), out.dtype))
@@ -134,7 +138,7 @@ def _signature(values: Iterable[object]) -> Any:
     parts: list[Any] = []
     for value in values:
         if isinstance(value, torch.Tensor):
-            if value.device.type != "meta":
+            if not on_meta(value):
                 raise TypeError
             parts.append((value.shape, value.stride(), value.dtype))
         elif isinstance(value, (list, tuple)):

@@ -1,0 +1,67 @@
+"""A report with what helps where a card is too small: each change is tried by a run of the script with it alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from inspector.simulate.script.advice import advise, candidates
+from inspector.simulate.script.running import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from inspector.simulate.on_card import Peaks
+    from inspector.simulate.script.invocation import Invocation
+    from inspector.simulate.script.overrides import Override
+    from inspector.simulate.script.report import ScriptReport
+
+
+class Options(TypedDict, total=False):
+    """Options of `run` that a second run shares with the first."""
+
+    assume: Mapping[str, str] | Sequence[str]
+    data: Mapping[str, str] | Sequence[str]
+    lengths: str
+    network: bool
+    steps: int
+    vram: str
+
+
+def with_advice(
+    report: ScriptReport,
+    what: Invocation,
+    *,
+    told: Callable[[str], object] = lambda _: None,
+    **options: Unpack[Options],
+) -> ScriptReport:
+    """The report with a `ScriptAdvice` for the first card that the script does not fit; as it is where it fits all.
+
+    Args:
+        report: of the script as it is.
+        what: what was run.
+        told: hears what is tried next.
+        options: as it was run; without ``steps``, a second run ends soon after the step with the peak.
+    """
+    small = next((each for each in report.verdicts if not each.peaks.fits), None)
+    # What failed of itself would fail again; what took less than its own peak says nothing of its changes.
+    if small is None or report.script_exit_code:
+        return report
+    card = "" if options.get("vram") else small.gpu.name
+    options["steps"] = _steps(report, options.get("steps", 0))
+
+    def again(override: Override) -> Peaks | None:
+        words = [*(f"{name}={value}" for name, value in override.environment), *override.argv]
+        told(" ".join(words) or "; ".join(edit.text.strip(" ,;") for edit in override.edits))
+        tried = run(what, gpu=card, override=override, quiet=True, **options)
+        return tried.peaks if tried.script_exit_code == 0 else None
+
+    alive = {share.name: share.nbytes for share in report.alive_at_peak}
+    return replace(report, advice=advise(small.peaks, alive, candidates(what), again), advised_card=small.gpu.name)
+
+
+def _steps(report: ScriptReport, steps: int) -> int:
+    """How many steps a second run needs: to the one with the peak, and two at least, so that one of them is steady."""
+    if steps or report.peak_stage not in {"load", "forward", "backward", "optimizer"}:
+        return steps
+    return max(report.peak_step + 1, 2)

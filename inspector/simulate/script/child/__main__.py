@@ -1,0 +1,217 @@
+"""``python -m inspector.simulate.script.child JOB``: run a script in the simulated world, and write its events."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import OUR_FAULT, InspectorError
+from inspector.simulate.script.job import Job, write_outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from inspector.simulate.script.child.world import World
+
+
+class Enough(BaseException):
+    """The steps that were asked for are done; no ``except Exception`` of a script catches it."""
+
+
+def main(path: str) -> int:
+    """Run the job, write what came of it, and return the exit code."""
+    job = Job.read(Path(path))
+    folder = Path(job.folder)
+    conf = os.environ.get("PYTORCH_ALLOC_CONF") or os.environ.get("PYTORCH_CUDA_ALLOC_CONF", "")
+    _settle(job)
+    from inspector.simulate.script.child.errors import is_ours, show, users_mistake
+    from inspector.simulate.script.child.installing import install
+    from inspector.simulate.script.child.lines import Lines
+    from inspector.simulate.script.child.world import World
+
+    own = [job.target, job.shown] if job.kind == "file" else []
+    if job.kind == "notebook":
+        from inspector.simulate.script.notebook import read_notebook
+
+        notebook = read_notebook(job.shown or job.target)
+        own = [cell.filename for cell in notebook.cells]
+    lines = Lines(Path(job.target).parent if job.kind in {"file", "notebook"} else Path.cwd(), tuple(own))
+
+    def enough(steps: int) -> None:
+        if job.steps and steps >= job.steps:
+            raise Enough
+
+    world = World(job, lines, conf, enough)
+    readable = job.kind in {"file", "notebook"}
+    text = Path(job.target).read_text(encoding="utf-8", errors="replace") if readable else ""
+    if job.kind == "notebook":
+        for line in notebook.skipped:
+            world.skip(f"cell {line.cell}, line {line.line}: {line.what}: {line.text}")
+    install(world, text + " ".join(job.args))
+    code, said, ours = 0, "", False
+    mistake: InspectorError | None = None
+    try:
+        _run(job)
+    except Enough:
+        world.skip(f"everything after {job.steps} optimizer step{'s' * (job.steps != 1)} (--steps)")
+    except SystemExit as error:
+        code = _exit_code(error)
+    except KeyboardInterrupt:
+        code, said = 130, "interrupted"
+    except InspectorError as error:
+        code, said, mistake = error.exit_code, str(error), error
+    except BaseException as error:  # noqa: BLE001 -- whatever a script raises ends it
+        mistake = users_mistake(error)
+        ours = mistake is None and is_ours(error)
+        said = f"{type(error).__name__}: {error}"
+        code = OUR_FAULT if ours else 1
+        if ours:
+            traceback.print_exception(error)
+        elif mistake is not None:
+            code = mistake.exit_code
+        else:
+            show(error)
+    sys.stdout.flush()
+    more = {"ours": ours, "alloc_conf": conf}
+    if mistake is not None:
+        more |= {"mistake": mistake.message, "hint": mistake.hint}
+    _tell(world, folder, code, said, more)
+    return code
+
+
+def _settle(job: Job) -> None:
+    """The environment, before any library is imported."""
+    scratch = Path(job.folder) / "scratch"
+    scratch.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = str(scratch)
+    import tempfile
+
+    tempfile.tempdir = None
+    # One thread loads, so that tensors arrive in one order (transformers/core_model_loading.py).
+    os.environ["HF_DEACTIVATE_ASYNC_LOAD"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = os.environ.get("TOKENIZERS_PARALLELISM", "false")
+    if not job.write:
+        _datasets_cache(scratch)
+    if not job.network:
+        os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "WANDB_MODE": "disabled",
+                       "HF_HUB_DISABLE_TELEMETRY": "1", "COMET_MODE": "disabled"}  # fmt: skip
+
+
+def _datasets_cache(scratch: Path) -> None:
+    """A cache of the run's own, as its files are written by compiled code; what the user has in theirs is in it."""
+    home = Path(os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface")
+    theirs = Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets").expanduser()
+    ours = scratch / "datasets"
+    ours.mkdir(exist_ok=True)
+    for each in theirs.iterdir() if theirs.is_dir() else ():
+        (ours / each.name).symlink_to(each)
+    os.environ["HF_DATASETS_CACHE"] = str(ours)
+
+
+def _run(job: Job) -> None:
+    """Like ``python``: the script is ``__main__``, its folder comes first on the path, its arguments are ``argv``."""
+    main_module: Any = types.ModuleType("__main__")
+    main_module.__builtins__ = __builtins__
+    sys.modules["__main__"] = main_module
+    if job.kind == "module":
+        import runpy
+
+        sys.argv = [job.target, *job.args]
+        sys.path[0] = str(Path.cwd())
+        runpy.run_module(job.target, run_name="__main__", alter_sys=True)
+        return
+    if job.kind == "entry":
+        import importlib
+
+        module, _, function = job.target.partition(":")
+        sys.argv = [function, *job.args]
+        sys.path[0] = str(Path.cwd())
+        sys.exit(getattr(importlib.import_module(module), function)())
+    shown = job.shown or job.target
+    sys.argv = [shown, *job.args]
+    sys.path[0] = str(Path(job.target).parent)
+    if job.kind == "notebook":
+        sys.path.insert(1, str(Path.cwd()))  # as a kernel has it, also for a cell that is run by itself
+    main_module.__file__ = shown
+    main_module.__annotations__ = {}
+    for text, name in _texts(job, shown):
+        exec(compile(text, name, "exec"), main_module.__dict__)  # noqa: S102 -- running it is the purpose
+
+
+def _texts(job: Job, shown: str) -> Iterator[tuple[str | bytes, str]]:
+    """The script, or a notebook's cells in their order, with what a traceback calls each."""
+    from inspector.simulate.script.overrides import apply_edits, decoded, edits_of
+
+    edits = edits_of(job.edits)
+    if job.kind != "notebook":
+        data = Path(job.target).read_bytes()
+        yield (apply_edits(decoded(data), edits) if edits else data), shown
+        return
+    import linecache
+
+    from inspector.simulate.script.notebook import read_notebook
+
+    for cell in read_notebook(job.shown or job.target).cells:
+        # So that a traceback shows the line of the cell.
+        lines = cell.code.splitlines(keepends=True)
+        linecache.cache[cell.filename] = (len(cell.code), None, lines, cell.filename)
+        yield (apply_edits(cell.code, edits, cell.number) if edits else cell.code), cell.filename
+
+
+def _exit_code(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code
+    print(error.code, file=sys.stderr)
+    return 1
+
+
+def _tell(world: World, folder: Path, code: int, said: str, more: dict[str, Any]) -> None:
+    """Write the outcome. What the interpreter frees as it ends is no longer part of the run."""
+    tracer = world.tracer
+    tracer.stop()
+    from inspector.simulate.events import Alloc
+
+    rows = []
+    short = tracer._die_in_their_forward()
+    for number, line in zip(range(len(tracer.rows)), tracer.lines, strict=True):
+        event = tracer._event(number, short)
+        assert isinstance(event, Alloc)
+        rows.append((event.nbytes, str(event.kind), event.module, event.source, line))
+    assumed = [f"{what} ({line})" if line else what for what, line in world.policies.used.items()]
+    write_outcome(
+        folder,
+        rows,
+        tracer.log[: tracer._stopped],
+        {
+            "exit_code": code,
+            "error": said,
+            **more,
+            "paged_bytes": tracer.paged_bytes,
+            "steps": world.stages.step,
+            "assumed": assumed,
+            "skipped": world.skipped,
+            "notes": list(dict.fromkeys(tracer.notes)),
+            "refused": world.memory.refusals,
+            "alike": world.alike(),
+            "model": world.model,
+            "files": sorted(world.files.items()),
+        },
+    )
+
+
+if __name__ == "__main__":
+    try:
+        found = main(sys.argv[1])
+    except BaseException:  # noqa: BLE001 -- nothing of the script's comes this far
+        traceback.print_exc()
+        found = OUR_FAULT
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Without the interpreter's own end: a world without data has nothing to take down in order.
+    os._exit(found)

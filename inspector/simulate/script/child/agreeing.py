@@ -1,0 +1,94 @@
+"""What tensors of one operator must agree in: their device, and dtypes that a card's kernels refuse to mix.
+
+The functions of shapes alone do not ask for dtypes; and a model in 16 bits that meets inputs in 32 is among the
+commonest mistakes, and would run here without a word. Sentences and order of the checks:
+aten/src/ATen/native/LinearAlgebra.cpp (``ADDMM_META``, ``addmv``), cuda/Blas.cpp (``addmm_out_cuda_impl``),
+Convolution.cpp (``check_input_same_type_as_parameters``), TensorAdvancedIndexing.cpp.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from inspector.simulate.script.child.errors import emulated
+from inspector.simulate.script.child.storages import has_no_data
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch._ops import OpOverload
+
+aten = torch.ops.aten
+
+_SCALAR = {
+    torch.float32: "Float", torch.float64: "Double", torch.float16: "Half", torch.bfloat16: "BFloat16",
+    torch.int64: "Long", torch.int32: "Int", torch.int16: "Short", torch.int8: "Char", torch.uint8: "Byte",
+    torch.bool: "Bool", torch.complex64: "ComplexFloat", torch.complex128: "ComplexDouble",
+}  # fmt: skip
+_IN_C = {
+    "Float": "float", "Double": "double", "Half": "c10::Half", "BFloat16": "c10::BFloat16", "Long": "long int",
+    "Int": "int", "Short": "short int", "Char": "signed char", "Byte": "unsigned char", "Bool": "bool",
+}  # fmt: skip
+
+
+def _mm(types: Sequence[str]) -> str:
+    first, second = (_IN_C.get(name, name) for name in types)
+    return f"expected mat1 and mat2 to have the same dtype, but got: {first} != {second}"
+
+
+def _addmm(types: Sequence[str]) -> str:
+    bias, first, second = types
+    if first != second:
+        return f"mat1 and mat2 must have the same dtype, but got {first} and {second}"
+    return f"self and mat2 must have the same dtype, but got {bias} and {second}"
+
+
+def _convolution(types: Sequence[str]) -> str:
+    first, second = (f"torch.cuda.{name}Tensor" for name in types[:2])
+    if first != second:
+        return f"Input type ({first}) and weight type ({second}) should be the same"
+    return f"Input type ({first}) and bias type (torch.cuda.{types[2]}Tensor) should be the same"
+
+
+def _addmv(types: Sequence[str]) -> str:
+    return f"addmv input tensors must have the same dtype, but got {', '.join(types[:-1])}, and {types[-1]}"
+
+
+def _index_add(types: Sequence[str]) -> str:
+    return f"index_add_(): self ({types[0]}) and source ({types[1]}) must have the same scalar type"
+
+
+_ASKED: Mapping[OpOverload, tuple[tuple[int, ...], Callable[[Sequence[str]], str]]] = {
+    aten.mm.default: ((0, 1), _mm),
+    aten.addmm.default: ((0, 1, 2), _addmm),
+    aten.addmv.default: ((0, 1, 2), _addmv),
+    aten.mv.default: ((1, 0, 1), _addmv),  # of a vector of the second's dtype
+    aten.convolution.default: ((0, 1, 2), _convolution),
+    aten.index_add.default: ((0, 3), _index_add),
+    aten.index_add_.default: ((0, 3), _index_add),
+}
+
+
+def one_dtype(func: OpOverload, args: Sequence[Any]) -> None:
+    """Raise RuntimeError, as the card's kernel would, when an operator's tensors are of dtypes that it does not mix."""
+    asked = _ASKED.get(func)
+    if asked is None:
+        return
+    positions, sentence = asked
+    given = [args[at] for at in positions if at < len(args) and isinstance(args[at], torch.Tensor)]
+    if len({tensor.dtype for tensor in given}) > 1:
+        raise emulated(RuntimeError(sentence([_SCALAR.get(tensor.dtype, str(tensor.dtype)) for tensor in given])))
+
+
+def one_device(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raise PyTorch's own error for tensors of two devices, a single number on the host aside."""
+    for value in (*args, *kwargs.values()):
+        for item in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(item, torch.Tensor) and not has_no_data(item) and item.dim():
+                raise emulated(
+                    RuntimeError(
+                        "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!"
+                    )
+                )

@@ -1,0 +1,57 @@
+"""Data sets of the hub: what is on disk, a file that the user gives instead, rows of given lengths, or one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+from inspector.simulate.script.child.replaced import replace
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from inspector.simulate.script.child.world import World
+
+READERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".txt": "text"}
+"""Which of the library's builders reads a file."""
+
+CHARACTERS = 4
+"""A token of the stand-in tokenizer (`tokenizer.PIECES`); of a real one about as many in English."""
+
+
+def install(world: World) -> None:
+    """Answer as soon as the library is imported."""
+    world.imports.then("datasets.load", lambda module: _load(world, module))
+
+
+def _load(world: World, module: ModuleType) -> None:
+    original = module.load_dataset
+
+    def load_dataset(path: Any, *args: object, **kwargs: Any) -> Any:
+        name = str(path)
+        if name in world.job.data:
+            file = world.job.data[name]
+            world.skip(f"the data set {name}: {file} stands in its place (--data)")
+            return original(READERS[Path(file).suffix], data_files=file, split=kwargs.get("split") or None)
+        local = name in {"json", "csv", "text", "parquet", "arrow", "imagefolder"} or Path(name).exists()
+        if world.job.lengths and not local:
+            return _of_lengths(world, module, name, kwargs.get("split"))
+        try:
+            return original(path, *args, **kwargs)
+        except (ConnectionError, FileNotFoundError) as error:
+            if local or world.job.network:
+                raise
+            raise InspectorError(
+                f"the data set {name} is not on this disk, and nothing is downloaded",
+                hint=f"--data {name}=rows.jsonl with a few of its rows, or --lengths; --network fetches it",
+            ) from error
+
+    replace("datasets.load.load_dataset", load_dataset)
+
+
+def _of_lengths(world: World, module: ModuleType, name: str, split: object) -> Any:
+    """Rows of text with so many tokens each, in one split or in a dictionary of two."""
+    world.skip(f"the data set {name}: rows of text of the given lengths stand in its place (--lengths)")
+    rows = module.Dataset.from_dict({"text": ["word" * length for length in world.job.lengths]})
+    return rows if isinstance(split, str) else module.DatasetDict({"train": rows, "test": rows})

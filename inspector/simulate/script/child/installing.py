@@ -1,0 +1,86 @@
+"""Everything that a script finds in place of a driver and a card, put there in its order."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from inspector.errors import InspectorError
+from inspector.simulate.device import attention, decompositions
+from inspector.simulate.script.child import data_sets, libraries, outside, saving, scratch_world, stubs, tensor_methods
+from inspector.simulate.script.child.hub import Hub
+from inspector.simulate.script.child.replaced import replace
+from inspector.simulate.script.child.weight_files import WeightFiles
+
+if TYPE_CHECKING:
+    from inspector.simulate.script.child.world import World
+
+
+def install(world: World, text: str) -> None:
+    """Put everything in its place; from here on this process has a card. ``text`` is the script's."""
+    # Every optimizer imports it as it is made (torch/_compile.py), and it lists torch's functions as it finds them.
+    importlib.import_module("torch._dynamo")
+
+    world.cuda.install()
+    tensor_methods.install(world.tracer, world.memory)
+    for module in ("torch.utils._foreach_utils", "torch.optim.optimizer"):
+        for name in ("_get_foreach_kernels_supported_devices", "_get_fused_kernels_supported_devices"):
+            replace(f"{module}.{name}", lambda: ["cuda", "meta"])
+    operators = {
+        **decompositions.CUDA,
+        "scaled_dot_product_attention": attention.sdpa_for(world.device, allowed=_switched_on),
+    }
+    world.stack.enter_context(decompositions.decomposed_as(operators))
+    world.stack.enter_context(world.autocast.registered())
+    world.stack.enter_context(world.tracer)
+    world.stages.install()
+    sys.meta_path.insert(0, world.imports)
+    libraries.install(world)
+    data_sets.install(world)
+    Hub(world).install()
+    if find_spec("safetensors") is not None:
+        WeightFiles(world).install()
+    saving.install(world)
+    stubs.install(world, text)
+    outside.install(world, world.lines)
+    scratch_world.install(world.scratch, write=world.job.write)
+    replace("torch.nn.DataParallel.__init__", _one_card)
+    replace("torch.compile", _compiled_later(world))
+
+
+def _one_card(*_: object, **__: object) -> None:
+    raise InspectorError(
+        "nn.DataParallel spreads a batch over several cards, and one is simulated",
+        hint="leave it out: on one card it does nothing",
+    )
+
+
+def _switched_on() -> frozenset[str]:
+    """The backends of attention that ``torch.nn.attention.sdpa_kernel`` and its like leave on."""
+    flags = torch.backends.cuda
+    names = {
+        "flash": flags.flash_sdp_enabled(),
+        "efficient": flags.mem_efficient_sdp_enabled(),
+        "math": flags.math_sdp_enabled(),
+        "cudnn": flags.cudnn_sdp_enabled(),
+    }
+    return frozenset(name for name, on in names.items() if on)
+
+
+def _compiled_later(world: World) -> Any:
+    def compile(model: Any = None, **_: object) -> Any:  # noqa: A001 -- torch's own name
+        if model is None:
+            return compile
+        if isinstance(model, torch.nn.Module) or "site-packages" not in getattr(
+            getattr(model, "__code__", None), "co_filename", ""
+        ):
+            world.tracer.notes.append(
+                "torch.compile is traced as eager: the compiled graph allocates otherwise, mostly less"
+            )
+        return model
+
+    return compile

@@ -1,0 +1,120 @@
+"""What is done for single libraries, each as it is imported."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._python_dispatch import _disable_current_modes
+
+from inspector.simulate.script.child.replaced import replace
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from inspector.simulate.script.child.world import World
+
+aten = torch.ops.aten
+
+
+def install(world: World) -> None:
+    """Wait for them."""
+    world.imports.around["bitsandbytes"] = world.cuda.out_of_sight
+    world.imports.then("bitsandbytes", lambda _: _bitsandbytes(world))
+    world.imports.then("transformers.integrations.moe", lambda module: _experts(world, module))
+    world.imports.then("transformers.tokenization_utils_tokenizers", lambda module: _tokenizers(world, module))
+    world.imports.then("transformers.modeling_utils", lambda module: _models(world, module))
+    world.imports.then("transformers.generation.utils", lambda module: _generation(world, module))
+
+
+def _bitsandbytes(world: World) -> None:
+    """Its operators as the CUDA backend runs them, and optimizers whose kernels do nothing."""
+    from inspector.simulate.device.bitsandbytes import bitsandbytes_operators
+
+    kernels: Any = world.kernels
+    kernels.replaced.update(bitsandbytes_operators(world.device))
+
+    def get_paged(*shape: int, dtype: torch.dtype = torch.float32, device: object = None) -> torch.Tensor:
+        # Unseen by the tracer, or managed memory would be counted among the allocator's blocks.
+        with _disable_current_modes():
+            out = torch.empty(shape, dtype=dtype, device="meta")
+        del device
+        world.tracer.page(out)
+        out.is_paged = True  # type: ignore[attr-defined]
+        out.page_deviceid = 0  # type: ignore[attr-defined]
+        return out
+
+    functional = "bitsandbytes.functional"
+    replace(f"{functional}.get_paged", get_paged)
+    replace(f"{functional}.fill", lambda *_, **__: None)
+    replace(f"{functional}.prefetch_tensor", lambda *_, **__: None)
+    replace(f"{functional}.is_on_gpu", lambda _tensors: True)
+
+
+def _tokenizers(world: World, module: ModuleType) -> None:
+    """Its files are opened by compiled code, by the names that it is given."""
+    real: Any = module.TokenizerFast
+    scratch = world.scratch
+
+    class Tokenizers(type):
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, real)
+
+        def __getattr__(cls, name: str) -> Any:
+            return getattr(real, name)
+
+        def __call__(cls, *args: object, **kwargs: object) -> Any:
+            return real(*args, **kwargs)
+
+    class TokenizerFast(metaclass=Tokenizers):
+        """The library's class, with names looked up in the scratch folder."""
+
+        @staticmethod
+        def from_file(path: str | os.PathLike[str]) -> Any:
+            return real.from_file(str(scratch.to_read(path)))
+
+    place = "transformers.tokenization_utils_tokenizers"
+    replace(f"{place}.TokenizerFast", TokenizerFast)
+    backend: Any = module.TokenizersBackend
+    save = backend._save_pretrained
+
+    def saved(self: Any, save_directory: str | os.PathLike[str], *args: object, **kwargs: object) -> Any:
+        where = scratch.to_write(save_directory)
+        os.makedirs(where, exist_ok=True)
+        return tuple(scratch.origin(path) for path in save(self, where, *args, **kwargs))
+
+    replace(f"{place}.TokenizersBackend._save_pretrained", saved)
+
+
+def _models(world: World, module: ModuleType) -> None:
+    saved = world.stages.holding("save", module.PreTrainedModel.save_pretrained)
+    replace("transformers.modeling_utils.PreTrainedModel.save_pretrained", saved)
+
+
+def _experts(world: World, module: ModuleType) -> None:
+    from inspector.simulate.device.kernels import has_grouped_mm
+
+    original = module._can_use_grouped_mm
+
+    def can(*args: object, **kwargs: object) -> bool:
+        return world.device.ask(has_grouped_mm) and bool(original(*args, **kwargs))
+
+    replace("transformers.integrations.moe._can_use_grouped_mm", can)
+
+
+def _generation(world: World, module: ModuleType) -> None:
+    mixin = module.GenerationMixin
+
+    def generate(self: Any, *args: object, **kwargs: object) -> Any:
+        config = kwargs.get("generation_config") or getattr(self, "generation_config", None)
+        for ends in (kwargs.get("eos_token_id"), getattr(config, "eos_token_id", None)):
+            if ends is not None:
+                several: Any = ends if isinstance(ends, (list, tuple)) else [ends]
+                world.policies.ends |= set(several)
+        world.policies.note("generation takes the first token that ends nothing, and so is as long as it may be",
+                            world.tracer.line())  # fmt: skip
+        return original(self, *args, **kwargs)
+
+    original = mixin.generate
+    replace("transformers.generation.utils.GenerationMixin.generate", world.stages.holding("generation", generate))

@@ -1,0 +1,60 @@
+"""The script's own line that runs now: the innermost frame of a file that the user wrote."""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import CodeType
+
+
+class Lines:
+    """Knows which files are the user's.
+
+    Args:
+        folder: of the script; modules beside it are the user's, too.
+        own: files that are the script itself, wherever they lie.
+    """
+
+    def __init__(self, folder: Path, own: tuple[str, ...] = ()) -> None:
+        self._folder = str(folder.resolve())
+        self._own = frozenset(own)
+        libraries = {sysconfig.get_paths()[name] for name in ("purelib", "platlib", "stdlib")}
+        libraries.add(str(Path(__file__).resolve().parents[3]))
+        self._libraries = tuple(sorted(libraries))
+        self._shown: dict[CodeType, str | None] = {}
+
+    def now(self) -> str:
+        """``train.py:31``, or "" where no frame is the user's."""
+        frame = sys._getframe(1)
+        shown = self._shown
+        while frame is not None:
+            code = frame.f_code
+            try:
+                name = shown[code]
+            except KeyError:
+                name = shown[code] = self._name(code.co_filename)
+            if name is not None:
+                return f"{name}:{frame.f_lineno}"
+            frame = frame.f_back  # type: ignore[assignment]
+        return ""
+
+    def is_own(self, file: str) -> bool:
+        """Whether a file is the user's."""
+        return self._name(file) is not None
+
+    def _name(self, file: str) -> str | None:
+        if file in self._own:
+            # A cell of a notebook is called by its number, which is no part of a path.
+            return file if ", cell " in file else Path(file).name
+        if file.startswith("<"):
+            return None
+        full = str(Path(file).resolve())
+        if full in self._own:
+            return Path(file).name
+        if "site-packages" in full or full.startswith(self._libraries) or not full.startswith(self._folder + "/"):
+            return None
+        return full[len(self._folder) + 1 :]

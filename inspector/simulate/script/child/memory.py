@@ -1,0 +1,110 @@
+"""The simulated allocator while the script runs: what ``torch.cuda.memory_allocated()`` and its like say of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from inspector.simulate.allocator.allocator import CachingAllocator, OutOfMemoryError
+from inspector.simulate.events import EmptyCache
+from inspector.simulate.script.child.errors import emulated
+from inspector.units import MiB
+
+if TYPE_CHECKING:
+    from inspector.gpus import Gpu
+    from inspector.simulate.allocator.blocks import Block
+    from inspector.simulate.allocator.settings import AllocatorSettings
+    from inspector.simulate.script.child.card_tracer import CardTracer
+
+
+class Memory:
+    """Follows a tracer's log, as far as somebody asks. With ``full`` the card refuses where its memory ends."""
+
+    def __init__(self, tracer: CardTracer, card: Gpu, settings: AllocatorSettings, *, full: bool) -> None:
+        self.card = card
+        self.settings = settings
+        self.full = full
+        self.allocator = CachingAllocator(settings, capacity=card.available_bytes if full else None)
+        self._tracer = tracer
+        self._read = 0
+        self._blocks: dict[int, Block] = {}
+        self.peak_allocated = self.peak_reserved = 0
+        self.refusals: list[tuple[str, int]] = []
+        self.allocations = self.frees = self.requested = 0
+
+    def follow(self) -> None:
+        """Serve everything that was asked for since the last time."""
+        log, rows, allocator = self._tracer.log, self._tracer.rows, self.allocator
+        for entry in log[self._read :]:
+            if not isinstance(entry, int):
+                if isinstance(entry, EmptyCache):
+                    allocator.empty_cache()
+            elif entry < 0:
+                self.frees += 1
+                if (block := self._blocks.pop(~entry, None)) is not None:
+                    allocator.free(block)
+            else:
+                self.allocations += 1
+                self._blocks[entry] = allocator.malloc(rows[entry][0])
+                self.peak_allocated = max(self.peak_allocated, allocator.allocated)
+                self.peak_reserved = max(self.peak_reserved, allocator.reserved)
+        self._read = len(log)
+
+    def served(self, number: int) -> None:
+        """Serve a block that was just asked for, or raise PyTorch's error as if it had not been."""
+        import torch
+
+        try:
+            self.follow()
+        except OutOfMemoryError:
+            nbytes = self._tracer.rows[number][0]
+            said = self._sentence(nbytes)
+            self.refusals.append((self._tracer.lines[number], nbytes))
+            self._tracer.log.pop()
+            self._read = len(self._tracer.log)
+            raise emulated(torch.OutOfMemoryError(said)) from None
+
+    def address(self, block: int) -> int:
+        """Where a block lies."""
+        self.follow()
+        found = self._blocks.get(block)
+        return 0 if found is None else found.address
+
+    @property
+    def free_bytes(self) -> int:
+        """What the driver has left, as ``cudaMemGetInfo`` says it; never below zero."""
+        self.follow()
+        return max(self.card.available_bytes - self.allocator.reserved, 0)
+
+    def reset_peaks(self) -> None:
+        """``torch.cuda.reset_peak_memory_stats``."""
+        self.follow()
+        self.peak_allocated, self.peak_reserved = self.allocator.allocated, self.allocator.reserved
+
+    def _sentence(self, nbytes: int) -> str:
+        """PyTorch's own. Source: c10/cuda/CUDACachingAllocator.cpp, ``malloc``, the last branch (torch 2.13)."""
+        allocator, card = self.allocator, self.card
+        size = self.settings.round_size(nbytes)
+        used = allocator.reserved + card.context_bytes
+        idle = allocator.reserved - allocator.allocated
+        return (
+            f"CUDA out of memory. Tried to allocate {_size(size)}. GPU 0 has a total capacity of "
+            f"{_size(card.usable_bytes)} of which {_size(card.available_bytes - allocator.reserved)} is free. "
+            f"Process {os.getpid()} has {_size(used)} memory in use. Of the allocated memory "
+            f"{_size(allocator.allocated)} is allocated by PyTorch, and {_size(idle)} is reserved by PyTorch but "
+            "unallocated. If reserved but unallocated memory is large try setting "
+            "PYTORCH_ALLOC_CONF=expandable_segments:True to avoid fragmentation.  See documentation for Memory "
+            "Management  (https://docs.pytorch.org/docs/stable/notes/cuda.html#optimizing-memory-usage-with-pytorch-"
+            "cuda-alloc-conf)"
+        )
+
+
+def _size(nbytes: int) -> str:
+    """Source: c10/cuda/CUDACachingAllocator.cpp, ``format_size``."""
+    if nbytes <= 1024:
+        return f"{nbytes} bytes"
+    if nbytes <= MiB:
+        return f"{nbytes / 1024:.2f} KiB"
+    if nbytes <= 1024 * MiB:
+        return f"{nbytes / MiB:.2f} MiB"
+    return f"{nbytes / (1024 * MiB):.2f} GiB"

@@ -1,0 +1,145 @@
+"""What a script does beyond itself: the network is refused, commands of its own are not run, forks have no card."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from torch.utils._python_dispatch import _pop_mode, _push_mode
+
+from inspector.errors import InspectorError
+from inspector.simulate.script.child.errors import emulated
+from inspector.simulate.script.child.replaced import replace
+
+if TYPE_CHECKING:
+    from inspector.simulate.script.child.lines import Lines
+    from inspector.simulate.script.child.world import World
+
+_HERE = frozenset({"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", ""})  # noqa: S104 -- nothing is bound
+
+
+Address = tuple[str | None, int] | str | bytes
+"""Host and port, or a socket's name."""
+
+
+def install(world: World, lines: Lines) -> None:
+    """Put all of it in its place."""
+    if not world.job.network:
+        _no_network(world)
+    _no_commands(world, lines)
+    _forks(world)
+    _threads(world)
+
+
+def _no_network(world: World) -> None:
+    import socket
+
+    def refuse(host: object) -> OSError:
+        world.skip(f"a connection to {host} was refused (--network lets it through)")
+        return OSError(errno.ENETUNREACH, "the network is refused in a dry run (inspector run --network)")
+
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+    getaddrinfo: Any = socket.getaddrinfo
+
+    def is_outside(address: Address) -> bool:
+        return isinstance(address, tuple) and str(address[0]) not in _HERE
+
+    def connected(self: socket.socket, address: Address) -> None:
+        if is_outside(address):
+            raise refuse(address[0])
+        connect(self, address)
+
+    def connected_ex(self: socket.socket, address: Address) -> int:
+        if is_outside(address):
+            refuse(address[0])
+            return errno.ENETUNREACH
+        return connect_ex(self, address)
+
+    def looked_up(host: Any, *args: object, **kwargs: object) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name is not None and name not in _HERE:
+            refuse(name)
+            raise socket.gaierror(socket.EAI_AGAIN, "the network is refused in a dry run (inspector run --network)")
+        return getaddrinfo(host, *args, **kwargs)
+
+    replace("socket.socket.connect", connected)
+    replace("socket.socket.connect_ex", connected_ex)
+    replace("socket.getaddrinfo", looked_up)
+
+
+def _no_commands(world: World, lines: Lines) -> None:
+    """Commands that the script itself starts are not run: they would do for real what is only tried here."""
+    start: Any = subprocess.Popen.__init__
+    system = os.system
+
+    def started(self: Any, args: Any, *more: object, **kwargs: object) -> None:
+        if lines.is_own(_caller().f_code.co_filename):
+            said = args if isinstance(args, (str, bytes)) else " ".join(map(str, args))
+            world.skip(f"the command {said!s:.100} is not run, and said to have done well ({lines.now()})")
+            kwargs |= {"shell": False}
+            start(self, [sys.executable, "-S", "-c", ""], *more, **kwargs)
+            return
+        start(self, args, *more, **kwargs)
+
+    def ran(command: str) -> int:
+        if lines.is_own(_caller().f_code.co_filename):
+            world.skip(f"the command {command!s:.100} is not run, and said to have done well ({lines.now()})")
+            return 0
+        return system(command)
+
+    replace("subprocess.Popen.__init__", started)
+    replace("os.system", ran)
+
+
+def _caller() -> Any:
+    """The first frame above ours that is not the module of subprocesses."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_code.co_filename in {subprocess.__file__, os.__file__}:
+        frame = frame.f_back
+    return frame
+
+
+def _threads(world: World) -> None:
+    """A mode is a thread's own: the threads of the script are on the card as well."""
+    run = threading.Thread.run
+
+    def on_the_card(self: threading.Thread) -> None:
+        _push_mode(world.tracer)
+        try:
+            run(self)
+        finally:
+            _pop_mode()
+
+    replace("threading.Thread.run", on_the_card)
+
+
+def _forks(world: World) -> None:
+    """A forked process has no card, as CUDA has it; one that is spawned would have none of this world."""
+
+    def no_card() -> None:
+        raise emulated(
+            RuntimeError(
+                "Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you must use the "
+                "'spawn' start method"
+            )
+        )
+
+    def forked() -> None:
+        world.tracer.forked = no_card
+
+    os.register_at_fork(after_in_child=forked)
+
+    def refused(_module: object) -> None:
+        def spawn(*_: object, **__: object) -> None:
+            raise InspectorError(
+                "the script spawns a process, which would not be simulated",
+                hint="one process, one card: leave it out, or let workers fork (the default of DataLoader)",
+            )
+
+        replace("multiprocessing.popen_spawn_posix.Popen.__init__", spawn)
+
+    world.imports.then("multiprocessing.popen_spawn_posix", refused)

@@ -1,0 +1,137 @@
+"""Every foreign name that is replaced in the child: the one list, and the one way to do it.
+
+The child is ours from its first line to its last, so nothing is put back and all of its threads are meant. A name that
+a library no longer has is skipped where the replacement only serves a question (``torch.cuda.temperature``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A group of names in one place: why they are replaced, and where that was read."""
+
+    owner: str
+    library: str
+    versions: str
+    why: str
+    source: str
+    names: frozenset[str] | None = None
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+TORCH = ">=2.9,<2.16"
+TRANSFORMERS = ">=5.23,<5.25"
+
+PLACES: tuple[Place, ...] = (
+    Place("torch:Tensor", "torch", TORCH, "tensors without data say where they are, and are moved without a driver",
+          "torch/csrc/autograd/python_variable.cpp and python_variable_methods.cpp",
+          None),
+    Place("torch", "torch", TORCH, "tensors are made on the host and moved", "torch/csrc/utils/tensor_new.cpp",
+          None),
+    Place("torch:UntypedStorage", "torch", TORCH, "storages without data have a place and an address",
+          "torch/csrc/StorageMethods.cpp", _names("data_ptr device is_cuda")),
+    Place("torch.nn:Parameter", "torch", TORCH, "parameters on the host have no data: a step's memory needs none",
+          "torch/nn/parameter.py", _names("__new__")),
+    Place("torch.cuda", "torch", TORCH, "the driver's answers are the card's", "torch/cuda/__init__.py, memory.py"),
+    Place("torch.cuda.memory", "torch", TORCH, "the driver's answers are the card's", "torch/cuda/memory.py"),
+    Place("torch.cuda.random", "torch", TORCH, "the driver's answers are the card's", "torch/cuda/random.py"),
+    Place("torch.cuda.nvtx", "torch", TORCH, "marks for a profiler that is not there", "torch/cuda/nvtx.py"),
+    Place("torch.accelerator", "torch", TORCH, "the driver's answers are the card's", "torch/accelerator/__init__.py"),
+    Place("torch.version", "torch", TORCH, "libraries read the CUDA version of the build", "torch/version.py",
+          _names("cuda")),
+    Place("torch.backends.cuda", "torch", TORCH, "the build has CUDA", "torch/backends/cuda/__init__.py",
+          _names("is_built is_flash_attention_available")),
+    Place("torch.backends.cudnn", "torch", TORCH, "the build has cuDNN", "torch/backends/cudnn/__init__.py",
+          _names("is_available version")),
+    Place("torch.autograd", "torch", TORCH, "the stage of the step", "torch/autograd/__init__.py",
+          _names("_engine_run_backward")),
+    Place("torch.utils._foreach_utils", "torch", TORCH, "optimizers take CUDA's kernels", "_foreach_utils.py"),
+    Place("torch.optim.optimizer", "torch", TORCH, "optimizers take CUDA's kernels", "torch/optim/optimizer.py"),
+    Place("torch.amp.autocast_mode:autocast", "torch", TORCH, "autocast of the card", "torch/amp/autocast_mode.py"),
+    Place("torch.nn.utils.clip_grad", "torch", TORCH, "the stage of the step", "torch/nn/utils/clip_grad.py",
+          _names("clip_grad_norm_")),
+    Place("torch.nn.utils", "torch", TORCH, "the stage of the step", "torch/nn/utils/clip_grad.py",
+          _names("clip_grad_norm_")),
+    Place("torch.nn:DataParallel", "torch", TORCH, "several cards in one process are not simulated",
+          "torch/nn/parallel/data_parallel.py", _names("__init__")),
+    Place("torch.serialization", "torch", TORCH, "tensors without data are saved by their size",
+          "torch/serialization.py", _names("save load")),
+    Place("torch.utils._triton", "torch", TORCH, "the build has Triton", "torch/utils/_triton.py"),
+    Place("threading:Thread", "python", ">=3.11,<3.15", "other threads of the script are on the card as well",
+          "Lib/threading.py", _names("run")),
+    Place("bitsandbytes.functional", "bitsandbytes", ">=0.50,<0.51", "8-bit and paged optimizers without a library",
+          "bitsandbytes/functional.py"),
+    Place("bitsandbytes.nn:Params4bit", "bitsandbytes", ">=0.50,<0.51", "weights are quantized without a library",
+          "bitsandbytes/nn/modules.py"),
+    Place("safetensors", "safetensors", ">=0.5", "files of weights are read by their headers",
+          "safetensors/__init__.py", _names("safe_open")),
+    Place("safetensors.torch", "safetensors", ">=0.5", "files of weights are read and written by their headers",
+          "safetensors/torch.py", _names("safe_open load_file save_file load save save_model load_model")),
+    Place("transformers.integrations.moe", "transformers", TRANSFORMERS, "cards before Ampere have no grouped product",
+          "transformers/integrations/moe.py", _names("_can_use_grouped_mm")),
+    Place("huggingface_hub", "huggingface_hub", ">=1,<3", "the hub is the bundled models and what is on disk",
+          "huggingface_hub/file_download.py, _snapshot_download.py, hf_api.py"),
+    Place("huggingface_hub.file_download", "huggingface_hub", ">=1,<3", "the hub is the bundled models",
+          "huggingface_hub/file_download.py", _names("hf_hub_download try_to_load_from_cache")),
+    Place("huggingface_hub._snapshot_download", "huggingface_hub", ">=1,<3", "the hub is the bundled models",
+          "huggingface_hub/_snapshot_download.py", _names("snapshot_download")),
+    Place("huggingface_hub.hf_api:HfApi", "huggingface_hub", ">=1,<3", "nothing is sent to the hub",
+          "huggingface_hub/hf_api.py"),
+    Place("socket:socket", "python", ">=3.11,<3.15", "the network is refused", "Lib/socket.py",
+          _names("connect connect_ex")),
+    Place("socket", "python", ">=3.11,<3.15", "the network is refused", "Lib/socket.py", _names("getaddrinfo")),
+    Place("datasets.load", "datasets", ">=4,<6", "a data set of the hub is what the user gives in its place",
+          "datasets/load.py", _names("load_dataset")),
+    Place("subprocess:Popen", "python", ">=3.11,<3.15", "commands of the script are not run", "Lib/subprocess.py",
+          _names("__init__")),
+    Place("os", "python", ">=3.11,<3.15", "commands are not run, and files are written into the scratch folder",
+          "Lib/os.py"),
+    Place("builtins", "python", ">=3.11,<3.15", "files are written into the scratch folder", "Python/bltinmodule.c",
+          _names("open")),
+    Place("io", "python", ">=3.11,<3.15", "files are written into the scratch folder", "Lib/io.py", _names("open")),
+    Place("multiprocessing.popen_spawn_posix:Popen", "python", ">=3.11,<3.15", "a spawned process has no world",
+          "Lib/multiprocessing/popen_spawn_posix.py", _names("__init__")),
+    Place("transformers.tokenization_utils_tokenizers", "transformers", TRANSFORMERS, "tokenizers' files are opened by "
+          "compiled code", "transformers/tokenization_utils_tokenizers.py", _names("TokenizerFast")),
+    Place("transformers.tokenization_utils_tokenizers:TokenizersBackend", "transformers", TRANSFORMERS, "the same",
+          "transformers/tokenization_utils_tokenizers.py", _names("_save_pretrained")),
+    Place("transformers.generation.utils:GenerationMixin", "transformers", TRANSFORMERS, "the stage of the run",
+          "transformers/generation/utils.py", _names("generate")),
+    Place("transformers.modeling_utils:PreTrainedModel", "transformers", TRANSFORMERS, "the stage of the run",
+          "transformers/modeling_utils.py", _names("save_pretrained")),
+    Place("transformers.models.auto.tokenization_auto:AutoTokenizer", "transformers", TRANSFORMERS, "a tokenizer that "
+          "stands in is of the general class", "transformers/models/auto/tokenization_auto.py",
+          _names("from_pretrained")),
+)  # fmt: skip
+"""By place; ``names`` None: all names there that a table of ours (such as `cuda_module`) has."""
+
+_by_owner = {place.owner.replace(":", "."): place for place in PLACES}
+made: dict[str, Any] = {}
+"""What was there, by the full name."""
+
+
+def replace(key: str, ours: Any, *, optional: bool = False) -> Any:
+    """Put ours in the place of ``owner.name`` for good, and return what was there (None where nothing was)."""
+    owner, _, name = key.rpartition(".")
+    place = _by_owner[owner]
+    assert place.names is None or name in place.names, key
+    holder: Any = resolve_name(place.owner)
+    before = getattr(holder, name, None)
+    if before is None and optional:
+        return None
+    made.setdefault(key, before)
+    setattr(holder, name, ours)
+    return before
+
+
+def original(key: str) -> Any:
+    """What was there before."""
+    return made[key]

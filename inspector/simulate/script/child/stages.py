@@ -1,0 +1,183 @@
+"""The stages of a run as they are found from what happens: loading, a step's three, evaluation, generation, saving."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from inspector.memory_kinds import MemoryKind
+from inspector.simulate.script.child.replaced import replace
+from inspector.simulate.script.child.storages import has_no_data
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+    from inspector.simulate.events import Stage
+    from inspector.simulate.script.child.card_tracer import CardTracer
+
+
+class Stages:
+    """Watches modules, the engine and optimizers, and tells the tracer what runs.
+
+    ``enough`` is called after every optimizer step with how many there were.
+    """
+
+    def __init__(self, tracer: CardTracer, enough: Callable[[int], None]) -> None:
+        self.tracer = tracer
+        self.enough = enough
+        self.step = 0
+        self.stage: Stage = "load"
+        self._at = -1
+        self._running: list[tuple[str, bool]] = []
+        self._depth = 0
+        self._held: list[Stage] = []
+        self._roots: dict[int, int] = {}
+        # Weakly: a model that the script lets go of is gone, with its gradients.
+        self._trained: list[tuple[str, weakref.ref[nn.Parameter]]] = []
+
+    def install(self) -> None:
+        """Begin to watch."""
+        self.tracer.mark("load", -1)
+        register_module_forward_pre_hook(self._begins)
+        register_module_forward_hook(self._ends, always_call=True)
+        register_optimizer_step_pre_hook(self._steps)
+        register_optimizer_step_post_hook(self._stepped)
+        engine: Any = torch.autograd._engine_run_backward  # type: ignore[attr-defined]
+
+        @functools.wraps(engine)
+        def run_backward(*args: object, **kwargs: object) -> Any:
+            self._depth += 1
+            if self._depth == 1:
+                self.mark("backward")
+            try:
+                return engine(*args, **kwargs)
+            finally:
+                self._depth -= 1
+                if not self._depth:
+                    self._label_gradients()
+
+        replace("torch.autograd._engine_run_backward", run_backward)
+        clip: Any = torch.nn.utils.clip_grad_norm_
+
+        @functools.wraps(clip)
+        def clipped(*args: object, **kwargs: object) -> Any:
+            self.mark("optimizer")
+            return clip(*args, **kwargs)
+
+        replace("torch.nn.utils.clip_grad_norm_", clipped)
+        replace("torch.nn.utils.clip_grad.clip_grad_norm_", clipped)
+
+    def mark(self, stage: Stage) -> None:
+        """A stage begins, if it is another than the one that runs."""
+        if self._held:
+            stage = self._held[-1]
+        if stage != self.stage:
+            self._marked(stage, self.step if stage != "load" else -1)
+
+    def _marked(self, stage: Stage, step: int) -> None:
+        self.stage, self._at = stage, step
+        self.tracer.mark(stage, step)
+
+    def holding(self, stage: Stage, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function all of which is one stage, such as ``generate``."""
+
+        @functools.wraps(function)
+        def held(*args: object, **kwargs: object) -> Any:
+            before, at = self.stage, self._at
+            self.mark(stage)
+            self._held.append(stage)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._held.pop()
+                # What goes on is the step that it was in, even where that has just ended.
+                if self.stage != before:
+                    self._marked(before, at)
+
+        return held
+
+    # -- modules -------------------------------------------------------------------------------------------------
+
+    def _begins(self, module: nn.Module, _args: object) -> None:
+        tracer = self.tracer
+        if not self._running and not self._depth:
+            self._root(module)
+            self.mark("forward" if torch.is_grad_enabled() and module.training else "evaluation")
+        self._running.append(tracer.enter(module))
+
+    def _ends(self, _module: nn.Module, _args: object, _output: object) -> None:
+        if self._running:
+            self.tracer.leave(self._running.pop())
+
+    def _root(self, module: nn.Module) -> None:
+        """The outermost module of a call: its parts are known by name, and what they own by kind."""
+        parameters = list(module.named_parameters())
+        if self._roots.get(id(module)) == len(parameters):
+            return
+        self._roots[id(module)] = len(parameters)
+        names = {id(part): name for name, part in module.named_modules()}
+        self.tracer.names |= names
+        self.tracer._head = _head(module, names)
+        self._trained = [(name, weakref.ref(tensor)) for name, tensor in parameters if tensor.requires_grad]
+        adapted = any("lora_" in name for name, _ in parameters) or hasattr(module, "peft_config")
+        for name, tensor in parameters:
+            owner = name.rpartition(".")[0]
+            adapter = adapted and (tensor.requires_grad or "lora_" in name)
+            if has_no_data(tensor):
+                self.tracer.label(tensor, MemoryKind.ADAPTERS if adapter else MemoryKind.BASE_WEIGHTS, owner)
+            for constant in _constants(tensor):
+                self.tracer.label(constant, MemoryKind.QUANTIZATION_CONSTANTS, owner)
+        for name, buffer in module.named_buffers():
+            if has_no_data(buffer):
+                self.tracer.label(buffer, MemoryKind.BUFFERS, name.rpartition(".")[0])
+
+    # -- gradients and the optimizer -------------------------------------------------------------------------------
+
+    def _label_gradients(self) -> None:
+        for name, reference in self._trained:
+            parameter = reference()
+            if parameter is not None and parameter.grad is not None and has_no_data(parameter.grad):
+                self.tracer.label(parameter.grad, MemoryKind.GRADIENTS, name.rpartition(".")[0])
+
+    def _steps(self, _optimizer: object, _args: object, _kwargs: object) -> None:
+        self.mark("optimizer")
+
+    def _stepped(self, optimizer: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
+        for state in optimizer.state.values():
+            for tensor in state.values() if isinstance(state, dict) else ():
+                if isinstance(tensor, torch.Tensor) and has_no_data(tensor):
+                    self.tracer.label(tensor, MemoryKind.OPTIMIZER_STATE, "")
+        self.step += 1
+        self.enough(self.step)
+
+
+def _head(module: nn.Module, names: dict[int, str]) -> str:
+    """Path of the output head, after which tensors are logits and loss; "" where a model has none to tell."""
+    whole: Any = module
+    base: Any = whole.get_base_model() if hasattr(whole, "get_base_model") else whole
+    ask: Any = getattr(base, "get_output_embeddings", None)
+    try:
+        head = ask() if callable(ask) else None
+    except (NotImplementedError, AttributeError):
+        return ""
+    return names.get(id(head), "") if head is not None else ""
+
+
+def _constants(parameter: torch.Tensor) -> list[torch.Tensor]:
+    """What bitsandbytes keeps beside a quantized weight."""
+    found: list[torch.Tensor] = []
+    state = getattr(parameter, "quant_state", None)
+    while state is not None:
+        found += [part for name in ("absmax", "code", "offset")
+                  if isinstance(part := getattr(state, name, None), torch.Tensor) and has_no_data(part)]  # fmt: skip
+        state = getattr(state, "state2", None)
+    if isinstance(scales := getattr(parameter, "SCB", None), torch.Tensor) and has_no_data(scales):
+        found.append(scales)
+    return found

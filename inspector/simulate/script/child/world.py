@@ -1,0 +1,80 @@
+"""The child's world: the card, the tracer, and what is known of the run. It is put together in `installing`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from inspector.gpus import card_of_size, find_gpu
+from inspector.simulate.allocator.settings import parse_settings
+from inspector.simulate.device.attention_kernels import attention_temporaries
+from inspector.simulate.device.kernels import GEMMS, TEMPORARIES, Kernels, _grouped_mm
+from inspector.simulate.device.questions import Chip, Device
+from inspector.simulate.script.child.amp import ScriptAutocast
+from inspector.simulate.script.child.card_tracer import CardTracer
+from inspector.simulate.script.child.cuda_module import Cuda
+from inspector.simulate.script.child.imports import OnImport
+from inspector.simulate.script.child.memory import Memory
+from inspector.simulate.script.child.scratch import Scratch
+from inspector.simulate.script.child.stages import Stages
+from inspector.simulate.script.child.unknown import Policies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from inspector.simulate.script.child.lines import Lines
+    from inspector.simulate.script.job import Job
+
+aten = torch.ops.aten
+
+
+class World:
+    """Everything of a run that lasts as long as it."""
+
+    def __init__(self, job: Job, lines: Lines, alloc_conf: str, enough: Callable[[int], None]) -> None:
+        self.job, self.lines = job, lines
+        self.card = card_of_size(job.card) if job.vram else find_gpu(job.card)
+        self.device = Device(self.card.capability, self.card.multiprocessors)
+        self.policies = Policies.of(job.assume)
+        self.kernels = Kernels(
+            temporaries={**TEMPORARIES, **attention_temporaries(self.device)},
+            replaced={aten._grouped_mm.default: _grouped_mm},
+            gemms=GEMMS,
+            device=self.device,
+        )
+        self.tracer = CardTracer(self.kernels, self.policies, lines.now)
+        self.memory = Memory(self.tracer, self.card, parse_settings(alloc_conf), full=job.oom)
+        if job.oom:
+            self.tracer.served = self.memory.served
+        self.cuda = Cuda(self.card, self.tracer, self.memory)
+        self.stages = Stages(self.tracer, enough)
+        self.autocast = ScriptAutocast()
+        self.imports = OnImport()
+        self.skipped: list[str] = []
+        self.model = ""
+        self.scratch = Scratch(Path(job.folder))
+        self.files: dict[str, int] = {}
+        self.stack = ExitStack()
+        """Contexts that are entered for as long as the run lasts."""
+
+    def skip(self, what: str) -> None:
+        """Something was not done; said once in the report."""
+        if what not in self.skipped:
+            self.skipped.append(what)
+
+    def saved(self, path: Path) -> None:
+        """A file of weights or states was written by its size."""
+        self.files[str(path)] = path.stat().st_size
+
+    def alike(self) -> list[str]:
+        """Those of the other cards on which the same would have happened."""
+        asked = self.device.questions
+        out = []
+        for name in self.job.others:
+            card = find_gpu(name)
+            if Chip(card.capability, card.multiprocessors).answers_alike(asked) and self.cuda.same_for(card):
+                out.append(name)
+        return out

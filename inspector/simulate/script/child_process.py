@@ -1,0 +1,87 @@
+"""The child: started, its output let through, and ended with everything that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GRACE = 20.0
+"""Seconds that a child has to write what it has, once it was told to end."""
+
+
+def run_child(
+    job: Path, environment: Mapping[str, str], *, to_stderr: bool, timeout: float | None, silent: bool = False
+) -> int | None:
+    """Run a job's child to its end; returns its exit code, None where its time was up.
+
+    The script reads and writes as it would: its standard output is ours, or goes to standard error. Ctrl-C ends the
+    child and all that it started, and is raised again here. A ``silent`` one prints nothing.
+    """
+    command = [sys.executable, "-m", "inspector.simulate.script.child", str(job)]
+    root = str(Path(__file__).resolve().parents[3])
+    path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
+    output, copied = ((subprocess.DEVNULL,) * 2, False) if silent else _output(to_stderr=to_stderr)
+    child = subprocess.Popen(
+        command,
+        env={
+            **os.environ,
+            **environment,
+            "PYTHONPATH": path,
+            "PYTHONUNBUFFERED": os.environ.get("PYTHONUNBUFFERED", ""),
+        },
+        start_new_session=True,
+        stdout=output[0],
+        stderr=output[1],
+    )
+    try:
+        if copied:
+            _copied(child, timeout, to_stderr=to_stderr)
+        return child.wait(timeout)
+    except subprocess.TimeoutExpired:
+        _end(child)
+        return None
+    except KeyboardInterrupt:
+        _end(child)
+        raise
+    finally:
+        _kill(child)
+
+
+def _output(*, to_stderr: bool) -> tuple[tuple[Any, Any], bool]:
+    """Where the child writes; where our own streams are no files (in a notebook, a test) it is copied into them."""
+    try:
+        out, err = sys.stdout.fileno(), sys.stderr.fileno()
+        sys.stdout.flush()
+    except (AttributeError, OSError, ValueError):
+        return (subprocess.PIPE, subprocess.PIPE), True
+    return (err if to_stderr else out, err), False
+
+
+def _copied(child: subprocess.Popen[bytes], timeout: float | None, *, to_stderr: bool) -> None:
+    out, err = child.communicate(timeout=timeout)
+    (sys.stderr if to_stderr else sys.stdout).write(out.decode(errors="replace"))
+    sys.stderr.write(err.decode(errors="replace"))
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Ask the child to end as Ctrl-C would, so that it writes what it has; then end it."""
+    with contextlib.suppress(ProcessLookupError):
+        child.send_signal(signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+        child.communicate(timeout=GRACE) if child.stdout else child.wait(GRACE)
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """End whatever of its session is left."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    with contextlib.suppress(Exception):
+        child.wait(1)

@@ -1,0 +1,198 @@
+"""A script and cards in, a report out: one child for the first card, and one more for each that would differ."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inspector.errors import OUR_FAULT, InspectorError
+from inspector.gpus import card_of_size, find_gpu
+from inspector.simulate.script.child_process import run_child
+from inspector.simulate.script.invocation import Invocation, parse_invocation
+from inspector.simulate.script.job import Job, Outcome, read_outcome
+from inspector.simulate.script.lengths import parse_lengths
+from inspector.simulate.script.summary import summarize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inspector.gpus import Gpu
+    from inspector.simulate.script.overrides import Override
+    from inspector.simulate.script.report import ScriptReport
+
+DEFAULT_CARD = "A100-80GB"
+"""What a script sees where no card is named; then there is no verdict."""
+
+ROWS = 1024
+"""Rows of a data set that is made by its lengths: more than a dry run trains on."""
+
+ASSUMED = ("number", "mask", "token")
+
+
+def run(  # noqa: PLR0913 -- options are what it takes
+    script: str | Path | Invocation,
+    args: Sequence[str] = (),
+    *,
+    gpu: str | Sequence[str] = (),
+    vram: str = "",
+    module: bool = False,
+    oom: bool = False,
+    steps: int = 0,
+    timeout: float | None = None,
+    assume: Mapping[str, str] | Sequence[str] = (),
+    data: Mapping[str, str] | Sequence[str] = (),
+    lengths: str = "",
+    network: bool = False,
+    write: bool = False,
+    keep_events: bool = False,
+    output_to_stderr: bool = False,
+    override: Override | None = None,
+    quiet: bool = False,
+) -> ScriptReport:
+    """Run a user's training script without a GPU, in a process of its own, and say what memory it takes.
+
+    Args:
+        script: a file of Python, a notebook, a module's name (with ``module``), or what `parse_invocation` gives.
+        args: the script's own arguments.
+        gpu: the cards to judge; the script sees the first. Without one it sees an A100 of 80 GB, without a verdict.
+        vram: a card's memory instead of its name, such as ``16GiB``.
+        module: as ``python -m``.
+        oom: the card refuses where it is full, with PyTorch's own error; without, the run goes on past the limit.
+        steps: end after so many optimizer steps; 0 for none.
+        timeout: seconds after which the script is ended; what it took until then is told.
+        assume: policies for what is not known: ``number=2.5``, ``mask=false``, ``token=7``.
+        data: files that stand for data sets of the hub: ``NAME=rows.jsonl``.
+        lengths: lengths of the rows of a data set that is not there: a file with one a line, or
+            ``lognormal:mean,sigma,max``.
+        network: let the script use the network.
+        write: let it write outside the scratch folder.
+        keep_events: keep every allocation in the report, for a snapshot.
+        output_to_stderr: where the script prints.
+        override: one thing changed about it, as advice tries it.
+        quiet: the script prints nowhere.
+
+    Raises:
+        InspectorError: for a script that is not there, a card that is not known, a model that is nowhere.
+    """
+    what = script if isinstance(script, Invocation) else parse_invocation([str(script), *args], module=module)
+    if override is not None:
+        what = replace(what, argv=(*what.argv, *override.argv), environment=(*what.environment, *override.environment))
+    cards, named = _cards(gpu, vram)
+    policies = _policies(assume)
+    folder = Path(tempfile.mkdtemp(prefix="inspector-run-"))
+    try:
+        job = Job(
+            kind=what.kind,
+            target=what.target if what.kind in {"module", "entry"} else str(Path(what.target).resolve()),
+            shown=what.target,
+            args=what.argv,
+            card=vram or cards[0].name,
+            vram=bool(vram),
+            others=tuple(card.name for card in cards[1:]),
+            folder=str(folder),
+            oom=oom,
+            steps=steps,
+            network=network,
+            write=write,
+            assume=policies,
+            edits=tuple(override.to_plain()) if override is not None else (),
+            data=_data(data),
+            lengths=parse_lengths(lengths).sample(ROWS) if lengths else (),
+        )
+        runs: list[tuple[Gpu, Outcome, bool]] = []
+        for card in cards:
+            first = runs[0][1] if runs else None
+            if first is not None and card.name in first.alike and not oom:
+                runs.append((card, first, True))
+                continue
+            mine = replace(job, card=vram or card.name, others=job.others if first is None else ())
+            place, silent = folder / str(len(runs)), quiet or first is not None
+            outcome = _one(mine, what, place, timeout, to_stderr=output_to_stderr, silent=silent)
+            runs.append((card, outcome, first is None))
+        return summarize(what.name or str(script), runs, named=named, skipped=what.notes, keep_events=keep_events)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _one(job: Job, what: Invocation, folder: Path, timeout: float | None, *, to_stderr: bool, silent: bool) -> Outcome:
+    """One child's run. Raises InspectorError for what the user can mend."""
+    folder.mkdir()
+    path = replace(job, folder=str(folder)).write_to(folder)
+    code = run_child(path, dict(what.environment), to_stderr=to_stderr, timeout=timeout, silent=silent)
+    outcome = read_outcome(folder)
+    if outcome is None:
+        if code == OUR_FAULT:
+            raise OurFaultError("the simulated world could not be put together")
+        if code is None:
+            raise InspectorError(
+                f"{what.name} had not begun to run when its time was up", hint="give it a longer --timeout"
+            )
+        raise InspectorError(
+            f"{what.name} ended its process without a word (a crash in C code, or too little memory here)",
+            hint="run it on a CPU with a tiny model to see whether it is the script's own",
+        )
+    if outcome.ours:
+        raise OurFaultError(outcome.error)
+    if outcome.mistake:
+        raise InspectorError(outcome.mistake, hint=outcome.hint)
+    if code is None:
+        return replace(outcome, exit_code=0, error="", skipped=(*outcome.skipped, "everything after --timeout"))
+    return outcome
+
+
+class OurFaultError(RuntimeError):
+    """The simulation is wrong, not the script; the child has shown where. Exit code 70."""
+
+    exit_code = OUR_FAULT
+
+
+def _cards(gpu: str | Sequence[str], vram: str) -> tuple[list[Gpu], bool]:
+    names = [gpu] if isinstance(gpu, str) else list(gpu)
+    names = [name for name in names if name]
+    if vram and names:
+        raise InspectorError("a card's memory takes the place of its name", hint="give either --gpu or --vram")
+    if vram:
+        return [card_of_size(vram)], True
+    found = [find_gpu(name) for name in names or [DEFAULT_CARD]]
+    return list({card.name: card for card in found}.values()), bool(names)
+
+
+def _data(data: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    """``NAME=FILE`` as a mapping to absolute paths. Raises InspectorError for what is no such pair, or no file."""
+    pairs = data.items() if isinstance(data, Mapping) else [str(text).partition("=")[::2] for text in data]
+    out = {}
+    for name, file in pairs:
+        path = Path(file)
+        if not file or not path.is_file():
+            raise InspectorError(f"--data {name}={file} names no file", hint="such as --data imdb=rows.jsonl")
+        if path.suffix not in {".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt"}:
+            raise InspectorError(
+                f"{file} is no kind of file that datasets reads", hint=".jsonl, .csv, .parquet or .txt"
+            )
+        out[name] = str(path.resolve())
+    return out
+
+
+def _policies(assume: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    """``NAME=VALUE`` as a mapping. Raises InspectorError for a name or a value that is none."""
+    pairs = dict(assume) if isinstance(assume, Mapping) else {}
+    for text in () if isinstance(assume, Mapping) else assume:
+        name, equals, value = str(text).partition("=")
+        if not equals:
+            raise InspectorError(f"--assume {text} has no value", hint="such as --assume number=2.5")
+        pairs[name] = value
+    for name, value in pairs.items():
+        if name not in ASSUMED:
+            raise InspectorError(f"nothing called {name!r} is assumed", hint=f"one of: {', '.join(ASSUMED)}")
+        try:
+            good = value.lower() in {"true", "false"} if name == "mask" else (float if name == "number" else int)(value)
+        except ValueError:
+            good = False
+        if good is False:
+            kind = {"number": "a number", "mask": "true or false", "token": "a token's number"}[name]
+            raise InspectorError(f"{value!r} is not {kind}", hint=f"--assume {name}=...")
+    return {name: value.lower() for name, value in pairs.items()}
