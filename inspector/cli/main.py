@@ -18,6 +18,7 @@ COMMANDS = (
     "memory",
     "lora",
     "simulate",
+    "run",
     "fit",
     "validate",
     "compare",

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inspector.simulate.finetuning import StepReport
     from inspector.simulate.generation import GenerateReport
+    from inspector.simulate.script.report import ScriptReport
 
 
-def how_it_came_about(report: StepReport | GenerateReport) -> dict[str, Any]:
+def how_it_came_about(report: StepReport | GenerateReport | ScriptReport) -> dict[str, Any]:
     """The keys that `inspector.simulate` and `inspector.generate` have in common (docs/json.md)."""
     return {
         # The root of the modules has an empty path, which would be an empty key.

@@ -52,8 +52,23 @@ def made(once, shared):
     return once("files", make)
 
 
+SCRIPT = """
+import torch
+model = torch.nn.Linear(1024, 1024).cuda()
+optimizer = torch.optim.AdamW(model.parameters())
+for _ in range(2):
+    loss = model(torch.randn(64, 1024, device="cuda")).mean()
+    loss.backward()
+    optimizer.step()
+    print(loss.item())
+torch.save(model.state_dict(), "weights.pt")
+"""
+
+
 def write_models(folder):
-    """Configs, weights and an adapter."""
+    """Configs, weights and an adapter, and a script."""
+    (folder / "train.py").write_text(SCRIPT)
+    (folder / "parallel.py").write_text("from torch.nn import DataParallel\nmodel = DataParallel(None)\n")
     import torch
     from safetensors.torch import save_file
 

@@ -27,6 +27,8 @@ PAGES = {
     "replay": ["replay", "snapshot.pickle"],
     "replay-expandable": ["replay", "snapshot.pickle", "--alloc-conf", "expandable_segments:True"],
     "report": ["report", "llama-3.2-1b", "-o", "deck.html"],
+    "run": ["run", "--gpu", "T4", "--gpu", "L4", "train.py"],
+    "run-check": ["run", "--check", "parallel.py"],
     "simulate-finetune": ["simulate", "finetune", "tiny", "--seq-len", "64", "--gpu", "T4", "--solve"],
     "simulate-finetune-too-large": [
         "simulate", "finetune", "tiny", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB",

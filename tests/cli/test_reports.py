@@ -110,6 +110,12 @@ def _doctor():
     return doctor()
 
 
+def _script_check():
+    from inspector.simulate.script.check import check_script
+
+    return check_script("parallel.py")
+
+
 def _kv_cache():
     return inspector.load("tiny").generate(gpu="T4", prompt_len=64, max_new_tokens=4).cache
 
@@ -138,6 +144,8 @@ REPORTS = {
     "measurements": (_records, ["measurements", "records"]),
     "measure": (lambda: _records().measurements[0], None),  # a command measures anew, which is never the same
     "doctor": (_doctor, ["doctor"]),
+    "script": (lambda: inspector.run("train.py", gpu="T4"), ["run", "--json", "--gpu", "T4", "train.py"]),
+    "script_check": (_script_check, ["run", "--check", "--json", "parallel.py"]),
     "kv_cache": (_kv_cache, None),  # part of what `inspector simulate generate` prints
 }
 """Of every kind of report, one made in Python and the command line that prints the same."""
@@ -179,7 +187,9 @@ def test_python_and_the_command_say_the_same(kind, inputs, capsys):
     said = report.to_dict()
     assert json.loads(json.dumps(said, allow_nan=False)) == said
     if command:
-        assert run([*command, "--json"]) in {0, 1}
+        capsys.readouterr()
+        # Behind a script, it would be the script's.
+        assert run(command if "--json" in command else [*command, "--json"]) in {0, 1}
         printed = json.loads(capsys.readouterr().out)
         assert printed.pop("format") == f"inspector.{kind}"
         assert printed.pop("version") == 1

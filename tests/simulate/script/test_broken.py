@@ -1,0 +1,45 @@
+"""Mistakes of a script: Python's own words and the script's own line, as on a machine with the card."""
+
+from __future__ import annotations
+
+import json
+import re
+
+
+def test_thirty_mistakes_are_told_as_they_are_for_real(on_both):
+    real, simulated, report = on_both("broken.py")
+    real, simulated = (
+        [json.loads(line[8:]) for line in lines if line.startswith("MISTAKE")] for lines in (real, simulated)
+    )
+    assert len(real) > 30
+    assert all(len(each) == 4 for each in real)
+    assert simulated == real
+    assert report.script_exit_code == 0
+
+
+def test_what_stops_a_script_is_its_own(dry):
+    """An error that nobody catches: its last line, its own frames and no other, and Python's exit code."""
+    text = """
+    import torch
+    from torch import nn
+
+    class Head(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.out = nn.Linear(8, 4)
+
+        def forward(self, x):
+            return self.out(x)
+
+    def main():
+        model = Head().half().to("cuda")
+        return model(torch.ones(2, 8, device="cuda"))
+
+    main()
+    """
+    report, _, err = dry(text)
+    assert report.script_exit_code == report.exit_code == 1
+    assert report.error.startswith("RuntimeError: mat1 and mat2 must have the same dtype, but got Float and Half")
+    assert err.rstrip().endswith(report.error)
+    assert re.findall(r'train\.py", line (\d+)', err) == ["17", "15", "11"]
+    assert "/inspector/" not in err

@@ -1,0 +1,41 @@
+"""The child changes its own process, and says in one place where."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from pkgutil import resolve_name
+
+import inspector
+from inspector.simulate.script.child.replaced import PLACES
+
+CHILD = Path(inspector.__path__[0]) / "simulate" / "script" / "child"
+
+
+def test_names_of_others_are_replaced_by_the_inventory_alone():
+    found = set()
+    for path in CHILD.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
+                found.add((path.name, ast.unparse(node.args[0])))
+    assert found == {("replaced.py", "holder"), ("errors.py", "error")}
+
+
+def test_the_inventory_says_why_where_and_for_which_versions():
+    for place in PLACES:
+        assert all((place.why, place.source, place.versions, place.library)), place
+        assert any(mark in place.source for mark in (".py", ".cpp", ".c")), place
+    assert len({place.owner for place in PLACES}) == len(PLACES)
+
+
+def test_every_owner_is_there():
+    for place in PLACES:
+        if place.library in {"torch", "python", "safetensors", "huggingface_hub"}:
+            importlib.import_module(place.owner.partition(":")[0])
+            assert resolve_name(place.owner) is not None, place
+
+
+def test_importing_the_room_imports_no_torch():
+    code = "import sys, inspector.simulate.script, inspector.cli.run; print('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"

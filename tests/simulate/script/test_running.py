@@ -1,0 +1,204 @@
+"""A user's script, run: what it finds, what it is told, and what the report says of it."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import inspector
+from inspector.cli.main import run as command
+from inspector.errors import InspectorError
+from inspector.simulate.script.running import OurFaultError
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+MODEL = """
+    import sys, torch
+    from torch import nn
+    model = nn.Sequential(*(nn.Linear(1024, 1024, bias=False) for _ in range(4))).to("cuda")
+    optimizer = torch.optim.AdamW(model.parameters())
+    def step(rows):
+        optimizer.zero_grad()
+        model(torch.randn(rows, 1024, device="cuda")).square().mean().backward()
+        optimizer.step()
+"""
+
+
+def test_tensors_on_the_card_say_so_and_carry_what_is_known(dry):
+    report, out, err = dry((PROGRAMS / "says.py").read_text())
+    assert out == "SAID ALL\n", err[-2000:]
+    assert report.script_exit_code == 0
+    assert any("unknown numbers" in line and "train.py:" in line for line in report.assumed)
+    assert any("GradScaler skips no step" in line for line in report.assumed)
+
+
+def test_nothing_is_written_sent_or_started(dry, tmp_path):
+    (tmp_path / "there.txt").write_text("kept")
+    report, out, err = dry((PROGRAMS / "files.py").read_text(), str(tmp_path))
+    assert "DID ALL" in out, err[-2000:]
+    assert re.search(r"REFUSED .*the network is refused in a dry run", out)
+    assert "FORKED Cannot re-initialize CUDA in forked subprocess" in out
+    assert {each.name for each in tmp_path.iterdir()} == {"train.py", "there.txt"}
+    assert (tmp_path / "there.txt").read_text() == "kept"
+    assert report.files == ((str(tmp_path / "state.pt"), 4_001_563),) or report.files[0][1] > 4_000_000
+    assert any("touch" in line for line in report.skipped)
+    assert any("example.org" in line for line in report.skipped)
+
+
+def test_a_loop_of_one_s_own_its_stages_and_lines(dry):
+    text = (
+        MODEL
+        + """
+    print("LOADED", torch.cuda.memory_allocated())
+    for number in range(3):
+        step(4096)
+    print("PEAK", torch.cuda.max_memory_allocated(), "RESERVED", torch.cuda.max_memory_reserved())
+    model.eval()
+    with torch.no_grad():
+        model(torch.randn(8, 1024, device="cuda"))
+    """
+    )
+    report, out, _ = dry(text, gpu=["T4", "L4"])
+    weights = 4 * 1024 * 1024 * 4
+    assert f"LOADED {weights}" in out
+    figures = dict(re.findall(r"(PEAK|RESERVED) (\d+)", out))
+    assert int(figures["PEAK"]) == report.peak_allocated_bytes > 4 * weights
+    assert int(figures["RESERVED"]) == report.peak_reserved_bytes
+    assert [line.name for line in report.found_stages] == ["load", "first step", "steady step", "evaluation"]
+    assert (report.steps, report.exit_code) == (3, 0)
+    kinds = {share.name: share.nbytes for share in report.alive_at_peak}
+    assert kinds["base weights"] == weights
+    assert kinds["optimizer state"] == 2 * weights
+    assert any(share.name == "train.py:9" for share in report.lines_at_peak)
+    assert [(each.gpu.name, each.verdict) for each in report.verdicts] == [("T4", "fits"), ("L4", "fits")]
+    assert sum(share.nbytes for share in report.lines_at_peak) == report.peak_allocated_bytes
+    # Everything that is printed is in the document, and the page can be drawn.
+    document = report.to_dict()
+    assert document["verdicts"][0]["gpu"] == "T4"
+    assert document["script_exit_code"] == 0
+    assert json.loads(json.dumps(document)) == document
+    assert "train.py" in report._repr_html_()
+
+
+def test_the_card_refuses_where_it_is_full_and_the_batch_found_is_the_largest(dry):
+    text = (
+        MODEL
+        + """
+    rows = 2 ** 21
+    while True:
+        try:
+            step(rows)
+            break
+        except torch.OutOfMemoryError as error:
+            print("OOM", rows, error)
+        optimizer.zero_grad()
+        torch.cuda.empty_cache()
+        rows //= 2
+    print("FOUND", rows)
+    """
+    )
+    report, out, _ = dry(text, oom=True)
+    said = re.search(r"OOM 2097152 (CUDA out of memory\\. Tried to allocate .*)".replace("\\\\", "\\"), out)
+    assert said, out
+    assert re.match(
+        r"CUDA out of memory\. Tried to allocate [\d.]+ GiB\. GPU 0 has a total capacity of 14\.56 GiB of which "
+        r"[\d.]+ \w+ is free\. Process \d+ has [\d.]+ \w+ memory in use\. Of the allocated memory [\d.]+ \w+ is "
+        r"allocated by PyTorch, and [\d.]+ \w+ is reserved by PyTorch but unallocated\. If reserved but unallocated",
+        said[1],
+    )
+    found = int(re.search(r"FOUND (\d+)", out)[1])
+    assert report.refusals
+    assert report.exit_code == 0
+    # As a run that is not refused says it: the batch found fits, and the next larger does not.
+    fitting = dry(MODEL + f"\n    step({found})")[0]
+    larger = dry(MODEL + f"\n    step({2 * found})")[0]
+    assert fitting.exit_code == 0
+    assert larger.verdict == "does not fit"
+    assert larger.exit_code == 1
+    assert larger.script_exit_code == 0
+
+
+def test_an_error_is_the_script_s_own_at_its_own_line(dry):
+    report, out, err = dry("""
+        import torch
+        def bad(x):
+            return torch.nn.functional.linear(x, torch.zeros(5, 7, device="cuda"))
+        print("before")
+        bad(torch.zeros(2, 8, device="cuda"))
+    """)
+    assert out == "before\n"
+    assert 'train.py", line 6, in <module>' in err
+    assert 'train.py", line 4, in bad' in err
+    assert "mat1 and mat2 shapes cannot be multiplied (2x8 and 7x5)" in err
+    assert "inspector/simulate" not in err
+    assert report.exit_code == report.script_exit_code == 1
+    assert "cannot be multiplied" in report.error
+
+
+def test_what_a_script_exits_with(dry):
+    report, out, _ = dry("import sys\nprint(sys.argv[1:], __name__)\nsys.exit(7)", "--lr", "1e-4")
+    assert out == "['--lr', '1e-4'] __main__\n"
+    assert report.exit_code == 7
+
+
+def test_a_model_that_is_nowhere_is_one_line(dry):
+    text = 'from transformers import AutoModel\nAutoModel.from_pretrained("nobody/nothing-7b")'
+    with pytest.raises(InspectorError, match=r"no bundled model.*nobody/nothing-7b"):
+        dry(text)
+
+
+def test_steps_a_time_limit_and_assumptions(dry):
+    text = (
+        MODEL
+        + """
+    while True:
+        step(16)
+        value = model[0].weight.grad.norm().item()
+        print("NORM", value, flush=True)
+    """
+    )
+    report, out, _ = dry(text, steps=2, assume=["number=2.5"])
+    assert out.count("NORM 2.5") == 1  # it ends within the second step of the optimizer
+    assert report.steps == 2
+    assert report.exit_code == 0
+    assert any("--steps" in line for line in report.skipped)
+    for wrong in ("number", "colour=1", "mask=maybe"):
+        with pytest.raises(InspectorError):
+            dry(text, assume=[wrong])
+
+
+def test_a_notebook_is_run_cell_by_cell(tmp_path, capfd):
+    cells = [["!pip install torch\n", "import torch"], ["x = torch.zeros(256, device='cuda')\n", "print(x.device)"],
+             ["1 / 0"]]  # fmt: skip
+    path = tmp_path / "week7.ipynb"
+    rows = [{"cell_type": "code", "source": cell, "metadata": {}, "outputs": []} for cell in cells]
+    path.write_text(json.dumps({"cells": rows, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    report = inspector.run(path, gpu="T4")
+    out, err = capfd.readouterr()
+    assert out == "cuda:0\n"
+    assert "cell 3" in err
+    assert "ZeroDivisionError" in err
+    assert any("pip install" in line for line in report.skipped)
+    assert report.lines_at_peak[0].name.endswith("cell 2:1")
+
+
+def test_a_fault_of_ours_is_not_the_script_s(dry):
+    with pytest.raises(OurFaultError):
+        dry("""
+            import torch
+            from inspector.simulate.script.child.card_tracer import CardTracer
+            CardTracer._made = 5
+            torch.zeros(2, device="cuda")
+        """)
+
+
+def test_the_command_prints_the_script_s_lines_and_then_json(tmp_path, capfd):
+    path = tmp_path / "train.py"
+    path.write_text("import torch\nprint('MINE', torch.zeros(2, device='cuda').sum().item())\n")
+    assert command(["run", "--gpu", "T4", "--json", str(path), "--an-option", "of-the-script"]) == 0
+    out, err = capfd.readouterr()
+    document = json.loads(out)
+    assert document["format"] == "inspector.script"
+    assert "MINE 0.0" in err
+    assert document["verdict"] == "fits"
