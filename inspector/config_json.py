@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 TEXT = "text_config"
 """Where configs of models for images or sound as well keep that of their language model."""
@@ -82,6 +82,11 @@ def with_layers(config: Mapping[str, object], layers: int) -> dict[str, Any]:
 
     Raises ValueError when the config does not say how many it has.
     """
+    return with_chosen_layers(config, range(layers))
+
+
+def with_chosen_layers(config: Mapping[str, object], chosen: Sequence[int]) -> dict[str, Any]:
+    """As `with_layers`, with the layers of these numbers, so far as lists with an item a layer tell them apart."""
     found = layer_count(config)
     if found is None:
         raise ValueError("the config does not say how many layers it has")
@@ -89,6 +94,6 @@ def with_layers(config: Mapping[str, object], layers: int) -> dict[str, Any]:
     part = made[found.within] if found.within else made
     for key, value in part.items():
         if isinstance(value, list) and len(value) == found.count:
-            part[key] = value[:layers]
-    part[found.name] = layers
+            part[key] = [value[layer] for layer in chosen if layer < found.count]
+    part[found.name] = len(chosen)
     return made

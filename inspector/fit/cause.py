@@ -44,6 +44,8 @@ MATTERS = 50
 """A change matters when it could close a fiftieth of the gap: less is lost in a list of what to do. Ours to choose."""
 ALONE = 4
 """By itself a change is listed when it could close a quarter of the gap: less is of use only together. Ours as well."""
+LIKELY = 4
+"""By itself a change is likely enough where the gap is a quarter of what it is about: it is tried first. Ours, too."""
 
 
 def parts_at_peak(report: StepReport) -> dict[Part, int]:
@@ -84,6 +86,11 @@ def explained(report: StepReport, parts: Mapping[Part, int]) -> str:
     return f"The peak is in {where}; {gibibytes(parts[part])} of its {gibibytes(whole)} are {words}."
 
 
+def about(parts: Mapping[Part, int], of: Collection[Part]) -> int:
+    """Bytes of these parts of a peak."""
+    return sum(parts.get(part, 0) for part in of)
+
+
 def could_close(parts: Mapping[Part, int], of: Collection[Part], missing: int, share: int) -> bool:
     """Whether a change of these parts could close one ``share``-th of the gap: it saves no more than they take."""
-    return sum(parts.get(part, 0) for part in of) * share >= missing
+    return about(parts, of) * share >= missing

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import CannotSimulateError, ContradictionError
-from inspector.fit.cause import ALONE, MATTERS, could_close
+from inspector.fit.cause import ALONE, LIKELY, MATTERS, about, could_close
 from inspector.fit.changes import candidates
 
 if TYPE_CHECKING:
@@ -68,25 +68,42 @@ class Helping:
         self._candidates = sorted(worth, key=lambda one: main not in one.of)  # stable: cheapest first in either half
 
     def found(self) -> Help:
-        """Nothing is simulated where the weights alone are too much, nor one by one where all together are."""
+        """Nothing is simulated where the weights alone are too much, nor one by one where all together are.
+
+        All together are not asked where the one that is about most is enough.
+        """
         joined = [one for one in self._candidates if not one.alone]
         if (loaded := self._loaded(joined)) > self._available:
             return Help(weights_alone=loaded)
-        everything = self._peaks(joined) if joined else self._now
-        if everything is not None and not everything.fits:
-            return Help(smallest=self._change(joined, everything) if joined else None)
+        if not self._one_is_enough():
+            everything = self._peaks(joined) if joined else self._now
+            if everything is not None and not everything.fits:
+                return Help(smallest=self._change(joined, everything) if joined else None)
         changes = self._alone()
         if any(peaks.fits for _, peaks in changes):
             return Help(tuple(self._change([one], peaks) for one, peaks in changes))
         return Help(tuple(self._change([one], peaks) for one, peaks in changes), tuple(self._together(changes)))
+
+    def _one_is_enough(self) -> bool:
+        """Whether the change about the largest part of the peak makes it fit; not simulated where that is unlikely."""
+        first = max(self._candidates, key=lambda one: about(self._parts, one.of), default=None)
+        if first is None or about(self._parts, first.of) < self._missing * LIKELY:
+            return False
+        peaks = self._peaks([first])
+        return peaks is not None and peaks.fits
 
     @property
     def _available(self) -> int:
         return self._now.usable - self._now.context
 
     def _loaded(self, changes: Sequence[Candidate]) -> int:
-        """Bytes of the base weights after these changes: they are there from loading to the end, and soon simulated."""
-        if not any("weights" in one.of or "constants" in one.of for one in changes):
+        """Bytes of the base weights after these changes: they are there from loading to the end, and soon simulated.
+
+        As they are now where that is little enough: no change makes them more.
+        """
+        if self._least([]) <= self._available or not any(
+            "weights" in one.of or "constants" in one.of for one in changes
+        ):
             return self._least([])
         try:
             return self._simulator.loaded(self._together_as(changes))

@@ -35,6 +35,11 @@ _WITH_GENERATOR: dict[Any, Any] = {
 """Operators that draw, and the overload that is told where from."""
 
 
+def draws(func: OpOverload) -> bool:
+    """Whether an operator draws, and so is for `drawn`."""
+    return func in _WITH_GENERATOR
+
+
 def drawn(
     func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], generator: torch.Generator | None
 ) -> tuple[Any, dict[str, Any]]:

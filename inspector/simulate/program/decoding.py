@@ -39,20 +39,25 @@ class GenerateTrace:
     """The events, and what the cache was when the last token had been decoded.
 
     The stage ``forward`` of step 0 is the prefill, that of step n the n-th decoding step. ``layers`` is read off the
-    real cache; ``cache_bytes`` counts its tensors' bytes, whole batch. Of an encoder-decoder the prefill has the
+    real cache; ``layer_bytes`` counts each layer's bytes, whole batch. Of an encoder-decoder the prefill has the
     encoder and the first token; ``cross`` are the layers' caches of what the encoder gave, ``source`` its positions,
     ``inputs`` what it was given in words, and ``one_size`` whether that is the same for any prompt.
     """
 
     events: tuple[Event, ...]
     layers: tuple[LayerCache, ...]
-    cache_bytes: int
+    layer_bytes: tuple[int, ...]
     last_step: int
     notes: tuple[str, ...] = ()
     cross: tuple[LayerCache, ...] = ()
     source: int = 0
     inputs: str = ""
     one_size: bool = False
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of the whole cache."""
+        return sum(self.layer_bytes)
 
 
 def trace_generate(
@@ -108,7 +113,7 @@ def trace_generate(
     return GenerateTrace(
         tracer.events(),
         loop.layers(),
-        loop.cache_bytes(),
+        loop.layer_bytes(),
         loop.step,
         tuple(tracer.notes),
         loop.cross(),

@@ -203,7 +203,7 @@ class Decoding:
         """What the layers keep of an encoder's output."""
         return tuple(read_layers(cross_cache(self.cache), self.setup.sequences))
 
-    def cache_bytes(self) -> int:
-        """Bytes of the cache's tensors, whole batch; views count what they show."""
+    def layer_bytes(self) -> tuple[int, ...]:
+        """Bytes of each layer's tensors, whole batch; views count what they show. What the encoder gave comes last."""
         layers = (*cache_layers(self.cache), *cache_layers(cross_cache(self.cache)))
-        return sum(tensor_bytes(tensor) for layer in layers for tensor in tensors_of(layer))
+        return tuple(sum(map(tensor_bytes, tensors_of(layer))) for layer in layers)

@@ -1,1 +1,1 @@
-"""Models of many identical layers, traced with a few of them: which (`fewer`), how far (`repeat`), and when not to."""
+"""Models of many layers of few sorts, traced with a few: which (`words`), what they say (`rules`), when not to."""

@@ -1,30 +1,28 @@
-"""Dry runs of models with many identical layers, from traces of a few of them; of all other models, from all layers.
+"""Dry runs of models with many layers of few sorts, from traces of a few of them; of all other models, from all layers.
 
-The events are those of the whole model, tested to be: in the same order, but for frees of one moment, whose order
-CPython changes for long chains of objects (its "trashcan"), and which an allocator does not notice.
+The events are those of the whole model, tested to be: in the same order, but for frees of one moment, which come in the
+order of their blocks (CPython's changes for long chains of objects, its "trashcan"), and an allocator does not notice.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from itertools import dropwhile, takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inspector.errors import CannotSimulateError
-from inspector.memory_kinds import MemoryKind
 from inspector.precision.published import published_in
-from inspector.simulate.events import Alloc, Mark
 from inspector.simulate.program.decoding import GenerateTrace, trace_generate
 from inspector.simulate.program.training import Trace, trace_finetune
-from inspector.simulate.repeated_layers.pattern import repeated
-from inspector.simulate.repeated_layers.smaller_models import FEWEST, Fewer, fewer_layers, names_a_layer
+from inspector.simulate.repeated_layers.normal_form import ByLayers
+from inspector.simulate.repeated_layers.rules import NoPatternError, Small, alike, whole_events
+from inspector.simulate.repeated_layers.smaller_models import TRIES, Fewer, fewer_layers, names_a_layer
 from inspector.simulate.setup.training import LoraSetup, PeftSetup
 from inspector.trust import is_code_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from inspector.lenses.kv_cache import LayerCache
     from inspector.simulate.events import Event
     from inspector.simulate.setup.generation import GenerateSetup
     from inspector.simulate.setup.training import TrainSetup
@@ -103,17 +101,24 @@ def _first_answer(
     trace: Callable[[Mapping[str, Any]], T],
     grown: Callable[[Fewer, T, T], T | None],
 ) -> T | None:
-    """The answer of the fewest layers that have one; where the first layer differs inside, it takes one more."""
-    for fewest in FEWEST:
-        fewer = fewer_layers(config, fewest)
+    """The answer of the fewest layers that have one, from the cheapest try on."""
+    traced: dict[str, T] = {}
+
+    def once(part: Mapping[str, Any]) -> T:
+        # What one try has as its larger model may be the smaller one of the next.
+        return traced.setdefault(repr(part), traced.get(repr(part)) or trace(part))
+
+    for how in TRIES:
+        fewer = fewer_layers(config, how)
         asked = hash(repr((fewer, question)))
         # Else both small models would be traced for nothing again, at every size that is tried.
         if fewer is None or asked in _unanswered:
             continue
         try:
-            short = trace(fewer.short)
-            # Half the time is saved where sorts of layers that take turns turn out to differ.
-            found = grown(fewer, short, trace(fewer.long)) if fewer.turn == 1 or alike(short.events, fewer) else None
+            short = once(fewer.short)
+            # Half the time is saved where layers that are taken as one sort turn out to differ.
+            maybe = not fewer.mixed or alike(Small(ByLayers(short.events, fewer.stacks), fewer.short_roles))
+            found = grown(fewer, short, once(fewer.long)) if maybe else None
         except CannotSimulateError:  # the whole model says what is wrong with it
             return None
         if found is not None:
@@ -122,36 +127,41 @@ def _first_answer(
     return None
 
 
-def alike(events: Sequence[Event], fewer: Fewer) -> bool:
-    """Whether the layers that may be repeated allocate the same in the first forward."""
-    path = re.compile(rf"(?:^|\.){re.escape(fewer.stacks[0])}\.(\d+)(.*)")
-    layers: dict[int, list[tuple[str, int, str]]] = {}
-    forward = dropwhile(lambda event: not (isinstance(event, Mark) and event.stage == "forward"), events)
-    for event in takewhile(lambda event: not (isinstance(event, Mark) and event.stage != "forward"), forward):
-        # The workspace of all products is made in the first.
-        if not isinstance(event, Alloc) or event.kind is MemoryKind.WORKSPACE:
-            continue
-        if (found := path.search(event.module)) and int(found[1]) >= fewer.unlike:
-            layers.setdefault(int(found[1]), []).append((found[2], event.nbytes, event.source))
-    first, *rest = layers.values() or [[]]
-    return all(layer == first for layer in rest)
+def _whole(fewer: Fewer, short: Sequence[Event], long: Sequence[Event]) -> tuple[Event, ...] | None:
+    """The whole model's events; None when the two do not say."""
+    one = Small(ByLayers(short, fewer.stacks), fewer.short_roles)
+    other = Small(ByLayers(long, fewer.stacks), fewer.long_roles)
+    try:
+        return whole_events(one, other, fewer.roles)
+    except NoPatternError:
+        return None
 
 
 def _grown(fewer: Fewer, short: Trace, long: Trace) -> Trace | None:
     # Notes that differ name something that depends on the number of layers.
-    events = repeated(short.events, long.events, fewer.stacks, fewer.extra) if short.notes == long.notes else None
+    events = _whole(fewer, short.events, long.events) if short.notes == long.notes else None
+    growth = (long.paged_bytes - short.paged_bytes) // (len(fewer.long_roles) - len(fewer.short_roles))
     if events is None:
         return None
-    paged = long.paged_bytes + (long.paged_bytes - short.paged_bytes) * fewer.extra
+    paged = long.paged_bytes + growth * (len(fewer.roles) - len(fewer.long_roles))
     return Trace(events, paged, long.notes, {**short.questions, **long.questions}, long.inputs)
 
 
 def _generated(fewer: Fewer, short: GenerateTrace, long: GenerateTrace) -> GenerateTrace | None:
-    alike = long.layers[fewer.unlike :]
-    if len(set(alike)) != 1 or short.layers != long.layers[:-1] or short.last_step != long.last_step:
+    # What an encoder gave is kept beside the layers' own.
+    if (short.last_step, short.notes) != (long.last_step, long.notes) or long.cross:
         return None
-    events = repeated(short.events, long.events, fewer.stacks, fewer.extra)
+    caches: dict[int, tuple[LayerCache, int]] = {}
+    for roles, trace in ((fewer.short_roles, short), (fewer.long_roles, long)):
+        layers = list(zip(trace.layers, trace.layer_bytes, strict=True))
+        if len(layers) != len(roles):
+            return None
+        for role, layer in zip(roles, layers, strict=True):
+            if caches.setdefault(role, layer) != layer:
+                return None
+    events = _whole(fewer, short.events, long.events)
     if events is None:
         return None
-    grown = long.cache_bytes + (long.cache_bytes - short.cache_bytes) * fewer.extra
-    return GenerateTrace(events, long.layers + alike[:1] * fewer.extra, grown, long.last_step, long.notes)
+    whole = [caches[role] for role in fewer.roles]
+    cached, sizes = tuple(layer for layer, _ in whole), tuple(nbytes for _, nbytes in whole)
+    return replace(long, events=events, layers=cached, layer_bytes=sizes)

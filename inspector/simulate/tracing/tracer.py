@@ -16,10 +16,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate.device.autograd_in_place import OUT_OF_PLACE, as_on_device
+from inspector.simulate.device.autograd_in_place import as_on_device
 from inspector.simulate.device.random_numbers import drawn
-from inspector.simulate.events import Alloc, EmptyCache, Event, Free, Mark, Stage
+from inspector.simulate.events import EmptyCache, Event, Mark, Stage
 from inspector.simulate.tracing.answers import answers
+from inspector.simulate.tracing.operators import Operators
+from inspector.simulate.tracing.owners import made_of, written
 from inspector.simulate.tracing.shape_memory import run, shape_memory
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 
 _READ = torch.ops.aten._local_scalar_dense.default
+_COPY = torch.ops.aten._to_copy.default
 _FOREIGN = -1
 """The block number of a storage that is known and does not count."""
 
@@ -57,6 +60,7 @@ class Tracer(TorchDispatchMode):
         super().__init__()
         self._shapes = shape_memory() if remember and device == "meta" else None  # its answers are meta tensors
         self.kernels = kernels
+        self._operators = Operators(kernels)
         self.device = device
         self.devices = frozenset({device, *kernels.host})
         self.answer = answers()
@@ -69,6 +73,7 @@ class Tracer(TorchDispatchMode):
         self.log: list[int | Mark | EmptyCache] = []  # ~n is the free of block n: numbers, as there are many
         self._live: dict[int, _Watch] = {}
         self._labels: dict[int, tuple[MemoryKind, str]] = {}
+        self._copies: dict[int, int] = {}
         self._head = ""
         self.paged_bytes = 0
         self._generator = torch.Generator()
@@ -89,23 +94,39 @@ class Tracer(TorchDispatchMode):
         if replacement := self.kernels.replaced.get(func):
             with self:  # no mode is on within a dispatch, but these operators are to be seen
                 return replacement(*args, **kwargs)
-        if func in OUT_OF_PLACE:
+        known = self._operators.get(id(func)) or self._operators.look_up(func)
+        if known.in_place:
             func = as_on_device(func, args)
-        if func in self.kernels.gemms:
+        if known.gemm:
             self._workspace()
         if func is _READ and args[0].device.type == self.device:
             return self.answer(args[0])
-        func, kwargs = drawn(func, args, kwargs, self._generator)
+        if known.draws:
+            func, kwargs = drawn(func, args, kwargs, self._generator)
         if self.stage == "load":
             # ``torch.tensor(values, device=...)`` allocates at once, and a mode sees it only from torch 2.15 on: so
             # bitsandbytes' table of levels would come after the temporaries of its own scaling.
             self._note_all(args, "aten.lift_fresh.default")
         out = self._shapes.call(func, args, kwargs) if self._shapes else run(func, args, kwargs)
-        self._note_all(out, func)
+        self._note_result(out, func, args)
         if extra := self.kernels.temporaries.get(func):
             for phase in extra(out, *args, **kwargs):
                 self.transient(phase, str(func))
         return out
+
+    def _note_result(self, out: Any, func: OpOverload, args: tuple[Any, ...]) -> None:
+        if self.stage != "optimizer" or self.module or not args:
+            self._note_all(out, func)
+            if func is _COPY and self.stage == "load":
+                block, after = self.block_of(args[0]), self.block_of(out)
+                if block is not None and after is not None:
+                    self._copies[block] = after
+            return
+        for source, made in made_of(args[0], out):
+            # No module runs: it is of the module that what it was made of is of.
+            self.module = "" if source is None else self._module_of(source)
+            self._note_all(made, func)
+        self.module = ""
 
     def _note_all(self, out: object, func: OpOverload | str) -> None:
         """Follow every tensor in an operator's result, or among what it reads."""
@@ -114,6 +135,11 @@ class Tracer(TorchDispatchMode):
         elif isinstance(out, (list, tuple)):
             for item in out:
                 self._note_all(item, func)
+
+    def _module_of(self, tensor: torch.Tensor) -> str:
+        """The module that a tensor's block is of, "" where that is not known."""
+        block = self.block_of(tensor)
+        return "" if block is None else self._labels[block][1] if block in self._labels else self.rows[block][2]
 
     # -- what the program is doing -------------------------------------------------------------------------------
 
@@ -271,30 +297,4 @@ class Tracer(TorchDispatchMode):
 
     def events(self) -> tuple[Event, ...]:
         """Everything that happened, in order."""
-        short_lived = self._die_in_their_forward()
-        return tuple(self._event(entry, short_lived) for entry in self.log[: self._stopped])
-
-    def _event(self, entry: int | Mark | EmptyCache, short_lived: set[int]) -> Event:
-        if not isinstance(entry, int):
-            return entry
-        if entry < 0:
-            return Free(~entry)
-        nbytes, kind, module, source = self.rows[entry]
-        if label := self._labels.get(entry):
-            kind, module = label[0], label[1] or module  # `making` names no module: then it is the one that ran
-        elif kind is MemoryKind.ACTIVATIONS and entry in short_lived:
-            kind = MemoryKind.TEMPORARIES
-        return Alloc(entry, nbytes, kind, module, source)
-
-    def _die_in_their_forward(self) -> set[int]:
-        """Blocks that do not outlive the stage they were born in: not saved for the backward pass."""
-        born: set[int] = set()
-        short: set[int] = set()
-        for entry in self.log:
-            if isinstance(entry, Mark):
-                born = set()
-            elif isinstance(entry, int) and entry >= 0:
-                born.add(entry)
-            elif isinstance(entry, int) and ~entry in born:
-                short.add(~entry)
-        return short
+        return written(self.log[: self._stopped], self.log, self.rows, self._labels, self._copies)

@@ -14,8 +14,10 @@ from inspector.simulate.events import Alloc, Free, Mark
 from inspector.simulate.program.decoding import trace_generate
 from inspector.simulate.program.training import trace_finetune
 from inspector.simulate.repeated_layers import extrapolated_trace as folded
-from inspector.simulate.repeated_layers.pattern import repeated
-from inspector.simulate.repeated_layers.smaller_models import _turns, fewer_layers, names_a_layer
+from inspector.simulate.repeated_layers.normal_form import ByLayers
+from inspector.simulate.repeated_layers.rules import NoPatternError, Small, whole_events
+from inspector.simulate.repeated_layers.smaller_models import TRIES, fewer_layers, names_a_layer
+from inspector.simulate.repeated_layers.words import chosen, roles_of
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.setup.generation import GenerateSettings
 from inspector.simulate.setup.recipes import recipe
@@ -52,6 +54,12 @@ GPT_OSS = {
 GEMMA3 = {
     **LLAMA, "model_type": "gemma3_text", "architectures": ["Gemma3ForCausalLM"], "head_dim": 16, "sliding_window": 32,
     "num_hidden_layers": 24,
+}  # fmt: skip
+HYBRID = {
+    **LLAMA, "model_type": "qwen3_next", "architectures": ["Qwen3NextForCausalLM"], "num_hidden_layers": 48,
+    "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "head_dim": 16,
+    "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 16, "linear_value_head_dim": 16,
+    "shared_expert_intermediate_size": 32,
 }  # fmt: skip
 MODELS = {"llama": LLAMA, "mixtral": MIXTRAL, "gpt2": GPT2, "deepseek": DEEPSEEK}
 SETUPS = {
@@ -103,9 +111,6 @@ def assert_same(few, whole):
 )
 def test_a_few_layers_say_what_all_take(model, setup):
     few, whole = both(MODELS[model], **SETUPS[setup])
-    if few is None:  # where the pattern is not made again to the last event, there must be none, and no wrong one
-        assert model in {"mixtral", "deepseek"}
-        return
     assert_same(few, whole)
 
 
@@ -143,9 +148,9 @@ def test_real_models(model):
 
 def test_unlike_layers_come_first_and_are_traced_as_they_are():
     found = fewer_layers(DEEPSEEK)
-    assert (found.unlike, found.short["num_hidden_layers"], found.long["num_hidden_layers"]) == (2, 6, 7)
-    assert found.extra == 9
-    assert fewer_layers(LLAMA).unlike == 0
+    assert (found.short["num_hidden_layers"], found.long["num_hidden_layers"]) == (5, 6)
+    assert found.roles == (-1, -2, -3, *[1] * 12, -16), "the first and the last of each sort are edges"
+    assert fewer_layers(LLAMA).short_roles == (-1, 0, 0, -LAYERS)
 
 
 def test_under_autocast():
@@ -183,47 +188,59 @@ def test_recipes(name, gpu):
 @pytest.mark.parametrize("seq_len", [24, 48])
 @pytest.mark.parametrize("config", [GPT_OSS, SLIDING, GEMMA3], ids=lambda config: config["model_type"])
 def test_layers_that_take_turns(config, seq_len, attention):
-    """Where sorts of layers differ in what they take (beyond the window, say), nothing is folded, and nothing wrong."""
-    few, whole = both(config, method="lora", seq_len=seq_len, attention=attention)
-    if config is GPT_OSS:
-        assert few is not None
-    if few is not None:
-        assert_same(few, whole)
+    """Also where the sorts differ in what they take: beyond the window, say."""
+    assert_same(*both(config, method="lora", seq_len=seq_len, attention=attention))
 
 
-def test_every_sort_of_layer_is_traced():
-    found = fewer_layers(GEMMA3)
-    assert (found.unlike, found.short["num_hidden_layers"], found.long["num_hidden_layers"]) == (0, 6, 7)
-    assert _turns([0, 1, 1, 2, 1, 1, 2, 1, 1]) == (1, 3)
-    assert fewer_layers({**GEMMA3, "num_hidden_layers": 25}).short["num_hidden_layers"] == 7, "ends as the whole"
-    assert fewer_layers({**GEMMA3, "num_hidden_layers": 26}).long["num_hidden_layers"] == 9
+@pytest.mark.parametrize("setup", ["full", "paged"])
+def test_layers_of_other_modules_that_take_turns(setup):
+    """What grows with the number of layers grows with whole turns."""
+    assert_same(*both({**HYBRID, "num_hidden_layers": 32}, "L4", **SETUPS[setup]))
 
 
-def test_of_layers_that_take_turns_and_differ_one_small_model_is_traced(monkeypatch):
+def test_generation_with_layers_that_take_turns():
+    setup = GenerateSettings(prompt_len=40, max_new_tokens=12, dtype="bfloat16").setup
+    few = folded._generated_from_few(GEMMA3, setup, (8, 0), 108)
+    whole = trace_generate(GEMMA3, setup, (8, 0), 108)
+    assert events_of_a_moment(few.events) == events_of_a_moment(whole.events)
+    assert (few.layers, few.layer_bytes, few.last_step) == (whole.layers, whole.layer_bytes, whole.last_step)
+    assert len(set(few.layers)) == 2
+
+
+def test_every_sort_of_layer_is_traced_beside_every_other():
+    merged, apart = fewer_layers(GEMMA3), fewer_layers(GEMMA3, TRIES[2])
+    full = [layer for layer, kind in enumerate(merged.long["layer_types"]) if kind == "full_attention"]
+    assert (len(merged.short_roles), len(merged.long_roles), full) == (5, 6, [2, 3, 5])
+    assert apart.short == merged.short, "traced once"
+    beside = set(zip(apart.long_roles, apart.long_roles[1:], strict=False))
+    assert beside == set(zip(apart.roles, apart.roles[1:], strict=False))
+
+
+def test_words_leave_out_loops_and_keep_what_is_side_by_side():
+    kinds = [0, 0, 0, 1] * 12
+    # Layers of one shape may go one by one, those of several by whole turns.
+    for shapes, lengths in (([0] * 48, (8, 9)), (kinds, (12, 16))):
+        short, long = chosen(roles_of(kinds, kinds), kinds, shapes, 2)
+        assert (len(short), len(long)) == lengths
+        assert set(short) < set(long)
+        assert (long[0], long[-1]) == (0, 47)
+    assert chosen(roles_of([0] * 4, [0] * 4), [0] * 4, [0] * 4, 4) is None
+
+
+def test_of_layers_that_differ_one_small_model_is_traced_as_if_they_did_not(monkeypatch):
     traced = []
     monkeypatch.setattr(folded, "_unanswered", set())
     monkeypatch.setattr(folded, "trace_finetune", lambda *args: traced.append(args[0]) or trace_finetune(*args))
     setup = resolve_setup(method="lora", seq_len=48).setup
-    assert folded._from_few(GEMMA3, setup, (7, 5), 40) is None
-    assert [config["num_hidden_layers"] for config in traced] == [6]
+    assert folded._from_few(GEMMA3, setup, (7, 5), 40) is not None
+    assert [config["num_hidden_layers"] for config in traced] == [5, 9]
     # What has no answer is not asked again, whatever the rank.
-    assert folded._from_few(GEMMA3, resolve_setup(method="lora", seq_len=48, r=4).setup, (7, 5), 40) is None
-    assert len(traced) == 1
-
-
-def test_layers_of_other_modules_that_take_turns_are_not_tried():
-    hybrid = {
-        **LLAMA, "model_type": "qwen3_next", "architectures": ["Qwen3NextForCausalLM"], "num_hidden_layers": 48,
-        "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "head_dim": 16,
-        "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 16, "linear_value_head_dim": 16,
-        "shared_expert_intermediate_size": 32,
-    }  # fmt: skip
-    assert fewer_layers(hybrid) is None
-    assert fewer_layers({**hybrid, "layer_types": ["full_attention"] * 48}) is not None
+    assert folded._from_few(GEMMA3, resolve_setup(method="lora", seq_len=48, r=4).setup, (7, 5), 40) is not None
+    assert [config["num_hidden_layers"] for config in traced] == [5, 9, 5, 9]
 
 
 def test_models_whose_layers_differ_or_are_few_are_traced_whole():
-    assert fewer_layers({**GEMMA3, "num_hidden_layers": 15}) is None
+    assert fewer_layers({**GEMMA3, "num_hidden_layers": 11}) is None
     assert fewer_layers({**LLAMA, "num_hidden_layers": 8}) is None
     assert fewer_layers({"model_type": "nothing"}) is None
     assert fewer_layers({**LLAMA, "num_hidden_layers": "many"}) is None
@@ -252,19 +269,67 @@ def toy(layers, size=lambda _: 512, order=reversed):
     events = [Mark("forward", 0)]
     events += [Alloc(number, size(number), "saved activations", f"layers.{number}", "mm") for number in range(layers)]
     events.append(Mark("backward", 0))
-    events += [Free(number) for number in order(range(layers))]
+    for number in order(range(layers)):
+        born = 2 * layers - 1 - number if order is reversed else layers + number
+        events += [Alloc(born, 256, "temporaries", f"layers.{number}", "mm"), Free(number), Free(born)]
     return tuple(events)
 
 
-def test_the_pattern_of_a_toy():
-    assert repeated(toy(7), toy(8), ("layers",), 20) == toy(28)
-    assert repeated(toy(7, order=iter), toy(8, order=iter), ("layers",), 20) == toy(28, order=iter)
+def small(events, layers, whole):
+    return Small(ByLayers(events, ("layers",)), (-1, *[0] * (layers - 2), -whole))
 
 
-def test_no_pattern_where_there_is_none():
-    assert repeated(toy(7), toy(7), ("layers",), 20) == toy(7), "nothing to repeat"
-    assert repeated(toy(7, size=lambda number: 512 * (number + 1)), toy(8), ("layers",), 20) is None
-    odd = {"size": lambda number: 512 * (1 + number % 2)}
-    assert repeated(toy(7, **odd), toy(8, **odd), ("layers",), 20) is None
-    assert repeated(toy(2), toy(3), ("layers",), 20) is None, "too few copies"
-    assert repeated(toy(8), toy(7), ("layers",), 20) is None
+def whole_toy(short, long, sizes=(4, 5), whole=28):
+    roles = (-1, *[0] * (whole - 2), -whole)
+    return whole_events(small(short, sizes[0], whole), small(long, sizes[1], whole), roles)
+
+
+def test_the_rules_of_a_toy():
+    for order in (reversed, iter):
+        made = whole_toy(toy(4, order=order), toy(5, order=order))
+        assert events_of_a_moment(made) == events_of_a_moment(toy(28, order=order))
+    assert whole_toy(toy(4), toy(5), whole=5) == toy(5), "what was traced is made again"
+
+
+def test_what_grows_with_the_layers():
+    def grown(layers):
+        return (Mark("load", -1), Alloc(0, 512 * layers + 3, "temporaries", "", "empty"), Free(0))
+
+    assert whole_toy(grown(4), grown(5)) == grown(28)
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        (toy(4), toy(5, size=lambda number: 512 * (number + 1))),
+        (toy(4, size=lambda number: 512 * (1 + number % 2)), toy(5, size=lambda number: 512 * (1 + number % 2))),
+        (toy(4), toy(5, order=iter)),
+        (toy(4), toy(5)[:-1]),
+        (toy(4), (*toy(5), Mark("optimizer", 0))),
+    ],
+)
+def test_no_rules_where_there_are_none(short, long):
+    with pytest.raises(NoPatternError):
+        whole_toy(short, long)
+
+
+def test_too_few_layers_do_not_say_what_a_free_depends_on():
+    """With one layer between the edges, the next layer and the last one are the same."""
+
+    def kept(layers, until):
+        events = [Mark("forward", 0)]
+        for number in range(layers):
+            events.append(Alloc(number, 512, "saved activations", f"layers.{number}", "mm"))
+            events += [Free(block) for block in range(number + 1) if until(block, layers) == number]
+        return tuple(events)
+
+    def last(_block, layers):
+        return layers - 1
+
+    def following(block, layers):
+        return min(block + 1, layers - 1)
+
+    for until in (last, following):
+        with pytest.raises(NoPatternError):
+            whole_toy(kept(3, until), kept(3, until), sizes=(3, 3))
+        assert whole_toy(kept(4, until), kept(5, until)) == kept(28, until)

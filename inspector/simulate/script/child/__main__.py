@@ -176,11 +176,11 @@ def _tell(world: World, folder: Path, code: int, said: str, more: dict[str, Any]
     tracer = world.tracer
     tracer.stop()
     from inspector.simulate.events import Alloc
+    from inspector.simulate.tracing.owners import written
 
     rows = []
-    short = tracer._die_in_their_forward()
-    for number, line in zip(range(len(tracer.rows)), tracer.lines, strict=True):
-        event = tracer._event(number, short)
+    blocks = written(range(len(tracer.rows)), tracer.log, tracer.rows, tracer._labels, tracer._copies)
+    for event, line in zip(blocks, tracer.lines, strict=True):
         assert isinstance(event, Alloc)
         rows.append((event.nbytes, str(event.kind), event.module, event.source, line))
     assumed = [f"{what} ({line})" if line else what for what, line in world.policies.used.items()]
