@@ -12,6 +12,7 @@ from inspector.architecture.classes import model_class, transformers_class
 from inspector.architecture.error_origin import is_of_the_model
 from inspector.architecture.libraries import does_not_import, need
 from inspector.architecture.limits import bounded
+from inspector.architecture.no_number import no_number
 from inspector.architecture.offline import closed, without_runtime
 from inspector.architecture.own_code import is_trusted, own_config, said_classes
 from inspector.architecture.own_random import own_random_numbers
@@ -169,6 +170,10 @@ def config_mistakes(model_type: str, config: Mapping[str, Any]) -> Iterator[None
             raise does_not_import("transformers", error) from error
         if word := unknown_word(error, config):
             raise InspectorError(f"this {model_type} config cannot be built: {word.message}", hint=word.hint) from error
+        if fields := no_number(error, config):
+            raise InspectorError(
+                f"this {model_type} config cannot be built: {fields}", hint=f"its class says: {said[:120]}"
+            ) from error
         # What transformers' checks of a config put before what they have found.
         said = re.sub(r"^Class validation error for validator '\w+': \w+: ", "", said)
         raise InspectorError(f"this {model_type} config cannot be built: {said}") from error

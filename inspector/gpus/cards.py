@@ -176,7 +176,9 @@ def find_gpu(text: str) -> Gpu:
 
 def _called(text: str) -> tuple[Gpu, ...]:
     """Every card that a text may mean, none when it means none. Raises InspectorError for a size that none has."""
-    if found := _matching(normal(text)):
+    wanted = normal(text)
+    # A card that comes on one socket alone, or is known by another, is not called by it: A100-80GB SXM.
+    if found := _matching(wanted) or _matching(wanted.replace("sxm", "")):
         return found
     if not (sized := size_behind(text)):
         return ()

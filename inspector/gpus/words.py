@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # Words that tell no two catalogued cards apart.
-_SAYS_NOTHING = re.compile(r"nvidia|geforce|tesla|quadro|graphics|generation|gpu|[\s_\-()]")
+_SAYS_NOTHING = re.compile(r"nvidia|geforce|tesla|quadro|graphics|generation|gpu|kaggle|colab|[\s_\-()]")
 # Until Turing a laptop's card was called by its cooling or nothing, since Ampere by "Laptop GPU".
 _LAPTOP = re.compile(r"mobile|notebook|max-?q\b|(?<=\d)m$|(?<=ti)m$")
 _SOCKET = re.compile(r"sxm\d")

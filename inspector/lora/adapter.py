@@ -68,7 +68,7 @@ def adapter(skeleton: Skeleton, spec: LoraSpec) -> Adapter:
     matched = sorted(matched_by_name(spec, modules, parameters), key=lambda each: place.get(each[0], len(place)))
     warnings = warnings_of(skeleton, before, modules, parameters)
     if set(spec.rank_pattern) - set(asked.rank_pattern) and warnings:
-        warnings += ("a rank_pattern key of fused experts is PEFT's own: it warns of it, and applies it to them",)
+        warnings += ("a pattern's key of fused experts is PEFT's own: it warns of it, and applies it to them",)
     return Adapter(
         _tensors(skeleton, asked, spec, modules, parameters),
         (*matched, *copied_by_name(skeleton, spec)),

@@ -143,7 +143,7 @@ def converted(skeleton: Skeleton, spec: LoraSpec) -> LoraSpec:
         else:
             parameters.add(names[old])
             found.setdefault(names[old], set()).add(old)
-    ranks = dict(spec.rank_pattern)
+    ranks, alphas = dict(spec.rank_pattern), dict(spec.alpha_pattern)
     for parameter, needed in fused.items():
         present = found.get(parameter, set())
         if missing := set(needed) - present if present else set():
@@ -153,11 +153,13 @@ def converted(skeleton: Skeleton, spec: LoraSpec) -> LoraSpec:
             )
         if present and len(needed) > 1:
             ranks[rf".*\.{re.escape(parameter)}"] = spec.r * len(needed)
+            alphas[rf".*\.{re.escape(parameter)}"] = spec.alpha * len(needed)
     return replace(
         spec,
         target_modules=tuple(sorted(rest)),  # PEFT has sets here; sorted, the answer is the same each time
         target_parameters=tuple(sorted(parameters)),
         rank_pattern=tuple(ranks.items()),
+        alpha_pattern=tuple(alphas.items()),
     )
 
 

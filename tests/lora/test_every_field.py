@@ -233,6 +233,11 @@ CASES = {
     "copies in float32": ("gpt2", {"target_modules": ("c_attn",), "modules_to_save": ("wte",)}),
     "an embedding saved along": ("untied", {"target_modules": ("q_proj", "embed_tokens")}),
     "parameters": ("moe", {**Q, "target_parameters": ("experts.down_proj",)}),
+    "experts by the names they had": ("moe", {"target_modules": ("q_proj", "w1", "w2", "w3")}),
+    "both halves of a fused one, with an alpha": (
+        "moe",
+        {"target_modules": ("w1", "w3"), "alpha_pattern": (("q_proj", 2),)},
+    ),
     "parameters in vain": ("llama", {**Q, "target_parameters": ("experts.down_proj",)}),
     "modules in vain": ("moe", {"target_modules": ("nope",), "target_parameters": ("experts.down_proj",)}),
     "anchored": ("llama", {**Q, "rank_pattern": (("^q_proj", 16), ("k_proj", 2))}),

@@ -86,3 +86,19 @@ def test_no_key_error_is_bare():
     assert in_one_line(KeyError("su")) == "it looks up 'su', which is not there"
     assert in_one_line(KeyError("a whole sentence")) == "a whole sentence"
     assert in_one_line(KeyError()) == "KeyError"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"rope_theta": "many"}, "rope_theta is 'many', which is no number"),
+        ({"rope_theta": [1]}, r"rope_theta is '\[1\]', which is no number"),
+        ({"rope_theta": 1e4, "rope_scaling": {"rope_type": "linear", "factor": [1]}}, "rope_scaling.factor is"),
+        ({"num_key_value_heads": 2, "rope_theta": None}, "rope_theta is null, which is no number"),
+    ],
+    ids=str,
+)
+def test_a_number_that_is_none_is_named(fields, said):
+    """Python tells the types of an operation alone."""
+    with pytest.raises(InspectorError, match=said):
+        build_model(LLAMA | fields)
