@@ -135,7 +135,6 @@ def test_known_figures():
         ("kaggle t4", "T4"),
         ("t4 colab", "T4"),
         ("V100 SXM2 32GB", "V100-32GB"),
-        ("6000 ada", "RTX 6000 Ada"),
         ("m40 24gb", "M40-24GB"),
         ("orin nano 8gb", "Jetson Orin Nano 8GB"),
         ("RTX 4060M", "RTX 4060 Laptop"),
