@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_TYPES = {"str": str, "list": list, "dict": dict, "NoneType": type(None)}
+_TYPES: dict[str, type[Any]] = {"str": str, "list": list, "dict": dict, "NoneType": type(None)}
 _COMPUTED = re.compile(
     r"unsupported operand type|not supported between instances|invalid literal for int|int\(\) argument must be|"
     r"could not convert string to float|must be real number|can't multiply sequence|cannot be interpreted as an integer"
