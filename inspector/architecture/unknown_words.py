@@ -30,7 +30,7 @@ _DEEPEST = 6
 _FRAMES = 3
 _MISSING = re.compile(r"Missing required keys in `\w+` for 'rope_type'='(.*?)': \{(.*)\}")
 _ONE_OF = re.compile(
-    r"(?:(?:expected|be|contain) (?:one of|in):?|select [\w ]+ from)\s*(.*)", re.IGNORECASE | re.DOTALL
+    r"(?:(?:expected|be|contain) (?:one of|in)\b:?|select [\w ]+ from)\s*(.*)", re.IGNORECASE | re.DOTALL
 )
 _NOT_OF_TYPE = re.compile(
     r"Field '(\w+)' (?:expected (\w+), got \w+ \(value: (.*)\)|with value (.*) doesn't match any type in)"
@@ -130,6 +130,7 @@ def _in_words(said: str, config: Mapping[str, object]) -> UnknownWord | None:
         leaf
         for leaf in _leaves(config)
         if isinstance(leaf.value, str)
+        and leaf.value.strip()  # nothing stands in every sentence
         and leaf.value not in known
         and re.search(rf"(?<![\w.]){re.escape(leaf.value)}(?![\w])", outside)
     ]

@@ -97,24 +97,46 @@ _SETS: dict[str, Callable[[Module], bool]] = {
 
 def _shortest_names(skeleton: Skeleton, modules: Sequence[Module]) -> tuple[str, ...] | str:
     """Names that mean these modules and no other linear module of a layer: the shortest endings, else a regex."""
-    wanted = {module.path for module in modules}
-    taken = {
-        ending
-        for module in linear_modules(skeleton)
-        if module.layer and not in_tower(module.layer) and module.path not in wanted
-        for ending in _endings(module.path)
-    }
+    taken = _taken(skeleton, modules)
     names: dict[str, None] = {}
     for module in modules:
         endings = _endings(module.path[len(module.layer or "") + 1 :])
         # A number alone (`adapters.0`) is also the name of layers, which are no linear modules.
         name = next((name for name in endings if not name[:1].isdecimal() and name not in taken), None)
         if name is None:
-            # Whole paths below a numbered layer, as no ending tells them from what is not wanted.
-            inner = "|".join(dict.fromkeys(re.escape(m.path[len(m.layer or "") + 1 :]) for m in modules))
-            return rf".*\.\d+\.({inner})"
+            return _expression(modules, taken)
         names[name] = None
     return tuple(names)
+
+
+def _taken(skeleton: Skeleton, modules: Sequence[Module]) -> set[str]:
+    """The endings that mean others too: linear ones of a layer, and what PEFT would stop at wherever it is.
+
+    Gemma 4's towers wrap each linear module in one of the language model's name, which LoRA cannot adapt.
+    """
+    wanted = {module.path for module in modules}
+    last = {path.rpartition(".")[2] for path in wanted}
+    linear = {module.path for module in linear_modules(skeleton)}
+    wrappers = {path.rpartition(".")[0] for path in linear if path.rpartition(".")[0].rpartition(".")[2] in last}
+    others = {
+        module.path
+        for module in linear_modules(skeleton)
+        if module.layer and not in_tower(module.layer) and module.path not in wanted
+    }
+    return {ending for path in (others | wrappers) - wanted for ending in _endings(path)}
+
+
+def _expression(modules: Sequence[Module], taken: set[str]) -> str:
+    """A regular expression of whole paths below a numbered layer, as no ending tells them from what is not wanted."""
+    paths = dict.fromkeys(module.path[len(module.layer or "") + 1 :] for module in modules)
+    inner = "|".join(map(re.escape, paths))
+    # Another stack's layers may have such a path as well: then these are named whole.
+    shared = any(re.search(rf"\.\d+\.({inner})$", f".{ending}") for ending in taken)
+    if not shared:
+        return rf".*\.\d+\.({inner})"
+    stacks = dict.fromkeys(re.escape((module.layer or "").rpartition(".")[0]) for module in modules)
+    named = "|".join(stacks)
+    return rf"{named if len(stacks) == 1 else f'({named})'}\.\d+\.({inner})"
 
 
 def _endings(path: str) -> list[str]:

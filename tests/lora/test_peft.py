@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import save_file
 
-from inspector.architecture import build_model
+from inspector.architecture import build_model, build_skeleton
 from inspector.errors import InspectorError
 from inspector.lora import LoraSpec, adapter_tensors, target_sets
 from inspector.lora.filesize import safetensors_bytes
@@ -48,6 +48,33 @@ def without_peft(skeleton, spec):
 
 def both(model, spec):
     return without_peft(load_bundled(model), spec), with_peft(bundled_config(model), spec)
+
+
+GEMMA_4 = {
+    "model_type": "gemma4", "architectures": ["Gemma4ForConditionalGeneration"], "dtype": "bfloat16",
+    "text_config": {
+        "model_type": "gemma4_text", "num_hidden_layers": 6, "hidden_size": 64, "intermediate_size": 128,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "global_head_dim": 16, "vocab_size": 320,
+        "vocab_size_per_layer_input": 320, "hidden_size_per_layer_input": 8,
+    },
+    "vision_config": {
+        "model_type": "gemma4_vision", "num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 64,
+        "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 16,
+    },
+}  # fmt: skip
+
+
+def test_a_tower_that_wraps_its_linear_modules_leaves_the_language_model_its_sets():
+    """Gemma 4's vision has modules of the same names that PEFT stops at; the sets name the language model's alone."""
+    skeleton = build_skeleton(GEMMA_4, model_id="gemma4")
+    sets = {found.name: found for found in target_sets(skeleton)}
+    assert sets.keys() == {"attention", "q+v", "mlp", "all-linear", "default"}
+    for found in sets.values():
+        spec = LoraSpec(r=4, target_modules=found.target_modules)
+        assert without_peft(skeleton, spec) == with_peft(GEMMA_4, spec), found.name
+    for name in ("attention", "q+v", "mlp"):
+        spec = LoraSpec(r=4, target_modules=sets[name].target_modules)
+        assert all("language_model" in tensor.name for tensor in adapter_tensors(skeleton, spec))
 
 
 @pytest.mark.slow

@@ -82,6 +82,13 @@ def test_what_is_no_word_of_the_config_is_said_as_before():
         build_model(GEMMA | {"layer_types": ["sliding_attention"]})
 
 
+def test_a_rule_that_begins_like_a_list_of_words_is_said_as_it_is():
+    """``keys must be integer ...`` is no ``must be in ...``, and an empty text elsewhere is no wrong word."""
+    text = LLAMA | {"model_type": "gemma4_text", "per_layer_config": {"11": {"num_key_value_heads": 1}}}
+    with pytest.raises(InspectorError, match=r"built: `per_layer_config` keys must be integer layer indices"):
+        build_model(text | {"_name_or_path": ""})
+
+
 def test_no_key_error_is_bare():
     assert in_one_line(KeyError("su")) == "it looks up 'su', which is not there"
     assert in_one_line(KeyError("a whole sentence")) == "a whole sentence"
