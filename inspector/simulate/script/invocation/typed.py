@@ -149,6 +149,9 @@ def _cards(variables: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     return (f"CUDA_VISIBLE_DEVICES={seen}: one card is shown",) if "," in seen else ()
 
 
+_WANTED = "name a script, `-m module`, or a command after --"
+
+
 def _nothing(typed: str) -> InspectorError:
     """The error for a word that is neither a file nor a command."""
     folder = Path(typed).parent
@@ -158,9 +161,11 @@ def _nothing(typed: str) -> InspectorError:
         near = difflib.get_close_matches(Path(typed).name, there, n=1)
     if near:
         return InspectorError(f"no such file: {typed}", hint=f"did you mean {folder / near[0]}?")
+    if exists(Path(typed)):
+        return InspectorError(f"{typed} is neither a script of Python nor a notebook", hint=_WANTED)
     if _is_script(typed) or "/" in typed:
         return InspectorError(f"no such file: {typed}")
     return InspectorError(
         f"{typed} is neither a file nor the command of a package that is installed here",
-        hint="name a script, `-m module`, or a command after --",
+        hint=_WANTED,
     )
