@@ -22,13 +22,14 @@ BROKEN = {
     "memory": (["memory", "{tiny}"], "inspector.lenses.weights._group"),
     "lora": (["lora", "llama-3.2-1b"], "inspector.lora.report._row"),
     "simulate finetune": (["simulate", "finetune", "{tiny}"], "inspector.simulate.finetuning.summarize"),
-    "simulate generate": (["simulate", "generate", "{tiny}"], "inspector.simulate.program.decoding.grow_layer"),
+    "simulate generate": (["simulate", "generate", "{tiny}"], "inspector.simulate.program.decoding_loop.grow_layer"),
     "fit": (["fit", "{tiny}", "--gpu", "T4", "--gpu", "L4"], "inspector.fit.table.peaks_on"),
     "fit on one card": (["fit", "{tiny}", "--gpu", "T4"], "inspector.simulate.finetuning.summarize"),
     "validate": (["validate", "rtx4080_qlora"], "inspector.validation.ledger.simulate"),
     "compare": (["compare", "llama-3.2-1b", "qwen2.5-0.5b"], "inspector.lenses.compare._same"),
     "report": (["report", "-o", "{folder}/page.html"], "inspector.render.deck.deck_html"),
     "chart": (["chart", "levels", "-o", "{folder}/chart.html"], "inspector.render.charts.files.chart_bytes"),
+    "run": (["run", "{folder}/train.py"], "inspector.simulate.script.running.read_outcome"),
     "replay": (["replay", "{tiny}"], "inspector.simulate.snapshot.recording.read_recording"),
     "measure": (["measure", "{tiny}", "--device", "cpu"], "inspector.measure.report.make_order"),
     "measurements": (["measurements", "{folder}"], "inspector.measure.records.find_records"),
@@ -51,6 +52,7 @@ def test_a_mistake_of_ours_is_a_traceback_and_70(case, tmp_path, monkeypatch, ca
 
     monkeypatch.setattr(function, broken)
     (tmp_path / "config.json").write_text(json.dumps(TINY))
+    (tmp_path / "train.py").write_text("print('trained')")
     args = [part.format(tiny=tmp_path / "config.json", folder=tmp_path) for part in args]
     assert run(args) == OUR_FAULT == 70
     said = capsys.readouterr().err

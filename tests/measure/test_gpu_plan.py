@@ -1,4 +1,4 @@
-"""The GPU benchmark on a bare machine: no pandas, plotly, rich, click or platformdirs, and no network."""
+"""The GPU benchmark on a bare machine: no pandas or what needs it, plotly, rich, click, platformdirs or network."""
 
 import json
 import os
@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "measure_gpu.py"
 HIDE = """
 import importlib.machinery
 usual = importlib.machinery.PathFinder.find_spec
-hidden = {"pandas", "plotly", "rich", "click", "platformdirs", "gguf", "pynvml"}
+hidden = {"pandas", "plotly", "rich", "click", "platformdirs", "gguf", "pynvml", "datasets", "trl"}
 
 @classmethod
 def find_spec(cls, name, path=None, target=None):

@@ -6,11 +6,25 @@ import json
 
 import pytest
 
+from inspector.simulate.events import Free
+
 TINY = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 256, "intermediate_size": 512,
     "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 4000,
     "max_position_embeddings": 4096, "tie_word_embeddings": False, "torch_dtype": "bfloat16",
 }  # fmt: skip
+
+
+def events_of_a_moment(events):
+    """The events, with frees that follow one another sorted: their order is CPython's and changes no figure."""
+    out, frees = [], []
+    for event in events:
+        if isinstance(event, Free):
+            frees.append(event.block)
+            continue
+        out.extend([*sorted(frees), event])
+        frees = []
+    return out + sorted(frees)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from inspector.gpus import card_of_size, find_gpu
 from inspector.simulate.device import attention, kernels
 from inspector.simulate.finetuning import finetune
 from inspector.simulate.generation import simulate_generate
-from inspector.simulate.program import adapters, decoding
+from inspector.simulate.program import adapters, decoding_loop
 from inspector.simulate.program.decoding import trace_generate
 from inspector.simulate.program.training import trace_finetune
 from inspector.simulate.setup.finetuning import resolve_setup
@@ -83,7 +83,7 @@ def test_wherever_it_is(name, monkeypatch):
     elif name == "sdpa":
         monkeypatch.setattr(attention, "choose", ours)
     else:
-        monkeypatch.setattr(decoding, "read_layers", ours)
+        monkeypatch.setattr(decoding_loop, "read_layers", ours)
     with pytest.raises(KeyError, match="a mistake of ours"):
         trace_generate(small(), GenerateSettings(prompt_len=8, max_new_tokens=3).setup, (8, 0), 108)
 
@@ -133,7 +133,7 @@ def test_a_family_that_does_not_train_on_shapes_is_one_line(model_type, method):
 
 @pytest.mark.parametrize("model_type", ["xmod", "blt"])
 def test_a_family_that_does_not_generate_on_shapes_is_one_line(model_type):
-    with pytest.raises(CannotSimulateError, match="does not generate from token ids without data"):
+    with pytest.raises(CannotSimulateError, match="does not generate without data"):
         trace_generate(small_config(model_type), GenerateSettings(prompt_len=40, max_new_tokens=4).setup, (8, 0), 108)
 
 

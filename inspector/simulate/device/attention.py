@@ -206,6 +206,11 @@ def _cudnn_takes(sizes: tuple[int, int], keys: int, dropout: float) -> bool:
     return known and not any(size % 8 for size in sizes) and keys != 1 and (dropout * 16).is_integer()
 
 
+def has_flash_attention(chip: Chip, /) -> bool:
+    """Whether the ``flash_attn`` package runs at all: "FlashAttention only supports Ampere GPUs or newer"."""
+    return chip.capability >= (8, 0)
+
+
 def _flash_takes(capability: tuple[int, int], size: int, dropout: float, *, trained: bool) -> bool:
     """Heads up to 256; cards with less shared memory cannot train some above 192.
 

@@ -22,6 +22,7 @@ from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.setup.generation import GenerateSettings
 from inspector.simulate.setup.recipes import recipe
 from inspector.sources.bundled import bundled_config
+from tests.simulate.conftest import events_of_a_moment
 
 LAYERS = 14
 """As few as the pattern needs where the first layer differs: two smaller models of six and seven, and more."""
@@ -68,18 +69,6 @@ SETUPS = {
     "full": {"method": "full", "optimizer": "adafactor", "grad_accum": 2, "outputs": "next", "steps": 3},
     "paged": {"method": "full", "optimizer": "paged_adamw_8bit", "zero_grad": "after", "loss": "shifted"},
 }
-
-
-def events_of_a_moment(events):
-    """The events, with frees that follow one another sorted: their order is CPython's and changes no figure."""
-    out, frees = [], []
-    for event in events:
-        if isinstance(event, Free):
-            frees.append(event.block)
-            continue
-        out.extend([*sorted(frees), event])
-        frees = []
-    return out + sorted(frees)
 
 
 def both(config, gpu="A100-80GB", base=None, **options):

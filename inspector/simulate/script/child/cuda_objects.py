@@ -11,6 +11,22 @@ if TYPE_CHECKING:
     from inspector.gpus import Gpu
 
 
+_LIMITS = {
+    (12, 0): (1536, 100, 99), (11, 0): (1536, 228, 227), (9, 0): (2048, 228, 227), (8, 9): (1536, 100, 99),
+    (8, 7): (1536, 164, 163), (8, 6): (1536, 100, 99), (8, 0): (2048, 164, 163), (7, 5): (1024, 64, 64),
+    (7, 0): (2048, 96, 96), (6, 1): (2048, 96, 48), (6, 0): (2048, 64, 48), (5, 2): (2048, 96, 48),
+    (5, 0): (2048, 64, 48),
+}  # fmt: skip
+"""From a compute capability on: threads a multiprocessor, its shared KiB, and those one block may have.
+
+Source: CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
+"""
+
+
+def _limits(capability: tuple[int, int]) -> tuple[int, int, int]:
+    return next((limits for least, limits in _LIMITS.items() if capability >= least), (2048, 48, 48))
+
+
 class Properties:
     """``torch.cuda.get_device_properties``: what ``_CudaDeviceProperties`` has."""
 
@@ -21,11 +37,12 @@ class Properties:
         self.multi_processor_count = card.multiprocessors
         self.is_multi_gpu_board = self.is_integrated = 0
         self.warp_size = 32
-        self.max_threads_per_multi_processor = 1024 if card.capability == (7, 5) else 1536
+        threads, shared, optin = _limits(card.capability)
+        self.max_threads_per_multi_processor = threads
         self.regs_per_multiprocessor = 65536
         self.shared_memory_per_block = 49152
-        self.shared_memory_per_block_optin = 65536 if card.capability == (7, 5) else 101376
-        self.shared_memory_per_multiprocessor = self.shared_memory_per_block_optin
+        self.shared_memory_per_block_optin = optin << 10
+        self.shared_memory_per_multiprocessor = shared << 10
         self.gcnArchName = card.device_name
         self.uuid = "00000000-0000-0000-0000-000000000000"
         self.L2_cache_size = 4 << 20

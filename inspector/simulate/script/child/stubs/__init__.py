@@ -84,7 +84,7 @@ def _flash_attn(world: World) -> None:
         sys.path.append(str(folder))
     from inspector.simulate.script.child.stubs import flash_attn
 
-    flash_attn.on(world.card)
+    flash_attn.on(world.device)
     world.tracer.notes.append(
         "flash_attention_2 is the kernel that PyTorch carries: the package is not on this machine"
     )

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inspector.simulate.device.attention import flash
+from inspector.simulate.device.attention import flash, has_flash_attention
 from inspector.simulate.script.child.errors import emulated
 
 if TYPE_CHECKING:
     import torch
 
-    from inspector.gpus import Gpu
+    from inspector.simulate.device.questions import Device
 
-_cards: list[Gpu] = []
+_devices: list[Device] = []
 
 
-def on(card: Gpu) -> None:
-    """The card that the kernels run on."""
-    _cards[:] = [card]
+def on(device: Device) -> None:
+    """The device that the kernels run on."""
+    _devices[:] = [device]
 
 
 def flash_attn_func(
@@ -35,7 +35,7 @@ def flash_attn_func(
 ) -> Any:
     """Batches of rows of one length: (batch, length, heads, size)."""
     del window_size, softcap, alibi_slopes, deterministic, return_attn_probs
-    if _cards[0].capability < (8, 0):
+    if not _devices[0].ask(has_flash_attention):
         raise emulated(RuntimeError("FlashAttention only supports Ampere GPUs or newer."))
     out = flash(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), dropout_p, causal, softmax_scale)
     return out.transpose(1, 2)
