@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from inspector.render.charts import Chart
     from inspector.simulate.reports.at_peak import Share
-    from inspector.simulate.script.report import ScriptReport
+    from inspector.simulate.script.report import CardVerdict, ScriptReport
 
 SHOWN = 10
 
@@ -92,9 +92,15 @@ def _verdicts(report: ScriptReport) -> Table:
             _mib(each.peaks.process),
             f"{each.peaks.margin / 2**20:+,.1f}",
             Text(each.verdict, style=style),
-            "this run" if each.same_trace else "a run of its own",
+            _answered(each),
         )
     return rows
+
+
+def _answered(each: CardVerdict) -> str:
+    run = "this run" if each.same_trace else "a run of its own"
+    ended = f", up to exit code {each.exit_code}: {each.error}" if each.exit_code else ""
+    return clean(run + ended.removesuffix(": "))
 
 
 def _stages(report: ScriptReport) -> Table:
@@ -160,6 +166,7 @@ def payload(report: ScriptReport) -> dict[str, Any]:
                 "usable_bytes": each.gpu.usable_bytes,
                 "same_trace": each.same_trace,
                 "script_exit_code": each.exit_code,
+                "error": each.error,
             }
             for each in report.verdicts
         ],

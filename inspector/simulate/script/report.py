@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CardVerdict:
-    """What one card says of the script. ``same_trace`` is whether the first card's run answers for it."""
+    """What one card says of the script. ``same_trace`` is whether the first card's run answers for it.
+
+    ``error`` is what ended the script there, as ``RuntimeError: ...``: its figures are those up to it.
+    """
 
     gpu: Gpu
     peaks: Peaks
     same_trace: bool
     exit_code: int = 0
+    error: str = ""
 
     @property
     def verdict(self) -> Verdict:

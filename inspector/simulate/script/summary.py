@@ -45,7 +45,11 @@ def summarize(
     timeline = replay(events, settings)
     verdicts = tuple(
         CardVerdict(
-            card, peaks_on(run.events, card, settings, timeline if run is outcome else None), shared, run.exit_code
+            card,
+            peaks_on(run.events, card, settings, timeline if run is outcome else None),
+            shared,
+            run.exit_code,
+            run.error if run.exit_code else "",
         )
         for card, run, shared in runs
     )
