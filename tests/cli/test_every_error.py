@@ -69,11 +69,11 @@ MISTAKES = {
         "report llama-3.2-1b -o taken/x.html",
     ],
     "run": [
-        "run", "run nowhere.py", "run --check nowhere.py", "run tiny/config.json", "run --gpu nope train.py",
-        "run --gpu T4 --vram 16GiB train.py", "run --vram lots train.py", "run --steps 0 train.py",
-        "run --assume nope=1 train.py", "run --lengths lots train.py", "run --data nope train.py",
-        "run -m no.such.module", "run not-json/config.json", "run -- deepspeed --num_gpus 8 train.py",
-        "run -- torchrun --nproc-per-node 8 train.py",
+        "run", "run nowhere.py", "run --check nowhere.py", "run tiny/config.json", "run --gpu nope good.py",
+        "run --gpu T4 --vram 16GiB good.py", "run --vram lots good.py", "run --steps 0 good.py",
+        "run --assume nope=1 good.py", "run --lengths lots good.py", "run --data nope good.py",
+        "run -m no.such.module", "run not-json/config.json", "run -- deepspeed --num_gpus 8 good.py",
+        "run -- torchrun --nproc-per-node 8 good.py",
     ],
     "simulate": ["simulate nope"],
     "simulate finetune": [
@@ -151,7 +151,7 @@ def write_broken(made):
     (made / "cut-short" / "model.safetensors").write_bytes((made / "model" / "model.safetensors").read_bytes()[:100])
     index = {"weight_map": {"lm_head.weight": "model-00001-of-00002.safetensors"}}
     (made / "index-names-nothing" / "model.safetensors.index.json").write_text(json.dumps(index))
-    (made / "train.py").write_text("print('trained')")
+    (made / "good.py").write_text("print('ran')")
     (made / "taken").write_text("a file where a folder is needed")
     (made / "harmful.pickle").write_bytes(pickle.dumps({"segments": Harm()}))
     (made / "cut-short.pickle").write_bytes((made / "snapshot.pickle").read_bytes()[:100])
