@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from inspector.cli.headed import HeadedCommand
 from inspector.cli.options import answer, answer_page, json_option, one_form, output_option
-from inspector.cli.settings import CARD, headed, vram_option
+from inspector.cli.settings import CARD, headed, snapshot_option, vram_option
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from inspector.simulate.script.invocation import Invocation
 
 RUN = "The run"
@@ -42,14 +43,7 @@ RUN = "The run"
 @headed("--advise/--no-advise", heading=CARD, default=True,
         help="Where it does not fit, run it again with one thing changed, and tell what helps.")  # fmt: skip
 @headed("--oom", heading=CARD, is_flag=True, help="The card refuses where it is full, with PyTorch's own error.")
-@headed(
-    "--snapshot",
-    heading="The answer",
-    unseen=("--trace",),
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write a snapshot for PyTorch's memory_viz.",
-)
+@snapshot_option
 @output_option
 @json_option
 def command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -182,3 +183,16 @@ def vram_option(function: F) -> F:
     """``--vram``: a card by its memory."""
     text = "The card's memory instead of its name, such as 16GiB."
     return headed("--vram", heading=CARD, default="", help=text)(function)
+
+
+def snapshot_option(function: F) -> F:
+    """``--snapshot``: where the run's events go, as PyTorch's own viewer reads them."""
+    add = headed(
+        "--snapshot",
+        heading="The answer",
+        unseen=("--trace",),
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Write a snapshot for PyTorch's memory_viz.",
+    )
+    return add(function)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 import click
@@ -18,11 +17,13 @@ from inspector.cli.options import (
     trust_option,
     vocabulary_options,
 )
-from inspector.cli.settings import CARD, FINETUNE, TRAINED, headed, vram_option, with_settings
+from inspector.cli.settings import CARD, FINETUNE, TRAINED, headed, snapshot_option, vram_option, with_settings
 from inspector.simulate.setup.recipes import RECIPES
 from inspector.simulate.setup.settings import FinetuneSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from inspector.simulate.setup.options import FinetuneOptions
 
 
@@ -39,14 +40,7 @@ if TYPE_CHECKING:
     help="Simulate what makes it fit, where it does not (with --gpu or --vram).",
 )
 @headed("--solve", heading=CARD, is_flag=True, help="Find the largest batch, length and rank that fit.")
-@headed(
-    "--snapshot",
-    heading="The answer",
-    unseen=("--trace",),
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write a snapshot for PyTorch's memory_viz.",
-)
+@snapshot_option
 @vocabulary_options
 @output_option
 @json_option

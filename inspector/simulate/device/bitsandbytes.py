@@ -217,3 +217,16 @@ def _bitsandbytes_nodes(*names: str) -> tuple[Any, ...]:
                 assigned |= constants
                 found.append(node)
     return tuple(compile(ast.Module([node], []), spec.origin, "exec") for node in found)
+
+
+def quantization_constants(parameter: torch.Tensor) -> Iterator[Any]:
+    """The tensors bitsandbytes keeps beside a quantized weight; neither parameters nor buffers."""
+    state = getattr(parameter, "quant_state", None)
+    # Double quantization quantizes the constants again: the state of those hangs on the first.
+    while state is not None:
+        for name in ("absmax", "code", "offset"):
+            if isinstance(tensor := getattr(state, name, None), torch.Tensor):
+                yield tensor
+        state = getattr(state, "state2", None)
+    if isinstance(scales := getattr(parameter, "SCB", None), torch.Tensor):
+        yield scales

@@ -16,6 +16,7 @@ from inspector.architecture.ties import tie_again
 from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
 from inspector.precision.published import published_in
+from inspector.simulate.device.bitsandbytes import quantization_constants
 from inspector.simulate.device.flash_attention import FLASH_ATTENTION_2
 from inspector.simulate.program.arrival import load_on_device, move, warm_up
 from inspector.simulate.program.stored.bitsandbytes import quantized_by_bitsandbytes
@@ -25,7 +26,7 @@ from inspector.simulate.program.stored.loader import Loader
 from inspector.simulate.setup.stored import check_known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from torch import nn
     from transformers import PretrainedConfig, PreTrainedModel
@@ -187,19 +188,6 @@ def label_model(model: nn.Module, tracer: Tracer, *, adapted: bool = False) -> N
         for name, part in module.named_buffers(recurse=False) if is_packed(module) else ():
             weight = name in {*module.values, "bias"}
             tracer.label(part, MemoryKind.BASE_WEIGHTS if weight else MemoryKind.QUANTIZATION_CONSTANTS, path)
-
-
-def quantization_constants(parameter: torch.Tensor) -> Iterator[Any]:
-    """The tensors bitsandbytes keeps beside a quantized weight; neither parameters nor buffers."""
-    state = getattr(parameter, "quant_state", None)
-    # Double quantization quantizes the constants again: the state of those hangs on the first.
-    while state is not None:
-        for name in ("absmax", "code", "offset"):
-            if isinstance(tensor := getattr(state, name, None), torch.Tensor):
-                yield tensor
-        state = getattr(state, "state2", None)
-    if isinstance(scales := getattr(parameter, "SCB", None), torch.Tensor):
-        yield scales
 
 
 def head_path(model: PreTrainedModel) -> str:

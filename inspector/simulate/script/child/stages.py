@@ -11,6 +11,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from inspector.memory_kinds import MemoryKind
+from inspector.simulate.device.bitsandbytes import quantization_constants
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.storages import has_no_data
 
@@ -132,7 +133,7 @@ class Stages:
             adapter = adapted and (tensor.requires_grad or "lora_" in name)
             if has_no_data(tensor):
                 self.tracer.label(tensor, MemoryKind.ADAPTERS if adapter else MemoryKind.BASE_WEIGHTS, owner)
-            for constant in _constants(tensor):
+            for constant in filter(has_no_data, quantization_constants(tensor)):
                 self.tracer.label(constant, MemoryKind.QUANTIZATION_CONSTANTS, owner)
         for name, buffer in module.named_buffers():
             if has_no_data(buffer):
@@ -168,16 +169,3 @@ def _head(module: nn.Module, names: dict[int, str]) -> str:
     except (NotImplementedError, AttributeError):
         return ""
     return names.get(id(head), "") if head is not None else ""
-
-
-def _constants(parameter: torch.Tensor) -> list[torch.Tensor]:
-    """What bitsandbytes keeps beside a quantized weight."""
-    found: list[torch.Tensor] = []
-    state = getattr(parameter, "quant_state", None)
-    while state is not None:
-        found += [part for name in ("absmax", "code", "offset")
-                  if isinstance(part := getattr(state, name, None), torch.Tensor) and has_no_data(part)]  # fmt: skip
-        state = getattr(state, "state2", None)
-    if isinstance(scales := getattr(parameter, "SCB", None), torch.Tensor) and has_no_data(scales):
-        found.append(scales)
-    return found
