@@ -169,6 +169,7 @@ def test_a_launched_script_finds_accelerate_s_own_variables(typed, home, tmp_pat
     assert [found.target, *found.argv] == command[1:]
 
 
+@pytest.mark.pinned
 def test_the_launchers_options_are_those_of_their_parsers():
     """What takes no value, and so where the script's name stands."""
     from accelerate.commands.launch import launch_command_parser

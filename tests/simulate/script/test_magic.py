@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 
 from inspector.cli import magic
 from inspector.errors import InspectorError
 from inspector.simulate.script import advised, running
+
+InteractiveShell = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell
 
 
 @pytest.fixture

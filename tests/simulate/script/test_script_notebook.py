@@ -6,16 +6,17 @@ import ast
 import json
 import sys
 
-import nbformat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from IPython.core.inputtransformer2 import TransformerManager
 
 from inspector.errors import InspectorError
 from inspector.simulate.script.notebook import read_notebook
 from inspector.simulate.script.notebook.names import hosted_modules, notebook_names
 from inspector.simulate.script.notebook.to_python import python_of
+
+nbformat = pytest.importorskip("nbformat")
+TransformerManager = pytest.importorskip("IPython.core.inputtransformer2").TransformerManager
 
 
 def write(path, *cells, version=4, **metadata):
