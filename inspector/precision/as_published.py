@@ -12,7 +12,8 @@ from inspector.precision.compressed import compressed_as_published
 from inspector.precision.fp8 import BLOCK, fp8
 from inspector.precision.packed import awq, gptq, hqq, mxfp4
 from inspector.precision.published import published_in
-from inspector.precision.torchao import torchao
+from inspector.precision.torchao import torchao_as_published
+from inspector.precision.torchao_config import torchao_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -105,8 +106,8 @@ def _bitsandbytes(published: Published, _: Skeleton) -> Scheme:
 
 
 def _torchao(published: Published, _: Skeleton) -> Scheme | None:
-    kind = published.torchao_kind
-    return torchao(kind + (f":{published.group}" if kind == "int4wo" else "")) if kind else None
+    config = torchao_config(published.raw)
+    return torchao_as_published(config) if config.kind else None
 
 
 def _mlx(published: Published, skeleton: Skeleton) -> Scheme | None:

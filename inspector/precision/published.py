@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from inspector.errors import InspectorError
+from inspector.precision.torchao_config import torchao_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +57,10 @@ class Published:
         if self.method == "bitsandbytes":
             said.append(self.bnb_type + ("-dq" if self.raw.get("bnb_4bit_use_double_quant") else ""))
         elif self.method == "torchao":
-            said.append(self.torchao_kind or "of another kind")
+            found = torchao_config(self.raw)
+            said.append(found.kind or "of another kind")
+            said += [found.packing] if found.packing not in {"", "plain"} else []
+            said += ["a scale a tensor"] if found.kind and not found.group else []
         elif self.method == "compressed-tensors":
             formats = [str(group.get("format") or "") for group in _groups(self.raw)]
             said.append(" and ".join(dict.fromkeys(filter(None, formats))) or str(self.raw.get("format") or "a format"))
@@ -85,8 +89,7 @@ class Published:
     @property
     def torchao_kind(self) -> str:
         """The short name of a torchao config, such as ``int4wo``; "" for one that is not known here."""
-        kind, _ = _torchao(self.raw)
-        return kind
+        return torchao_config(self.raw).kind
 
     def leaves(self, path: str) -> bool:
         """Whether the config lists this module among those left alone."""
@@ -110,8 +113,7 @@ def published_in(config: Mapping[str, Any] | object) -> Published | None:
     if method != "mlx" and method not in get_args(PublishedMethod):
         return Published(method, 0, 0, _kept(raw), raw)  # its numbers may mean anything
     if method == "torchao":
-        _, group = _torchao(raw)
-        return Published(method, 0, group, _kept(raw), raw)
+        return Published(method, 0, torchao_config(raw).group, _kept(raw), raw)
     if method == "compressed-tensors":
         weights: Mapping[str, Any] = next((group["weights"] for group in _groups(raw)), {})
         return Published(method, _number(weights, "num_bits"), _number(weights, "group_size"), _kept(raw), raw)
@@ -242,29 +244,3 @@ def _weight_params(raw: Mapping[str, Any]) -> Mapping[str, Any]:
         return found
     inner = [item.get("weight_quant_params") for item in said.values() if isinstance(item, dict)]
     return next((item for item in inner if isinstance(item, dict)), {})
-
-
-_TORCHAO = {
-    "int4weightonlyconfig": "int4wo", "int8weightonlyconfig": "int8wo", "float8weightonlyconfig": "float8wo",
-    "int8dynamicactivationint8weightconfig": "int8dq", "float8dynamicactivationfloat8weightconfig": "float8dq",
-    "int8dynamicactivationintxweightconfig": "int8da4w", "int4_weight_only": "int4wo", "int8_weight_only": "int8wo",
-    "float8_weight_only": "float8wo", "int8_dynamic_activation_int8_weight": "int8dq",
-    "float8_dynamic_activation_float8_weight": "float8dq", "int8_dynamic_activation_int4_weight": "int8da4w",
-}  # fmt: skip
-_TORCHAO_GROUPS = {"int4wo": 128, "int8da4w": 32}
-"""The group sizes that torchao's configs have by default; the others have one scale a row."""
-
-
-def _torchao(raw: Mapping[str, Any]) -> tuple[str, int]:
-    """The kind and the group size: ``quant_type`` is a name, or ``{"default": {"_type": ..., "_data": {...}}}``."""
-    said, data = raw.get("quant_type"), raw.get("quant_type_kwargs")
-    if isinstance(said, dict):
-        inner = said.get("default", said)
-        inner = inner if isinstance(inner, dict) else {}
-        said, data = inner.get("_type"), inner.get("_data")
-    kind = _TORCHAO.get(str(said).lower(), "")
-    group = data.get("group_size") if isinstance(data, dict) else None
-    usual = _TORCHAO_GROUPS.get(kind, -1)
-    if isinstance(group, int) and not isinstance(group, bool) and 0 < group <= 65536 and kind in _TORCHAO_GROUPS:
-        return kind, group
-    return kind, usual

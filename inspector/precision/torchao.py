@@ -9,6 +9,7 @@ counts the values alone.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
@@ -17,6 +18,8 @@ from inspector.precision.packed import Packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from inspector.precision.torchao_config import TorchaoConfig
 
 _LONG = {
     "int4_weight_only": "int4wo", "int8_weight_only": "int8wo", "float8_weight_only": "float8wo",
@@ -29,8 +32,7 @@ _LONG = {
 def _int4(rows: int, columns: int, _bits: int, group: int) -> tuple[Piece, ...]:
     """``Int4Tensor``: two a byte, scale and zero point in bfloat16.
 
-    Read off the class and its README's size: ``from_hp`` needs mslk >= 1.0, and PyPI has an empty 0.0.0. The
-    tiles of ``Int4TilePackedTo4dTensor``, made on meta, take the same bytes, but pad inputs to multiples of 1,024.
+    Read off the class and its README's size: ``from_hp`` needs mslk >= 1.0, and PyPI has an empty 0.0.0.
     """
     groups = rows * math.ceil(columns / group)
     return (
@@ -40,12 +42,27 @@ def _int4(rows: int, columns: int, _bits: int, group: int) -> tuple[Piece, ...]:
     )
 
 
-def _int8(rows: int, columns: int, _bits: int, _group: int) -> tuple[Piece, ...]:
-    """``Int8Tensor``: one scale a row in float32, and a zero point in int8 although it is symmetric."""
+def _int4_tiles(rows: int, columns: int, _bits: int, group: int) -> tuple[Piece, ...]:
+    """``Int4TilePackedTo4dTensor``: inputs padded to multiples of 1,024, outputs to multiples of 8, scales too."""
+    rows, columns = tiles_of(rows, columns)
+    return (
+        Piece("weight", "int32", rows * columns // 8),
+        Piece("scale_and_zero", "bfloat16", 2 * rows * math.ceil(columns / group), in_footprint=False),
+    )
+
+
+def tiles_of(rows: int, columns: int) -> tuple[int, int]:
+    """Outputs and inputs as tinygemm's tiles have them. Source: int4_tile_packed_to_4d_tensor.py, ``from_hp``."""
+    return -(-rows // 8) * 8, -(-columns // 1024) * 1024
+
+
+def _int8(rows: int, columns: int, _bits: int, group: int) -> tuple[Piece, ...]:
+    """``Int8Tensor``: a scale a row or a group in float32, and a zero point in int8 although it is symmetric."""
+    scales = rows * math.ceil(columns / group)
     return (
         Piece("weight", "int8", rows * columns),
-        Piece("scale", "float32", rows, in_footprint=False),
-        Piece("zero_point", "int8", rows, in_footprint=False),
+        Piece("scale", "float32", scales, in_footprint=False),
+        Piece("zero_point", "int8", scales, in_footprint=False),
     )
 
 
@@ -91,3 +108,15 @@ def torchao(rest: str) -> Packed:
     name = f"torchao:{kind}" if usual == -1 else f"torchao:{kind}:{group}"
     title = f"torchao {config}, the rest in bfloat16"
     return Packed(name, bits, title, "bfloat16", f"torchao {config}", group, layout)
+
+
+def torchao_as_published(config: TorchaoConfig) -> Packed:
+    """The scheme of a checkpoint whose config says more than a name: its groups, and how int4 is packed."""
+    scheme = torchao(config.kind)
+    layout = _int4_tiles if config.packing == "tile_packed_to_4d" else scheme.layout
+
+    def of_one_scale(rows: int, columns: int, bits: int, group: int) -> tuple[Piece, ...]:
+        weight, *constants = layout(rows, columns, bits, group)
+        return (weight, *(replace(piece, numel=1) for piece in constants))
+
+    return replace(scheme, group=config.group, layout=layout if config.group else of_one_scale)

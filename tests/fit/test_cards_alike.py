@@ -127,7 +127,7 @@ def test_nothing_asks_a_card_but_through_its_device():
         for line in path.read_text().splitlines()
         if re.search(r"capability(\[\d\])? (<|>|==|in) ?|(<|>|==) ?capability|capability\[", line)
     }
-    rules = ("attention", "attention_kernels", "fp8", "kernels", "packed_kernels")
+    rules = ("attention", "attention_kernels", "fp8", "kernels", "mxfp4", "packed_kernels", "torchao")
     # What a script asks of its card is answered there, and noted as a question (`Cuda.asked`).
     script = {"script/child/cuda_module.py", "script/child/cuda_objects.py"}
     assert looks <= {f"device/{name}.py" for name in rules} | script

@@ -1,4 +1,10 @@
-"""FP8 products as transformers asks for them, without the kernel, which comes from the hub and runs on GPUs alone."""
+"""FP8 products as transformers asks for them, without the kernels, which come from the hub and run on GPUs alone.
+
+Source: huggingface/kernels-community of August 2026, finegrained-fp8, version 4 (which transformers 5.23 asks for,
+integrations/hub_kernels.py): matmul.py, batched.py, grouped.py and ``fp8_act_quant`` of utils.py. Activations are
+quantized inside the kernels, but for weights with one scale, where they and their scales are made before the result.
+None of it depends on which tokens go to which expert.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.simulate.device.triton_tuning import Autotuned
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inspector.simulate.device.questions import Chip
 
 _PLACE = "transformers.integrations.finegrained_fp8"
+_GROUP = 32
+"""Values that share a scale in the MX formats (``MX_SCALE_GROUP_K``)."""
 
 
 def has_fp8(chip: Chip, /) -> bool:
@@ -19,36 +29,104 @@ def has_fp8(chip: Chip, /) -> bool:
     return chip.capability >= (8, 9)
 
 
-def has_mxfp4(chip: Chip, /) -> bool:
-    """Whether transformers keeps the format. Source: quantizers/quantizer_mxfp4.py, ``validate_environment``."""
-    return chip.capability >= (7, 5)
+def has_deepgemm(chip: Chip, /) -> bool:
+    """Whether DeepGEMM is made for it. Source: transformers integrations/deepgemm.py, ``is_deepgemm_loadable``."""
+    return chip.capability[0] in {9, 10}
 
 
 def fp8_products() -> dict[str, Any]:
-    """For `inspector.patched.patched`: the Triton kernels, which quantize activations and write a result.
+    """For `inspector.patched.patched`: the Triton kernels, as a process that begins finds them.
 
-    DeepGEMM, which Hopper takes where its package is installed, is left out. Sources: ``finegrained_fp8_linear`` and
-    ``_load_finegrained_fp8_kernel``; kernels-community/finegrained-fp8, matmul.py, what its functions allocate. Those
-    of experts are taken to allocate their results.
+    DeepGEMM, which Hopper and Blackwell take for layers where there is a CUDA toolkit too, is left out.
     """
     from transformers.integrations.finegrained_fp8 import FineGrainedFP8
 
-    def product(x: torch.Tensor, weight: torch.Tensor, _scales: object, block_size: Sequence[int] | None = None,
-                output_dtype: torch.dtype | None = None, **_: object) -> torch.Tensor:  # fmt: skip
-        # By blocks, activations are quantized inside; with one scale for the weight, before, by rows.
-        if block_size is None or tuple(block_size) == tuple(weight.shape):
-            values = torch.empty(x.shape, dtype=torch.float8_e4m3fn, device=x.device)
-            rows = torch.empty(x.shape[:-1], dtype=torch.float32, device=x.device)
-            out = _result(x, weight, output_dtype)
-            del values, rows
-            return out
-        return _result(x, weight, output_dtype)
+    kernels = _Kernels()
+    found = FineGrainedFP8(kernels.matmul_2d, kernels.matmul_batched, kernels.matmul_grouped)
+    return {f"{_PLACE}.load_finegrained_fp8_kernel": lambda: found, f"{_PLACE}.is_deepgemm_loadable": lambda: False}
 
-    def _result(x: torch.Tensor, weight: torch.Tensor, output_dtype: torch.dtype | None) -> torch.Tensor:
-        return torch.empty((*x.shape[:-1], weight.shape[-2]), dtype=output_dtype or x.dtype, device=x.device)
 
-    def of_experts(x: torch.Tensor, weight: torch.Tensor, _scales: object, **_: object) -> torch.Tensor:
-        return torch.empty((x.shape[0], weight.shape[-2]), dtype=x.dtype, device=x.device)
+class _Kernels:
+    """The three products: of a layer, of a row with its own expert, and of rows sorted by expert."""
 
-    kernels = FineGrainedFP8(matmul=product, batched_matmul=of_experts, grouped_matmul=of_experts)
-    return {f"{_PLACE}.load_finegrained_fp8_kernel": lambda: kernels, f"{_PLACE}.is_deepgemm_loadable": lambda: False}
+    def __init__(self) -> None:
+        self._tuned = Autotuned()
+
+    def matmul_2d(
+        self, x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, block_size: Sequence[int] | None = None,
+        output_dtype: torch.dtype | None = None, activation_scale: torch.Tensor | None = None,
+    ) -> torch.Tensor:  # fmt: skip
+        """``matmul_2d``: rows (..., inputs) by a weight (outputs, inputs)."""
+        kind = _kind(weight, scales, block_size)
+        quantized = _quantized(x) if kind == "tensor" else None
+        out = _result(x, weight, output_dtype)
+        if activation_scale is not None and kind == "block":
+            kind = "static"
+        rows = x.numel() // x.shape[-1]
+        self._tuned.launch(f"2d {kind}", *_sizes(weight, x), _rows_of_a_tile(rows), device=x.device)
+        del quantized
+        return out
+
+    def matmul_batched(
+        self, x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, expert_ids: torch.Tensor,
+        block_size: Sequence[int] | None = None, output_dtype: torch.dtype | None = None,
+    ) -> torch.Tensor:  # fmt: skip
+        """``matmul_batched``: each row by the weight of its expert."""
+        del expert_ids
+        kind = _kind(weight, scales, block_size)
+        quantized = _quantized(x) if kind == "tensor" else None
+        out = _result(x, weight, output_dtype)
+        # Of one scale a tensor, the number of rows is no part of the key.
+        key = (*_sizes(weight, x), *(() if kind == "tensor" else (x.shape[0],)))
+        self._tuned.launch(f"batched {kind}", *key, device=x.device)
+        del quantized
+        return out
+
+    def matmul_grouped(
+        self, x: torch.Tensor, weight: torch.Tensor, scales: torch.Tensor, offsets: torch.Tensor,
+        tokens_per_expert: torch.Tensor, block_size: Sequence[int] | None = None,
+        output_dtype: torch.dtype | None = None,
+    ) -> torch.Tensor:  # fmt: skip
+        """``matmul_grouped``: sorted rows, and where each expert's tiles end (``_grouped_tile_layout``)."""
+        del offsets
+        kind = _kind(weight, scales, block_size)
+        quantized = _quantized(x) if kind == "tensor" else None
+        out = _result(x, weight, output_dtype)
+        experts = weight.shape[0]
+        tile = _rows_of_a_tile(-(-x.shape[0] // experts))
+        tiles = (tokens_per_expert + tile - 1) // tile
+        ends = torch.cumsum(tiles, dim=0).to(torch.int32)
+        del tiles
+        self._tuned.launch(f"grouped {kind}", *_sizes(weight, x), tile, device=x.device)
+        del quantized, ends
+        return out
+
+
+def _kind(weight: torch.Tensor, scales: torch.Tensor, block_size: Sequence[int] | None) -> str:
+    """Which kernel it is (``is_mxfp``, ``is_tensor_wide``): of MX scales, of one scale a weight, or of blocks."""
+    inputs = weight.shape[-1] * (2 if weight.dtype == torch.int8 else 1)
+    powers = scales.dtype in {torch.float8_e8m0fnu, torch.uint8}
+    if powers and tuple(scales.shape) == (*weight.shape[:-1], inputs // _GROUP):
+        return "mx"
+    whole = block_size is None or tuple(block_size) == tuple(weight.shape[-2:])
+    return "tensor" if whole else "block"
+
+
+def _quantized(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """``fp8_act_quant`` by rows."""
+    values = torch.empty_like(x, dtype=torch.float8_e4m3fn)
+    return values, x.new_empty((*x.shape[:-1], 1), dtype=torch.float32)
+
+
+def _result(x: torch.Tensor, weight: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+    return x.new_empty((*x.shape[:-1], weight.shape[-2]), dtype=dtype or x.dtype)
+
+
+def _sizes(weight: torch.Tensor, x: torch.Tensor) -> tuple[object, ...]:
+    """The sizes of a weight, and the dtypes that are part of every key."""
+    return *weight.shape[-2:], weight.dtype, x.dtype
+
+
+def _rows_of_a_tile(rows: int) -> int:
+    """``adaptive_block_size_m``: a power of two, from 16 to 128."""
+    return min(max(1 << max(rows - 1, 0).bit_length(), 16), 128)

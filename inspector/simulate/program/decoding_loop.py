@@ -7,6 +7,7 @@ traced.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,6 +30,8 @@ from inspector.simulate.program.looks import is_encoder_decoder
 from inspector.simulate.tracing.answers import answers
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from transformers import PreTrainedModel
 
     from inspector.lenses.kv_cache import LayerCache
@@ -80,15 +83,25 @@ class Decoding:
         own = self.cache is not None and not isinstance(self.cache, Cache)  # nobody knows how it grows
         skipped = 0 if every_step or own or steps <= 2 * TRACED_STEPS else steps - 2 * TRACED_STEPS
         last = range(steps - TRACED_STEPS + 1, steps + 1)
-        for step in (*range(1, TRACED_STEPS + 1), *last) if skipped else range(1, steps + 1):
-            if skipped and step == last[0]:
-                # What growing takes and frees goes to a stage of its own: the last steps are as they would be.
-                tracer.mark("forward", step - 1)
-                self._grow(skipped)
-                ids = self._longer(ids, skipped)
-            self.step = step
-            tracer.mark("forward", step, reset=step in {1, steps})
-            ids = self._forward(ids, prefill=False)
+        with self._as_it_decodes():
+            for step in (*range(1, TRACED_STEPS + 1), *last) if skipped else range(1, steps + 1):
+                if skipped and step == last[0]:
+                    # What growing takes and frees goes to a stage of its own: the last steps are as they would be.
+                    tracer.mark("forward", step - 1)
+                    self._grow(skipped)
+                    ids = self._longer(ids, skipped)
+                self.step = step
+                tracer.mark("forward", step, reset=step in {1, steps})
+                ids = self._forward(ids, prefill=False)
+
+    def _as_it_decodes(self) -> AbstractContextManager[None]:
+        """Mixtures copy the chosen experts' weights for each token then (``_optimize_model_for_decode``); beams do not.
+
+        A model with a loop of its own has none of that.
+        """
+        model: Any = self.model
+        own = self.beams is not None or not hasattr(model, "_optimize_model_for_decode")
+        return contextlib.nullcontext() if own else model._optimize_model_for_decode()
 
     def _longer(self, ids: torch.Tensor, tokens: int) -> Any:
         """Ids as they are after so many more tokens; beams have room for the whole answer from the beginning."""

@@ -150,10 +150,11 @@ def trains_as_stored(published: Published) -> bool:
 
     That is ``is_trainable`` of transformers' quantizers, and what PEFT finds there. MXFP4 has no backward pass. PEFT
     calls a model's ``forward`` past its hooks, so compressed-tensors does not decompress under it
-    (peft/tuners/tuners_utils.py, ``BaseTuner.forward``). Of torchao only 8 bits train.
+    (peft/tuners/tuners_utils.py, ``BaseTuner.forward``). Of torchao only 8 bits train, and float8 activations, which
+    transformers would let train, have no derivative (PyTorch 2.13: "derivative for aten::_scaled_mm").
     """
     if published.method == "torchao":
-        return published.torchao_kind in {"int8wo", "int8dq"}
+        return published.torchao_kind in {"int8wo", "int8dq", "float8wo"}
     return published.method not in {"mxfp4", "compressed-tensors"}
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.simulate.device.fp8 import has_fp8
+from inspector.simulate.device.fp8 import has_deepgemm, has_fp8
 from inspector.simulate.program.arrival import as_it_is
 from inspector.simulate.program.stored.layers import fused_experts
 from inspector.simulate.program.stored.loader import Loader
@@ -30,10 +30,16 @@ def fp8(model: PreTrainedModel, published: Published, tracer: Tracer, *, trainin
     quantizer.preprocess_model(model=model, device_map={"": 0})
     # Frozen from the first: adapters train on them, and they are not trained.
     model.requires_grad_(False)
-    rule = ", those of experts taken to allocate their results" if fused_experts(model) else ""
+    layers = "FP8Linear and FP8Experts" if fused_experts(model) else "FP8Linear"
     tracer.notes.append(
-        f"weights as stored, {published.title}: transformers' FP8Linear with the hub's finegrained-fp8 kernels{rule}"
+        f"weights as stored, {published.title}: transformers' {layers} with the hub's finegrained-fp8 kernels (version"
+        " 4), whose temporaries are from their source; Triton tunes them with 256 MiB at the first product of each size"
     )
+    if device is not None and device.ask(has_deepgemm):
+        tracer.notes.append(
+            "with a CUDA toolkit on this card transformers takes DeepGEMM for FP8Linear: up to 7 bytes more for each"
+            " value that goes into a layer, while it is multiplied"
+        )
     return Loader(finish=lambda: quantizer.postprocess_model(model) and None)
 
 

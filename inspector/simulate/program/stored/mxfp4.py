@@ -8,7 +8,15 @@ import torch
 from torch import nn
 
 from inspector.errors import CannotSimulateError
-from inspector.simulate.device.fp8 import has_mxfp4
+from inspector.simulate.device.mxfp4 import (
+    BLOCK,
+    gated,
+    has_mxfp4,
+    laid_out_for_hopper,
+    routing,
+    scattered,
+    swizzles_values,
+)
 from inspector.simulate.program.arrival import as_it_is
 from inspector.simulate.program.stored.layers import Packed, put_in_place
 from inspector.simulate.program.stored.loader import Loader
@@ -17,10 +25,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from inspector.precision.published import Published
+    from inspector.simulate.device.questions import Device
     from inspector.simulate.tracing.tracer import Tracer
 
-_BLOCK = 32
-"""Values that share a scale (OCP Microscaling Formats, MXFP4)."""
 _BLOCKS_AT_ONCE = 32768 * 1024
 """``rows_per_chunk`` of ``_convert_moe_packed_tensors``."""
 
@@ -32,45 +39,39 @@ class Mxfp4Mlp(Packed, nn.Module):
     ``PrecisionConfig``, are buffers here.
     """
 
-    def __init__(self, router: Any, config: Any) -> None:
+    def __init__(self, router: Any, config: Any, device: Device) -> None:
         super().__init__()
         from transformers.integrations.mxfp4 import Mxfp4GptOssExperts
 
         self.router = router
         self.top_k: int = router.top_k
+        self.device = device
         with torch.device("meta"):
             self.experts = Mxfp4GptOssExperts(config)
         for name in ("gate_up_proj", "down_proj"):
             packed = getattr(self.experts, name)
-            scales = (*packed.shape[:2], packed.shape[2] * 2 // _BLOCK)
+            scales = (*packed.shape[:2], packed.shape[2] * 2 // BLOCK)
             self.register_buffer(f"{name}_scales", torch.empty(scales, dtype=torch.uint8, device="meta"))
 
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Two products of the chosen experts; the second adds up each token's.
-
-        Source: ``forward_routed``; the kernels (``matmul_ogs``) allocate their results, the routing's integers are few.
-        """
+        """Two products of the chosen experts; the second adds up each token's (``forward_routed``)."""
         experts: Any = self.experts
         router: Any = self.router
         rows = hidden_states.reshape(-1, experts.hidden_size)
         logits = nn.functional.linear(rows, router.weight, router.bias)
-        routes = rows.shape[0] * self.top_k
-        routing = [torch.empty((routes,), dtype=dtype, device=rows.device) for dtype in _ROUTING]
-        inner = torch.empty((routes, experts.intermediate_size), dtype=rows.dtype, device=rows.device)
-        each = torch.empty((routes, experts.hidden_size), dtype=rows.dtype, device=rows.device)
-        out = each.reshape(rows.shape[0], self.top_k, -1).sum(1)
-        del routing, inner, each
+        routes = routing(logits, self.top_k)
+        bias = experts.gate_up_proj_bias.to(torch.float32)
+        inner = gated(self.device, rows, routes, 2 * experts.intermediate_size)
+        bias = experts.down_proj_bias.to(torch.float32)
+        out = scattered(self.device, inner, routes, experts.hidden_size, self.top_k)
+        del bias, inner, routes
         return out.reshape(hidden_states.shape), logits
-
-
-_ROUTING = (torch.bfloat16, torch.int32, torch.int32, torch.int32)
-"""Weights of the routes, their experts, and where they come from and go to."""
 
 
 def mxfp4(model: PreTrainedModel, published: Published, tracer: Tracer, *, training: bool) -> Loader:
     """The experts' MLPs replaced as ``replace_with_mxfp4_linear`` does. Raises CannotSimulateError for other models."""
     device = tracer.kernels.device
-    if training or (device is not None and not device.ask(has_mxfp4)):
+    if training or device is None or not device.ask(has_mxfp4):
         return dequantized_mxfp4(model, published, tracer)
     from transformers.models.gpt_oss.modeling_gpt_oss import GptOssMLP
 
@@ -82,12 +83,20 @@ def mxfp4(model: PreTrainedModel, published: Published, tracer: Tracer, *, train
     if not found:
         raise CannotSimulateError(f"transformers keeps MXFP4 for gpt-oss alone, not for this {type(model).__name__}")
     for path, module in found:
-        put_in_place(model, path, Mxfp4Mlp(module.router, model.config))
+        put_in_place(model, path, Mxfp4Mlp(module.router, model.config, device))
     tracer.notes.append(
-        f"weights as stored, {published.title}: transformers' Mxfp4GptOssExperts, kernels of the hub,"
-        " which are taken to allocate their results"
+        f"weights as stored, {published.title}: transformers' Mxfp4GptOssExperts with the hub's gpt-oss-triton-kernels"
+        " (version 1), whose temporaries are from their source"
     )
-    return Loader()
+    return Loader(arriving=_arriving_on_hopper if device.ask(swizzles_values) else as_it_is)
+
+
+def _arriving_on_hopper(name: str, old: torch.Tensor) -> Any:
+    """``Mxfp4Deserialize``: blocks that have arrived are laid out for the kernel."""
+    arrived = as_it_is(name, old)
+    if old.dtype != torch.uint8 or old.dim() != 3:
+        return arrived
+    return torch.nn.Parameter(laid_out_for_hopper(arrived.data), requires_grad=False)
 
 
 def dequantized_mxfp4(model: PreTrainedModel, published: Published, tracer: Tracer) -> Loader:
@@ -108,11 +117,11 @@ def dequantized_mxfp4(model: PreTrainedModel, published: Published, tracer: Trac
 
 def _dequantize(old: torch.Tensor) -> torch.Tensor:
     """``_convert_moe_packed_tensors``: so many blocks at a time, by a table of values, then the stack transposed."""
-    blocks = old.numel() // _BLOCK
-    values = torch.empty((blocks, _BLOCK // 2), dtype=torch.uint8, device=old.device)
+    blocks = old.numel() // BLOCK
+    values = torch.empty((blocks, BLOCK // 2), dtype=torch.uint8, device=old.device)
     scales = torch.empty((blocks, 1), dtype=torch.uint8, device=old.device)
     exponents = scales.to(torch.int32) - 127
-    out = torch.empty((blocks, _BLOCK), dtype=old.dtype, device=old.device)
+    out = torch.empty((blocks, BLOCK), dtype=old.dtype, device=old.device)
     chosen = (values[:_BLOCKS_AT_ONCE] & 0x0F).to(torch.int32)
     looked_up = torch.empty(chosen.shape, dtype=old.dtype, device=old.device)
     del values, scales, exponents, chosen, looked_up
