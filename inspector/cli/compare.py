@@ -29,8 +29,10 @@ def command(models: tuple[str, ...], rank: int, names: tuple[str, ...], as_json:
       inspector compare --csv
     """  # noqa: D301
     from inspector.lenses.compare import COURSE_CANDIDATES, SCHEMES, compare
-    from inspector.sources.resolve import resolve
+    from inspector.lesson.as_stored import stored_title
+    from inspector.sources.resolve import locate
 
-    skeletons = [resolve(model) for model in models or COURSE_CANDIDATES]
-    report = compare(skeletons, rank=rank, schemes=names or SCHEMES)
+    sources = [locate(model) for model in models or COURSE_CANDIDATES]
+    titles = [stored_title(source) for source in sources]
+    report = compare([source.skeleton for source in sources], rank=rank, schemes=names or SCHEMES, stored=titles)
     answer(report, as_json=as_json, as_csv=as_csv)

@@ -48,7 +48,7 @@ def command(models: tuple[str, ...], output: Path | None, story: str | None, for
     from inspector.files import write_output
     from inspector.lenses.compare import COURSE_CANDIDATES
     from inspector.lesson import lesson
-    from inspector.lesson.as_stored import as_stored
+    from inspector.lesson.as_stored import as_stored, stored_title
     from inspector.render.deck import deck_html
     from inspector.render.pptx import deck_pptx
     from inspector.sources.resolve import locate, resolve
@@ -70,7 +70,8 @@ def command(models: tuple[str, ...], output: Path | None, story: str | None, for
         *(["--dry-run"] if dry_run else []),
         *vocabulary_words(),
     ]
-    told = lesson(skeletons[0], candidates, stored=as_stored(sources[0]))
+    titles = [stored_title(source) for source in sources]  # the course's own are plain
+    told = lesson(skeletons[0], candidates, stored=as_stored(sources[0]), titles=titles)
     if dry_run:
         told = replace(told, training=_training(names[0], told))
     line = shlex.join([*words, *(["--format", form] if form != "html" else [])])

@@ -36,7 +36,9 @@ _VARIANT_ENDINGS = ("-hf", "-instruct", "-it", "-chat", "-pt", "-base")
 class CompareRow:
     """One model. ``schemes`` are those of the comparison, in its order; ``adapters`` is None without a linear layer.
 
-    ``variants`` are other bundled models of the same name that take exactly the same memory: base and instruct.
+    ``stored`` is the format of a checkpoint that is quantized already, whose other sizes are those of its unquantized
+    weights; empty for plain ones. ``variants`` are other bundled models of the same name that take exactly the same
+    memory: base and instruct.
     """
 
     model: str
@@ -49,6 +51,7 @@ class CompareRow:
     schemes: tuple[WeightsReport, ...]
     adapters: LoraRow | None
     variants: tuple[str, ...]
+    stored: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,23 +67,40 @@ class Comparison(TableReport):
     assumptions: tuple[str, ...]
 
 
-def compare(skeletons: Sequence[Skeleton], *, rank: int = 32, schemes: Sequence[str] = SCHEMES) -> Comparison:
+def compare(
+    skeletons: Sequence[Skeleton], *, rank: int = 32, schemes: Sequence[str] = SCHEMES, stored: Sequence[str] = ()
+) -> Comparison:
     """Compare base models, adapters of one rank on the attention layers included.
+
+    Args:
+        skeletons: the models.
+        rank: that of the adapters.
+        schemes: precisions, by name.
+        stored: the format of each model's checkpoint (`Published.title`), empty for plain weights; all plain when none.
 
     Raises InspectorError for no model, an unknown scheme or an impossible rank.
     """
     if not skeletons:
         raise InspectorError("nothing to compare", hint="name two models, such as llama-3.1-8b qwen2.5-7b")
+    titles = [*stored, *[""] * len(skeletons)]
+    rows = tuple(_row(skeleton, rank, schemes, title) for skeleton, title in zip(skeletons, titles, strict=False))
     return Comparison(
         rank=rank,
         schemes=tuple(map(usual_scheme, schemes)),
-        rows=tuple(_row(skeleton, rank, schemes) for skeleton in skeletons),
+        rows=rows,
         same=_same(skeletons),
         assumptions=(
             "sizes are what get_memory_footprint() prints, in MB = 10^6 bytes",
             f"adapters: rank {rank} on every attention layer (all-linear where there is none), in float32",
+            *_said_of_stored(rows),
         ),
     )
+
+
+def _said_of_stored(rows: Sequence[CompareRow]) -> tuple[str, ...]:
+    """A line for each model whose checkpoint is quantized already."""
+    unlike = "its sizes are those of its unquantized weights"
+    return tuple(dict.fromkeys(f"{row.model} is stored in {row.stored}: {unlike}" for row in rows if row.stored))
 
 
 def usual_set(skeleton: Skeleton) -> TargetSet | None:
@@ -89,7 +109,7 @@ def usual_set(skeleton: Skeleton) -> TargetSet | None:
     return sets.get("attention") or sets.get("all-linear")
 
 
-def _row(skeleton: Skeleton, rank: int, schemes: Sequence[str]) -> CompareRow:
+def _row(skeleton: Skeleton, rank: int, schemes: Sequence[str], stored: str) -> CompareRow:
     facts, targets = skeleton.facts, usual_set(skeleton)
     return CompareRow(
         model=skeleton.model_id,
@@ -102,6 +122,7 @@ def _row(skeleton: Skeleton, rank: int, schemes: Sequence[str]) -> CompareRow:
         schemes=memory(skeleton, [scheme_named(name) for name in schemes]).schemes,
         adapters=lora(skeleton, [rank], [targets]).rows[0] if targets else None,
         variants=_variants(skeleton),
+        stored=stored,
     )
 
 

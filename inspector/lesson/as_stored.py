@@ -32,6 +32,15 @@ class AsStored:
     is_bitsandbytes: bool = False
 
 
+def stored_title(source: Source) -> str:
+    """The format in which a source's checkpoint is quantized already, "" for plain weights."""
+    try:
+        published = published_in(source.config) if source.config else None
+    except InspectorError:  # a config whose numbers are no numbers: what loads it says so
+        return ""
+    return published.title if published is not None else ""
+
+
 def as_stored(source: Source) -> AsStored | None:
     """How the checkpoint of a source is stored; None for plain weights.
 

@@ -106,6 +106,7 @@ def lesson(
     candidates: Sequence[Skeleton] = (),
     training: Training | None = None,
     stored: AsStored | None = None,
+    titles: Sequence[str] = (),
 ) -> Lesson:
     """Gather the numbers.
 
@@ -114,6 +115,7 @@ def lesson(
         candidates: models to set beside it; itself alone when empty.
         training: dry runs of it; those that ship with the package, if any, by default.
         stored: how its checkpoint is stored, where it is quantized already.
+        titles: the format of each candidate's checkpoint, empty for plain weights.
 
     Raises:
         InspectorError: when the model has no linear layer that LoRA could adapt.
@@ -136,7 +138,7 @@ def lesson(
         targets=targets(skeleton),
         difference=difference(skeleton, adapted, RANK),
         levels=levels(),
-        comparison=compare(candidates or [skeleton], rank=RANK),
+        comparison=compare(candidates or [skeleton], rank=RANK, stored=titles),
         # Only of the bundled config: a folder may bear the name of a shipped model and be another.
         training=training
         or (load(skeleton.model_id) if skeleton.source == "bundled" and not skeleton.facts.resized_from else None),

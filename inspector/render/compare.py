@@ -100,6 +100,7 @@ def _record(line: CompareRow) -> dict[str, Any]:
         "layers": line.layers,
         "vocab_size": line.vocab_size,
         "context_length": line.context_length,
+        "stored_in": line.stored or None,
         **{f"{scheme.scheme}_footprint_bytes": scheme.footprint_bytes for scheme in line.schemes},
         **{f"{scheme.scheme}_tensor_bytes": scheme.tensor_bytes for scheme in line.schemes},
         "adapter_target_set": adapters.target_set if adapters else None,

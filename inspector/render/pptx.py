@@ -234,6 +234,9 @@ def _choosing(deck: _Deck) -> None:
         (spoken(row.model), short_count(row.parameters), *(f"{size.footprint_bytes / MB:,.0f}" for size in row.schemes),
          count(row.vocab_size), count(row.context_length)) for row in report.rows
     ]  # fmt: skip
+    if any(row.stored for row in report.rows):
+        head = (*head, "stored in")
+        rows = [(*cells, row.stored or "plain weights") for cells, row in zip(rows, report.rows, strict=True)]
     deck.table(deck.slide("Choosing a base model"), [head, *rows])
 
 

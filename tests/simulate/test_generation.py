@@ -64,6 +64,21 @@ def test_the_cache_grows_as_its_arithmetic_says():
     assert trace.cache_bytes == 3 * (40 + 15) * sum(layer.token_bytes for layer in trace.layers)
 
 
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_a_mixture_copies_the_weights_of_the_chosen_experts_as_it_decodes(num_beams):
+    """transformers multiplies by copies then (``_optimize_model_for_decode``), but not in the prefill, nor of beams."""
+    size = {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = {
+        **size, "model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "num_key_value_heads": 2,
+        "vocab_size": 128, "num_local_experts": 8, "num_experts_per_tok": 2,
+    }  # fmt: skip
+    options = {"prompt_len": 4, "max_new_tokens": 4, "dtype": "bfloat16", "batch_size": 3, "num_beams": num_beams}
+    stages = replay(trace_generate(config, GenerateSettings(**options).setup, (8, 0), 108).events).stages
+    copied = 3 * 2 * (3 * 1024 * 256) * 2  # gate and up are still there when down is copied
+    last = stages[-1].peak_allocated - stages[-1].end_allocated
+    assert (copied < last < 1.02 * copied) if num_beams == 1 else last < copied / 8
+
+
 def test_beams_have_a_cache_each():
     one, _ = run(SMOL, layers=7)
     short, line = run(SMOL, layers=7, num_beams=3)

@@ -21,6 +21,12 @@ NF4 = {
     "quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4",
     "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": "bfloat16", "llm_int8_skip_modules": ["lm_head"],
 }  # fmt: skip
+
+
+def torchao(kind, **data):
+    return {"quant_method": "torchao", "quant_type": {"default": {"_type": kind, "_data": data}}}
+
+
 WEIGHTS_4 = {"num_bits": 4, "type": "int", "symmetric": True, "strategy": "group", "group_size": 128}
 STORED = {
     "gptq": GPTQ,
@@ -37,8 +43,11 @@ STORED = {
         "quant_method": "hqq", "skip_modules": ["lm_head"],
         "quant_config": {"weight_quant_params": {"nbits": 4, "group_size": 64, "axis": 1}},
     },
-    "int8wo": {"quant_method": "torchao", "quant_type": {"default": {"_type": "Int8WeightOnlyConfig", "_data": {}}}},
+    "int8wo": torchao("Int8WeightOnlyConfig"),
     "int4wo": {"quant_method": "torchao", "quant_type": "int4_weight_only", "quant_type_kwargs": {"group_size": 128}},
+    "tiles": torchao("Int4WeightOnlyConfig", group_size=64, int4_packing_format={"_data": "TILE_PACKED_TO_4D"}),
+    "float8wo": torchao("Float8WeightOnlyConfig"),
+    "plain_int32": torchao("Int4WeightOnlyConfig", int4_packing_format="plain_int32"),
     "aqlm": {"quant_method": "aqlm", "in_group_size": 8, "num_codebooks": 1},
     "mlx": {"group_size": 64, "bits": 4},
 }  # fmt: skip
@@ -80,7 +89,7 @@ def test_a_mistral_in_gptq_fits_a_card_of_12_gigabytes(folders, capsys):
     assert report.fits
 
 
-@pytest.mark.parametrize("kind", ["gptq3", "nf4", "int8", "fp8", "w4a16", "hqq", "int8wo", "int4wo"])
+@pytest.mark.parametrize("kind", ["gptq3", "nf4", "int8", "fp8", "w4a16", "hqq", "int8wo", "int4wo", "tiles"])
 def test_what_is_loaded_is_what_memory_says(folders, kind):
     """Kernels that lay weights out anew are left out: Marlin's and ExLlamaV2's."""
     source = locate(str(folders / kind))
@@ -90,7 +99,7 @@ def test_what_is_loaded_is_what_memory_says(folders, kind):
     assert loaded(folders / kind).weights_bytes == pytest.approx(predicted, abs=40 * 512)
 
 
-@pytest.mark.parametrize("kind", ["gptq", "awq", "nf4", "int8", "fp8", "hqq", "int8wo"])
+@pytest.mark.parametrize("kind", ["gptq", "awq", "nf4", "int8", "fp8", "hqq", "int8wo", "float8wo"])
 def test_lora_goes_onto_the_layers_as_they_are_stored(folders, kind, capsys):
     assert run(["simulate", "finetune", str(folders / kind), "--gpu", "RTX 4090", "--seq-len", "32", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -126,6 +135,19 @@ def test_compressed_weights_are_whole_after_the_first_forward(folders):
     assert alive["base weights"] > 0.95 * whole > report.weights_bytes
 
 
+def test_a_scheme_of_the_cache_leaves_it_in_its_dtype(folders):
+    """compressed-tensors rounds what goes into it; the bytes are those of a cache without a scheme."""
+    more = config("w4a16")
+    scheme = {"num_bits": 8, "type": "float", "strategy": "tensor", "dynamic": False, "symmetric": True}
+    more["quantization_config"] = {**STORED["w4a16"], "kv_cache_scheme": scheme}
+    (folders / "cache").mkdir()
+    (folders / "cache" / "config.json").write_text(json.dumps(more))
+    rounded, usual = loaded(folders / "cache"), loaded(folders / "w4a16")
+    assert rounded.cache_bytes == usual.cache_bytes
+    assert [line for line in rounded.assumptions if "kv_cache_scheme rounds keys and values to 8 bits" in line]
+    assert not [line for line in usual.assumptions if "kv_cache_scheme" in line]
+
+
 def test_a_skip_list_is_kept(folders):
     more = config("nf4")
     more["quantization_config"] = {**NF4, "llm_int8_skip_modules": ["lm_head", "down_proj"]}
@@ -156,6 +178,7 @@ def test_training_kernels_dequantize_and_keep_no_weight_in_awq(folders):
         ("gptq", ["--scheme", "none", "--method", "lora"], "is not loaded in 16 bits"),
         ("hqq", ["--scheme", "gptq"], "transformers refuses gptq on top of it"),
         ("int4wo", [], "does not train on top of torchao"),
+        ("tiles", [], "does not train on top of torchao (int4wo, tile_packed_to_4d, groups of 64)"),
         ("aqlm", [], "aqlm, which has no dry run"),
         ("mlx", [], "mlx (4 bits, groups of 64), which has no dry run"),
     ],
@@ -177,6 +200,14 @@ def test_an_unknown_format_is_refused_in_a_line_and_still_weighed(folders, kind,
     assert run(["simulate", "generate", str(folders / kind)]) == 2
     assert "has no dry run" in capsys.readouterr().err
     assert run(["memory", str(folders / kind)]) == 0
+
+
+def test_kernels_that_a_card_has_not_are_named(folders):
+    notes = loaded(folders / "int4wo", "A100-80GB").assumptions
+    assert any("mslk's int4 kernels are made of Hopper's instructions" in line for line in notes)
+    assert not any("Hopper" in line for line in loaded(folders / "tiles", "A100-80GB").assumptions)
+    with pytest.raises(InspectorError, match="no int4 kernel for CUDA that reads 'plain_int32'"):
+        loaded(folders / "plain_int32")
 
 
 def test_bits_on_a_bitsandbytes_checkpoint_are_passed_over(folders):

@@ -7,12 +7,10 @@ import json
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from inspector.cli.main import run
 from inspector.precision.published import published_in
 from inspector.simulate import finetune
-from inspector.simulate.device.fp8 import fp8_products
 from inspector.sources.resolve import locate
 from tests.simulate.conftest import TINY
 
@@ -80,25 +78,6 @@ def test_fp8_is_not_prepared_for_training_in_bits(tmp_path):
     plain = finetune(dict(TINY), gpu="A100-80GB", seq_len=16, method="lora", via_cpu=False)
     alive, base = ({share.name: share.nbytes for share in one.alive_at_peak} for one in (report, plain))
     assert alive["base weights"] == base["base weights"]
-
-
-@pytest.mark.parametrize(("blocks", "made"), [([128, 128], [3 * 512 * 2]), (None, [3 * 256, 3 * 4, 3 * 512 * 2])])
-def test_fp8_products_allocate_what_the_hubs_kernels_do(blocks, made):
-    """Activations are quantized inside the kernel, but for a weight with one scale: there they and their scales are."""
-    found = []
-
-    class Made(TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            out = func(*args, **(kwargs or {}))
-            found.append(out.nbytes)
-            return out
-
-    (load,) = (value for name, value in fp8_products().items() if name.endswith("load_finegrained_fp8_kernel"))
-    x = torch.empty((3, 256), dtype=torch.bfloat16, device="meta")
-    weight = torch.empty((512, 256), dtype=torch.float8_e4m3fn, device="meta")
-    with Made():
-        load().matmul(x, weight, None, blocks, x.dtype)
-    assert found == made
 
 
 def test_the_language_models_own_quantization_counts():

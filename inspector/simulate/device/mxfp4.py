@@ -154,13 +154,16 @@ def laid_out_for_hopper(blocks: torch.Tensor) -> torch.Tensor:
     fours = permuted.view(experts, whole[1], whole[2] // 4, 4)
 
     def compressed(byte: torch.Tensor) -> torch.Tensor:
-        wide = byte.to(torch.int32)
-        return ((wide & 8) << 12) | ((wide & 7) << 6)
+        byte = byte.to(torch.int32)
+        return ((byte & 8) << 12) | ((byte & 7) << 6)
 
-    def pair(place: int) -> torch.Tensor:
-        byte = fours[..., place]
-        return compressed(byte) | (compressed(byte >> 4) << 16)
+    def spread(byte: torch.Tensor) -> torch.Tensor:
+        byte = byte.to(torch.int32)
+        return ((byte & 8) << 11) | ((byte & 6) << 9) | ((byte & 1) << 13)
 
-    first, second, third, fourth = (pair(place) for place in range(4))
+    first, second, third = (
+        compressed(fours[..., place]) | (compressed(fours[..., place] >> 4) << 16) for place in range(3)
+    )
+    fourth = spread(fours[..., 3]) | (spread(fours[..., 3] >> 4) << 16)
     packed = first | ((second >> 3) & 1) | ((third >> 6) & 1) | fourth
     return packed.view(torch.uint8)

@@ -15,22 +15,29 @@ if TYPE_CHECKING:
 
     from inspector.simulate.device.questions import Chip
 
-Kernel = Literal["Marlin", "ExLlamaV2", "GEMM", "Triton", "Torch", "AutoGPTQ Triton"]
+Kernel = Literal["Marlin", "ExLlamaV2", "GEMM", "Triton", "Torch", "AutoGPTQ Triton", "AutoGPTQ ExLlama"]
 
 BACKENDS: dict[str, Kernel] = {
     "marlin": "Marlin", "gptq_marlin": "Marlin", "awq_marlin": "Marlin", "exllama_v2": "ExLlamaV2",
     "gptq_exllama_v2": "ExLlamaV2", "awq_exllama_v2": "ExLlamaV2", "triton": "Triton", "gptq_triton": "Triton",
     "torch": "Torch", "gptq_torch": "Torch", "awq_torch": "Torch", "gemm": "GEMM", "awq_gemm": "GEMM",
-    "autogptq_triton": "AutoGPTQ Triton",
+    "autogptq_triton": "AutoGPTQ Triton", "autogptq_exllama": "AutoGPTQ ExLlama",
 }  # fmt: skip
-"""Kernels that a config's ``backend`` pins (utils/backend.py), and AutoGPTQ's, which is no longer loaded: its
-``qlinear_tritonv2`` dequantizes for the forward and anew for the backward (AutoGPTQ 0.7, triton_utils/dequant.py).
+"""Kernels that a config's ``backend`` pins (utils/backend.py), and AutoGPTQ's, which are no longer loaded: its
+``qlinear_tritonv2`` dequantizes for the forward and anew for the backward (AutoGPTQ 0.7, triton_utils/dequant.py), its
+first ExLlama is what transformers took by itself (``GPTQConfig.post_init``, ``ExllamaVersion.ONE``).
 """
 
 MARLIN_GROUPS = (-1, 32, 64, 128)
 
 EXLLAMA_ROWS = 50
 """More rows than this are multiplied by the whole weight in float16 (``MAX_Q_GEMM_ROWS``, gptqmodel_ext/exllamav2)."""
+
+EXLLAMA1_ROWS = 8
+"""The same of its first version (AutoGPTQ 0.7, modeling/_utils.py, ``matmul_recons_thd``)."""
+
+EXLLAMA1_LENGTH = 2048
+"""Rows of its second buffer, where columns were reordered (``EXLLAMA_DEFAULT_MAX_INPUT_LENGTH``)."""
 
 AWQ_GEMM_ROWS = 1024
 """More rows than this are multiplied by the whole weight (gemm_awq.py, ``FULL_DEQUANT_MATMUL_THRESHOLD``)."""

@@ -76,6 +76,17 @@ def test_dry_runs_are_of_the_checkpoint(folders):
     assert "No full fine-tuning: the checkpoint is quantized" in text
 
 
+def test_models_side_by_side_name_their_formats(folders, tmp_path, capsys):
+    models = [str(folders / "gptq"), "llama-3.1-8b"]
+    assert run(["compare", *models, "--scheme", "bf16"]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert page.count(" is stored in ") == 1
+    assert "gptq is stored in gptq (4 bits, groups of 128): its sizes are those of its unquantized weights" in page
+    assert run(["report", *models, "-o", str(tmp_path / "deck.html")]) == 0
+    text = slides((tmp_path / "deck.html").read_text(encoding="utf-8"))["choosing"]
+    assert "stored in gptq (4 bits, groups of 128) plain weights" in text
+
+
 def test_each_card_says_what_it_trains_on(folders):
     made = told(folders / "fp8")
     training = make(str(folders / "fp8"), made.model, made.adapters, made.stored, seq_len=64, cards=["T4", "H200"])

@@ -7,6 +7,7 @@ compressed-tensors 0.20 compressors (the formats) and model_compressors/model_co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -98,6 +99,8 @@ def compressed(model: PreTrainedModel, published: Published, tracer: Tracer, *, 
         f"weights as stored, {published.title}; transformers decompresses them to {dtype} at the first forward, and"
         f" they stay so{stacks}"
     )
+    if said := _of_the_cache(published, model):
+        tracer.notes.append(said)
     hook: Any = None
 
     def decompress(root: nn.Module, _: object) -> None:
@@ -113,6 +116,22 @@ def compressed(model: PreTrainedModel, published: Published, tracer: Tracer, *, 
         return _stacked(name, old, experts[name]) if name in experts else as_it_is(name, old)
 
     return Loader(arriving=arriving)
+
+
+def _of_the_cache(published: Published, model: PreTrainedModel) -> str:
+    """What becomes of a ``kv_cache_scheme``, "" without one.
+
+    Source: compressed-tensors 0.20, modeling/kvcache.py, ``QuantizedKVCache``: rounded, and kept in its dtype.
+    """
+    scheme = published.raw.get("kv_cache_scheme")
+    if not isinstance(scheme, Mapping):
+        return ""
+    bits = f"{scheme['num_bits']} bits" if isinstance(scheme.get("num_bits"), int) else "fewer bits"
+    dtype = str(model.dtype).removeprefix("torch.")
+    return (
+        f"its kv_cache_scheme rounds keys and values to {bits} and back before they are kept: in transformers the cache"
+        f" stays in {dtype}"
+    )
 
 
 def dequantized_compressed(model: PreTrainedModel, published: Published, tracer: Tracer) -> Loader:

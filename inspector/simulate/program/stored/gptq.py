@@ -14,6 +14,7 @@ import torch
 
 from inspector.simulate.device.packed_kernels import (
     AWQ_GEMM_ROWS,
+    EXLLAMA1_ROWS,
     EXLLAMA_ROWS,
     DequantizedProduct,
     Kernel,
@@ -25,6 +26,8 @@ from inspector.simulate.program.stored.layers import PackedLinear, Parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+EXLLAMAS = ("ExLlamaV2", "AutoGPTQ ExLlama")
 
 _MARLIN_WORKSPACE = 128
 """Integers at the least: utils/marlin.py, ``marlin_make_workspace_new``."""
@@ -81,13 +84,18 @@ class _GptqModelLinear(PackedLinear, ABC):
             self.register_buffer(name, None, persistent=False)
 
     def scratch_bytes(self, batch: int) -> int:
-        """ExLlamaV2's: a whole weight in float16, and room for 2,048 tokens of so many sequences in float32."""
+        """ExLlamaV2's: a whole weight in float16, and room for 2,048 tokens of so many sequences in float32.
+
+        Of the first ExLlama the weight alone (AutoGPTQ 0.7, modeling/_utils.py, ``autogptq_post_init``).
+        """
+        if self.kernel == "AutoGPTQ ExLlama":
+            return self.in_features * self.out_features * 2
         whole = self.in_features * self.out_features * 2 + 128
         return whole + self.out_features * 2048 * batch * 4 + 128
 
     def prepare(self, scratch: torch.Tensor | None) -> None:
         """``post_init``: the parts laid out for the kernel."""
-        if self.kernel == "ExLlamaV2":
+        if self.kernel in EXLLAMAS:
             self.scratch = scratch
         elif self.kernel == "Marlin":
             size = max(self.processors, _MARLIN_WORKSPACE)
@@ -108,7 +116,7 @@ class _GptqModelLinear(PackedLinear, ABC):
         """In float16; many rows by the weight in the scratch memory."""
         assert self.scratch is not None
         half = x.to(torch.float16)
-        if half.shape[0] <= EXLLAMA_ROWS:
+        if half.shape[0] <= (EXLLAMA_ROWS if self.kernel == "ExLlamaV2" else EXLLAMA1_ROWS):
             out = torch.empty((half.shape[0], self.out_features), dtype=torch.float16, device=x.device)
         else:
             whole = self.scratch.narrow(0, 0, self.in_features * self.out_features)
@@ -137,7 +145,7 @@ class GptqLinear(_GptqModelLinear):
         if self.kernel == "Marlin":
             return self.with_bias(marlin(x, self.out_features, self.processors, reordered=self.reordered))
         rows = x.reshape(-1, self.in_features)
-        if self.kernel == "ExLlamaV2":
+        if self.kernel in EXLLAMAS:
             return self.with_bias(self._exllama(rows)).reshape(shape)
         if self.kernel == "AutoGPTQ Triton" or (self.kernel == "Triton" and not self.training):
             out: torch.Tensor = DequantizedProduct.apply(rows, self.whole, None)

@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.simulate.device.packed_kernels import BACKENDS, Kernel, awq_kernel, gptq_kernel, multiprocessors
-from inspector.simulate.program.stored.gptq import AwqLinear, GptqLinear, awq_parts, gptq_parts
+from inspector.simulate.device.packed_kernels import (
+    BACKENDS,
+    EXLLAMA1_LENGTH,
+    Kernel,
+    awq_kernel,
+    gptq_kernel,
+    multiprocessors,
+)
+from inspector.simulate.program.stored.gptq import EXLLAMAS, AwqLinear, GptqLinear, awq_parts, gptq_parts
 from inspector.simulate.program.stored.layers import features_of, refuse_experts, replace_each
 from inspector.simulate.program.stored.loader import Loader
 
@@ -82,17 +89,26 @@ def _scales(dtype: torch.dtype) -> torch.dtype:
 
 
 def _prepare(layers: Sequence[Any], *, batch: int) -> None:
-    """``gptqmodel_post_init``: ExLlamaV2's scratch memory, as large as the largest layer wants, then layer by layer."""
+    """``gptqmodel_post_init``: ExLlama's scratch memory, as large as the largest layer wants, then layer by layer."""
     scratch = None
-    if layers[0].kernel == "ExLlamaV2":
+    if layers[0].kernel in EXLLAMAS:
         size = max(layer.scratch_bytes(batch) for layer in layers)
         scratch = torch.empty((size // 2,), dtype=torch.float16, device="meta")
     for layer in layers:
         layer.prepare(scratch)
+    if layers[0].kernel == "AutoGPTQ ExLlama" and layers[0].reordered:
+        # Reordered activations; the first layer stands for the model that holds it.
+        widest = max(max(layer.in_features, layer.out_features) for layer in layers)
+        layers[0].workspace = torch.empty((EXLLAMA1_LENGTH, widest), dtype=torch.float16, device="meta")
 
 
 def _say(tracer: Tracer, published: Published, kernel: Kernel, *, training: bool) -> None:
     # No number of layers: a few of them may stand for all.
+    if kernel.startswith("AutoGPTQ"):
+        tracer.notes.append(
+            f"weights as stored, {published.title}: layers of AutoGPTQ 0.7 with its {kernel[9:]} kernel"
+        )
+        return
     backend = published.raw.get("backend") or ("auto_trainable" if training else "auto")
     tracer.notes.append(
         f"weights as stored, {published.title}: layers of {SOURCE} with its {kernel} kernel (backend {backend!r})"
