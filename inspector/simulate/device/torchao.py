@@ -119,7 +119,7 @@ def float8_weight_only(rows: torch.Tensor, weight: torch.Tensor, scale: torch.Te
 
 def float8_dynamic(rows: torch.Tensor, weight: torch.Tensor, *, by_rows: bool) -> torch.Tensor:
     """``Float8Tensor`` with ``act_quant_kwargs``, by PyTorch's kernels: activations in float32, scaled and clamped."""
-    largest = rows.abs().amax(dim=-1 if by_rows else None, keepdim=by_rows)
+    largest = rows.abs().amax(dim=-1 if by_rows else (0, 1), keepdim=True)
     scale = (largest / 448.0).to(torch.float32)
     values = _float8_values(rows, scale)
     return torch.empty((rows.shape[0], weight.shape[0]), dtype=rows.dtype, device=values.device)
