@@ -24,16 +24,20 @@ if TYPE_CHECKING:
 @click.option(
     "--deck",
     "story",
-    type=click.Choice(["lora-qlora", "sizes", "compare", "finetune"]),
+    type=click.Choice(["lora-qlora", "short", "sizes", "compare", "finetune"]),
     help="Which story to tell: lora-qlora for one model, compare for several.",
 )
-@click.option("--format", "form", type=click.Choice(["html", "pptx"]), default="html", show_default=True)
+@click.option("--format", "form", type=click.Choice(["html", "handout", "pptx"]), default="html", show_default=True)
+@click.option("--lang", "language", type=click.Choice(["en", "de"]), default="en", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Simulate training for the slides about it (half a minute, needs torch).")
-def command(models: tuple[str, ...], output: Path | None, story: str | None, form: str, dry_run: bool) -> None:
+def command(
+    models: tuple[str, ...], output: Path | None, story: str | None, form: str, language: str, dry_run: bool
+) -> None:
     """Write the teaching deck of a model: one HTML file, no network needed.
 
     Slides in a browser window, a readable page on a phone, one slide a sheet when printed.
     Without -o the file goes to reports/. Several models are set side by side.
+    --format handout writes a page for paper: slides with what is said, exercises, answers.
     --format pptx writes PowerPoint with native charts (pip install 'llm-inspector[pptx]').
 
     \b
@@ -48,8 +52,13 @@ def command(models: tuple[str, ...], output: Path | None, story: str | None, for
     from inspector.files import write_output
     from inspector.lenses.compare import COURSE_CANDIDATES
     from inspector.lesson import lesson
+<<<<<<< HEAD
     from inspector.lesson.as_stored import as_stored, stored_title
     from inspector.render.deck import deck_html
+=======
+    from inspector.lesson.as_stored import as_stored
+    from inspector.render.deck import deck_html, handout_html
+>>>>>>> ab349a9 (The deck is one straight story of findings: drawer, notes in four parts, questions, a handout, German; one colour is one kind of memory)
     from inspector.render.pptx import deck_pptx
     from inspector.sources.resolve import locate, resolve
 
@@ -67,6 +76,7 @@ def command(models: tuple[str, ...], output: Path | None, story: str | None, for
         "report",
         *names,
         *(["--deck", chosen] if story else []),
+        *(["--lang", language] if language != "en" else []),
         *(["--dry-run"] if dry_run else []),
         *vocabulary_words(),
     ]
@@ -75,13 +85,18 @@ def command(models: tuple[str, ...], output: Path | None, story: str | None, for
     if dry_run:
         told = replace(told, training=_training(names[0], told))
     line = shlex.join([*words, *(["--format", form] if form != "html" else [])])
-    data = (
-        deck_pptx(told, story=chosen, command=line) if form == "pptx" else deck_html(told, story=chosen, command=line)
-    )
+    data: bytes | str
+    if form == "pptx":
+        data = deck_pptx(told, story=chosen, command=line, language=language)
+    elif form == "handout":
+        data = handout_html(told, story=chosen, command=line, language=language)
+    else:
+        data = deck_html(told, story=chosen, command=line, language=language)
     if output == Path("-"):
         click.echo(data, nl=False)
         return
-    path = output or Path("reports") / f"{_stem([model.model_id for model in skeletons], chosen)}.{form}"
+    ending = "-handout.html" if form == "handout" else f".{form}"
+    path = output or Path("reports") / f"{_stem([model.model_id for model in skeletons], chosen)}{ending}"
     write_output(path, data)
     say_written(path)
 

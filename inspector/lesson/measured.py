@@ -57,12 +57,30 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class LedgerLine:
-    """Published training runs beside their dry runs: errors as fractions of what was measured."""
+    """Published training runs of a card beside their dry runs: pairs of predicted and measured peaks, in bytes."""
 
     device: str
-    runs: int
-    mean_error: float
-    worst_error: float
+    pairs: tuple[tuple[int, int], ...]
+
+    @property
+    def runs(self) -> int:
+        """How many."""
+        return len(self.pairs)
+
+    @property
+    def errors(self) -> tuple[float, ...]:
+        """Predicted over measured, less one, of each."""
+        return tuple(predicted / measured - 1 for predicted, measured in self.pairs)
+
+    @property
+    def mean_error(self) -> float:
+        """Mean of the errors' magnitudes, a fraction."""
+        return sum(map(abs, self.errors)) / self.runs
+
+    @property
+    def worst_error(self) -> float:
+        """The error of the largest magnitude, with its sign."""
+        return max(self.errors, key=abs)
 
 
 def measured(skeleton: Skeleton) -> tuple[Measured, ...]:
@@ -91,7 +109,8 @@ def ledger() -> tuple[LedgerLine, ...]:
     """Published training peaks beside their dry runs, as `inspector validate` found them when the data was made."""
     if not LEDGER.is_file():
         return ()
-    return tuple(LedgerLine(**line) for line in json.loads(LEDGER.read_text(encoding="utf-8")))
+    lines = json.loads(LEDGER.read_text(encoding="utf-8"))
+    return tuple(LedgerLine(line["device"], tuple(map(tuple, line["pairs"]))) for line in lines)
 
 
 # One page asks twice, for what was measured and for the errors.

@@ -30,11 +30,18 @@ RANK = 32
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """One bar of "Size of Weights in MB"; ``nbytes`` is what ``get_memory_footprint()`` counts."""
+    """One bar of "Size of Weights in MB"; ``nbytes`` is what ``get_memory_footprint()`` counts.
 
-    label: str
+    ``key`` is stored, fp32, bf16, int8, nf4 or adapters: what it is called is in the texts.
+    """
+
+    key: str
     nbytes: int
-    is_adapter: bool = False
+
+    @property
+    def is_adapter(self) -> bool:
+        """Whether it is what trains and not the model."""
+        return self.key == "adapters"
 
 
 @dataclass(frozen=True)
@@ -83,17 +90,13 @@ class Lesson:
 
     @property
     def sizes(self) -> tuple[Size, ...]:
-        """The four bars; before them the checkpoint as it is stored, where it is quantized already."""
+        """The course's bars with 16 bits among them; first the checkpoint as stored, where it is quantized already."""
         stored = self.stored.weights if self.stored else None
-        first = () if stored is None else (Size("as it is stored", stored.footprint_bytes),)
-        return (
-            *first,
-            Size("not quantized, 32 bit" if self.stored else self.name, self.scheme("fp32").footprint_bytes),
-            Size("quantized to 8 bit", self.scheme("int8").footprint_bytes),
-            # With double quantization: the course's 5,591.5 MB were printed of such a model.
-            Size("quantized to 4 bit", self.scheme("nf4-dq").footprint_bytes),
-            Size(f"LoRA adapters r={self.adapters.r}", self.adapters.weight_bytes, is_adapter=True),
-        )
+        first = () if stored is None else (Size("stored", stored.footprint_bytes),)
+        # With double quantization: the course's 5,591.5 MB were printed of such a model.
+        schemes = (("fp32", "fp32"), ("bf16", "bf16"), ("int8", "int8"), ("nf4", "nf4-dq"))
+        bars = tuple(Size(key, self.scheme(name).footprint_bytes) for key, name in schemes)
+        return (*first, *bars, Size("adapters", self.adapters.weight_bytes))
 
 
 def spoken(model: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from inspector.lesson.as_stored import AsStored
     from inspector.lora import LoraRow
@@ -22,6 +22,8 @@ DRY_RUNS = Path(__file__).parent.parent / "data" / "dryruns"
 # The smallest memory first: in each row of the table the verdict turns but once.
 CARDS = ("RTX 4070", "T4", "L4", "A100-40GB", "A100-80GB", "H200")
 CHART_CARD = "A100-80GB"
+WAYS_CARD = "T4"
+"""The card of free notebooks: what does not fit it is asked what would make it fit."""
 # The most memory first: down the chart, the bars get shorter.
 METHODS: tuple[Method, ...] = ("full", "lora", "qlora")
 BATCH_SIZE, SEQ_LEN = 1, 2048
@@ -48,6 +50,30 @@ class DryRun:
     weights: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A change that makes a run smaller, simulated by itself: what it is, what it costs, the flag to type.
+
+    ``what`` and ``cost`` are in the words of `inspector.fit.changes`; the first way of all is the run as it is.
+    """
+
+    what: str
+    cost: str
+    flag: str
+    process_bytes: int
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What brings the largest method that can be brought there onto a small card."""
+
+    method: str
+    card: str
+    usable_bytes: int
+    ways: tuple[Way, ...]
+
+
 @dataclass(frozen=True)
 class Training:
     """The dry runs of one model, with what they have in common. ``refused`` are methods with what is said of them."""
@@ -60,6 +86,7 @@ class Training:
     versions: tuple[tuple[str, str], ...]
     runs: tuple[DryRun, ...]
     refused: tuple[tuple[str, str], ...] = ()
+    ways: Ways | None = None
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -139,6 +166,8 @@ def make(
             )
     if not runs:
         raise refused["lora"]
+    wanted = {"batch_size": batch_size, "seq_len": seq_len}
+    missed = [run for run in runs if run.card == WAYS_CARD and run.verdict == "does not fit"]
     return Training(
         model=model,
         batch_size=batch_size,
@@ -148,7 +177,45 @@ def make(
         versions=tuple(versions.items()),
         runs=tuple(runs),
         refused=tuple((method, error.message) for method, error in refused.items()),
+        ways=next(
+            # From the smallest method up: the first for which something can be done.
+            (found for run in reversed(missed) if (found := ways(reference, run, {**options[run.method], **wanted}))),
+            None,
+        ),
     )
+
+
+def ways(reference: str, run: DryRun, options: Mapping[str, Any]) -> Ways | None:
+    """What makes a run fit the card that it misses: each change simulated by itself.
+
+    Args:
+        reference: the model.
+        run: the run that does not fit.
+        options: its settings.
+
+    None where no single change makes it fit.
+    """
+    from inspector.fit.advise import finetune_with_advice
+    from inspector.fit.plan import FitPlan
+
+    given = {**options, "method": run.method, "gpu": run.card}
+    plan = finetune_with_advice(reference, advise=True, **given).plan
+    found = [
+        Way(change.what, change.cost, _flag(change.settings), change.peaks.process, change.peaks.verdict)
+        for change in (plan.changes if isinstance(plan, FitPlan) else ())
+    ]
+    if not any(way.verdict != "does not fit" for way in found):
+        return None
+    return Ways(run.method, run.card, run.usable_bytes, (Way("", "", "", run.process_bytes, run.verdict), *found))
+
+
+def _flag(settings: Iterable[tuple[str, Any]]) -> str:
+    """What to type for these settings: ``--loss chunked``."""
+    said = []
+    for name, value in settings:
+        word = name.replace("_", "-")
+        said.append(f"--{'' if value else 'no-'}{word}" if isinstance(value, bool) else f"--{word} {value}")
+    return " ".join(said)
 
 
 def path_of(model: str) -> Path:
@@ -168,7 +235,9 @@ def load(model: str) -> Training | None:
         DryRun(**{**run, "alive": tuple((name, nbytes) for name, nbytes in run["alive"])}) for run in data["runs"]
     )
     versions = tuple((name, version) for name, version in data["versions"])
-    found = {**data, "runs": runs, "versions": versions, "target_modules": tuple(data["target_modules"])}
+    kept = data.get("ways")
+    ways = Ways(**{**kept, "ways": tuple(Way(**way) for way in kept["ways"])}) if kept else None
+    found = {**data, "ways": ways, "runs": runs, "versions": versions, "target_modules": tuple(data["target_modules"])}
     return Training(**{**found, "refused": tuple(map(tuple, data.get("refused", ())))})
 
 

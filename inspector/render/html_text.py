@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Column
 
 COLOURS = {
-    "green": "#00704F", "yellow": "#8A5A00", "red": "#B84A00", "blue": theme.BLUE, "magenta": "#A0467A",
+    "green": "#00704F", "yellow": "#8A5A00", "red": "#B84A00", "blue": theme.BASE, "magenta": "#A0467A",
     "cyan": "#006D86",
 }  # fmt: skip
 """The terminal's colours in the theme's hues, dark enough on white: a contrast of 4.5 to 1 or more (WCAG 2, AA)."""

@@ -1,7 +1,8 @@
-"""The colours of every picture: one colour for one thing, told apart with any colour vision.
+"""The colours of every picture: one colour is one kind of memory, in both themes, told apart with any colour vision.
 
-Kinds of memory have the strong colours of Okabe and Ito (https://jfly.uni-koeln.de/color/), parts of a model the pale
-ones Paul Tol made for cells with black text in them (https://sronpersonalpages.nl/~pault/, "light").
+Eight colours for eight kinds; finer kinds share the hue of their kind and have a hatch. Between any two CIEDE2000 is at
+least 17 with normal vision, without red and without green cones (tests hold that). What bounds an area is its outline
+in ink, so that pale ones stand on white and dark ones on black.
 """
 
 from __future__ import annotations
@@ -13,41 +14,54 @@ from inspector.memory_kinds import MemoryKind
 if TYPE_CHECKING:
     from inspector.skeleton import Part
 
-BLUE, ORANGE, GREEN, SKY = "#0072B2", "#E69F00", "#009E73", "#56B4E9"
-VERMILLION, PINK, YELLOW, GREY = "#D55E00", "#CC79A7", "#F0E442", "#8C8C8C"
-
-BASE, CONSTANTS, ADAPTERS, UNQUANTIZED = BLUE, ORANGE, VERMILLION, SKY
+BASE, CONSTANTS, ADAPTERS, GRADIENTS = "#0072B2", "#04BBFD", "#D55E00", "#FEC3C9"
+OPTIMIZER, ACTIVATIONS, LOGITS, GREY = "#254A2B", "#E4E367", "#503050", "#848586"
 
 KIND_COLOURS: dict[MemoryKind, str] = {
     MemoryKind.BASE_WEIGHTS: BASE,
     MemoryKind.QUANTIZATION_CONSTANTS: CONSTANTS,
     MemoryKind.ADAPTERS: ADAPTERS,
-    MemoryKind.GRADIENTS: PINK,
-    MemoryKind.OPTIMIZER_STATE: GREEN,
-    # Okabe and Ito have eight, the kinds are fourteen: the dark ones here are from Paul Tol's "muted".
-    MemoryKind.ACTIVATIONS: "#117733",
-    MemoryKind.RECOMPUTATION: "#999933",
-    MemoryKind.LOGITS_AND_LOSS: YELLOW,
-    MemoryKind.DEQUANTIZED_WEIGHTS: "#332288",
-    MemoryKind.TEMPORARIES: "#882255",
+    MemoryKind.GRADIENTS: GRADIENTS,
+    MemoryKind.OPTIMIZER_STATE: OPTIMIZER,
+    MemoryKind.ACTIVATIONS: ACTIVATIONS,
+    MemoryKind.RECOMPUTATION: ACTIVATIONS,
+    MemoryKind.LOGITS_AND_LOSS: LOGITS,
+    MemoryKind.DEQUANTIZED_WEIGHTS: BASE,
+    MemoryKind.TEMPORARIES: GREY,
     MemoryKind.WORKSPACE: GREY,
-    MemoryKind.BUFFERS: "#555555",
-    MemoryKind.CACHE: "#44AA99",
-    MemoryKind.INPUTS: "#BBBBBB",
+    MemoryKind.BUFFERS: GREY,
+    MemoryKind.CACHE: ACTIVATIONS,
+    MemoryKind.INPUTS: GREY,
 }
 
+KIND_HATCHES: dict[MemoryKind, str] = {
+    MemoryKind.RECOMPUTATION: "/",
+    MemoryKind.CACHE: "-",
+    MemoryKind.DEQUANTIZED_WEIGHTS: "x",
+    MemoryKind.TEMPORARIES: "/",
+    MemoryKind.WORKSPACE: "\\",
+    MemoryKind.BUFFERS: "x",
+    MemoryKind.INPUTS: ".",
+}
+"""Finer kinds have the hue of their kind and a hatch, in plotly's words (``marker.pattern.shape``)."""
+
+TINT, FROZEN, NORMS = "#7FB8D8", "#D6E8F3", "#E0E0E0"
 PART_COLOURS: dict[Part, str] = {
-    "embedding": "#FFAABB",
-    "attention": "#77AADD",
-    "mlp": "#44BB99",
-    "expert": "#BBCC33",
-    "norm": "#DDDDDD",
-    "head": "#EEDD88",
-    "other": "#99DDFF",
+    "embedding": BASE,
+    "attention": BASE,
+    "mlp": TINT,
+    "expert": TINT,
+    "norm": NORMS,
+    "head": BASE,
+    "other": FROZEN,
 }
+"""Parts of a model are base weights, and so tints of their blue; ``FROZEN`` is what does not train."""
+PART_HATCHES: dict[Part, str] = {"embedding": "/", "head": "/"}
+UNQUANTIZED = "/"
+"""The hatch of weights that keep 16 bits."""
 
-FROZEN = "#DDDDDD"
-"""What does not train."""
+OUTLINE = 1.5
+"""Pixels of the outline of every area."""
 
 # Only what systems have, because a page fetches nothing.
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', Arial, sans-serif"

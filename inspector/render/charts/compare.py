@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING
 
 from inspector.lesson.one_model import spoken
 from inspector.render.charts.base import Chart, figure, room_for, two_lines, whole_mb
-from inspector.render.theme import BASE, GREEN, SKY
+from inspector.render.theme import BASE
 from inspector.units import MB
 
 if TYPE_CHECKING:
     from inspector.lenses.compare import Comparison
     from inspector.lesson import Lesson
-
-SCHEME_COLOURS = {"fp32": "#999999", "bf16": BASE, "int8": SKY, "nf4-dq": GREEN}
-
 
 MOST_BARS = 15
 """Bars that fit under each other with a number of 24 px beside each."""
@@ -39,13 +36,17 @@ def comparison(report: Comparison) -> Chart:
                 "name": report.schemes[index],
                 "y": [two_lines(name) for name in names],
                 "x": [row.schemes[index].footprint_bytes / MB for row in report.rows[:MOST_BARS]],
-                "text": [f" {whole_mb(row.schemes[index].footprint_bytes)}" for row in report.rows[:MOST_BARS]],
+                # A precision is its place and its name at the bar: all of them are base weights, and so of one colour.
+                "text": [
+                    f" {whole_mb(row.schemes[index].footprint_bytes)} {report.schemes[index]}"
+                    for row in report.rows[:MOST_BARS]
+                ],
                 "textposition": "outside",
                 "textangle": 0,
                 # Plotly would make a text as small as its bar is thin.
                 "constraintext": "none",
                 "cliponaxis": False,
-                "marker": {"color": SCHEME_COLOURS.get(report.schemes[index], BASE)},
+                "marker": {"color": BASE},
                 "hovertemplate": "%{y}, %{fullData.name}: %{text} MB<extra></extra>",
             }
             for index in shown
@@ -53,12 +54,10 @@ def comparison(report: Comparison) -> Chart:
         height=540,
         barmode="group",
         bargap=0.15,
-        showlegend=len(shown) > 1,
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.0, "yanchor": "bottom", "traceorder": "normal"},
-        margin={"l": 20, "r": 20, "t": 50, "b": 10},
+        margin={"l": 20, "r": 20, "t": 10, "b": 10},
         # Plotly has the first name at the bottom.
         yaxis={"autorange": "reversed", "ticksuffix": "  ", "showgrid": False},
-        xaxis={"showticklabels": False, "range": [0, room_for([longest], ["000,000"], 850)], "showgrid": False},
+        xaxis={"showticklabels": False, "range": [0, room_for([longest], ["000,000 nf4-dq"], 850)], "showgrid": False},
     )
     rows = tuple((row.model, *(whole_mb(scheme.footprint_bytes) for scheme in row.schemes)) for row in report.rows)
     alt = "Grouped bar chart, weights in MB: " + "; ".join(

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from inspector.validation.ledger import Line
     from inspector.validation.ledger_by_set import RecordSet
 
-# As many symbols as colours, in step: without colours the sets are still told apart.
-COLOURS = (theme.BLUE, theme.VERMILLION, theme.GREEN, theme.ORANGE, theme.PINK, theme.SKY)
-SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
+# Sets are told apart by their marks alone: a colour is a kind of memory.
+SYMBOLS = ("circle", "diamond-open", "square", "triangle-up-open", "cross", "x-open")
 HOVER = "%{text}<extra></extra>"
 
 
@@ -77,7 +76,7 @@ def _marks(name: str, lines: Sequence[Line], found: RecordSet, number: int) -> d
         "type": "scatter", "mode": "markers", "name": name, "x": [line.measured / GiB for line in lines],
         "marker": {
             # Seen through, because the marks of good predictions lie on top of each other.
-            "size": 9, "opacity": 0.75, "color": COLOURS[number % len(COLOURS)],
+            "size": 9, "opacity": 0.75, "color": theme.GREY,
             "symbol": SYMBOLS[number % len(SYMBOLS)],
         },
         "text": [_hover(line, found) for line in lines], "hovertemplate": HOVER,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inspector.render.charts.base import Chart, figure
-from inspector.render.theme import ADAPTERS, BASE, GREY
+from inspector.render.theme import GREY, LIGHT
 
 if TYPE_CHECKING:
     from inspector.lesson import Lesson
@@ -33,11 +33,11 @@ def levels(lesson: Lesson) -> Chart:
             {
                 # Below zero, where no bar is, in shares of the highest one: two rows with room for their names.
                 **ticks, "name": "nf4", "x": list(found.nf4), "y": [-0.22 * top] * 16,
-                "marker": {"symbol": "line-ns", "size": 44, "line": {"width": 6, "color": BASE}},
+                "marker": {"symbol": "line-ns", "size": 44, "line": {"width": 6, "color": GREY}},
             },
             {
                 **ticks, "name": "int4", "x": list(found.int4), "y": [-0.58 * top] * 16,
-                "marker": {"symbol": "line-ns", "size": 44, "line": {"width": 6, "color": ADAPTERS}},
+                "marker": {"symbol": "line-ns", "size": 44, "line": {"width": 3, "color": GREY}},
             },
         ],
         height=400,
@@ -46,8 +46,8 @@ def levels(lesson: Lesson) -> Chart:
         yaxis={"visible": False, "range": [-0.85 * top, 1.05 * top]},
         annotations=[
             _label("weights", 0.35 * top, "#4D4D4D"),
-            _label("nf4", -0.22 * top, BASE),
-            _label("int4", -0.58 * top, ADAPTERS),
+            _label("nf4", -0.22 * top, LIGHT["ink"]),
+            _label("int4", -0.58 * top, LIGHT["ink"]),
         ],
         bargap=0,
     )  # fmt: skip

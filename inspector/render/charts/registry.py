@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from inspector.lesson import Lesson
     from inspector.render.charts.base import Chart
 
-_CHARTS: dict[str, Callable[[Lesson], Chart]] = {
+_CHARTS: dict[str, Callable[..., Chart]] = {
     "sizes": sizes,
     "waterfall": waterfall,
     "levels": levels,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.memory_kinds import MemoryKind
 from inspector.render.charts.base import Chart, page_figure
-from inspector.render.theme import GREY, KIND_COLOURS
+from inspector.render.theme import GREY, KIND_COLOURS, KIND_HATCHES
 from inspector.units import MiB
 
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from inspector.gpus import Gpu
     from inspector.simulate.reports.at_peak import KindLine, Point
 
-RESERVED = "#CC3311"
+RESERVED = "#5F6062"
+"""Of lines and not of a kind of memory: a grey that is seen on both papers."""
 APART = 0.045
 """Share of the chart's width that two stages' names keep between them."""
 
@@ -46,6 +47,9 @@ def timeline(
             "y": [_mib(nbytes) for nbytes in line.nbytes], "hoverinfo": "skip",
             # A level holds until the next event: steps, no slopes.
             "line": {"width": 0, "shape": "hv"}, "fillcolor": KIND_COLOURS[MemoryKind(line.kind)],
+            "fillpattern": {
+                "shape": KIND_HATCHES.get(MemoryKind(line.kind), ""), "fgcolor": "#FFFFFF", "fillmode": "overlay",
+            },
         }
         for line in kinds
     ]  # fmt: skip

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from inspector.render.theme import FROZEN, PART_COLOURS, text_on
+from inspector.render.theme import FROZEN, PART_COLOURS, PART_HATCHES, text_on
 from inspector.skeleton import in_tower
 from inspector.skeleton.identical_layers import Entry, Run, fold
 from inspector.units import short_count
@@ -33,6 +33,7 @@ class Box:
     colour: str
     lines: tuple[str, ...] = ()
     path: str = ""
+    hatch: str = ""
 
     @property
     def ink(self) -> str:
@@ -58,7 +59,7 @@ class Drawing:
 
     def frozen(self) -> Drawing:
         """The same without words and colour."""
-        return Drawing(tuple(replace(box, colour=FROZEN, lines=()) for box in self.boxes))
+        return Drawing(tuple(replace(box, colour=FROZEN, lines=(), hatch="") for box in self.boxes))
 
 
 def column(skeleton: Skeleton, *, width: float, height: float) -> Drawing:
@@ -76,7 +77,16 @@ def column(skeleton: Skeleton, *, width: float, height: float) -> Drawing:
         for _ in range(copies):
             x = 0.0
             for part, share in shares.items():
-                boxes.append(Box(x, y, width * share / parameters, parameters * unit, PART_COLOURS[part]))
+                boxes.append(
+                    Box(
+                        x,
+                        y,
+                        width * share / parameters,
+                        parameters * unit,
+                        PART_COLOURS[part],
+                        hatch=PART_HATCHES.get(part, ""),
+                    )
+                )
                 x += width * share / parameters
             y += parameters * unit
         if isinstance(item, Run):
@@ -188,7 +198,8 @@ def _box(module: Module, parameters: int, x: float, y: float, width: float, heig
     number = short_count(parameters)
     if lines and room > 1 and len(number) * CHARACTER <= width - 4:
         lines.append(number)
-    return Box(x, y, width, height, PART_COLOURS[module.part], tuple(lines), module.path)
+    hatch = PART_HATCHES.get(module.part, "")
+    return Box(x, y, width, height, PART_COLOURS[module.part], tuple(lines), module.path, hatch)
 
 
 def _own(entry: Entry) -> int:

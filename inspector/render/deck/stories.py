@@ -1,22 +1,22 @@
-"""Which slides a deck has, in order. Slides in one inner tuple are below each other: down, not right."""
+"""Which slides a deck has, in order. A slide that a model has no numbers for is left out."""
 
 from __future__ import annotations
 
-STORIES: dict[str, tuple[tuple[str, ...], ...]] = {
+STORIES: dict[str, tuple[str, ...]] = {
     "lora-qlora": (
-        ("model", "listing"),
-        ("steps",),
-        ("hyper", "lora"),
-        ("quantization", "levels"),
-        ("sizes", "waterfall"),
-        ("difference",),
-        ("training", "cards"),
-        ("measured",),
-        ("choosing", "compare"),
-        ("made",),
+        "question", "model", "training", "lora", "rank",
+        "choices", "larger", "targets", "rungs", "levels",
+        "answers", "sizes", "waterfall", "difference", "film",
+        "methods", "what-if", "ways", "models", "trust",
     ),
-    "sizes": (("model", "listing"), ("quantization", "levels"), ("sizes", "waterfall"), ("lora",), ("made",)),
-    # Every deck ends with how it was made: who was given the file alone can make it again.
-    "compare": (("choosing",), ("compare",), ("unquantized",), ("made",)),
-    "finetune": (("steps",), ("hyper", "lora"), ("sizes",), ("training", "cards"), ("measured",), ("made",)),
-}
+    "short": ("question", "model", "lora", "choices", "rungs", "sizes", "waterfall", "methods", "what-if", "trust"),
+    "sizes": ("model", "rungs", "levels", "answers", "sizes", "waterfall", "difference", "models", "trust"),
+    "finetune": (
+        "question", "training", "lora", "rank", "choices", "larger", "targets", "film", "methods", "what-if", "ways",
+        "trust",
+    ),
+    "compare": ("models", "choosing", "trust"),
+}  # fmt: skip
+
+WITHOUT_RUNS = {"question": "", "training": "before", "film": "", "methods": "", "what-if": "", "ways": ""}
+"""What stands in the place of a slide about training where no dry run ships: one slide for all of them."""

@@ -1,22 +1,29 @@
-// What a person would complain about on the slide shown: text too small, cut off, or on top of other text.
+// What a person would complain about on the slide shown: text too small, cut off, on other text, off its mark.
 const [scope, smallest] = arguments;
 const root = document.querySelector(scope);
 const complaints = [];
 const pieces = [];
+const seen = (element) => {
+  const style = getComputedStyle(element);
+  return style.visibility !== "hidden" && style.display !== "none" && style.opacity !== "0";
+};
 const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+let words = 0;
 while (walker.nextNode()) {
   const node = walker.currentNode;
   const holder = node.parentElement;
-  if (!node.textContent.trim() || holder.closest("aside.notes, script, style, .panel, .aria-status, title")) continue;
+  if (!node.textContent.trim() || holder.closest("details, script, style, title") || !seen(holder)) continue;
+  const small = holder.closest(".source, .slide-number, .tools") ? 18 : smallest;
   const style = getComputedStyle(holder);
-  if (style.visibility === "hidden" || style.display === "none" || style.opacity === "0") continue;
   const range = document.createRange();
   range.selectNodeContents(node);
+  let shown = false;
   for (const box of range.getClientRects()) {
     if (box.width < 1 || box.height < 1) continue;
+    shown = true;
     const text = node.textContent.trim().slice(0, 40);
-    const drawn = holder instanceof SVGElement ? parseFloat(style.fontSize) * holder.getScreenCTM().d : parseFloat(style.fontSize);
-    if (drawn < smallest - 0.05) complaints.push(`too small, ${drawn.toFixed(1)} px: ${text}`);
+    const drawn = holder instanceof SVGElement ? parseFloat(style.fontSize) * Math.hypot(holder.getScreenCTM().b, holder.getScreenCTM().d) : parseFloat(style.fontSize);
+    if (drawn < small - 0.05) complaints.push(`too small, ${drawn.toFixed(1)} px: ${text}`);
     if (box.left < -1 || box.top < -1 || box.right > innerWidth + 1 || box.bottom > innerHeight + 1) complaints.push(`off the screen: ${text}`);
     for (let outer = holder; outer && outer !== document.body; outer = outer.parentElement) {
       const cut = getComputedStyle(outer);
@@ -29,18 +36,45 @@ while (walker.nextNode()) {
     // A line box is taller than its letters: compare their middle two thirds.
     pieces.push({ text, node, left: box.left, right: box.right, top: box.top + box.height / 6, bottom: box.bottom - box.height / 6 });
   }
+  // Words that are read, not labels of a picture: numbers, ticks and code are looked at.
+  if (shown && !holder.closest("svg, .chart, .stacks, code, table, .source, .legend, .scores")) words += node.textContent.trim().split(/\s+/).length;
 }
-for (const part of document.querySelectorAll(".tools button, .reveal .controls button.enabled, .reveal .slide-number")) {
-  const box = part.getBoundingClientRect();
-  if (box.width) pieces.push({ text: part.getAttribute("class") || part.textContent, node: part, left: box.left, right: box.right, top: box.top, bottom: box.bottom, fixed: true });
-}
+if (words > 45) complaints.push(`${words} words`);
 for (let i = 0; i < pieces.length; i++) {
   for (let j = i + 1; j < pieces.length; j++) {
     const [a, b] = [pieces[i], pieces[j]];
-    if (a.node === b.node || (a.fixed && b.fixed)) continue;
+    if (a.node === b.node) continue;
     const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
     const tall = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
     if (wide > 1 && tall > 1) complaints.push(`overlap: ${a.text} / ${b.text}`);
   }
+}
+const title = root.querySelector("h2");
+if (title && seen(title)) {
+  const range = document.createRange();
+  range.selectNodeContents(title);
+  if (range.getClientRects().length > 1 || title.scrollWidth > title.clientWidth) complaints.push(`title: ${title.textContent}`);
+}
+// A tick's label stands at the middle of its bar: plotly measures it without what our style sheet does to it.
+const middle = (box) => (box.top + box.bottom) / 2;
+for (const chart of root.querySelectorAll(".chart")) {
+  if (!seen(chart)) continue;
+  const bars = [...chart.querySelectorAll(".bars .point > path")].map((bar) => bar.getBoundingClientRect());
+  const data = Deck.data.charts[chart.dataset.chart].data[0];
+  if (data.type === "bar" && data.orientation === "h" && bars.length) {
+    for (const label of chart.querySelectorAll(".ytick text")) {
+      const off = Math.min(...bars.map((bar) => Math.abs(middle(bar) - middle(label.getBoundingClientRect()))));
+      if (off > 1.5) complaints.push(`${off.toFixed(1)} px off its bar: ${label.textContent}`);
+    }
+  }
+  for (const item of chart.querySelectorAll(".legend .traces")) {
+    const [word, mark] = [item.querySelector("text"), item.querySelector(".legendpoints path, .legendundefined path, .layers path")];
+    if (!word || !mark) continue;
+    const off = Math.abs(middle(word.getBoundingClientRect()) - middle(mark.getBoundingClientRect()));
+    if (off > 1.5) complaints.push(`${off.toFixed(1)} px off its mark: ${word.textContent}`);
+  }
+}
+for (const part of root.querySelectorAll(".part")) {
+  if (seen(part) && part.getBoundingClientRect().width > 4 && parseFloat(getComputedStyle(part).borderTopWidth) < 1) complaints.push("a part without outline");
 }
 return [...new Set(complaints)];

@@ -14,9 +14,11 @@ from inspector.cli.main import run
 from inspector.lenses.compare import COURSE_CANDIDATES, compare
 from inspector.lesson import lesson
 from inspector.lesson.measured import LEDGER
+from inspector.lesson.texts import texts
 from inspector.render.assets import policy
 from inspector.render.charts import CHART_NAMES, chart
 from inspector.render.deck import STORIES, deck_html
+from inspector.render.deck.slides import MAKERS, told
 from inspector.sources.resolve import resolve
 from inspector.validation.runs import questions
 
@@ -76,26 +78,28 @@ def page(llama):
 
 def test_the_four_bars_are_the_course_slide(llama):
     made = chart("sizes", llama)
-    assert made.figure.layout.title.text == "Size of Weights in MB"
-    assert list(made.figure.data[0].text) == ["32,121", "9,081", "5,592", "109"]
-    assert list(made.figure.data[0].x) == [
+    assert made.figure.layout.yaxis.title.text == "Size of Weights in MB"
+    assert list(made.figure.data[0].text) == ["32,121", "16,061", "9,081", "5,592", "109"]
+    assert [name.replace("<br>", " ") for name in made.figure.data[0].x] == [
         "Llama 3.1 8B",
+        "as published, 16 bit",
         "quantized to 8 bit",
         "quantized to 4 bit",
         "LoRA adapters r=32",
     ]
-    assert [round(value) for value in made.figure.data[0].y] == [32121, 9081, 5592, 109]
+    assert [round(value) for value in made.figure.data[0].y] == [32121, 16061, 9081, 5592, 109]
 
 
 def test_the_waterfall_adds_up(llama):
     bars = chart("waterfall", llama).figure.data[0]
     report = llama.scheme("nf4-dq")
     totals = [value for value, base in zip(bars.x, bars.base, strict=True) if base == 0]
-    assert [round(value * 1e6) for value in totals] == [report.naive_bytes, report.footprint_bytes, report.tensor_bytes]
+    assert [round(value * 1e9) for value in totals] == [report.naive_bytes, report.footprint_bytes]
     ends = [base + value for value, base in zip(bars.x, bars.base, strict=True)]
+    # What is thinner than a line has no bar: the norms' 0.4 MB.
     for end, start in zip(ends[:-1], bars.base[1:], strict=True):
-        assert start in (0, pytest.approx(end))
-    assert sum(bars.x) == pytest.approx(sum(totals) + (report.tensor_bytes - report.naive_bytes) / 1e6)
+        assert start == 0 or start == pytest.approx(end, abs=0.001)
+    assert ends[-1] * 1e9 == pytest.approx(report.tensor_bytes)
 
 
 def test_every_chart_has_words_and_a_table(llama):
@@ -108,19 +112,19 @@ def test_every_chart_has_words_and_a_table(llama):
 
 def test_the_story_is_told_in_order(page):
     parsed = outline(page)
-    assert parsed.slides == [slide for group in STORIES["lora-qlora"] for slide in group]
-    assert "8,030,261,248 \N{MULTIPLICATION SIGN} 4 bytes (32 bits) = 32.1 GB" in parsed.text["model"]
-    assert "There are two matrices" in parsed.text["steps"]
-    assert "A is 32 \N{MULTIPLICATION SIGN} 4,096, B is 4,096 \N{MULTIPLICATION SIGN} 32" in parsed.text["steps"]
-    assert "27,262,976" in parsed.text["hyper"]
-    assert "109,086,416" in parsed.text["lora"]
-    assert "0-31: 32 x LlamaDecoderLayer" in parsed.text["listing"]
+    assert parsed.slides == [name for name in STORIES["lora-qlora"] if name in MAKERS]
+    assert "70% of the model is MLP; attention is 17%" in parsed.text["model"]
+    assert "8,030,261,248 \N{MULTIPLICATION SIGN} 4 bytes (32 bits) = 32,121,044,992 bytes" in parsed.text["model"]
+    assert "0-31: 32 x LlamaDecoderLayer" in parsed.text["model"]
 
 
-def test_every_slide_has_speaker_notes(page):
-    sections = re.findall(r'<section id="([^"]+)".*?</section>', page, re.DOTALL)
-    notes = re.findall(r'<section id="([^"]+)"(?:(?!</section>).)*?<aside class="notes">', page, re.DOTALL)
-    assert sections == notes
+def test_every_slide_has_notes_in_four_parts_and_a_drawer(llama):
+    for slide in told(llama, texts(), story="lora-qlora"):
+        assert slide.notes.say
+        assert slide.notes.ask
+        assert len(slide.notes.if_asked) == 3
+        assert slide.numbers
+        assert len(slide.title) <= 54
 
 
 def test_no_request_and_no_script_but_ours(page):
@@ -133,7 +137,7 @@ def test_no_request_and_no_script_but_ours(page):
     assert policy(run_here) in policies
     assert "script-src 'sha256-" in policies[0]
     assert "unsafe" not in policies[0].replace("style-src 'unsafe-inline'", "")
-    assert len(page.encode()) < 6_000_000
+    assert len(page.encode()) < 3_000_000
 
 
 @pytest.mark.parametrize(
@@ -144,7 +148,7 @@ def test_any_language_model_has_a_deck(model):
     made = lesson(skeleton, [skeleton])
     parsed = outline(deck_html(made))
     assert f"{skeleton.num_parameters:,}" in parsed.text["model"]
-    assert f"{made.adapters.trainable_parameters:,}" in parsed.text["lora"]
+    assert f"{made.adapters.trainable_parameters:,}" in parsed.text["sizes"]
 
 
 def test_names_from_users_are_escaped(tmp_path, capsys):
@@ -175,7 +179,8 @@ def test_the_committed_ledger_lists_these_runs_and_these_errors():
     page = (ROOT / "reports" / reports.LEDGER).read_text(encoding="utf-8")
     rows = re.findall(r"peak allocated</td><td>(\d+)</td><td>([\d.]+) %</td>", page)
     for line in json.loads(LEDGER.read_text(encoding="utf-8")):
-        assert (str(line["runs"]), f"{100 * line['mean_error']:.3f}") in rows, "stale: run make reports"
+        errors = [abs(predicted / measured - 1) for predicted, measured in line["pairs"]]
+        assert (str(len(errors)), f"{100 * sum(errors) / len(errors):.3f}") in rows, "stale: run make reports"
     for question in questions():
         assert question.skipped or html.escape(question.config) in page, "stale: run make reports"
 
@@ -216,7 +221,7 @@ def test_powerpoint_has_native_charts_with_the_same_numbers(tmp_path, capsys):
     file = pptx.Presentation(str(path))
     charts = [shape.chart for slide in file.slides for shape in slide.shapes if shape.has_chart]
     sizes = next(made for made in charts if made.has_title and "Size of Weights" in made.chart_title.text_frame.text)
-    assert [round(value) for value in sizes.plots[0].series[0].values] == [32121, 9081, 5592, 109]
+    assert [round(value) for value in sizes.plots[0].series[0].values] == [32121, 16061, 9081, 5592, 109]
     runs = [
         text
         for slide in file.slides

@@ -55,10 +55,10 @@ def test_format_and_bytes_are_those_of_memory(folders, tmp_path, capsys):
     title = "gptq (4 bits, groups of 128)"
     assert f"The checkpoint is stored in {title}" in text["model"]
     assert f"its tensors have {weighed.tensor_bytes:,} bytes" in text["model"]
-    assert f"as it is stored {weighed.footprint_bytes:,} bytes" in text["sizes"]
-    assert f"True bytes: {weighed.tensor_bytes:,}" in text["waterfall"]
-    assert f"LoRA on {title}" in text["training"]
-    assert "QLoRA" not in text["training"]
+    assert f"as it is stored: {weighed.footprint_bytes:,} bytes" in text["sizes"]
+    assert f"true bytes: {weighed.tensor_bytes:,}" in text["waterfall"]
+    assert f"LoRA on {title}" in text["before"]
+    assert "QLoRA" not in text["before"]
 
 
 def test_dry_runs_are_of_the_checkpoint(folders):
@@ -71,9 +71,9 @@ def test_dry_runs_are_of_the_checkpoint(folders):
         target_modules=list(made.adapters.target_modules),
     )  # fmt: skip
     assert training.run("lora").peak_allocated_bytes == step.peak_allocated_bytes
-    text = slides(deck_html(told(folders / "gptq", training=training), story="finetune"))["training"]
+    text = slides(deck_html(told(folders / "gptq", training=training), story="finetune"))["methods"]
     assert "weights as stored, gptq (4 bits, groups of 128): layers of gptqmodel 7.7" in text
-    assert "No full fine-tuning: the checkpoint is quantized" in text
+    assert "no full fine-tuning: the checkpoint is quantized" in text
 
 
 def test_models_side_by_side_name_their_formats(folders, tmp_path, capsys):
@@ -102,6 +102,6 @@ def test_what_does_not_train_is_refused_and_has_a_deck(folders, tmp_path, capsys
         assert said in capsys.readouterr().err
         assert not page.exists()
         text = slides(deck_html(told(folders / kind), story="finetune"))
-        assert "no adapters train on it" in text["training"]
+        assert "no adapters train on it" in text["before"]
     assert told(folders / "aqlm").stored.weights is None
-    assert "as it is stored" not in slides(deck_html(told(folders / "aqlm"), story="sizes"))["sizes"]
+    assert "as it is stored:" not in slides(deck_html(told(folders / "aqlm"), story="sizes"))["sizes"]

@@ -1,0 +1,57 @@
+"""11: how much the weights change in four bits, measured, and what that does to answers, quoted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inspector.lesson.quoted import LATER, MMLU, MMLU_SOURCE
+from inspector.render.deck.slide import Numbers, Slide, finding, notes
+
+if TYPE_CHECKING:
+    from inspector.lesson import Lesson
+    from inspector.lesson.texts import Texts
+
+SHOWN = ("bf16", "fp8", "int8", "nf4", "fp4")
+"""Without -dq: quantizing the constants again changes no error at the digits of the slide."""
+AXIS = 60.0
+"""Points at the end of the axis, which begins at none."""
+
+
+def make(lesson: Lesson, say: Texts) -> Slide | None:
+    """Errors of the weights above, open circles of published scores below; None where no record has errors."""
+    quality = lesson.quality
+    if quality is None:
+        return None
+    errors = dict(quality.errors)
+    noise = errors.get("nf4", 0.0)
+    shown = [
+        (name, f"{say.number(100 * errors[name], 2 if errors[name] < 0.01 else 1)}%")
+        for name in SHOWN
+        if name in errors
+    ]
+    scores = [{"name": score.name, "text": say.number(score.points, 1), "at": score.points / AXIS} for score in MMLU]
+    best, base = max(MMLU, key=lambda score: score.points), MMLU[0]
+    values = {
+        "noise": f"{say.number(100 * noise)}%", "model": quality.model,
+        "weights": say("answers.random") if quality.weights == "random" else quality.weights,
+        "versions": quality.versions, "base": say.number(base.points, 1), "best": say.number(best.points, 1),
+    }  # fmt: skip
+    rounded = (say("answers.rounded"), values["noise"])
+    rows = tuple((name, f"{say.number(100 * error, 3)}%") for name, error in quality.errors)
+    stage = tuple((f"{name}, {say('answers.short')}", told) for name, told in shown)
+    quoted = tuple((score.name, say.number(score.points, 1)) for score in MMLU)
+    source = f"{MMLU_SOURCE.source}, {MMLU_SOURCE.year}, {MMLU_SOURCE.where}"
+    later = f"{LATER.source}, {LATER.year}, {LATER.where}"
+    return Slide(
+        "answers",
+        finding(say("answers.title", **values), say("answers.title_short")),
+        notes(say, "answers", say.lines("answers.arithmetic", **values), **values),
+        (
+            Numbers(say("answers.table", **values), say.lines("answers.columns"), (*rows, *stage, rounded)),
+            Numbers(f"{say('answers.mmlu')} ({source})", say.lines("answers.mmlu_columns"), quoted),
+        ),
+        "M + P",
+        (values["best"], say("answers.remember", **values)),
+        f"inspector measure {lesson.model} --quality",
+        {"errors": shown, "scores": scores, "source": source, "later": say("answers.later"), "study": later},
+    )

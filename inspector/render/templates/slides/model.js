@@ -1,0 +1,16 @@
+// A pressed box says in a line what it does, its shape, its parameters, its bytes in 32, 16 and 4 bits.
+Deck.slide("model", ({ section, data }) => {
+  const place = section.querySelector(".pressed");
+  const rects = [...section.querySelectorAll(".layer rect.box")];
+  rects.forEach((rect, index) => {
+    const box = data.boxes[index];
+    const press = () => {
+      for (const other of rects) other.classList.toggle("held", other === rect);
+      const name = document.createElement("b");
+      name.textContent = `${box.name} `;
+      place.replaceChildren(name, `${box.what} ${box.shape} = ${box.parameters}: ${box.sizes}`);
+    };
+    rect.addEventListener("click", press);
+  });
+  return {};
+});
