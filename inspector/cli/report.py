@@ -52,13 +52,8 @@ def command(
     from inspector.files import write_output
     from inspector.lenses.compare import COURSE_CANDIDATES
     from inspector.lesson import lesson
-<<<<<<< HEAD
     from inspector.lesson.as_stored import as_stored, stored_title
-    from inspector.render.deck import deck_html
-=======
-    from inspector.lesson.as_stored import as_stored
     from inspector.render.deck import deck_html, handout_html
->>>>>>> ab349a9 (The deck is one straight story of findings: drawer, notes in four parts, questions, a handout, German; one colour is one kind of memory)
     from inspector.render.pptx import deck_pptx
     from inspector.sources.resolve import locate, resolve
 
@@ -66,8 +61,8 @@ def command(
     skeletons = [source.skeleton for source in sources]
     chosen = story or ("compare" if len(skeletons) > 1 else "lora-qlora")
     candidates = skeletons
-    # Its story sets the model beside those that the course chooses between, at the cost of loading them.
-    if len(skeletons) == 1 and chosen == "lora-qlora":
+    # These stories set the model beside those that the course chooses between, at the cost of loading them.
+    if len(skeletons) == 1 and chosen in {"lora-qlora", "sizes"}:
         others = (model for model in COURSE_CANDIDATES if model != skeletons[0].model_id)
         candidates = [*skeletons, *map(resolve, others)]
     names = [known if (known := find(given)) else given for given in models or (DEFAULT_MODEL,)]

@@ -82,6 +82,10 @@ class Texts:
             return self.gb(nbytes)
         return self.mb(nbytes, 0 if abs(nbytes) >= 10 * MB else 1)
 
+    def like(self, nbytes: float, whole: float) -> str:
+        """A part in the unit of its whole: beside 80.8 GB half a gigabyte is 0.5 GB."""
+        return self.gb(nbytes) if abs(whole) >= GB else self.size(nbytes)
+
     def short(self, value: int) -> str:
         """``8030261248`` as ``8.03B``, ``8,03 Mrd.`` in German."""
         text = short_count(value)

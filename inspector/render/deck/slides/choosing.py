@@ -37,6 +37,9 @@ def make(lesson: Lesson, say: Texts) -> Slide:
          *(say.number(row.adapters.weight_bytes / MB, 1) if row.adapters else "" for row in rows)),
         (say("choosing.same"), *map(variant, rows)),
     ]  # fmt: skip
+    if any(row.stored for row in rows):
+        stored = (say("choosing.stored"), *(row.stored or say("choosing.plain") for row in rows))
+        lines.insert(1 + len(found.schemes), stored)
     names = ("", *(spoken(row.model) for row in rows))
     values = {"least": spoken(least.model), "size": say.size(least.schemes[four].footprint_bytes)}
     size = (say("choosing.least"), *(values["size"] if row is least else "" for row in rows))

@@ -35,7 +35,7 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
     ratio = say.number(peak / weights, 1)
     values = {
         "times": say(f"numbers.{WORDS.get(whole, 'five')}"), "ratio": ratio, "peak": say.size(peak),
-        "weights": say.size(weights), "count": whole, "rest": say.size(rest), "fp32": say.size(fp32),
+        "weights": say.size(weights), "count": whole, "rest": say.like(rest, peak), "fp32": say.size(fp32),
     }  # fmt: skip
     # Only where that many blocks are each as large as the weights, and little comes on top, are they "times over".
     exact = whole in WORDS and rest * 10 < peak
@@ -44,7 +44,7 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
     rows.append((say("words.all"), say.written(count(peak)), say.size(peak)))
     rows.append((say("training.fp32"), say.written(count(fp32)), say.size(fp32)))
     rows.append((say("training.blocks"), str(whole), say.size(weights)))
-    rows.append((say("training.rest"), say.written(count(rest)), say.size(rest)))
+    rows.append((say("training.rest"), say.written(count(rest)), say.like(rest, peak)))
     rows.append((say("training.over"), "", ratio))
     parts = " + ".join(row[1] for row in rows[: len(blocks)])
     arithmetic = (
