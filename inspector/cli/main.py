@@ -27,6 +27,7 @@ COMMANDS = (
     "replay",
     "measure",
     "measurements",
+    "lab",
     "doctor",
     "checkpoint",
     "adapter",

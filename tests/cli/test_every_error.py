@@ -26,6 +26,16 @@ MISTAKES = {
         "fit nope-9b", "fit tiny --gpu nope", "fit tiny --gpu H100 --gpu nope", "fit tiny --gpu T4 --vram 16GiB",
         "fit tiny --vram 10MiB", "fit tiny --vram lots", "fit tiny --gpu T4 --seq-len 0", "fit tiny --csv --json",
     ],
+    "lab": ["lab nope"],
+    "lab quantize": [
+        "lab quantize nowhere", "lab quantize tiny", "lab quantize tiny/config.json", "lab quantize tiny --tokens 1",
+        "lab quantize tiny --device tpu", "lab quantize --recorded -o chart.pdf",
+        "lab quantize --recorded --json --csv", "lab quantize --recorded --json -o chart.html", "lab quantize --recorded -o taken/x.html",
+    ],
+    "lab lora": [
+        "lab lora nowhere", "lab lora tiny", "lab lora tiny --runs 0", "lab lora tiny --steps 0",
+        "lab lora tiny --seq-len 1", "lab lora tiny --learning-rate 1", "lab lora tiny --held-out 0",
+    ],
     "layers": [
         "layers nope-9b", "layers 8b-instruct", "layers tiny --depth 0", "layers ./nothing", "layers no-config",
         "layers adapter", "layers not-json", "layers a-list", "layers no-type", "layers unknown-type",

@@ -19,6 +19,8 @@ PAGES = {
         "fit", "tiny", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB", "--solve",
     ],
     "fit-table": ["fit", "tiny", "--gpu", "T4", "--gpu", "RTX 3060", "--seq-len", "64"],
+    "lab-lora": ["lab", "lora", "--recorded"],
+    "lab-quantize": ["lab", "quantize", "--recorded"],
     "layers": ["layers", "tiny", "--expand"],
     "lora": ["lora", "tiny"],
     "measurements": ["measurements", "records"],

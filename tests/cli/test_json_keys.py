@@ -32,6 +32,8 @@ COMMANDS = {
     ],
     "validate": ["validate", "rtx4080_qlora"],
     "replay": ["replay", "{snapshot}"],
+    "lab quantize": ["lab", "quantize", "--recorded"],
+    "lab lora": ["lab", "lora", "--recorded"],
     "measurements": ["measurements", "{records}"],
     "doctor": ["doctor"],
 }  # fmt: skip

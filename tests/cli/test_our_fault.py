@@ -33,6 +33,8 @@ BROKEN = {
     "replay": (["replay", "{tiny}"], "inspector.simulate.snapshot.recording.read_recording"),
     "measure": (["measure", "{tiny}", "--device", "cpu"], "inspector.measure.report.make_order"),
     "measurements": (["measurements", "{folder}"], "inspector.measure.records.find_records"),
+    "lab quantize": (["lab", "quantize", "--recorded"], "inspector.lab.recorded.read_json_object"),
+    "lab lora": (["lab", "lora", "--recorded"], "inspector.lab.rules.by_rank"),
     "doctor": (["doctor"], "inspector.measure.doctor._hub"),
     "checkpoint": (["checkpoint", "{tiny}"], "inspector.sources.resolve.locate"),
     "adapter": (["adapter", "{tiny}"], "inspector.lenses.saved_adapter.read_adapter"),

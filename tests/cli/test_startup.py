@@ -19,6 +19,8 @@ LIGHT = [
     ["memory", "--json"],
     ["lora"],
     ["lora", "--csv"],
+    ["lab", "quantize", "--recorded"],
+    ["lab", "lora", "--recorded"],
 ]
 
 
