@@ -30,7 +30,8 @@ MISTAKES = {
     "lab quantize": [
         "lab quantize nowhere", "lab quantize tiny", "lab quantize tiny/config.json", "lab quantize tiny --tokens 1",
         "lab quantize tiny --device tpu", "lab quantize --recorded -o chart.pdf",
-        "lab quantize --recorded --json --csv", "lab quantize --recorded --json -o chart.html", "lab quantize --recorded -o taken/x.html",
+        "lab quantize --recorded --json --csv", "lab quantize --recorded --json -o chart.html",
+        "lab quantize --recorded -o taken/x.html",
     ],
     "lab lora": [
         "lab lora nowhere", "lab lora tiny", "lab lora tiny --runs 0", "lab lora tiny --steps 0",
