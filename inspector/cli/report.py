@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     type=click.Choice(["lora-qlora", "short", "sizes", "compare", "finetune"]),
     help="Which story to tell: lora-qlora for one model, compare for several.",
 )
-@click.option("--format", "form", type=click.Choice(["html", "handout", "pptx"]), default="html", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["html", "handout", "pptx", "ipynb"]), default="html", show_default=True
+)
 @click.option("--lang", "language", type=click.Choice(["en", "de"]), default="en", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Simulate training for the slides about it (half a minute, needs torch).")
 def command(
@@ -39,12 +41,15 @@ def command(
     Without -o the file goes to reports/. Several models are set side by side.
     --format handout writes a page for paper: slides with what is said, exercises, answers.
     --format pptx writes PowerPoint with native charts (pip install 'llm-inspector[pptx]').
+    --format ipynb writes a notebook of one model, for Colab: it predicts, then measures on the
+    GPU that is there and draws both side by side.
 
     \b
     Examples:
       inspector report
       inspector report qwen2.5-7b -o qwen.html
       inspector report llama-3.1-8b --deck sizes
+      inspector report llama-3.2-1b --format ipynb
       inspector report llama-3.1-8b qwen2.5-7b gemma-2-9b phi-3-medium-4k-instruct
     """  # noqa: D301
     import shlex
@@ -53,10 +58,13 @@ def command(
     from inspector.lenses.compare import COURSE_CANDIDATES
     from inspector.lesson import lesson
     from inspector.lesson.as_stored import as_stored, stored_title
+    from inspector.lesson.one_model import spoken
     from inspector.render.deck import deck_html, handout_html
     from inspector.render.pptx import deck_pptx
     from inspector.sources.resolve import locate, resolve
 
+    if form == "ipynb" and (len(models) > 1 or story or dry_run):
+        raise click.UsageError("a notebook is of one model, and has one story: --deck and --dry-run exclude it")
     sources = [locate(model) for model in models or (DEFAULT_MODEL,)]
     skeletons = [source.skeleton for source in sources]
     chosen = story or ("compare" if len(skeletons) > 1 else "lora-qlora")
@@ -75,18 +83,19 @@ def command(
         *(["--dry-run"] if dry_run else []),
         *vocabulary_words(),
     ]
-    titles = [stored_title(source) for source in sources]  # the course's own are plain
-    told = lesson(skeletons[0], candidates, stored=as_stored(sources[0]), titles=titles)
-    if dry_run:
-        told = replace(told, training=_training(names[0], told))
     line = shlex.join([*words, *(["--format", form] if form != "html" else [])])
     data: bytes | str
-    if form == "pptx":
-        data = deck_pptx(told, story=chosen, command=line, language=language)
-    elif form == "handout":
-        data = handout_html(told, story=chosen, command=line, language=language)
+    if form == "ipynb":
+        from inspector.render.notebook_file import notebook
+
+        data = notebook(names[0], name=spoken(skeletons[0].model_id), options=_load_options(), command=line)
     else:
-        data = deck_html(told, story=chosen, command=line, language=language)
+        titles = [stored_title(source) for source in sources]  # the course's own are plain
+        told = lesson(skeletons[0], candidates, stored=as_stored(sources[0]), titles=titles)
+        if dry_run:
+            told = replace(told, training=_training(names[0], told))
+        draw = {"pptx": deck_pptx, "handout": handout_html}.get(form, deck_html)
+        data = draw(told, story=chosen, command=line, language=language)
     if output == Path("-"):
         click.echo(data, nl=False)
         return
@@ -94,6 +103,18 @@ def command(
     path = output or Path("reports") / f"{_stem([model.model_id for model in skeletons], chosen)}{ending}"
     write_output(path, data)
     say_written(path)
+
+
+def _load_options() -> list[tuple[str, object]]:
+    """What was said of the vocabulary and of trust, in the words of `inspector.load`."""
+    from inspector.skeleton.vocabulary import wanted_vocabulary
+    from inspector.trust import is_code_trusted
+
+    wanted = wanted_vocabulary()
+    said: dict[str, object] = {"trust_remote_code": is_code_trusted() or None}
+    if wanted:
+        said |= {"resize_vocab": wanted.tokens, "pad_to_multiple_of": wanted.pad_to_multiple_of}
+    return [(name, value) for name, value in said.items() if value is not None]
 
 
 def _training(name: str, told: Lesson) -> Training:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from inspector.measure.report import Comparison, Measurement
+    from inspector.render.charts import Chart
 
     Sizes = Mapping[str, int | None]
     """Bytes by name, of one moment of a measurement."""
@@ -53,6 +54,13 @@ def text(report: Measurement) -> RenderableType:
         parts += [_quality(result["quality"]["schemes"]), _codes(result["quality"]["codes"])]
     parts.append(notes(_notes(report)))
     return page(*parts)
+
+
+def charts(report: Measurement) -> tuple[Chart, ...]:
+    """Every figure that was predicted and measured; none when nothing was."""
+    from inspector.render.charts.measured import predicted_beside_measured
+
+    return (predicted_beside_measured(report, _WORDS),) if report.comparisons else ()
 
 
 def payload(report: Measurement) -> dict[str, Any]:

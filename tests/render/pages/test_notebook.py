@@ -10,6 +10,7 @@ import time
 import pytest
 
 import inspector
+from inspector.cli.main import run
 from inspector.gpus import find_gpu
 from inspector.render.html_text import COLOURS
 from inspector.render.theme import luminance
@@ -19,15 +20,12 @@ TINY = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 128,
     "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 128, "dtype": "float16",
 }  # fmt: skip
-CELLS = (
-    "import inspector\nmodel = inspector.load('tiny')",
-    "model.finetune(method='lora', seq_len=64, gpu='T4')",
-    "model.generate(gpu='T4', prompt_len=32, max_new_tokens=4)",
-    "model.memory(bits=4)",
-    "model.lora()",
-)
-CHARTS = 4
-"""Figures that the cells show: the step's timeline, the generation's and its cache, the weights' steps."""
+CELLS = ("model.generate(gpu='T4', prompt_len=32, max_new_tokens=4)",)
+"""What the lesson's notebook does not show."""
+CHARTS = 5
+"""Weights' steps, the step's timeline, predicted beside measured, the generation's and its cache."""
+STEP = {"method": "qlora", "gpu": "T4", "dtype": "float16", "r": 8, "seq_len": 256}
+"""The step that the lesson's notebook asks for."""
 
 
 @pytest.fixture
@@ -101,13 +99,15 @@ def test_every_cell_s_plain_text_is_short(model):
         assert len(repr(report)) < 20_000, "a notebook keeps it beside the HTML"
 
 
-def exported(cells):
-    """The page that nbconvert makes of a notebook that was run, and how each cell ended."""
+def exported(path, cells):
+    """The page that nbconvert makes of a written notebook and further cells, all run, and how each cell ended."""
     nbformat = pytest.importorskip("nbformat")
     client = pytest.importorskip("nbclient").NotebookClient
     exporter = pytest.importorskip("nbconvert").HTMLExporter
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    client(book, timeout=60, kernel_name="python3").execute()
+    book = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    nbformat.validate(book)
+    book.cells += [nbformat.v4.new_code_cell(cell) for cell in cells]
+    client(book, timeout=300, kernel_name="python3").execute()
     page, _ = exporter(require_js_url="", mathjax_url="").from_notebook_node(book)
     return book, page
 
@@ -134,8 +134,16 @@ def test_a_notebook_that_was_run_draws_its_figures(model, show, tmp_path, monkey
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(inspector.__path__[0].rpartition("/inspector")[:1]))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    book, page = exported(CELLS)
-    assert all("text/html" in cell.outputs[0].data for cell in book.cells[1:])
+    # Kept, so that the kernel reads it.
+    model.finetune(**STEP)
+    assert run(["report", "tiny", "--format", "ipynb", "-o", "lesson.ipynb"]) == 0
+    book, page = exported(tmp_path / "lesson.ipynb", CELLS)
+    code = [cell for cell in book.cells if cell.cell_type == "code"]
+    shown = ["".join(output.get("text", "") + str(output.get("data")) for output in cell.outputs) for cell in code]
+    assert [number for number, cell in enumerate(shown) if "inspector-report" in cell] == [1, 2, 3, 4, 5, 7, 8]
+    assert shown[0] == "", "it is installed already"
+    assert "There is no GPU here" in shown[6] or "measured on" in shown[6]
+    assert "equal to the byte" in shown[7] or "DIFFERS" in shown[7]
     path = tmp_path / "notebook.html"
     # Notebooks have a module loader; a library that offers itself to it is lost to the page.
     loader = "<script>window.define = () => { throw new Error('taken by a module loader'); }; define.amd = {};</script>"
