@@ -56,11 +56,11 @@ def plan() -> tuple[Setup, ...]:
     wanted = [
         *(replace(CENTRE, r=r, alpha=2 * r) for r in (8, 1, 64, 4, 16, 2, 32)),
         *(replace(CENTRE, targets=targets) for targets in TARGETS),
-        *(replace(CENTRE, alpha=alpha) for alpha in ALPHAS),
-        replace(CENTRE, base=QUANTIZED),
-        replace(CENTRE, base=QUANTIZED, targets="all-linear"),
         *(replace(CENTRE, seed=seed) for seed in SEEDS),
+        replace(CENTRE, base=QUANTIZED),
+        *(replace(CENTRE, alpha=alpha) for alpha in ALPHAS),
         *(replace(CENTRE, targets=targets, r=r, alpha=2 * r) for targets, r in AS_LARGE),
+        replace(CENTRE, base=QUANTIZED, targets="all-linear"),
         # Alpha as it is while r grows: what people do who change one number.
         *(replace(CENTRE, r=r) for r in (64, 1, 32, 2, 16, 4)),
     ]

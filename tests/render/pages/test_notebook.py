@@ -22,8 +22,8 @@ TINY = {
 }  # fmt: skip
 CELLS = ("model.generate(gpu='T4', prompt_len=32, max_new_tokens=4)",)
 """What the lesson's notebook does not show."""
-CHARTS = 5
-"""Weights' steps, the step's timeline, predicted beside measured, the generation's and its cache."""
+CHARTS = 6
+"""Weights' steps twice, the step's timeline, predicted beside measured, the generation's and its cache."""
 STEP = {"method": "qlora", "gpu": "T4", "dtype": "float16", "r": 8, "seq_len": 256}
 """The step that the lesson's notebook asks for."""
 
