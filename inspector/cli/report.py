@@ -63,8 +63,10 @@ def command(
     from inspector.render.pptx import deck_pptx
     from inspector.sources.resolve import locate, resolve
 
-    if form == "ipynb" and (len(models) > 1 or story or dry_run):
-        raise click.UsageError("a notebook is of one model, and has one story: --deck and --dry-run exclude it")
+    if form == "ipynb" and (len(models) > 1 or story or dry_run or language != "en"):
+        raise click.UsageError(
+            "a notebook is of one model, one story and English: leave out --deck, --dry-run and --lang"
+        )
     sources = [locate(model) for model in models or (DEFAULT_MODEL,)]
     skeletons = [source.skeleton for source in sources]
     chosen = story or ("compare" if len(skeletons) > 1 else "lora-qlora")
@@ -94,8 +96,11 @@ def command(
         told = lesson(skeletons[0], candidates, stored=as_stored(sources[0]), titles=titles)
         if dry_run:
             told = replace(told, training=_training(names[0], told))
-        draw = {"pptx": deck_pptx, "handout": handout_html}.get(form, deck_html)
-        data = draw(told, story=chosen, command=line, language=language)
+        if form == "pptx":
+            data = deck_pptx(told, story=chosen, command=line, language=language)
+        else:
+            draw = handout_html if form == "handout" else deck_html
+            data = draw(told, story=chosen, command=line, language=language)
     if output == Path("-"):
         click.echo(data, nl=False)
         return

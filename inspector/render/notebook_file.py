@@ -28,7 +28,7 @@ def notebook(reference: str, *, name: str, options: Sequence[tuple[str, object]]
         options: what else `inspector.load` is told.
         command: the line that was typed, for the last cell.
     """
-    cells = [
+    cells: list[dict[str, object]] = [
         {
             "cell_type": kind,
             # An id is letters, digits, - and _, and stays the same when the notebook is made anew.

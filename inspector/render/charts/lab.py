@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from inspector.lab.rules import by_alpha, by_rank, by_targets
 from inspector.render.charts.base import Chart, figure, plain_text
-from inspector.render.theme import ADAPTERS, BASE, GREEN, GREY, ORANGE, SKY, SMALLEST_TEXT
+from inspector.render.theme import ADAPTERS, BASE, CONSTANTS, GREY, SMALLEST_TEXT
 from inspector.units import MB
 
 if TYPE_CHECKING:
@@ -48,12 +48,27 @@ def size_against_loss(report: PrecisionLab) -> Chart:
 
 def loss_by_parameters(report: FinetuneLab) -> Chart:
     """A point a run: trained parameters to the right, on a logarithmic axis, loss upwards; ranks joined by a line."""
-    series: tuple[tuple[str, str, Sequence[Finetuned], str, Callable[[Finetuned], str]], ...] = (
-        ("rank, alpha twice r", BASE, by_rank(report), "lines+markers+text", lambda run: f"r {run.setup.r}"),
-        ("rank, alpha 16", SKY, by_rank(report, alpha=16), "lines+markers", lambda run: f"r {run.setup.r}"),
-        ("alpha at r 8", ORANGE, by_alpha(report), "markers", lambda run: f"alpha {run.setup.alpha}"),
-        ("targets at r 8", GREEN, by_targets(report), "markers+text", lambda run: plain_text(run.setup.targets)),
-        ("QLoRA", ADAPTERS, [run for run in report.runs if run.setup.base != "fp32"], "markers", _quantized),
+    # All are adapters, of one colour: symbols tell what was varied. QLoRA has constants beside its base weights.
+    series: tuple[tuple[str, str, str, Sequence[Finetuned], str, Callable[[Finetuned], str]], ...] = (
+        (
+            "rank, alpha twice r",
+            ADAPTERS,
+            "circle",
+            by_rank(report),
+            "lines+markers+text",
+            lambda run: f"r {run.setup.r}",
+        ),
+        ("rank, alpha 16", GREY, "circle", by_rank(report, alpha=16), "lines+markers", lambda run: f"r {run.setup.r}"),
+        ("alpha at r 8", ADAPTERS, "diamond-open", by_alpha(report), "markers", lambda run: f"alpha {run.setup.alpha}"),
+        (
+            "targets at r 8",
+            ADAPTERS,
+            "square",
+            by_targets(report),
+            "markers+text",
+            lambda run: plain_text(run.setup.targets),
+        ),
+        ("QLoRA", CONSTANTS, "x", [run for run in report.runs if run.setup.base != "fp32"], "markers", _quantized),
     )
     made = figure(
         [
@@ -61,10 +76,10 @@ def loss_by_parameters(report: FinetuneLab) -> Chart:
                 "type": "scatter", "mode": mode, "name": name, "x": [run.trainable for run in runs],
                 "y": [run.loss for run in runs], "text": [word(run) for run in runs],
                 "textposition": "bottom center" if "lines" in mode else "top center", "cliponaxis": False,
-                "marker": {"size": 14, "color": colour}, "line": {"color": colour, "width": 3},
+                "marker": {"size": 14, "color": colour, "symbol": symbol}, "line": {"color": colour, "width": 3},
                 "hovertemplate": "%{text}<br>%{x:,} trained<br>loss %{y:.3f}<extra></extra>",
             }
-            for name, colour, runs, mode, word in series
+            for name, colour, symbol, runs, mode, word in series
             if runs
         ],
         xaxis={"title": {"text": "trained parameters"}, "type": "log", "nticks": 6},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inspector.render.charts.base import Chart, page_figure
-from inspector.render.theme import BASE, ORANGE
+from inspector.render.theme import BASE, GREY
 from inspector.units import MB, count
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def predicted_beside_measured(report: Measurement, names: Mapping[str, str]) -> 
                 "type": "bar", "orientation": "h", "name": name, "y": lines, "x": [value / MB for value in values],
                 "marker": {"color": colour}, "hovertemplate": "%{y}: %{x:,.1f} MB<extra>%{fullData.name}</extra>",
             }
-            for (name, values), colour in zip(both.items(), (ORANGE, BASE), strict=True)
+            for (name, values), colour in zip(both.items(), (GREY, BASE), strict=True)
         ],
         height=120 + 44 * len(lines),
         barmode="group",
