@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from inspector.architecture import build_config
 from inspector.config_json import layer_count, with_layers
 from inspector.skeleton.identical_layers import Run, fold
-from inspector.sources.bundled import bundled_config, load_bundled, model_ids
+from inspector.sources.bundled import bundled_config, load_bundled, model_ids, shipped_skeleton
 
 
 def distinct(models):
@@ -55,18 +55,33 @@ class Depth:
 
 @functools.cache
 def at_depths():
-    """Each distinct model with every sort of layer it has, and the smallest of each type with all its layers."""
-    chosen = distinct(model_ids())
-    smallest = {}
-    for model in sorted(chosen, key=lambda model: len(load_bundled(model).modules)):
-        smallest.setdefault(load_bundled(model).facts.model_type, model)
-    whole = [Depth(model) for model in smallest.values()]
-    return sorted([*whole, *map(shortest, chosen)], key=str)
+    """Each distinct model with every sort of layer it has, and the smallest of each type with layers of two digits.
+
+    Names and patterns tell layers 1 and 10 apart or do not; a layer beyond is like one of these.
+    """
+    # Each is read once, as every worker does it before its first test.
+    chosen, depths, smallest = set(), set(), {}
+    for model in model_ids():
+        skeleton = _shipped(model)
+        if (key := (skeleton.modules, skeleton.tensors)) not in chosen:
+            chosen.add(key)
+            depths.add(shortest(model))
+            smallest.setdefault(skeleton.facts.model_type, []).append((len(skeleton.modules), model))
+    return sorted(depths | {deep(min(each)[1]) for each in smallest.values()}, key=str)
+
+
+def deep(model):
+    """A model with its first twelve layers, or more where only those have every sort among them; whole with fewer."""
+    count = max(12, _stack(model)[1])
+    return Depth(model, count if count < layer_count(bundled_config(model)).count else None)
 
 
 def shortest(model):
     """A model with as many of its first layers as have every sort among them, two at least."""
     return Depth(model, _stack(model)[1])
+
+
+_shipped = functools.lru_cache(maxsize=1)(shipped_skeleton)
 
 
 @functools.cache
@@ -76,7 +91,7 @@ def _stack(model):
     # Sliding and full attention have the same modules, but Gemma 3 keeps the frequencies of each outside the layers.
     types = getattr(build_config(bundled_config(model)).get_text_config(), "layer_types", None) or []
     first, ends = {}, {}
-    for run in fold(load_bundled(model)):
+    for run in fold(_shipped(model)):
         if isinstance(run, Run):
             first.setdefault(run.stack, {}).setdefault(run.block, run.first + 1)
             ends[run.stack] = run.last + 1
