@@ -82,7 +82,7 @@ def fitcheck_options(question: Question) -> Options | str:
     Its README and calibration.py score PyTorch's sdpa as ``flash_attn``.
     """
     if question.method == "generate":
-        return _fitcheck_serving(question)
+        return "knows no GPTQ weights" if "GPTQ" in question.model else _fitcheck_serving(question)
     setup = setup_of(question)
     if isinstance(setup, str):
         return setup

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inspector.errors import InspectorError
 from inspector.reporting import TableReport
 from inspector.validation.forms import FORMS
-from inspector.validation.models import config_of
+from inspector.validation.models import config_of, kept_config
 from inspector.validation.runs import questions
 
 if TYPE_CHECKING:
@@ -179,5 +179,7 @@ def simulate(question: Question) -> StepReport | GenerateReport:
         from inspector.gpus import find_gpu
         from inspector.simulate.generation import simulate_generate
 
-        return simulate_generate(question.reference or question.model, gpu=find_gpu(question.gpu), **question.settings)
+        reference = question.reference or question.model
+        kept = kept_config(reference)
+        return simulate_generate(str(kept or reference), gpu=find_gpu(question.gpu), **question.settings)
     return finetune(config_of(question.reference or question.model), gpu=question.gpu, **question.settings)

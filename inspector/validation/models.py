@@ -29,12 +29,17 @@ def find_model(name: str, folder: Path | None = None) -> str:
     return name
 
 
+def kept_config(reference: str) -> Path | None:
+    """The file of a measured model's config that is kept here, None for any other model."""
+    kept = Path(str(files("inspector"))) / "data" / "measured_configs" / f"{reference.replace('/', '--')}.json"
+    return kept if kept.is_file() else None
+
+
 def config_of(reference: str) -> dict[str, Any]:
     """The ``config.json`` of a measured model. Raises InspectorError when nothing is meant by the reference."""
     from inspector.sources.resolve import resolve_config
 
-    kept = files("inspector") / "data" / "measured_configs" / f"{reference.replace('/', '--')}.json"
-    if kept.is_file():
+    if (kept := kept_config(reference)) is not None:
         config: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
         return config
     return resolve_config(reference)

@@ -27,6 +27,9 @@ NOTES = (
 )
 """The copies: transformers v4.46 src/transformers/models/qwen2/modeling_qwen2.py, ``repeat_kv``."""
 
+FIRST_EXLLAMA = "kernel: AutoGPTQ 0.7's ExLlama, which transformers 4.46 took by itself"
+"""transformers v4.46 src/transformers/utils/quantization_config.py, ``GPTQConfig.post_init``."""
+
 SAME_KERNEL = "run with flash_attention_2, simulated with sdpa, which takes the same kernel"
 ALL_LOGITS = "transformers before 4.45 computed the logits of the whole prompt: not simulated"
 
@@ -45,6 +48,8 @@ def read(fields: Fields) -> Question:
     versions, source = versions_of(fields), fields.text("source", "")
     stored, dtype = _leave_out(fields, source)
     model, batch = fields.text("model"), fields.whole("batch", 1)
+    if stored.scheme == "gptq":
+        model += "-GPTQ-Int4"  # the checkpoint beside it; the record has the model's own name
     prompt = fields.whole("input_tokens", unsaid="the prompt was not published")
     answer = fields.whole("generated_tokens")
     attention = fields.read("attn", words.attention, words.Attention()).name
@@ -52,6 +57,7 @@ def read(fields: Fields) -> Question:
     notes = [] if attention != "flash_attention_2" else [SAME_KERNEL]
     if QWEN_A100.search(source):
         notes = list(NOTES)
+        notes += [FIRST_EXLLAMA] if stored.scheme == "gptq" else []
     if before(versions, "transformers", 4, 45):
         notes.append(ALL_LOGITS)
     settings: dict[str, Any] = {
@@ -64,10 +70,11 @@ def read(fields: Fields) -> Question:
     figures = peak(fields, _peak_field(fields), words.Metric("allocated", with_load=True), PEAKS)
     notes = [*described(fields), *notes]
     skipped = bool(fields.findings.problems)
-    said = fields.text("quantization", "")
+    said = fields.text("quantization", "") if stored.scheme != "gptq" else ""
+    named = (model.rpartition("/")[2], said, str(prompt) if fields.given("input_tokens") else "")
     return Question(
         file="",
-        id=f"{model.rpartition('/')[2]} {said} {prompt if fields.given('input_tokens') else ''}".strip(),
+        id=" ".join(filter(None, named)),
         model=model,
         method="generate",
         config=f"{batch}x{prompt}+{answer}" if fields.given("input_tokens") else "",
@@ -93,12 +100,19 @@ def _leave_out(fields: Fields, source: str) -> tuple[words.Quantization, str]:
     cards = fields.whole("num_gpus", 1)
     if cards > 1:
         fields.refuse(f"a run on {cards} cards is not simulated")
-    stored, dtype = fields.read("quantization", _stored, (words.Quantization(), ""), required=True)
+    # The versions by which its kernel is known are those of this page.
+    read = _stored_or_gptq if QWEN_A100.search(source) else _stored
+    stored, dtype = fields.read("quantization", read, (words.Quantization(), ""), required=True)
     if QWEN_H20.search(source):
         fields.refuse(
             "its figures are below the weights and the cache of the tokens it names: what was read off is not known"
         )
     return stored, fields.read("dtype", _computed, dtype or "auto")
+
+
+def _stored_or_gptq(text: str) -> tuple[words.Quantization, str]:
+    """The same, and the checkpoints of GPTQ in 4 bits beside the models: the rest of them is float16."""
+    return (words.stored(text), "float16") if re.fullmatch(r"GPTQ-Int4", text) else _stored(text)
 
 
 def _stored(text: str) -> tuple[words.Quantization, str]:
