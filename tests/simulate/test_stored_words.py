@@ -85,3 +85,13 @@ def test_the_language_models_own_quantization_counts():
     found = published_in({"model_type": "kimi", "text_config": inner})
     assert found is not None
     assert found.title == "fp8 (8 bits, blocks of 128 x 128)"
+
+
+def test_where_peft_names_no_targets_packed_layers_are_named():
+    """Phi-3 has no default in PEFT, and all-linear would find no layer of GPTQ."""
+    config = {
+        **TINY, "model_type": "phi3", "architectures": ["Phi3ForCausalLM"], "pad_token_id": 0,
+        "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128},
+    }  # fmt: skip
+    report = finetune(config, gpu="RTX 4090", seq_len=16)
+    assert any("down_proj, gate_up_proj, o_proj, qkv_proj are taken" in line for line in report.assumptions)

@@ -33,7 +33,7 @@ CHOSEN = {
         "hira/llama-3.2-3B-rank32-lr4e-3 (B)",
         "prompt_tuning/llama-3.2-3B-sample_vocab-lr_0.001",
     ),
-    "inference_peaks": ("Qwen2.5-0.5B-Instruct BF16 1",),
+    "inference_peaks": ("Qwen2.5-0.5B-Instruct BF16 1", "Qwen2.5-0.5B-Instruct-GPTQ-Int4 1"),
 }
 BYTE_EXACT = ("10", "39", "47")
 """Runs whose loading leaves nothing to chance: every stage of theirs is predicted to the byte."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,6 +24,7 @@ from inspector.simulate.program.lora_config import (
     peft_refuses,
     worth_saying,
 )
+from inspector.simulate.program.stored.adapted import packed_names
 from inspector.simulate.setup.training import LoraSetup, PeftSetup
 from inspector.simulate.tracing.unwritten import Unwritten
 
@@ -64,6 +65,10 @@ def add_adapters(model: nn.Module, setup: LoraSetup | PeftSetup, tracer: Tracer)
         return _wrapped(model, config, setup.dtype, tracer)
     except (TypeError, ValueError) as error:
         if isinstance(setup, LoraSetup) and has_no_default(setup, error):
+            if names := packed_names(model):
+                said = "PEFT names no targets for this architecture, and its all-linear takes no packed layers"
+                tracer.notes.append(f"{said}: {', '.join(names)} are taken")
+                return _wrapped(model, lora_config(model, replace(setup, target_modules=names)), setup.dtype, tracer)
             tracer.notes.append("PEFT names no targets for this architecture: every linear layer it can adapt is taken")
             # Only after PEFT has refused: where it names targets of its own, a script gets those and not every linear.
             left_out = [*_not_adaptable(model), *heads_trained(model)]

@@ -8,11 +8,17 @@ import torch
 
 from inspector.simulate.program.stored.gptq import AwqLinear, GptqLinear
 from inspector.simulate.program.stored.hqq import HqqLinear
-from inspector.simulate.program.stored.layers import Packed
+from inspector.simulate.program.stored.layers import Packed, PackedLinear
 from inspector.simulate.program.stored.torchao import TorchaoLinear
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+def packed_names(model: nn.Module) -> tuple[str, ...]:
+    """The names of packed layers that are no ``nn.Linear``, as a user would have to name them; none of plain models."""
+    packed = (path for path, module in model.named_modules() if isinstance(module, PackedLinear))
+    return tuple(sorted({path.rpartition(".")[2] for path in packed}))
 
 
 def adapters_of_packed_layers(model: nn.Module) -> dict[type[nn.Module], Any]:
