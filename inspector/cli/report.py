@@ -32,14 +32,24 @@ if TYPE_CHECKING:
 )
 @click.option("--lang", "language", type=click.Choice(["en", "de"]), default="en", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Simulate training for the slides about it (half a minute, needs torch).")
+@click.option(
+    "--what-if", "grid", is_flag=True, help="Simulate the what-if grid anew (minutes, needs torch; Ctrl-C, and go on)."
+)
 def command(
-    models: tuple[str, ...], output: Path | None, story: str | None, form: str, language: str, dry_run: bool
+    models: tuple[str, ...],
+    output: Path | None,
+    story: str | None,
+    form: str,
+    language: str,
+    dry_run: bool,
+    grid: bool,
 ) -> None:
     """Write the teaching deck of a model: one HTML file, no network needed.
 
     Slides in a browser window, a readable page on a phone, one slide a sheet when printed.
     Without -o the file goes to reports/. Several models are set side by side.
     --format handout writes a page for paper: slides with what is said, exercises, answers.
+    --what-if simulates all that its chips can say, some 400 dry runs; six models ship with theirs.
     --format pptx writes PowerPoint with native charts (pip install 'llm-inspector[pptx]').
     --format ipynb writes a notebook of one model, for Colab: it predicts, then measures on the
     GPU that is there and draws both side by side.
@@ -59,7 +69,7 @@ def command(
     from inspector.lesson import lesson
     from inspector.lesson.as_stored import as_stored, stored_title
     from inspector.lesson.one_model import spoken
-    from inspector.render.deck import deck_html, handout_html
+    from inspector.render.deck import STORIES, deck_html, handout_html
     from inspector.render.pptx import deck_pptx
     from inspector.sources.resolve import locate, resolve
 
@@ -83,6 +93,7 @@ def command(
         *(["--deck", chosen] if story else []),
         *(["--lang", language] if language != "en" else []),
         *(["--dry-run"] if dry_run else []),
+        *(["--what-if"] if grid else []),
         *vocabulary_words(),
     ]
     line = shlex.join([*words, *(["--format", form] if form != "html" else [])])
@@ -96,6 +107,8 @@ def command(
         told = lesson(skeletons[0], candidates, stored=as_stored(sources[0]), titles=titles)
         if dry_run:
             told = replace(told, training=_training(names[0], told))
+        if grid and "what-if" in STORIES[chosen]:
+            told = _with_grid(names[0], told)
         if form == "pptx":
             data = deck_pptx(told, story=chosen, command=line, language=language)
         else:
@@ -133,6 +146,23 @@ def _training(name: str, told: Lesson) -> Training:
             click.echo(f"dry run: {what}", err=True)
 
     return make(name, told.model, told.adapters, told.stored, progress=progress)
+
+
+def _with_grid(name: str, told: Lesson) -> Lesson:
+    """The lesson with a grid and films made now; a run that is broken off says that it goes on where it was."""
+    from inspector.lesson import film_runs, what_if_runs
+    from inspector.lesson.what_if import choices
+    from inspector.progress import counting
+
+    total = len(choices([own for own, _ in what_if_runs.targets_of(told.usual)]))
+    try:
+        with counting(f"what if, {told.model}", total) as advance:
+            grid = what_if_runs.make(name, told.model, told.usual, progress=lambda _done, _all: advance())
+        films = film_runs.make(name, told.usual, told.adapters.r)
+    except KeyboardInterrupt:
+        click.echo("stopped; what was simulated is kept, and the same command goes on from there", err=True)
+        raise
+    return replace(told, what_if=grid, films=films)
 
 
 def _stem(models: list[str], story: str) -> str:

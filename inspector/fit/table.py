@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from inspector.errors import CannotSimulateError, ContradictionError, InspectorError
+from inspector.fit.shared_traces import SharedTraces
 from inspector.fit.simulator import kept_inputs, kept_peaks
 from inspector.gpus import catalogue, find_gpu, shared
-from inspector.memory_kinds import MemoryKind
 from inspector.precision.published import published_in
 from inspector.reporting import TableReport
 from inspector.simulate.allocator.settings import AllocatorSettings
-from inspector.simulate.allocator.timeline import replay
-from inspector.simulate.events import Alloc
 from inspector.simulate.on_card import Peaks, peaks_on
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.setup.stored import check_known, follow_checkpoint, trains_as_stored
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from inspector.gpus import Gpu
-    from inspector.simulate.allocator.timeline import Timeline
-    from inspector.simulate.program.training import Trace
     from inspector.simulate.setup.settings import FinetuneSettings
     from inspector.simulate.setup.words import Dtype
 
@@ -152,59 +148,21 @@ def _stored(config: Mapping[str, Any]) -> tuple[str, ...]:
     return (f"the checkpoint is stored in {published.title}: {onto}",)
 
 
-class _Traces:
-    """Traces of one model, no two alike: a card takes that of another which answers its questions the same way."""
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._config = config
-        self._made: dict[FinetuneSettings, list[tuple[Trace, Timeline]]] = {}
-
-    def peaks(self, settings: FinetuneSettings, card: Gpu) -> Peaks:
-        """What settings take on a card. Raises CannotSimulateError."""
-        traced, line = self._of(settings, card)
-        return peaks_on(traced.events, card, AllocatorSettings(), line)
-
-    def _of(self, settings: FinetuneSettings, card: Gpu) -> tuple[Trace, Timeline]:
-        from inspector.architecture.libraries import need
-
-        need("torch")  # before our own modules that import it: what is missing is one line
-        from inspector.simulate.device.kernels import workspace_bytes
-        from inspector.simulate.device.questions import Chip
-        from inspector.simulate.finetuning import trace
-
-        chip, made = Chip(card.capability, card.multiprocessors), self._made.setdefault(settings, [])
-        others = [(chip.answers_otherwise(found[0].questions), found) for found in made]
-        # Before those that are only near: what is there needs neither copy nor replay.
-        for otherwise, found in others:
-            if not otherwise:
-                return found
-        near = [found[0] for otherwise, found in others if otherwise == {workspace_bytes}]
-        traced = _with_workspace(near[0], workspace_bytes(chip)) if near else trace(self._config, settings.setup, card)
-        made.append((traced, replay(traced.events)))
-        return made[-1]
-
-
-def _with_workspace(traced: Trace, nbytes: int) -> Trace:
-    """The trace of a card that differs in the size of BLAS workspaces alone: these are the blocks of their kind."""
-    from inspector.simulate.device.kernels import workspace_bytes
-
-    events = tuple(
-        replace(event, nbytes=nbytes) if isinstance(event, Alloc) and event.kind is MemoryKind.WORKSPACE else event
-        for event in traced.events
-    )
-    return replace(traced, events=events, questions={**traced.questions, (workspace_bytes, ()): nbytes})
-
-
 def _cells(
     method: str, config: Mapping[str, Any], settings: dict[str, Any], dtype: str, cards: Sequence[Gpu]
 ) -> tuple[Cell, ...]:
     """One method on every card. Raises CannotSimulateError when it cannot be simulated."""
-    traces = _Traces(config)
+    traces = SharedTraces(config)
     cells = []
     for card in cards:
         # What a script does there: bfloat16 without units is emulated, slowly.
         used = "float16" if dtype == "bfloat16" and not card.bf16 else dtype
         chosen = follow_checkpoint(resolve_setup(dtype=cast("Dtype", used), **settings), config).settings
-        peaks = kept_peaks(config, chosen, card, partial(traces.peaks, chosen, card))
+        peaks = kept_peaks(config, chosen, card, partial(_peaks, traces, chosen, card))
         cells.append(Cell(method, card, used, peaks))
     return tuple(cells)
+
+
+def _peaks(traces: SharedTraces, settings: FinetuneSettings, card: Gpu) -> Peaks:
+    traced, line = traces.of(settings.setup, card)
+    return peaks_on(traced.events, card, AllocatorSettings(), line)

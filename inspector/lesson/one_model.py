@@ -9,6 +9,7 @@ from inspector.errors import InspectorError
 from inspector.lenses.compare import Comparison, compare, usual_set
 from inspector.lenses.layers import LayersReport, layers
 from inspector.lenses.memory import MemoryReport, memory
+from inspector.lesson import film, what_if
 from inspector.lesson.levels import Levels, levels
 from inspector.lesson.measured import LedgerLine, Measured, Quality, ledger, measured, quality
 from inspector.lesson.printout import Difference, difference
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from inspector.lenses.weights import WeightsReport
     from inspector.lesson.as_stored import AsStored
+    from inspector.lesson.film import Films
+    from inspector.lesson.what_if import WhatIf
     from inspector.skeleton import Skeleton
 
 RANK = 32
@@ -48,6 +51,7 @@ class Size:
 class Lesson:
     """Everything a deck draws. ``rows_at_rank`` of `lora` and the rest are read by the slides, nothing is computed.
 
+    ``what_if`` and ``films`` are there for the models that they ship for, or where they were made now.
     ``stored`` is there where the checkpoint is quantized already; the other sizes are of the unquantized model then.
     """
 
@@ -67,6 +71,8 @@ class Lesson:
     quality: Quality | None
     ledger: tuple[LedgerLine, ...]
     stored: AsStored | None = None
+    what_if: WhatIf | None = None
+    films: Films | None = None
 
     @property
     def model(self) -> str:
@@ -129,6 +135,8 @@ def lesson(
     spec = LoraSpec(r=RANK, target_modules=usual.target_modules, target_parameters=usual.target_parameters)
     adapted = frozenset(tensor.module for tensor in adapter_tensors(skeleton, spec))
     report = lora(skeleton)
+    # Only of the bundled config: a folder may bear the name of a shipped model and be another.
+    shipped = skeleton.source == "bundled" and not skeleton.facts.resized_from
     return Lesson(
         skeleton=skeleton,
         layers=layers(skeleton),
@@ -142,11 +150,11 @@ def lesson(
         difference=difference(skeleton, adapted, RANK),
         levels=levels(),
         comparison=compare(candidates or [skeleton], rank=RANK, stored=titles),
-        # Only of the bundled config: a folder may bear the name of a shipped model and be another.
-        training=training
-        or (load(skeleton.model_id) if skeleton.source == "bundled" and not skeleton.facts.resized_from else None),
+        training=training or (load(skeleton.model_id) if shipped else None),
         measured=measured(skeleton),
         quality=quality(skeleton.model_id),
         ledger=ledger(),
         stored=stored,
+        what_if=what_if.load(skeleton.model_id) if shipped else None,
+        films=film.shipped(skeleton.model_id) if shipped else None,
     )

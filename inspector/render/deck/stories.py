@@ -18,5 +18,6 @@ STORIES: dict[str, tuple[str, ...]] = {
     "compare": ("models", "choosing", "trust"),
 }  # fmt: skip
 
-WITHOUT_RUNS = {"question": "", "training": "before", "film": "", "methods": "", "what-if": "", "ways": ""}
-"""What stands in the place of a slide about training where no dry run ships: one slide for all of them."""
+WITHOUT_RUNS = {"question": "", "training": "before", "methods": "", "ways": ""}
+"""What stands in the place of a slide about training where no dry run ships: one slide for all of them. The film and
+what if have runs of their own."""

@@ -37,7 +37,7 @@ while (walker.nextNode()) {
     pieces.push({ text, node, left: box.left, right: box.right, top: box.top + box.height / 6, bottom: box.bottom - box.height / 6 });
   }
   // Words that are read, not labels of a picture: numbers, ticks and code are looked at.
-  if (shown && !holder.closest("svg, .chart, .stacks, code, table, .source, .legend, .scores")) words += node.textContent.trim().split(/\s+/).length;
+  if (shown && !holder.closest("svg, .chart, .stacks, code, table, button, .chips, .source, .legend, .scores")) words += node.textContent.trim().split(/\s+/).length;
 }
 if (words > 45) complaints.push(`${words} words`);
 for (let i = 0; i < pieces.length; i++) {

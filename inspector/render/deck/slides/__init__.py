@@ -8,19 +8,26 @@ from typing import TYPE_CHECKING
 from inspector.render.deck.slides import (
     answers,
     before,
+    choices,
     choosing,
     difference,
+    film,
     larger,
+    levels,
+    lora,
     methods,
     model,
     models,
     question,
+    rank,
+    rungs,
     sizes,
     targets,
     training,
     trust,
     waterfall,
     ways,
+    what_if,
 )
 from inspector.render.deck.stories import STORIES, WITHOUT_RUNS
 
@@ -33,6 +40,13 @@ if TYPE_CHECKING:
 
 MAKERS: Mapping[str, Callable[[Lesson, Texts], Slide | None]] = {
     "answers": answers.make,
+    "rank": rank.make,
+    "lora": lora.make,
+    "what-if": what_if.make,
+    "film": film.make,
+    "levels": levels.make,
+    "rungs": rungs.make,
+    "choices": choices.make,
     "before": before.make,
     "choosing": choosing.make,
     "difference": difference.make,
