@@ -11,9 +11,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from filelock import FileLock
+
+from tests import warm
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -81,6 +84,13 @@ def once(shared):
         return folder
 
     return once
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm():
+    """Processes that children are forked from end with the run."""
+    yield
+    warm.close()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -154,6 +164,16 @@ def inspector():
         return subprocess.run(command, capture_output=True, text=True, env=merged, timeout=timeout, check=False)
 
     return run
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    """Children of users' scripts are forked: for tests to which it is no question how one is started."""
+    from inspector.simulate.script import child_process
+
+    # The child imports it before it replaces anything.
+    popen = warm.popen(("torch._dynamo",))
+    monkeypatch.setattr(child_process, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": popen}))
 
 
 @pytest.fixture

@@ -118,6 +118,11 @@ def measured_once(run_order):
     return answered
 
 
+@pytest.fixture(autouse=True)
+def _forked(forked):
+    """Several commands run a script."""
+
+
 @pytest.fixture
 def inputs(made, kept_answers, monkeypatch):
     """The inputs by their names, in the folder they lie in; what one command kept on disk serves the next."""

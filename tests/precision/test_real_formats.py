@@ -110,25 +110,24 @@ def written(folder, package, script, wanted):
     llama = {key: value for key, value in WIDE.items() if key not in {"model_type", "dtype"}}
     done = extras.python("-c", script, folder, json.dumps(llama), json.dumps(list(wanted)))
     assert done.returncode == 0, done.stderr[-2000:]
-    return folder
 
 
 @pytest.fixture(scope="module")
-def compressed(tmp_path_factory):
+def compressed(once):
     """Folders that compressed-tensors wrote, by preset."""
-    return written(tmp_path_factory.mktemp("compressed"), "compressed_tensors", COMPRESS, PRESETS)
+    return once("compressed", lambda folder: written(folder, "compressed_tensors", COMPRESS, PRESETS))
 
 
 @pytest.fixture(scope="module")
-def hqq(tmp_path_factory):
+def hqq(once):
     """Folders that hqq wrote, by bits; it puts no quantization_config into the config."""
-    return written(tmp_path_factory.mktemp("hqq"), "hqq", HQQ, HQQ_BITS)
+    return once("hqq", lambda folder: written(folder, "hqq", HQQ, HQQ_BITS))
 
 
 @pytest.fixture(scope="module")
-def fp8(tmp_path_factory):
+def fp8(once):
     """Folders of transformers' own FP8 modules, by model type; the values in them are arbitrary."""
-    return written(tmp_path_factory.mktemp("fp8"), "transformers", FP8, ("llama", "mixtral"))
+    return once("fp8", lambda folder: written(folder, "transformers", FP8, ("llama", "mixtral")))
 
 
 def test_layouts_are_those_of_the_layers_of_autogptq_and_autoawq():

@@ -63,14 +63,16 @@ print(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory):
+def saved(once):
     """Folders that transformers and torchao saved, by scheme."""
-    extras.have("torchao")
-    folder = tmp_path_factory.mktemp("torchao")
-    llama = {key: value for key, value in WIDE.items() if key not in {"model_type", "dtype"}}
-    done = extras.python("-c", SAVE, folder, json.dumps(CONFIGS), json.dumps(llama))
-    assert done.returncode == 0, done.stderr[-2000:]
-    return folder
+
+    def make(folder):
+        extras.have("torchao")
+        llama = {key: value for key, value in WIDE.items() if key not in {"model_type", "dtype"}}
+        done = extras.python("-c", SAVE, folder, json.dumps(CONFIGS), json.dumps(llama))
+        assert done.returncode == 0, done.stderr[-2000:]
+
+    return once("torchao", make)
 
 
 @pytest.mark.slow

@@ -2,11 +2,12 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.warm import warm
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("INSPECTOR_TEST_EXTRAS") or Path(sys.prefix) / "extras")
@@ -44,10 +45,8 @@ def ask(folder):
 
 
 def python(*args, **environment):
-    """A Python process that can import them."""
+    """A Python process that can import them, forked from one that has imported torch and transformers."""
     path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{FOLDER}"}
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", *map(str, args)],
-        capture_output=True, text=True, check=False,
-        env={**os.environ, **path, **environment, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    env = {**os.environ, **path, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    imports = ("torch", "transformers.modeling_utils")
+    return warm(imports, env, "-W", "ignore").run([*map(str, args)], {**env, **environment})

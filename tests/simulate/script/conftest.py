@@ -1,4 +1,7 @@
-"""Scripts are run as a user runs them, each in a child of its own, which starts in five seconds: cases share it."""
+"""Scripts are run as a user runs them, each in a child of its own.
+
+A child of ``dry`` is forked from one process that has imported torch; one of ``on_both`` is started anew, as a user's.
+"""
 
 import os
 import subprocess
@@ -14,7 +17,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 
 @pytest.fixture
-def dry(tmp_path, capfd):
+def dry(tmp_path, capfd, forked):
     """Write a script and dry-run it: its report, what it printed, and what went to standard error."""
 
     def dry(text, *args, name="train.py", **options):

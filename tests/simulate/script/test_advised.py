@@ -15,7 +15,7 @@ for _ in range(2):
 """
 
 
-def test_the_batch_that_fits_is_found_by_running_it(tmp_path, monkeypatch, capfd):
+def test_the_batch_that_fits_is_found_by_running_it(tmp_path, monkeypatch, capfd, forked):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.py").write_text(SCRIPT)
     assert run(["run", "--json", "--gpu", "A100-80GB", "train.py"]) == 1

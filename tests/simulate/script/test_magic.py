@@ -86,7 +86,7 @@ def test_in_ipython(asked, capsys):
     assert shell.user_ns[magic.REPORT] is not None
 
 
-def test_a_cell_for_real(capsys):
+def test_a_cell_for_real(capsys, forked):
     pytest.importorskip("torch")
     shell = InteractiveShell()
     shell.run_cell("%load_ext inspector", store_history=True).raise_error()

@@ -186,7 +186,7 @@ def test_steps_a_time_limit_and_assumptions(dry):
             dry(text, assume=[wrong])
 
 
-def test_a_notebook_is_run_cell_by_cell(tmp_path, capfd):
+def test_a_notebook_is_run_cell_by_cell(tmp_path, capfd, forked):
     cells = [["!pip install torch\n", "import torch"], ["x = torch.zeros(256, device='cuda')\n", "print(x.device)"],
              ["1 / 0"]]  # fmt: skip
     path = tmp_path / "week7.ipynb"
