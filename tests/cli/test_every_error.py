@@ -77,6 +77,7 @@ MISTAKES = {
     ],
     "report": [
         "report nope-9b", "report --deck nope", "report --format pdf",
+        "report --format ipynb --deck sizes", "report gpt2 llama-3.2-1b --format ipynb",
         "report llama-3.2-1b -o taken/x.html",
     ],
     "run": [

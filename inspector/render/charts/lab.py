@@ -82,7 +82,7 @@ def loss_by_parameters(report: FinetuneLab) -> Chart:
             for name, colour, symbol, runs, mode, word in series
             if runs
         ],
-        xaxis={"title": {"text": "trained parameters"}, "type": "log", "nticks": 6},
+        xaxis={"title": {"text": "trained parameters"}, "type": "log", "tickvals": _TICKS, "tickformat": "~s"},
         yaxis={"title": {"text": "loss held out, nats"}, "tickformat": ".2f", "nticks": 6},
         showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False},
@@ -97,6 +97,10 @@ def loss_by_parameters(report: FinetuneLab) -> Chart:
         f"{name} {loss}" for name, _, loss in rows
     )
     return Chart("lora-loss", "Loss by trained parameters", alt, ("run", "trained", "loss"), rows, made)
+
+
+_TICKS = [digit * 10**power for power in range(2, 12) for digit in (1, 3)]
+"""Plotly's own on a logarithmic axis are every digit, in small print."""
 
 
 def _quantized(run: Finetuned) -> str:
