@@ -34,6 +34,7 @@ COMMANDS = (
     "diff",
     "table",
     "models",
+    "completion",
 )
 """In the order of the help page. Each is `inspector.cli.<name>.command`, imported when it is called."""
 

@@ -127,4 +127,6 @@ def _forked(forked):
 def inputs(made, kept_answers, monkeypatch):
     """The inputs by their names, in the folder they lie in; what one command kept on disk serves the next."""
     monkeypatch.chdir(made)
+    monkeypatch.setenv("HOME", str(made))  # completion is installed there
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     return INPUTS

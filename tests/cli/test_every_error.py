@@ -26,6 +26,8 @@ MISTAKES = {
         "fit nope-9b", "fit tiny --gpu nope", "fit tiny --gpu H100 --gpu nope", "fit tiny --gpu T4 --vram 16GiB",
         "fit tiny --vram 10MiB", "fit tiny --vram lots", "fit tiny --gpu T4 --seq-len 0", "fit tiny --csv --json",
     ],
+    "completion": ["completion nope"],
+    "completion install": ["completion install --shell tcsh"],
     "lab": ["lab nope"],
     "lab quantize": [
         "lab quantize nowhere", "lab quantize tiny", "lab quantize tiny/config.json", "lab quantize tiny --tokens 1",

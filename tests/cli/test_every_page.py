@@ -11,6 +11,7 @@ PAGES = {
     "checkpoint": ["checkpoint", "model"],
     "chart": ["chart", "sizes", "llama-3.2-1b", "-o", "sizes.html"],
     "compare": ["compare", "llama-3.2-1b", "qwen2.5-0.5b"],
+    "completion-install": ["completion", "install", "--shell", "fish"],
     "diff": ["diff", "llama-3.2-1b", "qwen2.5-0.5b"],
     "diff-stored": ["diff", "tiny", "model", "--stored"],
     "doctor": ["doctor"],

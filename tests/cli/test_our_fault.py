@@ -35,6 +35,7 @@ BROKEN = {
     "measurements": (["measurements", "{folder}"], "inspector.measure.records.find_records"),
     "lab quantize": (["lab", "quantize", "--recorded"], "inspector.lab.recorded.read_json_object"),
     "lab lora": (["lab", "lora", "--recorded"], "inspector.lab.rules.by_rank"),
+    "completion": (["completion", "install", "--shell", "fish"], "inspector.cli.completion.install.places"),
     "doctor": (["doctor"], "inspector.measure.doctor._hub"),
     "checkpoint": (["checkpoint", "{tiny}"], "inspector.sources.resolve.locate"),
     "adapter": (["adapter", "{tiny}"], "inspector.lenses.saved_adapter.read_adapter"),
