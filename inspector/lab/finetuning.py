@@ -105,11 +105,13 @@ class _Lab:
                 docstrings(setup.seed), (settings.steps * settings.batch, settings.held_out_rows), strict=True
             )
         )
-        built = build(self.model.config, setup.base, self.model, self.device)
-        base_bytes = weigh(built).tensor_bytes
         if setup.base not in self.before:
             self._tell("before training")
-            self.before[setup.base] = self._loss(built, held)
+            # On a model of its own: once it was asked, bitsandbytes keeps 4-bit weights on a CPU in a layout whose
+            # products have no gradient (``Linear4bit.forward``, ``matmul_4bit``), and it would train on wrong ones.
+            self.before[setup.base] = self._loss(build(self.model.config, setup.base, self.model, self.device), held)
+        built = build(self.model.config, setup.base, self.model, self.device)
+        base_bytes = weigh(built).tensor_bytes
         adapted = self._adapted(built, setup)
         trained = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.0)

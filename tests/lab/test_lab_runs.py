@@ -102,7 +102,8 @@ def test_training_lowers_the_loss_and_what_is_done_is_kept(learned, own_data, mo
     assert done == setups[2:], "only what was not finished"
     exact, thin, packed = found.runs
     assert exact.loss < thin.loss < exact.before
-    assert packed.loss < packed.before
+    # Wrong gradients below the quantized layers would leave it behind, or make it worse.
+    assert packed.before - packed.loss > 0.7 * (exact.before - exact.loss)
     assert packed.base_bytes < exact.base_bytes
     for made in (exact, thin):
         assert made.step_bytes == pytest.approx(4 * made.trained_bytes, rel=0.01), "weights, gradients, two moments"
