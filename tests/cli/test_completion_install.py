@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from inspector.cli.completion.install import MARK, add_line, places
-from inspector.cli.main import run
+from inspector.cli.main import COMMANDS, run
 
 
 @pytest.fixture
@@ -64,3 +64,19 @@ def test_another_shell_is_one_line(home, monkeypatch, capsys):
     monkeypatch.setenv("SHELL", "/bin/tcsh")
     assert run(["completion", "install"]) == 2
     assert capsys.readouterr().err.splitlines()[0] == "inspector: no completion for tcsh"
+
+
+def test_the_manual_page_has_every_command_and_no_line_that_man_would_take_for_its_own(home, capsys):
+    assert run(["completion", "man"]) == 0
+    assert capsys.readouterr().out == "~/.local/share/man/man1/inspector.1\n"
+    page = (home / ".local" / "share" / "man" / "man1" / "inspector.1").read_text()
+    known = {".TH", ".SH", ".B", ".PP", ".TP", ".nf", ".fi"}
+    assert {line.split()[0] for line in page.splitlines() if line.startswith((".", "'"))} == known
+    for name in COMMANDS:
+        assert f"\n.SH {name.upper()}" in page
+    assert r"\-\-load\-in\-4bit" in page or r"\-\-target\-modules" in page
+    if program := shutil.which("groff"):
+        done = subprocess.run(
+            [program, "-man", "-Tascii", "-ww"], input=page, capture_output=True, text=True, check=True
+        )
+        assert done.stderr == ""

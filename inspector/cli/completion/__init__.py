@@ -1,4 +1,4 @@
-"""`inspector completion`: commands, options and models completed by the shell."""
+"""`inspector completion`: what a shell and `man` know of the command."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from inspector.cli.main import LazyGroup
 command = LazyGroup(
     name="completion",
     package="inspector.cli.completion",
-    names=("install",),
-    help="Make the shell complete commands, options and models.",
+    names=("install", "man"),
+    help="Make the shell complete commands, options and models, and man know them.",
 )

@@ -32,9 +32,9 @@ def command(shell: str | None) -> None:
     chosen = shell or shell_of(os.environ.get("SHELL", ""))
     script, start = places(chosen)
     write_output(script, script_of(chosen))
-    click.echo(_short(script))
+    click.echo(short(script))
     if start is not None and add_line(start, f"{_READ[chosen].format(path=shlex.quote(str(script)))}  {MARK}"):
-        click.echo(_short(start))
+        click.echo(short(start))
 
 
 _READ = {
@@ -58,7 +58,7 @@ def places(shell: str) -> tuple[Path, Path | None]:
     home = Path.home()
     if shell == "fish":
         return _folder("XDG_CONFIG_HOME", home / ".config") / "fish" / "completions" / "inspector.fish", None
-    script = _folder("XDG_DATA_HOME", home / ".local" / "share") / "llm-inspector" / f"completion.{shell}"
+    script = data_folder() / "llm-inspector" / f"completion.{shell}"
     return script, home / ".bashrc" if shell == "bash" else _folder("ZDOTDIR", home) / ".zshrc"
 
 
@@ -90,13 +90,18 @@ def add_line(path: Path, line: str) -> bool:
     return True
 
 
+def data_folder() -> Path:
+    """Where a user's own data goes, by the XDG specification."""
+    return _folder("XDG_DATA_HOME", Path.home() / ".local" / "share")
+
+
 def _folder(name: str, otherwise: Path) -> Path:
     said = os.environ.get(name, "")
     # The XDG specification ignores relative paths.
     return Path(said) if Path(said).is_absolute() else otherwise
 
 
-def _short(path: Path) -> str:
+def short(path: Path) -> str:
     """A path as people write it."""
     home = Path.home()
     return f"~/{path.relative_to(home).as_posix()}" if path.is_relative_to(home) else str(path)
