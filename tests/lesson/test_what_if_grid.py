@@ -5,18 +5,21 @@ import json
 import pytest
 
 from inspector.cli.main import run
-from inspector.lesson import film, what_if, what_if_runs
+from inspector.lesson import film, lesson, what_if, what_if_runs
+from inspector.lesson.texts import texts
 from inspector.lesson.what_if import Choice, choices, dumps, load, loads
 from inspector.lora import TargetSet
+from inspector.render.deck import slides
 from inspector.simulate import finetuning
+from inspector.sources.resolve import resolve
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 SHIPPED = sorted(path.stem.replace("--", "/", 1) for path in what_if.GRIDS.glob("*.json"))
 FILMED = sorted({path.name.split(".json")[0].rpartition(".")[0].replace("--", "/", 1) for path in film.FILMS.glob("*")})
 SAMPLE = [
-    ("meta-llama/Llama-3.2-1B", Choice("full", "L4", 512, 0, "", "full", False)),
-    ("meta-llama/Llama-3.2-1B", Choice("qlora", "T4", 4096, 128, "all-linear", "chunked", True)),
+    ("meta-llama/Llama-3.1-8B", Choice("full", "L4", 512, 0, "", "full", False)),
+    ("google/gemma-2-9b", Choice("qlora", "T4", 4096, 128, "all-linear", "chunked", True)),
     ("meta-llama/Llama-3.1-8B", Choice("qlora", "T4", 2048, 32, "attention", "full", True)),
     ("google/gemma-2-9b", Choice("lora", "A100-80GB", 1024, 8, "attention", "chunked", False)),
 ]
@@ -34,7 +37,7 @@ def words(choice):
     said += ["--batch-size", "1", "--gradient-checkpointing" if choice.checkpointing else "--no-gradient-checkpointing"]
     if choice.method != "full":
         targets = {"attention": "q_proj,k_proj,v_proj,o_proj", "all-linear": "all-linear"}[choice.targets]
-        said += ["-r", str(choice.r), "--alpha", str(2 * choice.r), "--target-modules", targets]
+        said += ["--r", str(choice.r), "--alpha", str(2 * choice.r), "--target-modules", targets]
     return said + (["--bits", "4", "--double-quant"] if choice.method == "qlora" else [])
 
 
@@ -42,13 +45,24 @@ def words(choice):
 @pytest.mark.pinned
 def test_a_position_is_what_simulate_says_and_its_verdict_the_exit_code(model, choice, capsys, kept_answers):
     bar = load(model).bars[choice]
-    code = run(["simulate", "finetune", model, *words(choice), "--json"])
+    code = run(["simulate", "finetune", model, *words(choice), "--no-advise", "--json"])
     said = json.loads(capsys.readouterr().out)
-    assert dict(bar.alive) == {share["name"]: share["nbytes"] for share in said["alive_at_peak"]}
+    assert dict(bar.alive) == said["alive_at_peak"]
     assert bar.process_bytes == said["process_bytes"]
     assert bar.unused == said["peak_reserved_bytes"] - said["peak_allocated_bytes"]
     assert (bar.stage, bar.verdict) == (said["peak_stage"], said["verdict"])
     assert code == (1 if bar.verdict == "does not fit" else 0)
+
+
+@pytest.mark.pinned
+def test_the_commands_on_the_slides_ask_for_what_is_shown(capsys, kept_answers):
+    say, told = texts(), lesson(resolve("meta-llama/Llama-3.1-8B"))
+    for slide, process in ((slides.what_if, True), (slides.film, False)):
+        made = slide.make(told, say)
+        run([*made.command.split()[1:], "--no-advise", "--json"])
+        said = json.loads(capsys.readouterr().out)
+        shown = said["process_bytes"] / 1e9 if process else said["peak_allocated_bytes"] / 1e9
+        assert made.remember[0].startswith(f"{shown:.2f}" if process else f"{shown:.1f}")
 
 
 @pytest.mark.parametrize("model", SHIPPED)

@@ -111,7 +111,7 @@ def _arithmetic(film: Film, say: Texts) -> tuple[str, ...]:
 def _command(model: str, film: Film) -> str:
     said = dict(film.said)
     return (
-        f"inspector simulate finetune {model} --gpu {said['gpu']} --seq-len {said['seq_len']} -r {said['r']} "
+        f"inspector simulate finetune {model} --gpu {said['gpu']} --seq-len {said['seq_len']} --r {said['r']} "
         f"--target-modules {','.join(said['target_modules'])} --double-quant"
     )
 

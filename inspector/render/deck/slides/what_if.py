@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from inspector.lesson.what_if import CARDS, LOSSES, METHODS, RANKS, TOKENS, Choice
+from inspector.lesson.what_if import CARDS, LOSSES, METHODS, Choice
 from inspector.memory_kinds import MemoryKind
 from inspector.render.deck.bars import Piece, stacked
 from inspector.render.deck.slide import Numbers, Slide, finding, notes
@@ -73,20 +73,26 @@ def _first(grid: WhatIf) -> Choice | None:
     return next(found, next(iter(grid.bars), None))
 
 
-def _chips(name: str, grid: WhatIf, first: Choice, say: Texts) -> list[dict[str, Any]]:
-    """A chip for each value: what it is called in the address, what is written on it, whether it is pressed."""
-    sets = [own for own, _ in grid.targets]
-    values: dict[str, tuple[Any, ...]] = {
+def _axes(grid: WhatIf) -> dict[str, tuple[Any, ...]]:
+    """The values of each chip that some run has, in their order."""
+    found = {name: {getattr(choice, name) for choice in grid.bars} for name in CHIPS}
+    orders: dict[str, tuple[Any, ...]] = {
         "method": METHODS,
         "card": CARDS,
-        "tokens": TOKENS,
-        "r": RANKS,
-        "targets": tuple(sets),
+        "tokens": tuple(sorted(found["tokens"])),
+        # Full fine-tuning has no rank and no targets.
+        "r": tuple(sorted(found["r"] - {0})),
+        "targets": tuple(own for own, _ in grid.targets),
         "loss": LOSSES,
         "checkpointing": (True, False),
     }
+    return {name: tuple(value for value in order if value in found[name]) for name, order in orders.items()}
+
+
+def _chips(name: str, grid: WhatIf, first: Choice, say: Texts) -> list[dict[str, Any]]:
+    """A chip for each value: what it is called in the address, what is written on it, whether it is pressed."""
     chips = []
-    for value in values[name]:
+    for value in _axes(grid)[name]:
         word = ("on" if value else "off") if isinstance(value, bool) else str(value)
         key = f"{NAME}.values.{word.replace('-', '_').replace('+', '_')}"
         text = say(key) if say.has(key) else say.written(f"{value:,}") if isinstance(value, int) else word
@@ -147,23 +153,15 @@ def _titles(grid: WhatIf, first: Choice, bar: Bar, values: dict[str, str], say: 
 
 
 def _one_away(grid: WhatIf, choice: Choice) -> list[Choice]:
-    """The combinations that one chip away were simulated, in the order of the chips."""
-    sets = tuple(name for name, _ in grid.targets)
-    values: dict[str, tuple[Any, ...]] = {
-        "card": CARDS,
-        "tokens": TOKENS,
-        "r": RANKS,
-        "targets": sets,
-        "loss": LOSSES,
-        "checkpointing": (True, False),
-    }
+    """The combinations that one chip away were simulated, in the order of the chips; the method stays."""
+    values = {name: values for name, values in _axes(grid).items() if name != "method"}
     near = [replace(choice, **{name: value}) for name, others in values.items() for value in others]
     return [other for other in near if other != choice and other in grid.bars]
 
 
 def _small_multiples(grid: WhatIf, first: Choice, say: Texts) -> Any:
     """For paper, and without scripts: the first combination at every length, the card as a line across them."""
-    shown = [choice for tokens in TOKENS if (choice := replace(first, tokens=tokens)) in grid.bars]
+    shown = [choice for tokens in _axes(grid)["tokens"] if (choice := replace(first, tokens=tokens)) in grid.bars]
     usable = grid.bars[first].usable
     end = round(1.25 * max(usable, *(grid.bars[choice].process_bytes for choice in shown)))
     bars = [
@@ -206,7 +204,7 @@ def _data(grid: WhatIf, first: Choice, say: Texts) -> dict[str, Any]:
 def _command(grid: WhatIf, choice: Choice) -> str:
     said = [f"--gpu {choice.card}", f"--method {choice.method}", f"--seq-len {choice.tokens}"]
     if choice.method != "full":
-        said += [f"-r {choice.r}", f"--target-modules {','.join(dict(grid.targets)[choice.targets])}"]
+        said += [f"--r {choice.r}", f"--target-modules {','.join(dict(grid.targets)[choice.targets])}"]
     if choice.method == "qlora":
         said += ["--double-quant"]
     said += [f"--loss {choice.loss}"] if choice.loss != "full" else []
