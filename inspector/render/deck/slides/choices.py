@@ -32,6 +32,7 @@ def make(lesson: Lesson, say: Texts) -> Slide:
     inside = inside_layer(lesson)
     row = lesson.adapters
     whole = row.weight_bytes + row.gradient_bytes + row.adam_bytes
+    ends = _ends(lesson)
     values: dict[str, Any] = {
         "r": row.r,
         "alpha": 2 * row.r,
@@ -62,7 +63,7 @@ def make(lesson: Lesson, say: Texts) -> Slide:
                     "colour": colour,
                     "ink": text_on(colour),
                     "mb": say.mb(BYTES * times * row.trainable_parameters),
-                    "wide": 100 * times / 4,
+                    "wide": 100 * BYTES * times * row.trainable_parameters / ends[0],
                 }
                 for name, colour, times in KINDS
             ],
@@ -76,6 +77,7 @@ def make(lesson: Lesson, say: Texts) -> Slide:
             "usual": lesson.usual.name,
             "bytes": BYTES,
             "r": row.r,
+            "ends": ends,
             "times": [times for _, _, times in KINDS],
             "says": {
                 "whole": unfilled(say, "choices.whole", "whole", "share"),
@@ -84,6 +86,17 @@ def make(lesson: Lesson, say: Texts) -> Slide:
             },
         },
     )
+
+
+def _ends(lesson: Lesson) -> tuple[int, int]:
+    """Where the bars' axis ends, in bytes: at Adam's moments for the largest rank, on the usual targets and on all.
+
+    Of these two the first that has room, so that among the usual choices twice the rank is twice the bar.
+    """
+    inside = inside_layer(lesson)
+    usual = sum(target.parameters_per_rank for target in lesson.targets if target.name in inside)
+    every = sum(target.parameters_per_rank for target in lesson.targets)
+    return 2 * BYTES * RANKS[-1] * usual, 2 * BYTES * RANKS[-1] * every
 
 
 def _short(name: str) -> str:

@@ -21,8 +21,8 @@ Deck.slide("choices", ({ section, data, deck }) => {
       for (const [inputs, outputs, count] of target.shapes) parameters += now.r * (inputs + outputs) * count;
     }
     const found = data.times.map((times) => data.bytes * times * parameters);
-    // Until a quarter of a GB the axis stays: so a choice is seen to cost what it costs.
-    const end = [256e6, 1e9, 4e9, 16e9].find((most) => found[2] <= most) ?? found[2];
+    // The axis stays for the usual choices: so twice the rank is seen to be twice the bar.
+    const end = data.ends.find((most) => found[2] <= most) ?? found[2];
     section.querySelectorAll(".cost").forEach((row, at) => {
       row.querySelector("i").style.width = `${(100 * found[at]) / end}%`;
       row.querySelector("b").textContent = size(found[at]);
