@@ -59,9 +59,15 @@ def decomposed_as(operators: dict[str, Callable[..., Any]]) -> Iterator[None]:
         yield
 
 
+def overload(name: str) -> torch._ops.OpOverload:
+    """The operator called ``softmax.int``."""
+    packet, _, which = name.partition(".")
+    found: torch._ops.OpOverload = getattr(getattr(aten, packet), which or "default")
+    return found
+
+
 def _here(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    packet, _, overload = name.partition(".")
-    operator = getattr(getattr(aten, packet), overload or "default")
+    operator = overload(name)
 
     def decomposed(*args: object, **kwargs: object) -> Any:
         if acting():

@@ -28,6 +28,11 @@ def main(path: str) -> int:
     folder = Path(job.folder)
     conf = os.environ.get("PYTORCH_ALLOC_CONF") or os.environ.get("PYTORCH_CUDA_ALLOC_CONF", "")
     _settle(job)
+    import torch  # noqa: F401 -- whole, before what looks for Triton
+
+    from inspector.simulate.script.child.stubs import triton_package
+
+    triton_package.stand_in(folder)
     from inspector.simulate.script.child.errors import is_ours, show, users_mistake
     from inspector.simulate.script.child.installing import install
     from inspector.simulate.script.child.lines import Lines

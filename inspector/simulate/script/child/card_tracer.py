@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
@@ -26,7 +28,7 @@ from inspector.simulate.tracing.shape_memory import run
 from inspector.simulate.tracing.tracer import _READ
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from torch._ops import OpOverload
 
@@ -58,12 +60,19 @@ class CardTracer(ByValue):
         line: the line of the script that runs now.
     """
 
+    composites: Mapping[OpOverload, Callable[..., Any]] = MappingProxyType({})
+    """Operators that CUDA takes apart in its own way."""
+    _parts: ClassVar[dict[OpOverload, Callable[..., Any] | None]] = {}
+
     # -- operators -----------------------------------------------------------------------------------------------
 
     def __torch_dispatch__(
         self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if (parts := self._taken_apart(func)) is not None:
+            with self:
+                return parts(*args, **kwargs)
         device = kwargs.get("device")
         if device is not None and device.type == "cuda":
             whole(device)
@@ -94,6 +103,21 @@ class CardTracer(ByValue):
         if card and bare:
             self._promote(args)
         return self._on(func, args, kwargs, "card" if card else "host" if host else None)
+
+    def _taken_apart(self, func: OpOverload) -> Callable[..., Any] | None:
+        """How a composite operator is done; None for one that is a kernel of its own.
+
+        Autograd takes them apart before we see them, except for the tensors that inference mode makes, which have none.
+        """
+        try:
+            return self._parts[func]
+        except KeyError:
+            whole = torch._C.DispatchKey.CompositeImplicitAutograd
+            parts = self.composites.get(func)
+            if parts is None and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), whole):
+                parts = functools.partial(func._op_dk, whole)
+            self._parts[func] = parts
+            return parts
 
     def _promise(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A tensor on ``meta``. It is the script's own, or an operator in C++ makes it for one of the card."""

@@ -122,6 +122,13 @@ class Cuda:
         """Source: torch/cuda/__init__.py, ``is_bf16_supported``: emulated where there are no units for it."""
         return self._say("bf16") or including_emulation
 
+    def limit(self, fraction: float) -> None:
+        if not 0.0 <= fraction <= 1.0:
+            raise ValueError(f"Invalid fraction value: {fraction}. Allowed range: 0~1")
+        if not self.memory.full:
+            self.tracer.notes.append(f"set_per_process_memory_fraction({fraction:g}) is kept to with --oom alone")
+        self.memory.limit(fraction)
+
     def rng_state(self, *_: object) -> torch.Tensor:
         return torch.tensor(
             list(self.seed.to_bytes(8, "little")) + [0] * 8, dtype=torch.uint8, device=torch.device("cpu")
@@ -205,8 +212,8 @@ class Cuda:
             "memory_summary": self.summary,
             "memory_snapshot": lambda *_, **__: [],
             "list_gpu_processes": lambda *_: "GPU:0\nno processes are running",
-            "set_per_process_memory_fraction": nothing,
-            "get_per_process_memory_fraction": lambda *_: 1.0,
+            "set_per_process_memory_fraction": lambda fraction, *_: self.limit(fraction),
+            "get_per_process_memory_fraction": lambda *_: self.memory.fraction,
             "_record_memory_history": nothing,
             "_snapshot": lambda *_, **__: {"segments": [], "device_traces": []},
             "_dump_snapshot": nothing,

@@ -5,13 +5,22 @@ from __future__ import annotations
 import importlib
 import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from inspector.errors import InspectorError
 from inspector.simulate.device import attention, decompositions
-from inspector.simulate.script.child import data_sets, libraries, outside, saving, scratch_world, stubs, tensor_methods
+from inspector.simulate.script.child import (
+    compiled,
+    data_sets,
+    libraries,
+    outside,
+    refused,
+    saving,
+    scratch_world,
+    stubs,
+    tensor_methods,
+)
 from inspector.simulate.script.child.hub import Hub
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.weight_files import WeightFiles
@@ -34,6 +43,7 @@ def install(world: World, text: str) -> None:
         **decompositions.CUDA,
         "scaled_dot_product_attention": attention.sdpa_for(world.device, allowed=_switched_on),
     }
+    world.tracer.composites = {decompositions.overload(name): how for name, how in operators.items()}
     world.stack.enter_context(decompositions.decomposed_as(operators))
     world.stack.enter_context(world.autocast.registered())
     world.stack.enter_context(world.tracer)
@@ -48,15 +58,8 @@ def install(world: World, text: str) -> None:
     stubs.install(world, text)
     outside.install(world, world.lines)
     scratch_world.install(world.scratch, write=world.job.write)
-    replace("torch.nn.DataParallel.__init__", _one_card)
-    replace("torch.compile", _compiled_later(world))
-
-
-def _one_card(*_: object, **__: object) -> None:
-    raise InspectorError(
-        "nn.DataParallel spreads a batch over several cards, and one is simulated",
-        hint="leave it out: on one card it does nothing",
-    )
+    refused.install(world)
+    compiled.install(world)
 
 
 def _switched_on() -> frozenset[str]:
@@ -69,18 +72,3 @@ def _switched_on() -> frozenset[str]:
         "cudnn": flags.cudnn_sdp_enabled(),
     }
     return frozenset(name for name, on in names.items() if on)
-
-
-def _compiled_later(world: World) -> Any:
-    def compile(model: Any = None, **_: object) -> Any:  # noqa: A001 -- torch's own name
-        if model is None:
-            return compile
-        if isinstance(model, torch.nn.Module) or "site-packages" not in getattr(
-            getattr(model, "__code__", None), "co_filename", ""
-        ):
-            world.tracer.notes.append(
-                "torch.compile is traced as eager: the compiled graph allocates otherwise, mostly less"
-            )
-        return model
-
-    return compile

@@ -149,7 +149,7 @@ class KnownValues(Tracer):
         if any(func is each for each in unknown.CHOICES) or func in unknown.HEALTHY:
             known = self._all_known(args)
             if known is None:
-                self._chosen(func, args, tensors)
+                self._chosen(func, args, kwargs, tensors)
                 return
         if about.like:
             args = (torch.empty(args[0].shape, dtype=args[0].dtype, device=HOST), *args[1:])
@@ -213,7 +213,9 @@ class KnownValues(Tracer):
             if item is not None:
                 item.values = item.uniform = None
 
-    def _chosen(self, func: OpOverload, args: tuple[Any, ...], tensors: list[torch.Tensor]) -> None:
+    def _chosen(
+        self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]
+    ) -> None:
         """Integers that say where something is among unknown numbers, and whether those are finite."""
         for item in tensors:
             if item.dtype.is_floating_point:
@@ -222,16 +224,15 @@ class KnownValues(Tracer):
             if func in unknown.HEALTHY:
                 keep_values(item, found, torch.full(item.shape, unknown.HEALTHY[func], device=HOST), assumed=True)
                 continue
-            dim = next((value for value in args[1:] if isinstance(value, int) and not isinstance(value, bool)), -1)
-            if func is aten.multinomial.default:
-                dim = -1
-            size = args[0].size(dim) if args[0].dim() else 1
+            dim = _dimension(func, args, kwargs)
+            size = 1 if not args[0].dim() else args[0].numel() if dim is None else args[0].size(dim)
             if item.dim() == args[0].dim() and item.dim() and func in {
                 aten.topk.default, aten.sort.default, aten.sort.stable, aten.argsort.default, aten.argsort.stable,
             }:  # fmt: skip
                 along = [1] * item.dim()
-                along[dim] = item.size(dim)
-                real = torch.arange(item.size(dim), device=HOST).view(along).expand(item.shape)
+                at = -1 if dim is None else dim
+                along[at] = item.size(at)
+                real = torch.arange(item.size(at), device=HOST).view(along).expand(item.shape)
             else:
                 real = torch.full(item.shape, self.policies.place(size), dtype=item.dtype, device=HOST)
             keep_values(item, found, real, assumed=True)
@@ -276,3 +277,14 @@ class KnownValues(Tracer):
 def _fills(tensor: torch.Tensor) -> bool:
     """Whether a tensor is all of its storage."""
     return bool(tensor.numel() * tensor.element_size() == tensor.untyped_storage().nbytes()) and tensor.numel() > 0
+
+
+def _dimension(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
+    """The dimension along which an operator chooses; None for one that chooses among all elements."""
+    if func is aten.multinomial.default:
+        return -1
+    at = next((at for at, argument in enumerate(func._schema.arguments) if argument.name == "dim"), None)
+    if at is None:
+        return None
+    said = args[at] if at < len(args) else kwargs.get("dim", func._schema.arguments[at].default_value)
+    return None if said is None else int(said)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from inspector.simulate.allocator.allocator import CachingAllocator, OutOfMemoryError
@@ -31,6 +31,7 @@ class Memory:
         self.peak_allocated = self.peak_reserved = 0
         self.refusals: list[tuple[str, int]] = []
         self.allocations = self.frees = self.requested = 0
+        self.fraction = 1.0
 
     def follow(self) -> None:
         """Serve everything that was asked for since the last time."""
@@ -81,26 +82,41 @@ class Memory:
         self.follow()
         self.peak_allocated, self.peak_reserved = self.allocator.allocated, self.allocator.reserved
 
+    def limit(self, fraction: float) -> None:
+        """``torch.cuda.set_per_process_memory_fraction``: the process may have so much of the card, where it refuses.
+
+        Source: ``setMemoryFraction``: of the card's whole memory, by the pools of PyTorch alone.
+        """
+        self.follow()
+        self.fraction = fraction
+        if self.full:
+            self.settings = replace(self.settings, process_limit=int(fraction * self.card.usable_bytes))
+            self.allocator.settings = self.settings
+
     def _sentence(self, nbytes: int) -> str:
-        """PyTorch's own. Source: c10/cuda/CUDACachingAllocator.cpp, ``malloc``, the last branch (torch 2.13)."""
-        allocator, card = self.allocator, self.card
-        size = self.settings.round_size(nbytes)
+        """PyTorch's own. Source: c10/cuda/CUDACachingAllocator.cpp, ``malloc``, its last branch (torch 2.9 and newer).
+
+        What could not be had is the segment that was asked for, not the tensor; and the driver names the process.
+        """
+        allocator, card, settings = self.allocator, self.card, self.settings
+        size = settings.segment_size(settings.round_size(nbytes))
         used = allocator.reserved + card.context_bytes
         idle = allocator.reserved - allocator.allocated
+        allowed = "" if settings.process_limit is None else f"{format_size(settings.process_limit)} allowed; "
         return (
-            f"CUDA out of memory. Tried to allocate {_size(size)}. GPU 0 has a total capacity of "
-            f"{_size(card.usable_bytes)} of which {_size(card.available_bytes - allocator.reserved)} is free. "
-            f"Process {os.getpid()} has {_size(used)} memory in use. Of the allocated memory "
-            f"{_size(allocator.allocated)} is allocated by PyTorch, and {_size(idle)} is reserved by PyTorch but "
-            "unallocated. If reserved but unallocated memory is large try setting "
+            f"CUDA out of memory. Tried to allocate {format_size(size)}. GPU 0 has a total capacity of "
+            f"{format_size(card.usable_bytes)} of which {format_size(card.available_bytes - allocator.reserved)} is "
+            f"free. Including non-PyTorch memory, this process has {format_size(used)} memory in use. {allowed}Of the "
+            f"allocated memory {format_size(allocator.allocated)} is allocated by PyTorch, and {format_size(idle)} is "
+            "reserved by PyTorch but unallocated. If reserved but unallocated memory is large try setting "
             "PYTORCH_ALLOC_CONF=expandable_segments:True to avoid fragmentation.  See documentation for Memory "
             "Management  (https://docs.pytorch.org/docs/stable/notes/cuda.html#optimizing-memory-usage-with-pytorch-"
             "cuda-alloc-conf)"
         )
 
 
-def _size(nbytes: int) -> str:
-    """Source: c10/cuda/CUDACachingAllocator.cpp, ``format_size``."""
+def format_size(nbytes: int) -> str:
+    """As PyTorch says a size. Source: c10/cuda/CUDACachingAllocator.cpp, ``format_size``."""
     if nbytes <= 1024:
         return f"{nbytes} bytes"
     if nbytes <= MiB:

@@ -24,48 +24,11 @@ _PADDING = "from inspector.simulate.script.child.stubs.flash_attn import index_f
 
 def install(world: World, text: str) -> None:
     """What the script's text names."""
-    if find_spec("triton") is None:
-        _triton(world)
-    if ("flash_attention_2" in text or "flash_attn" in text) and find_spec("flash_attn") is None:
-        _flash_attn(world)
-
-
-TRITON = "3.5.0"
-"""What PyTorch 2.9 for CUDA brings along on Linux; libraries ask for a least version, newer PyTorch has newer ones."""
-
-_PARTS = ("language", "language.extra", "language.extra.libdevice", "language.extra.cuda", "language.math",
-          "language.standard", "runtime", "runtime.jit", "runtime.autotuner", "runtime.driver", "compiler", "testing",
-          "backends", "tools")  # fmt: skip
-
-_PART = """from inspector.simulate.script.child.stubs.triton import *
-from inspector.simulate.script.child.stubs.triton import Anything
-
-
-def __getattr__(name):
-    if name.startswith("__"):
-        raise AttributeError(name)
-    return Anything()
-"""
-
-
-def _triton(world: World) -> None:
-    folder = Path(world.job.folder) / "stubs"
-    package, about = folder / "triton", folder / f"triton-{TRITON}.dist-info"
-    about.mkdir(parents=True)
-    for part in ("", *_PARTS):
-        place = package.joinpath(*part.split(".")) if part else package
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "__init__.py").write_text(
-            _PART + ("" if part else f'\n\n__version__ = "{TRITON}"\n'), encoding="utf-8"
-        )
-    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: triton\nVersion: {TRITON}\n", encoding="utf-8")
-    (about / "top_level.txt").write_text("triton\n", encoding="utf-8")
-    (about / "RECORD").write_text("triton/__init__.py,,\n", encoding="utf-8")
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
     from inspector.simulate.script.child.stubs import triton
 
-    triton.on(world.tracer)
+    triton.on(world)
+    if ("flash_attention_2" in text or "flash_attn" in text) and find_spec("flash_attn") is None:
+        _flash_attn(world)
 
 
 def _flash_attn(world: World) -> None:

@@ -1,4 +1,4 @@
-"""``triton`` where the package is not there: kernels are launched, write nothing and allocate nothing, as on a card.
+"""What ``triton`` is to a script: kernels are launched, compute nothing and allocate nothing, as on a card.
 
 What a kernel writes is what its caller made room for. Which values it wrote is not known, so those of all its arguments
 are forgotten. Without it libraries take other ways round (TRL's chunked losses in plain PyTorch take 0.9 GB more).
@@ -15,14 +15,14 @@ from inspector.simulate.script.child.storages import has_no_data
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inspector.simulate.script.child.card_tracer import CardTracer
+    from inspector.simulate.script.child.world import World
 
-_tracers: list[CardTracer] = []
+_worlds: list[World] = []
 
 
-def on(tracer: CardTracer) -> None:
-    """Whose storages kernels write into."""
-    _tracers[:] = [tracer]
+def on(world: World) -> None:
+    """On whose card kernels are launched."""
+    _worlds[:] = [world]
 
 
 class Kernel:
@@ -42,11 +42,21 @@ class Kernel:
 
     def run(self, *args: object, **kwargs: object) -> None:
         """A launch."""
+        for world in _worlds:
+            self._noted(world)
         for value in (*args, *kwargs.values()):
-            if isinstance(value, torch.Tensor) and has_no_data(value) and _tracers:
-                found = _tracers[0].hollow(value)
+            if isinstance(value, torch.Tensor) and has_no_data(value) and _worlds:
+                found = _worlds[0].tracer.hollow(value)
                 if found is not None:
                     found.values = found.uniform = None
+
+    def _noted(self, world: World) -> None:
+        code = getattr(self.fn, "__code__", None)
+        if code is not None and world.lines.is_own(code.co_filename):
+            world.tracer.notes.append(
+                f"{self.__name__} is a Triton kernel of the script's own: it is launched and computes nothing; what "
+                "it writes is not known, and trial runs of autotune are not counted"
+            )
 
     def warmup(self, *_: object, **__: object) -> Kernel:
         """A launch that is none."""
@@ -71,6 +81,25 @@ class Anything:
 
     def __mro_entries__(self, _: object) -> tuple[type, ...]:
         return (Anything,)
+
+
+_TYPES = frozenset({"dtype", "tensor", "constexpr", "block_type", "pointer_type"})
+"""Types of the library's language whose names begin with a small letter."""
+
+_made: dict[str, Any] = {}
+
+
+def anything_called(name: str) -> Any:
+    """What stands for a name of which nothing is known but its spelling: an error, a class, or something to call."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    if name not in _made:
+        if name.endswith("Error") or name in {"OutOfResources", "CompileTimeAssertionFailure"}:
+            _made[name] = type(name, (Exception,), {})
+        else:
+            is_type = name[:1].isupper() or name in _TYPES
+            _made[name] = type(name, (Anything,), {}) if is_type else Anything()
+    return _made[name]
 
 
 def jit(function: Callable[..., Any] | None = None, **_: object) -> Any:
@@ -101,3 +130,9 @@ class Config:
 
     def __init__(self, kwargs: dict[str, Any] | None = None, **options: object) -> None:
         self.kwargs, self.options = kwargs or {}, options
+
+
+JITFunction = KernelInterface = Kernel
+NAMES = frozenset({"jit", "autotune", "heuristics", "cdiv", "next_power_of_2", "Config", "JITFunction",
+                   "KernelInterface"})  # fmt: skip
+"""What modules of the package hand on as it is here."""
