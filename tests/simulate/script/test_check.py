@@ -93,7 +93,7 @@ CASES = {
     "import jax.numpy as jnp": ["refused 1 JAX, and nothing of PyTorch", "assumed 1 JAX"],
     # Own kernels, graphs, compiled code.
     "import triton\nimport triton.language as tl\n@triton.jit\ndef k(x):\n    pass\nk[(1,)](x)": [
-        "refused 4 an own Triton kernel"
+        "assumed 4 an own Triton kernel"
     ],
     "from torch.utils.cpp_extension import load\next = load('x', ['x.cu'])": ["refused 2 an own CUDA extension"],
     "import torch.utils.cpp_extension as c\nc.load_inline('x', '')": ["refused 2 an own CUDA extension"],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.simulate.device import autocast
+from inspector.simulate.script.child.errors import handed_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +45,7 @@ class ScriptAutocast(autocast.Autocast):
         enabled = torch.is_autocast_enabled
 
         def is_enabled(device_type: str = "cuda") -> bool:
-            return self.on if device_type in autocast._DEVICES else bool(enabled(device_type))
+            return self.on if device_type in autocast._DEVICES else bool(handed_on(enabled, device_type))
 
         return {**super()._asked(), "torch.is_autocast_enabled": is_enabled}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.simulate.script.child import unknown
-from inspector.simulate.script.child.errors import emulated
+from inspector.simulate.script.child.errors import emulated, handed_on
 from inspector.simulate.script.child.known_values import KnownValues
 from inspector.simulate.script.child.storages import HOST, META, Place, keep_values, worth_knowing
 
@@ -42,7 +42,7 @@ class ByValue(KnownValues):
         if known is None or named is None:
             known = self._at_most(func, args)
             named = list(kwargs.values())
-        real = func(*known, **dict(zip(kwargs, named, strict=True)))
+        real = handed_on(func, *known, **dict(zip(kwargs, named, strict=True)))
         return self._as_hollow(real, place, func)
 
     def _at_most(self, func: OpOverload, args: tuple[Any, ...]) -> list[Any]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import weakref
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from inspector.simulate.device.autograd_in_place import OUT_OF_PLACE, as_on_device
 from inspector.simulate.script.child.agreeing import one_device, one_dtype
-from inspector.simulate.script.child.by_value import ByValue
+from inspector.simulate.script.child.composites import TakenApart
 from inspector.simulate.script.child.errors import in_its_words
 from inspector.simulate.script.child.operators import BY_VALUE, INDEXED, SEVERAL_DEVICES, facts
 from inspector.simulate.script.child.places import whole
@@ -28,7 +26,7 @@ from inspector.simulate.tracing.shape_memory import run
 from inspector.simulate.tracing.tracer import _READ
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
     from torch._ops import OpOverload
 
@@ -51,7 +49,7 @@ CONSTANT = frozenset({aten.zeros.default, aten.ones.default, aten.full.default, 
 _NO_PROMISE: tuple[Any, ...] = (lambda: None), None, (), {}
 
 
-class CardTracer(ByValue):
+class CardTracer(TakenApart):
     """Follows what lives on the card, and carries the small values that are known.
 
     Args:
@@ -60,19 +58,9 @@ class CardTracer(ByValue):
         line: the line of the script that runs now.
     """
 
-    composites: Mapping[OpOverload, Callable[..., Any]] = MappingProxyType({})
-    """Operators that CUDA takes apart in its own way."""
-    _parts: ClassVar[dict[OpOverload, Callable[..., Any] | None]] = {}
-
     # -- operators -----------------------------------------------------------------------------------------------
 
-    def __torch_dispatch__(
-        self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if (parts := self._taken_apart(func)) is not None:
-            with self:
-                return parts(*args, **kwargs)
+    def _operator(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         device = kwargs.get("device")
         if device is not None and device.type == "cuda":
             whole(device)
@@ -103,21 +91,6 @@ class CardTracer(ByValue):
         if card and bare:
             self._promote(args)
         return self._on(func, args, kwargs, "card" if card else "host" if host else None)
-
-    def _taken_apart(self, func: OpOverload) -> Callable[..., Any] | None:
-        """How a composite operator is done; None for one that is a kernel of its own.
-
-        Autograd takes them apart before we see them, except for the tensors that inference mode makes, which have none.
-        """
-        try:
-            return self._parts[func]
-        except KeyError:
-            whole = torch._C.DispatchKey.CompositeImplicitAutograd
-            parts = self.composites.get(func)
-            if parts is None and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), whole):
-                parts = functools.partial(func._op_dk, whole)
-            self._parts[func] = parts
-            return parts
 
     def _promise(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A tensor on ``meta``. It is the script's own, or an operator in C++ makes it for one of the card."""

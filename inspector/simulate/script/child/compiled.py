@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.simulate.script.child.errors import emulated
+from inspector.simulate.script.child.errors import emulated, handed_on
 from inspector.simulate.script.child.replaced import replace
 
 if TYPE_CHECKING:
@@ -24,22 +25,22 @@ _MODES = frozenset({"default", "lite", "max-autotune-no-cudagraphs", *_WITH_GRAP
 
 def install(world: World) -> None:
     """Put all of it in its place."""
-    replace("torch.compile", _compile(world))
+    replace("torch.compile", _compile(world, inspect.signature(torch.compile)))
     # Under this name it was known before torch 2.0, and tutorials still say it.
-    replace("torch._dynamo.optimize", lambda *_, **__: _compile(world))
+    replace("torch._dynamo.optimize", lambda *_, **__: torch.compile())
     # Nothing was compiled that could be forgotten; the real ones import the compiler to say so.
     replace("torch._dynamo.reset", lambda: None)
     replace("torch.compiler.cudagraph_mark_step_begin", lambda: None)
 
 
-def _compile(world: World) -> Any:
-    def compile(  # noqa: A001 -- torch's own name
-        model: Any = None, *, mode: str | None = None, options: Any = None, backend: Any = "inductor", **more: Any
-    ) -> Any:
+def _compile(world: World, known: inspect.Signature) -> Any:
+    def compile(model: Any = None, **given: Any) -> Any:  # noqa: A001 -- torch's own name
+        handed_on(known.bind, model, **given)  # what it does not take is refused here
         if model is None:
-            return lambda model: compile(model, mode=mode, options=options, backend=backend, **more)
+            return lambda model: compile(model, **given)
+        mode, options, backend = (given.get(name) for name in ("mode", "options", "backend"))
         _checked(mode, options)
-        if more.get("disable"):
+        if given.get("disable"):
             return model
         if _is_the_users(world, model):
             graphs = mode in _WITH_GRAPHS or backend == "cudagraphs" or (options or {}).get("triton.cudagraphs")

@@ -9,6 +9,8 @@ import torch
 
 from inspector.simulate.events import EmptyCache
 from inspector.simulate.script.child.cuda_objects import Event, Properties, Stream
+from inspector.simulate.script.child.errors import emulated, handed_on
+from inspector.simulate.script.child.places import of_the_first
 from inspector.simulate.script.child.replaced import replace
 
 if TYPE_CHECKING:
@@ -32,6 +34,12 @@ _ANSWERS: dict[str, Any] = {
     "bf16": lambda card: card.bf16,
 }
 """What a script can ask of a card, and what one says."""
+
+
+_OF_A_CARD = ("set_device", "get_device_name", "get_device_capability", "get_device_properties", "memory_allocated",
+              "memory_reserved", "max_memory_allocated", "max_memory_reserved", "mem_get_info", "memory_stats",
+              "reset_peak_memory_stats")  # fmt: skip
+"""Functions that are given a card."""
 
 
 class Cuda:
@@ -124,7 +132,7 @@ class Cuda:
 
     def limit(self, fraction: float) -> None:
         if not 0.0 <= fraction <= 1.0:
-            raise ValueError(f"Invalid fraction value: {fraction}. Allowed range: 0~1")
+            raise emulated(ValueError(f"Invalid fraction value: {fraction}. Allowed range: 0~1"))
         if not self.memory.full:
             self.tracer.notes.append(f"set_per_process_memory_fraction({fraction:g}) is kept to with --oom alone")
         self.memory.limit(fraction)
@@ -135,7 +143,7 @@ class Cuda:
         )
 
     def set_seed(self, seed: int) -> None:
-        self.seed = int(seed) % (1 << 64)
+        self.seed = int(handed_on(int, seed)) % (1 << 64)
         self.tracer._generator.manual_seed(self.seed)
 
     def names(self) -> dict[str, Any]:
@@ -155,7 +163,7 @@ class Cuda:
             "set_device": nothing,
             "_exchange_device": lambda *_: 0,
             "_maybe_exchange_device": lambda *_: 0,
-            "get_device_name": lambda *_: self._say("name"),
+            "get_device_name": lambda: self._say("name"),
             "get_device_capability": lambda *_: self._say("capability"),
             "get_device_properties": self._properties,
             "can_device_access_peer": lambda *_: False,
@@ -239,6 +247,8 @@ class Cuda:
     def install(self) -> None:
         """Put all of it in its place."""
         everything = self.names()
+        for name in _OF_A_CARD:
+            everything[name] = of_the_first(everything[name])
         for name, ours in everything.items():
             replace(f"torch.cuda.{name}", ours)
         free = everything["mem_get_info"]

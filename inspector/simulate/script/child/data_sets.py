@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
+from inspector.simulate.script.child.errors import handed_on
 from inspector.simulate.script.child.replaced import replace
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def _load(world: World, module: ModuleType) -> None:
         if world.job.lengths and not local:
             return _of_lengths(world, module, name, kwargs.get("split"))
         try:
-            return original(path, *args, **kwargs)
+            return handed_on(original, path, *args, **kwargs)
         except (ConnectionError, FileNotFoundError) as error:
             if local or world.job.network:
                 raise

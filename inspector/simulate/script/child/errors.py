@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 Error = TypeVar("Error", bound=BaseException)
 
-_HERE = str(Path(__file__).resolve().parents[3])
-_HANDS_ON = ("shape_memory.py", "card_tracer.py")
-"""Files through which an operator's arguments go unchanged: what the operator refuses is the script's."""
+HERE = str(Path(__file__).resolve().parents[3])
 
 _OURS = "_inspector_alone_refused"
 _EMULATED = "_inspector_says_what_the_card_would"
@@ -28,6 +26,22 @@ def emulated(error: Error) -> Error:
     """An error that we raise because the card, or PyTorch with one, would."""
     setattr(error, _EMULATED, True)
     return error
+
+
+def handed_on(function: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
+    """Call what we stand in for with what the script gave: what it refuses is the script's, and this frame says so."""
+    return function(*args, **kwargs)
+
+
+def refused_at_once(error: TypeError) -> bool:
+    """Whether a call came to no line of what was called: it takes other arguments. Asked where it was called."""
+    trace = error.__traceback__
+    return trace is None or trace.tb_next is None
+
+
+def ours(error: BaseException) -> None:
+    """Say that an error is one of ours, whatever its frames look like."""
+    setattr(error, _OURS, True)
 
 
 MOST_TRIED = 1 << 24
@@ -65,28 +79,42 @@ def in_its_words(
 
 
 def is_ours(error: BaseException) -> bool:
-    """Whether the fault is in the simulation: the innermost frame that is not a library's is ours, and raised it."""
+    """Whether the fault is in the simulation.
+
+    It is where the innermost frame of ours, with nothing of the script's below it, did anything else than hand on what
+    it was given: to the function that it stands in for (`handed_on`), or to an operator (`in_its_words` has then said
+    whose it is, as far as a real kernel could be asked).
+    """
     if getattr(error, _EMULATED, False):
         return False
     if getattr(error, _OURS, False):
         return True
     if isinstance(error, AttributeError) and type(getattr(error, "obj", None)).__module__.startswith("inspector."):
         return True  # something of ours lacks what the real one has
-    frames = traceback.extract_tb(error.__traceback__)
-    for position in range(len(frames) - 1, -1, -1):
-        file = frames[position].filename
-        if not file.startswith(_HERE):
-            if "site-packages" not in file and not file.startswith((sys.prefix, sys.base_prefix)):
-                return False
-            if "/torch/" not in file and "site-packages" in file:
-                return False  # a library's own refusal
-            continue
-        if Path(file).name in _HANDS_ON and position < len(frames) - 1:
-            continue  # it was an operator that refused, which ours only passed on
-        if Path(file).name == "shape_memory.py" and frames[position].name == "run":
-            continue
-        return position == len(frames) - 1 or Path(file).name not in _HANDS_ON
-    return False
+    frames = [(frame.f_code.co_filename, frame.f_code.co_name) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    at = max((number for number, (file, _) in enumerate(frames) if file.startswith(HERE)), default=None)
+    if at is None:
+        return False
+    below = [file for file, _ in frames[at + 1 :]]
+    if any(not _is_library(file) for file in below):
+        return False
+    if below and "/torch/" not in below[-1] and "site-packages" in below[-1]:
+        return False  # a library's own refusal
+    file, name = frames[at]
+    if name == handed_on.__name__:
+        return False
+    return (Path(file).name, name) not in _PASSING_ON
+
+
+_PASSING_ON = frozenset({
+    ("shape_memory.py", "run"), ("shape_memory.py", "call"), ("card_tracer.py", "_operator"),
+    ("autocast.py", "begin"),
+})  # fmt: skip
+"""Where operators, and what rooms below replace, are called with the script's own arguments."""
+
+
+def _is_library(file: str) -> bool:
+    return "site-packages" in file or file.startswith((sys.prefix, sys.base_prefix, "<frozen"))
 
 
 def users_mistake(error: BaseException) -> InspectorError | None:
@@ -116,7 +144,7 @@ def _clean(said: traceback.TracebackException, seen: set[int]) -> None:
     kept = [
         frame
         for frame in said.stack
-        if not frame.filename.startswith(_HERE)
+        if not frame.filename.startswith(HERE)
         and "importlib._bootstrap" not in frame.filename
         and frame.filename != "<frozen runpy>"
     ]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.errors import InspectorError
+from inspector.simulate.script.child.errors import handed_on
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.tokenizer import write_tokenizer
 from inspector.simulate.script.child.weight_files import write_header
@@ -70,7 +71,7 @@ class Hub:
                 for word in ("use_fast", "tokenizer_type", "trust_remote_code", "config"):
                     kwargs.pop(word, None)
                 return module.TokenizersBackend.from_pretrained(name, *args, **kwargs)
-            return real(name, *args, **kwargs)
+            return handed_on(real, name, *args, **kwargs)
 
         replace(
             "transformers.models.auto.tokenization_auto.AutoTokenizer.from_pretrained", staticmethod(from_pretrained)
@@ -106,7 +107,7 @@ class Hub:
                     kwargs["revision"] = None
                     if name != "try_to_load_from_cache":
                         kwargs["local_files_only"] = True
-            return original(repo_id, *args, **kwargs)
+            return handed_on(original, repo_id, *args, **kwargs)
 
         return answer
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
+from inspector.simulate.script.child.errors import handed_on
 from inspector.simulate.script.child.replaced import replace
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _tokenizers(world: World, module: ModuleType) -> None:
             return getattr(real, name)
 
         def __call__(cls, *args: object, **kwargs: object) -> Any:
-            return real(*args, **kwargs)
+            return handed_on(real, *args, **kwargs)
 
     class TokenizerFast(metaclass=Tokenizers):
         """The library's class, with names looked up in the scratch folder."""
@@ -82,7 +83,7 @@ def _tokenizers(world: World, module: ModuleType) -> None:
     def saved(self: Any, save_directory: str | os.PathLike[str], *args: object, **kwargs: object) -> Any:
         where = scratch.to_write(save_directory)
         os.makedirs(where, exist_ok=True)
-        return tuple(scratch.origin(path) for path in save(self, where, *args, **kwargs))
+        return tuple(scratch.origin(path) for path in handed_on(save, self, where, *args, **kwargs))
 
     replace(f"{place}.TokenizersBackend._save_pretrained", saved)
 
@@ -98,7 +99,7 @@ def _experts(world: World, module: ModuleType) -> None:
     original = module._can_use_grouped_mm
 
     def can(*args: object, **kwargs: object) -> bool:
-        return world.device.ask(has_grouped_mm) and bool(original(*args, **kwargs))
+        return world.device.ask(has_grouped_mm) and bool(handed_on(original, *args, **kwargs))
 
     replace("transformers.integrations.moe._can_use_grouped_mm", can)
 
@@ -114,7 +115,7 @@ def _generation(world: World, module: ModuleType) -> None:
                 world.policies.ends |= set(several)
         world.policies.note("generation takes the first token that ends nothing, and so is as long as it may be",
                             world.tracer.line())  # fmt: skip
-        return original(self, *args, **kwargs)
+        return handed_on(original, self, *args, **kwargs)
 
     original = mixin.generate
     replace("transformers.generation.utils.GenerationMixin.generate", world.stages.holding("generation", generate))

@@ -9,6 +9,7 @@ import torch
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils._device import DeviceContext, _device_constructors
 
+from inspector.simulate.script.child.errors import handed_on
 from inspector.simulate.script.child.places import whole
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.storages import HOST
@@ -41,10 +42,10 @@ def _make() -> None:
             if device is None and not isinstance(data, torch.Tensor):
                 device = _default_device()
             if device is None:
-                return make(data, *args, **kwargs)
+                return handed_on(make, data, *args, **kwargs)
             where = whole(device)
             if where.type != "cuda":
-                return make(data, *args, device=where, **kwargs)
+                return handed_on(make, data, *args, device=where, **kwargs)
             if isinstance(data, torch.Tensor):
                 # ``as_tensor`` and ``asarray`` give back what is on the device already.
                 needs = bool(kwargs.pop("requires_grad", False))
@@ -53,10 +54,10 @@ def _make() -> None:
                 moved = data.to(where, dtype)
                 if make is tensor and moved is data:
                     moved = data.detach().clone()
-                return moved.requires_grad_(needs) if needs else moved
+                return handed_on(moved.requires_grad_, needs) if needs else moved
             needs = bool(kwargs.pop("requires_grad", False))
-            out = make(data, *args, device=HOST, **kwargs).to(where)
-            return out.requires_grad_(needs) if needs else out
+            out = handed_on(make, data, *args, device=HOST, **kwargs).to(where)
+            return handed_on(out.requires_grad_, needs) if needs else out
 
         return made
 
@@ -108,7 +109,7 @@ def _numbered() -> None:
             number = kwargs.get("device")
             if type(number) is int:
                 kwargs["device"] = torch.device("cuda", number)
-            return make(*args, **kwargs)
+            return handed_on(make, *args, **kwargs)
 
         return made
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch.utils._python_dispatch import _pop_mode, _push_mode
 
 from inspector.errors import InspectorError
-from inspector.simulate.script.child.errors import emulated
+from inspector.simulate.script.child.errors import emulated, handed_on
 from inspector.simulate.script.child.replaced import replace
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _no_network(world: World) -> None:
 
     def refuse(host: object) -> OSError:
         world.skip(f"a connection to {host} was refused (--network lets it through)")
-        return OSError(errno.ENETUNREACH, "the network is refused in a dry run (inspector run --network)")
+        return emulated(OSError(errno.ENETUNREACH, "the network is refused in a dry run (inspector run --network)"))
 
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
     getaddrinfo: Any = socket.getaddrinfo
@@ -51,20 +51,21 @@ def _no_network(world: World) -> None:
     def connected(self: socket.socket, address: Address) -> None:
         if is_outside(address):
             raise refuse(address[0])
-        connect(self, address)
+        handed_on(connect, self, address)
 
     def connected_ex(self: socket.socket, address: Address) -> int:
         if is_outside(address):
             refuse(address[0])
             return errno.ENETUNREACH
-        return connect_ex(self, address)
+        return int(handed_on(connect_ex, self, address))
 
     def looked_up(host: Any, *args: object, **kwargs: object) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
         if name is not None and name not in _HERE:
             refuse(name)
-            raise socket.gaierror(socket.EAI_AGAIN, "the network is refused in a dry run (inspector run --network)")
-        return getaddrinfo(host, *args, **kwargs)
+            said = "the network is refused in a dry run (inspector run --network)"
+            raise emulated(socket.gaierror(socket.EAI_AGAIN, said))
+        return handed_on(getaddrinfo, host, *args, **kwargs)
 
     replace("socket.socket.connect", connected)
     replace("socket.socket.connect_ex", connected_ex)
@@ -81,15 +82,15 @@ def _no_commands(world: World, lines: Lines) -> None:
             said = args if isinstance(args, (str, bytes)) else " ".join(map(str, args))
             world.skip(f"the command {said!s:.100} is not run, and said to have done well ({lines.now()})")
             kwargs |= {"shell": False}
-            start(self, [sys.executable, "-S", "-c", ""], *more, **kwargs)
+            handed_on(start, self, [sys.executable, "-S", "-c", ""], *more, **kwargs)
             return
-        start(self, args, *more, **kwargs)
+        handed_on(start, self, args, *more, **kwargs)
 
     def ran(command: str) -> int:
         if lines.is_own(_caller().f_code.co_filename):
             world.skip(f"the command {command!s:.100} is not run, and said to have done well ({lines.now()})")
             return 0
-        return system(command)
+        return int(handed_on(system, command))
 
     replace("subprocess.Popen.__init__", started)
     replace("os.system", ran)
@@ -110,7 +111,7 @@ def _threads(world: World) -> None:
     def on_the_card(self: threading.Thread) -> None:
         _push_mode(world.tracer)
         try:
-            run(self)
+            handed_on(run, self)
         finally:
             _pop_mode()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.abc
 import sys
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.simulate.script.check import rules
+from inspector.simulate.script.child import errors
 from inspector.simulate.script.child.replaced import replace
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ _MAKING: dict[str, dict[str, str]] = {
     "torch.cuda": {"make_graphed_callables": ""},
     "torch.cuda.memory": {"CUDAPluggableAllocator": "__init__", "change_current_allocator": ""},
     "torch.utils.cpp_extension": {"load": "", "load_inline": ""},
+    "torch.nn.attention.flex_attention": {"flex_attention": ""},
 }
 """By module: functions, and classes with the method that makes one. They stay classes: libraries ask what is one."""
 
@@ -37,13 +40,14 @@ class NotSimulatedError(InspectorError, ImportError):
 def install(world: World) -> None:
     """Put all of it in its place."""
     for module, names in _MAKING.items():
-        world.imports.then(module, lambda _, module=module, names=names: _replace(world, module, names))
+        world.imports.then(module, functools.partial(_replace, world, names))
+    _process_group(world)
     sys.meta_path.insert(0, _Packages(world))
 
 
-def _replace(world: World, module: str, names: Mapping[str, str]) -> None:
+def _replace(world: World, names: Mapping[str, str], module: ModuleType) -> None:
     for name, making in names.items():
-        full = f"{module}.{name}"
+        full = f"{module.__name__}.{name}"
         replace(f"{full}.{making}" if making else full, _refusing(world, full), optional=True)
 
 
@@ -55,6 +59,23 @@ def _refusing(world: World, full: str) -> Callable[..., Any]:
         raise InspectorError(f"{_at(world)}{rule.what}: not simulated", hint=rule.instead)
 
     return refuse
+
+
+def _process_group(world: World) -> None:
+    """Libraries make one of a single process; a script that makes one means several."""
+    import torch
+
+    make = torch.distributed.init_process_group
+    refuse = _refusing(world, "torch.distributed.init_process_group")
+
+    def made(*args: object, **kwargs: object) -> Any:
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_code.co_filename.startswith(errors.HERE):
+            frame = frame.f_back
+        own = world.lines.is_own(frame.f_code.co_filename)
+        return refuse() if own else errors.handed_on(make, *args, **kwargs)
+
+    replace("torch.distributed.init_process_group", made)
 
 
 def _at(world: World) -> str:

@@ -6,9 +6,17 @@ a library no longer has is skipped where the replacement only serves a question 
 
 from __future__ import annotations
 
+import functools
+import inspect
 from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import Any
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any
+
+from inspector.simulate.script.child import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,10 @@ PLACES: tuple[Place, ...] = (
           "torch/cuda/memory.py", _names("__init__")),
     Place("torch.utils.cpp_extension", "torch", TORCH, "what an extension allocates is not known",
           "torch/utils/cpp_extension.py", _names("load load_inline")),
+    Place("torch.distributed", "torch", TORCH, "several processes are not simulated",
+          "torch/distributed/distributed_c10d.py", _names("init_process_group")),
+    Place("torch.nn.attention.flex_attention", "torch", TORCH, "its fused kernel is not simulated",
+          "torch/nn/attention/flex_attention.py", _names("flex_attention")),
     Place("torch._dynamo", "torch", TORCH, "compiled models run as they are", "torch/_dynamo/__init__.py",
           _names("optimize reset")),
     Place("torch.compiler", "torch", TORCH, "compiled models run as they are", "torch/compiler/__init__.py",
@@ -150,8 +162,33 @@ def replace(key: str, ours: Any, *, optional: bool = False) -> Any:
     if before is None and optional:
         return None
     made.setdefault(key, before)
-    setattr(holder, name, ours)
+    setattr(holder, name, _signed(before, ours))
     return before
+
+
+def _signed(before: Any, ours: Any) -> Any:
+    """Ours, refusing what the function that was there refuses: what that takes and ours does not is our fault."""
+    if not isinstance(before, FunctionType) or not isinstance(ours, (FunctionType, MethodType)):
+        return ours
+
+    @functools.wraps(before)
+    def called(*args: object, **kwargs: object) -> Any:
+        try:
+            return ours(*args, **kwargs)
+        except TypeError as error:
+            if errors.refused_at_once(error):
+                _blamed(error, before, args, kwargs)
+            raise
+
+    return called
+
+
+def _blamed(error: TypeError, before: Callable[..., Any], args: Sequence[object], kwargs: Mapping[str, object]) -> None:
+    try:
+        inspect.signature(before).bind(*args, **kwargs)
+    except TypeError as said:
+        raise errors.emulated(TypeError(f"{before.__name__}() {said}")) from None
+    errors.ours(error)
 
 
 def original(key: str) -> Any:

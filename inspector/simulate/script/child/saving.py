@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import torch
 
+from inspector.simulate.script.child.errors import emulated, handed_on
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.storages import CARD, HOST, META, has_no_data
 
@@ -97,7 +98,7 @@ def install(world: World) -> None:
 
     def reduced(self: torch.Tensor, proto: int) -> Any:
         if not has_no_data(self) or tracer.place(self) is None:
-            return reduce(self, proto)
+            return handed_on(reduce, self, proto)
         seen.append(True)
         storage = self.untyped_storage()
         found = tracer._live[storage._cdata]
@@ -114,12 +115,14 @@ def install(world: World) -> None:
 
     def copied(self: torch.Tensor, memo: dict[int, Any]) -> Any:
         if not has_no_data(self) or tracer.place(self) is None or type(self) is not torch.Tensor:
-            return deepcopy(self, memo)
+            return handed_on(deepcopy, self, memo)
         if not self.is_leaf:
-            raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
-                "moment.  If you were attempting to deepcopy a module, this may be because of a torch.nn.utils."
-                "weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
+            raise emulated(
+                RuntimeError(
+                    "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
+                    "moment.  If you were attempting to deepcopy a module, this may be because of a torch.nn.utils."
+                    "weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
+                )
             )
         if id(self) in memo:
             return memo[id(self)]
@@ -135,7 +138,7 @@ def install(world: World) -> None:
 
     def saved(obj: object, f: File, *args: object, **kwargs: object) -> None:
         if isinstance(obj, (torch.TypedStorage, torch.UntypedStorage)):
-            save(obj, f, *args, **kwargs)
+            handed_on(save, obj, f, *args, **kwargs)
             return
         seen.clear()
         tokens.clear()
@@ -152,10 +155,10 @@ def install(world: World) -> None:
             if isinstance(f, (str, os.PathLike)):
                 # PyTorch's own writer opens a name by itself, which would be outside the scratch folder.
                 with Path(f).open("wb") as file:
-                    save(obj, file, *args, **kwargs)
+                    handed_on(save, obj, file, *args, **kwargs)
                 world.saved(Path(f))
             else:
-                save(obj, f, *args, **kwargs)
+                handed_on(save, obj, f, *args, **kwargs)
             return
         whole = MARK + len(body).to_bytes(8, "little") + body
         size = len(body) + total + records * RECORD_BYTES + 1024
@@ -176,13 +179,13 @@ def install(world: World) -> None:
         if body is not None:
             _moving.append(map_location if isinstance(map_location, (str, torch.device)) else None)
             try:
-                return pickle.loads(body)  # noqa: S301 -- a file that this run has written
+                return handed_on(pickle.loads, body)
             finally:
                 _moving.pop()
         to_card = isinstance(map_location, (str, torch.device)) and torch.device(map_location).type == "cuda"
         if isinstance(f, (str, os.PathLike)):
             f, kwargs = world.scratch.to_read(f), {**kwargs, "mmap": None} if kwargs.get("mmap") else kwargs
-        out = load(f, HOST if to_card else map_location, *args, **kwargs)
+        out = handed_on(load, f, HOST if to_card else map_location, *args, **kwargs)
         return _moved(out) if to_card else out
 
     saving = world.stages.holding("save", saved)

@@ -12,6 +12,8 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from inspector.simulate.script.child.errors import handed_on
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -98,7 +100,7 @@ def full_name(path: Name) -> str | None:
     """The absolute name of a path; None for a file that is open already."""
     if isinstance(path, int):
         return None
-    text = os.fspath(path)
+    text = handed_on(os.fspath, path)
     return os.path.abspath(os.fsdecode(text))
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from inspector.simulate.script.child.errors import emulated, handed_on
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.scratch import copy, full_name, make_folders, real
 
@@ -29,19 +30,38 @@ def install(scratch: Scratch, *, write: bool) -> None:
             real[f"os.{name}"] = getattr(os, name)
     real["open"] = builtins.open
     for name in ("stat", "lstat", "access", "readlink"):
-        replace(f"os.{name}", _reading(real[f"os.{name}"], scratch))
+        replace(f"os.{name}", _named(_reading(real[f"os.{name}"], scratch)))
     for name in ("utime", "chmod", "truncate"):
-        replace(f"os.{name}", _writing(real[f"os.{name}"], lambda path: scratch.to_write(path, keep=True)))
+        replace(f"os.{name}", _named(_writing(real[f"os.{name}"], lambda path: scratch.to_write(path, keep=True))))
     _lists(scratch)
     _opens(scratch)
     _folders(scratch)
 
 
+def _named(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What the system refuses is the script's own error, and names the file as the script did."""
+
+    def called(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except OSError as error:
+            for number, attribute in enumerate(("filename", "filename2")):
+                if (
+                    isinstance(getattr(error, attribute), str)
+                    and len(args) > number
+                    and not isinstance(args[number], int)
+                ):
+                    setattr(error, attribute, os.fspath(args[number]))
+            raise emulated(error) from None
+
+    return called
+
+
 def _reading(function: Callable[..., Any], scratch: Scratch) -> Callable[..., Any]:
     def read(path: Name, *args: object, **kwargs: object) -> Any:
         if kwargs.get("dir_fd") is not None or not scratch.any_writing:
-            return function(path, *args, **kwargs)
-        return function(scratch.to_read(path), *args, **kwargs)
+            return handed_on(function, path, *args, **kwargs)
+        return handed_on(function, scratch.to_read(path), *args, **kwargs)
 
     return read
 
@@ -49,8 +69,8 @@ def _reading(function: Callable[..., Any], scratch: Scratch) -> Callable[..., An
 def _writing(function: Callable[..., Any], where: Callable[[Name], Name]) -> Callable[..., Any]:
     def written(path: Name, *args: object, **kwargs: object) -> Any:
         if kwargs.get("dir_fd") is not None:
-            return function(path, *args, **kwargs)
-        return function(where(path), *args, **kwargs)
+            return handed_on(function, path, *args, **kwargs)
+        return handed_on(function, where(path), *args, **kwargs)
 
     return written
 
@@ -60,13 +80,13 @@ def _opens(scratch: Scratch) -> None:
 
     def open_file(file: Any, mode: str = "r", *args: object, **kwargs: object) -> Any:
         if isinstance(file, int):
-            return opened(file, mode, *args, **kwargs)
-        if _WRITES & set(mode):
+            return handed_on(opened, file, mode, *args, **kwargs)
+        if _WRITES & set(str(mode)):
             target = scratch.to_write(file, keep="a" in mode or "r" in mode)
             scratch.any_writing = True
             scratch.made(file)
-            return opened(target, mode, *args, **kwargs)
-        return opened(scratch.to_read(file) if scratch.any_writing else file, mode, *args, **kwargs)
+            return handed_on(opened, target, mode, *args, **kwargs)
+        return handed_on(opened, scratch.to_read(file) if scratch.any_writing else file, mode, *args, **kwargs)
 
     def open_low(path: Name, flags: int, *args: object, **kwargs: object) -> int:
         if kwargs.get("dir_fd") is None:
@@ -75,18 +95,18 @@ def _opens(scratch: Scratch) -> None:
                 scratch.any_writing = True
             elif scratch.any_writing:
                 path = scratch.to_read(path)
-        return int(low(path, flags, *args, **kwargs))
+        return int(handed_on(low, path, flags, *args, **kwargs))
 
-    replace("builtins.open", open_file)
-    replace("io.open", open_file)
-    replace("os.open", open_low)
+    replace("builtins.open", _named(open_file))
+    replace("io.open", _named(open_file))
+    replace("os.open", _named(open_low))
 
 
 def _folders(scratch: Scratch) -> None:
     def mkdir(path: Name, *args: object, **kwargs: object) -> None:
         full = full_name(path)
         if kwargs.get("dir_fd") is not None or full is None or scratch.inside(full):
-            real["os.mkdir"](path, *args, **kwargs)
+            handed_on(real["os.mkdir"], path, *args, **kwargs)
             return
         os.stat(os.path.dirname(full))  # as mkdir says it: no such file or directory
         if os.path.lexists(full):
@@ -99,7 +119,7 @@ def _folders(scratch: Scratch) -> None:
     def remove(path: Name, *args: object, **kwargs: object) -> None:
         full = full_name(path)
         if kwargs.get("dir_fd") is not None or full is None or scratch.inside(full):
-            real["os.remove"](path, *args, **kwargs)
+            handed_on(real["os.remove"], path, *args, **kwargs)
             return
         os.lstat(full)
         with contextlib.suppress(FileNotFoundError):
@@ -110,7 +130,7 @@ def _folders(scratch: Scratch) -> None:
     def rmdir(path: Name, *args: object, **kwargs: object) -> None:
         full = full_name(path)
         if kwargs.get("dir_fd") is not None or full is None or scratch.inside(full):
-            real["os.rmdir"](path, *args, **kwargs)
+            handed_on(real["os.rmdir"], path, *args, **kwargs)
             return
         if os.listdir(path):
             raise OSError(39, "Directory not empty", str(path))
@@ -138,14 +158,14 @@ def _folders(scratch: Scratch) -> None:
         scratch.any_writing = True
         scratch.made(target)
 
-    replace("os.mkdir", mkdir)
-    replace("os.remove", remove)
-    replace("os.unlink", remove)
-    replace("os.rmdir", rmdir)
-    replace("os.rename", move)
-    replace("os.replace", move)
-    replace("os.symlink", link)
-    replace("os.link", link)
+    replace("os.mkdir", _named(mkdir))
+    replace("os.remove", _named(remove))
+    replace("os.unlink", _named(remove))
+    replace("os.rmdir", _named(rmdir))
+    replace("os.rename", _named(move))
+    replace("os.replace", _named(move))
+    replace("os.symlink", _named(link))
+    replace("os.link", _named(link))
 
 
 class _Entries:
@@ -180,7 +200,7 @@ def _lists(scratch: Scratch) -> None:
     def entries(path: Name = ".") -> Any:
         found = both(path)
         if found is None:
-            return scandir(path)
+            return handed_on(scandir, path)
         full, ours = found
         names: dict[str, Any] = {}
         there = False
@@ -193,14 +213,14 @@ def _lists(scratch: Scratch) -> None:
             except FileNotFoundError:
                 continue
         if not there:
-            return scandir(path)
+            return handed_on(scandir, path)
         return _Entries(iter(list(names.values())))
 
     def names(path: Name = ".") -> list[Any]:
         found = both(path)
         if found is None:
-            return list(listdir(path))
+            return list(handed_on(listdir, path))
         return [entry.name for entry in entries(path)]
 
-    replace("os.scandir", entries)
-    replace("os.listdir", names)
+    replace("os.scandir", _named(entries))
+    replace("os.listdir", _named(names))

@@ -12,6 +12,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device.bitsandbytes import quantization_constants
+from inspector.simulate.script.child.errors import handed_on
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.storages import has_no_data
 
@@ -58,7 +59,7 @@ class Stages:
             if self._depth == 1:
                 self.mark("backward")
             try:
-                return engine(*args, **kwargs)
+                return handed_on(engine, *args, **kwargs)
             finally:
                 self._depth -= 1
                 if not self._depth:
@@ -70,7 +71,7 @@ class Stages:
         @functools.wraps(clip)
         def clipped(*args: object, **kwargs: object) -> Any:
             self.mark("optimizer")
-            return clip(*args, **kwargs)
+            return handed_on(clip, *args, **kwargs)
 
         replace("torch.nn.utils.clip_grad_norm_", clipped)
         replace("torch.nn.utils.clip_grad.clip_grad_norm_", clipped)
@@ -95,7 +96,7 @@ class Stages:
             self.mark(stage)
             self._held.append(stage)
             try:
-                return function(*args, **kwargs)
+                return handed_on(function, *args, **kwargs)
             finally:
                 self._held.pop()
                 # What goes on is the step that it was in, even where that has just ended.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.simulate.script.child.errors import emulated
+from inspector.simulate.script.child.errors import emulated, handed_on
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.storages import CARD, HOST, has_no_data
 
@@ -25,7 +25,7 @@ def install(tracer: CardTracer, memory: Memory) -> None:
 
     def to_numpy(self: torch.Tensor, *args: object, **kwargs: object) -> Any:
         if not has_no_data(self):
-            return numpy(self, *args, **kwargs)
+            return handed_on(numpy, self, *args, **kwargs)
         if tracer.place(self) == "card" and not kwargs.get("force"):
             raise emulated(
                 TypeError(
@@ -61,9 +61,11 @@ def install(tracer: CardTracer, memory: Memory) -> None:
             names = {"": "float32", "float": "float32", "long": "int64", "int": "int32", "byte": "uint8",
                      "double": "float64", "half": "float16", "bfloat16": "bfloat16", "bool": "bool", "short": "int16",
                      "char": "int8"}  # fmt: skip
+            if name not in names:
+                raise emulated(ValueError(f"invalid type: '{dtype}'"))
             target = CARD if ".cuda." in dtype else HOST
             return self.to(target, getattr(torch, names[name]), non_blocking=non_blocking)
-        return base.type(self, dtype, non_blocking, **kwargs)
+        return handed_on(base.type, self, dtype, non_blocking, **kwargs)
 
     said: Any = torch.Tensor.__repr__
 

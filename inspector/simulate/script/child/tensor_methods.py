@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.simulate.script.child import making, telling
-from inspector.simulate.script.child.errors import emulated
+from inspector.simulate.script.child.errors import emulated, handed_on
 from inspector.simulate.script.child.places import whole
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.storages import CARD, HOST, META, has_no_data, worth_knowing
@@ -71,7 +71,7 @@ def _devices() -> None:
         def __call__(cls, *args: object, **kwargs: object) -> Any:
             if args and type(args[0]) is int:
                 return real("cuda", args[0])
-            return real(*args, **kwargs)
+            return handed_on(real, *args, **kwargs)
 
     class device(metaclass=Devices):  # noqa: N801 -- torch's own name
         """``torch.device``."""
@@ -87,12 +87,12 @@ def _move(tracer: CardTracer) -> None:
     def moved(self: torch.Tensor, *args: object, **kwargs: object) -> Any:
         args, kwargs, kind = _aimed(args, kwargs)
         if kind is None:
-            return to(self, *args, **kwargs)
+            return handed_on(to, self, *args, **kwargs)
         if not has_no_data(self):
             if kind == "meta":
                 with torch.utils._python_dispatch._disable_current_modes():
-                    return to(self, *args, **kwargs)
-            return to(self, *args, **kwargs)
+                    return handed_on(to, self, *args, **kwargs)
+            return handed_on(to, self, *args, **kwargs)
         here = tracer.place(self)
         if kind == "meta" and here is not None:
             dtype = next((item for item in (*args, *kwargs.values()) if isinstance(item, torch.dtype)), self.dtype)
@@ -103,7 +103,7 @@ def _move(tracer: CardTracer) -> None:
             kwargs = {**kwargs, "device": META} if "device" in kwargs else kwargs
             # A subclass would be asked, and would come here again with ``meta``, which means something else here.
             with torch._C.DisableTorchFunction():
-                return to(self, *args, **kwargs)
+                return handed_on(to, self, *args, **kwargs)
         elif here is None and kind in {"cuda", "cpu"}:
             raise emulated(
                 NotImplementedError(
@@ -111,11 +111,11 @@ def _move(tracer: CardTracer) -> None:
                     "torch.nn.Module.to() when moving module from meta to a different device."
                 )
             )
-        return to(self, *args, **kwargs)
+        return handed_on(to, self, *args, **kwargs)
 
     def to_card(self: torch.Tensor, device: object = None, non_blocking: bool = False, **kwargs: object) -> Any:
-        del device
-        return moved(self, CARD, non_blocking=non_blocking, **kwargs)
+        where = CARD if device is None else whole(device)  # type: ignore[arg-type]
+        return moved(self, where, non_blocking=non_blocking, **kwargs)
 
     del cuda, cpu
     replace("torch.Tensor.to", moved)
@@ -159,7 +159,7 @@ def _parameters(tracer: CardTracer) -> None:
             and _watched()
         ):
             data = without_data(tracer, data)
-        return new(cls, data, requires_grad)
+        return handed_on(new, cls, data, requires_grad)
 
     replace("torch.nn.Parameter.__new__", made)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.simulate.script.child.errors import emulated
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.storages import META, MOST_REAL, has_no_data, keep_values
 
@@ -108,7 +109,7 @@ class WeightFiles:
         return out
 
     def load_file(
-        self, filename: str | os.PathLike[str], device: torch.device | str | int = "cpu"
+        self, filename: str | os.PathLike[str], device: torch.device | str | int = "cpu", **_: object
     ) -> dict[str, torch.Tensor]:
         """``safetensors.torch.load_file``."""
         with _SafeOpen(self, filename, device) as opened:
@@ -122,17 +123,21 @@ class WeightFiles:
 
         for name, tensor in tensors.items():
             if not tensor.is_contiguous():
-                raise ValueError(
-                    f"You are trying to save a non contiguous tensor: `{name}` which is not allowed. It either means "
-                    "you are trying to save tensors which are reference of each other in which case it's recommended "
-                    "to save only the full tensors, and reslice at load time, or simply call `.contiguous()` on your "
-                    "tensor to pack it before saving."
+                raise emulated(
+                    ValueError(
+                        f"You are trying to save a non contiguous tensor: `{name}` which is not allowed. It either "
+                        "means you are trying to save tensors which are reference of each other in which case it's "
+                        "recommended to save only the full tensors, and reslice at load time, or simply call "
+                        "`.contiguous()` on your tensor to pack it before saving."
+                    )
                 )
         failing = [names for names in _find_shared_tensors(dict(tensors)) if len(names) > 1]
         if failing:
-            raise RuntimeError(
-                "\n            Some tensors share memory, this will lead to duplicate memory on disk and potential "
-                f"differences when loading them again: {failing}."
+            raise emulated(
+                RuntimeError(
+                    "\n            Some tensors share memory, this will lead to duplicate memory on disk and potential "
+                    f"differences when loading them again: {failing}."
+                )
             )
         path = Path(filename)
         data = write_header(path, ((name, tuple(t.shape), t.dtype) for name, t in tensors.items()), metadata)
@@ -173,7 +178,7 @@ class _SafeOpen:
     def __init__(self, files: WeightFiles, filename: str | os.PathLike[str], device: torch.device | str | int) -> None:
         self._path = Path(filename)
         if not self._path.exists():
-            raise FileNotFoundError(f"No such file or directory: {filename}")
+            raise emulated(FileNotFoundError(f"No such file or directory: {filename}"))
         self._files, self._device = files, device
         self.rows, self._metadata, self._data = read_header(self._path)
 
@@ -188,7 +193,7 @@ class _SafeOpen:
 
     def get_tensor(self, name: str) -> torch.Tensor:
         if name not in self.rows:
-            raise KeyError(name)
+            raise emulated(KeyError(name))
         return self._files.hollow(self.rows[name], self._path, self._data).to(self._device)
 
     def get_slice(self, name: str) -> _Slice:

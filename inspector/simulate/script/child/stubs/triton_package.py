@@ -55,7 +55,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """The names of `inspector.simulate.script.child.stubs.triton`, and for any other something that is called so."""
+        """The names of `stubs.triton`, and for any other something that is called so."""
         from inspector.simulate.script.child.stubs import triton
 
         module.__dict__.update({name: value for name, value in vars(triton).items() if name in triton.NAMES})
