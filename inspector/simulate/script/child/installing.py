@@ -5,17 +5,20 @@ from __future__ import annotations
 import importlib
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from inspector.simulate.device import attention, decompositions
 from inspector.simulate.script.child import (
+    c_writers,
     compiled,
     data_sets,
     libraries,
     outside,
     refused,
+    sandbox,
     saving,
     scratch_world,
     stubs,
@@ -58,6 +61,9 @@ def install(world: World, text: str) -> None:
     stubs.install(world, text)
     outside.install(world, world.lines)
     scratch_world.install(world.scratch, write=world.job.write)
+    if not world.job.write:
+        c_writers.install(world.scratch, world.imports)
+        sandbox.write_nowhere_but([str(Path(world.job.folder).resolve()), "/dev", "/proc"])
     refused.install(world)
     compiled.install(world)
 

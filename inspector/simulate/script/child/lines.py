@@ -25,6 +25,11 @@ class Lines:
         libraries = {sysconfig.get_paths()[name] for name in ("purelib", "platlib", "stdlib")}
         libraries.add(str(Path(__file__).resolve().parents[3]))
         self._libraries = tuple(sorted(libraries))
+        # site-packages lies within the standard library's folder, and is not of it.
+        site = str(Path(sysconfig.get_paths()["purelib"]))
+        stdlib = Path(sysconfig.get_paths()["stdlib"])
+        within = [str(each) for each in stdlib.iterdir() if not site.startswith(str(each))] if stdlib.is_dir() else []
+        self._passing = ("<frozen", str(Path(__file__).resolve().parents[3]), *within)
         self._shown: dict[CodeType, str | None] = {}
 
     def now(self) -> str:
@@ -41,6 +46,13 @@ class Lines:
                 return f"{name}:{frame.f_lineno}"
             frame = frame.f_back  # type: ignore[assignment]
         return ""
+
+    def called_by_own(self) -> bool:
+        """Whether the innermost frame that is neither ours nor of Python's own library is the user's."""
+        frame = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename.startswith(self._passing):
+            frame = frame.f_back  # type: ignore[assignment]
+        return frame is None or self.is_own(frame.f_code.co_filename)
 
     def is_own(self, file: str) -> bool:
         """Whether a file is the user's."""

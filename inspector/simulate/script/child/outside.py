@@ -16,6 +16,8 @@ from inspector.simulate.script.child.errors import emulated, handed_on
 from inspector.simulate.script.child.replaced import replace
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from inspector.simulate.script.child.lines import Lines
     from inspector.simulate.script.child.world import World
 
@@ -59,7 +61,7 @@ def _no_network(world: World) -> None:
             return errno.ENETUNREACH
         return int(handed_on(connect_ex, self, address))
 
-    def looked_up(host: Any, *args: object, **kwargs: object) -> Any:
+    def looked_up(host: Any = None, *args: object, **kwargs: object) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
         if name is not None and name not in _HERE:
             refuse(name)
@@ -67,6 +69,22 @@ def _no_network(world: World) -> None:
             raise emulated(socket.gaierror(socket.EAI_AGAIN, said))
         return handed_on(getaddrinfo, host, *args, **kwargs)
 
+    def sending(send: Any) -> Any:
+        def sent(self: socket.socket, *args: Any) -> Any:
+            if args and is_outside(args[-1]):
+                raise refuse(args[-1][0])
+            return handed_on(send, self, *args)
+
+        return sent
+
+    def named(name: str) -> str:
+        looked_up(name)
+        return str(handed_on(by_name, name))
+
+    by_name, send_to, send_message = socket.gethostbyname, socket.socket.sendto, socket.socket.sendmsg
+    replace("socket.gethostbyname", named)
+    replace("socket.socket.sendto", sending(send_to))
+    replace("socket.socket.sendmsg", sending(send_message))
     replace("socket.socket.connect", connected)
     replace("socket.socket.connect_ex", connected_ex)
     replace("socket.getaddrinfo", looked_up)
@@ -75,33 +93,58 @@ def _no_network(world: World) -> None:
 def _no_commands(world: World, lines: Lines) -> None:
     """Commands that the script itself starts are not run: they would do for real what is only tried here."""
     start: Any = subprocess.Popen.__init__
-    system = os.system
+    system, main = os.system, os.getpid()
+    starting: list[bool] = []
+
+    def dry(command: object) -> bool:
+        if starting or not lines.called_by_own():
+            return False
+        said = command if isinstance(command, (str, bytes)) else " ".join(map(str, handed_on(list, command)))
+        world.skip(f"the command {said!s:.100} is not run, and said to have done well ({lines.now()})")
+        return True
 
     def started(self: Any, args: Any, *more: object, **kwargs: object) -> None:
-        if lines.is_own(_caller().f_code.co_filename):
-            said = args if isinstance(args, (str, bytes)) else " ".join(map(str, args))
-            world.skip(f"the command {said!s:.100} is not run, and said to have done well ({lines.now()})")
-            kwargs |= {"shell": False}
-            handed_on(start, self, [sys.executable, "-S", "-c", ""], *more, **kwargs)
+        if not dry(args):
+            handed_on(start, self, args, *more, **kwargs)
             return
-        handed_on(start, self, args, *more, **kwargs)
+        starting.append(True)
+        try:
+            kwargs |= {"shell": False}
+            kwargs.pop("executable", None)
+            handed_on(start, self, [sys.executable, "-S", "-c", ""], *more, **kwargs)
+        finally:
+            starting.pop()
 
     def ran(command: str) -> int:
-        if lines.is_own(_caller().f_code.co_filename):
-            world.skip(f"the command {command!s:.100} is not run, and said to have done well ({lines.now()})")
-            return 0
-        return int(handed_on(system, command))
+        return 0 if dry(command) else int(handed_on(system, command))
+
+    def spawning(spawn: Any) -> Any:
+        def spawned(path: Any, argv: Any, env: Any, **kwargs: object) -> int:
+            if dry(argv):
+                return int(handed_on(spawn, sys.executable, [sys.executable, "-S", "-c", ""], env, **kwargs))
+            return int(handed_on(spawn, path, argv, env, **kwargs))
+
+        return spawned
+
+    def replacing(execute: Any) -> Any:
+        def executed(path: Any, argv: Any, *env: Any) -> Any:
+            if not dry(argv):
+                return handed_on(execute, path, argv, *env)
+            if os.getpid() != main:
+                os._exit(0)
+            raise InspectorError(
+                f"{lines.now()}: the script makes way for another program: {' '.join(map(str, argv)):.60}",
+                hint="run that one: inspector run ...",
+            )
+
+        return executed
 
     replace("subprocess.Popen.__init__", started)
     replace("os.system", ran)
-
-
-def _caller() -> Any:
-    """The first frame above ours that is not the module of subprocesses."""
-    frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_code.co_filename in {subprocess.__file__, os.__file__}:
-        frame = frame.f_back
-    return frame
+    for name in ("posix_spawn", "posix_spawnp"):
+        replace(f"os.{name}", spawning(getattr(os, name, None)), optional=True)
+    for name in ("execv", "execve"):
+        replace(f"os.{name}", replacing(getattr(os, name)))
 
 
 def _threads(world: World) -> None:
@@ -134,13 +177,14 @@ def _forks(world: World) -> None:
 
     os.register_at_fork(after_in_child=forked)
 
-    def refused(_module: object) -> None:
+    def refused(module: ModuleType) -> None:
         def spawn(*_: object, **__: object) -> None:
             raise InspectorError(
                 "the script spawns a process, which would not be simulated",
                 hint="one process, one card: leave it out, or let workers fork (the default of DataLoader)",
             )
 
-        replace("multiprocessing.popen_spawn_posix.Popen.__init__", spawn)
+        replace(f"{module.__name__}.Popen.__init__", spawn)
 
-    world.imports.then("multiprocessing.popen_spawn_posix", refused)
+    for way in ("spawn_posix", "forkserver"):
+        world.imports.then(f"multiprocessing.popen_{way}", refused)

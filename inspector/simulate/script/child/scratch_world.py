@@ -25,23 +25,42 @@ def install(scratch: Scratch, *, write: bool) -> None:
     if write:
         return
     for name in ("stat", "lstat", "access", "listdir", "scandir", "open", "mkdir", "rmdir", "remove", "unlink",
-                 "rename", "replace", "utime", "chmod", "truncate", "symlink", "link", "readlink"):  # fmt: skip
+                 "rename", "replace", "utime", "chmod", "truncate", "symlink", "link", "readlink", "chown", "mkfifo",
+                 "mknod"):  # fmt: skip
         if hasattr(os, name):
             real[f"os.{name}"] = getattr(os, name)
     real["open"] = builtins.open
+    # By names and not by open folders, which would be those of the disk.
+    replace("shutil._use_fd_functions", False)
     for name in ("stat", "lstat", "access", "readlink"):
         replace(f"os.{name}", _named(_reading(real[f"os.{name}"], scratch)))
-    for name in ("utime", "chmod", "truncate"):
+    for name in ("utime", "chmod", "truncate", "chown"):
         replace(f"os.{name}", _named(_writing(real[f"os.{name}"], lambda path: scratch.to_write(path, keep=True))))
+    for name in ("mkfifo", "mknod"):
+        replace(f"os.{name}", _named(_writing(real[f"os.{name}"], scratch.to_write)))
     _lists(scratch)
     _opens(scratch)
     _folders(scratch)
+
+
+_FOLDERS = ("dir_fd", "dst_dir_fd", "src_dir_fd")
+
+
+def _beside(folder: int, name: Name) -> Name:
+    """A name relative to an open folder, as a whole one: the folder may be of the disk, and the file of the run."""
+    if isinstance(name, int):
+        return name
+    return os.path.join(real["os.readlink"](f"/proc/self/fd/{folder}"), os.fsdecode(name))
 
 
 def _named(function: Callable[..., Any]) -> Callable[..., Any]:
     """What the system refuses is the script's own error, and names the file as the script did."""
 
     def called(*args: Any, **kwargs: Any) -> Any:
+        for number, name in enumerate(_FOLDERS):
+            if kwargs.get(name) is not None:
+                where = number if name == "dst_dir_fd" else 0
+                args = (*args[:where], _beside(kwargs.pop(name), args[where]), *args[where + 1 :])
         try:
             return function(*args, **kwargs)
         except OSError as error:
@@ -59,7 +78,7 @@ def _named(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _reading(function: Callable[..., Any], scratch: Scratch) -> Callable[..., Any]:
     def read(path: Name, *args: object, **kwargs: object) -> Any:
-        if kwargs.get("dir_fd") is not None or not scratch.any_writing:
+        if not scratch.any_writing:
             return handed_on(function, path, *args, **kwargs)
         return handed_on(function, scratch.to_read(path), *args, **kwargs)
 
@@ -68,8 +87,6 @@ def _reading(function: Callable[..., Any], scratch: Scratch) -> Callable[..., An
 
 def _writing(function: Callable[..., Any], where: Callable[[Name], Name]) -> Callable[..., Any]:
     def written(path: Name, *args: object, **kwargs: object) -> Any:
-        if kwargs.get("dir_fd") is not None:
-            return handed_on(function, path, *args, **kwargs)
         return handed_on(function, where(path), *args, **kwargs)
 
     return written
@@ -89,23 +106,23 @@ def _opens(scratch: Scratch) -> None:
         return handed_on(opened, scratch.to_read(file) if scratch.any_writing else file, mode, *args, **kwargs)
 
     def open_low(path: Name, flags: int, *args: object, **kwargs: object) -> int:
-        if kwargs.get("dir_fd") is None:
-            if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND):
-                path = scratch.to_write(path, keep=not flags & os.O_TRUNC)
-                scratch.any_writing = True
-            elif scratch.any_writing:
-                path = scratch.to_read(path)
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND):
+            path = scratch.to_write(path, keep=not flags & os.O_TRUNC)
+            scratch.any_writing = True
+        elif scratch.any_writing:
+            path = scratch.to_read(path)
         return int(handed_on(low, path, flags, *args, **kwargs))
 
     replace("builtins.open", _named(open_file))
     replace("io.open", _named(open_file))
     replace("os.open", _named(open_low))
+    replace("tarfile.bltn_open", _named(open_file), optional=True)
 
 
 def _folders(scratch: Scratch) -> None:
     def mkdir(path: Name, *args: object, **kwargs: object) -> None:
         full = full_name(path)
-        if kwargs.get("dir_fd") is not None or full is None or scratch.inside(full):
+        if full is None or scratch.inside(full):
             handed_on(real["os.mkdir"], path, *args, **kwargs)
             return
         os.stat(os.path.dirname(full))  # as mkdir says it: no such file or directory
@@ -118,7 +135,7 @@ def _folders(scratch: Scratch) -> None:
 
     def remove(path: Name, *args: object, **kwargs: object) -> None:
         full = full_name(path)
-        if kwargs.get("dir_fd") is not None or full is None or scratch.inside(full):
+        if full is None or scratch.inside(full):
             handed_on(real["os.remove"], path, *args, **kwargs)
             return
         os.lstat(full)
@@ -129,7 +146,7 @@ def _folders(scratch: Scratch) -> None:
 
     def rmdir(path: Name, *args: object, **kwargs: object) -> None:
         full = full_name(path)
-        if kwargs.get("dir_fd") is not None or full is None or scratch.inside(full):
+        if full is None or scratch.inside(full):
             handed_on(real["os.rmdir"], path, *args, **kwargs)
             return
         if os.listdir(path):
