@@ -95,6 +95,9 @@ CASES = {
     "import triton\nimport triton.language as tl\n@triton.jit\ndef k(x):\n    pass\nk[(1,)](x)": [
         "assumed 4 an own Triton kernel"
     ],
+    "from torch.nn.attention.flex_attention import flex_attention\nflex_attention(q, k, v)": [
+        "refused 2 flex_attention"
+    ],
     "from torch.utils.cpp_extension import load\next = load('x', ['x.cu'])": ["refused 2 an own CUDA extension"],
     "import torch.utils.cpp_extension as c\nc.load_inline('x', '')": ["refused 2 an own CUDA extension"],
     "import torch\ng = torch.cuda.CUDAGraph()\nwith torch.cuda.graph(g):\n    f()": [
@@ -131,6 +134,8 @@ CASES = {
         "assumed 2 torch.compile", "skipped 2 logging to a service", "skipped 2 an upload",
     ],
     "from trl import SFTConfig\nSFTConfig('o', report_to='none', push_to_hub=False)": [],
+    "from trl import SFTConfig as C\nC('o', report_to=['tensorboard', 'wandb'])": ["skipped 2 logging to a service"],
+    "from trl import SFTConfig as C\nC('o', report_to=['tensorboard'])\nC('o', report_to=[])": [],
     "m.push_to_hub('x')\nfrom huggingface_hub import login\nlogin('t')": [
         "skipped 1 an upload", "skipped 3 a login or an upload",
     ],

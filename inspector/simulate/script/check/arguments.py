@@ -37,6 +37,8 @@ def _more_than_one(value: Any) -> bool:
 
 
 def _service(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_service, value))
     return isinstance(value, str) and value not in {"none", "tensorboard", ""}
 
 

@@ -137,6 +137,7 @@ class Values:
             ast.Name: self._of_name, ast.Attribute: self._of_attribute, ast.Call: self._of_call,
             ast.Compare: self._of_condition, ast.BoolOp: self._of_condition, ast.UnaryOp: self._of_unary,
             ast.Subscript: self._of_item, ast.JoinedStr: self._of_text, ast.IfExp: self._of_choice,
+            ast.List: self._of_list, ast.Tuple: self._of_list,
         }.get(type(node))  # fmt: skip
         return made(node) if made is not None else UNKNOWN  # type: ignore[operator]
 
@@ -163,6 +164,11 @@ class Values:
     def _of_text(self, node: ast.JoinedStr) -> object:
         parts = [self.of(each.value if isinstance(each, ast.FormattedValue) else each) for each in node.values]
         return UNKNOWN if any(part is UNKNOWN for part in parts) else "".join(map(str, parts))
+
+    def _of_list(self, node: ast.List | ast.Tuple) -> object:
+        """Several values, known as far as all of them are."""
+        values = [self.of(each) for each in node.elts]
+        return UNKNOWN if any(value is UNKNOWN for value in values) else values
 
     def _of_choice(self, node: ast.IfExp) -> object:
         test = self.truth(node.test)

@@ -3,7 +3,8 @@
 The functions of shapes alone do not ask for dtypes; and a model in 16 bits that meets inputs in 32 is among the
 commonest mistakes, and would run here without a word. Sentences and order of the checks:
 aten/src/ATen/native/LinearAlgebra.cpp (``ADDMM_META``, ``addmv``), cuda/Blas.cpp (``addmm_out_cuda_impl``),
-Convolution.cpp (``check_input_same_type_as_parameters``), TensorAdvancedIndexing.cpp.
+Convolution.cpp (``check_input_same_type_as_parameters``), TensorAdvancedIndexing.cpp, cuda/layer_norm_kernel.cu and
+group_norm_kernel.cu, which take weights of the input's own dtype.
 """
 
 from __future__ import annotations
@@ -60,6 +61,30 @@ def _index_add(types: Sequence[str]) -> str:
     return f"index_add_(): self ({types[0]}) and source ({types[1]}) must have the same scalar type"
 
 
+def _of_the_first(types: Sequence[str]) -> str:
+    """As ``const_data_ptr<T>`` refuses a tensor of another dtype than the kernel's."""
+    other = next(name for name in types if name != types[0])
+    return f"expected scalar type {types[0]} but found {other}"
+
+
+def _iterated(types: Sequence[str]) -> str:
+    return f"Found dtype {types[1]} but expected {types[0]}"
+
+
+def _index_put(types: Sequence[str]) -> str:
+    return (
+        f"Index put requires the source and destination dtypes match, got {types[0]} for the destination and "
+        f"{types[1]} for the source."
+    )
+
+
+def _index_copy(types: Sequence[str]) -> str:
+    return (
+        f"index_copy_(): self and source expected to have the same dtype, but got (self) {types[0]} and (source) "
+        f"{types[1]}"
+    )
+
+
 _ASKED: Mapping[OpOverload, tuple[tuple[int, ...], Callable[[Sequence[str]], str]]] = {
     aten.mm.default: ((0, 1), _mm),
     aten.addmm.default: ((0, 1, 2), _addmm),
@@ -68,6 +93,17 @@ _ASKED: Mapping[OpOverload, tuple[tuple[int, ...], Callable[[Sequence[str]], str
     aten.convolution.default: ((0, 1, 2), _convolution),
     aten.index_add.default: ((0, 3), _index_add),
     aten.index_add_.default: ((0, 3), _index_add),
+    aten.native_layer_norm.default: ((0, 2, 3), _of_the_first),
+    aten.native_group_norm.default: ((0, 1, 2), _of_the_first),
+    aten.nll_loss_forward.default: ((0, 2), _of_the_first),
+    aten.nll_loss2d_forward.default: ((0, 2), _of_the_first),
+    aten.grid_sampler_2d.default: ((0, 1), _of_the_first),
+    aten.binary_cross_entropy.default: ((0, 1), _iterated),
+    aten.huber_loss.default: ((0, 1), _iterated),
+    aten.index_put.default: ((0, 2), _index_put),
+    aten.index_put_.default: ((0, 2), _index_put),
+    aten.index_copy.default: ((0, 3), _index_copy),
+    aten.index_copy_.default: ((0, 3), _index_copy),
 }
 
 
@@ -76,10 +112,31 @@ def one_dtype(func: OpOverload, args: Sequence[Any]) -> None:
     asked = _ASKED.get(func)
     if asked is None:
         return
+    if func is aten.nll_loss_forward.default and args[1].dtype in {torch.int32, torch.int16, torch.int8}:
+        raise emulated(RuntimeError(_classes(args)))
     positions, sentence = asked
     given = [args[at] for at in positions if at < len(args) and isinstance(args[at], torch.Tensor)]
     if len({tensor.dtype for tensor in given}) > 1:
         raise emulated(RuntimeError(sentence([_SCALAR.get(tensor.dtype, str(tensor.dtype)) for tensor in given])))
+
+
+def _classes(args: Sequence[Any]) -> str:
+    """Of labels that are whole numbers of too few bits. Source: cuda/NLLLoss.cu, the names of its dispatches."""
+    how = "no_reduce_cuda_kernel" if args[3] == 0 else f"reduce_cuda_kernel_{args[0].dim()}d"
+    return f"\"nll_loss_forward_{how}_index\" not implemented for '{_SCALAR.get(args[1].dtype, args[1].dtype)}'"
+
+
+def same_kind(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> None:
+    """Raise RuntimeError where attention's inputs are of several dtypes. Source: transformers/attention.cpp."""
+    kinds = [_SCALAR.get(each.dtype, str(each.dtype)) for each in (query, key, value)]
+    if len(set(kinds)) > 1:
+        first, second, third = (_IN_C.get(kind, kind) for kind in kinds)
+        raise emulated(
+            RuntimeError(
+                f"Expected query, key, and value to have the same dtype, but got query.dtype: {first} key.dtype: "
+                f"{second} and value.dtype: {third} instead."
+            )
+        )
 
 
 def one_device(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

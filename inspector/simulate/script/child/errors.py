@@ -103,7 +103,7 @@ def is_ours(error: BaseException) -> bool:
     file, name = frames[at]
     if name == handed_on.__name__:
         return False
-    return (Path(file).name, name) not in _PASSING_ON
+    return not below or (Path(file).name, name) not in _PASSING_ON
 
 
 _PASSING_ON = frozenset({

@@ -6,12 +6,13 @@ import importlib
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from inspector.simulate.device import attention, decompositions
 from inspector.simulate.script.child import (
+    agreeing,
     c_writers,
     compiled,
     data_sets,
@@ -29,6 +30,8 @@ from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.weight_files import WeightFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from inspector.simulate.script.child.world import World
 
 
@@ -44,7 +47,7 @@ def install(world: World, text: str) -> None:
             replace(f"{module}.{name}", lambda: ["cuda", "meta"])
     operators = {
         **decompositions.CUDA,
-        "scaled_dot_product_attention": attention.sdpa_for(world.device, allowed=_switched_on),
+        "scaled_dot_product_attention": _attention(attention.sdpa_for(world.device, allowed=_switched_on)),
     }
     world.tracer.composites = {decompositions.overload(name): how for name, how in operators.items()}
     world.stack.enter_context(decompositions.decomposed_as(operators))
@@ -66,6 +69,14 @@ def install(world: World, text: str) -> None:
         sandbox.write_nowhere_but([str(Path(world.job.folder).resolve()), "/dev", "/proc"])
     refused.install(world)
     compiled.install(world)
+
+
+def _attention(sdpa: Callable[..., Any]) -> Callable[..., Any]:
+    def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *args: object, **kwargs: object) -> Any:
+        agreeing.same_kind(query, key, value)
+        return sdpa(query, key, value, *args, **kwargs)
+
+    return attend
 
 
 def _switched_on() -> frozenset[str]:

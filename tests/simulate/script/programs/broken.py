@@ -1,7 +1,9 @@
 """Mistakes as people make them, a function each: says what Python said of each, and the line of this file that it named."""
 
+import io
 import json
 import os
+import sys
 import traceback
 
 import torch
@@ -188,7 +190,120 @@ def a_key_that_is_not_there():
     return {"input_ids": ones(2)}["labels"]
 
 
+@mistake
+def rows_that_are_no_table():
+    torch.tensor([[1, 2], [3]], device=DEVICE)
+
+
+@mistake
+def an_option_that_there_is_not():
+    torch.tensor([1], devise=DEVICE)
+
+
+@mistake
+def a_device_that_there_is_not():
+    ones(2).to("gpu")
+
+
+@mistake
+def a_size_below_nothing():
+    torch.zeros(-1, device=DEVICE)
+
+
+@mistake
+def a_parameter_of_whole_numbers():
+    nn.Parameter(torch.ones(2, dtype=torch.long, device=DEVICE))
+
+
+@mistake
+def a_data_file_that_is_not_there():
+    with open("nowhere/data.txt") as file:
+        file.read()
+
+
+@mistake
+def a_folder_that_is_not_there():
+    with open("/nowhere/of/mine/log.txt", "w") as file:
+        file.write("a")
+
+
+@mistake
+def a_folder_in_one_that_is_not_there():
+    os.mkdir("/nowhere/of/mine")
+
+
+@mistake
+def something_to_remove_that_is_not_there():
+    os.remove("nowhere.txt")
+
+
+@mistake
+def what_cannot_be_pickled():
+    torch.save(lambda: 1, io.BytesIO())
+
+
+@mistake
+def settings_of_a_compiler_that_exclude_each_other():
+    torch.compile(nn.Linear(2, 2), mode="default", options={"a": 1})
+
+
+@mistake
+def an_index_of_no_whole_number():
+    ones(3, 3).index_select(0, ones(1))
+
+
+@mistake
+def a_loss_of_two_dtypes():
+    F.binary_cross_entropy(ones(3), ones(3, dtype=torch.float64))
+
+
+@mistake
+def weights_of_classes_of_another_dtype():
+    labels = torch.zeros(4, dtype=torch.long, device=DEVICE)
+    F.cross_entropy(ones(4, 3), labels, weight=ones(3, dtype=torch.float64))
+
+
+@mistake
+def values_of_another_dtype_put_in():
+    ones(3)[torch.tensor([0], device=DEVICE)] = ones(1, dtype=torch.float64)
+
+
+@mistake
+def attention_of_two_dtypes():
+    heads = ones(1, 2, 4, 8)
+    F.scaled_dot_product_attention(heads, heads.double(), heads)
+
+
+# What is done where something of the simulation breaks: never said to be the script's.
+FAULTS = {
+    "_carry": lambda: ones(2) + ones(2),
+    "_place_all": lambda: ones(2).exp(),
+    "_made": lambda: ones(2),
+    "_arrives": lambda: torch.ones(2).to(DEVICE),
+    "mark": lambda: nn.Linear(2, 2, device=DEVICE)(ones(1, 2)).sum().backward(),
+    "enter": lambda: nn.Linear(2, 2, device=DEVICE)(ones(1, 2)),
+}
+
+
+def break_each(errors):
+    """A fault in a method of the simulated card: raised by a line of ours, as its own would be."""
+    from inspector.simulate.script.child.card_tracer import CardTracer
+
+    for name, function in FAULTS.items():
+        made = {}
+        exec(compile("def broken(*_, **__): raise KeyError('ours')", errors.__file__, "exec"), made)
+        kept = getattr(CardTracer, name)
+        setattr(CardTracer, name, made["broken"])
+        try:
+            function()
+        except KeyError as error:
+            print("WHOSE", name, errors.is_ours(error), flush=True)
+        finally:
+            setattr(CardTracer, name, kept)
+
+
 if __name__ == "__main__":
+    errors = sys.modules.get("inspector.simulate.script.child.errors")
     for name, function in MISTAKES.items():
         try:
             function()
@@ -198,5 +313,9 @@ if __name__ == "__main__":
             ]
             said = " ".join(str(error).split())[:60]
             print("MISTAKE", json.dumps([name, type(error).__name__, frames[-1].lineno, said]), flush=True)
+            if errors is not None:
+                print("WHOSE", name, errors.is_ours(error), flush=True)
         else:
             print("MISTAKE", json.dumps([name, "none"]), flush=True)
+    if errors is not None:
+        break_each(errors)
