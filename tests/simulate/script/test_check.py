@@ -23,7 +23,7 @@ def _here(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "MODEL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("inspector.simulate.script.check.is_here", lambda package: package != "absent")
+    monkeypatch.setattr("inspector.simulate.script.check.is_here", lambda package, **_: package != "absent")
 
 
 def found(text, *words, name="train.py", **options):

@@ -104,7 +104,7 @@ def _imported(reach: Reach, each: Reached, dotted: str) -> Iterator[Finding]:
         yield Finding(rule.grade, rule.what, rule.instead, place, each.certain)
         if rule.grade == "refused":
             return
-    if not is_here(package):
+    if not is_here(package, notebook=bool(place.cell)):
         told = f"{package} is not installed here"
         yield Finding("refused", told, f"pip install {distribution(package)}", place, each.certain)
 

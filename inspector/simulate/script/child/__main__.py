@@ -141,10 +141,21 @@ def _run(job: Job) -> None:
     sys.path[0] = str(Path(job.target).parent)
     if job.kind == "notebook":
         sys.path.insert(1, str(Path.cwd()))  # as a kernel has it, also for a cell that is run by itself
+        _as_a_kernel(main_module)
     main_module.__file__ = shown
     main_module.__annotations__ = {}
     for text, name in _texts(job, shown):
         exec(compile(text, name, "exec"), main_module.__dict__)  # noqa: S102 -- running it is the purpose
+
+
+def _as_a_kernel(main_module: Any) -> None:
+    """What cells find without an import, and the modules of hosts of notebooks; nobody is there to be asked."""
+    from inspector.simulate.script.child.replaced import replace
+    from inspector.simulate.script.notebook.names import hosted_modules, notebook_names, secret
+
+    vars(main_module).update(notebook_names())
+    sys.modules.update(hosted_modules())
+    replace("getpass.getpass", lambda prompt="Password: ", *_, **__: secret(prompt.strip(" :") or "password"))
 
 
 def _texts(job: Job, shown: str) -> Iterator[tuple[str | bytes, str]]:

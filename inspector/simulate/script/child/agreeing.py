@@ -109,6 +109,8 @@ _ASKED: Mapping[OpOverload, tuple[tuple[int, ...], Callable[[Sequence[str]], str
 
 def one_dtype(func: OpOverload, args: Sequence[Any]) -> None:
     """Raise RuntimeError, as the card's kernel would, when an operator's tensors are of dtypes that it does not mix."""
+    if func is aten.index_select.default and args[2].dtype not in {torch.int32, torch.int64}:
+        raise emulated(RuntimeError("index_select(): Expected dtype int32 or int64 for index"))
     asked = _ASKED.get(func)
     if asked is None:
         return

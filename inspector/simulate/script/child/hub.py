@@ -94,6 +94,11 @@ class Hub:
 
             return not_sent
 
+        def logins(_: ModuleType) -> None:
+            for name in ("login", "notebook_login", "interpreter_login"):
+                replace(f"huggingface_hub._login.{name}", refuse(name), optional=True)
+
+        world.imports.then("huggingface_hub._login", logins)
         for name in ("create_repo", "upload_file", "upload_folder", "create_commit", "whoami", "upload_large_folder"):
             if hasattr(module.HfApi, name):
                 replace(f"huggingface_hub.hf_api.HfApi.{name}", refuse(name))

@@ -64,13 +64,10 @@ def _named(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **kwargs)
         except OSError as error:
-            for number, attribute in enumerate(("filename", "filename2")):
-                if (
-                    isinstance(getattr(error, attribute), str)
-                    and len(args) > number
-                    and not isinstance(args[number], int)
-                ):
-                    setattr(error, attribute, os.fspath(args[number]))
+            if isinstance(error.filename, str) and args and not isinstance(args[0], int):
+                error.filename = os.fspath(args[0])
+            if isinstance(error.filename2, str) and len(args) > 1 and not isinstance(args[1], int):
+                error.filename2 = os.fspath(args[1])
             raise emulated(error) from None
 
     return called

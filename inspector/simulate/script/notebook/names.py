@@ -33,8 +33,12 @@ def notebook_names() -> dict[str, Any]:
         for value in values:
             print(value)  # noqa: T201 -- the script's own output
 
+    def answered(prompt: object = "") -> str:
+        print(prompt)  # noqa: T201 -- the script's own output
+        return ""
+
     shell = _Quiet()
-    return {"display": display, "get_ipython": lambda: shell}
+    return {"display": display, "get_ipython": lambda: shell, "input": answered}
 
 
 class _Hosted(types.ModuleType):
@@ -56,16 +60,16 @@ def hosted_modules() -> dict[str, types.ModuleType]:
         parent, _, last = name.rpartition(".")
         if parent in made:
             setattr(made[parent], last, module)
-    vars(made["google.colab.userdata"])["get"] = _secret
+    vars(made["google.colab.userdata"])["get"] = secret
     vars(made["kaggle_secrets"])["UserSecretsClient"] = _Secrets
     return made
 
 
-def _secret(name: str) -> str:
+def secret(name: str) -> str:
     """Some text: the network, for which secrets are, is refused."""
     return f"{name}-of-a-dry-run"
 
 
 class _Secrets:
     def get_secret(self, name: str) -> str:
-        return _secret(name)
+        return secret(name)

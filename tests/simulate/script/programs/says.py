@@ -1,15 +1,22 @@
 """What tensors on the card say of themselves, and values that are known: asserts, as a real card would pass them."""
 
 import copy
+import importlib
 import io
 import math
 import pickle
+import re
 
+from importlib.metadata import version
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
+import triton
+import triton.language as tl
 from torch import nn
+from torch.nn.attention.flex_attention import flex_attention
+from torch.utils import cpp_extension
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.checkpoint import checkpoint
 
@@ -92,11 +99,89 @@ for (ids,) in loader:
     optimizer.zero_grad()
 assert scaler.get_scale() == 65536.0 and optimizer.state[model[1].bias]["exp_avg"].is_cuda
 
+
+# In inference mode operators come whole: they are taken apart as elsewhere, and what they give is what it is.
+def evaluated():
+    layers = nn.Sequential(nn.Linear(64, 64), nn.GELU(), nn.LayerNorm(64), nn.Dropout(0.5)).cuda()
+    made = nn.functional.scaled_dot_product_attention(*[layers(torch.randn(2, 4, 32, 64, device="cuda"))] * 3)
+    torch.cuda.reset_peak_memory_stats()
+    return torch.einsum("bhld,bhmd->bhlm", made, made).softmax(-1), torch.cuda.max_memory_allocated()
+
+
+with torch.no_grad():
+    plain = evaluated()[1]
+with torch.inference_mode():
+    scores, peak = evaluated()
+    first, places = scores.topk(3, -1)
+    assert peak == plain and scores.is_inference() and places.cpu().device.type == "cpu"
+assert math.isfinite(scores.mean().item()) and scores[0, 0].topk(30, -1).indices[0].tolist() == list(range(30))
+assert scores.argmax().cpu().numpy().shape == () and scores.sort(dim=1)[1].shape == scores.shape
+
+# Compiled in any way that it is written, a model runs as it is and is of PyTorch's own class.
+for settings in ({}, {"mode": "max-autotune"}, {"fullgraph": True}, {"dynamic": True}, {"backend": "aot_eager"}):
+    compiled = torch.compile(model[1], **settings)
+    assert type(compiled).__name__ == "OptimizedModule" and compiled._orig_mod is model[1]
+    assert set(compiled.state_dict()) == {"_orig_mod.weight", "_orig_mod.bias"} and compiled(torch.ones(2, 16).cuda()).is_cuda
+model[1].compile(mode="reduce-overhead")
+decorated = torch.compile(mode="max-autotune", fullgraph=True)(lambda a: a.sin())
+assert decorated(x).is_cuda and torch.compile(decorated)(x).is_cuda
+torch.compiler.reset(), torch._dynamo.reset(), torch.compiler.cudagraph_mark_step_begin()
+assert importlib.import_module(
+    "torch.utils.flop_counter"
+).FlopCounterMode  # asks whether things are kernels of Triton's
+
+
+@triton.autotune(configs=[triton.Config({"BLOCK": 128}, num_warps=4)], key=["n"])
+@triton.jit
+def copied(given, made, n, BLOCK: tl.constexpr):
+    tl.store(made + tl.arange(0, BLOCK), tl.load(given + tl.arange(0, BLOCK)))
+
+
+copied[lambda meta: (triton.cdiv(3, meta["BLOCK"]),)](x, torch.empty_like(x), 3)
+assert isinstance(triton.runtime.jit.JITFunction, type) and triton.__version__ == version("triton")
+
+
+# What is not simulated is named where it is come to, in the words of --check.
+def named(what):
+    importlib.import_module(what) if isinstance(what, str) else what()
+
+
+for what, words in (
+    (lambda: torch.cuda.CUDAGraph(), "CUDA graphs"),
+    (lambda: torch.cuda.graph(None).__enter__(), "CUDA graphs"),
+    (lambda: torch.cuda.make_graphed_callables(model[1], (x,)), "CUDA graphs"),
+    (lambda: nn.DataParallel(model), "nn.DataParallel"),
+    (lambda: nn.parallel.DistributedDataParallel(model), "DistributedDataParallel"),
+    (lambda: torch.distributed.init_process_group("nccl"), "a process group"),
+    (lambda: cpp_extension.load_inline("x", cuda_sources="", functions=["f"]), "an own CUDA extension"),
+    (lambda: flex_attention(scores, scores, scores), "flex_attention"),
+    ("unsloth", "unsloth"),
+    ("vllm.engine", "vLLM"),
+    ("deepspeed", "DeepSpeed"),
+):
+    try:
+        named(what)
+    except Exception as error:
+        assert re.match(rf"train\.py:\d+: {words}: not simulated", str(error)), error
+        assert isinstance(error, ImportError) == isinstance(what, str)
+    else:
+        raise AssertionError(words)
+
 for wrong, said in (
     (lambda: x + torch.ones(3), "Expected all tensors to be on the same device"),
     (lambda: torch.randn(2, 3, device="cuda") @ torch.randn(2, 3, device="cuda"), "cannot be multiplied (2x3 and 2x3)"),
     (lambda: x.numpy(), "can't convert cuda:0 device type tensor to numpy"),
     (lambda: torch.zeros(2, device="cuda:1"), "invalid device ordinal"),
+    (lambda: x.cuda(3), "invalid device ordinal"),
+    (lambda: torch.cuda.set_device(1), "invalid device ordinal"),
+    (lambda: torch.cuda.get_device_properties("cuda:2"), "invalid device ordinal"),
+    (lambda: torch.compile(model, mode="fastest"), "Unrecognized mode=fastest"),
+    (lambda: torch.compile(model, fulgraph=True), "unexpected keyword argument 'fulgraph'"),
+    (lambda: nn.functional.layer_norm(x.half(), (3,), x), "expected scalar type Half but found Float"),
+    (
+        lambda: nn.functional.cross_entropy(x[None], torch.zeros(1, dtype=torch.int32, device="cuda")),
+        "not implemented for 'Int'",
+    ),
     (lambda: torch.zeros(2, device="cuda") + torch.zeros(3, device="cuda"), "must match the size of tensor b (3)"),
 ):
     try:
