@@ -121,7 +121,10 @@ assert scores.argmax().cpu().numpy().shape == () and scores.sort(dim=1)[1].shape
 for settings in ({}, {"mode": "max-autotune"}, {"fullgraph": True}, {"dynamic": True}, {"backend": "aot_eager"}):
     compiled = torch.compile(model[1], **settings)
     assert type(compiled).__name__ == "OptimizedModule" and compiled._orig_mod is model[1]
-    assert set(compiled.state_dict()) == {"_orig_mod.weight", "_orig_mod.bias"} and compiled(torch.ones(2, 16).cuda()).is_cuda
+    assert (
+        set(compiled.state_dict()) == {"_orig_mod.weight", "_orig_mod.bias"}
+        and compiled(torch.ones(2, 16).cuda()).is_cuda
+    )
 model[1].compile(mode="reduce-overhead")
 decorated = torch.compile(mode="max-autotune", fullgraph=True)(lambda a: a.sin())
 assert decorated(x).is_cuda and torch.compile(decorated)(x).is_cuda
