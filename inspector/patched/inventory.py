@@ -86,7 +86,7 @@ PATCHES: Mapping[str, Patch] = dict([
             "transformers/integrations/moe.py", _can_use_grouped_mm=("input", "weight", "offs")),
     *_names("transformers.integrations.finegrained_fp8", "transformers", "the kernels of FP8 layers come from the hub",
             "integrations/finegrained_fp8.py, fp8_linear and finegrained_fp8_linear", load_finegrained_fp8_kernel=(),
-            is_deepgemm_loadable=()),
+            is_deepgemm_loadable=(), _apply_if_grad=("function", "direct", "input")),
     *_names("torch", "torch", _AUTOCAST, "torch/csrc/autograd/init.cpp", is_autocast_enabled=None,
             get_autocast_dtype=None),
     *_names("torch.amp.autocast_mode:autocast", "torch", _AUTOCAST, "torch/amp/autocast_mode.py",

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from inspector.simulate.device import mxfp4
-from inspector.simulate.device.fp8 import fp8_products
-from inspector.simulate.device.kernels import cuda_kernels
+from inspector.simulate.device.fp8 import _InParts, fp8_products
+from inspector.simulate.device.kernels import Kernels, cuda_kernels
 from inspector.simulate.device.questions import Device
 from inspector.simulate.device.triton_tuning import BUFFER_BYTES
 from inspector.simulate.tracing.tracer import Tracer
@@ -97,3 +97,35 @@ def test_fp8_products(kernel, blocks):
     assert kept == result
     assert max(first) == result + quantized + tiles + BUFFER_BYTES  # Triton tunes it
     assert BUFFER_BYTES > max(again) >= result + quantized
+
+
+def test_gradients_through_experts_in_parts(monkeypatch):
+    """transformers' own backward pass on a CPU, and ours, to which nobody says where an expert's rows end."""
+    from transformers.integrations import finegrained_fp8
+
+    real = finegrained_fp8.FP8GroupedMatmulFunction
+    monkeypatch.setattr(real, "dequant_budget_bytes", 3 * 256 * 128 * 4)
+    weight = torch.zeros((8, 256, 128), dtype=torch.float8_e4m3fn)
+    scales = torch.ones((8, 2, 1))
+    counts = torch.full((8,), 6, dtype=torch.int32)
+    offsets = torch.cumsum(counts, 0, dtype=torch.int32)
+
+    def product(x, *_):
+        return torch.zeros((48, 256))
+
+    def allocated(apply):
+        x = torch.zeros((48, 128), requires_grad=True)
+        tracer = Tracer(Kernels(host=("cpu",)), "cpu")
+        tracer.stage = "forward"
+        tracer.ignore((x, weight, scales, counts, offsets))
+        with tracer:
+            out = apply(x, product)
+            out.backward(torch.ones_like(out))
+        sizes = [tracer.rows[event][0] if event >= 0 else -tracer.rows[~event][0] for event in tracer.log]
+        return max(sum(sizes[: place + 1]) for place in range(len(sizes))), [size for size in sizes if size > 4096]
+
+    args = (weight, scales, offsets, counts, (128, 128))
+    monkeypatch.setattr(finegrained_fp8, "fp8_grouped_matmul", product)
+    assert allocated(lambda x, product: _InParts.apply(x, product, "balanced", *args)) == allocated(
+        lambda x, _: real.apply(x, *args)
+    )

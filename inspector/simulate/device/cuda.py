@@ -35,6 +35,7 @@ def as_on(
     sdpa_backend: str = "",
     autocast: str = "none",
     fp8: bool = False,
+    routing: str = "balanced",
 ) -> Iterator[Autocast | None]:
     """While this runs, libraries on this thread choose and compute for meta tensors as they do on the card.
 
@@ -44,6 +45,7 @@ def as_on(
         sdpa_backend: the backend of attention that is pinned; "" leaves the choice to the card.
         autocast: ``none``, ``bf16`` or ``fp16``.
         fp8: whether the model has FP8 layers, whose kernels are replaced.
+        routing: how their experts share tokens, where that matters.
 
     Yields:
         The autocast whose regions the program enters; None without one.
@@ -54,7 +56,7 @@ def as_on(
     if not device.ask(has_grouped_mm):
         replaced |= _without_grouped_mm()
     if fp8:
-        replaced |= fp8_products()
+        replaced |= fp8_products(routing)
     region = Autocast(_DTYPES[autocast]) if autocast != "none" else None
     with ExitStack() as stack:
         stack.enter_context(quiet())

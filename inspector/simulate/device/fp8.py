@@ -3,7 +3,7 @@
 Source: huggingface/kernels-community of August 2026, finegrained-fp8, version 4 (which transformers 5.23 asks for,
 integrations/hub_kernels.py): matmul.py, batched.py, grouped.py and ``fp8_act_quant`` of utils.py. Activations are
 quantized inside the kernels, but for weights with one scale, where they and their scales are made before the result.
-None of it depends on which tokens go to which expert.
+None of it depends on which tokens go to which expert, but for gradients through experts of more than 1 GiB.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from inspector.simulate.device.triton_tuning import Autotuned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from inspector.simulate.device.questions import Chip
 
@@ -34,16 +34,72 @@ def has_deepgemm(chip: Chip, /) -> bool:
     return chip.capability[0] in {9, 10}
 
 
-def fp8_products() -> dict[str, Any]:
+def fp8_products(routing: str = "balanced") -> dict[str, Any]:
     """For `inspector.patched.patched`: the Triton kernels, as a process that begins finds them.
 
+    ``routing`` is how rows spread over the experts where that matters: balanced, or all of them to the first (worst).
     DeepGEMM, which Hopper and Blackwell take for layers where there is a CUDA toolkit too, is left out.
     """
     from transformers.integrations.finegrained_fp8 import FineGrainedFP8
 
     kernels = _Kernels()
     found = FineGrainedFP8(kernels.matmul_2d, kernels.matmul_batched, kernels.matmul_grouped)
-    return {f"{_PLACE}.load_finegrained_fp8_kernel": lambda: found, f"{_PLACE}.is_deepgemm_loadable": lambda: False}
+
+    def apply_if_grad(function: Any, direct: Callable[..., Any], input: torch.Tensor, *args: Any) -> Any:  # noqa: A002
+        if not (torch.is_grad_enabled() and input.requires_grad):
+            return direct(input, *args)
+        # Its own reads from the card where each expert's rows end.
+        if direct.__name__ == "fp8_grouped_matmul" and experts_at_once(args[0], input.dtype) < args[0].shape[0]:
+            return _InParts.apply(input, direct, routing, *args)
+        return function.apply(input, *args)
+
+    return {
+        f"{_PLACE}.load_finegrained_fp8_kernel": lambda: found,
+        f"{_PLACE}.is_deepgemm_loadable": lambda: False,
+        f"{_PLACE}._apply_if_grad": apply_if_grad,
+    }
+
+
+def experts_at_once(weight: torch.Tensor, dtype: torch.dtype) -> int:
+    """How many experts are dequantized at once for a gradient, by the bytes that transformers allows itself."""
+    from transformers.integrations.finegrained_fp8 import FP8GroupedMatmulFunction
+
+    return max(1, FP8GroupedMatmulFunction.dequant_budget_bytes // (weight.shape[1] * weight.shape[2] * dtype.itemsize))
+
+
+class _InParts(torch.autograd.Function):
+    """``FP8GroupedMatmulFunction`` whose backward pass dequantizes some experts after the others."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, product: Callable[..., torch.Tensor], routing: str, *args: Any
+    ) -> torch.Tensor:
+        """The product."""
+        weight, scales, offsets, _, blocks = args
+        ctx.save_for_backward(weight, scales, offsets)
+        ctx.blocks, ctx.routing = blocks, routing
+        return product(x, *args)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[Any, ...]:
+        """The gradient of what came in: each part's experts dequantized, and the product of their rows beside it."""
+        from transformers.integrations.finegrained_fp8 import _dequantize_fp8_weight
+        from transformers.integrations.moe import _grouped_mm
+
+        weight, scales, offsets = ctx.saved_tensors
+        grad, experts = grads[0].contiguous(), weight.shape[0]
+        rows, step = grad.shape[0], experts_at_once(weight, grad.dtype)
+        ends = [rows if ctx.routing == "worst" else rows * (place + 1) // experts for place in range(experts)]
+        made = grad.new_zeros((rows, weight.shape[-1]))
+        for start in range(0, experts, step):
+            end = min(start + step, experts)
+            low, high = ends[start - 1] if start else 0, ends[end - 1]
+            if low == high:
+                continue
+            whole = _dequantize_fp8_weight(weight[start:end], scales[start:end], ctx.blocks, grad.dtype)
+            made[low:high] = _grouped_mm(grad[low:high], whole, offs=offsets[start:end] - low)
+            del whole
+        return made, *[None] * 7
 
 
 class _Kernels:

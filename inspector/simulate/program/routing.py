@@ -84,6 +84,11 @@ def install(tracer: Tracer, config: PretrainedConfig | Mapping[str, Any], routin
     tracer.answer = answer
 
 
+def matters(tracer: Tracer, config: PretrainedConfig | Mapping[str, Any], routing: str) -> None:
+    """Say how tokens are taken to spread, as it will be asked by what is not looked at here."""
+    _note(tracer, num_experts(config), routing)
+
+
 def _note(tracer: Tracer, experts: int, taken_as: str = "") -> None:
     """Say that a token's experts are data: at first that it does not matter, then how it was taken once it did."""
     said = f"which of its {experts} experts a token goes to is data"

@@ -25,6 +25,7 @@ from inspector.simulate.program.looks import looked_at, text_length
 from inspector.simulate.program.loss import use_loss
 from inspector.simulate.program.position_limits import check_positions
 from inspector.simulate.program.refusals import of_the_model
+from inspector.simulate.program.stored.fp8 import dequantized_in_parts
 from inspector.simulate.tracing.answers import answers
 from inspector.simulate.tracing.following import follow_modules
 from inspector.simulate.tracing.tracer import Tracer
@@ -75,7 +76,8 @@ def trace_finetune(
     tracer.answer = answers(lambda: setup.batch.seq_len, masks=not (setup.batch.packed or setup.batch.padded))
     routing.install(tracer, config, setup.routing)
     fp8 = keeps_fp8(setup.load)
-    with as_on(device, tracer.page, sdpa_backend=loop.sdpa_backend, autocast=loop.autocast, fp8=fp8) as autocast:
+    kernels: dict[str, Any] = {"sdpa_backend": loop.sdpa_backend, "autocast": loop.autocast, "fp8": fp8}
+    with as_on(device, tracer.page, **kernels, routing=setup.routing) as autocast:
         training = Loop(config, setup, tracer, autocast)
         training.run()
     note_convolutions(tracer)
@@ -102,6 +104,8 @@ class Loop:
         tracer, setup = self.tracer, self.setup
         tracer.mark("load", -1)
         model = load_model(self.config, setup.load, tracer, training=True)
+        if keeps_fp8(setup.load) and dequantized_in_parts(model):
+            routing.matters(tracer, self.config, setup.routing)
         self.kind = str(model.config.model_type)
         self.next_tokens = trains_next_tokens(model)
         tracer.notes += settle(model)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.simulate.device.fp8 import has_deepgemm, has_fp8
+from inspector.simulate.device.fp8 import experts_at_once, has_deepgemm, has_fp8
 from inspector.simulate.program.arrival import as_it_is
 from inspector.simulate.program.stored.layers import fused_experts
 from inspector.simulate.program.stored.loader import Loader
@@ -41,6 +41,13 @@ def fp8(model: PreTrainedModel, published: Published, tracer: Tracer, *, trainin
             " value that goes into a layer, while it is multiplied"
         )
     return Loader(finish=lambda: quantizer.postprocess_model(model) and None)
+
+
+def dequantized_in_parts(model: PreTrainedModel) -> bool:
+    """Whether gradients go through experts that are dequantized in parts: how many rows each part has is data."""
+    stacks = (tensor for _, module in fused_experts(model) for tensor in module.parameters(recurse=False))
+    fp8 = (stack for stack in stacks if stack.dim() == 3 and stack.dtype == torch.float8_e4m3fn)
+    return any(experts_at_once(stack, model.dtype) < stack.shape[0] for stack in fp8)
 
 
 def dequantized_fp8(model: PreTrainedModel, published: Published, tracer: Tracer) -> Loader:
