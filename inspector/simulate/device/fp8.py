@@ -64,7 +64,8 @@ def experts_at_once(weight: torch.Tensor, dtype: torch.dtype) -> int:
     """How many experts are dequantized at once for a gradient, by the bytes that transformers allows itself."""
     from transformers.integrations.finegrained_fp8 import FP8GroupedMatmulFunction
 
-    return max(1, FP8GroupedMatmulFunction.dequant_budget_bytes // (weight.shape[1] * weight.shape[2] * dtype.itemsize))
+    budget: int = FP8GroupedMatmulFunction.dequant_budget_bytes
+    return max(1, budget // (weight.shape[1] * weight.shape[2] * dtype.itemsize))
 
 
 class _InParts(torch.autograd.Function):
