@@ -49,7 +49,7 @@ def command(
     Slides in a browser window, a readable page on a phone, one slide a sheet when printed.
     Without -o the file goes to reports/. Several models are set side by side.
     --format handout writes a page for paper: slides with what is said, exercises, answers.
-    --what-if simulates all that its chips can say, some 400 dry runs; six models ship with theirs.
+    --what-if simulates all that its chips can say, some 400 dry runs; a few models ship with theirs.
     --format pptx writes PowerPoint with native charts (pip install 'llm-inspector[pptx]').
     --format ipynb writes a notebook of one model, for Colab: it predicts, then measures on the
     GPU that is there and draws both side by side.
