@@ -92,6 +92,14 @@ def test_a_storage_is_counted_once():
     assert found.kinds.keys() == {"other", "buffers"}
 
 
+def test_more_bytes_than_31_bits_hold_are_weighed():
+    model = build(OTHERS["tied"], "bf16", random_weights("bfloat16"))
+    before = weigh(model).tensor_bytes
+    # Never written, so that it takes no memory.
+    model.large = torch.nn.Parameter(torch.empty(2**16 + 1, 2**15, dtype=torch.bfloat16))
+    assert weigh(model).tensor_bytes == before + 2**32 + 2**16
+
+
 def test_int8_weighs_the_same_after_a_forward():
     """The first forward moves the scales from the weight to the module's state."""
     model = build(OTHERS["tied"], "int8", random_weights("bfloat16"))
