@@ -172,7 +172,16 @@ def test_an_error_is_the_script_s_own_at_its_own_line(dry):
 
 
 def test_what_a_script_exits_with(dry):
-    report, out, _ = dry("import sys\nprint(sys.argv[1:], __name__)\nsys.exit(7)", "--lr", "1e-4")
+    text = """
+        import os, sys
+        os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
+        import torch
+        torch.empty(2, device="cuda")
+        print(sys.argv[1:], __name__)
+        sys.exit(7)
+    """
+    report, out, _ = dry(text, "--lr", "1e-4")
+    assert report.allocator.expandable_segments  # read with the first block, as PyTorch does
     assert out == "['--lr', '1e-4'] __main__\n"
     assert report.exit_code == 7
 

@@ -81,7 +81,7 @@ def main(path: str) -> int:
         else:
             show(error)
     sys.stdout.flush()
-    more = {"ours": ours, "alloc_conf": conf}
+    more = {"ours": ours, "alloc_conf": world.memory.conf}
     if mistake is not None:
         more |= {"mistake": mistake.message, "hint": mistake.hint}
     _tell(world, folder, code, said, more)
@@ -224,6 +224,8 @@ def _tell(world: World, folder: Path, code: int, said: str, more: dict[str, Any]
 if __name__ == "__main__":
     try:
         found = main(sys.argv[1])
+    except KeyboardInterrupt:  # before the script had begun
+        found = 130
     except BaseException:  # noqa: BLE001 -- nothing of the script's comes this far
         traceback.print_exc()
         found = OUR_FAULT

@@ -52,6 +52,8 @@ class KnownValues(Tracer):
         self.promised: dict[int, Any] = {}
         """Constants on ``meta`` by their storage, with the operator that makes them."""
         self.forked: Callable[[], None] | None = None
+        self.begins: Callable[[], None] | None = None
+        """Called before the first block."""
 
     # -- what storages are ---------------------------------------------------------------------------------------
 
@@ -89,6 +91,8 @@ class KnownValues(Tracer):
         """Write down an allocation, with the script's line; raises PyTorch's error where the card is full."""
         if self.forked is not None:
             self.forked()
+        if not self.lines and self.begins is not None:
+            self.begins()
         block = super().new_block(nbytes, source, kind)
         self.lines.append(self.line())
         if self.served is not None:

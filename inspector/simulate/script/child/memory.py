@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from inspector.simulate.allocator.allocator import CachingAllocator, OutOfMemoryError
+from inspector.simulate.allocator.settings import parse_settings
 from inspector.simulate.events import EmptyCache
 from inspector.simulate.script.child.errors import emulated
 from inspector.units import MiB
@@ -32,6 +34,7 @@ class Memory:
         self.refusals: list[tuple[str, int]] = []
         self.allocations = self.frees = self.requested = 0
         self.fraction = 1.0
+        self.conf = settings_said()
 
     def follow(self) -> None:
         """Serve everything that was asked for since the last time."""
@@ -82,6 +85,13 @@ class Memory:
         self.follow()
         self.peak_allocated, self.peak_reserved = self.allocator.allocated, self.allocator.reserved
 
+    def configure(self) -> None:
+        """Settings that the script has put into its environment: PyTorch reads them with the first block."""
+        conf = settings_said()
+        if conf != self.conf:
+            self.conf, self.settings = conf, parse_settings(conf)
+            self.allocator = CachingAllocator(self.settings, capacity=self.allocator.capacity)
+
     def limit(self, fraction: float) -> None:
         """``torch.cuda.set_per_process_memory_fraction``: the process may have so much of the card, where it refuses.
 
@@ -113,6 +123,11 @@ class Memory:
             "Management  (https://docs.pytorch.org/docs/stable/notes/cuda.html#optimizing-memory-usage-with-pytorch-"
             "cuda-alloc-conf)"
         )
+
+
+def settings_said() -> str:
+    """The allocator's settings in the environment, under the new name or the old."""
+    return os.environ.get("PYTORCH_ALLOC_CONF") or os.environ.get("PYTORCH_CUDA_ALLOC_CONF", "")
 
 
 def format_size(nbytes: int) -> str:

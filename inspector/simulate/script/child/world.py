@@ -47,6 +47,7 @@ class World:
         )
         self.tracer = CardTracer(self.kernels, self.policies, lines.now)
         self.memory = Memory(self.tracer, self.card, parse_settings(alloc_conf), full=job.oom)
+        self.tracer.begins = self.memory.configure
         if job.oom:
             self.tracer.served = self.memory.served
         self.cuda = Cuda(self.card, self.tracer, self.memory)
