@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help report reports dryruns lab what-if rungs pictures vendor test test-oldest test-newest core every-lora fuzz check skeletons golden benchmark clean
+.PHONY: help report docs reports dryruns lab what-if rungs pictures vendor test test-oldest test-newest core every-lora fuzz check skeletons golden benchmark clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,10 @@ check: $(INSTALLED) ## lint, format and type-check
 reports: $(INSTALLED) ## write the committed decks in reports/ anew
 	$(BIN)/python scripts/reports.py
 
+docs: $(INSTALLED) ## build the site for people into site/, strictly
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo $(abspath site/index.html)
+
 dryruns: $(INSTALLED) ## simulate anew what the decks show of training (five minutes)
 	$(BIN)/python scripts/dryruns.py
 
@@ -88,4 +92,4 @@ $(INSTALLED): requirements.lock requirements-extras.lock pyproject.toml
 	@touch $@
 
 clean: ## remove the private environment and what tests leave behind
-	rm -rf $(VENV) .venv-oldest .venv-newest .pytest_cache .mypy_cache .ruff_cache .hypothesis artifacts
+	rm -rf $(VENV) .venv-oldest .venv-newest .pytest_cache .mypy_cache .ruff_cache .hypothesis artifacts site

@@ -1,4 +1,4 @@
-"""Every console block in the README runs, and its output is the real output."""
+"""Every console block of the README and of the site's pages runs, and its output is the real output."""
 
 import re
 import shlex
@@ -8,7 +8,8 @@ import pytest
 
 from inspector.cli.main import run
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
 BLOCK = re.compile(r"```console\n\$ (inspector .*)\n((?:.*\n)*?)```\n")
 
 
@@ -16,8 +17,12 @@ def blocks(text):
     return BLOCK.findall(text)
 
 
+PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+WITH_BLOCKS = {page.relative_to(ROOT).as_posix(): page for page in PAGES if blocks(page.read_text(encoding="utf-8"))}
+
+
 def written_anew(text, outputs):
-    """The README with the real outputs in its blocks, abridged ones left alone: what `--update-golden` writes."""
+    """A page with the real outputs in its blocks, abridged ones left alone: what `--update-golden` writes."""
     parts = iter(outputs)
 
     def block(match):
@@ -32,30 +37,35 @@ def shows(shown, real):
     return re.fullmatch(re.escape(shown).replace(re.escape("..."), "(?s:.*)"), real) is not None
 
 
-def test_console_blocks_show_the_real_output(capsys, request):
-    text = README.read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", WITH_BLOCKS)
+@pytest.mark.usefixtures("kept_answers")
+def test_console_blocks_show_the_real_output(name, capsys, request, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    page = WITH_BLOCKS[name]
+    text = page.read_text(encoding="utf-8")
     outputs = []
     for command, _ in blocks(text):
         assert run(shlex.split(command)[1:]) in {0, 1}, command
         outputs.append(capsys.readouterr().out)
     if request.config.getoption("--update-golden"):
-        README.write_text(written_anew(text, outputs), encoding="utf-8")
-        text = README.read_text(encoding="utf-8")
+        page.write_text(written_anew(text, outputs), encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
     for (command, shown), real in zip(blocks(text), outputs, strict=True):
         assert shows(shown, real), f"{command} printed:\n{real}"
 
 
-def test_the_readme_has_blocks_to_check():
+def test_there_are_blocks_to_check():
     assert len(blocks(README.read_text(encoding="utf-8"))) >= 4
+    assert len(WITH_BLOCKS) > 12
 
 
-@pytest.mark.parametrize("target", ["report", "test"])
-def test_the_two_commands_are_in_the_makefile(target):
+@pytest.mark.parametrize("target", ["report", "test", "docs"])
+def test_the_commands_are_in_the_makefile(target):
     assert f"make {target}" in README.read_text(encoding="utf-8")
-    assert re.search(rf"^{target}:", (README.parent / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_ci_runs_lint_and_types_then_the_command_the_readme_names():
-    words = (README.parent / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    words = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     assert [line for line in words if line.startswith("make")] == ["make check", "make test"]
     assert "set -euo pipefail" in words
