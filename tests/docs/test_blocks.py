@@ -34,7 +34,7 @@ def written_anew(text, outputs):
 
 
 def shows(shown, real):
-    """Whether a block shows an output; `...` stands for anything left out, and blanks at the end of a line are not seen."""
+    """Whether a block shows an output; `...` stands for anything left out, blanks that end a line for none."""
     shown, real = ("\n".join(line.rstrip() for line in text.split("\n")) for text in (shown, real))
     return re.fullmatch(re.escape(shown).replace(re.escape("..."), "(?s:.*)"), real) is not None
 
