@@ -21,8 +21,8 @@ from inspector.sources.bundled import DEFAULT_MODEL
 def command(name: str, models: tuple[str, ...], form: str, output: Path | None) -> None:
     """Write one of the report's charts alone.
 
-    CHART is sizes, waterfall, levels or compare. png and svg need the extra
-    llm-inspector[png] and a Chrome or Chromium.
+    CHART is sizes, waterfall, levels, training, trusted, compare or models.
+    png and svg need the extra llm-inspector[png] and a Chrome or Chromium.
 
     \b
     Examples:
@@ -38,7 +38,7 @@ def command(name: str, models: tuple[str, ...], form: str, output: Path | None) 
     from inspector.render.charts.files import chart_bytes
     from inspector.sources.resolve import locate
 
-    chosen = models or (COURSE_CANDIDATES if name == "compare" else (DEFAULT_MODEL,))
+    chosen = models or (COURSE_CANDIDATES if name in {"compare", "models"} else (DEFAULT_MODEL,))
     sources = [locate(model) for model in chosen]
     told = lesson(sources[0].skeleton, [source.skeleton for source in sources], stored=as_stored(sources[0]))
     data = chart_bytes(chart(name, told), form)

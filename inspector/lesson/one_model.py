@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
+from inspector.lab.recorded import recorded_precisions
 from inspector.lenses.compare import Comparison, compare, usual_set
 from inspector.lenses.layers import LayersReport, layers
 from inspector.lenses.memory import MemoryReport, memory
@@ -21,6 +22,7 @@ from inspector.precision import schemes_of_bits
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from inspector.lab.reports import PrecisionLab
     from inspector.lenses.weights import WeightsReport
     from inspector.lesson.as_stored import AsStored
     from inspector.lesson.film import Films
@@ -70,6 +72,7 @@ class Lesson:
     measured: tuple[Measured, ...]
     quality: Quality | None
     ledger: tuple[LedgerLine, ...]
+    lab: PrecisionLab
     stored: AsStored | None = None
     what_if: WhatIf | None = None
     films: Films | None = None
@@ -154,6 +157,7 @@ def lesson(
         measured=measured(skeleton),
         quality=quality(skeleton.model_id),
         ledger=ledger(),
+        lab=recorded_precisions(),
         stored=stored,
         what_if=what_if.load(skeleton.model_id) if shipped else None,
         films=film.shipped(skeleton.model_id) if shipped else None,

@@ -10,7 +10,7 @@ from rich.text import Text
 from inspector.render import kv_cache
 from inspector.render.at_peak import how_it_came_about
 from inspector.render.fit import STYLES
-from inspector.render.terminal import heading, notes, page, table
+from inspector.render.terminal import heading, notes, of_kind, page, table
 from inspector.simulate.setup.generation import GenerateSettings
 from inspector.units import count, mebibytes, percent
 
@@ -31,7 +31,7 @@ def text(report: GenerateReport) -> RenderableType:
     peaks.add_row("process", "", mebibytes(report.process_bytes))
     alive = table("alive at the peak", ("MiB", "right"), ("share", "right"))
     for kind, nbytes in report.alive_at_peak:
-        alive.add_row(kind, mebibytes(nbytes), percent(nbytes, report.peak_allocated_bytes))
+        alive.add_row(of_kind(kind), mebibytes(nbytes), percent(nbytes, report.peak_allocated_bytes))
     return page(
         heading(report.model, what(report)), peaks, *_caches(report), alive, _verdict(report), notes(_legend(report))
     )

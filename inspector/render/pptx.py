@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
 from inspector.lesson.texts import texts
+from inspector.memory_kinds import MemoryKind
 from inspector.render import theme
 from inspector.render.charts.sizes import bar_label
 from inspector.render.deck.slides import told
@@ -72,7 +73,7 @@ class _Deck:
         box.text = clean(title)
         _size(box.text_frame, 28, bold=True)
         if spoken:
-            slide.notes_slide.notes_text_frame.text = clean(spoken)
+            slide.notes_slide.notes_text_frame.text = "\n".join(map(clean, spoken.splitlines()))
         return slide
 
     def finding(self, slide: Slide) -> Page:
@@ -197,8 +198,11 @@ def _stacks(deck: _Deck, slide: Slide) -> None:
         _as_table(deck, slide)
         return
     kinds = {part.kind: part.colour for bar in made.bars for part in bar.parts}
+    words = {kind.value: deck.say(f"kinds.{kind.name.lower()}") for kind in MemoryKind}
     series = {
-        kind: [sum(part.width for part in bar.parts if part.kind == kind) * made.end / GB for bar in made.bars]
+        words.get(kind, kind): [
+            sum(part.width for part in bar.parts if part.kind == kind) * made.end / GB for bar in made.bars
+        ]
         for kind in kinds
     }
     names = [f"{bar.name}: {bar.total}" for bar in made.bars]

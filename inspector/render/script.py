@@ -9,7 +9,7 @@ from rich.text import Text
 from inspector.render import script_advice
 from inspector.render.at_peak import how_it_came_about
 from inspector.render.simulate import VERDICT_STYLES, stage_name
-from inspector.render.terminal import heading, notes, page, table
+from inspector.render.terminal import heading, notes, of_kind, page, table
 from inspector.safe_text import clean
 from inspector.units import percent
 
@@ -113,7 +113,7 @@ def _stages(report: ScriptReport) -> Table:
 def _shares(title: str, shares: Sequence[Share], whole: int) -> Table:
     rows = table(title, ("MiB", "right"), ("share", "right"))
     for share in shares:
-        rows.add_row(clean(share.name or "(a library's own)"), _mib(share.nbytes), percent(share.nbytes, whole))
+        rows.add_row(of_kind(share.name or "(a library's own)"), _mib(share.nbytes), percent(share.nbytes, whole))
     return rows
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from inspector.fit.plan import FitPlan
 from inspector.render import fit_plan
 from inspector.render.at_peak import how_it_came_about
-from inspector.render.terminal import NARROW, Responsive, heading, notes, page, table
+from inspector.render.terminal import NARROW, Responsive, heading, notes, of_kind, page, table
 from inspector.safe_text import clean
 from inspector.units import percent
 
@@ -93,7 +93,7 @@ def _stages(report: StepReport) -> Table:
 def _shares(title: str, shares: Sequence[Share], whole: int) -> Table:
     rows = table(title, ("MiB", "right"), ("share", "right"))
     for share in shares:
-        rows.add_row(clean(share.name or "(model)"), _small(share.nbytes), percent(share.nbytes, whole))
+        rows.add_row(of_kind(share.name or "(model)"), _small(share.nbytes), percent(share.nbytes, whole))
     return rows
 
 

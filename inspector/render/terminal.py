@@ -10,6 +10,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from inspector.memory_kinds import MemoryKind
+from inspector.render.theme import KIND_COLOURS, text_on
 from inspector.safe_text import clean
 
 if TYPE_CHECKING:
@@ -58,6 +60,15 @@ def heading(title: str, *facts: str) -> Text:
 def notes(lines: Iterable[str]) -> Text:
     """What was assumed: one dim line each, last on the page."""
     return Text("\n".join(clean(line) for line in lines), style="dim")
+
+
+def of_kind(name: str) -> Text:
+    """A kind of memory on its colour, which is the same in every chart; any other name as it is."""
+    try:
+        colour = KIND_COLOURS[MemoryKind(name)]
+    except ValueError:
+        return Text(clean(name))
+    return Text(name, style=f"{text_on(colour)} on {colour}")
 
 
 class Responsive:

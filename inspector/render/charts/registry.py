@@ -8,7 +8,9 @@ from inspector.errors import InspectorError
 from inspector.render.charts.compare import compare
 from inspector.render.charts.levels import levels
 from inspector.render.charts.sizes import sizes
+from inspector.render.charts.slopes import slopes
 from inspector.render.charts.training import training
+from inspector.render.charts.trusted import trusted
 from inspector.render.charts.waterfall import waterfall
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ _CHARTS: dict[str, Callable[..., Chart]] = {
     "levels": levels,
     "training": training,
     "compare": compare,
+    "models": slopes,
+    "trusted": trusted,
 }
 CHART_NAMES = tuple(_CHARTS)
 

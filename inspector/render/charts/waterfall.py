@@ -80,12 +80,14 @@ def scheme_waterfall(report: WeightsReport, say: Texts | None = None) -> Chart:
     written = lambda nbytes: say.written(f"{nbytes:,}")  # noqa: E731
     signed = lambda nbytes: say.written(f"{nbytes:+,}")  # noqa: E731
     told = lambda nbytes, sign="": say.written(f"{nbytes / unit:{sign},.2f}") + f"\N{NO-BREAK SPACE}{name}"  # noqa: E731
+    constants = sum(step.nbytes for step in report.constant_steps)
     rows = (
         (say("waterfall.naive", parameters=say.written(count(report.parameters)), bits=report.bits),
          written(report.naive_bytes), told(report.naive_bytes)),
         *((cause(step.cause, say), signed(step.nbytes), told(step.nbytes, "+")) for step in report.footprint_steps),
         (say("waterfall.printed"), written(report.footprint_bytes), told(report.footprint_bytes)),
         *((cause(step.cause, say), signed(step.nbytes), told(step.nbytes, "+")) for step in report.constant_steps),
+        (say("waterfall.constants"), signed(constants), told(constants, "+")),
         (say("waterfall.true"), written(report.tensor_bytes), told(report.tensor_bytes)),
     )  # fmt: skip
     return Chart("waterfall", title, alt, say.lines("waterfall.columns"), rows, made)

@@ -12,6 +12,8 @@ from inspector.units import GB, MB
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from inspector.lesson.texts import Texts
+
 TRACK = 948
 """Pixels of an axis on the stage: 1168 less the names' column."""
 CHARACTER = 13.4
@@ -103,11 +105,11 @@ def pieces(alive: Iterable[tuple[str, int]]) -> list[Piece]:
 
 def stacked(
     bars: Sequence[tuple[str, Sequence[Piece], str]],
+    say: Texts,
     *,
     end: int,
     alt: str,
     lines: Sequence[tuple[int, str]] = (),
-    number: Callable[[int], str] | None = None,
     track: int = TRACK,
     tall: bool = False,
     beside: Sequence[str] = (),
@@ -118,8 +120,11 @@ def stacked(
     Parts that have no room for a label are named below their bar.
     """
     # Tiny models have no gigabytes.
-    unit, digits = (GB, 1) if end >= 2 * GB else (MB, 0)
-    number = number or (lambda nbytes: f"{nbytes / unit:,.{digits}f}")
+    unit, digits = (GB, 1) if end >= GB else (MB, 0)
+
+    def number(nbytes: int) -> str:
+        return say.number(nbytes / unit, digits)
+
     drawn = []
     for row, (name, given, total) in enumerate(bars):
         start, parts = 0, []
@@ -136,11 +141,19 @@ def _below(
     given: Sequence[Piece], parts: Sequence[Part], track: int, number: Callable[[int], str]
 ) -> tuple[float, str]:
     """The parts that have no label and where the first of them starts; moved left as far as the words need."""
-    thin = [(piece, part) for piece, part in zip(given, parts, strict=True) if piece.label and not part.label]
+    thin = [
+        (piece, part) for piece, part in zip(given, parts, strict=True)
+        # What rounds to nothing is in the drawer alone.
+        if piece.label and not part.label and number(piece.nbytes).strip("0.,")
+    ]  # fmt: skip
     if not thin:
         return 0.0, ""
-    text = ", ".join(f"{piece.label} {number(piece.nbytes)}" for piece, _ in thin)
-    return max(0.0, min(thin[0][1].start, 1 - CHARACTER * len(text) / track)), text
+    words = {piece.nbytes: f"{piece.label} {number(piece.nbytes)}" for piece, _ in thin}
+    # The smallest give way where all have no room: the drawer has them.
+    while len(words) > 1 and CHARACTER * len(", ".join(words.values())) > 0.94 * track:
+        del words[min(words)]
+    text = ", ".join(words.values())
+    return max(0.0, min(thin[0][1].start, 0.97 - CHARACTER * len(text) / track)), text
 
 
 def _label(piece: Piece, wide: float, number: Callable[[int], str], *, tall: bool) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from inspector.render.assets import PLOTLY, TEMPLATES, THEME, environment, policy
 from inspector.render.simulate import said_of
-from inspector.render.theme import KIND_COLOURS
+from inspector.render.theme import KIND_COLOURS, KIND_HATCHES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 # Each after what it calls.
 SCRIPTS = (PLOTLY, TEMPLATES / "figures.js", TEMPLATES / "pages" / "sheet.js")
 STYLES = (THEME, TEMPLATES / "pages" / "sheet.css")
+
+
+_STRIPES = "transparent 0 3px, rgb(255 255 255 / 75%) 3px 5px"
+_HATCHES = {
+    "/": f"repeating-linear-gradient(135deg, {_STRIPES}) ",
+    "\\": f"repeating-linear-gradient(45deg, {_STRIPES}) ",
+    "-": f"repeating-linear-gradient(0deg, {_STRIPES}) ",
+    "x": f"repeating-linear-gradient(45deg, {_STRIPES}), repeating-linear-gradient(135deg, {_STRIPES}) ",
+    ".": f"repeating-linear-gradient(90deg, {_STRIPES}) ",
+}
+LOOKS = {kind: _HATCHES.get(KIND_HATCHES.get(kind, ""), "") + colour for kind, colour in KIND_COLOURS.items()}
+"""What CSS calls the background of each kind: its colour, and over it the hatch of the finer ones."""
 
 
 def sheet_html(template: str, *, title: str, command: str, charts: Sequence[Chart], **context: object) -> str:
@@ -37,7 +49,7 @@ def sheet_html(template: str, *, title: str, command: str, charts: Sequence[Char
             **context,
             pairs=lambda shares: [(share.name, share.nbytes) for share in shares],
             said=said_of,
-            colours=KIND_COLOURS,
+            colours=LOOKS,
             title=title,
             command=command,
             charts={chart.name: chart for chart in charts},

@@ -199,6 +199,19 @@ def test_keys_open_notes_drawer_overview_help_and_the_speakers_window(show, deck
     links[-1].click()
     assert browser.execute_script("return Reveal.getCurrentSlide().id") == "trust"
     go_to(browser, "waterfall")
+    settle(browser)
+    said, alt = browser.execute_script(
+        "return [document.querySelector('.announcement').textContent,"
+        " document.querySelector('#waterfall .chart').getAttribute('aria-label')]"
+    )
+    title = "The vocabulary stays in 16 bits: that is 1.6\N{NO-BREAK SPACE}GB"
+    assert said == f"{title}. 86.9% of the parameters are quantized W. {alt}"
+    assert browser.execute_script("return document.querySelector('.aria-status').textContent") == ""
+    assert browser.execute_script("return document.querySelectorAll('h1').length") == 1
+    assert browser.execute_script(
+        "return [...document.querySelectorAll('.slides > section')]"
+        ".every((s) => document.getElementById(s.getAttribute('aria-labelledby')).closest('section') === s)"
+    )
     own = browser.current_window_handle
     body.send_keys("s")
     (other,) = set(browser.window_handles) - {own}

@@ -14,10 +14,11 @@ from inspector.cli.main import run
 from inspector.lenses.compare import COURSE_CANDIDATES, compare
 from inspector.lesson import lesson
 from inspector.lesson.measured import LEDGER
+from inspector.lesson.parts import described
 from inspector.lesson.texts import texts
 from inspector.render.assets import policy
 from inspector.render.charts import CHART_NAMES, chart
-from inspector.render.deck import STORIES, deck_html
+from inspector.render.deck import STORIES, deck_html, drawing
 from inspector.render.deck.slides import MAKERS, told
 from inspector.sources.resolve import resolve
 from inspector.validation.runs import questions
@@ -125,6 +126,43 @@ def test_every_slide_has_notes_in_four_parts_and_a_drawer(llama):
         assert len(slide.notes.if_asked) == 3
         assert slide.numbers
         assert len(slide.title) <= 54
+
+
+def test_areas_are_as_large_as_their_parameters(llama):
+    run = drawing.usual_run(llama.skeleton)
+    made = drawing.layer(run, width=660, height=390)
+    whole = sum(box.width * box.height for box in made.boxes)
+    entries = {entry.module.path: entry for entry in run.block.entries}
+    parameters = {path: described(entry).parameters for path, entry in entries.items() if entry.tensors}
+    for box in made.boxes:
+        assert box.width * box.height / whole == pytest.approx(
+            parameters[box.path] / sum(parameters.values()), rel=0.02
+        )
+
+
+def test_any_title_is_one_line_and_every_story_is_told(llama):
+    for model in ("gpt2", "mixtral-8x7b-v0.1", "qwen2.5-7b"):
+        skeleton = resolve(model)
+        made = lesson(skeleton, [skeleton, llama.skeleton])
+        for language, story in (("en", "lora-qlora"), ("de", "lora-qlora"), ("en", "compare"), ("de", "finetune")):
+            slides = told(made, texts(language), story=story)
+            assert all(0 < len(slide.title) <= 54 for slide in slides)
+            assert slides[-1].name == "trust"
+            if made.training is None and story == "lora-qlora":
+                assert [slide.name for slide in slides].count("before") == 1
+
+
+def test_a_handout_has_exercises_with_a_key(tmp_path, capsys):
+    assert run(["report", "llama-3.1-8b", "--format", "handout", "-o", str(tmp_path / "handout.html")]) == 0
+    page = (tmp_path / "handout.html").read_text(encoding="utf-8")
+    asked, answered = (page.split(f"<h2>{part}</h2>")[1] for part in ("Exercises", "Answers"))
+    assert asked.split("</section>")[0].count("<li>") == 8
+    key = answered.split("<h3>Exercises</h3>")[1].split("</section>")[0]
+    assert key.count("<li>") == 8
+    # r x (inputs + outputs) of o_proj at r 16, and its 32 layers: what `inspector lora` counts.
+    assert "= 131,072; times 32: 4,194,304" in key
+    assert "1,024 \N{MULTIPLICATION SIGN} 128,256 \N{MULTIPLICATION SIGN} 4 = 525,336,576" in key
+    assert "r = 16 on every linear layer" in page.split("<h2>Questions</h2>")[1].split("</section>")[0]
 
 
 def test_no_request_and_no_script_but_ours(page):

@@ -29,11 +29,14 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
         for name in SHOWN
         if name in errors
     ]
+    losses = {row.scheme: row for row in lesson.lab.rows}
+    lost = [(name, say.number(losses[name].loss, 2) if name in losses else "") for name, _ in shown]
     scores = [{"name": score.name, "text": say.number(score.points, 1), "at": score.points / AXIS} for score in MMLU]
     best, base = max(MMLU, key=lambda score: score.points), MMLU[0]
     values = {
         "noise": f"{say.number(100 * noise)}%", "model": quality.model,
         "weights": say("answers.random") if quality.weights == "random" else quality.weights,
+        "small": lesson.lab.sample.model, "more": say.number(losses["nf4"].difference, 2) if "nf4" in losses else "",
         "versions": quality.versions, "base": say.number(base.points, 1), "best": say.number(best.points, 1),
     }  # fmt: skip
     rounded = (say("answers.rounded"), values["noise"])
@@ -48,10 +51,26 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
         notes(say, "answers", say.lines("answers.arithmetic", **values), **values),
         (
             Numbers(say("answers.table", **values), say.lines("answers.columns"), (*rows, *stage, rounded)),
+            Numbers(
+                say("answers.losses", **values),
+                say.lines("answers.loss_columns"),
+                tuple(
+                    (row.scheme, say.number(row.loss, 2), say.written(f"{row.difference:+.2f}"))
+                    for row in lesson.lab.rows
+                ),
+            ),
             Numbers(f"{say('answers.mmlu')} ({source})", say.lines("answers.mmlu_columns"), quoted),
         ),
         "M + P",
         (values["best"], say("answers.remember", **values)),
         f"inspector measure {lesson.model} --quality",
-        {"errors": shown, "scores": scores, "source": source, "later": say("answers.later"), "study": later},
+        {
+            "errors": shown,
+            "losses": lost,
+            "small": lesson.lab.sample.model,
+            "scores": scores,
+            "source": source,
+            "later": say("answers.later"),
+            "study": later,
+        },
     )

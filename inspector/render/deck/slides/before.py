@@ -28,7 +28,7 @@ def make(lesson: Lesson, say: Texts) -> Slide:
         (say(f"methods.names.{name}"),
          [kind_piece(kind, nbytes, say(f"kinds.{kind.name.lower()}"))
           for kind, nbytes in zip(KEPT, kept, strict=True) if nbytes],
-         say.size(sum(kept)))
+         say.like(sum(kept), longest))
         for name, kept in columns
     ]  # fmt: skip
     told = "; ".join(f"{name} {total}" for name, _, total in bars)
@@ -60,7 +60,7 @@ def make(lesson: Lesson, say: Texts) -> Slide:
         else ("", ""),
         f"inspector report {lesson.model} --dry-run",
         {
-            "stacks": stacked(bars, end=round(longest * 1.2) or 1, alt=say("before.alt", told=told)),
+            "stacks": stacked(bars, say, end=round(longest * 1.2) or 1, alt=say("before.alt", told=told)),
             "fact": trained if stored else say("before.fact"),
             "none": say("before.none", title=stored.title) if stored and not columns else "",
         },

@@ -58,7 +58,7 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
         f"inspector simulate finetune {lesson.model} --method {training.methods[-1]} --gpu {CHART_CARD}",
         {
             # A twelfth more than the longest: its total stands beside it.
-            "stacks": stacked(bars, end=round(longest * 1.13), alt=say("methods.alt", told=told, card=CHART_CARD)),
+            "stacks": stacked(bars, say, end=round(longest * 1.13), alt=say("methods.alt", told=told, card=CHART_CARD)),
             "legend": [
                 (say(f"kinds.{kind.name.lower()}"), kind.value, KIND_COLOURS[kind], KIND_HATCHES.get(kind, ""))
                 for kind in drawn

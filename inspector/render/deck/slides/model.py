@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.lesson.parts import described, shares
 from inspector.render.deck import drawing
 from inspector.render.deck.slide import Numbers, Slide, finding, notes
-from inspector.units import GB, count
+from inspector.units import MB, count
 
 if TYPE_CHECKING:
     from inspector.lesson import Lesson
@@ -49,7 +49,7 @@ def make(lesson: Lesson, say: Texts) -> Slide:
             "alt": say("model.alt", depth=depth, layer=run.block.cls),
             "stored": _stored(lesson, say),
         },
-        {"boxes": _boxes(lesson, say, large), "gb": GB},
+        {"boxes": _boxes(lesson, say, large)},
     )
 
 
@@ -108,9 +108,8 @@ def _boxes(lesson: Lesson, say: Texts, large: drawing.Drawing) -> list[dict[str,
     made = []
     for box in large.boxes:
         facts = described(entries[box.path])
-        sizes = "; ".join(
-            say("model.bytes", bits=bits, mb=say.mb(facts.parameters * bits / 8, 1)) for bits in (32, 16, 4)
-        )
+        wide, half, four = (say.number(facts.parameters * bits / 8 / MB, 1) for bits in (32, 16, 4))
+        sizes = say("model.bytes", wide=wide, half=half, four=four)
         made.append(
             {"what": say(f"does.{facts.role}"), "name": facts.name, "shape": facts.shape,
              "parameters": say.written(count(facts.parameters)), "sizes": sizes}

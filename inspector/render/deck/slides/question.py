@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from inspector.lesson.texts import Texts
 
 LINES = ("T4", "L4", "A100-80GB")
+APART = 0.086
+"""Share of the axis that a line's words take: 100 of 1168 px."""
 
 
 def make(lesson: Lesson, say: Texts) -> Slide | None:
@@ -27,9 +29,14 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
     usable = {card: training.run("full", card).usable_bytes for card in LINES}
     end = round(max(*usable.values(), run.peak_allocated_bytes) * 1.08)
     peak = say.size(run.peak_allocated_bytes)
-    lines = [(nbytes, f"{card} {say.number(nbytes / GB, 1)}") for card, nbytes in usable.items()]
+    nexts = [*list(usable.values())[1:], 2 * end]
+    # Where the next line is near, a card's name has room and its number has not.
+    lines = [
+        (nbytes, f"{card} {say.number(nbytes / GB, 1)}" if (after - nbytes) / end > APART else card)
+        for (card, nbytes), after in zip(usable.items(), nexts, strict=True)
+    ]
     made = stacked(
-        [("", blocks, peak)], end=end, alt=say("question.alt", peak=peak), lines=lines, track=1168, tall=True
+        [("", blocks, peak)], say, end=end, alt=say("question.alt", peak=peak), lines=lines, track=1168, tall=True
     )
     ends, so_far = [], 0
     for block in blocks:

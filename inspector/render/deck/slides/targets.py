@@ -51,7 +51,7 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
         (say.mb(more), say("targets.remember")),
         f"inspector lora {lesson.model} --r {rank}",
         {
-            "stacks": stacked(bars, end=round(longest * 1.2), alt=f"{say('targets.alt')}: {alt}"),
+            "stacks": stacked(bars, say, end=round(longest * 1.2), alt=f"{say('targets.alt')}: {alt}"),
             "quotes": [(say(f"targets.quotes.{quote.key}"), f"{quote.short} {quote.year}") for quote in TARGETS],
         },
     )

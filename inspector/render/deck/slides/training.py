@@ -59,7 +59,7 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
         "D",
         (say.size(peak), say("training.remember", **values) if exact else say("training.remember_times", **values)),
         f"inspector simulate finetune {lesson.model} --method full --gpu A100-80GB",
-        {"stacks": stacked(bars, end=end, alt=say("training.alt", peak=say.size(peak)), tall=True)},
+        {"stacks": stacked(bars, say, end=end, alt=say("training.alt", peak=say.size(peak)), tall=True)},
     )
 
 

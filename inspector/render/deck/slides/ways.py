@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
 MOST = 8
 """Bars that have room above each other."""
+LONGEST = 24
+"""Characters of a change that the texts have no name for: what has room beside its bar."""
 PRICES = ("nothing", "next to nothing")
 
 
@@ -67,8 +69,7 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
         (say.gb(safe[0].process_bytes), say("ways.remember", **values)),
         f"inspector simulate finetune {lesson.model} --method {found.method} --gpu {found.card}",
         {
-            "stacks": stacked(
-                bars, end=end, alt=f"{say('ways.alt', **values)}: {alt}",
+            "stacks": stacked(bars, say, end=end, alt=f"{say('ways.alt', **values)}: {alt}",
                 lines=[(found.usable_bytes, say("ways.line", **values))], track=828,
                 beside=[cost(way, say) for way in shown],
             ),
@@ -90,7 +91,7 @@ def _name(way: Way, say: Texts) -> str:
     if way.what.endswith(" tokens"):
         return say("ways.names.tokens", tokens=say.written(way.what.removesuffix(" tokens")))
     key = f"ways.names.{_key(way.what)}"
-    return say(key) if say.has(key) else way.what
+    return say(key) if say.has(key) else way.what.partition(" (")[0][:LONGEST]
 
 
 def _key(what: str) -> str:

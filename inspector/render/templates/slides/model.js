@@ -8,7 +8,9 @@ Deck.slide("model", ({ section, data }) => {
       for (const other of rects) other.classList.toggle("held", other === rect);
       const name = document.createElement("b");
       name.textContent = `${box.name} `;
-      place.replaceChildren(name, `${box.what} ${box.shape} = ${box.parameters}: ${box.sizes}`);
+      const sizes = document.createElement("span");
+      sizes.textContent = `${box.shape} = ${box.parameters}: ${box.sizes}`;
+      place.replaceChildren(name, box.what, document.createElement("br"), sizes);
     };
     rect.addEventListener("click", press);
   });
