@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.render.deck import drawing
 from inspector.render.deck.slide import Numbers, Slide, finding, notes
 from inspector.render.deck.slides.lora import inside_layer
+from inspector.render.deck.slides.model import tables
 from inspector.render.deck.unfilled import unfilled
 from inspector.render.theme import ADAPTERS, GRADIENTS, OPTIMIZER, text_on
 from inspector.units import count
@@ -46,7 +47,7 @@ def make(lesson: Lesson, say: Texts) -> Slide:
         "choices",
         finding(say("choices.title")),
         notes(say, "choices", _arithmetic(lesson, inside, say), **values),
-        (_ranks(lesson, say), _sets(lesson, say), _targets(lesson, say)),
+        (_ranks(lesson, say), _sets(lesson, say), _targets(lesson, say), *tables(lesson, say)),
         "L",
         (values["parameters"], say("choices.remember", **values)),
         f"inspector lora {lesson.model}",

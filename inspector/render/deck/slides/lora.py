@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.render.deck import drawing
 from inspector.render.deck.slide import Numbers, Slide, finding, notes
+from inspector.render.deck.slides.model import tables
 from inspector.units import count
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def make(lesson: Lesson, say: Texts) -> Slide:
         "lora",
         finding(say("lora.title"), say("lora.title_short")),
         notes(say, "lora", say.lines("lora.arithmetic", **values), **values),
-        (_table(shape, say), _modules(lesson, say)),
+        (_table(shape, say), _modules(lesson, say), *tables(lesson, say)),
         "L",
         (values["adapter"], say("lora.remember", **values)),
         f"inspector lora {lesson.model}",

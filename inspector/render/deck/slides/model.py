@@ -36,7 +36,7 @@ def make(lesson: Lesson, say: Texts) -> Slide:
         "model",
         finding(say("model.title", **values), say("model.title_short", **values)),
         notes(say, "model", (*arithmetic, *_said(lesson, say)), **values, parameters=say.short(total), depth=depth),
-        (_parts(lesson, say), _listing(lesson, say)),
+        tables(lesson, say),
         "W",
         (say.short(total), say("model.remember", gb=say.size(naive))),
         f"inspector layers {lesson.model}",
@@ -51,6 +51,11 @@ def make(lesson: Lesson, say: Texts) -> Slide:
         },
         {"boxes": _boxes(lesson, say, large)},
     )
+
+
+def tables(lesson: Lesson, say: Texts) -> tuple[Numbers, Numbers]:
+    """Parameters by part, and layer by layer: of every slide that draws a layer."""
+    return _parts(lesson, say), _listing(lesson, say)
 
 
 def _stored(lesson: Lesson, say: Texts) -> str:

@@ -174,7 +174,7 @@ def _small_multiples(grid: WhatIf, first: Choice, say: Texts) -> Any:
     ]
     told = "; ".join(f"{name} {total}" for name, _, total in bars)
     line = (usable, say(f"{NAME}.line", card=first.card, gb=say.gb(usable)))
-    return stacked(bars, end=end, alt=say(f"{NAME}.alt", told=told), lines=[line])
+    return stacked(bars, say, end=end, alt=say(f"{NAME}.alt", told=told), lines=[line])
 
 
 def _data(grid: WhatIf, first: Choice, say: Texts) -> dict[str, Any]:
