@@ -31,7 +31,8 @@ def test_every_sentence_is_there_with_the_same_gaps(language):
     assert english.keys() == other.keys()
     for path, sentence in english.items():
         assert set(re.findall(r"{(\w+)}", sentence)) == set(re.findall(r"{(\w+)}", other[path])), path
-        assert other[path].strip(), path
+        # A heading of a table may be empty, in both.
+        assert bool(other[path].strip()) == bool(sentence.strip()), path
     # Words that both languages share are few: a sentence that was not translated would be among these.
     same = [path for path in english if english[path] == other[path] and " " in english[path]]
     assert len(same) < 12, same
