@@ -97,7 +97,9 @@ def _notes(report: FinetuneLab) -> Iterator[str]:
     )
     spread = noise(report)
     if spread is not None:
-        yield f"three seeds of the same run end {spread:.3f} apart: what is nearer than that is no difference"
+        # Of the centre, for no other run has another seed.
+        seeds = len({run.setup.seed for run in report.runs})
+        yield f"{seeds} seeds of the same run end {spread:.3f} apart: what is nearer than that is no difference"
     yield "few steps at one learning rate on one small model: what held here need not hold for yours"
     if len(report.runs) < report.planned:
         yield f"{len(report.runs)} of {report.planned} runs"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inspector.lab.plan import CENTRE
 from inspector.lab.rules import by_alpha, by_rank, by_targets
 from inspector.render.charts.base import Chart, figure, plain_text
 from inspector.render.theme import ADAPTERS, BASE, CONSTANTS, GREY, SMALLEST_TEXT
@@ -80,7 +81,8 @@ def loss_by_parameters(report: FinetuneLab) -> Chart:
                 "hovertemplate": "%{text}<br>%{x:,} trained<br>loss %{y:.3f}<extra></extra>",
             }
             for name, colour, symbol, runs, mode, word in series
-            if runs
+            # The centre is in each: one that has nothing else shows nothing.
+            if name.endswith("twice r") or any(run.setup != CENTRE for run in runs)
         ],
         xaxis={"title": {"text": "trained parameters"}, "type": "log", "tickvals": _TICKS, "tickformat": "~s"},
         yaxis={"title": {"text": "loss held out, nats"}, "tickformat": ".2f", "nticks": 6},
