@@ -94,7 +94,7 @@ def _targets(lab: FinetuneLab, within: float | None) -> Rule:
     if len(runs) < len(TARGETS) or within is None:
         return Rule("targets", rule, None, "")
     said = f"at r {CENTRE.r}: {_told(runs, lambda run: run.setup.targets)}."
-    if len(alike) > len(AS_LARGE):
+    if len(alike) > 1:
         named = _told(alike, lambda run: f"{run.setup.targets} at r {run.setup.r}")
         said += f" With about as many parameters: {named}."
     return Rule("targets", rule, _is_best((*runs, *alike), CENTRE, within), said)
