@@ -20,6 +20,10 @@ CONFIGS ?= 20
 every-lora: $(INSTALLED) ## hold our LoRA equal to PEFT's over every bundled model, CONFIGS random configs each
 	EVERY_LORA=$(CONFIGS) $(BIN)/python -m pytest -n auto -q tests/lora/test_every_field.py
 
+.PHONY: tasks
+tasks: $(INSTALLED) ## dry-run every class of every task that transformers knows; goes on where it was stopped
+	$(BIN)/python benchmarks/tasks.py
+
 SECONDS ?= 60
 fuzz: $(INSTALLED) ## fuzz every parser of strangers' files for a minute each, or SECONDS
 	PYTHON="$(abspath $(BIN))/python" sh fuzz/run $(SECONDS)

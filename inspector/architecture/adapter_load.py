@@ -64,7 +64,7 @@ class LoadAnswer:
     ``refused`` is the error before any tensor was looked at; ``absent`` are keys it looks up in vain, which is an error
     too, as ``misfits`` are. ``missing`` tensors bring a warning, ``ignored`` ones none. ``cast`` names tensors with the
     dtype in the file and the one they get. ``model`` is the class of the base, ``size`` its own and ``merged`` what
-    ``merge_and_unload`` makes of it; None where that fails, or nothing was loaded.
+    ``merge_and_unload`` makes of it; None where that fails, with what PEFT says in ``unmerged``, or nothing was loaded.
     """
 
     peft: str
@@ -78,6 +78,7 @@ class LoadAnswer:
     ignored: tuple[str, ...] = ()
     cast: tuple[tuple[str, str, str], ...] = ()
     merged: Size | None = None
+    unmerged: str = ""
 
     @property
     def loads(self) -> bool:
@@ -118,7 +119,7 @@ def load_answer(config: Mapping[str, Any], adapter: Mapping[str, Any], stored: M
         found["warnings"] = tuple(said)
         found |= _tensors(wrapped, stored)
         if not found["absent"] and not found["misfits"]:
-            found["merged"] = _merged(wrapped)
+            found |= _merged(wrapped)
     return LoadAnswer(**found)
 
 
@@ -243,9 +244,9 @@ def _size(model: Any) -> Size:
     return Size(sum(each.numel() for each in model.parameters()), tied)
 
 
-def _merged(wrapped: Any) -> Size | None:
-    """What ``merge_and_unload`` makes of the model; None where it refuses."""
+def _merged(wrapped: Any) -> dict[str, Any]:
+    """What ``merge_and_unload`` makes of the model, or how it refuses."""
     try:
-        return _size(wrapped.merge_and_unload())
-    except Exception:  # noqa: BLE001 -- some methods cannot be merged, each in its own way
-        return None
+        return {"merged": _size(wrapped.merge_and_unload())}
+    except Exception as error:  # noqa: BLE001 -- some methods cannot be merged, each in its own way
+        return {"unmerged": in_one_line(error, 120)}

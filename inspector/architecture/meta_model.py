@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from inspector.architecture.at_odds import at_odds
 from inspector.architecture.classes import model_class, transformers_class
 from inspector.architecture.error_origin import is_of_the_model
 from inspector.architecture.libraries import does_not_import, need
@@ -108,11 +109,24 @@ def build_model(
             model = cls._from_config(parsed, dtype=getattr(torch, dtype))
     if not hasattr(model, "all_tied_weights_keys"):  # a few parts of models never call post_init, which sets it
         model.all_tied_weights_keys = {}
+    _without_data(model)
     untie(model)
     if vocabulary:
         with _fenced(parsed.model_type, said), own_default_dtype(), torch.device("meta"):
             resize(model, vocabulary)
     return model
+
+
+def _without_data(model: PreTrainedModel) -> None:
+    """Parameters that ``torch.FloatTensor(...)`` makes are on the CPU whatever the device is (XLNet, ImageGPT)."""
+    import torch
+
+    moved: dict[int, Any] = {}
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None and not parameter.is_meta:
+                fresh = torch.nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
+                module._parameters[name] = moved.setdefault(id(parameter), fresh)  # a tied one stays one
 
 
 def _unknown_architecture(config: Mapping[str, Any], model_type: str, known: list[str]) -> UnknownArchitectureError:
@@ -173,6 +187,10 @@ def config_mistakes(model_type: str, config: Mapping[str, Any]) -> Iterator[None
         if fields := no_number(error, config):
             raise InspectorError(
                 f"this {model_type} config cannot be built: {fields}", hint=f"its class says: {said[:120]}"
+            ) from error
+        if fields := at_odds(error, config):
+            raise InspectorError(
+                f"this {model_type} config cannot be built: {fields}", hint="mend the config.json"
             ) from error
         # What transformers' checks of a config put before what they have found.
         said = re.sub(r"^Class validation error for validator '\w+': \w+: ", "", said)

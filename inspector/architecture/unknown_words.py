@@ -119,8 +119,9 @@ def _in_words(said: str, config: Mapping[str, object]) -> UnknownWord | None:
     if typed := _NOT_OF_TYPE.search(said):
         field, wanted, value, other = typed.groups()
         field = "rope_scaling" if field == "rope_parameters" and field not in config else field
+        value = "null" if (value or other) == "None" else value or other
         what = f"no {wanted}" if wanted else "nothing its class takes"
-        return UnknownWord(f"{field} is {(value or other)[:80]}, {what}", "mend the config.json")
+        return UnknownWord(f"{field} is {value[:80]}, {what}", "mend the config.json")
     if not (listed := _ONE_OF.search(said)):
         return None
     known, rest = _words(listed[1])

@@ -107,7 +107,7 @@ SETTINGS = (
     Setting("bias", TRAINED, "Biases to train."),
     Setting("use_dora", TRAINED, "DoRA."),
     Setting("use_rslora", TRAINED, "Rank-stabilized LoRA."),
-    Setting("peft_config", TRAINED, "Another PEFT method's config, a JSON file or inline; LoRA's options give way."),
+    Setting("peft_config", TRAINED, "PEFT config of any method (lora_bias), a JSON file or inline; options give way."),
     Setting("bits", NUMBERS, "4: nf4, 8: LLM.int8, 16 and 32: the dtype."),
     Setting("load_in_4bit", NUMBERS, "As --bits 4.", unseen=("--4bit",)),
     Setting("load_in_8bit", NUMBERS, "As --bits 8.", unseen=("--8bit",)),

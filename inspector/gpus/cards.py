@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from inspector.errors import InspectorError
-from inspector.gpus.words import normal, of_another_maker, several, size_behind, without_series
+from inspector.gpus.words import cuts_a_number, machine, normal, of_another_maker, several, size_behind, without_series
 from inspector.units import MiB, parse_size
 
 Basis = Literal["torch", "nvidia-smi", "size"]
@@ -150,6 +150,13 @@ def _keys() -> dict[str, str]:
     return {key: name for key, name in keys.items() if name}
 
 
+@cache
+def _names() -> dict[str, tuple[str, ...]]:
+    """A card's names as they are written, by its own."""
+    rows = json.loads((files("inspector") / "data" / "gpus.json").read_text(encoding="utf-8"))["gpus"]
+    return {row["name"]: (row["name"], row["device_name"], *row["also"]) for row in rows}
+
+
 def find_gpu(text: str) -> Gpu:
     """A card by name: case, spaces, dashes and the vendor's words do not matter, a unique part is enough.
 
@@ -164,6 +171,8 @@ def find_gpu(text: str) -> Gpu:
                 return _one_of(count, text, _only(name, found))
     if found := _called(text):
         return _only(text, found)
+    if inside := machine(text):
+        raise InspectorError(f"{text!r} is a machine that a cloud rents out, no card", hint=f"its cards are {inside}")
     if of_another_maker(text):
         hint = "by its memory alone, such as --vram 192GiB, it is computed as an A100 of that size"
         raise InspectorError(f"{text!r} is no NVIDIA card, and only CUDA's kernels are simulated", hint=hint)
@@ -198,8 +207,8 @@ def _matching(wanted: str) -> tuple[Gpu, ...]:
     for matches in (
         {keys.get(wanted)} - {None},
         {name for key, name in keys.items() if without_series(key) == without_series(wanted)},
-        {name for key, name in keys.items() if key.startswith(wanted)},
-        {name for key, name in keys.items() if wanted in key},
+        {name for key, name in keys.items() if key.startswith(wanted) and not cuts_a_number(wanted, _names()[name])},
+        {name for key, name in keys.items() if wanted in key and not cuts_a_number(wanted, _names()[name])},
     ):
         if matches:
             return tuple(card for card in catalogue() if card.name in matches)

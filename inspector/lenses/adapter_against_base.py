@@ -43,7 +43,7 @@ class BaseAnswer:
 
     ``loader`` is who answers: PEFT, or llama.cpp for an adapter in GGUF.
     ``rows`` is the vocabulary that the base must be given first, 0 for its own; ``size`` is the base's, and ``merged``
-    what merging makes of it.
+    what merging makes of it, or ``unmerged`` why PEFT does not merge it there.
     """
 
     base: str
@@ -53,6 +53,7 @@ class BaseAnswer:
     rows: int = 0
     size: Size | None = None
     merged: Size | None = None
+    unmerged: str = ""
     not_compared: str = ""
     loader: Literal["PEFT", "llama.cpp"] = "PEFT"
 
@@ -88,8 +89,17 @@ def against_base(files: AdapterFiles, base: str) -> BaseAnswer:
     if rows:
         resized = load_answer(with_vocabulary(runnable, Vocabulary(rows, None)), config, stored)
     findings = tuple(_findings(answer, resized, rows, source.name, config))
-    merged = resized.merged if resized else answer.merged
-    return BaseAnswer(source.name, answer.peft, answer.model, findings, rows if resized else 0, answer.size, merged)
+    last = resized or answer
+    return BaseAnswer(
+        source.name,
+        answer.peft,
+        answer.model,
+        findings,
+        rows if resized else 0,
+        answer.size,
+        last.merged,
+        last.unmerged,
+    )
 
 
 def _rows(misfits: Iterable[Misfit]) -> int:

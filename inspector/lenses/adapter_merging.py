@@ -35,7 +35,20 @@ def merging_notes(config: Mapping[str, object], stored: Checkpoint, answer: Base
     whole = [name for name in names if ".lora_" not in name and name.endswith(".weight")]
     if config.get("peft_type") == "LORA" and whole:
         yield "it carries whole tensors, which take the place of the base model's"
-    yield _merging(str(config.get("peft_type") or "")[:40].upper(), answer, whole=bool(whole))
+    yield _merging(str(config.get("peft_type") or "")[:40].upper(), answer, whole=bool(whole), grouped=_grouped(stored))
+
+
+def _grouped(stored: Checkpoint) -> bool:
+    """Whether a convolution in groups is among them: its B has so many times fewer columns than A has rows."""
+    pairs = [(first, stored.by_name.get(name.replace("lora_A", "lora_B"))) for name, first in stored.by_name.items()]
+    return any(
+        second is not None
+        and second is not first
+        and len(first.shape) > 2
+        and len(second.shape) > 2
+        and 0 < second.shape[1] < first.shape[0]
+        for first, second in pairs
+    )
 
 
 def _is_bias(name: str) -> bool:
@@ -51,7 +64,7 @@ _WITHOUT_SIZES = {
 }
 
 
-def _merging(method: str, answer: BaseAnswer, *, whole: bool) -> str:
+def _merging(method: str, answer: BaseAnswer, *, whole: bool, grouped: bool) -> str:
     quantizes = "; on a 4-bit base it dequantizes and quantizes again" if method == "LORA" else ""
     if answer.size is not None and answer.merged is not None and method not in _WITHOUT_SIZES:
         return _sizes(answer.size, answer.merged, answer) + quantizes
@@ -59,6 +72,10 @@ def _merging(method: str, answer: BaseAnswer, *, whole: bool) -> str:
         return "it is merged only once it loads"
     if method in _WITHOUT_SIZES:
         return _WITHOUT_SIZES[method]
+    if answer.unmerged:
+        return f"PEFT does not merge it into {answer.base}: {answer.unmerged}"
+    if grouped:
+        return "it cannot be merged: PEFT does not merge convolutions in groups"
     if method == "LORA" and whole:
         return f"merging changes the base's size where those tensors have more rows, or were one by a tie{quantizes}"
     if method == "LORA":

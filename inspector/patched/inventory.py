@@ -103,6 +103,8 @@ PATCHES: Mapping[str, Patch] = dict([
     *_names("random:_inst", "python", _SEED, "random.py, class Random: all others draw by these two",
             random=None, getrandbits=None),
     *_names("numpy.random", "numpy", _SEED, "numpy/random/mtrand.pyx, the methods of _rand", **dict.fromkeys(_NUMPY)),
+    *_names("torch:Tensor", "torch", "the name of the expert that runs has a number in it (Switch, NLLB-MoE)",
+            "torch/_tensor.py, Tensor.__format__", __format__=("self", "format_spec")),
     *_names("torch.utils._foreach_utils", "torch", _CUDA, "torch/utils/_foreach_utils.py",
             _get_foreach_kernels_supported_devices=(), _get_fused_kernels_supported_devices=()),
     *_names("torch.optim.optimizer", "torch", _CUDA, "torch/optim/optimizer.py, _default_to_fused_or_foreach",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from inspector.errors import InspectorError
+from inspector.precision.published_words import check_words
 from inspector.precision.torchao_config import torchao_config
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Published:
             said.append(self.bnb_type + ("-dq" if self.raw.get("bnb_4bit_use_double_quant") else ""))
         elif self.method == "torchao":
             found = torchao_config(self.raw)
-            said.append(found.kind or "of another kind")
+            said.append(found.kind or str(self.torchao_said)[:40])
             said += [found.packing] if found.packing not in {"", "plain"} else []
             said += ["a scale a tensor"] if found.kind and not found.group else []
         elif self.method == "compressed-tensors":
@@ -68,11 +69,24 @@ class Published:
             said.append(f"{self.bits} bits")
         if self.method == "fp8":
             said.append(f"blocks of {' x '.join(map(str, self.blocks))}" if self.blocks else "a scale a tensor")
-        elif self.group and not (self.method == "compressed-tensors" and len(_groups(self.raw)) > 1):
+        elif self.group and not self._says_no_group:
             said.append("whole rows" if self.group == -1 else f"groups of {self.group}")
         if self.raw.get("desc_act"):
             said.append("act-order")
         return f"{said[0]} ({', '.join(said[1:])})" if said[1:] else said[0]
+
+    @property
+    def _says_no_group(self) -> bool:
+        """Whether one group size would not be true of it: of several groups, or of a layout that is not known."""
+        several = self.method == "compressed-tensors" and len(_groups(self.raw)) > 1
+        return several or (self.method == "torchao" and not self.torchao_kind)
+
+    @property
+    def torchao_said(self) -> object:
+        """The name that a torchao config has for its kind."""
+        said = self.raw.get("quant_type")
+        inner = said.get("default", said) if isinstance(said, dict) else said
+        return inner.get("_type") if isinstance(inner, dict) else inner
 
     @property
     def bnb_type(self) -> Literal["nf4", "fp4", "int8"]:
@@ -112,6 +126,7 @@ def published_in(config: Mapping[str, Any] | object) -> Published | None:
     method = _method(raw)
     if method != "mlx" and method not in get_args(PublishedMethod):
         return Published(method, 0, 0, _kept(raw), raw)  # its numbers may mean anything
+    check_words(method, raw)
     if method == "torchao":
         return Published(method, 0, torchao_config(raw).group, _kept(raw), raw)
     if method == "compressed-tensors":
@@ -123,14 +138,15 @@ def published_in(config: Mapping[str, Any] | object) -> Published | None:
         _check_bits(method, bits)
         return Published(method, bits, group, _kept(raw), raw)
     if method == "bitsandbytes":
-        if (kind := raw.get("bnb_4bit_quant_type", "fp4")) not in {"nf4", "fp4"}:
-            raise InspectorError(f"quantization_config says bnb_4bit_quant_type {kind!s:.40}", hint="nf4 or fp4")
         return Published(method, 8 if raw.get("load_in_8bit") else 4, 0, _kept(raw), raw)
     bits = {"fp8": 8, "mxfp4": 4}.get(method) or _number(raw, "bits", "w_bit", "nbits")
     group = 0
     if method in {"gptq", "awq", "mlx"}:
         # 128 is the default of GPTQConfig and AwqConfig.
-        group = _number(raw, "group_size", "q_group_size") or 128
+        group = _number(raw, "group_size", "q_group_size")
+        if not group and any(raw.get(name) is not None for name in ("group_size", "q_group_size")):
+            raise InspectorError("quantization_config.group_size is 0", hint="-1 is a whole row; 128 is usual")
+        group = group or 128
         _check_bits(method, bits)
     return Published(method, bits, group, _kept(raw), raw)
 
@@ -142,7 +158,9 @@ def block_sizes(said: object) -> tuple[int, ...]:
     sizes = tuple(said) if isinstance(said, list | tuple) else ()
     if len(sizes) == 2 and all(isinstance(size, int) and 0 < size <= 65536 for size in sizes):
         return sizes
-    raise InspectorError(f"quantization_config says blocks of {said!s:.40}, which are no sizes", hint="mend it")
+    raise InspectorError(
+        f"quantization_config.weight_block_size is {said!r:.40}, which are no two sizes", hint="such as [128, 128]"
+    )
 
 
 _BITS = {"gptq": (2, 3, 4, 8), "awq": (4, 8), "hqq": (1, 2, 3, 4, 8)}
@@ -152,7 +170,7 @@ _BITS = {"gptq": (2, 3, 4, 8), "awq": (4, 8), "hqq": (1, 2, 3, 4, 8)}
 def _check_bits(method: str, bits: int) -> None:
     if bits not in _BITS.get(method, (bits,)):
         known = " or ".join(map(str, _BITS[method]))
-        raise InspectorError(f"quantization_config says {bits} bits, which {method} has not", hint=f"{known} it has")
+        raise InspectorError(f"quantization_config says {bits} bits, and {method} has {known}", hint="mend it")
 
 
 def _groups(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -228,10 +246,13 @@ def _patterns(value: object) -> Iterator[str]:
 
 
 def _number(raw: Mapping[str, Any], *names: str) -> int:
-    value = next((raw[name] for name in names if raw.get(name) is not None), 0)
+    said = next((name for name in names if raw.get(name) is not None), names[0])
+    value = raw.get(said) if raw.get(said) is not None else 0
     # ``True`` is a whole number to Python.
     if isinstance(value, bool) or not isinstance(value, int) or not -1 <= value <= 65536:
-        raise InspectorError(f"quantization_config says {names[0]} {value!s:.40}, which is no size", hint="mend it")
+        raise InspectorError(
+            f"quantization_config.{said} is {value!r:.40}, which is no size", hint="a whole number is wanted"
+        )
     return value
 
 

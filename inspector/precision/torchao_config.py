@@ -13,6 +13,9 @@ _KINDS = {
     "float8_weight_only": "float8wo", "int8_dynamic_activation_int8_weight": "int8dq",
     "float8_dynamic_activation_float8_weight": "float8dq", "int8_dynamic_activation_int4_weight": "int8da4w",
 }  # fmt: skip
+KNOWN = tuple(name for name in _KINDS if "_" in name)
+"""The names of the kinds that are known here, as ``TorchAoConfig`` took them in words."""
+
 _GROUPS = {"int4wo": 128, "int8da4w": 32}
 """The group sizes that torchao's configs have by default; the others have one scale a row."""
 

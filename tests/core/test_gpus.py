@@ -250,3 +250,37 @@ def test_importing_it_is_light():
 
     code = "import sys, inspector.gpus as g; g.catalogue(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "card"),
+    [
+        ("a100 80g", "A100-80GB"), ("4090 24 gigs", "RTX 4090"), ("3090 24", "RTX 3090"),
+        ("4060 Ti 16 Go", "RTX 4060 Ti 16GB"),
+        ("GeForce RTX\u2122 4090", "RTX 4090"), ("'T4'", "T4"), ("RTX Pro 6000 Max-Q", "RTX PRO 6000 Blackwell"),
+        ("rtx pro 6000 server edition", "RTX PRO 6000 Blackwell"), ("V100S", "V100-32GB"), ("H800", "H800"),
+        ("H800 80GB", "H800"), ("GB300 NVL72", "GB300"), ("RTX A5500", "RTX A5500"),
+    ],
+)  # fmt: skip
+def test_more_spellings(typed, card):
+    assert find_gpu(typed).name == card
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("l2", "no card is named 'l2'"), ("rtx 30", "no card is named"),
+        ("g5.xlarge", "a machine .*its cards are A10G"),
+        ("Standard_NC24ads_A100_v4", "its cards are A100-80GB-PCIe"), ("a3-highgpu-8g", "its cards are H100-SXM"),
+        ("4090 48", "no 4090 of 48 GB"), ("A800 40GB", "A800-80GB has 80 GB"),
+    ],
+)  # fmt: skip
+def test_no_other_card_is_taken_for_it(typed, said):
+    with pytest.raises(InspectorError, match=said):
+        find_gpu(typed)
+
+
+def test_machines_have_cards_that_are_known():
+    from inspector.gpus.words import _MACHINES
+
+    assert all(find_gpu(card).name == card for _, card in _MACHINES)

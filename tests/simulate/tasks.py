@@ -23,6 +23,20 @@ BART: dict[str, Any] = {**_BOTH, "model_type": "bart", "max_position_embeddings"
 WHISPER: dict[str, Any] = {
     **_BOTH, "model_type": "whisper", "num_mel_bins": 80, "max_source_positions": 60, "max_target_positions": 24,
 }  # fmt: skip
+LED: dict[str, Any] = {
+    **_BOTH, "model_type": "led", "attention_window": [16, 16], "max_encoder_position_embeddings": 64,
+    "max_decoder_position_embeddings": 64,
+}  # fmt: skip
+LONGFORMER: dict[str, Any] = {
+    **BERT, "model_type": "longformer", "attention_window": [16, 16], "max_position_embeddings": 66, "pad_token_id": 1,
+}  # fmt: skip
+XLNET: dict[str, Any] = {
+    "model_type": "xlnet", "d_model": 64, "n_layer": 2, "n_head": 4, "d_inner": 96, "vocab_size": 320,
+}  # fmt: skip
+SWITCH: dict[str, Any] = {
+    **T5, "model_type": "switch_transformers", "num_decoder_layers": 2, "num_experts": 4,
+    "num_sparse_encoder_layers": 1, "num_sparse_decoder_layers": 1,
+}  # fmt: skip
 CLIP: dict[str, Any] = {
     "model_type": "clip", "projection_dim": 32,
     "text_config": {**_ENCODER, "vocab_size": 320, "max_position_embeddings": 24},

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from inspector.architecture import build_config, build_model, model_class
-from inspector.simulate.program import transcripts
+from inspector.simulate.program import global_attention, transcripts
 from inspector.simulate.program.inputs import settle, training_inputs
 from inspector.simulate.setup.training import BatchSetup
 from tests.simulate.cpu_sizes import SMALLEST, levels, profiled_sizes, traced_sizes
-from tests.simulate.tasks import BART, BERT, T5, WAV2VEC2, WHISPER, named
+from tests.simulate.tasks import BART, BERT, LED, LONGFORMER, T5, WAV2VEC2, WHISPER, XLNET, named
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # libraries warn about tiny models
 
@@ -32,10 +32,14 @@ CASES = {
 }
 
 
-def loop(config):
-    """A full fine-tuning of two steps, and the tensors that are there before."""
+def built(config):
     parsed = build_config(config)
-    model = model_class(parsed)(parsed)
+    return model_class(parsed)(parsed)
+
+
+def loop(config, build=built):
+    """A full fine-tuning of two steps, and the tensors that are there before."""
+    model = build(config)
     settle(model)
     model.train()
     batch = {
@@ -79,6 +83,19 @@ def test_every_allocation_is_the_profilers(name):
         return Counter(size for size in sizes if size >= SMALLEST)
 
     assert made(simulated(CASES[name])) == made(measured(CASES[name]))
+
+
+@pytest.mark.parametrize("config", [
+    named("LongformerForTokenClassification", LONGFORMER), named("LongformerForSequenceClassification", LONGFORMER),
+    named("LEDForConditionalGeneration", LED), named("XLNetForSequenceClassification", XLNET),
+], ids=lambda config: config["architectures"][0])  # fmt: skip
+def test_windows_and_what_they_attend_to_at_all_are_the_profilers(config):
+    real = measured(config)
+    with torch.device("meta"):
+        run, existing = loop(config, build_model)
+        asking = build_model(config)
+    ours = traced_sizes(run, existing, lambda tracer: global_attention.install(tracer, asking))
+    assert levels(ours, SMALLEST) == levels(real, SMALLEST)
 
 
 def transcribed():

@@ -116,3 +116,13 @@ def test_another_methods_config_has_a_page(tmp_path, capsys):
     line = ["simulate", "finetune", str(tmp_path), "--method", "lora", "--peft-config", json.dumps(config)]
     assert run([*line, "--seq-len", "16", "--steps", "1"]) == 0
     assert "peft_type=IA3, target_modules=q_proj,v_proj" in " ".join(capsys.readouterr().out.split())
+
+
+def test_fields_of_lora_without_an_option_are_those_of_a_config():
+    targets = {"target_modules": ["q_proj"], "r": 4}
+    config = LLAMA | {"hidden_size": 128}  # of which a bias fills a block of the allocator
+    for more in ({"lora_bias": True}, {"use_bdlora": {"target_modules_bd_a": ["q_proj"], "nblocks": 2}}):
+        real = get_peft_model(build_model(config), LoraConfig(**targets, **more))
+        report = finetune(config, peft_config={"peft_type": "LORA", **targets, **more}, method="lora", seq_len=8)
+        held = {share.name: share.nbytes for share in report.alive_at_peak}["adapters"]
+        assert held == 4 * real.get_nb_trainable_parameters()[0]

@@ -8,6 +8,9 @@ import pytest
 
 from inspector.architecture import build_model
 from inspector.errors import InspectorError, in_one_line
+from inspector.precision.published import published_in
+from inspector.precision.published_words import WORDS
+from inspector.simulate import finetune
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -29,7 +32,7 @@ FACTORS = {"short_factor": [1.0] * 4, "long_factor": [1.0] * 4}
 
 CASES = {
     "activation": (LLAMA | {"hidden_act": "swish2"}, "hidden_act is 'swish2'", "mean swish .*known: .*gelu_new.*silu"),
-    "no activation": (LLAMA | {"hidden_act": None}, "hidden_act is None, no str", ""),
+    "no activation": (LLAMA | {"hidden_act": None}, "hidden_act is null, no str", ""),
     "su": (LLAMA | {"rope_scaling": {"type": "su"}}, "rope_scaling.type is 'su'", "longrope.*every size is the same"),
     "mrope": (LLAMA | {"rope_scaling": {"type": "mrope"}}, "rope_scaling.type is 'mrope'", "mean default"),
     "rope typo": (LLAMA | {"rope_scaling": {"rope_type": "yarnn"}}, "rope_scaling.rope_type is 'yarnn'", "mean yarn"),
@@ -55,6 +58,11 @@ CASES = {
     "inner type": (
         LLAVA | {"vision_config": CLIP | {"model_type": "clip_visionmodel"}},
         "vision_config.model_type is 'clip_visionmodel'", "mean clip_vision_model",
+    ),
+    "padding": (LLAMA | {"pad_token_id": 64}, "pad_token_id is 64, beyond vocab_size, which is 64", ""),
+    "labels": (
+        LLAMA | {"id2label": ["a", "b"], "architectures": ["LlamaForSequenceClassification"]},
+        r"id2label is \['a', 'b'\], which its class does not take", "",
     ),
     "projector": (LLAVA | {"projector_hidden_act": "gelux"}, "projector_hidden_act is 'gelux'", "mean gelu"),
     "choice": (
@@ -109,3 +117,61 @@ def test_a_number_that_is_none_is_named(fields, said):
     """Python tells the types of an operation alone."""
     with pytest.raises(InspectorError, match=said):
         build_model(LLAMA | fields)
+
+
+PACKED = {
+    "compute_dtype": ("bitsandbytes", {"load_in_4bit": True, "bnb_4bit_compute_dtype": "bf17"}, "bfloat16"),
+    "quant_type": ("bitsandbytes", {"load_in_4bit": True, "bnb_4bit_quant_type": "nf5"}, "mean nf4"),
+    "version": ("awq", {"bits": 4, "version": "gemmv"}, "mean gem"),
+    "format": ("compressed-tensors", {"format": "pack-quantised"}, "mean pack-quantized"),
+    "strategy": (
+        "compressed-tensors", {"config_groups": {"group_0": {"weights": {"num_bits": 4, "strategy": "groups"}}}},
+        "mean group",
+    ),
+    "group_size": ("gptq", {"bits": 4, "group_size": 0}, "-1 is a whole row"),
+    "bits": ("awq", {"bits": "four"}, "a whole number is wanted"),
+    "weight_block_size": ("fp8", {"weight_block_size": [128]}, "such as"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", PACKED)
+def test_words_of_a_quantization_config(field):
+    method, said, hint = PACKED[field]
+    with pytest.raises(InspectorError, match=rf"quantization_config\.[\w.]*{field} is ") as caught:
+        _ = published_in({"quantization_config": {"quant_method": method, **said}}).blocks
+    assert hint in caught.value.hint
+
+
+def test_words_that_are_known_pass():
+    for method, said in (
+        (
+            "bitsandbytes",
+            {"load_in_4bit": True, "bnb_4bit_compute_dtype": "torch.bfloat16", "bnb_4bit_quant_type": "nf4"},
+        ),
+        ("awq", {"bits": 4, "version": "GEMM"}),
+        ("compressed-tensors", {"format": "float-quantized", "transform_config": {"type": "hadamard"}}),
+    ):
+        assert published_in({"quantization_config": {"quant_method": method, **said}}).method == method
+    from transformers.utils.quantization_config import AwqFormat
+
+    assert {word.value for word in AwqFormat} <= set(WORDS["awq"]["version"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"num_key_value_heads": 3}, "num_attention_heads is 4, no multiple of num_key_value_heads, which is 3"),
+        (
+            {"architectures": ["LlamaForSequenceClassification"], "problem_type": "multi_class"},
+            "problem_type is 'multi_class'; known: regression",
+        ),
+        (
+            {"model_type": "mixtral", "num_local_experts": 2, "num_experts_per_tok": 3},
+            "num_experts_per_tok is 3, more than num_local_experts, which is 2",
+        ),
+    ],
+    ids=str,
+)
+def test_numbers_at_odds_that_only_a_step_notices(fields, said):
+    with pytest.raises(InspectorError, match=said):
+        finetune(LLAMA | {"dtype": "float32"} | fields, method="full", seq_len=8, gradient_checkpointing=False)

@@ -57,6 +57,40 @@ def test_the_largest_update_is_the_largest_weight_it_is_added_to(tmp_path):
     assert (report.rank, report.alpha, report.modules) == (4, 8, 6)
 
 
+class Layers(torch.nn.Module):
+    """A layer of every sort that LoRA goes onto, and experts in one parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = torch.nn.Conv1d(6, 10, 3), torch.nn.Conv2d(4, 8, 3)
+        self.conv3, self.emb = torch.nn.Conv3d(3, 5, 2), torch.nn.Embedding(40, 12)
+        self.grouped = torch.nn.Conv2d(8, 8, 3, groups=4)
+        self.experts = torch.nn.Module()
+        self.experts.w = torch.nn.Parameter(torch.zeros(3, 16, 24))
+
+
+@pytest.mark.parametrize("name", ["conv1", "conv2", "conv3", "emb", "experts.w"])
+def test_the_largest_update_is_the_one_that_peft_makes(name, tmp_path):
+    from peft import LoraConfig, get_peft_model
+    from peft.tuners.lora import LoraLayer
+
+    targets = {"target_parameters": [name]} if "." in name else {"target_modules": [name]}
+    model = get_peft_model(Layers(), LoraConfig(r=2, **targets))
+    model.save_pretrained(tmp_path)
+    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    assert read_adapter(tmp_path).merge_elements == max(layer.get_delta_weight("default").numel() for layer in layers)
+
+
+def test_convolutions_in_groups_are_not_merged(tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    model = get_peft_model(Layers(), LoraConfig(r=4, target_modules=["grouped"]))
+    model.save_pretrained(tmp_path)
+    assert "it cannot be merged: PEFT does not merge convolutions in groups" in read_adapter(tmp_path).notes
+    with pytest.raises(NotImplementedError, match="not supported"):
+        model.merge_and_unload()
+
+
 def test_the_page_and_the_json(tmp_path, capsys):
     saved(METHODS["LORA"], tmp_path)
     assert run(["adapter", str(tmp_path)]) == 0

@@ -271,6 +271,13 @@ def test_files_settle_what_a_wrapper_leaves_unsaid(tmp_path):
     assert not any("does not say" in note for note in tied.notes)
 
 
+def served(hub, root):
+    """The same folder as a model of the hub."""
+    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    hub.add(f"acme/{root.name}", found)
+    return resolve(f"hf:acme/{root.name}")
+
+
 def part(folder, config, tensors):
     """A part of a larger model in its folder."""
     folder.parent.mkdir(exist_ok=True)
@@ -278,7 +285,7 @@ def part(folder, config, tensors):
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_the_transformer_of_a_chain_is_tied_as_its_files_have_it(made, tmp_path, apart):
+def test_the_transformer_of_a_chain_is_tied_as_its_files_have_it(made, tmp_path, hub, apart):
     """A masked-LM head beside the embeddings, as SPLADE has it, below a folder of its own."""
     cls, config, tensors, names = made["bert"]
     stored = {name: tensors[name] + (apart and name == "cls.predictions.decoder.weight") for name in tensors}
@@ -290,12 +297,13 @@ def test_the_transformer_of_a_chain_is_tied_as_its_files_have_it(made, tmp_path,
             {"idx": 1, "name": "1", "path": "1_SpladePooling", "type": "sentence_transformers.models.SpladePooling"},
         ]
         (root / "modules.json").write_text(json.dumps(lines))
-        assert resolve(str(root)).num_parameters == cls.from_pretrained(folder).num_parameters()
+        real = cls.from_pretrained(folder).num_parameters()
+        assert resolve(str(root)).num_parameters == served(hub, root).num_parameters == real
     assert "cls.predictions.decoder.weight" in names
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_a_component_of_a_pipeline_is_tied_as_its_files_have_it(made, tmp_path, apart):
+def test_a_component_of_a_pipeline_is_tied_as_its_files_have_it(made, tmp_path, hub, apart):
     cls, config, tensors, _ = made["t5"]
     stored = {**tensors, "lm_head.weight": tensors["shared.weight"] + apart}
     root = tmp_path / "pipe"
@@ -308,12 +316,10 @@ def test_a_component_of_a_pipeline_is_tied_as_its_files_have_it(made, tmp_path, 
     (root / "model_index.json").write_text(json.dumps(index))
     real = [cls.from_pretrained(at).num_parameters() for at in (folder, root / "prior")]
     assert real[0] - real[1] == (tensors["lm_head.weight"].numel() if apart else 0)
-    skeleton = resolve(str(root))
-    assert skeleton.num_parameters == sum(real)
-    assert (
-        any(note.startswith("text_encoder: lm_head.weight: stored with values of its own") for note in skeleton.notes)
-        == apart
-    )
+    for skeleton in (resolve(str(root)), served(hub, root)):
+        assert skeleton.num_parameters == sum(real)
+        said = any(note.startswith("text_encoder: lm_head.weight: stored with values") for note in skeleton.notes)
+        assert said == apart
 
 
 def test_a_tensor_in_two_shards_is_the_last_ones(made, tmp_path, capsys):

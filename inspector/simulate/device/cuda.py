@@ -52,7 +52,7 @@ def as_on(
     """
     operators = {**decompositions.CUDA, "scaled_dot_product_attention": attention.sdpa_for(device, sdpa_backend)}
     replaced = {**multi_tensor(), **map_apart(), **_optimizers(paged), **NOT_THE_CALLERS}
-    replaced |= flash_attention.known_to_transformers()
+    replaced |= {"torch.Tensor.__format__": in_names()} | flash_attention.known_to_transformers()
     if not device.ask(has_grouped_mm):
         replaced |= _without_grouped_mm()
     if fp8:
@@ -66,6 +66,22 @@ def as_on(
         stack.enter_context(no_hooks_left())
         stack.enter_context(no_autocast() if region is None else region.registered())
         yield region
+
+
+def in_names() -> Callable[[torch.Tensor, str], str]:
+    """``f"expert_{number}"`` of a tensor without data, as of one with data: what the tracer answers is asked.
+
+    Source: torch/_tensor.py, ``Tensor.__format__``, which leaves meta tensors out.
+    """
+    usual = torch.Tensor.__format__
+
+    def formatted(self: torch.Tensor, format_spec: str) -> str:
+        # Another program's tensor on meta has nobody who knows its number.
+        if self.dim() == 0 and self.is_meta and torch.utils._python_dispatch._get_current_dispatch_mode() is not None:
+            return str(self.detach().item().__format__(format_spec))
+        return str(usual(self, format_spec))
+
+    return formatted
 
 
 def multi_tensor() -> dict[str, Any]:

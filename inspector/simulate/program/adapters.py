@@ -162,7 +162,9 @@ def _thawed(value: object, wanted: str) -> object:
     """A field as PEFT takes it: settings are frozen all through, and a mapping in them is pairs."""
     if not isinstance(value, tuple):
         return value
-    # By the type of PEFT's own field, as a list of pairs looks alike.
+    # By the type of PEFT's own field, as a list of pairs looks alike; a config within LoRA's is a mapping, too.
+    if "config" in wanted.lower():
+        return {str(name): _thawed(inner, "") for name, inner in value}
     return dict(value) if "dict" in wanted.lower() else list(value)
 
 

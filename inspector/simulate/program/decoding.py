@@ -15,12 +15,13 @@ from inspector.errors import CannotSimulateError
 from inspector.simulate.device.cuda import as_on
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.device.questions import Device
-from inspector.simulate.program import encoding, routing
+from inspector.simulate.program import encoding, global_attention, routing
 from inspector.simulate.program.convolutions import note_convolutions
 from inspector.simulate.program.decoding_loop import Decoding
 from inspector.simulate.program.inputs import described
 from inspector.simulate.program.load import head_path, keeps_fp8, label_model, load_model
-from inspector.simulate.program.looks import is_encoder_decoder
+from inspector.simulate.program.looks import check_forward, is_encoder_decoder
+from inspector.simulate.program.own_loops import own_loop
 from inspector.simulate.program.position_limits import check_positions
 from inspector.simulate.program.refusals import of_the_model
 from inspector.simulate.tracing.following import follow_modules
@@ -89,6 +90,7 @@ def trace_generate(
         model = load_model(config, setup.load, tracer)
         if not hasattr(model, "prepare_inputs_for_generation"):
             raise CannotSimulateError(f"{type(model).__name__} does not generate text")
+        check_forward(model)
         both = is_encoder_decoder(model)
         # One less, as the last token of an answer is not fed back.
         answer = setup.max_new_tokens - 1
@@ -97,13 +99,14 @@ def trace_generate(
         else:
             check_positions(model, setup.prompt_len + answer, tracer)
         model.eval()
+        if said := own_loop(model):
+            tracer.notes.append(said)
         label_model(model, tracer)
         loop = Decoding(model, setup, tracer)
-        if type(model).__name__ in encoding.OWN_LOOPS:
-            tracer.notes.append(encoding.OWN_LOOPS[type(model).__name__])
+        global_attention.install(tracer, model)  # after the loop has said how it answers
         routing.install(tracer, config, setup.routing)
         with (
-            of_the_model(_doing(model, setup)),
+            of_the_model(_doing(model, setup), config),
             follow_modules(tracer, model, head_path(model)),
             tracer,
         ):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.program.looks import Input, is_encoder_decoder, looked_at, main_input
 from inspector.simulate.setup.training import BatchSetup
@@ -21,13 +20,6 @@ if TYPE_CHECKING:
     from inspector.simulate.setup.generation import GenerateSetup
     from inspector.simulate.tracing.tracer import Tracer
 
-OWN_LOOPS = {
-    "WhisperForConditionalGeneration": (
-        "its own generate calls the usual one on a copy of each window of sound, and begins with a few tokens more"
-    )
-}
-"""Classes whose own ``generate`` is the usual one around it, and what is not simulated of theirs."""
-
 STARTS_FROM = 1
 """Tokens that a decoder is given: ``decoder_start_token_id``."""
 
@@ -35,13 +27,8 @@ STARTS_FROM = 1
 def source(model: PreTrainedModel, setup: GenerateSetup) -> dict[str, Input]:
     """What the encoder is given: a batch of token ids with their mask, or what the model's processor makes.
 
-    Raises CannotSimulateError for a class that generates by a loop of its own, or whose processor is not known.
+    Raises CannotSimulateError where the size of what the processor makes is not known.
     """
-    from transformers import GenerationMixin
-
-    name = type(model).__name__
-    if type(model).generate is not GenerationMixin.generate and name not in OWN_LOOPS:
-        raise CannotSimulateError(f"{name} generates by a loop of its own, which is not simulated")
     return looked_at(model, BatchSetup(size=setup.batch_size, seq_len=setup.prompt_len, padding_mask=True))
 
 

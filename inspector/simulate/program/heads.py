@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inspector.simulate.program.looks import reads_tokens
-from inspector.skeleton.tasks import PEFT_HEADS, peft_task
+from inspector.skeleton.tasks import PEFT_HEADS, head_of, peft_task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,3 +34,13 @@ def heads_trained(model: PreTrainedModel) -> list[str]:
 def heads_to_name(model: PreTrainedModel) -> list[str]:
     """The same, of a model that is wrapped without its task type: a script names them itself."""
     return [] if reads_tokens(model) else heads_trained(model)
+
+
+def classes_with_a_loss(model: PreTrainedModel) -> str:
+    """What to name in ``architectures`` in the place of a class without a head; "" where it has one."""
+    from inspector.architecture.classes import classes_of
+
+    if head_of(type(model).__name__):
+        return ""
+    found = [cls.__name__ for _, classes in classes_of(model.config) for cls in classes if head_of(cls.__name__)]
+    return f"name a class with a head in architectures, such as {found[0]}" if found else ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from inspector.architecture.facts import language_config
 from inspector.errors import CannotSimulateError
-from inspector.simulate.program.looks import Input, contrasts, is_encoder_decoder, sides
+from inspector.simulate.program.looks import Input, contrasts, is_encoder_decoder, looked_at, main_input, sides, taken
 from inspector.skeleton.tasks import head_of
 
 if TYPE_CHECKING:
@@ -75,7 +75,12 @@ def _transcripts(model: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
     return {"labels": Input((batch.size, batch.target_len))}
 
 
-def _spans(_: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
+def _spans(model: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
+    """Where an answer begins and ends; of a question on a picture the answer itself, or how well each answer fits."""
+    if "start_positions" not in taken(model):
+        if hasattr(model, "text_decoder"):
+            return {"labels": Input((batch.size, batch.target_len or batch.seq_len))}
+        return {"labels": Input((batch.size, int(model.config.num_labels)), torch.float32)}
     return {name: Input((batch.size,)) for name in ("start_positions", "end_positions")}
 
 
@@ -96,6 +101,14 @@ def _tokens_and_rows(_: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
     }
 
 
+def _frames(model: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
+    """Which speakers are heard in each frame, one number each, as its loss takes its argmax over them."""
+    frames: Any = batch.seq_len
+    if hasattr(model, "_get_feat_extract_output_lengths"):
+        frames = int(model._get_feat_extract_output_lengths(looked_at(model, batch)[main_input(model)].shape[1]))
+    return {"labels": Input((batch.size, frames, int(model.config.num_labels)), torch.float32)}
+
+
 def _pixels(model: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
     return {"labels": Input((batch.size, *sides(model.config)))}
 
@@ -106,7 +119,8 @@ TOLD: dict[str, Callable[[PreTrainedModel, BatchSetup], dict[str, Input]]] = {
     ),
     **dict.fromkeys(("TokenClassification", "MaskedLM"), _tokens),
     **dict.fromkeys(("QuestionAnswering", "QuestionAnsweringSimple"), _spans),
-    **dict.fromkeys(("MultipleChoice", "NextSentencePrediction"), _rows),
+    **dict.fromkeys(("MultipleChoice", "NextSentencePrediction", "XVector"), _rows),
+    "AudioFrameClassification": _frames,
     "CTC": _transcripts,
     "PreTraining": _tokens_and_rows,
     "SemanticSegmentation": _pixels,

@@ -55,7 +55,9 @@ def install(tracer: Tracer, config: PretrainedConfig | Mapping[str, Any], routin
         return tokens if routing == "worst" else max(1, -(-int(tensor.numel()) // experts))
 
     def nonzero(tensor: torch.Tensor) -> Any:
-        if tensor.dim() < 2 or min(tensor.shape) <= 1:
+        # One choice a token is a table of one row (Switch); a vector of experts stands in a column or alone.
+        single = experts > 1 and tensor.dim() == 2 and tensor.shape[0] == 1 < tensor.shape[1]
+        if tensor.dim() < 2 or (min(tensor.shape) <= 1 and not single):
             count = int(tensor.numel())
             count -= count == experts + 1  # the last stands for padding, and there is none
             found = torch.empty((count, tensor.dim()), dtype=torch.int64, device=tensor.device)

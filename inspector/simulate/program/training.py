@@ -16,8 +16,9 @@ from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device.cuda import as_on
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.device.questions import Device
-from inspector.simulate.program import adapters, end_tokens, optimizers, routing, transcripts
+from inspector.simulate.program import adapters, end_tokens, global_attention, optimizers, routing, transcripts
 from inspector.simulate.program.convolutions import note_convolutions
+from inspector.simulate.program.heads import classes_with_a_loss
 from inspector.simulate.program.inputs import described, settle, training_inputs, trains_next_tokens
 from inspector.simulate.program.labels import target_length
 from inspector.simulate.program.load import head_path, keeps_fp8, label_model, load_model
@@ -91,6 +92,7 @@ class Loop:
     def __init__(self, config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer, autocast: Autocast | None) -> None:
         self.config = config
         self.next_tokens = True
+        self.named = self.with_a_loss = ""
         self.looks_at: set[str] = set()
         self.pixels = torch.float32
         self.inputs: dict[str, Input] = {}
@@ -106,14 +108,17 @@ class Loop:
         model = load_model(self.config, setup.load, tracer, training=True)
         if keeps_fp8(setup.load) and dequantized_in_parts(model):
             routing.matters(tracer, self.config, setup.routing)
-        self.kind = str(model.config.model_type)
+        self.kind, self.named = str(model.config.model_type), type(model).__name__
+        self.with_a_loss = classes_with_a_loss(model)
         self.next_tokens = trains_next_tokens(model)
         tracer.notes += settle(model)
         end_tokens.install(tracer, model)
+        global_attention.install(tracer, model)
         transcripts.install(tracer, model, setup.batch.target_len)
         self.inputs, self.looks_at = training_inputs(model, setup.batch), set(looked_at(model, setup.batch))
         seen = "token ids" if self.next_tokens else described(self.inputs)
-        with of_the_model(f"the training step of this {self.kind} model does not run on {seen} without data"):
+        doing = f"the training step of this {self.kind} model does not run on {seen} without data"
+        with of_the_model(doing, self.config):
             self.model = self._trainable(model)
             # Only now: preparation freezes every weight, and PEFT renames what it wraps.
             self.trainable = [(name, tensor) for name, tensor in self.model.named_parameters() if tensor.requires_grad]
@@ -185,7 +190,9 @@ class Loop:
         with nullcontext() if self.autocast is None else self.autocast():
             outputs = self.model(**batch)
         if getattr(outputs, "loss", None) is None or not outputs.loss.requires_grad:
-            raise CannotSimulateError(f"this {self.kind} model returns no loss that trains what is to be trained")
+            raise CannotSimulateError(
+                f"{self.named} returns no loss that trains what is to be trained", hint=self.with_a_loss
+            )
         loop = self.setup.loop
         if loop.outputs_fp32:
             outputs = _to_float32(outputs)

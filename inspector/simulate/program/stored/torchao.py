@@ -13,7 +13,7 @@ from torch import nn
 
 from inspector.errors import CannotSimulateError
 from inspector.precision.torchao import tiles_of
-from inspector.precision.torchao_config import TorchaoConfig, torchao_config
+from inspector.precision.torchao_config import KNOWN, TorchaoConfig, torchao_config
 from inspector.simulate.device import torchao as products
 from inspector.simulate.device.fp8 import has_fp8
 from inspector.simulate.program.stored.layers import Packed, Parts, features_of, fused_experts, replace_each
@@ -110,8 +110,8 @@ def torchao(model: PreTrainedModel, published: Published, tracer: Tracer, *, tra
     config = torchao_config(published.raw)
     if not config.kind:
         raise CannotSimulateError(
-            "this torchao config has no dry run: its layout is not known here",
-            hint="`inspector memory --scheme stored` weighs its files",
+            f"quantization_config.quant_type is {published.torchao_said!r:.60}, whose layout is not known here",
+            hint=f"known: {', '.join(KNOWN)}; `inspector memory --scheme stored` weighs its files",
         )
     if config.packing and config.packing not in _PACKINGS:
         raise CannotSimulateError(
