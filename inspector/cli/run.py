@@ -29,7 +29,9 @@ RUN = "The run"
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
 @headed("-m", "module", heading=RUN, metavar="MODULE", default="", help="Run a module, as python -m does.")
 @headed("--check", heading=RUN, is_flag=True, help="Only read it: what in it cannot be simulated, with its lines.")
-@headed("--steps", heading=RUN, type=click.IntRange(min=1), metavar="N", help="End after N optimizer steps.")
+@headed(
+    "--steps", heading=RUN, type=click.IntRange(min=1), metavar="N", help="Train for N optimizer steps, then go on."
+)
 @headed("--timeout", heading=RUN, type=float, metavar="SECONDS", help="End it after so long, and tell until then.")
 @headed("--assume", heading=RUN, multiple=True, metavar="NAME=VALUE",
         help="What an unknown value is read as: number=1, mask=true, token=N.")  # fmt: skip

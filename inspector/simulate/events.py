@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from inspector.memory_kinds import MemoryKind
 
-Stage = Literal["load", "forward", "backward", "optimizer", "evaluation", "generation", "save"]
+Stage = Literal["load", "adapters", "forward", "backward", "optimizer", "evaluation", "generation", "save"]
 STAGES: tuple[Stage, ...] = ("load", "forward", "backward", "optimizer")
 
 

@@ -48,20 +48,23 @@ def with_advice(
     if small is None or report.script_exit_code:
         return report
     card = "" if options.get("vram") else small.gpu.name
-    options["steps"] = _steps(report, options.get("steps", 0))
+    # A peak in evaluation or saving is reached after the steps.
+    ends = report.peak_stage in _TRAINING
+    options["steps"] = options.get("steps", 0) or (_steps(report) if ends else 0)
 
     def again(override: Override) -> Peaks | None:
         words = [*(f"{name}={value}" for name, value in override.environment), *override.argv]
         told(" ".join(words) or "; ".join(edit.text.strip(" ,;") for edit in override.edits))
-        tried = run(what, gpu=card, override=override, quiet=True, **options)
+        tried = run(what, gpu=card, override=override, quiet=True, ends=ends, **options)
         return tried.peaks if tried.script_exit_code == 0 else None
 
     alive = {share.name: share.nbytes for share in report.alive_at_peak}
     return replace(report, advice=advise(small.peaks, alive, candidates(what), again), advised_card=small.gpu.name)
 
 
-def _steps(report: ScriptReport, steps: int) -> int:
+_TRAINING = frozenset({"load", "adapters", "forward", "backward", "optimizer"})
+
+
+def _steps(report: ScriptReport) -> int:
     """How many steps a second run needs: to the one with the peak, and two at least, so that one of them is steady."""
-    if steps or report.peak_stage not in {"load", "forward", "backward", "optimizer"}:
-        return steps
     return max(report.peak_step + 1, 2)

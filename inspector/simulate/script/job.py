@@ -35,6 +35,7 @@ class Job:
     vram: bool = False
     oom: bool = False
     steps: int = 0
+    ends: bool = False
     network: bool = False
     write: bool = False
     worst: bool = False

@@ -43,7 +43,7 @@ class CardVerdict:
 class StageLine:
     """A stage as it was found, over all the times it ran: its highest bytes, and how often it ran.
 
-    ``name`` is ``load``, ``first step``, ``steady step``, ``evaluation``, ``generation`` or ``save``.
+    ``name`` is ``load``, ``adapters``, ``first step``, ``steady step``, ``evaluation``, ``generation`` or ``save``.
     """
 
     name: str

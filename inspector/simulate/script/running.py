@@ -52,6 +52,7 @@ def run(  # noqa: PLR0913 -- options are what it takes
     output_to_stderr: bool = False,
     override: Override | None = None,
     quiet: bool = False,
+    ends: bool = False,
 ) -> ScriptReport:
     """Run a user's training script without a GPU, in a process of its own, and say what memory it takes.
 
@@ -62,7 +63,7 @@ def run(  # noqa: PLR0913 -- options are what it takes
         vram: a card's memory instead of its name, such as ``16GiB``.
         module: as ``python -m``.
         oom: the card refuses where it is full, with PyTorch's own error; without, the run goes on past the limit.
-        steps: end after so many optimizer steps; 0 for none.
+        steps: end each training after so many optimizer steps, and go on to what follows it; 0 for all.
         timeout: seconds after which the script is ended; what it took until then is told.
         assume: policies for what is not known: ``number=2.5``, ``mask=false``, ``token=7``.
         data: files that stand for data sets of the hub: ``NAME=rows.jsonl``.
@@ -74,6 +75,7 @@ def run(  # noqa: PLR0913 -- options are what it takes
         output_to_stderr: where the script prints.
         override: one thing changed about it, as advice tries it.
         quiet: the script prints nowhere.
+        ends: the whole run ends with the ``steps``.
 
     Raises:
         InspectorError: for a script that is not there, a card that is not known, a model that is nowhere.
@@ -96,6 +98,7 @@ def run(  # noqa: PLR0913 -- options are what it takes
             folder=str(folder),
             oom=oom,
             steps=steps,
+            ends=ends,
             network=network,
             write=write,
             assume=policies,

@@ -44,4 +44,9 @@ def test_lora_in_a_loop_is_what_options_say(dry):
     assert report.peak_allocated_bytes == said.peak_allocated_bytes
     assert report.peak_reserved_bytes == said.peak_reserved_bytes
     mine = [(i.stage, i.step, i.peak_allocated, i.peak_reserved) for i in report.stages]
-    assert mine == [(i.stage, i.step, i.peak_allocated, i.peak_reserved) for i in said.stages]
+    # A script's adapters are a stage of their own; the options' are part of the loading.
+    before = [item for item in mine if item[1] < 0]
+    assert [item[0] for item in before] == ["load", "adapters", "load"]
+    whole = ("load", -1, max(item[2] for item in before), max(item[3] for item in before))
+    after = [item for item in mine if item[1] >= 0]
+    assert [whole, *after] == [(i.stage, i.step, i.peak_allocated, i.peak_reserved) for i in said.stages]

@@ -192,21 +192,38 @@ def test_a_model_that_is_nowhere_is_one_line(dry):
         dry(text)
 
 
-def test_steps_a_time_limit_and_assumptions(dry):
+def test_steps_end_a_training_and_not_the_script(dry):
     text = (
         MODEL
         + """
+    from torch.utils.data import DataLoader, TensorDataset
+    rows = DataLoader(TensorDataset(torch.randn(64, 1024)), batch_size=8, shuffle=True)
+    held = DataLoader(TensorDataset(torch.randn(16, 1024)), batch_size=8)
+    model.eval()  # as from_pretrained gives it
+    for batch, in held:
+        model(batch.cuda())  # somebody forgot no_grad
+    for epoch in range(2):
+        for number, (batch,) in enumerate(rows):
+            loss = model(batch.cuda()).square().mean()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        with torch.no_grad():
+            print("EPOCH", epoch, number, loss.item(), sum(len(model(batch.cuda())) for batch, in held))
+    torch.save(model.state_dict(), "model.pt")
     while True:
         step(16)
-        value = model[0].weight.grad.norm().item()
-        print("NORM", value, flush=True)
     """
     )
     report, out, _ = dry(text, steps=2, assume=["number=2.5"])
-    assert out.count("NORM 2.5") == 1  # it ends within the second step of the optimizer
-    assert report.steps == 2
+    assert out.splitlines() == ["EPOCH 0 1 2.5 16", "EPOCH 1 1 2.5 16"]  # and a loop without a loader ends at its step
+    assert report.steps == 4
     assert report.exit_code == 0
-    assert any("--steps" in line for line in report.skipped)
+    assert any("training after 2 optimizer steps (--steps)" in line for line in report.skipped)
+    assert [(each.name, each.times) for each in report.found_stages] == [
+        ("load", 1), ("evaluation", 2), ("first step", 1), ("steady step", 3), ("save", 1),
+    ]  # fmt: skip
+    assert [each.stage for each in report.stages][:3] == ["load", "evaluation", "forward"]
     for wrong in ("number", "colour=1", "mask=maybe"):
         with pytest.raises(InspectorError):
             dry(text, assume=[wrong])

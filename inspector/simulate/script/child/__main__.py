@@ -15,11 +15,8 @@ from inspector.simulate.script.job import Job, write_outcome
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from inspector.simulate.script.child.lines import Lines
     from inspector.simulate.script.child.world import World
-
-
-class Enough(BaseException):
-    """The steps that were asked for are done; no ``except Exception`` of a script catches it."""
 
 
 def main(path: str) -> int:
@@ -36,6 +33,7 @@ def main(path: str) -> int:
     from inspector.simulate.script.child.errors import is_ours, show, users_mistake
     from inspector.simulate.script.child.installing import install
     from inspector.simulate.script.child.lines import Lines
+    from inspector.simulate.script.child.steps import Enough
     from inspector.simulate.script.child.world import World
 
     own = [job.target, job.shown] if job.kind == "file" else []
@@ -46,11 +44,7 @@ def main(path: str) -> int:
         own = [cell.filename for cell in notebook.cells]
     lines = Lines(Path(job.target).parent if job.kind in {"file", "notebook"} else Path.cwd(), tuple(own))
 
-    def enough(steps: int) -> None:
-        if job.steps and steps >= job.steps:
-            raise Enough
-
-    world = World(job, lines, conf, enough)
+    world = World(job, lines, conf)
     readable = job.kind in {"file", "notebook"}
     text = Path(job.target).read_text(encoding="utf-8", errors="replace") if readable else ""
     if job.kind == "notebook":
@@ -60,9 +54,9 @@ def main(path: str) -> int:
     code, said, ours = 0, "", False
     mistake: InspectorError | None = None
     try:
-        _run(job)
+        _run(job, lines)
     except Enough:
-        world.skip(f"everything after {job.steps} optimizer step{'s' * (job.steps != 1)} (--steps)")
+        world.skip(world.steps.said.replace("training", "everything"))
     except SystemExit as error:
         code = _exit_code(error)
     except KeyboardInterrupt:
@@ -117,16 +111,24 @@ def _datasets_cache(scratch: Path) -> None:
     os.environ["HF_DATASETS_CACHE"] = str(ours)
 
 
-def _run(job: Job) -> None:
+def _run(job: Job, lines: Lines) -> None:
     """Like ``python``: the script is ``__main__``, its folder comes first on the path, its arguments are ``argv``."""
     main_module: Any = types.ModuleType("__main__")
     main_module.__builtins__ = __builtins__
     sys.modules["__main__"] = main_module
     if job.kind == "module":
+        import importlib.util
         import runpy
 
         sys.argv = [job.target, *job.args]
         sys.path[0] = str(Path.cwd())
+        for name in (job.target, f"{job.target}.__main__"):
+            spec = importlib.util.find_spec(name)
+            if spec is None or not spec.origin:
+                break
+            lines.also(spec.origin)
+            if spec.submodule_search_locations is None:
+                break
         runpy.run_module(job.target, run_name="__main__", alter_sys=True)
         return
     if job.kind == "entry":
@@ -135,7 +137,10 @@ def _run(job: Job) -> None:
         module, _, function = job.target.partition(":")
         sys.argv = [function, *job.args]
         sys.path[0] = str(Path.cwd())
-        sys.exit(getattr(importlib.import_module(module), function)())
+        found = importlib.import_module(module)
+        top = sys.modules[module.partition(".")[0]]
+        lines.also(top.__file__ or found.__file__ or "", package=bool(top.__file__))
+        sys.exit(getattr(found, function)())
     shown = job.shown or job.target
     sys.argv = [shown, *job.args]
     sys.path[0] = str(Path(job.target).parent)

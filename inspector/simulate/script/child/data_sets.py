@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 READERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".txt": "text"}
 """Which of the library's builders reads a file."""
 
-CHARACTERS = 4
-"""A token of the stand-in tokenizer (`tokenizer.PIECES`); of a real one about as many in English."""
+WORD = " a"
+"""One token, to the tokenizer that stands in and to nearly every other."""
 
 
 def install(world: World) -> None:
@@ -54,5 +54,5 @@ def _load(world: World, module: ModuleType) -> None:
 def _of_lengths(world: World, module: ModuleType, name: str, split: object) -> Any:
     """Rows of text with so many tokens each, in one split or in a dictionary of two."""
     world.skip(f"the data set {name}: rows of text of the given lengths stand in its place (--lengths)")
-    rows = module.Dataset.from_dict({"text": ["word" * length for length in world.job.lengths]})
+    rows = module.Dataset.from_dict({"text": [WORD * length for length in world.job.lengths]})
     return rows if isinstance(split, str) else module.DatasetDict({"train": rows, "test": rows})

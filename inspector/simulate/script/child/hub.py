@@ -52,8 +52,8 @@ class Hub:
         self.folder_of(name)
         if name in self._standing_in:
             self.world.tracer.notes.append(
-                f"the tokenizer of {name} is not on this machine: one of its vocabulary stands in, with four "
-                "characters a token at most; texts' lengths are estimates (give its folder)"
+                f"the tokenizer of {name} is not on this machine: one of its vocabulary stands in, and a chat template "
+                "for it; texts' lengths are estimates (give its folder)"
             )
         return name in self._standing_in
 
@@ -152,7 +152,7 @@ class Hub:
         if not any(
             (folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
         ):
-            write_tokenizer(folder, config)
+            write_tokenizer(folder, config, repo)
             self._standing_in.add(repo)
         self._weights(folder, bundled, config)
         return folder

@@ -54,6 +54,7 @@ def install(world: World, text: str) -> None:
     world.stack.enter_context(world.autocast.registered())
     world.stack.enter_context(world.tracer)
     world.stages.install()
+    world.steps.install(world)
     sys.meta_path.insert(0, world.imports)
     libraries.install(world)
     data_sets.install(world)

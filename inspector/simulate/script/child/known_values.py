@@ -16,6 +16,7 @@ from inspector.simulate.script.child.storages import (
     as_known,
     has_no_data,
     keep_values,
+    under_transforms,
     worth_knowing,
 )
 from inspector.simulate.tracing.tracer import _FOREIGN, Tracer
@@ -63,7 +64,10 @@ class KnownValues(Tracer):
 
     def place(self, tensor: torch.Tensor) -> Place | None:
         """Where a tensor without data says that it is."""
-        found = self._live.get(tensor.untyped_storage()._cdata)
+        try:
+            found = self._live.get(tensor.untyped_storage()._cdata)
+        except NotImplementedError:
+            return self.place(under_transforms(tensor))
         return None if found is None else found.place
 
     def put(self, tensor: torch.Tensor, place: Place, source: str = "") -> Hollow:

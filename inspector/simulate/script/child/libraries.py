@@ -26,6 +26,9 @@ def install(world: World) -> None:
     world.imports.then("transformers.integrations.moe", lambda module: _experts(world, module))
     world.imports.then("transformers.tokenization_utils_tokenizers", lambda module: _tokenizers(world, module))
     world.imports.then("transformers.modeling_utils", lambda module: _models(world, module))
+    world.imports.then("peft.utils.other", lambda module: _prepared(world, module))
+    world.imports.then("peft.peft_model", lambda module: _adapters(world, module))
+    world.imports.then("peft.tuners.tuners_utils", lambda module: _tuners(world, module))
     world.imports.then("transformers.generation.utils", lambda module: _generation(world, module))
 
 
@@ -89,8 +92,31 @@ def _tokenizers(world: World, module: ModuleType) -> None:
 
 
 def _models(world: World, module: ModuleType) -> None:
-    saved = world.stages.holding("save", module.PreTrainedModel.save_pretrained)
-    replace("transformers.modeling_utils.PreTrainedModel.save_pretrained", saved)
+    model = module.PreTrainedModel
+    replace("transformers.modeling_utils.PreTrainedModel.save_pretrained",
+            world.stages.holding("save", model.save_pretrained))  # fmt: skip
+    replace("transformers.modeling_utils.PreTrainedModel.from_pretrained",
+            classmethod(world.stages.holding("load", model.from_pretrained.__func__)))  # fmt: skip
+
+
+def _prepared(world: World, module: ModuleType) -> None:
+    held = world.stages.holding("adapters", module.prepare_model_for_kbit_training)
+    replace("peft.utils.other.prepare_model_for_kbit_training", held)
+
+
+def _adapters(world: World, module: ModuleType) -> None:
+    for name in ("__init__", "add_adapter", "load_adapter"):
+        held = world.stages.holding("adapters", getattr(module.PeftModel, name))
+        replace(f"peft.peft_model.PeftModel.{name}", held)
+    replace("peft.peft_model.PeftModel.save_pretrained",
+            world.stages.holding("save", module.PeftModel.save_pretrained))  # fmt: skip
+
+
+def _tuners(world: World, module: ModuleType) -> None:
+    """Also where a model adds adapters to itself; and merging, which makes and adds each product."""
+    for name in ("inject_adapter", "merge_and_unload", "unload", "merge_adapter"):
+        held = world.stages.holding("adapters", getattr(module.BaseTuner, name))
+        replace(f"peft.tuners.tuners_utils.BaseTuner.{name}", held)
 
 
 def _experts(world: World, module: ModuleType) -> None:

@@ -21,7 +21,8 @@ class Lines:
 
     def __init__(self, folder: Path, own: tuple[str, ...] = ()) -> None:
         self._folder = str(folder.resolve())
-        self._own = frozenset(own)
+        self._own = set(own)
+        self._package = ""
         libraries = {sysconfig.get_paths()[name] for name in ("purelib", "platlib", "stdlib")}
         libraries.add(str(Path(__file__).resolve().parents[3]))
         self._libraries = tuple(sorted(libraries))
@@ -54,6 +55,14 @@ class Lines:
             frame = frame.f_back  # type: ignore[assignment]
         return frame is None or self.is_own(frame.f_code.co_filename)
 
+    def also(self, file: str, *, package: bool = False) -> None:
+        """A file that is the script, too, though it lies among the libraries; with ``package`` all beside it is."""
+        full = str(Path(file).resolve())
+        self._own.add(full)
+        if package:
+            self._package = str(Path(full).parent) + "/"
+        self._shown.clear()
+
     def is_own(self, file: str) -> bool:
         """Whether a file is the user's."""
         return self._name(file) is not None
@@ -67,6 +76,8 @@ class Lines:
         full = str(Path(file).resolve())
         if full in self._own:
             return Path(file).name
+        if self._package and full.startswith(self._package):
+            return full[len(self._package) :]
         if "site-packages" in full or full.startswith(self._libraries) or not full.startswith(self._folder + "/"):
             return None
         return full[len(self._folder) + 1 :]

@@ -37,6 +37,7 @@ def _names(text: str) -> frozenset[str]:
 
 TORCH = ">=2.9,<2.16"
 TRANSFORMERS = ">=5.23,<5.25"
+PEFT = ">=0.21.2,<0.22"
 
 PLACES: tuple[Place, ...] = (
     Place("torch:Tensor", "torch", TORCH, "tensors without data say where they are, and are moved without a driver",
@@ -96,6 +97,12 @@ PLACES: tuple[Place, ...] = (
           _names("optimize reset")),
     Place("torch.compiler", "torch", TORCH, "compiled models run as they are", "torch/compiler/__init__.py",
           _names("cudagraph_mark_step_begin")),
+    Place("torch.utils.data:DataLoader", "torch", TORCH, "--steps ends a loop where its data ends",
+          "torch/utils/data/dataloader.py", _names("__iter__")),
+    Place("torch.utils.data.dataloader:_BaseDataLoaderIter", "torch", TORCH, "--steps ends a loop where its data ends",
+          "torch/utils/data/dataloader.py", _names("__next__")),
+    Place("transformers.trainer:Trainer", "transformers", TRANSFORMERS, "--steps ends its training",
+          "transformers/trainer.py", _names("train")),
     Place("torch.serialization", "torch", TORCH, "tensors without data are saved by their size",
           "torch/serialization.py", _names("save load")),
     Place("torch.utils._triton", "torch", TORCH, "the build has Triton", "torch/utils/_triton.py"),
@@ -123,8 +130,6 @@ PLACES: tuple[Place, ...] = (
           _names("connect connect_ex sendto sendmsg")),
     Place("sqlite3", "python", ">=3.11,<3.15", "compiled code that opens files by their names",
           "Modules/_sqlite/module.c", _names("connect")),
-    Place("tarfile", "python", ">=3.11,<3.15", "files are written into the scratch folder", "Lib/tarfile.py",
-          _names("bltn_open")),
     Place("pyarrow", "pyarrow", ">=18", "compiled code that opens files by their names", "pyarrow/io.pxi, lib.cpp",
           _names("OSFile memory_map create_memory_map")),
     Place("pyarrow.parquet.core:ParquetWriter", "pyarrow", ">=18", "compiled code that opens files by their names",
@@ -146,6 +151,11 @@ PLACES: tuple[Place, ...] = (
           "Lib/os.py"),
     Place("builtins", "python", ">=3.11,<3.15", "files are written into the scratch folder", "Python/bltinmodule.c",
           _names("open")),
+    Place("bz2", "python", ">=3.11,<3.15", "the same, by a name of its own", "Lib/bz2.py", _names("_builtin_open")),
+    Place("tarfile", "python", ">=3.11,<3.15", "the same, by a name of its own", "Lib/tarfile.py",
+          _names("bltn_open")),
+    Place("tokenize", "python", ">=3.11,<3.15", "the same, by a name of its own", "Lib/tokenize.py",
+          _names("_builtin_open")),
     Place("io", "python", ">=3.11,<3.15", "files are written into the scratch folder", "Lib/io.py", _names("open")),
     Place("multiprocessing.popen_spawn_posix:Popen", "python", ">=3.11,<3.15", "a spawned process has no world",
           "Lib/multiprocessing/popen_spawn_posix.py", _names("__init__")),
@@ -158,7 +168,13 @@ PLACES: tuple[Place, ...] = (
     Place("transformers.generation.utils:GenerationMixin", "transformers", TRANSFORMERS, "the stage of the run",
           "transformers/generation/utils.py", _names("generate")),
     Place("transformers.modeling_utils:PreTrainedModel", "transformers", TRANSFORMERS, "the stage of the run",
-          "transformers/modeling_utils.py", _names("save_pretrained")),
+          "transformers/modeling_utils.py", _names("save_pretrained from_pretrained")),
+    Place("peft.utils.other", "peft", PEFT, "the stage of the run", "peft/utils/other.py",
+          _names("prepare_model_for_kbit_training")),
+    Place("peft.peft_model:PeftModel", "peft", PEFT, "the stage of the run", "peft/peft_model.py",
+          _names("__init__ add_adapter load_adapter save_pretrained")),
+    Place("peft.tuners.tuners_utils:BaseTuner", "peft", PEFT, "the stage of the run", "peft/tuners/tuners_utils.py",
+          _names("inject_adapter merge_and_unload unload merge_adapter")),
     Place("transformers.models.auto.tokenization_auto:AutoTokenizer", "transformers", TRANSFORMERS, "a tokenizer that "
           "stands in is of the general class", "transformers/models/auto/tokenization_auto.py",
           _names("from_pretrained")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import importlib
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -113,7 +114,10 @@ def _opens(scratch: Scratch) -> None:
     replace("builtins.open", _named(open_file))
     replace("io.open", _named(open_file))
     replace("os.open", _named(open_low))
-    replace("tarfile.bltn_open", _named(open_file), optional=True)
+    # These keep the name that they found when they were imported, which was before now.
+    for name in ("bz2._builtin_open", "tarfile.bltn_open", "tokenize._builtin_open"):
+        importlib.import_module(name.partition(".")[0])
+        replace(name, _named(open_file), optional=True)
 
 
 def _folders(scratch: Scratch) -> None:

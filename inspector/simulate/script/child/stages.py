@@ -1,4 +1,4 @@
-"""The stages of a run as they are found from what happens: loading, a step's three, evaluation, generation, saving."""
+"""The stages of a run as they are found from what happens: loading, adapters, a step's three, evaluation, and so on."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device.bitsandbytes import quantization_constants
+from inspector.simulate.events import Mark
 from inspector.simulate.script.child.errors import handed_on
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.storages import has_no_data
@@ -40,6 +41,8 @@ class Stages:
         self._running: list[tuple[str, bool]] = []
         self._depth = 0
         self._held: list[Stage] = []
+        self._doubted: int | None = None
+        """Where in the log a forward begins of which it is not known yet whether a backward follows."""
         self._roots: dict[int, int] = {}
         # Weakly: a model that the script lets go of is gone, with its gradients.
         self._trained: list[tuple[str, weakref.ref[nn.Parameter]]] = []
@@ -57,6 +60,7 @@ class Stages:
         def run_backward(*args: object, **kwargs: object) -> Any:
             self._depth += 1
             if self._depth == 1:
+                self._doubted = None
                 self.mark("backward")
             try:
                 return handed_on(engine, *args, **kwargs)
@@ -81,11 +85,37 @@ class Stages:
         if self._held:
             stage = self._held[-1]
         if stage != self.stage:
-            self._marked(stage, self.step if stage != "load" else -1)
+            self._marked(stage, -1 if stage in {"load", "adapters"} else self.step)
 
     def _marked(self, stage: Stage, step: int) -> None:
         self.stage, self._at = stage, step
+        self._doubted = None
         self.tracer.mark(stage, step)
+
+    def _forward(self, module: nn.Module) -> None:
+        """A model is called. One in evaluation mode may be trained all the same: a backward that follows says so."""
+        if not torch.is_grad_enabled():
+            self._settle()
+            self.mark("evaluation")
+            return
+        certain = module.training or not any(tensor.requires_grad for tensor in module.parameters())
+        if certain:
+            self._settle()
+        self.mark("forward" if module.training or not certain else "evaluation")
+        if not certain and self.stage == "forward" and self._doubted is None and self._is_mark(-1):
+            self._doubted = len(self.tracer.log) - 1
+
+    def _is_mark(self, at: int) -> bool:
+        return bool(self.tracer.log) and isinstance(self.tracer.log[at], Mark)
+
+    def _settle(self) -> None:
+        """What was taken for a step's forward was followed by no backward: it was an evaluation."""
+        if self._doubted is not None:
+            mark = self.tracer.log[self._doubted]
+            assert isinstance(mark, Mark)
+            self.tracer.log[self._doubted] = Mark("evaluation", mark.step, mark.reset)
+            self.stage = "evaluation"
+        self._doubted = None
 
     def holding(self, stage: Stage, function: Callable[..., Any]) -> Callable[..., Any]:
         """A function all of which is one stage, such as ``generate``."""
@@ -111,7 +141,7 @@ class Stages:
         tracer = self.tracer
         if not self._running and not self._depth:
             self._root(module)
-            self.mark("forward" if torch.is_grad_enabled() and module.training else "evaluation")
+            self._forward(module)
         self._running.append(tracer.enter(module))
 
     def _ends(self, _module: nn.Module, _args: object, _output: object) -> None:

@@ -42,6 +42,14 @@ _modes = torch._C._len_torch_function_stack
 _PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
 
 
+def under_transforms(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor within those of ``torch.vmap`` and ``torch.func``, which have no storage of their own."""
+    functorch: Any = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = functorch.get_unwrapped(tensor)
+    return tensor
+
+
 class Hollow(weakref.ref[Any]):
     """What is known of one hollow storage; dies with it.
 

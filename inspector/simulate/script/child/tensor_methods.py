@@ -10,7 +10,14 @@ from inspector.simulate.script.child import making, telling
 from inspector.simulate.script.child.errors import emulated, handed_on
 from inspector.simulate.script.child.places import whole
 from inspector.simulate.script.child.replaced import replace
-from inspector.simulate.script.child.storages import CARD, HOST, META, has_no_data, worth_knowing
+from inspector.simulate.script.child.storages import (
+    CARD,
+    HOST,
+    META,
+    has_no_data,
+    under_transforms,
+    worth_knowing,
+)
 
 if TYPE_CHECKING:
     from inspector.simulate.script.child.card_tracer import CardTracer
@@ -43,7 +50,10 @@ def _say_where(tracer: CardTracer) -> None:
             with torch._C.DisableTorchFunction():
                 found: torch.device = _raw_device(self)
             return found
-        known = live.get(self.untyped_storage()._cdata)
+        try:
+            known = live.get(self.untyped_storage()._cdata)
+        except NotImplementedError:
+            known = live.get(under_transforms(self).untyped_storage()._cdata)
         return META if known is None else CARD if known.place == "card" else HOST
 
     def of_type(kind: str) -> Any:
@@ -117,7 +127,17 @@ def _move(tracer: CardTracer) -> None:
         where = CARD if device is None else whole(device)  # type: ignore[arg-type]
         return moved(self, where, non_blocking=non_blocking, **kwargs)
 
+    data: Any = base.data
+
+    def filled(self: torch.Tensor, other: torch.Tensor) -> None:
+        # From the host to the card and back, to PyTorch from a real tensor to one on ``meta``, which it refuses.
+        if has_no_data(self) == has_no_data(other):
+            data.__set__(self, other)
+            return
+        torch._C._swap_tensor_impl(self, other.detach().requires_grad_(self.requires_grad))
+
     del cuda, cpu
+    replace("torch.Tensor.data", property(data.__get__, filled))
     replace("torch.Tensor.to", moved)
     replace("torch.Tensor.cuda", to_card)
     replace("torch.Tensor.cpu", lambda self, **kwargs: moved(self, HOST, **kwargs))

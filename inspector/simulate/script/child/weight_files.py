@@ -111,9 +111,9 @@ class WeightFiles:
     def load_file(
         self, filename: str | os.PathLike[str], device: torch.device | str | int = "cpu", **_: object
     ) -> dict[str, torch.Tensor]:
-        """``safetensors.torch.load_file``."""
+        """``safetensors.torch.load_file``; how the bytes are read (``backend``) says nothing here."""
         with _SafeOpen(self, filename, device) as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 -- not a mapping
+            return opened.get_tensors()
 
     def save_file(
         self, tensors: Mapping[str, torch.Tensor], filename: str | os.PathLike[str], metadata: Any = None
@@ -195,6 +195,9 @@ class _SafeOpen:
         if name not in self.rows:
             raise emulated(KeyError(name))
         return self._files.hollow(self.rows[name], self._path, self._data).to(self._device)
+
+    def get_tensors(self) -> dict[str, torch.Tensor]:
+        return {name: self.get_tensor(name) for name in self.rows}
 
     def get_slice(self, name: str) -> _Slice:
         return _Slice(self, name)

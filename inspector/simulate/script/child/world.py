@@ -20,11 +20,10 @@ from inspector.simulate.script.child.imports import OnImport
 from inspector.simulate.script.child.memory import Memory
 from inspector.simulate.script.child.scratch import Scratch
 from inspector.simulate.script.child.stages import Stages
+from inspector.simulate.script.child.steps import Steps
 from inspector.simulate.script.child.unknown import Policies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from inspector.simulate.script.child.lines import Lines
     from inspector.simulate.script.job import Job
 
@@ -34,7 +33,7 @@ aten = torch.ops.aten
 class World:
     """Everything of a run that lasts as long as it."""
 
-    def __init__(self, job: Job, lines: Lines, alloc_conf: str, enough: Callable[[int], None]) -> None:
+    def __init__(self, job: Job, lines: Lines, alloc_conf: str) -> None:
         self.job, self.lines = job, lines
         self.card = card_of_size(job.card) if job.vram else find_gpu(job.card)
         self.device = Device(self.card.capability, self.card.multiprocessors)
@@ -51,7 +50,8 @@ class World:
         if job.oom:
             self.tracer.served = self.memory.served
         self.cuda = Cuda(self.card, self.tracer, self.memory)
-        self.stages = Stages(self.tracer, enough)
+        self.steps = Steps(job.steps, ends=job.ends)
+        self.stages = Stages(self.tracer, self.steps.done)
         self.autocast = ScriptAutocast()
         self.imports = OnImport()
         self.skipped: list[str] = []

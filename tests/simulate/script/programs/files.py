@@ -1,6 +1,7 @@
 """Files, the network and commands: everything seems to happen, and nothing does."""
 
 import ctypes
+import bz2
 import glob
 import os
 import shutil
@@ -25,6 +26,11 @@ os.rename(here / "new" / "a.txt", here / "b.txt")
 assert (
     glob.glob(str(here / "*.txt")) and not (here / "new" / "a.txt").exists() and (here / "b.txt").read_text() == "one"
 )
+with bz2.open(here / "a.bz2", "wt") as file:
+    file.write("packed")
+with tarfile.open(here / "a.tar", "w") as file:
+    file.add(here / "a.bz2", "a.bz2")
+assert bz2.open(here / "a.bz2", "rt").read() == "packed" and tarfile.open(here / "a.tar").getnames() == ["a.bz2"]
 os.remove(here / "there.txt")
 assert not (here / "there.txt").exists()
 shutil.rmtree(here / "new")

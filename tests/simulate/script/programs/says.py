@@ -59,6 +59,23 @@ assert logits[chosen].shape == (4, 4096, 33) and logits.masked_select(logits > 0
 assert torch.repeat_interleave(labels, torch.tensor([1, 2, 0, 0, 0, 3], device="cuda")).numel() == 6
 assert nn.functional.one_hot(torch.tensor([0, 2], device="cuda"), 3).tolist() == [[1, 0, 0], [0, 0, 1]]
 
+# Tensors change their device in place, transforms wrap them, and inference mode takes no operator apart.
+moving = torch.zeros(3, 4)
+moving.data = moving.data.cuda()
+assert moving.is_cuda
+parameter = nn.Parameter(torch.zeros(3, device="cuda"))
+parameter.data = torch.zeros(3)
+assert parameter.device.type == "cpu" and parameter.requires_grad
+rows = torch.randn(3, 8, device="cuda")
+assert torch.vmap(lambda row: (row > 0).to(row.device))(rows).is_cuda
+with torch.inference_mode():
+    made = nn.functional.linear(nn.functional.normalize(rows), torch.randn(5, 8, device="cuda"))
+    heads = made.view(1, 1, 3, 5)
+    attended = nn.functional.scaled_dot_product_attention(heads, heads, heads)
+    assert made.cpu().device.type == "cpu" and attended.half().cpu().numpy().shape == (1, 1, 3, 5)
+picked = torch.topk(rows, 5)[1]
+assert picked.shape == (3, 5) and picked.max() < 8 and torch.sort(rows, dim=0)[1].max() < 3
+
 # What nobody computed is read by the policies of a healthy run.
 big = torch.randn(1000, 1000, device="cuda") @ torch.randn(1000, 1000, device="cuda")
 assert math.isfinite(big.sum().item()) and not torch.isnan(big).any() and torch.isfinite(big).all()

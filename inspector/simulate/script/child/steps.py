@@ -1,0 +1,136 @@
+"""``--steps``: training ends after so many optimizer steps, and what comes after it is run: evaluation, saving.
+
+A loop ends where its data ends: a loader that has fed so many steps has no more batches. The Trainer of transformers is
+told to stop as its own callbacks do. A loop without a loader cannot be left, and there the run ends.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import sys
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from torch.utils.data import DataLoader
+
+from inspector.simulate.script.child.replaced import replace
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from inspector.simulate.script.child.world import World
+
+MOST_EMPTY = 1000
+"""Times that a loader is asked again, with nothing made in between, until a loop is taken to be one that never ends."""
+
+
+class Enough(BaseException):
+    """The steps that were asked for are done; no ``except Exception`` of a script catches it."""
+
+
+class Steps:
+    """Counts the steps that each loader has fed.
+
+    Args:
+        most: optimizer steps of a training; 0 for all.
+        ends: whether the whole run ends with them, as where one thing is tried again.
+    """
+
+    def __init__(self, most: int, *, ends: bool) -> None:
+        self.most, self.ends = most, ends
+        self._fed: weakref.WeakKeyDictionary[DataLoader[Any], int] = weakref.WeakKeyDictionary()
+        self._feeding: weakref.ref[DataLoader[Any]] | None = None
+        self._over = False
+        """Its last batch may be trained on still: accelerate asks for the one after it first."""
+        self._made = self._empty = 0
+
+    def done(self, steps: int) -> None:
+        """An optimizer has made its step, the run's so many-th."""
+        loader = None if self._feeding is None else self._feeding()
+        if loader is not None:
+            self._fed[loader] = self._fed.get(loader, 0) + 1
+        if self.most and steps >= self.most and (self.ends or self._feeding is None):
+            raise Enough
+        if self._over:
+            self._feeding = None
+
+    def install(self, world: World) -> None:
+        """Watch loaders and trainers."""
+        if not self.most:
+            return
+        iterator: Any = sys.modules["torch.utils.data.dataloader"]._BaseDataLoaderIter
+        make, following = DataLoader.__iter__, iterator.__next__
+
+        def begun(loader: DataLoader[Any]) -> Any:
+            made: Any = make(loader)
+            made._inspector_loader = weakref.ref(loader)
+            return made
+
+        def next_batch(self_: Any) -> Any:
+            loader = self_._inspector_loader() if hasattr(self_, "_inspector_loader") else None
+            self._over = True
+            if loader is not None and self._fed.get(loader, 0) >= self.most:
+                self._stop(world, loader)
+                raise StopIteration
+            batch = following(self_)
+            self._feeding, self._over = None if loader is None else weakref.ref(loader), False
+            return batch
+
+        replace("torch.utils.data.DataLoader.__iter__", begun)
+        replace("torch.utils.data.dataloader._BaseDataLoaderIter.__next__", next_batch)
+        if not self.ends:
+            world.imports.then("transformers.trainer", lambda module: self._trainer(world, module))
+
+    def _stop(self, world: World, loader: DataLoader[Any]) -> None:
+        """A loader has no more to give. Raises Enough where the loop would not end by it."""
+        world.skip(self.said)
+        made = len(world.tracer.log)
+        self._empty = self._empty + 1 if made == self._made else 0
+        self._made = made
+        # ``next(iter(loader))`` counts on a batch; a ``for`` does not.
+        frame = sys._getframe(2)
+        own = world.lines.is_own(frame.f_code.co_filename)
+        if self._empty >= MOST_EMPTY // (1 + 9 * bool(loader.num_workers)) or (own and not _loops(frame)):
+            raise Enough
+
+    @property
+    def said(self) -> str:
+        """What is left out, in words."""
+        return f"training after {self.most} optimizer step{'s' * (self.most != 1)} (--steps)"
+
+    def _trainer(self, world: World, module: ModuleType) -> None:
+        most, said = self.most, self.said
+
+        class Stop(module.TrainerCallback):  # type: ignore[misc, name-defined]
+            """Ends as ``max_steps`` does (transformers/trainer_callback.py, ``DefaultFlowCallback.on_step_end``)."""
+
+            done = 0
+
+            def on_train_begin(self, *_: object, **__: object) -> None:
+                self.done = 0
+
+            def on_step_end(self, args: Any, state: Any, control: Any, **_: object) -> None:
+                self.done += 1
+                if self.done < most or control.should_training_stop:
+                    return
+                world.skip(said)
+                control.should_training_stop = True
+                control.should_evaluate |= args.eval_strategy == "steps"
+                control.should_save |= args.save_strategy == "steps"
+
+        train = module.Trainer.train
+
+        @functools.wraps(train)
+        def trained(self: Any, *args: object, **kwargs: object) -> Any:
+            if not any(isinstance(each, Stop) for each in self.callback_handler.callbacks):
+                self.add_callback(Stop())
+            return train(self, *args, **kwargs)
+
+        replace("transformers.trainer.Trainer.train", trained)
+
+
+def _loops(frame: Any) -> bool:
+    """Whether a frame is at a ``for``, which ends where there is nothing more."""
+    found = next((each for each in dis.get_instructions(frame.f_code) if each.offset == frame.f_lasti), None)
+    return found is not None and found.opname.startswith("FOR_ITER")
