@@ -127,6 +127,13 @@ def test_options_of_a_parser_of_configs_are_typed_behind_the_script():
     assert "--per_device_train_batch_size 2 --gradient_accumulation_steps 2" in found
 
 
+def test_a_config_file_s_numbers_are_those_that_are_changed(tmp_path):
+    (tmp_path / "sft.yaml").write_text("per_device_train_batch_size: 4\ngradient_accumulation_steps: 3\n")
+    text = "from trl import SFTConfig, TrlParser\n(c,) = TrlParser(SFTConfig).parse_args_and_config()\n"
+    found = offered(text, "--config", str(tmp_path / "sft.yaml"), "--gradient_accumulation_steps", "2")
+    assert "--per_device_train_batch_size 2 --gradient_accumulation_steps 4" in found
+
+
 @pytest.mark.pinned
 def test_defaults_are_the_library_s():
     from transformers import TrainingArguments

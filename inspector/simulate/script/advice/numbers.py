@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from inspector.simulate.script.advice.change import PER_TOKEN, SAVED, ScriptChange
 from inspector.simulate.script.advice.configs import trainer_changes
-from inspector.simulate.script.check.command_line import options_of
+from inspector.simulate.script.check.command_line import config_of, options_of
 from inspector.simulate.script.check.values import UNKNOWN
 from inspector.simulate.script.overrides import Override, replacing
 
@@ -51,7 +51,8 @@ def of_numbers(main: Source, reach: Reach, calls: list[Reached]) -> Iterator[Scr
 
 def option_changes(what: Invocation) -> Iterator[ScriptChange]:
     """A trainer's options on the command line, or put behind it: they count before those of a config file."""
-    said = options_of(what.argv)
+    typed = options_of(what.argv)
+    said = {**config_of(str(typed.get("config", ""))), **typed}
     for row in trainer_changes(said, of_trl=True):
         argv = tuple(word for name, value in row.words.items() for word in (f"--{name}", value.strip("'")))
         yield ScriptChange(" ".join(argv), row.cost, None, Override(argv=argv), row.of, row.about)

@@ -31,7 +31,7 @@ def of_words(argv: Sequence[str], given: Given) -> Iterator[tuple[Said, str]]:
         elif at == 0 and word.endswith((".yaml", ".yml", ".json")):
             file = word
         if file:
-            for said in _of_options(_config(file), given):
+            for said in _of_options(config_of(file), given):
                 yield said, file
 
 
@@ -64,8 +64,8 @@ def _of_options(options: dict[str, Any], given: Given) -> Iterator[Said]:
                 yield from hub_names.data_set(path if isinstance(path, str) else None, given)
 
 
-def _config(file: str) -> dict[str, Any]:
-    """A config's options; none where it is no file of options, which the script itself will tell."""
+def config_of(file: str) -> dict[str, Any]:
+    """A ``--config`` file's options; none where it is no such file, which the script itself will tell."""
     import yaml
 
     try:

@@ -195,6 +195,7 @@ def _exit_code(error: SystemExit) -> int:
 def _tell(world: World, folder: Path, code: int, said: str, more: dict[str, Any]) -> None:
     """Write the outcome. What the interpreter frees as it ends is no longer part of the run."""
     tracer = world.tracer
+    world.stages.settle()
     tracer.stop()
     from inspector.simulate.events import Alloc
     from inspector.simulate.tracing.owners import written

@@ -88,19 +88,20 @@ class Stages:
             self._marked(stage, -1 if stage in {"load", "adapters"} else self.step)
 
     def _marked(self, stage: Stage, step: int) -> None:
+        if stage != "backward":
+            self.settle()
         self.stage, self._at = stage, step
-        self._doubted = None
         self.tracer.mark(stage, step)
 
     def _forward(self, module: nn.Module) -> None:
         """A model is called. One in evaluation mode may be trained all the same: a backward that follows says so."""
         if not torch.is_grad_enabled():
-            self._settle()
+            self.settle()
             self.mark("evaluation")
             return
         certain = module.training or not any(tensor.requires_grad for tensor in module.parameters())
         if certain:
-            self._settle()
+            self.settle()
         self.mark("forward" if module.training or not certain else "evaluation")
         if not certain and self.stage == "forward" and self._doubted is None and self._is_mark(-1):
             self._doubted = len(self.tracer.log) - 1
@@ -108,7 +109,7 @@ class Stages:
     def _is_mark(self, at: int) -> bool:
         return bool(self.tracer.log) and isinstance(self.tracer.log[at], Mark)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """What was taken for a step's forward was followed by no backward: it was an evaluation."""
         if self._doubted is not None:
             mark = self.tracer.log[self._doubted]
