@@ -39,3 +39,16 @@ def test_every_owner_is_there():
 def test_importing_the_room_imports_no_torch():
     code = "import sys, inspector.simulate.script, inspector.cli.run; print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
+def test_an_operator_with_a_kernel_of_its_own_is_not_taken_apart():
+    """``silu_backward`` is both: taken apart it would make temporaries that no card makes."""
+    import torch
+
+    from inspector.simulate.script.child.composites import TakenApart
+
+    aten = torch.ops.aten
+    tracer = TakenApart.__new__(TakenApart)
+    assert tracer._taken_apart(aten.silu_backward.default) is None
+    assert tracer._taken_apart(aten.add.Tensor) is None
+    assert tracer._taken_apart(aten.linear.default) is not None

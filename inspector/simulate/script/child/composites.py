@@ -43,7 +43,9 @@ class TakenApart(ByValue):
         except KeyError:
             whole = torch._C.DispatchKey.CompositeImplicitAutograd
             parts = self.composites.get(func)
-            if parts is None and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), whole):
+            has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
+            # Some have a kernel as well, which devices take (``silu_backward``, native_functions.yaml).
+            if parts is None and has_kernel(func.name(), whole) and not has_kernel(func.name(), "CPU"):
                 parts = functools.partial(func._op_dk, whole)
             self._parts[func] = parts
             return parts
