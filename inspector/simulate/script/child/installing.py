@@ -54,7 +54,7 @@ def install(world: World, text: str) -> None:
     world.stack.enter_context(world.autocast.registered())
     world.stack.enter_context(world.tracer)
     world.stages.install()
-    world.steps.install(world)
+    world.steps.install(world.skip, lambda: len(world.tracer.log), world.lines, world.imports)
     sys.meta_path.insert(0, world.imports)
     libraries.install(world)
     data_sets.install(world)

@@ -17,9 +17,11 @@ from torch.utils.data import DataLoader
 from inspector.simulate.script.child.replaced import replace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
-    from inspector.simulate.script.child.world import World
+    from inspector.simulate.script.child.imports import OnImport
+    from inspector.simulate.script.child.lines import Lines
 
 MOST_EMPTY = 1000
 """Times that a loader is asked again, with nothing made in between, until a loop is taken to be one that never ends."""
@@ -55,10 +57,18 @@ class Steps:
         if self._over:
             self._feeding = None
 
-    def install(self, world: World) -> None:
-        """Watch loaders and trainers."""
+    def install(self, skip: Callable[[str], None], made: Callable[[], int], lines: Lines, imports: OnImport) -> None:
+        """Watch loaders and trainers.
+
+        Args:
+            skip: says what is not done.
+            made: how much has happened on the card.
+            lines: which files are the script's.
+            imports: actions for libraries that come.
+        """
         if not self.most:
             return
+        self._skip, self._happened, self._lines = skip, made, lines
         iterator: Any = sys.modules["torch.utils.data.dataloader"]._BaseDataLoaderIter
         make, following = DataLoader.__iter__, iterator.__next__
 
@@ -71,7 +81,7 @@ class Steps:
             loader = self_._inspector_loader() if hasattr(self_, "_inspector_loader") else None
             self._over = True
             if loader is not None and self._fed.get(loader, 0) >= self.most:
-                self._stop(world, loader)
+                self._stop(loader)
                 raise StopIteration
             batch = following(self_)
             self._feeding, self._over = None if loader is None else weakref.ref(loader), False
@@ -80,17 +90,17 @@ class Steps:
         replace("torch.utils.data.DataLoader.__iter__", begun)
         replace("torch.utils.data.dataloader._BaseDataLoaderIter.__next__", next_batch)
         if not self.ends:
-            world.imports.then("transformers.trainer", lambda module: self._trainer(world, module))
+            imports.then("transformers.trainer", self._trainer)
 
-    def _stop(self, world: World, loader: DataLoader[Any]) -> None:
+    def _stop(self, loader: DataLoader[Any]) -> None:
         """A loader has no more to give. Raises Enough where the loop would not end by it."""
-        world.skip(self.said)
-        made = len(world.tracer.log)
+        self._skip(self.said)
+        made = self._happened()
         self._empty = self._empty + 1 if made == self._made else 0
         self._made = made
         # ``next(iter(loader))`` counts on a batch; a ``for`` does not.
         frame = sys._getframe(2)
-        own = world.lines.is_own(frame.f_code.co_filename)
+        own = self._lines.is_own(frame.f_code.co_filename)
         if self._empty >= MOST_EMPTY // (1 + 9 * bool(loader.num_workers)) or (own and not _loops(frame)):
             raise Enough
 
@@ -99,8 +109,8 @@ class Steps:
         """What is left out, in words."""
         return f"training after {self.most} optimizer step{'s' * (self.most != 1)} (--steps)"
 
-    def _trainer(self, world: World, module: ModuleType) -> None:
-        most, said = self.most, self.said
+    def _trainer(self, module: ModuleType) -> None:
+        most, said, skip = self.most, self.said, self._skip
 
         class Stop(module.TrainerCallback):  # type: ignore[misc, name-defined]
             """Ends as ``max_steps`` does (transformers/trainer_callback.py, ``DefaultFlowCallback.on_step_end``)."""
@@ -114,7 +124,7 @@ class Steps:
                 self.done += 1
                 if self.done < most or control.should_training_stop:
                     return
-                world.skip(said)
+                skip(said)
                 control.should_training_stop = True
                 control.should_evaluate |= args.eval_strategy == "steps"
                 control.should_save |= args.save_strategy == "steps"
