@@ -18,7 +18,7 @@ from inspector.simulate.script.child.replaced import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
+    from types import FrameType, ModuleType
 
     from inspector.simulate.script.child.imports import OnImport
     from inspector.simulate.script.child.lines import Lines
@@ -77,8 +77,9 @@ class Steps:
             made._inspector_loader = weakref.ref(loader)
             return made
 
-        def next_batch(self_: Any) -> Any:
-            loader = self_._inspector_loader() if hasattr(self_, "_inspector_loader") else None
+        def next_batch(self_: object) -> Any:
+            known = getattr(self_, "_inspector_loader", None)
+            loader: DataLoader[Any] | None = None if known is None else known()
             self._over = True
             if loader is not None and self._fed.get(loader, 0) >= self.most:
                 self._stop(loader)
@@ -120,27 +121,29 @@ class Steps:
             def on_train_begin(self, *_: object, **__: object) -> None:
                 self.done = 0
 
-            def on_step_end(self, args: Any, state: Any, control: Any, **_: object) -> None:
+            def on_step_end(self, args: object, _state: object, flow: object, **_: object) -> None:
+                control: Any = flow
                 self.done += 1
                 if self.done < most or control.should_training_stop:
                     return
                 skip(said)
                 control.should_training_stop = True
-                control.should_evaluate |= args.eval_strategy == "steps"
-                control.should_save |= args.save_strategy == "steps"
+                control.should_evaluate |= getattr(args, "eval_strategy", "") == "steps"
+                control.should_save |= getattr(args, "save_strategy", "") == "steps"
 
         train = module.Trainer.train
 
         @functools.wraps(train)
-        def trained(self: Any, *args: object, **kwargs: object) -> Any:
-            if not any(isinstance(each, Stop) for each in self.callback_handler.callbacks):
-                self.add_callback(Stop())
+        def trained(self: object, *args: object, **kwargs: object) -> Any:
+            trainer: Any = self
+            if not any(isinstance(each, Stop) for each in trainer.callback_handler.callbacks):
+                trainer.add_callback(Stop())
             return train(self, *args, **kwargs)
 
         replace("transformers.trainer.Trainer.train", trained)
 
 
-def _loops(frame: Any) -> bool:
+def _loops(frame: FrameType) -> bool:
     """Whether a frame is at a ``for``, which ends where there is nothing more."""
     found = next((each for each in dis.get_instructions(frame.f_code) if each.offset == frame.f_lasti), None)
     return found is not None and found.opname.startswith("FOR_ITER")
