@@ -144,7 +144,12 @@ def _stored(config: Mapping[str, Any]) -> tuple[str, ...]:
     if published is None:
         return ()
     check_known(published)
-    onto = "LoRA goes onto its layers" if trains_as_stored(published) else "its weights are dequantized on loading"
+    if published.says_dequantize:
+        onto = "its config says dequantize, and its weights are plain when loaded"
+    elif trains_as_stored(published):
+        onto = "LoRA goes onto its layers"
+    else:
+        onto = "its weights are dequantized on loading"
     return (f"the checkpoint is stored in {published.title}: {onto}",)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from inspector.errors import InspectorError
 from inspector.lenses.weights import weights
 from inspector.precision.as_published import published_scheme
-from inspector.precision.published import published_in
+from inspector.precision.published import DEQUANTIZE, published_in
 
 if TYPE_CHECKING:
     from inspector.lenses.weights import WeightsReport
@@ -47,14 +47,14 @@ def as_stored(source: Source) -> AsStored | None:
     Raises InspectorError for a ``quantization_config`` whose numbers are no numbers.
     """
     from inspector.precision import scheme_named
-    from inspector.simulate.setup.stored import DEQUANTIZE, trains_as_stored
+    from inspector.simulate.setup.stored import trains_as_stored
 
     published = published_in(source.config) if source.config else None
     if published is None:
         return None
     scheme = published_scheme(source.config, source.skeleton) or _of_its_files(source)
     found = weights(source.skeleton, scheme) if scheme is not None else None
-    if published.known and trains_as_stored(published):
+    if published.known and trains_as_stored(published) and not published.says_dequantize:
         taken, own = found.tensor_bytes if found else 0, published.method == "bitsandbytes"
         return AsStored(published.title, found, published.title, taken, is_bitsandbytes=own)
     if published.method in DEQUANTIZE:

@@ -19,6 +19,9 @@ PublishedMethod = Literal[
 ]  # fmt: skip
 """Methods of transformers' ``AUTO_QUANTIZER_MAPPING`` whose layers are known here; any other is named and weighed."""
 
+DEQUANTIZE = frozenset({"fp8", "mxfp4", "compressed-tensors"})
+"""Formats whose configs take ``dequantize=True``: the weights are plain when they have been loaded."""
+
 _KEPT = ("modules_to_not_convert", "llm_int8_skip_modules", "ignore", "ignored_layers", "skip_modules")
 """Where a config lists the modules that are left alone, by transformers' and each tool's own words."""
 
@@ -45,6 +48,16 @@ class Published:
     def known(self) -> bool:
         """Whether its layers can be put in place."""
         return self.method in get_args(PublishedMethod)
+
+    @property
+    def says_dequantize(self) -> bool:
+        """Whether the checkpoint's own config asks for plain weights on loading, of a method that has this word.
+
+        ``run_compressed`` is the older word of compressed-tensors for the opposite (``CompressedTensorsConfig``).
+        """
+        if self.method == "compressed-tensors" and self.raw.get("run_compressed") is not None:
+            return bool(self.raw.get("dequantize")) or not self.raw["run_compressed"]
+        return self.method in DEQUANTIZE and bool(self.raw.get("dequantize"))
 
     @property
     def usual_dtype(self) -> str:

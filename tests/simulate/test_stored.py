@@ -122,6 +122,41 @@ def test_what_does_not_train_is_dequantized_on_loading_and_said(folders):
     assert report.stage_peak("load").peak_allocated > plain.stage_peak("load").peak_allocated
 
 
+def mxfp4():
+    published = dict(locate("openai/gpt-oss-20b").config)
+    return {
+        **published, "num_hidden_layers": 2, "layer_types": ["sliding_attention", "full_attention"],
+        "hidden_size": 256, "intermediate_size": 256, "num_local_experts": 4, "vocab_size": 512,
+        "pad_token_id": 0, "eos_token_id": 1, "dtype": "bfloat16",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["fp8", "mxfp4", "w4a16"])
+def test_a_config_that_says_dequantize_is_loaded_plain_unasked(kind, tmp_path, capsys):
+    stored = mxfp4() if kind == "mxfp4" else config(kind)
+    word = {"run_compressed": False} if kind == "w4a16" else {"dequantize": True}
+    stored["quantization_config"] = {**stored["quantization_config"], **word}
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    report = loaded(tmp_path, "H100-SXM")
+    plain = {name: value for name, value in stored.items() if name != "quantization_config"}
+    assert report.weights_bytes == simulate_generate_of(plain, tmp_path / "plain")
+    assert any("quantization_config says dequantize" in line for line in report.assumptions)
+    # A config passed in has the last word, and its own default is to load what is stored.
+    method = stored["quantization_config"]["quant_method"]
+    asked = simulate_generate(str(tmp_path), gpu="H100-SXM", prompt_len=16, max_new_tokens=2, scheme=method)
+    assert asked.weights_bytes < report.weights_bytes
+    # Plain weights train whole, too.
+    words = ["finetune", str(tmp_path), "--gpu", "H100-SXM", "--seq-len", "16", "--method", "full", "--json"]
+    assert run(["simulate", *words]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["scheme"]["value"] == "none"
+
+
+def simulate_generate_of(stored, folder):
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(stored))
+    return loaded(folder, "H100-SXM").weights_bytes
+
+
 def test_a_card_without_fp8_units_dequantizes(folders):
     old, new = loaded(folders / "fp8", "A100-80GB"), loaded(folders / "fp8", "L4")
     assert old.weights_bytes > 1.3 * new.weights_bytes

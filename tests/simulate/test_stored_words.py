@@ -95,3 +95,21 @@ def test_where_peft_names_no_targets_packed_layers_are_named():
     }  # fmt: skip
     report = finetune(config, gpu="RTX 4090", seq_len=16)
     assert any("down_proj, gate_up_proj, o_proj, qkv_proj are taken" in line for line in report.assumptions)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"quant_method": "torchao", "quant_type": {"default": {"_type": "Int8WeightOnlyConfig"}}},
+        {"quant_method": "fp8", "weight_block_size": [128, 128]},
+    ],
+    ids=["torchao", "fp8"],
+)
+def test_where_peft_names_no_targets_linear_layers_of_a_format_are_taken(stored):
+    """Their forward is their own as a router's is, but what they return is a product."""
+    plain = {**TINY, "model_type": "phi3", "architectures": ["Phi3ForCausalLM"], "pad_token_id": 0}
+    found = [
+        {share.name: share.nbytes for share in finetune(one, gpu="L4", seq_len=16, method="lora").alive_at_peak}
+        for one in ({**plain, "quantization_config": stored}, plain)
+    ]
+    assert found[0]["adapters"] == found[1]["adapters"] > 0

@@ -25,6 +25,7 @@ from inspector.simulate.program.lora_config import (
     worth_saying,
 )
 from inspector.simulate.program.stored.adapted import packed_names
+from inspector.simulate.program.stored.layers import is_packed
 from inspector.simulate.setup.training import LoraSetup, PeftSetup
 from inspector.simulate.tracing.unwritten import Unwritten
 
@@ -89,6 +90,10 @@ _MAMBA_KERNELS = ("out_proj", "conv1d")
 """Layers whose weights Mamba's fused kernels read themselves (peft/tuners/tuners_utils.py)."""
 
 
+_FORMATS = ("bitsandbytes.", "transformers.integrations.")
+"""Where layers of quantized weights are from that are linear layers themselves."""
+
+
 def _not_adaptable(model: PreTrainedModel) -> list[str]:
     """Layers that ``all-linear`` names and PEFT cannot adapt: routers that return more than a product, Mamba's own."""
     mamba = "mamba" in model.config.model_type or model.config.model_type == "falcon_h1"
@@ -98,14 +103,17 @@ def _not_adaptable(model: PreTrainedModel) -> list[str]:
         if (
             isinstance(module, torch.nn.Linear)
             and type(module).forward is not torch.nn.Linear.forward
-            and not _bnb(module)
+            and not _of_a_format(module)
         )
         or (mamba and name.rpartition(".")[2] in _MAMBA_KERNELS)
     ]
 
 
-def _bnb(module: nn.Module) -> bool:
-    return type(module).__module__.startswith("bitsandbytes")
+def _of_a_format(module: nn.Module) -> bool:
+    """Whether its forward is its own for the way its weight is stored: it returns a product, which PEFT adapts."""
+    if type(module).__name__ == "FP8GroupedLinear":  # the plain one returns a product a group, and PEFT fails on it
+        return False
+    return is_packed(module) or type(module).__module__.startswith(_FORMATS)
 
 
 def _wrapped(model: nn.Module, config: Any, dtype: str, tracer: Tracer) -> Any:

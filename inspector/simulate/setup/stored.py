@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import ContradictionError
-from inspector.precision.published import published_in
+from inspector.precision.published import DEQUANTIZE, published_in
 from inspector.simulate.setup.words import ON_LOADING
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
 class StoredOtherwiseError(ContradictionError):
     """What was asked for contradicts how the checkpoint is stored."""
-
-
-DEQUANTIZE = frozenset({"fp8", "mxfp4", "compressed-tensors"})
-"""Formats whose configs take ``dequantize=True``: the weights are plain when they have been loaded."""
 
 
 def follow_checkpoint(resolved: Resolved, config: Mapping[str, Any]) -> Resolved:
@@ -71,6 +67,8 @@ def _scheme(published: Published, settings: FinetuneSettings, *, said: bool) -> 
     elif said:
         _check_dequantizes(published)
         return "none"
+    elif published.says_dequantize:
+        return "none"
     else:
         scheme = published.method
     if not full and trains_as_stored(published):
@@ -96,7 +94,7 @@ def generate_from_checkpoint(settings: GenerateSettings, config: Mapping[str, An
         return settings
     check_known(published)
     if not said:
-        stored: Any = published.method
+        stored: Any = "none" if published.says_dequantize else published.method
         return replace(settings, scheme=stored)
     if settings.scheme == "none":
         _check_dequantizes(published)

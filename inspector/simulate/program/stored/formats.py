@@ -49,5 +49,7 @@ def dequantized_loader(model: PreTrainedModel, published: Published, tracer: Tra
     """The plain model that ``dequantize=True`` makes of the checkpoint as it is loaded. Raises CannotSimulateError."""
     if published.method not in _DEQUANTIZED:
         raise CannotSimulateError(f"{published.title} is not dequantized on loading")
+    if published.says_dequantize:
+        tracer.notes.append("quantization_config says dequantize, and transformers does so unasked")
     with config_mistakes(model.config.model_type, model.config.to_dict()):
         return _DEQUANTIZED[published.method](model, published, tracer)

@@ -26,7 +26,8 @@ def fp8(model: PreTrainedModel, published: Published, tracer: Tracer, *, trainin
         return dequantized_fp8(model, published, tracer)
     from transformers.quantizers import AutoHfQuantizer
 
-    quantizer = AutoHfQuantizer.from_config(dict(published.raw), pre_quantized=True)
+    # A config passed in has the last word on it (``get_loading_attributes``), and is asked for what is stored.
+    quantizer = AutoHfQuantizer.from_config({**published.raw, "dequantize": False}, pre_quantized=True)
     quantizer.preprocess_model(model=model, device_map={"": 0})
     # Frozen from the first: adapters train on them, and they are not trained.
     model.requires_grad_(False)
