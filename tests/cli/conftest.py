@@ -10,6 +10,7 @@ import pytest
 from inspector.cli.main import run
 from inspector.measure import runner
 from tests.simulate.tasks import T5, WHISPER, named
+from tests.sources import gguf_files
 
 TINY = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 128,
@@ -87,6 +88,10 @@ def write_models(folder):
     lora = {f"base_model.model.model.layers.0.self_attn.q_proj.lora_{letter}.weight": torch.zeros(shape)
             for letter, shape in (("A", (4, 64)), ("B", (64, 4)))}  # fmt: skip
     save_file(lora, folder / "adapter" / "adapter_model.safetensors")
+    pairs = {"general__type": "adapter", "adapter__type": "lora", "adapter__lora__alpha": 8.0, "tokens": 0}
+    for name, rows in (("adapter", 64), ("misfit", 96)):
+        q_proj = {f"blk.0.attn_q.weight.lora_{letter}": shape for letter, shape in (("a", (4, 64)), ("b", (rows, 4)))}
+        gguf_files.made(folder / f"{name}.gguf", "llama", q_proj, plain=True, **pairs)
 
 
 def run_commands():

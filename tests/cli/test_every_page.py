@@ -8,6 +8,9 @@ from inspector.cli.main import COMMANDS, run
 
 PAGES = {
     "adapter": ["adapter", "adapter"],
+    "adapter-gguf": ["adapter", "adapter.gguf"],
+    "adapter-gguf-base": ["adapter", "adapter.gguf", "--base", "tiny"],
+    "adapter-gguf-misfit": ["adapter", "misfit.gguf", "--base", "tiny"],
     "checkpoint": ["checkpoint", "model"],
     "chart": ["chart", "sizes", "llama-3.2-1b", "-o", "sizes.html"],
     "compare": ["compare", "llama-3.2-1b", "qwen2.5-0.5b"],
