@@ -130,6 +130,7 @@ def weight_map(index: Mapping[str, Any], name: str) -> Mapping[str, str]:
 
 def _listed(folder: Path) -> list[Path]:
     try:
-        return list(folder.iterdir())
+        # ``save_pretrained("model.safetensors")`` makes a folder of this name, which transformers does not load.
+        return [path for path in folder.iterdir() if not path.is_dir()]
     except OSError as error:
         raise InspectorError(f"cannot read {folder}: {error.strerror or error}") from error

@@ -41,7 +41,7 @@ def gguf_in_folder(folder: Path, name: str) -> GgufFile | None:
 
 def _firsts(folder: Path) -> list[Path]:
     """The GGUF files of a folder, the first split for a model of several."""
-    files = {file.name: file for file in sorted(folder.glob("*.gguf"))}
+    files = {file.name: file for file in sorted(folder.glob("[!.]*.gguf"))}
     firsts = dict.fromkeys(split_names(name)[0] for name in files)
     # Where the first split is not there, another stands for it: reading it names the one that is missing.
     return [

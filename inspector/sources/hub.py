@@ -178,7 +178,7 @@ class HubModel(Source):
             index = self._index(prefix + taken.index)
             promised, notes = dict(weight_map(index, taken.index)), (*notes, *index_notes(index))
             names = sorted(set(promised.values()))
-        notes += left_alone(beside, {*names, taken.index})
+        notes += left_alone(beside, {*names, taken.index}, on_hub=not folder)
         return self.read([prefix + name for name in names], promised, config or {}, notes)
 
     def read(

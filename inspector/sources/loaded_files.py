@@ -35,6 +35,9 @@ _VARIANT = re.compile(
 _SHARD = re.compile(r"-\d{5}-of-\d{5}")
 _OF_TRAINING = re.compile(r"(?:training_args|optimizer|scheduler|rng_state|scaler|random_states)[\w.-]*")
 _WEIGHTS = (".safetensors", ".gguf", ".h5", ".msgpack", *PICKLES)
+_UNFINISHED = (".aria2", ".crdownload", ".incomplete", ".part", ".partial", ".download")
+"""What downloaders call a file, or the list of its missing pieces, before it is whole."""
+
 _MOST_LISTED = 8
 
 
@@ -57,7 +60,8 @@ def loaded_files(names: Collection[str], config: Mapping[str, Any] | None) -> Ta
 
     ``config`` is the content of its ``config.json``, None when it has none: then nothing is loaded by itself.
     """
-    names = set(names)
+    # macOS leaves ``._model.safetensors`` on other disks: properties of the file, and no file of weights.
+    names = {name for name in names if not name.startswith(".")}
     if config is None:
         return _safetensors_at_all(names) if (found := _usual(names, {})) is None or found.unread else found
     explicit = config.get("transformers_weights")
@@ -154,21 +158,28 @@ def _variant_of(name: str) -> str:
     return next(word for word in found.groups() if word) if found else ""
 
 
-def left_alone(names: Iterable[str], read: Collection[str]) -> tuple[str, ...]:
-    """A note on the files of weights that lie beside those that are loaded, by name; none where there are none."""
-    names = list(names)
+def left_alone(names: Iterable[str], read: Collection[str], *, on_hub: bool = False) -> tuple[str, ...]:
+    """A note on the files of weights that lie beside those that are loaded, by name; none where there are none.
+
+    ``on_hub`` says that they are of an id of the hub: with an adapter's config there, transformers loads another model
+    (integrations/peft.py, ``maybe_load_adapters``).
+    """
+    names = [name for name in names if not name.startswith(".")]
     on_top = "adapter_config.json" in names and "config.json" in names
     rest = sorted(
         name
         for name in names
-        if name not in read and (name.endswith(_WEIGHTS) or _is_index(name)) and not _OF_TRAINING.fullmatch(name)
+        if name not in read
+        and (name.endswith((*_WEIGHTS, *_UNFINISHED)) or _is_index(name))
+        and not _OF_TRAINING.fullmatch(name)
     )
     if not rest:
         return ()
     families: dict[str, list[str]] = {}
     for name in rest:
         families.setdefault(_SHARD.sub("", name) if _SHARD.search(name) else name, []).append(name)
-    said = [_few(family) + _why(family[0], on_top=on_top) for family in families.values()]
+    goes = _ON_HUB if on_top and on_hub else _ON_TOP if on_top else ""
+    said = [_few(family) + _why(family[0], goes) for family in families.values()]
     more = f" and {len(said) - _MOST_LISTED:,} more" if len(said) > _MOST_LISTED else ""
     return (f"beside what is loaded: {', '.join(said[:_MOST_LISTED])}{more}",)
 
@@ -177,10 +188,19 @@ def _is_index(name: str) -> bool:
     return name.endswith(".json") and ".index." in name
 
 
-def _why(name: str, *, on_top: bool) -> str:
-    """What a file is, where its name says so."""
+_ON_TOP = ", which from_pretrained puts on top"
+_ON_HUB = (
+    ": from_pretrained of this id loads the base that adapter_config.json names and puts it on top; what is counted"
+    " here it loads of a folder of these files"
+)
+
+
+def _why(name: str, goes: str) -> str:
+    """What a file is, where its name says so; ``goes`` is where an adapter goes."""
+    if name.endswith(_UNFINISHED):
+        return " (a download that has not ended)"
     if name.startswith("adapter_"):
-        return " (an adapter, which from_pretrained puts on top)" if on_top else " (an adapter)"
+        return f" (an adapter{goes})"
     if name.endswith(PICKLES):
         return " (a pickle)"
     if variant := _variant_of(name):

@@ -205,3 +205,31 @@ def test_files_that_a_class_loads_besides(tmp_path):
 def test_diffusers_takes_an_index_before_a_single_file():
     names = {f"diffusion_pytorch_{name}" for name in (SINGLE, INDEX)}
     assert loaded_files(names, {"_class_name": "UNet2DConditionModel"}).index == f"diffusion_pytorch_{INDEX}"
+
+
+def test_what_is_no_file_of_weights_is_not_read(saved_llama, tmp_path):
+    """What macOS leaves on other disks, and a folder that was to be a file."""
+    folder = tmp_path / "model"
+    shutil.copytree(saved_llama, folder)
+    (folder / INDEX).unlink()
+    shards = tuple(sorted(path.name for path in folder.glob("*.safetensors")))
+    (folder / f"._{shards[0]}").write_bytes(b"\0\5\26\7")
+    (folder / SINGLE).mkdir()
+    found = locate(str(folder)).checkpoint
+    assert found.files == shards
+    assert not any("._" in note for note in found.notes)
+
+
+def test_an_unfinished_download_is_said(saved_llama, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(saved_llama, folder)
+    (folder / f"{SINGLE}.aria2").write_bytes(b"")
+    said = f"{SINGLE}.aria2 (a download that has not ended)"
+    assert any(said in note for note in locate(str(folder)).checkpoint.notes)
+
+
+def test_of_an_id_with_an_adapter_transformers_loads_the_base_that_it_names(saved_llama, tmp_path, hub):
+    files = {path.name: path.read_bytes() for path in saved_llama.iterdir()}
+    hub.add("acme/both", {**files, "adapter_model.safetensors": b"", "adapter_config.json": b"{}"})
+    said = "from_pretrained of this id loads the base that adapter_config.json names"
+    assert any(said in note for note in locate("hf:acme/both").checkpoint.notes)
