@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help report docs reports dryruns lab what-if rungs pictures vendor test test-oldest test-newest core every-lora fuzz check skeletons golden benchmark clean
+.PHONY: help report docs release reports dryruns lab what-if rungs pictures vendor test test-oldest test-newest core every-lora fuzz check skeletons golden benchmark clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ reports: $(INSTALLED) ## write the committed decks in reports/ anew
 docs: $(INSTALLED) ## build the site for people into site/, strictly
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo $(abspath site/index.html)
+
+release: $(INSTALLED) ## build wheel, source archive and release notes into dist/, and check them
+	$(BIN)/python scripts/release.py
 
 dryruns: $(INSTALLED) ## simulate anew what the decks show of training (five minutes)
 	$(BIN)/python scripts/dryruns.py
