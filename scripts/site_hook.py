@@ -27,7 +27,7 @@ TABLE = re.compile(r"<!-- README: (?P<begins>.*) -->")
 """Where a page has a table of the README, by how its first line begins: tests hold the figures there."""
 COMMANDS = "<!-- commands -->"
 """Where a page has the help of every command."""
-BESIDE = re.compile(r"\]\((?:\.\./)+(?P<path>(?:reports|benchmarks|docs)/[^)#]*|[A-Z]+\.md)\)")
+BESIDE = re.compile(r"\]\((?:\.\./)+(?P<path>(?:reports|benchmarks|docs)/[^)]*|[A-Z]+\.md)\)")
 """A link out of docs/, as the same text has it where it is read on a forge."""
 
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -123,6 +125,15 @@ def test_an_address_prepares_the_chips(deck):
     assert browser.execute_script(
         "return document.getElementById('what-if').dataset.run"
     ) == "lora,T4,512,8,full,attention,off".replace(",", ".")
+
+
+def test_the_site_s_link_opens_the_committed_deck_on_what_if(show):
+    deck = Path(__file__).parents[3] / "reports" / "Llama-3.1-8B.html"
+    for phone, width in ((False, 1280), (True, 390)):
+        browser = show(SimpleNamespace(as_uri=lambda: f"{deck.as_uri()}#what-if"), width=width, phone=phone)
+        ready(browser)
+        seen = "return document.elementFromPoint(arguments[0], 300).closest('section[id]').id"
+        assert browser.execute_script(seen, width // 2) == "what-if"
 
 
 def test_the_three_choices_count_as_peft_does(deck):
