@@ -22,7 +22,8 @@ class Job:
 
     ``kind`` says what ``target`` is: the ``file`` of a script, the name of a ``module``, or the file of ``code`` whose
     lines are said to be those of ``shown``. ``card`` is a catalogued name or a size (``16GiB``), ``others`` more cards
-    that may share the trace. ``edits`` change words of the script's text (`inspector.simulate.script.overrides`).
+    that may share the trace. ``edits`` change words of the script's text, or of modules that it imports
+    (`inspector.simulate.script.overrides`).
     """
 
     kind: str

@@ -6,7 +6,7 @@ The text is changed where its author would change it, so that whatever stands be
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Words of the script's text replaced by others.
+    """Words of the script's text, or of a module's that it imports, replaced by others.
 
     Attributes:
         cell: of a notebook; 0 for a file.
@@ -25,6 +25,7 @@ class Edit:
         end_line: where they end; the same place as the beginning where something is put in.
         end_column: where in that line.
         text: what stands there instead, in one line.
+        file: of the module, its whole path; "" for the script itself.
     """
 
     cell: int
@@ -33,6 +34,7 @@ class Edit:
     end_line: int
     end_column: int
     text: str
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,10 @@ class Override:
         mine = tuple(each for each in self.edits if not any(_overlap(each, one) for one in other.edits))
         return Override((*mine, *other.edits), (*self.argv, *other.argv), (*self.environment, *other.environment))
 
+    def in_file(self, file: str) -> Override:
+        """The same, its edits being those of a module's file."""
+        return replace(self, edits=tuple(replace(each, file=file) for each in self.edits))
+
     def to_plain(self) -> list[dict[str, Any]]:
         """The edits as JSON takes them."""
         return [asdict(each) for each in self.edits]
@@ -73,15 +79,16 @@ def decoded(data: bytes) -> str:
     return data.decode(encoding)
 
 
-def apply_edits(text: str, edits: Sequence[Edit], cell: int = 0) -> str:
-    """The text of a script, or of one cell of a notebook, with its edits made.
+def apply_edits(text: str, edits: Sequence[Edit], cell: int = 0, file: str = "") -> str:
+    """The text of a script, of one cell of a notebook, or of a module's file, with its edits made.
 
     Lines are counted as Python's parser does. Raises ValueError when an edit lies outside of the text.
     """
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     raw = [line.encode("utf-8") for line in lines]
     # From the end, so that no edit moves the place of another; what is put in at one place keeps its order.
-    for edit in sorted((each for each in edits if each.cell == cell), key=lambda each: (each.line, each.column))[::-1]:
+    mine = (each for each in edits if (each.file, each.cell) == (file, cell))
+    for edit in sorted(mine, key=lambda each: (each.line, each.column))[::-1]:
         if not 1 <= edit.line <= edit.end_line <= len(raw):
             raise ValueError(f"no line {edit.line} to change")
         head, tail = raw[edit.line - 1][: edit.column], raw[edit.end_line - 1][edit.end_column :]
@@ -115,7 +122,7 @@ def keyword(call: ast.Call, name: str, text: str, cell: int = 0) -> Edit:
 
 
 def _overlap(one: Edit, other: Edit) -> bool:
-    if one.cell != other.cell:
+    if (one.file, one.cell) != (other.file, other.cell):
         return False
     begin, end = (one.line, one.column), (one.end_line, one.end_column)
     first, last = (other.line, other.column), (other.end_line, other.end_column)

@@ -249,3 +249,58 @@ def test_nothing_that_helps_is_said_too():
     found = advise(peaks(200), ALIVE, CHANGES, again)
     assert (found.alone, found.together, found.smallest) == ((), None, None)
     assert found.runs == 4
+
+
+def beside(tmp_path, module, text, *words):
+    """The changes of a script whose module ``config`` has this text: of each the module's text with it made."""
+    file = tmp_path / "config.py"
+    file.write_text(module)
+    (tmp_path / "train.py").write_text(text)
+    made = {}
+    for each in candidates(parse_invocation([*(words or ["train.py"])])):
+        edits = each.override.edits
+        if edits and {edit.file for edit in edits} == {str(file)}:
+            made[each.what] = apply_edits(module, edits, file=str(file))
+            assert apply_edits(text, edits) == text  # nothing of the script's own
+            assert each.place.file == "config.py"
+    return made
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "what", "made"),
+    [
+        ("BATCH = 8\n", "from config import BATCH\n", "BATCH = 4", "BATCH = 4\n"),
+        (
+            "class C:\n    batch_size: int = 8\n",
+            "import config\n",
+            "batch_size = 4",
+            "class C:\n    batch_size: int = 4\n",
+        ),
+        ("c = {'seq_len': 512}\n", "from config import *\n", "'seq_len': 256", "c = {'seq_len': 256}\n"),
+        ("def f(**k): pass\nc = f(bs=2)\n", "import config as c\n", "bs=1", "def f(**k): pass\nc = f(bs=1)\n"),
+        (
+            "from transformers import TrainingArguments\ndef args(n):\n    return TrainingArguments('o')\n",
+            "from config import args\nbatch_size = 4\nargs(1)\n",
+            "bf16=True",
+            "from transformers import TrainingArguments\ndef args(n):\n    return TrainingArguments('o', bf16=True)\n",
+        ),
+    ],
+)
+def test_what_stands_in_a_module_is_changed_there(tmp_path, module, text, what, made):
+    assert beside(tmp_path, module, text)[what] == made
+
+
+def test_a_batch_that_the_config_takes_from_elsewhere_is_changed_there():
+    text = "from transformers import TrainingArguments as TA\n{}a = TA('o', per_device_train_batch_size={})\n"
+    assert "B = 4" not in offered(text.format("BATCH = 8\n", "BATCH"))
+    assert "batch = 4" in offered(text.format("class cfg:\n    batch = 8\n", "cfg.batch"))
+    # A library's own word for something else is no batch of the script's.
+    assert not any("500" in what for what in offered("d = load()\nd.map(len, batch_size=1000)\n"))
+
+
+def test_the_same_words_of_two_files_are_two():
+    one, other = Edit(0, 1, 0, 1, 1, "x"), Edit(0, 1, 0, 1, 1, "y", "/config.py")
+    both = Override((one,)).and_also(Override((other,)))
+    assert both.edits == (one, other)
+    assert edits_of(both.to_plain()) == both.edits
+    assert (apply_edits("a", both.edits), apply_edits("a", both.edits, file="/config.py")) == ("x", "y")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from typing import TYPE_CHECKING
 
@@ -36,17 +37,39 @@ def of_numbers(main: Source, reach: Reach, calls: list[Reached]) -> Iterator[Scr
     """Smaller batches and shorter samples, where a number in the script or on its command line says so."""
     yield from _options(reach.values(main))
     for part in main.parts:
-        for node in part.tree.body:
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                name = node.targets[0].id
-                about = "batch" if _BATCH.match(name) else "length" if _LENGTH.match(name) else ""
-                yield from _written(main, part, node.value, f"{name} = ", about)
+        for name, value, between in _named(part.tree):
+            yield from _written(main, part, value, f"{name}{between}", _about(name))
     for each in calls:
         call = each.node
-        if isinstance(call, ast.Call) and (reach.meaning(call.func, main) or "").endswith("data.DataLoader"):
+        if isinstance(call, ast.Call) and _takes_numbers(call, reach.meaning(call.func, main), reach):
             for word in call.keywords:
-                if word.arg == "batch_size":
-                    yield from _written(main, each.part, word.value, "batch_size=", "batch")
+                yield from _written(main, each.part, word.value, f"{word.arg}=", _about(word.arg or ""))
+
+
+def _named(tree: ast.Module) -> Iterator[tuple[str, ast.expr, str]]:
+    """Names with what stands behind them: constants, fields of classes, entries of a dictionary."""
+    within = [node.body for node in tree.body if isinstance(node, ast.ClassDef)]
+    for node in itertools.chain(tree.body, *within):
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if isinstance(target, ast.Name):
+                yield target.id, node.value, " = "
+            for inner in ast.walk(node.value):
+                for key, value in zip(inner.keys, inner.values, strict=True) if isinstance(inner, ast.Dict) else ():
+                    if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                        yield f"{key.value!r}", value, ": "
+
+
+def _about(name: str) -> str:
+    plain = name.strip("'\"")
+    return "batch" if _BATCH.match(plain) else "length" if _LENGTH.match(plain) else ""
+
+
+def _takes_numbers(call: ast.Call, meant: str | None, reach: Reach) -> bool:
+    """Whether a call is a loader's, or of what the user wrote: a library's means something of its own by a batch."""
+    if meant is not None:
+        return meant.endswith("data.DataLoader") or meant.rpartition(".")[0] in reach.sources
+    return isinstance(call.func, ast.Name)
 
 
 def option_changes(what: Invocation) -> Iterator[ScriptChange]:
@@ -64,12 +87,8 @@ def _options(values: Values) -> Iterator[ScriptChange]:
         if value is False and name in values.flags and re.search(r"checkpointing|grad_?ckpt", name, re.IGNORECASE):
             override = Override(argv=(values.flags[name],))
             yield ScriptChange(values.flags[name], "about a third more time", None, override, SAVED, "checkpointing")
-    options = {name: count for name, value in values.options.items() if (count := _count(value)) is not None}
-    for name, value in values.options.items():
-        if value is False and name in values.flags and re.search(r"checkpointing|grad_?ckpt", name, re.IGNORECASE):
-            override = Override(argv=(values.flags[name],))
-            yield ScriptChange(values.flags[name], "about a third more time", None, override, SAVED, "checkpointing")
-    options = {name: count for name, count in options.items() if name in values.flags}
+    counts = {name: count for name, value in values.options.items() if (count := _count(value)) is not None}
+    options = {name: count for name, count in counts.items() if name in values.flags}
     times = next((name for name in options if _TIMES.match(name)), None)
     for name, count in options.items():
         about = "batch" if _BATCH.match(name) else "length" if _LENGTH.match(name) else ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import OUR_FAULT, InspectorError
 from inspector.simulate.script.job import Job, write_outcome
+from inspector.simulate.script.overrides import edits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,7 @@ def main(path: str) -> int:
     from inspector.simulate.script.child.stubs import triton_package
 
     triton_package.stand_in(folder)
+    from inspector.simulate.script.child import changed
     from inspector.simulate.script.child.errors import is_ours, show, users_mistake
     from inspector.simulate.script.child.installing import install
     from inspector.simulate.script.child.lines import Lines
@@ -53,6 +55,7 @@ def main(path: str) -> int:
     install(world, text + " ".join(job.args))
     code, said, ours = 0, "", False
     mistake: InspectorError | None = None
+    changed.install(edits_of(job.edits))
     try:
         _run(job, lines)
     except Enough:
@@ -165,7 +168,7 @@ def _as_a_kernel(main_module: Any) -> None:
 
 def _texts(job: Job, shown: str) -> Iterator[tuple[str | bytes, str]]:
     """The script, or a notebook's cells in their order, with what a traceback calls each."""
-    from inspector.simulate.script.overrides import apply_edits, decoded, edits_of
+    from inspector.simulate.script.overrides import apply_edits, decoded
 
     edits = edits_of(job.edits)
     if job.kind != "notebook":
