@@ -84,6 +84,10 @@ skeletons: $(INSTALLED) ## build the bundled skeletons and PEFT's tables anew
 golden: $(INSTALLED) ## renew the golden files after a change that was meant
 	$(BIN)/python -m pytest -n auto -q tests/cli --update-golden
 
+.PHONY: scripts-gpu
+scripts-gpu: ## run scripts for real on the GPU that is here beside `inspector run` (PYTHON= one whose PyTorch has CUDA)
+	@$(PYTHON) benchmarks/scripts_gpu.py $(SCRIPT)
+
 benchmark: $(INSTALLED) ## compare speed with building the skeleton and with the quickest estimators
 	$(BIN)/python benchmarks/startup.py
 
