@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inspector.sources.gguf_newer import FAMILIES, MIXTURE, gemma4_fields, is_mixture
+from inspector.sources.gguf_newer import FAMILIES, MIXTURE, MORE, is_mixture
 
 if TYPE_CHECKING:
     from inspector.checkpoint import FileTensor
@@ -50,7 +50,7 @@ def config_of(metadata: dict[str, Any], tensors: tuple[FileTensor, ...]) -> tupl
         config["attention_bias"] = True
     # A zero says that there is no such thing, where the class would take it for a size.
     config = {key: value for key, value in config.items() if value != 0 or isinstance(value, bool)}
-    return config | (gemma4_fields(metadata, tensors) if architecture == "gemma4" else {}), ()
+    return config | (MORE[architecture](metadata, tensors) if architecture in MORE else {}), ()
 
 
 def _family(architecture: str, metadata: dict[str, Any]) -> tuple[str, dict[str, str | None]] | None:

@@ -24,6 +24,12 @@ _USUAL: dict[str, str | None] = {
 _HEAD = {"attention.key_length": "head_dim"}
 _NORM = {"attention.layer_norm_epsilon": "layer_norm_eps"}
 _EXPERTS = {"expert_used_count": "num_experts_per_tok"}
+_SHARING = {
+    **_EXPERTS, "expert_count": "n_routed_experts", "expert_shared_count": "n_shared_experts",
+    "expert_feed_forward_length": "moe_intermediate_size", "expert_weights_scale": "routed_scaling_factor",
+    "expert_weights_norm": "norm_topk_prob", "expert_group_count": "n_group",
+    "expert_group_used_count": "topk_group",
+}  # fmt: skip
 FAMILIES: dict[str, tuple[str, dict[str, str | None]]] = {
     "gemma": ("gemma", {**_USUAL, **_HEAD}),
     "olmo2": ("olmo2", _USUAL),
@@ -34,6 +40,8 @@ FAMILIES: dict[str, tuple[str, dict[str, str | None]]] = {
     "cohere2": ("cohere2", {**_USUAL, **_NORM, **_HEAD, "attention.sliding_window": "sliding_window"}),
     "gptneox": ("gpt_neox", {**_USUAL, **_NORM}),
     "phi2": ("phi", {**_USUAL, **_NORM}),
+    "deepseek2": ("deepseek_v2", {**_USUAL, **_SHARING}),
+    "glm4moe": ("glm4_moe", {**_USUAL, **_HEAD, **_SHARING}),
 }  # fmt: skip
 """llama.cpp's architectures that transformers' table lacks: the type, and the field of each key."""
 
@@ -83,3 +91,44 @@ def gemma4_fields(metadata: Mapping[str, object], tensors: tuple[FileTensor, ...
         "hidden_size_per_layer_input": each,
         **({"vocab_size_per_layer_input": rows[0]} if rows and rows[0] else {}),
     }
+
+
+def deepseek_fields(metadata: Mapping[str, object], tensors: tuple[FileTensor, ...]) -> dict[str, object]:
+    """What DeepSeek's configs have for latent attention, and which of the two models it is.
+
+    Newer files have heads as attention over the latent has them, and those of the config under ``_mla``; older ones
+    have the config's own. Only the third version's gate corrects its choice by a bias.
+    """
+    announced = Announced(metadata)
+    rope = announced.size("rope.dimension_count") or 0
+    key = announced.size("attention.key_length_mla") or announced.size("attention.key_length") or 0
+    corrected = any("exp_probs_b" in tensor.name for tensor in tensors)
+    return {
+        "model_type": "deepseek_v3" if corrected else "deepseek_v2",
+        # Of the latent there is one; every head has keys of its own made of it.
+        "num_key_value_heads": announced.size("attention.head_count"),
+        "q_lora_rank": announced.size("attention.q_lora_rank") or None,
+        "kv_lora_rank": announced.size("attention.kv_lora_rank"),
+        "qk_rope_head_dim": rope,
+        "qk_nope_head_dim": max(0, key - rope),
+        "v_head_dim": announced.size("attention.value_length_mla") or announced.size("attention.value_length"),
+        "first_k_dense_replace": announced.size("leading_dense_block_count") or 0,
+    }
+
+
+def glm_fields(metadata: Mapping[str, object], tensors: tuple[FileTensor, ...]) -> dict[str, object]:
+    """What GLM 4.5's config has beside the table: layers without those that draft, and what the tensors show."""
+    announced = Announced(metadata)
+    names = {tensor.name for tensor in tensors}
+    return {
+        "num_hidden_layers": max(
+            0, (announced.size("block_count") or 0) - (announced.size("nextn_predict_layers") or 0)
+        ),
+        "first_k_dense_replace": announced.size("leading_dense_block_count") or 0,
+        "attention_bias": "blk.0.attn_q.bias" in names,
+        "use_qk_norm": "blk.0.attn_q_norm.weight" in names,
+    }
+
+
+MORE = {"gemma4": gemma4_fields, "deepseek2": deepseek_fields, "glm4moe": glm_fields}
+"""What a config has beside its table, by architecture."""

@@ -109,22 +109,25 @@ def _beside_the_parameters(
 ) -> str:
     """What a file stores beside the parameters of the model, in a sentence, where that is all of what is ``left``.
 
-    Buffers of transformers' class, and keys and values of layers that take those of an earlier one: transformers does
-    not load them. They are counted as the file has them; what runs is the model. ``alone`` are parameters without a
-    name in llama.cpp, each of which one of the tensors left is.
+    Buffers of transformers' class, layers that draft tokens, and keys and values of layers that take those of an
+    earlier one: transformers does not load them. They are counted as the file has them; what runs is the model.
+    ``alone`` are parameters without a name in llama.cpp, each of which one of the tensors left is.
     """
     announced = Announced(checkpoint.metadata)
     first = (announced.size("block_count") or 0) - (announced.size("attention.shared_kv_layers") or 0)
+    layers = skeleton.facts.num_layers
+    drafting = {name for name in left if (block := BLOCK.match(name)) and int(block[1]) >= layers}
     shared = {
         name
-        for name in left
+        for name in left.keys() - drafting
         if (block := BLOCK.match(name)) and int(block[1]) >= first and block[2].startswith(("attn_k", "attn_v"))
     }
     buffers = [tensor for tensor in skeleton.own_tensors if not tensor.is_parameter and tensor.persistent]
-    rest = sorted(tensor.numel for name, tensor in left.items() if name not in shared)
+    rest = sorted(tensor.numel for name, tensor in left.items() if name not in shared | drafting)
     if not left or rest != sorted(tensor.numel for tensor in (*alone.values(), *buffers)):
         return ""
     said = [f"{len(shared):,} keys and values of layers that share others' ({min(shared)[:80]})"] if shared else []
+    said += [f"{len(drafting):,} of layers that draft tokens ({min(drafting)[:80]})"] if drafting else []
     said += [f"{len(buffers):,} buffers ({buffers[0].name[:80]})"] if buffers else []
     return f"of its tensors {' and '.join(said)} are no parameters in transformers" if said else ""
 

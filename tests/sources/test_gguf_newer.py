@@ -142,3 +142,102 @@ def test_a_family_that_transformers_does_not_map_is_its_model(model):
     assert source.skeleton.architecture == skeleton.architecture
     assert source.skeleton.num_parameters == skeleton.num_parameters
     assert source.runnable["model_type"] == skeleton.facts.model_type
+
+
+def deepseek(config):
+    """The header that llama.cpp's ``DeepseekV2Model.set_gguf_parameters`` writes."""
+    return {
+        "attention.head_count_kv": 1, "leading_dense_block_count": config.first_k_dense_replace,
+        **({"attention.q_lora_rank": config.q_lora_rank} if config.q_lora_rank else {}),
+        "attention.kv_lora_rank": config.kv_lora_rank,
+        "attention.key_length": config.kv_lora_rank + config.qk_rope_head_dim,
+        "attention.value_length": config.kv_lora_rank,
+        "attention.key_length_mla": config.qk_nope_head_dim + config.qk_rope_head_dim,
+        "attention.value_length_mla": config.v_head_dim, "rope.dimension_count": config.qk_rope_head_dim,
+    }  # fmt: skip
+
+
+def older_deepseek(config):
+    """As it was before latent attention ran as it is: heads of the config, and one matrix of keys and values."""
+    heads = config.qk_nope_head_dim + config.qk_rope_head_dim
+    found = deepseek(config) | {"attention.key_length": heads, "attention.value_length": config.v_head_dim}
+    return {key: value for key, value in found.items() if not key.endswith("_mla")}
+
+
+def glm(config):
+    """``Glm4MoeModel``: a layer that drafts tokens is counted among the blocks."""
+    return {
+        "block_count": config.num_hidden_layers + 1, "nextn_predict_layers": 1,
+        "attention.head_count_kv": config.num_key_value_heads, "attention.key_length": config.head_dim,
+        "leading_dense_block_count": config.first_k_dense_replace,
+    }  # fmt: skip
+
+
+SHARING = {
+    "DeepSeek V2 Lite": ("deepseek-ai/DeepSeek-V2-Lite", "deepseek2", deepseek),
+    "DeepSeek V2 Lite, older": ("deepseek-ai/DeepSeek-V2-Lite", "deepseek2", older_deepseek),
+    "DeepSeek V3": ("deepseek-ai/DeepSeek-V3", "deepseek2", deepseek),
+    "GLM 4.5 Air": ("zai-org/GLM-4.5-Air", "glm4moe", glm),
+    "GLM 4.6": ("zai-org/GLM-4.6", "glm4moe", glm),
+}
+
+
+def stored_of(skeleton, config, split):
+    """A model's tensors as the converter writes them: experts apart, gates' biases, keys and values apart."""
+    names, shapes = gguf_names(skeleton), {}
+    for tensor in skeleton.parameters:
+        ours, shape = names[tensor.name], tensor.shape
+        if "gate_up" in tensor.name and len(shape) == 3:
+            shape = (shape[0], shape[1] // 2, shape[2])
+            shapes[ours.replace("gate_exps", "up_exps")] = shape
+        if split and "attn_kv_b" in ours:
+            heads, rank = config.num_attention_heads, config.kv_lora_rank
+            shapes[ours.replace("attn_kv_b", "attn_k_b")] = (heads, rank, config.qk_nope_head_dim)
+            shapes[ours.replace("attn_kv_b", "attn_v_b")] = (heads, config.v_head_dim, rank)
+        else:
+            shapes[ours] = shape
+    for tensor in skeleton.own_tensors:
+        if tensor.name.endswith("e_score_correction_bias"):
+            shapes[f"blk.{tensor.name.split('.')[2]}.exp_probs_b.bias"] = tensor.shape
+    return shapes
+
+
+@pytest.mark.parametrize("which", SHARING)
+def test_models_with_shared_experts_come_back_from_their_header(which):
+    model, word, write = SHARING[which]
+    config = {**bundled_config(model), "num_hidden_layers": 4}
+    config.pop("quantization_config", None)
+    built, skeleton = build_config(config), build_skeleton(config, model_id=model)
+    usual = {key: getattr(built, field) for key, field in FAMILIES[word][1].items() if getattr(built, field, None)}
+    metadata = {f"{word}.{key}": value for key, value in (usual | write(built)).items()}
+    shapes = stored_of(skeleton, built, write is deepseek)
+    if word == "glm4moe":
+        last = {name.replace("blk.3.", "blk.4."): shape for name, shape in shapes.items() if "blk.3." in name}
+        shapes |= last | {"blk.4.nextn.eh_proj.weight": (built.hidden_size, 2 * built.hidden_size)}
+    tensors = tuple(FileTensor(name, shape, "float32", 4 * math.prod(shape)) for name, shape in shapes.items())
+    header = GgufHeader({"general.architecture": word, **metadata}, tensors, Overhead(0, 0, 0, 0))
+    source = Made("m", "m", merged("m", ["m.gguf"], [header], 1))
+    back = build_skeleton(source.runnable, model_id="m")
+    assert source.runnable["model_type"] == config["model_type"]
+    assert {(tensor.name, tensor.shape) for tensor in back.own_tensors} == \
+        {(tensor.name, tensor.shape) for tensor in skeleton.own_tensors}  # fmt: skip
+
+
+def test_a_file_of_deepseek_is_simulated(tmp_path, capsys):
+    config = bundled_config("deepseek-ai/DeepSeek-V3") | {
+        "num_hidden_layers": 2, "hidden_size": 256, "intermediate_size": 512, "num_attention_heads": 4,
+        "num_key_value_heads": 4, "vocab_size": 320, "n_routed_experts": 8, "moe_intermediate_size": 256, "n_group": 2,
+        "topk_group": 1, "num_experts_per_tok": 2, "kv_lora_rank": 64, "q_lora_rank": 64, "qk_nope_head_dim": 32,
+        "qk_rope_head_dim": 16, "v_head_dim": 32, "first_k_dense_replace": 1, "pad_token_id": 0, "bos_token_id": 0,
+        "eos_token_id": 1,
+    }  # fmt: skip
+    config.pop("quantization_config")
+    built, skeleton = build_config(config), build_skeleton(config, model_id="m")
+    usual = {key: getattr(built, field) for key, field in FAMILIES["deepseek2"][1].items() if hasattr(built, field)}
+    tensors = stored_of(skeleton, built, split=True)
+    path = made(tmp_path / "m.gguf", "deepseek2", tensors, **usual | deepseek(built))
+    assert run(["simulate", "generate", path, "--prompt-len", "16", "--max-new-tokens", "2", "--json"]) == 0
+    weights = json.loads(capsys.readouterr().out)["weights_bytes"]
+    assert 0 <= weights - 2 * skeleton.num_parameters < 600 * len(tensors)
+    assert run(["memory", path, "--scheme", "stored", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["schemes"][0]["num_parameters"] == elements(tensors)
