@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 RANK = 32
 """Rank of the adapters in the four bars: the course's."""
+RANKS = (8, 16, RANK, 64, 128)
+"""Those to choose from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ def lesson(
         raise InspectorError(f"{skeleton.model_id} has no linear layer to adapt", hint="choose a language model")
     spec = LoraSpec(r=RANK, target_modules=usual.target_modules, target_parameters=usual.target_parameters)
     adapted = frozenset(tensor.module for tensor in adapter_tensors(skeleton, spec))
-    report = lora(skeleton)
+    report = lora(skeleton, ranks=RANKS)
     # Only of the bundled config: a folder may bear the name of a shipped model and be another.
     shipped = skeleton.source == "bundled" and not skeleton.facts.resized_from
     return Lesson(
@@ -145,7 +147,6 @@ def lesson(
         layers=layers(skeleton),
         memory=memory(skeleton, schemes_of_bits(None)),
         lora=report,
-        # `RANK` is among the ranks that `lora` takes by itself, so there is such a row.
         adapters=next(row for row in report.rows if row.target_set == usual.name and row.r == RANK),
         adapted=adapted,
         usual=usual,

@@ -1,11 +1,13 @@
 """What-if grids and films: what ships is what `simulate` says; a grid that is broken off goes on where it stopped."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from inspector.cli.main import run
-from inspector.lesson import film, lesson, what_if, what_if_runs
+from inspector.lesson import film, lesson, training, what_if, what_if_runs
+from inspector.lesson.followed import followed
 from inspector.lesson.texts import texts
 from inspector.lesson.what_if import Choice, choices, dumps, load, loads
 from inspector.lora import TargetSet
@@ -52,6 +54,22 @@ def test_a_position_is_what_simulate_says_and_its_verdict_the_exit_code(model, c
     assert bar.unused == said["peak_reserved_bytes"] - said["peak_allocated_bytes"]
     assert (bar.stage, bar.verdict) == (said["peak_stage"], said["verdict"])
     assert code == (1 if bar.verdict == "does not fit" else 0)
+
+
+def test_slides_follow_only_runs_of_their_own_step():
+    """All shipped dry runs are followed by their grid; of another length, or other libraries, none is."""
+    for model in SHIPPED:
+        grid, runs = load(model), training.load(model)
+        if runs is None:
+            continue
+        found = followed(runs, grid, grid.targets[0][0])
+        assert (found[0].r, found[0].targets) == (32, grid.targets[0][0])
+        assert len({one.key for one in found}) == len(found) == 6
+        assert [one.r for one in followed(replace(runs, batch_size=2), grid, grid.targets[0][0])] == [32]
+        bars = {key: replace(bar, unused=bar.unused + 512) for key, bar in grid.bars.items()}
+        assert len(followed(runs, replace(grid, bars=bars), grid.targets[0][0])) == 1
+        without = {key: bar for key, bar in grid.bars.items() if (key.method, key.r) != ("qlora", 8)}
+        assert {one.r for one in followed(runs, replace(grid, bars=without), grid.targets[0][0])} == {32, 128}
 
 
 @pytest.mark.pinned

@@ -10,11 +10,15 @@ from inspector.render.theme import ADAPTERS, BASE
 from inspector.units import MB
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from inspector.lesson import Lesson, Size
     from inspector.lesson.texts import Texts
 
 TITLE = "Size of Weights in MB"
 """What the course calls its axis; it stays so in every language."""
+ROOM = 16
+"""Characters of a bar's label on one line."""
 
 
 def sizes(lesson: Lesson, say: Texts | None = None) -> Chart:
@@ -27,8 +31,7 @@ def sizes(lesson: Lesson, say: Texts | None = None) -> Chart:
         [
             {
                 "type": "bar",
-                # 19, so that the labels that are fixed, 18 characters at most, stay on one line.
-                "x": [two_lines(label, 16) for label in labels],
+                "x": [two_lines(label, ROOM) for label in labels],
                 "y": [bar.nbytes / MB for bar in bars],
                 "text": numbers,
                 "textposition": "outside",
@@ -46,11 +49,16 @@ def sizes(lesson: Lesson, say: Texts | None = None) -> Chart:
         bargap=0.3,
         meta={"phone": {"swap": True, "height": 64 * len(bars) + 40}},
     )
-    alt = f"{TITLE}: " + "; ".join(f"{label} {text}" for label, text in zip(labels, numbers, strict=True))
+    alt = alt_of(labels, numbers)
     rows = tuple(
         (label, text, say.written(f"{bar.nbytes:,}")) for label, text, bar in zip(labels, numbers, bars, strict=True)
     )
     return Chart("sizes", TITLE, alt, say.lines("sizes.columns"), rows, made)
+
+
+def alt_of(labels: Sequence[str], numbers: Sequence[str]) -> str:
+    """The bars in a sentence."""
+    return f"{TITLE}: " + "; ".join(f"{label} {text}" for label, text in zip(labels, numbers, strict=True))
 
 
 def bar_label(lesson: Lesson, bar: Size, say: Texts) -> str:

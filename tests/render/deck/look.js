@@ -60,7 +60,7 @@ const middle = (box) => (box.top + box.bottom) / 2;
 for (const chart of root.querySelectorAll(".chart")) {
   if (!seen(chart)) continue;
   const bars = [...chart.querySelectorAll(".bars .point > path")].map((bar) => bar.getBoundingClientRect());
-  const data = Deck.data.charts[chart.dataset.chart].data[0];
+  const data = chart.data[0];
   if (data.type === "bar" && data.orientation === "h" && bars.length) {
     for (const label of chart.querySelectorAll(".ytick text")) {
       const off = Math.min(...bars.map((bar) => Math.abs(middle(bar) - middle(label.getBoundingClientRect()))));

@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from inspector.lesson.rank_picture import picture
 from inspector.lesson.rungs import kept, rungs
 from inspector.lora import lora
 from inspector.sources.resolve import resolve
-from tests.render.deck.test_browser import go_to, ready
+from tests.render.deck.test_browser import LOOK, go_to, ready
 
 pytestmark = pytest.mark.browser
 MODEL = "meta-llama/Llama-3.1-8B"
@@ -165,6 +166,52 @@ def test_the_three_choices_count_as_peft_does(deck):
         ' [data-${n}="mlp.up_proj"]`).width.baseVal.value)'
     )
     assert strip / box == pytest.approx(8 * (4096 + 14336) / (4096 * 14336), rel=0.02)
+
+
+def test_bars_follow_the_adapters_that_slides_share(deck):
+    """On every slide that has them; what no run has leaves the bars as they are, and each is whole to look at."""
+    browser, grid, rows = deck("methods", "?r=8&targets=all-linear"), what_if.load(MODEL), lora(resolve(MODEL)).rows
+
+    def alive(r, targets):
+        named = [("full", 0, ""), ("lora", r, targets), ("qlora", r, targets)]
+        bars = [grid.bars[what_if.Choice(m, "A100-80GB", 2048, rank, on, "full", True)] for m, rank, on in named]
+        return [f"{sum(n for _, n in bar.alive) / 1e9:.1f}\N{NO-BREAK SPACE}GB" for bar in bars]
+
+    def shown():
+        return browser.execute_script(
+            "return [...document.querySelectorAll('#methods [data-follow]:not([hidden]) .sum')].map((e) =>"
+            " e.textContent)"
+        )
+
+    def adapters():
+        return browser.execute_script(
+            "const c = document.querySelector('#sizes .chart'), [b] = c.data;"
+            "return [b.y.at(-1), b.text.at(-1), c.getAttribute('aria-label').split('; ').at(-1).split(' ').at(-1)]"
+        )
+
+    def whole(slide):
+        # A question stands before its slide.
+        go_to(browser, slide, 4 if slide == "sizes" else 0)
+        return browser.execute_script(f"return (function () {{ {LOOK} }})(arguments[0], arguments[1])", f"#{slide}", 24)
+
+    assert shown() == alive(8, "all-linear")
+    for targets, r in product(("attention", "all-linear"), (128, 32, 8)):
+        press(browser, f'#what-if [data-chip="targets"] [data-value="{targets}"]')
+        press(browser, f'#what-if [data-chip="r"] [data-value="{r}"]')
+        assert shown() == alive(r, targets)
+        assert f"r = {r}, {targets}" in text(browser, "#methods .fact:not([hidden])")
+        if r != 128:
+            nbytes = next(row.weight_bytes for row in rows if (row.target_set, row.r) == (targets, r))
+            assert adapters() == [nbytes / 1e6, *2 * [f"{nbytes / 1e6:,.{nbytes < 1e8:d}f}"]]
+        if (r, targets) == (128, "all-linear"):
+            # The longest labels of all.
+            assert whole("methods") + whole("sizes") == []
+    # Sixteen is no rank of a run, and the weights of such adapters are known.
+    press(browser, '#choices [data-r="16"]')
+    assert shown() == alive(8, "all-linear")
+    assert adapters()[1] == "168"
+    press(browser, '#choices [data-target="mlp.up_proj"]')
+    assert (shown(), adapters()[1]) == (alive(8, "all-linear"), "168")
 
 
 @pytest.mark.parametrize("scheme", ["nf4", "int4", "fp4"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from inspector.lesson.one_model import RANKS
 from inspector.render.deck import drawing
 from inspector.render.deck.slide import Numbers, Slide, finding, notes
 from inspector.render.deck.slides.lora import inside_layer
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from inspector.lesson.targets import Target
     from inspector.lesson.texts import Texts
 
-RANKS = (8, 16, 32, 64, 128)
 FACTORS = ("1/2", "1", "2", "4")
 """Alpha over r: what people choose."""
 BYTES = 4

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inspector.lesson.followed import followed
 from inspector.lesson.training import CARDS, CHART_CARD
 from inspector.memory_kinds import MemoryKind
 from inspector.render.deck.bars import kind_piece, stacked
@@ -15,58 +17,115 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inspector.lesson import Lesson
+    from inspector.lesson.followed import Followed
     from inspector.lesson.texts import Texts
     from inspector.lesson.training import DryRun, Training
-    from inspector.render.deck.bars import Piece
+    from inspector.render.deck.bars import Piece, Stacks
 
 HERO = MemoryKind.LOGITS_AND_LOSS
 FINE = 0.004
 """Kinds under this share of the longest bar in every bar are named in the drawer alone, adapters never."""
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The picture of the runs with adapters of one rank on one set of targets, and what is said of it."""
+
+    key: str
+    title: str
+    remember: tuple[str, str]
+    stacks: Stacks
+    fact: str
+    values: dict[str, object]
+
+
 def make(lesson: Lesson, say: Texts) -> Slide | None:
-    """Three bars; a kind pressed in the legend is lifted in all of them."""
+    """Three bars that follow the rank and the targets pressed on other slides, where such runs were made.
+
+    A kind pressed in the legend is lifted in all of them.
+    """
     training = lesson.training
     if training is None:
         return None
-    runs = [training.run(method) for method in training.methods]
-    longest = max(run.peak_allocated_bytes for run in runs)
-    drawn = [kind for kind in MemoryKind if any(dict(run.alive).get(kind.value, 0) >= FINE * longest for run in runs)]
-    if MemoryKind.ADAPTERS not in drawn and any(dict(run.alive).get("adapters") for run in runs):
-        drawn = [kind for kind in MemoryKind if kind in drawn or kind is MemoryKind.ADAPTERS]
-    bars = [
-        (say(f"methods.names.{run.method}"), _pieces(run, drawn, say), say.size(run.peak_allocated_bytes))
-        for run in runs
-    ]
-    told = "; ".join(f"{name} {total}" for name, _, total in bars)
-    last = dict(runs[-1].alive)
-    hero, adapters = last.get(HERO.value, 0), last.get("adapters", 0)
-    times = round(hero / adapters) if adapters else 0
-    values: dict[str, object] = {
-        "peaks": ", ".join(say.number(run.peak_allocated_bytes / 10**9, 1) for run in runs), "times": times,
-        "logits": say.size(hero), "adapters": say.size(adapters), "card": CHART_CARD,
-    }  # fmt: skip
-    table = _kinds(training, runs, say)
+    every = followed(training, lesson.what_if, lesson.usual.name)
+    runs = every[0].runs
+    longest = max(run.peak_allocated_bytes for one in every for run in one.runs)
+    drawn = _drawn([run for one in every for run in one.runs], longest)
+    told = [_told(one, training, drawn, longest, say) for one in every]
+    table, first = _kinds(training, runs, say), told[0]
+    times = first.values["times"]
     extra = ((say("methods.times"), *([""] * (len(runs) - 1)), str(times)),) if times else ()
+    others = (_others(every[1:], told[1:], drawn, say),) if every[1:] else ()
     return Slide(
         "methods",
-        finding(*_titles(runs, values, say)),
-        notes(say, "methods", _arithmetic(training, runs, say), **values),
-        (Numbers(table.title, table.columns, (*table.rows, *extra)), cards(training, say)),
+        first.title,
+        notes(say, "methods", _arithmetic(training, runs, say), **first.values),
+        (Numbers(table.title, table.columns, (*table.rows, *extra)), cards(training, say), *others),
         "D",
-        (say.size(hero), say("methods.remember", **values)) if times else (say.gb(runs[-1].peak_allocated_bytes), ""),
+        first.remember,
         f"inspector simulate finetune {lesson.model} --method {training.methods[-1]} --gpu {CHART_CARD}",
         {
-            # A twelfth more than the longest: its total stands beside it.
-            "stacks": stacked(bars, say, end=round(longest * 1.13), alt=say("methods.alt", told=told, card=CHART_CARD)),
+            "told": told,
             "legend": [
                 (say(f"kinds.{kind.name.lower()}"), kind.value, KIND_COLOURS[kind], KIND_HATCHES.get(kind, ""))
                 for kind in drawn
             ],
-            "fact": say("methods.fact", batch=training.batch_size, tokens=say.number(training.seq_len), r=training.r),
             "weights": f"{runs[-1].weights}." if lesson.stored else "",
         },
+        {
+            "r": training.r,
+            "targets": lesson.usual.name,
+            "followed": {one.key: {"title": one.title, "remember": one.remember} for one in told},
+        },
     )
+
+
+def _drawn(runs: Sequence[DryRun], longest: int) -> list[MemoryKind]:
+    found = [dict(run.alive) for run in runs]
+    wide = [kind for kind in MemoryKind if any(alive.get(kind.value, 0) >= FINE * longest for alive in found)]
+    has_adapters = any(alive.get("adapters") for alive in found)
+    return [kind for kind in MemoryKind if kind in wide or (has_adapters and kind is MemoryKind.ADAPTERS)]
+
+
+def _told(one: Followed, training: Training, drawn: Sequence[MemoryKind], longest: int, say: Texts) -> Told:
+    bars = [
+        (say(f"methods.names.{run.method}"), _pieces(run, drawn, say), say.size(run.peak_allocated_bytes))
+        for run in one.runs
+    ]
+    told = "; ".join(f"{name} {total}" for name, _, total in bars)
+    last = dict(one.runs[-1].alive)
+    hero, adapters = last.get(HERO.value, 0), last.get("adapters", 0)
+    times = round(hero / adapters) if adapters else 0
+    values: dict[str, object] = {
+        "peaks": ", ".join(say.number(run.peak_allocated_bytes / 10**9, 1) for run in one.runs), "times": times,
+        "logits": say.size(hero), "adapters": say.size(adapters), "card": CHART_CARD,
+    }  # fmt: skip
+    step = {"batch": training.batch_size, "tokens": say.number(training.seq_len), "r": one.r, "targets": one.targets}
+    return Told(
+        one.key,
+        finding(*_titles(one.runs, values, say)),
+        (say.size(hero), say("methods.remember", **values))
+        if times
+        else (say.gb(one.runs[-1].peak_allocated_bytes), ""),
+        # A twelfth more than the longest: its total stands beside it.
+        stacked(bars, say, end=round(longest * 1.13), alt=say("methods.alt", told=told, card=CHART_CARD)),
+        say("methods.fact", **step),
+        values,
+    )
+
+
+def _others(every: Sequence[Followed], told: Sequence[Told], drawn: Sequence[MemoryKind], say: Texts) -> Numbers:
+    """The runs with other adapters: what is alive at the highest moment, and the logits over the adapters."""
+    rows = []
+    for one, said in zip(every, told, strict=True):
+        for run in one.runs:
+            if run.method != "full":
+                name = say("methods.other", name=say(f"methods.names.{run.method}"), r=one.r, targets=one.targets)
+                kinds = (_both(dict(run.alive).get(kind.value, 0), say) for kind in drawn)
+                times = str(said.values["times"]) if run is one.runs[-1] else ""
+                rows.append((name, _both(run.peak_allocated_bytes, say), *kinds, times))
+    kinds = (say(f"kinds.{kind.name.lower()}") for kind in drawn)
+    return Numbers(say("methods.others"), ("", say("words.all"), *kinds, say("methods.times")), tuple(rows))
 
 
 def _pieces(run: DryRun, drawn: Sequence[MemoryKind], say: Texts) -> list[Piece]:

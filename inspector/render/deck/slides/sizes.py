@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inspector.render.charts.sizes import sizes
+from inspector.render.charts.base import two_lines, whole_mb
+from inspector.render.charts.sizes import ROOM, alt_of, sizes
 from inspector.render.deck.quizzes import distinct
 from inspector.render.deck.slide import Numbers, Option, Quiz, Slide, finding, notes
 from inspector.units import GB, MB, GiB, count
@@ -12,6 +13,8 @@ from inspector.units import GB, MB, GiB, count
 if TYPE_CHECKING:
     from inspector.lesson import Lesson
     from inspector.lesson.texts import Texts
+    from inspector.lora import LoraRow
+    from inspector.render.charts.base import Chart
 
 
 def make(lesson: Lesson, say: Texts) -> Slide:
@@ -37,18 +40,45 @@ def make(lesson: Lesson, say: Texts) -> Slide:
     )  # fmt: skip
     rows = ((*made.rows[-1],), (say("sizes.naive"), say.mb(four.naive_bytes), say.size(four.naive_bytes)),
             (say("sizes.saving"), values["times"], values["printed"]))  # fmt: skip
+    sets = {lesson.usual.name, "all-linear"}
+    others = [row for row in lesson.lora.rows if row.target_set in sets and row != adapters]
     return Slide(
         "sizes",
         finding(*titles),
         notes(say, "sizes", arithmetic, **values),
-        (Numbers(made.title, made.columns, (*made.rows[:-1], *rows)),),
+        (
+            Numbers(made.title, made.columns, (*made.rows[:-1], *rows)),
+            Numbers(
+                say("sizes.adapters"), say.lines("sizes.columns"), tuple(_adapters(row, lesson, say) for row in others)
+            ),
+        ),
         "W",
         (say.mb(four.footprint_bytes, 0 if four.footprint_bytes >= 10 * MB else 1), say("sizes.remember", **values)),
         f"inspector memory {lesson.model} --bits 4",
         {"fact": say("sizes.unquantized") if lesson.stored else ""},
+        {
+            "r": adapters.r,
+            "targets": lesson.usual.name,
+            "followed": {f"{row.r}.{row.target_set}": _bar(row, made, lesson, say) for row in (adapters, *others)},
+        },
         charts=(made,),
         quiz=None if lesson.stored else _quiz(lesson, say),
     )
+
+
+def _adapters(row: LoraRow, lesson: Lesson, say: Texts) -> tuple[str, str, str]:
+    """The adapters of a rank on a set of targets: what their bar is called, whole megabytes, bytes."""
+    key = "adapters" if row.target_set == lesson.usual.name else "adapters_on"
+    name = say(f"sizes.bars.{key}", r=row.r, targets=row.target_set)
+    return name, say.written(whole_mb(row.weight_bytes)), say.written(count(row.weight_bytes))
+
+
+def _bar(row: LoraRow, made: Chart, lesson: Lesson, say: Texts) -> dict[str, object]:
+    """The last bar where these are the adapters, and the chart in words."""
+    name, text, _ = _adapters(row, lesson, say)
+    stay = [*made.rows[:-1], (name, text)]
+    alt = alt_of([other[0] for other in stay], [other[1] for other in stay])
+    return {"label": two_lines(name, ROOM), "mb": row.weight_bytes / MB, "text": text, "alt": alt}
 
 
 def _quiz(lesson: Lesson, say: Texts) -> Quiz | None:

@@ -41,7 +41,8 @@ const Deck = (() => {
   }
 
   function draw(place) {
-    const figure = data.charts[place.dataset.chart];
+    // A phone turns it: the figure itself stays as it is, and may be drawn again.
+    const figure = structuredClone(data.charts[place.dataset.chart]);
     const narrow = !roomy && !data.handout;
     const layout = narrow ? small(figure, place) : figure.layout;
     Plotly.newPlot(place, figure.data, layout, { displayModeBar: false, scrollZoom: false, staticPlot: narrow });
@@ -85,5 +86,5 @@ const Deck = (() => {
     }));
   }
 
-  return { slide, start, deck, data, made, root };
+  return { slide, start, draw, deck, data, made, root };
 })();

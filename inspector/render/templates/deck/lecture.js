@@ -142,7 +142,8 @@
 
   function announce() {
     const section = current(), quiz = Quiz.get(section);
-    const chart = section.querySelector(".picture [role=img]")?.getAttribute("aria-label") ?? "";
+    const charts = [...section.querySelectorAll(".picture [role=img]")];
+    const chart = charts.find((one) => !one.closest("[hidden]"))?.getAttribute("aria-label") ?? "";
     const asking = section.classList.contains("asking");
     const words = asking ? [quiz.question()] : [title(section), section.querySelector(".bottom").textContent.trim(), chart];
     document.querySelector(".announcement").textContent = words.filter(Boolean).join(". ");
