@@ -306,6 +306,17 @@ def test_a_phone_gets_a_page_to_read(show, decks, size):
     )
     assert smallest >= 14
     assert serious(browser) == []
+    # Also what stands behind a question.
+    complaints = browser.execute_script(f"""
+        const look = function () {{ {LOOK} }}, found = {{}};
+        for (const section of document.querySelectorAll(".asking")) section.classList.remove("asking");
+        for (const section of document.querySelectorAll(".slides section[id]")) {{
+            const said = look(`#${{section.id}}`, 14, true);
+            if (said.length) found[section.id] = said;
+        }}
+        return found;
+    """)
+    assert not complaints, json.dumps(complaints, indent=1)
 
 
 def test_without_scripts_it_is_a_page_with_every_slide(show, decks):
