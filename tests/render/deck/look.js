@@ -14,7 +14,7 @@ while (walker.nextNode()) {
   const node = walker.currentNode;
   const holder = node.parentElement;
   if (!node.textContent.trim() || holder.closest("details, script, style, title") || !seen(holder)) continue;
-  const small = holder.closest(".source, .slide-number, .tools") ? 18 : smallest;
+  const small = !reading && holder.closest(".source, .slide-number, .tools") ? 18 : smallest;
   const style = getComputedStyle(holder);
   const range = document.createRange();
   range.selectNodeContents(node);

@@ -306,7 +306,9 @@ def test_a_phone_gets_a_page_to_read(show, decks, size):
     )
     assert smallest >= 14
     assert serious(browser) == []
-    # Also what stands behind a question.
+    if size != (390, 844):
+        return
+    # The phone that most have; also what stands behind a question.
     complaints = browser.execute_script(f"""
         const look = function () {{ {LOOK} }}, found = {{}};
         for (const section of document.querySelectorAll(".asking")) section.classList.remove("asking");
