@@ -13,6 +13,7 @@ import torch
 
 from inspector.simulate.device.attention_kernels import attention_temporaries
 from inspector.simulate.device.bitsandbytes import bitsandbytes_operators, bitsandbytes_operators_on_cpu
+from inspector.simulate.device.products import PRODUCTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -181,6 +182,7 @@ TEMPORARIES: dict[Any, Callable[..., list[list[int]]]] = {
     aten._safe_softmax.default: _safe_softmax,
     aten.embedding_dense_backward.default: _embedding_backward,
     aten._foreach_norm.Scalar: _foreach_norm,
+    **PRODUCTS,
 }
 
 

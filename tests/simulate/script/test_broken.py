@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
 from torch.torch_version import TorchVersion, __version__
+
+from inspector.errors import InspectorError
 
 
 def test_mistakes_are_told_as_they_are_for_real_and_are_the_script_s(on_both):
@@ -50,3 +53,14 @@ def test_what_stops_a_script_is_its_own(dry):
     assert err.rstrip().endswith(report.error)
     assert re.findall(r'train\.py", line (\d+)', err) == ["17", "15", "11"]
     assert "/inspector/" not in err
+
+
+def test_a_metric_that_is_not_here_is_one_line(dry, tmp_path):
+    """The evaluate library looks for its code on the hub; a package of its form stands for it here."""
+    (tmp_path / "evaluate").mkdir()
+    (tmp_path / "evaluate" / "__init__.py").write_text("from evaluate.loading import load\n")
+    loading = "def load(path, config_name=None):\n    raise ConnectionError('could not reach ' + path)\n"
+    (tmp_path / "evaluate" / "loading.py").write_text(loading)
+    with pytest.raises(InspectorError, match=r"^train\.py:3: the metric rouge is not on this disk") as raised:
+        dry("\nimport evaluate\nevaluate.load('rouge')\n")
+    assert "--network" in raised.value.hint

@@ -81,6 +81,8 @@ def of_call(node: ast.Call, meant: str | None, values: Values, given: Given) -> 
     name = (meant or "").rpartition(".")[2]
     if meant in {"datasets.load_dataset", "datasets.load.load_dataset"}:
         yield from data_set(_text(node, values, "path"), given)
+    elif meant in {"evaluate.load", "evaluate.loading.load"}:
+        yield from metric(_text(node, values, "path"), given)
     elif name == "from_pretrained":
         yield from _pretrained(node, meant or "", values, given)
     elif meant == "transformers.pipeline":
@@ -100,6 +102,15 @@ def data_set(name: str | None, given: Given) -> Iterator[Said]:
     if not (_cached("datasets", name) or _prepared(name)):
         short = name.rpartition("/")[2]
         yield "refused", f"the data set {name} is not on this disk", f"--data {name}={short}.jsonl, or --lengths"
+
+
+def metric(name: str | None, given: Given) -> Iterator[Said]:
+    """A metric of the evaluate library by its name, whose code is fetched from the hub once."""
+    if name is None or given.has(name):
+        return
+    modules = Path(os.environ.get("HF_MODULES_CACHE") or _home() / "modules") / "evaluate_modules"
+    if not (exists(modules) and any(modules.glob(f"*/*--{name.replace('/', '--')}"))):
+        yield "refused", f"the metric {name} is not on this disk", "compute it in the script, or --network"
 
 
 def _pretrained(node: ast.Call, meant: str, values: Values, given: Given) -> Iterator[Said]:

@@ -24,6 +24,7 @@ WORD = " a"
 def install(world: World) -> None:
     """Answer as soon as the library is imported."""
     world.imports.then("datasets.load", lambda module: _load(world, module))
+    world.imports.then("evaluate.loading", lambda module: _metrics(world, module))
 
 
 def _load(world: World, module: ModuleType) -> None:
@@ -49,6 +50,27 @@ def _load(world: World, module: ModuleType) -> None:
             ) from error
 
     replace("datasets.load.load_dataset", load_dataset)
+
+
+def _metrics(world: World, module: ModuleType) -> None:
+    """A metric of the evaluate library is code on the hub, where it was not fetched before."""
+    original = module.load
+
+    def load(path: Any, *args: object, **kwargs: Any) -> Any:
+        try:
+            return handed_on(original, path, *args, **kwargs)
+        except (ConnectionError, FileNotFoundError) as error:
+            if world.job.network or Path(str(path)).exists():
+                raise
+            line = world.tracer.line()
+            raise InspectorError(
+                f"{line}: the metric {path} is not on this disk, and nothing is downloaded"
+                if line
+                else f"the metric {path} is not on this disk, and nothing is downloaded",
+                hint="compute it in the script (it takes nothing of the card); --network fetches it",
+            ) from error
+
+    replace("evaluate.loading.load", load)
 
 
 def _of_lengths(world: World, module: ModuleType, name: str, split: object) -> Any:

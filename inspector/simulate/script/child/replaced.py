@@ -145,6 +145,8 @@ PLACES: tuple[Place, ...] = (
           _names("getaddrinfo gethostbyname")),
     Place("datasets.load", "datasets", ">=4,<6", "a data set of the hub is what the user gives in its place",
           "datasets/load.py", _names("load_dataset")),
+    Place("evaluate.loading", "evaluate", ">=0.4,<0.5", "a metric that is not on this disk is said in a line",
+          "evaluate/loading.py", _names("load")),
     Place("subprocess:Popen", "python", ">=3.11,<3.15", "commands of the script are not run", "Lib/subprocess.py",
           _names("__init__")),
     Place("os", "python", ">=3.11,<3.15", "commands are not run, and files are written into the scratch folder",

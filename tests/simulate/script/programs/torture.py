@@ -321,6 +321,21 @@ def a_frozen_half():
 
 
 @piece
+def products_of_what_is_expanded():
+    """A copy for each operand that lies neither in rows nor in columns; one of every second column, too."""
+    w = ones(grad=True)
+    kept = [
+        ones(1, N).expand(N, N) @ w,
+        ones() @ ones(N, 1).expand(N, N),
+        ones(1, 1).expand(N, N) @ ones(2 * N).expand(N, 2 * N)[:, ::2],
+    ]
+    kept.append(F.linear(ones(N, 2 * N)[:, ::2], w, ones(N)))
+    kept.append(ones(N, 2 * N)[:, N:] @ ones(2 * N, N)[::2].t())
+    (ones() @ w).sum().backward()  # the gradient of a sum is one number, expanded
+    return kept, w
+
+
+@piece
 def inference_mode():
     layer = nn.Linear(N, N, bias=False, device=DEVICE)
     with torch.inference_mode():
