@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 aten = torch.ops.aten
 
 
-def _matrices(_out: object, first: torch.Tensor, second: torch.Tensor, *_: object, **__: object) -> list[list[int]]:
+def _matrices(_out: object, first: torch.Tensor, second: torch.Tensor, *_: Any, **__: Any) -> list[list[int]]:
     """Of ``mm``. Source: aten/src/ATen/native/cuda/cuBlasCommonArgs.h, ``prepare_matrix_for_cublas``."""
     copied = [each.numel() * each.element_size() for each in (first, second) if not _in_lines(each)]
     return [copied] if copied else []
 
 
-def _with_bias(out: object, _bias: object, *factors: Any, **options: object) -> list[list[int]]:
+def _with_bias(out: object, _bias: object, *factors: Any, **options: Any) -> list[list[int]]:
     """Of ``addmm``, whose first operand is added."""
     return _matrices(out, *factors, **options)
 
@@ -37,14 +37,14 @@ def _in_lines(matrix: torch.Tensor) -> bool:
     return (across == 1 and down >= max(1, columns)) or matrix.t().is_contiguous()
 
 
-def _batches(out: torch.Tensor, first: torch.Tensor, second: torch.Tensor, *_: object, **__: object) -> list[list[int]]:
+def _batches(out: torch.Tensor, first: torch.Tensor, second: torch.Tensor, *_: Any, **__: Any) -> list[list[int]]:
     """Of ``bmm``: what repeats over the batch alone is read as it is.
 
     Source: aten/src/ATen/native/cuda/Blas.cpp, ``bmm_out_cuda_impl`` and ``prepare_batch_matrix_for_cublas``.
     """
-    _, rows, columns = out.shape
+    rows, columns = out.shape[1:]
     inner = first.shape[2]
-    _, down, across = out.stride()
+    down, across = out.stride()[1:]
     # Columns are what cuBLAS calls lines: a result in rows is computed as the transposed of both.
     in_columns = down == 1 and (columns == 1 or across >= max(1, rows))
     of_first = _batch_in_lines(first, *((1, 2, rows, inner) if in_columns else (2, 1, inner, rows)))
@@ -66,7 +66,7 @@ def _batch_in_lines(batch: torch.Tensor, fast: int, leading: int, length: int, o
     return batch.is_contiguous() and strides[1] != 0 and strides[2] != 0
 
 
-def _batches_with_bias(out: torch.Tensor, _bias: object, *factors: Any, **options: object) -> list[list[int]]:
+def _batches_with_bias(out: torch.Tensor, _bias: object, *factors: Any, **options: Any) -> list[list[int]]:
     """Of ``baddbmm``, whose first operand is added."""
     return _batches(out, *factors, **options)
 
