@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 aten = torch.ops.aten
 
 
-def _matrices(_out: object, first: torch.Tensor, second: torch.Tensor, *_: Any, **__: Any) -> list[list[int]]:
+def _matrices(_out: object, first: torch.Tensor, second: torch.Tensor) -> list[list[int]]:
     """Of ``mm``. Source: aten/src/ATen/native/cuda/cuBlasCommonArgs.h, ``prepare_matrix_for_cublas``."""
     copied = [each.numel() * each.element_size() for each in (first, second) if not _in_lines(each)]
     return [copied] if copied else []
 
 
-def _with_bias(out: object, _bias: object, *factors: Any, **options: Any) -> list[list[int]]:
+def _with_bias(out: object, _bias: object, first: torch.Tensor, second: torch.Tensor, **_: object) -> list[list[int]]:
     """Of ``addmm``, whose first operand is added."""
-    return _matrices(out, *factors, **options)
+    return _matrices(out, first, second)
 
 
 def _in_lines(matrix: torch.Tensor) -> bool:
@@ -37,7 +37,7 @@ def _in_lines(matrix: torch.Tensor) -> bool:
     return (across == 1 and down >= max(1, columns)) or matrix.t().is_contiguous()
 
 
-def _batches(out: torch.Tensor, first: torch.Tensor, second: torch.Tensor, *_: Any, **__: Any) -> list[list[int]]:
+def _batches(out: torch.Tensor, first: torch.Tensor, second: torch.Tensor) -> list[list[int]]:
     """Of ``bmm``: what repeats over the batch alone is read as it is.
 
     Source: aten/src/ATen/native/cuda/Blas.cpp, ``bmm_out_cuda_impl`` and ``prepare_batch_matrix_for_cublas``.
@@ -66,9 +66,11 @@ def _batch_in_lines(batch: torch.Tensor, fast: int, leading: int, length: int, o
     return batch.is_contiguous() and strides[1] != 0 and strides[2] != 0
 
 
-def _batches_with_bias(out: torch.Tensor, _bias: object, *factors: Any, **options: Any) -> list[list[int]]:
+def _batches_with_bias(
+    out: torch.Tensor, _bias: object, first: torch.Tensor, second: torch.Tensor, **_: object
+) -> list[list[int]]:
     """Of ``baddbmm``, whose first operand is added."""
-    return _batches(out, *factors, **options)
+    return _batches(out, first, second)
 
 
 PRODUCTS: dict[Any, Callable[..., list[list[int]]]] = {

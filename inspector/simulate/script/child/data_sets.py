@@ -56,7 +56,7 @@ def _metrics(world: World, module: ModuleType) -> None:
     """A metric of the evaluate library is code on the hub, where it was not fetched before."""
     original = module.load
 
-    def load(path: Any, *args: object, **kwargs: Any) -> Any:
+    def load(path: object, *args: object, **kwargs: object) -> object:
         try:
             return handed_on(original, path, *args, **kwargs)
         except (ConnectionError, FileNotFoundError) as error:
