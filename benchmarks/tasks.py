@@ -2,13 +2,15 @@
 
 Run it as ``python benchmarks/tasks.py [--seconds N] [--again] [WORD ...]``: words choose tasks, types or classes that
 contain one of them. What has been tried stands in the file of results and is not tried again, so that a run may be
-stopped and taken up; ``--again`` tries anew what did not answer. It takes about ten minutes for all of them.
+stopped and taken up; ``--again`` tries anew what did not answer. It takes about ten minutes for all of them. The first
+line of the file names the libraries; with others all is tried anew. ``on`` is the day of a trial.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import datetime as dt
 import json
 import signal
 import sys
@@ -23,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from inspector.errors import InspectorError
 from inspector.simulate.finetuning import finetune
 from inspector.simulate.program.decoding import trace_generate
+from inspector.simulate.reports.libraries import versions
 from inspector.simulate.setup.generation import GenerateSettings
 from tests.simulate.small_models import classes_by_task, small_config
 
@@ -72,7 +75,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--again", action="store_true")
     said = parser.parse_args()
-    known = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    header = {"versions": versions()}
+    first, *known = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else [{}]
+    if first != header:
+        known = []
     tried = {(one["class"], one["type"]): one for one in known}
     began = time.perf_counter()
     for task, model_type, name in classes_by_task():
@@ -82,8 +88,9 @@ def main() -> None:
             continue
         if time.perf_counter() - began > said.seconds:
             break
-        tried[key] = {"task": task, "type": model_type, "class": name, **_tried(model_type, name)}
-        RESULTS.write_text("".join(json.dumps(one) + "\n" for one in tried.values()))
+        today = dt.datetime.now(dt.UTC).date().isoformat()
+        tried[key] = {"task": task, "type": model_type, "class": name, "on": today, **_tried(model_type, name)}
+        RESULTS.write_text("".join(json.dumps(one) + "\n" for one in (header, *tried.values())))
     for program in ("finetune", "generate"):
         counts = collections.Counter(one[program][0] for one in tried.values() if program in one)
         print(program, dict(counts))
