@@ -158,3 +158,20 @@ def test_the_backend_that_torch_would_choose(capability, options, backend):
         is_causal=options.get("is_causal", False),
     )  # fmt: skip
     assert chosen == backend
+
+
+def test_a_batch_is_copied_for_blas_where_its_matrices_lie_in_no_lines():
+    """``prepare_batch_matrix_for_cublas``: what repeats over the batch alone is read as it is."""
+    from inspector.simulate.device.products import PRODUCTS
+
+    def meta(*shape):
+        return torch.empty(shape, device="meta")
+
+    def copied(first, second):
+        return PRODUCTS[torch.ops.aten.bmm.default](torch.bmm(first, second), first, second)
+
+    assert copied(meta(1, 8, 4).expand(3, 8, 4), meta(3, 4, 5)) == []
+    assert copied(meta(3, 4, 8).transpose(1, 2), meta(3, 5, 4).transpose(1, 2)) == []
+    assert copied(meta(8, 2, 4).transpose(0, 1), meta(2, 4, 5)) == []
+    assert copied(meta(3, 1, 4).expand(3, 8, 4), meta(3, 4, 5)) == [[3 * 8 * 4 * 4]]
+    assert copied(meta(3, 8, 4), meta(3, 8, 5)[:, ::2, :1].expand(3, 4, 5)) == [[3 * 4 * 5 * 4]]
