@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import inspector
+import inspector.lab
 from inspector import reporting
 from inspector.cli.main import run
 
@@ -146,6 +147,8 @@ REPORTS = {
     "doctor": (_doctor, ["doctor"]),
     "script": (lambda: inspector.run("train.py", gpu="T4"), ["run", "--json", "--gpu", "T4", "train.py"]),
     "script_check": (_script_check, ["run", "--check", "--json", "parallel.py"]),
+    "lab_quantize": (lambda: inspector.lab.recorded_precisions(), ["lab", "quantize", "--recorded"]),
+    "lab_lora": (lambda: inspector.lab.recorded_finetuning(), ["lab", "lora", "--recorded"]),
     "kv_cache": (_kv_cache, None),  # part of what `inspector simulate generate` prints
 }
 """Of every kind of report, one made in Python and the command line that prints the same."""

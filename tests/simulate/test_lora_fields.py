@@ -118,6 +118,7 @@ def test_another_methods_config_has_a_page(tmp_path, capsys):
     assert "peft_type=IA3, target_modules=q_proj,v_proj" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # PEFT asks for it
 def test_fields_of_lora_without_an_option_are_those_of_a_config():
     targets = {"target_modules": ["q_proj"], "r": 4}
     config = LLAMA | {"hidden_size": 128}  # of which a bias fills a block of the allocator

@@ -283,6 +283,8 @@ def test_axe_finds_nothing_serious(show, decks):
             go_to(browser, slide)
             if problems := serious(browser, rules):
                 found[scheme, slide] = problems
+        # What is announced of a slide comes a moment after it is shown.
+        browser.execute_script("document.querySelectorAll('.aria-status').forEach((place) => place.replaceChildren())")
         pages.append(browser.execute_script("return document.documentElement.outerHTML"))
         papers.append(browser.execute_script("return getComputedStyle(document.body).backgroundColor"))
     assert not found, found

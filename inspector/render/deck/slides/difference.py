@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from inspector.render.deck.slide import Numbers, Slide, finding, notes
@@ -21,8 +20,10 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
     for printed in found.versions:
         # The adapter has 16 lines: its first tells what became of the module, and all of them are in the drawer.
         line = printed.lines[0][0].rstrip("(")
-        name, word, rest = re.fullmatch(r"(\(\w+\): )([\w.]+)(.*)", line).groups()  # type: ignore[union-attr]
-        short.append({"call": printed.call, "name": name, "word": word, "rest": rest, "changed": printed.lines[0][1]})
+        name, colon, module = line.partition(": ")
+        word, bracket, rest = module.partition("(")
+        row = {"call": printed.call, "name": name + colon, "word": word, "rest": bracket + rest}
+        short.append({**row, "changed": printed.lines[0][1]})
     share = say("difference.share", adapted=found.adapted, linear=found.linear)
     rows = tuple(
         (printed.call if number == 0 else "", f"{'+ ' if changed else ''}{line}")
