@@ -147,8 +147,8 @@ REPORTS = {
     "doctor": (_doctor, ["doctor"]),
     "script": (lambda: inspector.run("train.py", gpu="T4"), ["run", "--json", "--gpu", "T4", "train.py"]),
     "script_check": (_script_check, ["run", "--check", "--json", "parallel.py"]),
-    "lab_quantize": (lambda: inspector.lab.recorded_precisions(), ["lab", "quantize", "--recorded"]),
-    "lab_lora": (lambda: inspector.lab.recorded_finetuning(), ["lab", "lora", "--recorded"]),
+    "lab_quantize": (inspector.lab.recorded_precisions, ["lab", "quantize", "--recorded"]),
+    "lab_lora": (inspector.lab.recorded_finetuning, ["lab", "lora", "--recorded"]),
     "kv_cache": (_kv_cache, None),  # part of what `inspector simulate generate` prints
 }
 """Of every kind of report, one made in Python and the command line that prints the same."""
