@@ -12,9 +12,10 @@ help: ## list the targets
 report: $(INSTALLED) ## write the teaching report of Llama 3.1 8B and name it
 	@$(BIN)/inspector report
 
+# Byte code is kept whatever the shell says: else each of a hundred children compiles Inspector anew.
 test: $(INSTALLED) ## run the tests
 	@PATH="$(abspath $(BIN)):$$PATH" sh scripts/browser
-	$(BIN)/python -m pytest -n auto --dist worksteal --durations=10 $(PYTEST_ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal --durations=10 $(PYTEST_ARGS)
 
 CONFIGS ?= 20
 every-lora: $(INSTALLED) ## hold our LoRA equal to PEFT's over every bundled model, CONFIGS random configs each
