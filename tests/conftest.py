@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import importlib.util
 import itertools
 import json
 import os
@@ -168,7 +169,12 @@ def inspector():
 
 @pytest.fixture
 def forked(monkeypatch):
-    """Children of users' scripts are forked: for tests to which it is no question how one is started."""
+    """Children of users' scripts are forked: for tests to which it is no question how one is started.
+
+    Not where PyTorch has imported a real Triton by then: what stands in for it would come too late.
+    """
+    if importlib.util.find_spec("triton") is not None:
+        return
     from inspector.simulate.script import child_process
 
     # The child imports it before it replaces anything.

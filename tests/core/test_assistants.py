@@ -9,6 +9,7 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 
 from inspector.cli.main import cli, run
@@ -34,8 +35,9 @@ def test_long_commands_of_the_skill_are_understood(line):
     command = cli
     while hasattr(command, "commands") or hasattr(command, "names"):
         command = command.get_command(None, words.pop(0))
-    # What stands behind a script is its own.
-    assert command.make_context("inspector", words, resilient_parsing=False)
+    # What stands behind a script is its own. Without the program above it a command would keep another help option.
+    program = click.Context(cli, **cli.context_settings)
+    assert command.make_context("inspector", words, parent=program, resilient_parsing=False)
 
 
 def test_the_skill_has_a_name_and_says_when_to_use_it():

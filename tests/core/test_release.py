@@ -64,6 +64,7 @@ def test_a_source_archive_that_lacks_something_or_has_tests_is_told(tmp_path):
     assert faults[-1] == "stray: tests/conftest.py"
 
 
+@pytest.mark.pinned  # pages as the pinned rich pads them
 def test_the_installed_wheel_passes_the_readme_s_first_commands_from_an_empty_folder(wheel, tmp_path):
     place = tmp_path / "venv"
     venv.create(place, symlinks=True)

@@ -42,6 +42,15 @@ def test_triton_is_of_the_version_that_pytorch_brings_along():
     assert [brought_along(each) for each in ("2.9.0", "2.11.1+cu128", "2.13.0+cpu")] == ["3.5.1", "3.5.1", "3.7.1"]
 
 
+def test_modules_that_only_one_build_of_triton_has_are_not_there():
+    from inspector.simulate.script.child.stubs.triton_package import Finder
+
+    found = {name: Finder("3.9.0").find_spec(name, None) is not None for name in (
+        "triton", "triton.language.extra", "triton._C.libtriton", "triton._torchtlx_default", "torch",
+    )}  # fmt: skip
+    assert list(found.values()) == [True, True, True, False, False]
+
+
 def test_what_stands_in_is_taken_to_be_here_and_nothing_else():
     from inspector.simulate.script.check.installed import HOSTED, STOOD_IN, is_here
     from inspector.simulate.script.notebook.names import hosted_modules

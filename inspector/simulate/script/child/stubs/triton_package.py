@@ -45,7 +45,10 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     ) -> importlib.machinery.ModuleSpec | None:
         """A package for each."""
         del path, target
-        if fullname.partition(".")[0] != "triton":
+        package, *below = fullname.split(".")
+        # Who asks for a private module asks whose build this is (torch._inductor.config from PyTorch 2.15 on); without
+        # it, it is nobody's. `_C` is every build's.
+        if package != "triton" or any(name.startswith("_") and name != "_C" for name in below):
             return None
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
 
