@@ -4,9 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from inspector.simulate.script.invocation import parse_invocation
 from inspector.simulate.script.running import run
 
+pytest.importorskip("trl")  # and the data sets it brings along
 PROGRAMS = Path(__file__).parent / "programs"
 
 
