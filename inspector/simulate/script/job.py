@@ -39,7 +39,6 @@ class Job:
     ends: bool = False
     network: bool = False
     write: bool = False
-    worst: bool = False
     assume: dict[str, str] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
     lengths: tuple[int, ...] = ()
