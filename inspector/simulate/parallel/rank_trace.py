@@ -1,0 +1,66 @@
+"""What is traced of one rank among several: its events, what is cut and gathered together, and what it sends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from inspector.simulate.device.questions import Questions
+    from inspector.simulate.events import Event
+
+CollectiveKind = Literal["all-gather", "reduce-scatter", "all-reduce", "broadcast", "all-to-all", "send", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Weights that are gathered, and let go, as one. All in bytes.
+
+    ``name`` is the path of the module that was wrapped ("" for the root), ``cls`` its class. ``whole_bytes`` is what
+    the unit takes while it is gathered, ``rank_bytes`` what this rank keeps of it, ``trainable_bytes`` what of
+    ``whole_bytes`` is trained.
+    """
+
+    name: str
+    cls: str
+    whole_bytes: int
+    rank_bytes: int
+    trainable_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Collective:
+    """Communications of one kind in one group, over a steady step.
+
+    ``nbytes`` is the sum of the whole messages: what all-gather gives and reduce-scatter and all-reduce take, in bytes.
+    ``group_size`` is how many ranks take part, ``times`` how often a step does it.
+    """
+
+    kind: CollectiveKind
+    nbytes: int
+    group_size: int
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class RankTrace:
+    """What loading and training allocate and free on the card of one rank.
+
+    ``streams`` names the streams of the events, 0 first. ``replicated_bytes`` is what every rank keeps whole, in no
+    unit. ``host_bytes`` is what this rank keeps in the machine's memory (offloaded weights and state), ``paged_bytes``
+    optimizer state in managed memory. ``steps`` were traced; the last is steady.
+    """
+
+    rank: int
+    world_size: int
+    events: tuple[Event, ...] = field(repr=False)
+    steps: int
+    units: tuple[Unit, ...] = ()
+    replicated_bytes: int = 0
+    collectives: tuple[Collective, ...] = ()
+    streams: tuple[str, ...] = ("compute",)
+    host_bytes: int = 0
+    paged_bytes: int = 0
+    notes: tuple[str, ...] = ()
+    questions: Questions = field(default_factory=dict)
+    inputs: str = ""

@@ -1,0 +1,143 @@
+"""How a model is spread over several cards: one frozen whole, and the words it is typed in."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from inspector.errors import InspectorError
+from inspector.simulate.setup.words import Dtype, check_words
+
+Strategy = Literal["ddp", "fsdp1", "fsdp2", "hsdp", "zero1", "zero2", "zero3", "tp", "tp+fsdp2", "device_map"]
+"""PyTorch's wrappers, DeepSpeed's stages, tensor parallelism by transformers' own plans, layers laid out in turn."""
+Offload = Literal["none", "params", "optimizer"]
+Wrap = Literal["layers", "trainer", "size", "none"]
+BackwardPrefetch = Literal["pre", "post", "none"]
+MixedDtype = Literal["", "float32", "float16", "bfloat16"]
+
+KNOWN = "ddp, fsdp1, fsdp2, hsdp:2x4, zero1, zero2, zero3, tp:2, tp:2+fsdp2, pp:2, device_map"
+"""What `read` takes, as a user types it."""
+
+_SIZES = re.compile(r"(hsdp):(\d+)x(\d+)|(tp|pp):(\d+)|(tp):(\d+)\+(fsdp2)")
+_OFFLOADING = frozenset({"fsdp1", "fsdp2", "hsdp", "zero1", "zero2", "zero3"})
+_MOST = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelSetup:
+    """A model over ``world_size`` cards on ``nodes`` machines; the defaults are PyTorch's and DeepSpeed's own.
+
+    ``replicas`` times ``shards`` cards hold the model in HSDP: each group of ``shards`` cards has it once. ``tp`` cards
+    share every layer's products. ``offload`` keeps sharded ``params`` (with their optimizer state), or the
+    ``optimizer`` state alone, in the machine's memory.
+
+    ``wrap`` says which modules are units, gathered and let go as one: the transformer ``layers`` and the root; what
+    accelerate's and PEFT's own policy in the ``trainer`` finds; all of ``min_num_params`` (``size``); or the root alone
+    (``none``). ``param_dtype``, ``reduce_dtype`` and ``buffer_dtype`` are FSDP's mixed precision; "" leaves as it is.
+    ``quant_storage`` is ``bnb_4bit_quant_storage``: ``auto`` is bitsandbytes' own bytes, which FSDP does not shard.
+
+    DDP: ``gradient_as_bucket_view``, ``static_graph``, ``find_unused_parameters``, ``bucket_cap_mb`` (MiB). FSDP1:
+    ``limit_all_gathers``, ``use_orig_params``, ``sync_module_states``, ``forward_prefetch``, ``backward_prefetch``.
+    FSDP2: ``reshard_after_forward``.
+    """
+
+    strategy: Strategy
+    world_size: int
+    nodes: int = 1
+    replicas: int = 1
+    shards: int = 1
+    tp: int = 1
+    offload: Offload = "none"
+    wrap: Wrap = "layers"
+    min_num_params: int = 100_000_000
+    reshard_after_forward: bool = True
+    param_dtype: MixedDtype = ""
+    reduce_dtype: MixedDtype = ""
+    buffer_dtype: MixedDtype = ""
+    gradient_as_bucket_view: bool = False
+    static_graph: bool = False
+    find_unused_parameters: bool = False
+    bucket_cap_mb: int = 25
+    limit_all_gathers: bool = True
+    use_orig_params: bool = False
+    sync_module_states: bool = False
+    forward_prefetch: bool = False
+    backward_prefetch: BackwardPrefetch = "pre"
+    quant_storage: Dtype = "auto"
+
+    def __post_init__(self) -> None:
+        """Raise InspectorError for a word that is not known, and for numbers that do not divide."""
+        check_words(self)
+        cards = f"{self.world_size:,} {'card' if self.world_size == 1 else 'cards'}"
+        if not 1 <= self.world_size <= _MOST:
+            raise InspectorError(f"{cards} cannot be simulated", hint="give --gpus 2 or more")
+        if self.nodes < 1 or self.world_size % self.nodes:
+            raise InspectorError(f"{cards} do not divide over {self.nodes:,} machines", hint="check --nodes")
+        if min(self.tp, self.replicas, self.shards) < 1:
+            raise InspectorError("no group of cards can be empty", hint="give 1 or more")
+        if self.bucket_cap_mb < 1 or self.min_num_params < 1:
+            raise InspectorError("bucket_cap_mb and min_num_params are at least 1")
+        if self.strategy == "hsdp" and self.replicas * self.shards != self.world_size:
+            raise InspectorError(
+                f"{self.replicas:,} replicas of {self.shards:,} shards are {self.replicas * self.shards:,} cards, not "
+                f"{self.world_size:,}",
+                hint=f"hsdp:{max(self.world_size // max(self.shards, 1), 1)}x{self.shards}",
+            )
+        if self.world_size % self.tp:
+            raise InspectorError(f"{cards} do not divide by tp:{self.tp}", hint="check --gpus")
+        if self.strategy == "tp" and self.tp != self.world_size:
+            raise InspectorError(f"tp:{self.tp} alone takes {self.tp} cards, not {self.world_size:,}",
+                                 hint=f"use tp:{self.tp}+fsdp2")  # fmt: skip
+        if self.offload != "none" and self.strategy not in _OFFLOADING:
+            raise InspectorError(
+                f"{self.strategy} offloads nothing", hint=f"use one of {', '.join(sorted(_OFFLOADING))}"
+            )
+
+    @property
+    def words(self) -> str:
+        """As a user types it: ``fsdp2``, ``hsdp:2x4``, ``tp:2+fsdp2``."""
+        if self.strategy == "hsdp":
+            return f"hsdp:{self.replicas}x{self.shards}"
+        if self.strategy == "tp+fsdp2":
+            return f"tp:{self.tp}+fsdp2"
+        return f"tp:{self.tp}" if self.strategy == "tp" else self.strategy
+
+    @property
+    def sharded_over(self) -> int:
+        """Over how many cards one weight is cut: 1 where every card has all of it."""
+        if self.strategy in {"ddp", "zero1", "zero2", "device_map"}:
+            return 1
+        return self.shards if self.strategy == "hsdp" else self.world_size
+
+
+def read(words: str, gpus: int, *, nodes: int = 1) -> ParallelSetup:
+    """What ``--parallel`` and ``--gpus`` say. Raises InspectorError for what is not known or does not divide."""
+    said = words.strip().lower().replace(" ", "").replace("zero-", "zero")
+    said = {"fsdp": "fsdp1", "zero": "zero3", "naive": "device_map"}.get(said, said)
+    plain = ("ddp", "fsdp1", "fsdp2", "zero1", "zero2", "zero3", "device_map")
+    if said in plain:
+        return ParallelSetup(said, gpus, nodes)  # type: ignore[arg-type]
+    if said == "tp":
+        return ParallelSetup("tp", gpus, nodes, tp=gpus)
+    found = _SIZES.fullmatch(said)
+    if found is None:
+        raise InspectorError(f"--parallel {words!r} is not known", hint=f"choose from {KNOWN}")
+    numbers = [int(part) for part in found.groups() if part and part.isdigit()]
+    # Before it is multiplied and made: a number of a hundred digits is a mistake, too.
+    if max(numbers) > _MOST:
+        raise InspectorError(f"--parallel {words!r} asks for too many cards", hint=f"choose from {KNOWN}")
+    if found[1]:
+        return ParallelSetup("hsdp", gpus, nodes, replicas=numbers[0], shards=numbers[1])
+    if found[6]:
+        return ParallelSetup("tp+fsdp2", gpus, nodes, tp=numbers[0])
+    if found[4] == "tp":
+        return ParallelSetup("tp", gpus, nodes, tp=numbers[0])
+    if numbers[0] != gpus:
+        raise InspectorError(f"{said} takes {numbers[0]} cards, not {gpus}", hint="check --gpus")
+    return ParallelSetup("device_map", gpus, nodes)
+
+
+def changed(setup: ParallelSetup, **fields: object) -> ParallelSetup:
+    """The same with other fields, checked anew."""
+    return replace(setup, **fields)  # type: ignore[arg-type]
