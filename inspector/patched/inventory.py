@@ -107,6 +107,8 @@ PATCHES: Mapping[str, Patch] = dict([
             "torch/_tensor.py, Tensor.__format__", __format__=("self", "format_spec")),
     *_names("torch.utils._foreach_utils", "torch", _CUDA, "torch/utils/_foreach_utils.py",
             _get_foreach_kernels_supported_devices=(), _get_fused_kernels_supported_devices=()),
+    *_names("transformers.integrations.accelerate", "transformers", "the cards of a device_map offer what was named",
+            "transformers/integrations/accelerate.py, get_max_memory", accelerate_max_memory=("max_memory",)),
     *_names("torch.optim.optimizer", "torch", _CUDA, "torch/optim/optimizer.py, _default_to_fused_or_foreach",
             _get_foreach_kernels_supported_devices=(), _get_fused_kernels_supported_devices=()),
     *_names("bitsandbytes", "bitsandbytes", "on a CPU, LLM.int8 trains through whole weights",

@@ -18,20 +18,25 @@ from inspector.simulate.device.questions import Device
 from inspector.simulate.program import encoding, global_attention, routing
 from inspector.simulate.program.convolutions import note_convolutions
 from inspector.simulate.program.decoding_loop import Decoding
+from inspector.simulate.program.dispatch import Dispatch, Spread
 from inspector.simulate.program.inputs import described
 from inspector.simulate.program.load import head_path, keeps_fp8, label_model, load_model
 from inspector.simulate.program.looks import check_forward, is_encoder_decoder
 from inspector.simulate.program.own_loops import own_loop
 from inspector.simulate.program.position_limits import check_positions
 from inspector.simulate.program.refusals import of_the_model
+from inspector.simulate.tracing.cards_tracer import CardsTracer
 from inspector.simulate.tracing.following import follow_modules
 from inspector.simulate.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from inspector.lenses.kv_cache import LayerCache
     from inspector.simulate.events import Event
+    from inspector.simulate.program.device_map import Placement
+    from inspector.simulate.program.stored.loader import Loader
+    from inspector.simulate.setup.device_map import DeviceMap
     from inspector.simulate.setup.generation import GenerateSetup
 
 
@@ -84,10 +89,56 @@ def trace_generate(
     device = Device(capability, multiprocessors)
     with quiet():
         tracer = Tracer(cuda_kernels(device))
+    found = _traced(config, setup, device, tracer, every_step=every_step)
+    assert found is not None  # only a map of several cards is refused
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class CardsTrace:
+    """A generation on several cards: where modules are, the weights' bytes of each place, and the card of each block.
+
+    ``trace`` is None, and ``cards`` empty, where transformers refuses to load the model so.
+    """
+
+    placement: Placement
+    sizes: Mapping[int | str, int]
+    trace: GenerateTrace | None
+    cards: Mapping[int, int]
+
+
+def trace_on_cards(
+    config: Mapping[str, Any],
+    setup: GenerateSetup,
+    capability: tuple[int, int],
+    multiprocessors: int,
+    asked: DeviceMap,
+    free: int,
+) -> CardsTrace:
+    """As `trace_generate`, the model spread by ``device_map``, each card with ``free`` bytes. Raises as it does."""
+    device = Device(capability, multiprocessors)
+    spread = Spread(asked, free)
+    with quiet():
+        tracer = CardsTracer(cuda_kernels(device), spread.card)
+    found = _traced(config, setup, device, tracer, spread=spread)
+    return CardsTrace(spread.placement, spread.sizes, found, tracer.cards if found else {})
+
+
+def _traced(
+    config: Mapping[str, Any],
+    setup: GenerateSetup,
+    device: Device,
+    tracer: Tracer,
+    *,
+    every_step: bool = False,
+    spread: Spread | None = None,
+) -> GenerateTrace | None:
     # ``generate`` runs without gradients: the kernels keep nothing for a backward pass.
     with as_on(device, tracer.page, fp8=keeps_fp8(setup.load)), torch.no_grad():
         tracer.mark("load", -1)
-        model = load_model(config, setup.load, tracer)
+        model = load_model(config, setup.load, tracer, spread=_loading(spread, tracer))
+        if spread is not None and spread.placement.refused:
+            return None
         if not hasattr(model, "prepare_inputs_for_generation"):
             raise CannotSimulateError(f"{type(model).__name__} does not generate text")
         check_forward(model)
@@ -102,6 +153,8 @@ def trace_generate(
         if said := own_loop(model):
             tracer.notes.append(said)
         label_model(model, tracer)
+        if spread is not None and isinstance(tracer, CardsTracer):
+            Dispatch(model, spread.placement, tracer)
         loop = Decoding(model, setup, tracer)
         global_attention.install(tracer, model)  # after the loop has said how it answers
         routing.install(tracer, config, setup.routing)
@@ -124,6 +177,12 @@ def trace_generate(
         described(loop.inputs) if both else "",
         not encoding.takes_any_length(model, setup),
     )
+
+
+def _loading(spread: Spread | None, tracer: Tracer) -> Callable[[Any, Loader | None], None] | None:
+    if spread is None or not isinstance(tracer, CardsTracer):
+        return None
+    return lambda model, loader: spread.load(model, loader, tracer)
 
 
 def _doing(model: torch.nn.Module, setup: GenerateSetup) -> str:

@@ -26,7 +26,7 @@ from inspector.simulate.program.stored.loader import Loader
 from inspector.simulate.setup.stored import check_known
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import nn
     from transformers import PretrainedConfig, PreTrainedModel
@@ -37,10 +37,18 @@ if TYPE_CHECKING:
     from inspector.simulate.tracing.tracer import Tracer
 
 
-def load_model(config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer, *, training: bool = False) -> Any:
+def load_model(
+    config: Mapping[str, Any],
+    setup: LoadSetup,
+    tracer: Tracer,
+    *,
+    training: bool = False,
+    spread: Callable[[PreTrainedModel, Loader | None], None] | None = None,
+) -> Any:
     """``from_pretrained`` on the device: the base model, quantized if asked or stored so, every tensor traced.
 
-    ``training`` is whether adapters will train on it: kernels of packed weights are chosen by it.
+    ``training`` is whether adapters will train on it: kernels of packed weights are chosen by it. ``spread`` loads it
+    instead, over several cards (`inspector.simulate.program.dispatch`).
     Raises InspectorError for a quantized checkpoint that is not known, or that transformers would refuse.
     """
     from inspector.architecture import build_config, build_model
@@ -72,6 +80,9 @@ def load_model(config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer, *, t
             ) from error
     loader = _loader(model, published, setup, computed, tracer, training=training)
     tracer.ignore((*model.parameters(), *model.buffers()))
+    if spread is not None:
+        spread(model, loader)
+        return model
     # What is quantized goes to the card as it is loaded: such a model is never loaded on the CPU and moved.
     if loader is None and setup.via_cpu:
         with tracer:
@@ -157,6 +168,7 @@ def _on_loading(model: PreTrainedModel, setup: Quantization, computed: str) -> L
         arriving=lambda name, old: _quantized(model, quantizer, name, old),
         element_size=lambda name, _: quantizer.param_element_size(model, name, _),
         finish=lambda: quantizer.postprocess_model(model) and None,
+        quantizer=quantizer,
     )
 
 

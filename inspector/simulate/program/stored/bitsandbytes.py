@@ -37,6 +37,7 @@ def bitsandbytes(model: PreTrainedModel, published: Published, tracer: Tracer, *
         arriving=arriving,
         element_size=lambda name, tensor: quantizer.param_element_size(model, name, tensor),
         finish=lambda: quantizer.postprocess_model(model) and None,
+        quantizer=quantizer,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inspector.simulate.program.arrival import as_it_is
 
@@ -29,10 +29,11 @@ class Loader:
     """``arriving`` is what becomes of a parameter, ``element_size`` what an element takes when it has been loaded.
 
     ``finish`` runs when all are there, traced. ``warms_up`` is whether transformers loads it, which allocates all bytes
-    at once before.
+    at once before. ``quantizer`` is transformers' own, where its layers are in place.
     """
 
     arriving: Arriving = as_it_is
     element_size: Callable[[str, torch.Tensor], float] = own_size
     finish: Callable[[], None] = _nothing
     warms_up: bool = True
+    quantizer: Any = None
