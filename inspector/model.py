@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from inspector.simulate.finetuning import StepReport
     from inspector.simulate.generation import GenerateReport
     from inspector.simulate.setup.options import FinetuneOptions, FitOptions, GenerateOptions
+    from inspector.simulate.split_generation import SplitReport
     from inspector.skeleton import Skeleton
     from inspector.skeleton.vocabulary import Vocabulary
 
@@ -113,8 +114,11 @@ class Model:
         with self._as_opened():
             return finetune_with_advice(self.reference, **options)
 
-    def generate(self, **options: Unpack[GenerateOptions]) -> GenerateReport:
-        """Dry-run a generation; options as `inspector simulate generate` takes them. Imports torch."""
+    def generate(self, **options: Unpack[GenerateOptions]) -> GenerateReport | SplitReport:
+        """Dry-run a generation; options as `inspector simulate generate` takes them. Imports torch.
+
+        With ``gpus``, ``device_map`` or ``max_memory`` the model is spread over cards, and each card is reported.
+        """
         from inspector.fit.longest_prompt import generate_with_longest_prompt
 
         options.setdefault("solve", False)

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Unpack
 from inspector.errors import InspectorError
 from inspector.fit.largest import largest_by_halving
 from inspector.simulate.generation import answer, peaks, question
+from inspector.simulate.setup.device_map import device_map as read_device_map
+from inspector.simulate.split_generation import generate_on_cards
 from inspector.store.answers import answered
 
 if TYPE_CHECKING:
     from inspector.gpus import Gpu
     from inspector.simulate.generation import GenerateQuestion, GenerateReport
     from inspector.simulate.setup.options import GenerateSettingsOptions
+    from inspector.simulate.split_generation import SplitReport
 
 STEP_TOKENS = 16
 """The longest prompt is found to this many tokens."""
@@ -28,9 +31,14 @@ def generate_with_longest_prompt(
     vram: str = "",
     expandable_segments: bool | None = None,
     solve: bool = True,
+    gpus: int | None = None,
+    device_map: str | None = None,
+    max_memory: object = None,
     **options: Unpack[GenerateSettingsOptions],
-) -> GenerateReport:
+) -> GenerateReport | SplitReport:
     """As `inspector.simulate.generation.simulate_generate`, with ``largest_prompt`` in the report where asked for.
+
+    With ``gpus``, ``device_map`` or ``max_memory`` as `inspector.simulate.split_generation.generate_on_cards`.
 
     Args:
         reference: as there.
@@ -38,11 +46,20 @@ def generate_with_longest_prompt(
         vram: as there.
         expandable_segments: as there.
         solve: also find the longest prompt that fits.
+        gpus: how many cards alike.
+        device_map: ``auto``, ``balanced``, ``balanced_low_0`` or ``sequential``.
+        max_memory: as that of ``from_pretrained``, or ``0=10GiB,cpu=60GiB``.
         options: as there.
 
     Raises:
         InspectorError: as there, when no prompt fills the card, or the model's input has one size.
     """
+    if (spread := read_device_map(device_map, gpus, max_memory)) is not None:
+        if solve:
+            raise InspectorError("--solve is for one card", hint="leave out --gpus and --device-map, or --solve")
+        return generate_on_cards(
+            reference, spread, gpu=gpu, vram=vram, expandable_segments=expandable_segments, **options
+        )
     asked = question(reference, gpu=gpu, vram=vram, expandable_segments=expandable_segments, **options)
     report = answer(asked)
     if not solve:

@@ -210,10 +210,15 @@ def _report(asked: GenerateQuestion) -> GenerateReport:
     )
 
 
-def _trace(config: Mapping[str, object], setup: GenerateSetup, gpu: Gpu) -> GenerateTrace:
+def needed(setup: GenerateSetup) -> None:
+    """Raise LibraryError when one that this setup needs is missing."""
     need("torch", "transformers")
     if (stored := setup.load.quantization) and stored.scheme in {*ON_LOADING, "bitsandbytes"}:
         need_later("accelerate", "bitsandbytes")
+
+
+def _trace(config: Mapping[str, object], setup: GenerateSetup, gpu: Gpu) -> GenerateTrace:
+    needed(setup)
     from inspector.simulate.repeated_layers.extrapolated_trace import generate_events
 
     return generate_events(config, setup, gpu.capability, gpu.multiprocessors)

@@ -25,6 +25,9 @@ COMMANDS = {
         "--vram", "1GiB",
     ],
     "simulate generate": ["simulate", "generate", "{tiny}", "--prompt-len", "64", "--max-new-tokens", "4"],
+    "simulate generate on two cards": [
+        "simulate", "generate", "{tiny}", "--gpus", "2", "--prompt-len", "64", "--max-new-tokens", "4",
+    ],
     "fit, a table": ["fit", "{tiny}", "--gpu", "T4", "--gpu", "RTX 3060", "--seq-len", "64"],
     "fit on one card": ["fit", "{tiny}", "--gpu", "T4", "--seq-len", "64"],
     "fit on one card that is too small": [

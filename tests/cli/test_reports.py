@@ -135,6 +135,10 @@ REPORTS = {
         lambda: inspector.load("tiny").generate(gpu="T4", prompt_len=64, max_new_tokens=4),
         ["simulate", "generate", "tiny", "--prompt-len", "64", "--max-new-tokens", "4", "--gpu", "T4"],
     ),
+    "split": (
+        lambda: inspector.load("tiny").generate(gpu="T4", gpus=2, prompt_len=64, max_new_tokens=4),
+        ["simulate", "generate", "tiny", "--gpus", "2", "--prompt-len", "64", "--max-new-tokens", "4", "--gpu", "T4"],
+    ),
     "fit": (_fit, ["fit", "tiny", "--gpu", "T4", "--gpu", "RTX 3060", "--seq-len", "64"]),
     "fit_plan": (
         _fit_plan,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Unpack, get_args
 
 import click
 
@@ -17,6 +17,7 @@ from inspector.cli.options import (
     vocabulary_options,
 )
 from inspector.cli.settings import CARD, GENERATE, headed, vram_option, with_settings
+from inspector.simulate.setup.device_map import How
 from inspector.simulate.setup.generation import GenerateSettings
 
 if TYPE_CHECKING:
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
 @with_settings(GenerateSettings, GENERATE)
 @vram_option
 @headed("--solve", heading=CARD, is_flag=True, help="Find the longest prompt that fits.")
+@headed("--gpus", heading=CARD, type=int, default=None, metavar="N", help="Spread over so many cards alike.")
+@headed(
+    "--device-map",
+    heading=CARD,
+    type=click.Choice(get_args(How)),
+    default=None,
+    metavar="WORD",
+    help="How: auto, balanced, balanced_low_0, sequential.",
+)
+@headed("--max-memory", heading=CARD, default=None, metavar="0=SIZE,cpu=SIZE", help="What each card and the host give.")
 @vocabulary_options
 @output_option
 @json_option
@@ -37,7 +48,8 @@ def command(model: str, output: Path | None, *, as_json: bool, **options: Unpack
     """Predict what generating text takes: the prompt, the last token, the cache.
 
     The real model runs on tensors without data, with transformers' own cache classes.
-    Exit code 0 when it fits the card, 1 when it does not.
+    With --gpus the model is spread over cards as accelerate's own device_map spreads it.
+    Exit code 0 when it fits, 1 when it does not.
 
     \b
     Examples:
@@ -46,6 +58,7 @@ def command(model: str, output: Path | None, *, as_json: bool, **options: Unpack
       inspector simulate generate gemma-3-1b-it --cache static --solve
       inspector simulate generate --bits 4 --gpu T4 --solve --json
       inspector simulate generate -o generation.html
+      inspector simulate generate llama-3.1-70b --gpu L40S --gpus 4
     """  # noqa: D301
     from inspector.fit.longest_prompt import generate_with_longest_prompt
     from inspector.progress import working

@@ -1,4 +1,4 @@
-"""``device_map`` as ``from_pretrained`` resolves it: transformers' own functions, on the meta model, with cards' bytes."""
+"""``device_map`` as ``from_pretrained`` resolves it: transformers' own functions, on the meta model."""
 
 from __future__ import annotations
 
@@ -107,7 +107,11 @@ def _map(model: PreTrainedModel, quantizer: Any, asked: DeviceMap, free: int, mo
 
     def offered(max_memory: dict[int | str, int] | None = None) -> Any:
         # As accelerate asks the driver where nothing was given: every card, and the host.
-        return usual(max_memory) if max_memory is not None else {**dict.fromkeys(range(asked.cards), free + more), "cpu": HOST}
+        return (
+            usual(max_memory)
+            if max_memory is not None
+            else {**dict.fromkeys(range(asked.cards), free + more), "cpu": HOST}
+        )
 
     given = {place: size + more * isinstance(place, int) for place, size in asked.max_memory} or None
     refused = ""

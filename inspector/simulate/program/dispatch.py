@@ -25,12 +25,12 @@ class _Across(torch.autograd.Function):
     """``tensor.to(card)``, whose backward brings the gradient back."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: torch.Tensor, tracer: CardsTracer, card: int) -> torch.Tensor:  # type: ignore[override]
+    def forward(ctx: Any, tensor: torch.Tensor, tracer: CardsTracer, card: int) -> torch.Tensor:
         ctx.tracer, ctx.home = tracer, tracer.card_of(tensor)
         return tracer.copied(tensor, card)
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> Any:
         return ctx.tracer.copied(grad, ctx.home), None, None
 
 
@@ -148,9 +148,7 @@ class Dispatch:
         if isinstance(value, (list, tuple)):
             return type(value)(self._moved(item, card) for item in value)
         if isinstance(value, Mapping):
-            moved = {
-                name: item if name in self.skipped else self._moved(item, card) for name, item in value.items()
-            }
+            moved = {name: item if name in self.skipped else self._moved(item, card) for name, item in value.items()}
             return type(value)(moved)  # type: ignore[call-arg]
         return value
 

@@ -164,7 +164,7 @@ def grow_layer(layer: CacheLayerMixin, tokens: int) -> None:
 def _longer(tensor: torch.Tensor, tokens: int) -> Any:
     shape = list(tensor.shape)
     shape[-2] += tokens
-    return torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
+    return tensor.new_empty(shape)  # beside the old one, on whichever card that is
 
 
 @contextmanager

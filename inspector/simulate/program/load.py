@@ -67,17 +67,7 @@ def load_model(
     if "bfloat16" in {dtype, computed} and not tracer.kernels.bf16:
         tracer.notes.append("the card has no bfloat16 units: PyTorch emulates it, slowly; use --dtype float16")
     model = build_model(parsed, dtype, said=None if parsed is config else config)
-    if setup.attention == "flash_attention_2":
-        model.set_attn_implementation(FLASH_ATTENTION_2)
-    elif setup.attention != "auto":
-        try:
-            model.set_attn_implementation(setup.attention)
-        except ValueError as error:
-            if not is_of_the_model(error):
-                raise
-            raise CannotSimulateError(
-                f"{type(model).__name__} does not support {setup.attention} attention", hint="use --attn eager"
-            ) from error
+    _attend(model, setup.attention)
     loader = _loader(model, published, setup, computed, tracer, training=training)
     tracer.ignore((*model.parameters(), *model.buffers()))
     if spread is not None:
@@ -95,6 +85,21 @@ def load_model(
         load_on_device(model, loader.arriving, is_packed)
         loader.finish()
     return model
+
+
+def _attend(model: PreTrainedModel, attention: str) -> None:
+    """Raises CannotSimulateError for an attention that the model has not."""
+    if attention == "flash_attention_2":
+        model.set_attn_implementation(FLASH_ATTENTION_2)
+    elif attention != "auto":
+        try:
+            model.set_attn_implementation(attention)
+        except ValueError as error:
+            if not is_of_the_model(error):
+                raise
+            raise CannotSimulateError(
+                f"{type(model).__name__} does not support {attention} attention", hint="use --attn eager"
+            ) from error
 
 
 def _loader(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from inspector.lora.options import Pattern, TokenIndices
     from inspector.lora.spec import Bias
+    from inspector.simulate.setup.device_map import How
     from inspector.simulate.setup.words import (
         AdapterDtype,
         Attention,
@@ -130,12 +131,18 @@ class GenerateSettingsOptions(LoadOptions, total=False):
 
 
 class GenerateOptions(GenerateSettingsOptions, total=False):
-    """All that `inspector simulate generate` can be told; ``solve`` finds the longest prompt that fits."""
+    """All that `inspector simulate generate` can be told; ``solve`` finds the longest prompt that fits.
+
+    ``gpus``, ``device_map`` or ``max_memory`` spread the model over cards (`inspector.simulate.setup.device_map`).
+    """
 
     gpu: str | None
     vram: str
     expandable_segments: bool | None
     solve: bool
+    gpus: int | None
+    device_map: How | None
+    max_memory: Mapping[int | str, int | str] | str | None
 
 
 class FitOptions(TrainingOptions, total=False):

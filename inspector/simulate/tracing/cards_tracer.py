@@ -99,7 +99,8 @@ class CardsTracer(Tracer):
         if self.card_of(tensor) in {None, card}:
             return tensor
         with self.on(card):
-            return torch.ops.aten._to_copy.default(tensor)
+            moved: torch.Tensor = torch.ops.aten._to_copy.default(tensor)
+            return moved
 
     def _workspace(self) -> None:
         """A BLAS handle is a card's and a thread's own."""
