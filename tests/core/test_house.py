@@ -41,6 +41,7 @@ safe_text
 
 ROOMS_OF_SIMULATE = """
 __init__
+split_generation
 finetuning generation script
 repeated_layers
 parallel
