@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     import torch
     from transformers import PreTrainedModel
+    from transformers.quantizers.base import HfQuantizer
 
     from inspector.simulate.program.stored.loader import Loader
     from inspector.simulate.setup.device_map import DeviceMap
@@ -69,7 +70,7 @@ class _Sizes:
     def param_element_size(self, _model: object, name: str, tensor: torch.Tensor) -> float:
         return self.loader.element_size(name, tensor)
 
-    def adjust_max_memory(self, max_memory: Any) -> Any:
+    def adjust_max_memory(self, max_memory: dict[int | str, float]) -> dict[int | str, float]:
         return max_memory
 
     def validate_environment(self, **_: object) -> None:
@@ -91,7 +92,7 @@ def placed(model: PreTrainedModel, loader: Loader | None, asked: DeviceMap, free
     Source: transformers/integrations/accelerate.py, ``_get_device_map``, ``get_balanced_memory``,
     ``infer_auto_device_map``.
     """
-    quantizer: Any = None
+    quantizer: HfQuantizer | _Sizes | None = None
     if loader is not None:
         quantizer = loader.quantizer or _Sizes(loader)
     found = _map(model, quantizer, asked, free, 0)
@@ -100,7 +101,9 @@ def placed(model: PreTrainedModel, loader: Loader | None, asked: DeviceMap, free
     return Placement(found.device_map, found.refused, _missing(model, quantizer, asked, free))
 
 
-def _map(model: PreTrainedModel, quantizer: Any, asked: DeviceMap, free: int, more: int) -> Placement:
+def _map(
+    model: PreTrainedModel, quantizer: HfQuantizer | _Sizes | None, asked: DeviceMap, free: int, more: int
+) -> Placement:
     from transformers.integrations import accelerate
 
     usual = accelerate.accelerate_max_memory
@@ -136,7 +139,7 @@ class _RefusedError(Exception):
 class _Late:
     """A quantizer whose refusal comes with the map that it refused."""
 
-    def __init__(self, quantizer: Any) -> None:
+    def __init__(self, quantizer: HfQuantizer | _Sizes) -> None:
         self._quantizer = quantizer
 
     def __getattr__(self, name: str) -> Any:
@@ -149,7 +152,7 @@ class _Late:
             raise _RefusedError(str(error).strip(), device_map) from error
 
 
-def _missing(model: PreTrainedModel, quantizer: Any, asked: DeviceMap, free: int) -> int:
+def _missing(model: PreTrainedModel, quantizer: HfQuantizer | _Sizes | None, asked: DeviceMap, free: int) -> int:
     """The fewest bytes more on every card with which the same functions leave nothing to the host, by halving."""
     low, high = 0, FINEST
     while _map(model, quantizer, asked, free, high).off_cards:

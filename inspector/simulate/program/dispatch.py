@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +15,7 @@ from inspector.simulate.program.stored.loader import own_size
 
 if TYPE_CHECKING:
     from torch import nn
+    from transformers import PreTrainedModel
 
     from inspector.simulate.program.stored.loader import Loader
     from inspector.simulate.setup.device_map import DeviceMap
@@ -50,7 +51,7 @@ class Spread:
         """The card of a module; the first before there is a map."""
         return self.placement.card(path)
 
-    def load(self, model: Any, loader: Loader | None, tracer: CardsTracer) -> None:
+    def load(self, model: PreTrainedModel, loader: Loader | None, tracer: CardsTracer) -> None:
         """Raises CannotSimulateError where accelerate makes no map."""
         self.placement = placement = placed(model, loader, self.asked, self.free)
         size = own_size if loader is None else loader.element_size
@@ -85,7 +86,9 @@ class Spread:
 
         return arrives
 
-    def _warm_up(self, model: Any, tracer: CardsTracer, tied: set[str], size: Any) -> None:
+    def _warm_up(
+        self, model: nn.Module, tracer: CardsTracer, tied: set[str], size: Callable[[str, torch.Tensor], float]
+    ) -> None:
         """`inspector.simulate.program.arrival.warm_up` of each card, for what goes there."""
         totals: dict[int, float] = {}
         for name, tensor in model.state_dict().items():
@@ -105,12 +108,12 @@ class Dispatch:
     to where its inputs were; what lies on the host comes to the main card for each forward, module by module.
     """
 
-    def __init__(self, model: Any, placement: Placement, tracer: CardsTracer) -> None:
+    def __init__(self, model: nn.Module, placement: Placement, tracer: CardsTracer) -> None:
         self.placement = placement
         self.tracer = tracer
         self.skipped = set(getattr(model, "_skip_keys_device_placement", None) or ())
         self._held: dict[int, list[torch.Tensor]] = {}
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        base: nn.Module = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
         for path, place in placement.device_map.items():
             try:
                 module = base.get_submodule(path)
@@ -127,17 +130,17 @@ class Dispatch:
             base.register_forward_hook(self._returns)
 
     def _sends(self, card: int) -> Any:
-        def sent(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
+        def sent(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             return self._moved(args, card), {
                 name: value if name in self.skipped else self._moved(value, card) for name, value in kwargs.items()
             }
 
         return sent
 
-    def _returns(self, _module: nn.Module, _args: object, output: Any) -> Any:
+    def _returns(self, _module: nn.Module, _args: object, output: object) -> Any:
         return self._moved(output, self.placement.main)
 
-    def _moved(self, value: Any, card: int) -> Any:
+    def _moved(self, value: object, card: int) -> Any:
         """As ``send_to_device`` (accelerate/utils/operations.py)."""
         if isinstance(value, torch.Tensor):
             if value.requires_grad and self.tracer.card_of(value) not in {None, card}:
