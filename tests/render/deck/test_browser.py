@@ -87,17 +87,29 @@ def requests(browser):
     ]
 
 
-def serious(browser, tags=()):
-    """Serious and critical findings of axe-core on what is shown, by all its rules or those of some tags."""
+def serious(browser, tags=(), *, alone=False):
+    """Serious and critical findings of axe-core on what is shown, by all its rules or those of some tags.
+
+    ``alone`` takes the other slides off the page meanwhile. They are hidden, so nothing is found on them, and axe-core
+    would walk through their thousands of elements for every rule.
+    """
     if not browser.execute_script("return 'axe' in window"):
         browser.execute_script(AXE)
     found = browser.execute_async_script(
-        "const [tags, done] = arguments;"
+        "const [tags, alone, done] = arguments, current = Reveal.getCurrentSlide?.(), away = [];"
+        "for (const slide of alone ? document.querySelectorAll('.slides > section') : []) {"
+        "  if (slide === current) continue;"
+        "  const place = document.createComment('');"
+        "  slide.replaceWith(place);"
+        "  away.push([place, slide]);"
+        "}"
         "const rules = tags.length ? {runOnly: {type: 'tag', values: tags}} : {};"
         # Nothing is loaded ahead: what would be lies in the page.
         "axe.run(document, {resultTypes: ['violations'], preload: false, ...rules})"
+        ".finally(() => { for (const [place, slide] of away) place.replaceWith(slide); })"
         ".then((r) => done(r.violations), (e) => done(String(e)));",
         list(tags),
+        alone,
     )
     assert isinstance(found, list), found
     return [
@@ -273,15 +285,20 @@ def test_print_is_one_slide_a_page_with_questions_unanswered(show, decks, argume
 
 
 def test_axe_finds_nothing_serious(show, decks):
-    """All rules in the light; in the dark those of colours, for nothing else of the page is another then."""
+    """All rules in the light; in the dark those of colours, for nothing else of the page is another then.
+
+    Once of the whole page, for what slides have of each other; then of each slide alone.
+    """
     browser = show(decks("llama-3.1-8b"))
     ready(browser)
     found, pages, papers = {}, [], []
+    if problems := serious(browser):
+        found["whole"] = problems
     for scheme, rules in (("light", ()), ("dark", ("cat.color",))):
         in_scheme(browser, scheme)
         for slide in slides(browser):
             go_to(browser, slide)
-            if problems := serious(browser, rules):
+            if problems := serious(browser, rules, alone=True):
                 found[scheme, slide] = problems
         # What is announced of a slide comes a moment after it is shown.
         browser.execute_script("document.querySelectorAll('.aria-status').forEach((place) => place.replaceChildren())")

@@ -1,17 +1,16 @@
 """Scripts are run as a user runs them, each in a child of its own.
 
-A child of ``dry`` is forked from one process that has imported torch; one of ``on_both`` is started anew, as a user's.
+They are forked from processes that have imported torch; ``inspector run`` in the pages' blocks starts them as a user's.
 """
 
 import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
 from inspector.simulate.script.running import run
+from tests import warm
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -31,15 +30,14 @@ def dry(tmp_path, capfd, forked):
 
 
 @pytest.fixture
-def on_both(capfd):
+def on_both(capfd, forked):
     """A program's lines, once from this machine's CPU and once from the simulated card, and the report of that run."""
 
     def on_both(name, *args, **options):
         program = PROGRAMS / name
         # One thread: with more, a machine that is busy spends most of its time waiting for each other's.
         environment = {**os.environ, "DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, str(program), *args]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        done = warm.warm(("torch",), environment).run([str(program), *args], environment)
         assert done.returncode == 0, done.stderr
         capfd.readouterr()
         report = run(program, args, **{"gpu": "T4", **options})

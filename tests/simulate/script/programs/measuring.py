@@ -11,6 +11,9 @@ DEVICE = os.environ.get("DEVICE", "cuda")
 
 def measured(functions):
     """For each function by its name: its name, the bytes at its peak and what is left while its result is held."""
+    # What was there before is no piece's: else each collection walks through all that the imports left.
+    gc.collect()
+    gc.freeze()
     if DEVICE == "cpu":
         yield from on_cpu(functions)
         return
@@ -25,16 +28,17 @@ def measured(functions):
 
 def on_cpu(functions):
     """In blocks of 512 bytes, as a card hands them out. One profile for all: to begin and end one takes longest."""
-    from torch.profiler import ProfilerActivity, profile, record_function
+    # Not torch.profiler's, which imports a compiler to say how it is set.
+    from torch.autograd.profiler import profile, record_function
 
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+    with profile(profile_memory=True) as profiled:
         for name, function in functions.items():
             gc.collect()
             with record_function(f"measured {name}"):
                 kept = function()
             del kept
     blocks, spans = [], {}
-    for event in profiled.profiler.kineto_results.events():
+    for event in profiled.kineto_results.events():
         name = event.name()
         # A Python number becomes a tensor of 8 bytes on a CPU, and an argument of a kernel on a card.
         if name == "[memory]" and abs(nbytes := event.nbytes()) != 8:
