@@ -9,20 +9,21 @@ from pathlib import Path
 import pytest
 
 from inspector.measure.spec import MeasureSpec
+from tests.measuring_here import MEASURING_HERE
 
 SMALL, SMALLER = '"meta-llama/Llama-3.2-1B"', '"HuggingFaceTB/SmolLM2-135M"'
 """What the script measures, and what stands for it here: tied as well, with an embedding of a ninth."""
 
 # Python runs it as it would the file itself, and measures in that process: two would import the same, as slowly.
 RUN = f"""
-import json, sys
+import sys
 del sys.argv[0]
 __file__ = sys.argv[0]
 text = open(__file__).read()
-def here(order):
-    from inspector.measure.child import Measuring, Order
-    return Measuring(Order.from_dict(json.loads(json.dumps(order.to_dict()))), lambda **_: None).run()
-for said, instead in (({SMALL!r}, {SMALLER!r}), ("= run_order(", "= here(")):
+for said, instead in (
+    ({SMALL!r}, {SMALLER!r}),
+    ("from inspector.measure.runner import run_order\\n", {MEASURING_HERE!r} + "run_order = _here\\n"),
+):
     assert text.count(said) == 1
     text = text.replace(said, instead)
 exec(compile(text, __file__, "exec"))

@@ -15,6 +15,8 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from inspector.architecture.quiet import quiet
+from tests import warm
+from tests.measuring_here import MEASURING_HERE
 from tests.sources.hub_server import COMMIT, Handler, Hub
 
 REPO = "acme/tiny"
@@ -83,12 +85,18 @@ def hub(files, tmp_path):
     server.server_close()
 
 
-WORDS = [sys.executable, "-m", "inspector", "measure", REPO, "--weights", "hub", "--device", "cpu", "--json"]
+WORDS = ["measure", REPO, "--weights", "hub", "--device", "cpu", "--json"]
+
+
+def begun(env):
+    """A process that has imported torch, and nothing that reads where the hub is."""
+    return warm.warm(("torch",), {**env, "OMP_NUM_THREADS": "1"})
 
 
 @pytest.mark.slow
 def test_weights_of_the_hub_are_measured_and_kept_in_its_own_cache(hub, tmp_path):
-    run = subprocess.run([*WORDS, "--quality"], capture_output=True, text=True, env=hub.env, check=False)
+    code = f"{MEASURING_HERE}from inspector.cli.main import main\nmain()"
+    run = begun(hub.env).run(["-c", code, *WORDS, "--quality"], hub.env)
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)
     assert found["predicted"] == found["measured"]
@@ -100,7 +108,8 @@ def test_weights_of_the_hub_are_measured_and_kept_in_its_own_cache(hub, tmp_path
 @pytest.mark.slow
 def test_a_gated_model_is_one_line(hub):
     hub.gated.add(REPO)
-    run = subprocess.run(WORDS, capture_output=True, text=True, env=hub.env, check=False)
+    command = [sys.executable, "-m", "inspector", *WORDS]
+    run = subprocess.run(command, capture_output=True, text=True, env=hub.env, check=False)
     assert run.returncode == 2
     assert "gated" in run.stderr
     assert "Traceback" not in run.stderr
@@ -110,7 +119,7 @@ def test_a_gated_model_is_one_line(hub):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
 def test_an_interrupted_download_leaves_no_half_shard_and_no_process(hub, tmp_path):
     hub.behave["hang whole"] = 2  # the client ends no sooner than the requests that are under way
-    child = subprocess.Popen(WORDS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=hub.env)
+    child = warm.Forked(begun(hub.env), ["-m", "inspector", *WORDS], hub.env, [subprocess.PIPE] * 2)
     deadline = time.monotonic() + 60
     while not any("index.json" in path and "range" not in said for path, said in hub.seen):
         assert time.monotonic() < deadline

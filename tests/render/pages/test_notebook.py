@@ -14,6 +14,7 @@ from inspector.cli.main import run
 from inspector.gpus import find_gpu
 from inspector.render.html_text import COLOURS
 from inspector.render.theme import luminance
+from tests.measuring_here import MEASURING_HERE
 from tests.render.deck.conftest import browser, show  # noqa: F401 -- the same headless Chromium
 
 TINY = {
@@ -134,6 +135,9 @@ def test_a_notebook_that_was_run_draws_its_figures(model, show, tmp_path, monkey
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(inspector.__path__[0].rpartition("/inspector")[:1]))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "here.py").write_text(MEASURING_HERE)
     # Kept, so that the kernel reads it.
     model.finetune(**STEP)
     assert run(["report", "tiny", "--format", "ipynb", "-o", "lesson.ipynb"]) == 0
