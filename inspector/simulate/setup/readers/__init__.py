@@ -1,0 +1,1 @@
+"""Configuration files of other tools: what they set, where they say it, and what in them is not understood."""
