@@ -192,11 +192,15 @@ def _called(text: str) -> tuple[Gpu, ...]:
     if not (sized := size_behind(text)):
         return ()
     name, size = sized
-    found = _matching(normal(name))
-    if found and not (right := tuple(card for card in found if card.label_gb == size)):
-        have = ", ".join(f"{card.name} has {card.label_gb} GB" for card in found)
-        raise InspectorError(f"no {name.strip()} of {size} GB is known: {have}", hint=f"or --vram {size}GiB")
-    return right if found else ()
+    if not (found := _matching(normal(name))):
+        return ()
+    # A size says more than a plain name does: an H100 is an H100-SXM, but one of 94 GB is an H100-NVL.
+    wider = tuple(card for card in catalogue() if normal(card.name).startswith(normal(name)))
+    for cards in (found, wider):
+        if right := tuple(card for card in cards if card.label_gb == size):
+            return right
+    have = ", ".join(f"{card.name} has {card.label_gb} GB" for card in found)
+    raise InspectorError(f"no {name.strip()} of {size} GB is known: {have}", hint=f"or --vram {size}GiB")
 
 
 def _matching(wanted: str) -> tuple[Gpu, ...]:

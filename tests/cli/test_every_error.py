@@ -23,7 +23,7 @@ MISTAKES = {
     "diff": ["diff", "diff tiny", "diff tiny nope-9b", "diff llama-3.2-1b qwen2.5-0.5b --stored"],
     "doctor": ["doctor nope"],
     "fit": [
-        "fit nope-9b", "fit tiny --gpu nope", "fit tiny --gpu H100 --gpu nope", "fit tiny --gpu T4 --vram 16GiB",
+        "fit nope-9b", "fit tiny --gpu nope", "fit tiny --gpu A100 --gpu nope", "fit tiny --gpu T4 --vram 16GiB",
         "fit tiny --vram 10MiB", "fit tiny --vram lots", "fit tiny --gpu T4 --seq-len 0", "fit tiny --csv --json",
     ],
     "completion": ["completion nope"],

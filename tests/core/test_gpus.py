@@ -144,6 +144,8 @@ def test_known_figures():
         ("Tesla T4 (16GB)", "T4"),
         ("nvidia-tesla-t4", "T4"),
         ("H100 SXM5", "H100-SXM"),
+        ("H100", "H100-SXM"),
+        ("H100 94GB", "H100-NVL"),
         ("V100 32 GiB", "V100-32GB"),
         ("1 x T4", "T4"),
     ],
@@ -156,7 +158,7 @@ def test_names(text, name):
     ("text", "message"),
     [
         ("A100", "A100-40GB, A100-80GB"),
-        ("H100", "H100-SXM, H100-PCIe, H100-NVL"),
+        ("V100", "V100-16GB, V100-32GB"),
         ("RTX 4900", "did you mean"),
         ("TPU v4", "--vram|did you mean"),
         ("", "--vram|several"),
