@@ -56,6 +56,10 @@ docs: $(INSTALLED) ## build the site for people into site/, strictly
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo $(abspath site/index.html)
 
+.PHONY: links
+links: ## ask every address that the project names whether it is there (needs a network; no test does)
+	$(PYTHON) scripts/links.py
+
 release: $(INSTALLED) ## build wheel, source archive and release notes into dist/, and check them
 	$(BIN)/python scripts/release.py
 

@@ -7,25 +7,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A finding of a study: ``key`` is its sentence in the texts, ``where`` the place in it."""
+    """A finding of a study: ``key`` is its sentence in the texts, ``where`` its address, ``part`` a place in it.
+
+    Each was held against the study's own words or table; a part is the name of its sort, ``table`` or ``figure``, and
+    its number.
+    """
 
     key: str
     short: str
     source: str
     year: int
     where: str
+    part: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One published score: its data type, and the value in points."""
+    """One published score: the scheme of the base weights, and the value in points."""
 
-    name: str
+    scheme: str
     points: float
 
 
 TARGETS = (
-    Quote("qlora", "QLoRA", "Dettmers et al., QLoRA", 2023, "arXiv 2305.14314, figure 2"),
+    Quote("qlora", "QLoRA", "Dettmers et al., QLoRA", 2023, "arXiv 2305.14314", ("figure", 2)),
     Quote(
         "raschka",
         "Raschka",
@@ -39,7 +44,7 @@ TARGETS = (
 )
 """Which modules to adapt: what three studies found."""
 
-MMLU = (Score("bf16", 53.0), Score("fp4", 52.2), Score("nf4 + double quantization", 53.1))
+MMLU = (Score("bf16", 53.0), Score("fp4", 52.2), Score("nf4-dq", 53.1))
 """Mean five-shot MMLU of LLaMA 7B to 65B, fine-tuned with adapters on Alpaca and FLAN v2, by the base's data type."""
-MMLU_SOURCE = Quote("mmlu", "QLoRA", "Dettmers et al., QLoRA", 2023, "arXiv 2305.14314, table 4")
+MMLU_SOURCE = Quote("mmlu", "QLoRA", "Dettmers et al., QLoRA", 2023, "arXiv 2305.14314", ("table", 4))
 LATER = Quote("later", "Huang", "Huang et al., How Good Are Low-bit Quantized LLaMA3 Models?", 2024, "arXiv 2404.14047")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inspector.lesson.one_model import spoken
 from inspector.lesson.texts import texts
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 MOST = 6
 """Lines whose names have room above each other."""
-LONGEST = 17
-"""Characters of a name."""
+LONGEST = 24
+STRONG = 20
+"""Characters of a name, and of one in bold."""
+ON_A_PHONE = 14
+"""The same at the right edge of a phone, where alone there is room for names."""
 APART = 0.062
 """Share of the axis that two names keep between them: 30 px of 490."""
 
@@ -31,17 +34,25 @@ def slopes(lesson: Lesson, say: Texts | None = None) -> Chart:
     ends = [[row.schemes[at].footprint_bytes / GB for at in (wide, four)] for row in rows]
     top = 1.1 * max(max(pair) for pair in ends)
     places = [_apart([pair[side] for pair in ends], APART * top) for side in (0, 1)]
-    names = [_cut(spoken(row.model)) for row in rows]
-    notes = []
+    names = [_cut(spoken(row.model), LONGEST if number else STRONG) for number, row in enumerate(rows)]
+    notes: list[dict[str, Any]] = []
+    small: list[dict[str, Any]] = []
     for number, (name, pair) in enumerate(zip(names, ends, strict=True)):
-        for side, anchor, text in (
-            (0, "right", f"{name} {say.number(pair[0], 1)}"),
-            (1, "left", f"{say.number(pair[1], 1)} {name}"),
+        wide, four_bits = (say.number(value, 1) for value in pair)
+        for side, anchor, text, short in (
+            (0, "right", f"{name} {wide}", wide),
+            (1, "left", f"{four_bits} {name}", f"{four_bits} {_cut(name, ON_A_PHONE)}"),
         ):
-            notes.append({
-                "x": side, "y": places[side][number], "text": f"<b>{text}</b>" if number == 0 else text,
-                "xanchor": anchor, "xshift": -12 if side == 0 else 12, "showarrow": False,
-            })  # fmt: skip
+            note = {
+                "x": side, "y": places[side][number], "xanchor": anchor, "xshift": -12 if side == 0 else 12,
+                "showarrow": False,
+            }  # fmt: skip
+            for kept, told in ((notes, text), (small, short)):
+                kept.append(note | {"text": f"<b>{told}</b>" if number == 0 else told})
+    axis = {
+        "range": [-1.5, 2.5], "tickvals": [0, 1], "ticktext": [say("models.wide"), say("models.four")],
+        "showgrid": False, "zeroline": False,
+    }  # fmt: skip
     made = figure(
         [
             {
@@ -53,13 +64,10 @@ def slopes(lesson: Lesson, say: Texts | None = None) -> Chart:
         ],
         height=490,
         margin={"l": 20, "r": 20, "t": 8, "b": 44},
-        xaxis={
-            "range": [-1.15, 2.15], "tickvals": [0, 1], "ticktext": [say("models.wide"), say("models.four")],
-            "showgrid": False, "zeroline": False,
-        },
+        xaxis=axis,
         yaxis={"range": [0, top], "visible": False},
         annotations=notes,
-        meta={"phone": {"height": 360, "slopes": True}},
+        meta={"phone": {"height": 360, "annotations": small, "xaxis": axis | {"range": [-0.45, 2.2]}}},
     )  # fmt: skip
     told = "; ".join(
         f"{name} {say.number(pair[0], 1)}, {say.number(pair[1], 1)}" for name, pair in zip(names, ends, strict=True)
@@ -71,9 +79,9 @@ def slopes(lesson: Lesson, say: Texts | None = None) -> Chart:
     return Chart("models", say("models.table"), f"{say('models.table')}: {told}", columns, table, made)
 
 
-def _cut(name: str) -> str:
+def _cut(name: str, longest: int) -> str:
     """A name that has room beside its number."""
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return name if len(name) <= longest else f"{name[: longest - 1].rstrip()}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _apart(values: list[float], gap: float) -> list[float]:

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 from inspector.render.theme import FROZEN, PART_COLOURS, PART_HATCHES, text_on
 from inspector.skeleton import in_tower
 from inspector.skeleton.identical_layers import Entry, Run, fold
-from inspector.units import short_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from inspector.lesson.texts import Texts
     from inspector.skeleton import Module, Part, Skeleton
-
-MOST_NAMED = 2
 
 CHARACTER = 14.5
 """Pixels a character of 24 px text takes, on the safe side."""
@@ -62,8 +60,8 @@ class Drawing:
         return Drawing(tuple(replace(box, colour=FROZEN, lines=(), hatch="") for box in self.boxes))
 
 
-def column(skeleton: Skeleton, *, width: float, height: float) -> Drawing:
-    """The model from its embedding to its head, every layer a box of its own."""
+def column(skeleton: Skeleton, say: Texts, *, width: float, height: float) -> Drawing:
+    """The model from its embedding to its head, every layer a box of its own; ``say`` writes its labels."""
     unit = height / skeleton.num_parameters
     y, boxes, labels = 0.0, [], []
     # By stack and not by run: where two sorts of layer take turns, runs are too many to name.
@@ -93,9 +91,11 @@ def column(skeleton: Skeleton, *, width: float, height: float) -> Drawing:
             stacks.setdefault(item.stack, []).append((copies, parameters, start, y))
         # A hundredth of 470 px is a line, which is too thin to be named.
         elif parameters * 100 >= skeleton.num_parameters:
-            name = f"{item.module.path.rpartition('.')[2]} {short_count(parameters)}"
+            name = f"{item.module.path.rpartition('.')[2]} {say.short(parameters)}"
             labels.append(Label(width + 14, (start + y) / 2, name))
-    labels += [Label(width + 14, (runs[0][2] + runs[-1][3]) / 2, _stack(name, runs)) for name, runs in stacks.items()]
+    labels += [
+        Label(width + 14, (runs[0][2] + runs[-1][3]) / 2, _stack(name, runs, say)) for name, runs in stacks.items()
+    ]
     return Drawing(tuple(boxes), tuple(_apart(sorted(labels, key=lambda label: label.y), height)))
 
 
@@ -108,13 +108,14 @@ def _parts(run: Run) -> dict[Part, int]:
     return {part: parameters for part, parameters in found.items() if parameters * 1000 > sum(found.values())}
 
 
-def _stack(name: str, runs: list[tuple[int, int, float, float]]) -> str:
+def _stack(name: str, runs: list[tuple[int, int, float, float]], say: Texts) -> str:
     """``32 layers of 218M``; ``48 layers, 1.64B to 1.65B`` when they differ."""
     sizes = sorted({parameters for _, parameters, _, _ in runs})
-    each = (
-        f" of {short_count(sizes[0])}" if len(sizes) == 1 else f", {short_count(sizes[0])} to {short_count(sizes[-1])}"
-    )
-    return f"{'tower: ' if in_tower(name) else ''}{sum(copies for copies, *_ in runs)} layers{each}"
+    told = say(
+        f"model.{'layers_alike' if len(sizes) == 1 else 'layers_apart'}",
+        layers=sum(copies for copies, *_ in runs), least=say.short(sizes[0]), most=say.short(sizes[-1]),
+    )  # fmt: skip
+    return f"{say('model.tower')}: {told}" if in_tower(name) else told
 
 
 def _apart(labels: list[Label], height: float, gap: float = 30) -> Iterator[Label]:
@@ -141,7 +142,7 @@ def usual_run(skeleton: Skeleton) -> Run:
     return runs[found.most_common(1)[0][0]]
 
 
-def layer(run: Run, *, width: float, height: float) -> Drawing:
+def layer(run: Run, say: Texts, *, width: float, height: float) -> Drawing:
     """One layer: a column for each of its parts (attention, MLP, ...), in it a box for each module."""
     parts: dict[str, list[Entry]] = {}
     for entry in run.block.entries:
@@ -154,10 +155,10 @@ def layer(run: Run, *, width: float, height: float) -> Drawing:
         wide, y = width * parameters / whole, 0.0
         for entry in entries:
             tall = height * _own(entry) / parameters
-            boxes.append(_box(entry.module, _own(entry), x, y, wide, tall))
+            boxes.append(_box(entry.module, _own(entry), say, x, y, wide, tall))
             y += tall
         if parameters * 100 >= whole:
-            headings.append((x + wide / 2, f"{name} {short_count(parameters)}"))
+            headings.append((x + wide / 2, f"{name} {say.short(parameters)}"))
         x += wide
     return Drawing(tuple(boxes), tuple(_beside(headings, width)))
 
@@ -174,20 +175,7 @@ def _beside(headings: list[tuple[float, str]], width: float) -> Iterator[Label]:
             end = start + room + CHARACTER
 
 
-def unlabelled(run: Run, drawing: Drawing) -> tuple[str, ...]:
-    """What a layer's drawing has too little room to name, and what has no parameters to draw."""
-    named = {box.path for box in drawing.boxes if box.lines}
-    said: Counter[str] = Counter()
-    for entry in run.block.entries:
-        leaf = not any(other.module.path.startswith(f"{entry.module.path}.") for other in run.block.entries)
-        if entry.module.path and leaf and entry.module.path not in named and entry.module.part != "other":
-            own = _own(entry)
-            said[f"{entry.module.cls} ({short_count(own)})" if own else f"{entry.module.cls} (no parameters)"] += 1
-    listed = [f"{times} x {text}" if times > 1 else text for text, times in said.items()]
-    return (*listed[:MOST_NAMED], *([f"{len(listed) - MOST_NAMED} more"] if len(listed) > MOST_NAMED else []))
-
-
-def _box(module: Module, parameters: int, x: float, y: float, width: float, height: float) -> Box:
+def _box(module: Module, parameters: int, say: Texts, x: float, y: float, width: float, height: float) -> Box:
     name = module.path.rpartition(".")[2]
     short = name.removesuffix("_proj")
     # 24 px of text want 30 of a line.
@@ -195,7 +183,7 @@ def _box(module: Module, parameters: int, x: float, y: float, width: float, heig
     # At the worst a letter: q, k, v and o are what people call them anyway.
     fits = next((text for text in (name, short, short[:1]) if len(text) * CHARACTER <= width - 4), "")
     lines = [fits] if fits and room else []
-    number = short_count(parameters)
+    number = say.short(parameters)
     if lines and room > 1 and len(number) * CHARACTER <= width - 4:
         lines.append(number)
     hatch = PART_HATCHES.get(module.part, "")

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from inspector.lesson.quoted import Quote
     from inspector.lesson.texts import Texts
     from inspector.render.charts.base import Chart
 
@@ -112,6 +113,14 @@ class Slide:
 def finding(*titles: str) -> str:
     """The first of several titles that fits one line, so the most telling comes first; the last is always short."""
     return next((title for title in titles if len(title) <= LONGEST_TITLE), titles[-1][:LONGEST_TITLE])
+
+
+def placed(quote: Quote, say: Texts) -> str:
+    """Where a quoted finding stands: its address, and the table or figure in it."""
+    if quote.part is None:
+        return quote.where
+    sort, number = quote.part
+    return f"{quote.where}, {say(f'quoted.{sort}', number=number)}"
 
 
 def notes(say: Texts, name: str, arithmetic: tuple[str, ...] = (), **values: object) -> Notes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inspector.lesson.film import of_step
 from inspector.render.pages.sheet import sheet_html
 from inspector.render.simulate import charts, stage_name, what
 
@@ -18,6 +19,7 @@ def finetune_html(report: StepReport, *, command: str = "inspector simulate fine
         title=f"Fine-tuning {report.model}",
         command=command,
         charts=charts(report),
+        films={"step": of_step(report)} if report.timeline_kinds else None,
         report=report,
         what=what(report),
         stage_name=stage_name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from inspector.lesson.film import of_answer
 from inspector.render import kv_cache
 from inspector.render.generate import charts, first_phase, what
 from inspector.render.pages.sheet import sheet_html
@@ -21,6 +22,7 @@ def generate_html(report: GenerateReport, *, command: str = "inspector simulate 
         title=f"Generating with {report.model}",
         command=command,
         charts=charts(report),
+        films={"answer": of_answer(report)} if report.timeline_kinds else None,
         report=report,
         what=what(report),
         cache=kv_cache.alike(report.cache.layers),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from inspector.lesson.texts import texts
 from inspector.render.assets import PLOTLY, TEMPLATES, THEME, environment, policy
+from inspector.render.reel import IN_MIB, drawn, script_data
 from inspector.render.simulate import said_of
 from inspector.render.theme import KIND_COLOURS, KIND_HATCHES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from inspector.lesson.film import Film
     from inspector.render.charts.base import Chart
 
 # Each after what it calls.
@@ -31,7 +34,20 @@ LOOKS = {kind: _HATCHES.get(KIND_HATCHES.get(kind, ""), "") + colour for kind, c
 """What CSS calls the background of each kind: its colour, and over it the hatch of the finer ones."""
 
 
-def sheet_html(template: str, *, title: str, command: str, charts: Sequence[Chart], **context: object) -> str:
+FILM_SCRIPTS = (TEMPLATES / "pages" / "film.js", TEMPLATES / "slides" / "film.js")
+FILM_STYLES = (TEMPLATES / "slides" / "film.css", TEMPLATES / "pages" / "film.css")
+"""What a page with a film has besides: the very parts of the deck, and what they ask of its frame."""
+
+
+def sheet_html(
+    template: str,
+    *,
+    title: str,
+    command: str,
+    charts: Sequence[Chart],
+    films: Mapping[str, Film] | None = None,
+    **context: object,
+) -> str:
     """The whole page of a template in ``templates/pages``; the same bytes for the same numbers.
 
     Args:
@@ -39,9 +55,16 @@ def sheet_html(template: str, *, title: str, command: str, charts: Sequence[Char
         title: the page's heading and the window's title.
         command: the command line that writes the same page.
         charts: drawn where the template says, each beside its numbers as text.
+        films: one by its name, ``step`` or ``answer``, where the page has any.
         context: what else the template reads.
     """
-    scripts = [path.read_text(encoding="utf-8") for path in SCRIPTS]
+    say = texts()
+    own = FILM_SCRIPTS if films else ()
+    scripts = [
+        *(path.read_text(encoding="utf-8") for path in SCRIPTS),
+        # As one: what the first declares, the second uses.
+        *(["\n".join(path.read_text(encoding="utf-8") for path in own)] if own else []),
+    ]
     page: str = (
         environment()
         .get_template(f"pages/{template}.html.j2")
@@ -53,10 +76,15 @@ def sheet_html(template: str, *, title: str, command: str, charts: Sequence[Char
             title=title,
             command=command,
             charts={chart.name: chart for chart in charts},
-            data={"charts": {chart.name: json.loads(chart.figure.to_json()) for chart in charts}},
+            say=say,
+            film=drawn(films, say) if films else None,
+            data={
+                "charts": {chart.name: json.loads(chart.figure.to_json()) for chart in charts},
+                **({"film": script_data(films, say, IN_MIB)} if films else {}),
+            },
             policy=policy(scripts),
             scripts=scripts,
-            styles="\n".join(path.read_text(encoding="utf-8") for path in STYLES),
+            styles="\n".join(path.read_text(encoding="utf-8") for path in (*STYLES, *(FILM_STYLES if films else ()))),
         )
     )
     return page

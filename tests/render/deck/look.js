@@ -23,6 +23,7 @@ while (walker.nextNode()) {
     if (box.width < 1 || box.height < 1) continue;
     shown = true;
     const text = node.textContent.trim().slice(0, 40);
+    if (reading && box.right > innerWidth + 1 && !holder.closest(".panel")) complaints.push(`beyond the page's side: ${text}`);
     const drawn = holder instanceof SVGElement ? parseFloat(style.fontSize) * Math.hypot(holder.getScreenCTM().b, holder.getScreenCTM().d) : parseFloat(style.fontSize);
     if (drawn < small - 0.05) complaints.push(`too small, ${drawn.toFixed(1)} px: ${text}`);
     if (!reading && (box.left < -1 || box.top < -1 || box.right > innerWidth + 1 || box.bottom > innerHeight + 1)) complaints.push(`off the screen: ${text}`);

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.render.deck.conftest import in_scheme
+from tests.render.conftest import in_scheme
 
 HERE = Path(__file__).parent
 ARTIFACTS = HERE.parent.parent / "artifacts" / "deck"

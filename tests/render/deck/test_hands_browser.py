@@ -11,6 +11,7 @@ import pytest
 from inspector.lesson import film, what_if
 from inspector.lesson.rank_picture import picture
 from inspector.lesson.rungs import kept, rungs
+from inspector.lesson.texts import texts
 from inspector.lora import lora
 from inspector.sources.resolve import resolve
 from tests.render.deck.test_browser import LOOK, go_to, ready
@@ -199,7 +200,7 @@ def test_bars_follow_the_adapters_that_slides_share(deck):
         press(browser, f'#what-if [data-chip="targets"] [data-value="{targets}"]')
         press(browser, f'#what-if [data-chip="r"] [data-value="{r}"]')
         assert shown() == alive(r, targets)
-        assert f"r = {r}, {targets}" in text(browser, "#methods .fact:not([hidden])")
+        assert f"r = {r}, {texts().target(targets)}" in text(browser, "#methods .fact:not([hidden])")
         if r != 128:
             nbytes = next(row.weight_bytes for row in rows if (row.target_set, row.r) == (targets, r))
             assert adapters() == [nbytes / 1e6, *2 * [f"{nbytes / 1e6:,.{nbytes < 1e8:d}f}"]]

@@ -8,7 +8,7 @@ import pytest
 from inspector.render.pages import validate_html
 from inspector.validation.ledger import Ledger, Line
 from inspector.validation.runs import questions
-from tests.render.deck.conftest import in_scheme
+from tests.render.conftest import in_scheme
 
 pytestmark = pytest.mark.browser
 

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "scripts"))
 import reports  # noqa: E402
 
-VOID = {"meta", "input", "br", "hr", "img", "link"}
+VOID = {"meta", "input", "br", "hr", "img", "link", "wbr"}
 
 
 class Outline(HTMLParser):
@@ -130,7 +130,7 @@ def test_every_slide_has_notes_in_four_parts_and_a_drawer(llama):
 
 def test_areas_are_as_large_as_their_parameters(llama):
     run = drawing.usual_run(llama.skeleton)
-    made = drawing.layer(run, width=660, height=390)
+    made = drawing.layer(run, texts(), width=660, height=390)
     whole = sum(box.width * box.height for box in made.boxes)
     entries = {entry.module.path: entry for entry in run.block.entries}
     parameters = {path: described(entry).parameters for path, entry in entries.items() if entry.tensors}

@@ -15,7 +15,6 @@ from inspector.gpus import find_gpu
 from inspector.render.html_text import COLOURS
 from inspector.render.theme import luminance
 from tests.measuring_here import MEASURING_HERE
-from tests.render.deck.conftest import browser, show  # noqa: F401 -- the same headless Chromium
 
 TINY = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 128,
@@ -113,7 +112,7 @@ def exported(path, cells):
     return book, page
 
 
-def drawn(browser, count):  # noqa: F811
+def drawn(browser, count):
     """Wait until so many figures are drawn."""
     deadline = time.monotonic() + 20
     while browser.execute_script("return document.querySelectorAll('[data-inspector=drawn]').length") < count:
@@ -121,7 +120,7 @@ def drawn(browser, count):  # noqa: F811
         time.sleep(0.05)
 
 
-def silent(browser):  # noqa: F811
+def silent(browser):
     """Nothing went wrong on the page, and it asked no network."""
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
     messages = (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
@@ -131,7 +130,7 @@ def silent(browser):  # noqa: F811
 
 @pytest.mark.browser
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_notebook_that_was_run_draws_its_figures(model, show, tmp_path, monkeypatch):  # noqa: F811
+def test_a_notebook_that_was_run_draws_its_figures(model, show, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(inspector.__path__[0].rpartition("/inspector")[:1]))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
@@ -175,7 +174,7 @@ def test_a_notebook_that_was_run_draws_its_figures(model, show, tmp_path, monkey
 
 
 @pytest.mark.browser
-def test_an_output_put_into_a_page_as_jupyterlab_does(model, show, tmp_path):  # noqa: F811
+def test_an_output_put_into_a_page_as_jupyterlab_does(model, show, tmp_path):
     """Set as HTML in a box that is not on the page yet, its scripts made anew; twice, as when a cell is run again."""
     path = tmp_path / "empty.html"
     path.write_text("<!DOCTYPE html><html><head><meta charset='utf-8'></head><body></body></html>")

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from inspector.lesson.film import of_step
 from inspector.render.pages import finetune_html, generate_html, validate_html
 from inspector.simulate.reports.at_peak import KindLine, LiveTensor, Share
 from inspector.validation.ledger import Ledger, Line
@@ -99,6 +100,43 @@ def test_a_step_s_page_is_the_same_twice_and_says_its_numbers(step):
     assert {line.kind for line in step.timeline_kinds} <= set(traces)
 
 
+def test_a_step_s_page_has_it_as_a_film(step):
+    page = finetune_html(step)
+    data, told = embedded(page)["film"], of_step(step)
+    assert data["unit"] == {"name": "MiB", "bytes": 2**20, "small": 1}
+    assert [sum(moment) for moment in data["step"]["moments"]] == [moment.allocated for moment in told.moments]
+    last = [point.allocated for point in step.timeline if point.step == max(at.step for at in step.timeline)]
+    assert told.moment("peak").allocated == max(last)
+    for moment in told.moments:
+        assert f"<b>{moment.allocated / 2**20:,.1f}\N{NO-BREAK SPACE}MiB</b>" in page
+    # A run that kept no kinds has none to show.
+    assert "data-part" not in finetune_html(replace(step, timeline_kinds=()))
+
+
+@pytest.mark.browser
+def test_the_film_of_a_step_is_moved_by_hand(step, show, tmp_path):
+    path = tmp_path / "step.html"
+    path.write_text(finetune_html(step), encoding="utf-8")
+    browser, told = show(path, width=390, height=844, phone=True), of_step(step)
+    peak = told.moment("peak")
+    said, highest, sentence = browser.execute_script(
+        "const film = document.querySelector('.film'), slider = film.querySelector('.scrub input');"
+        "slider.value = arguments[0]; slider.dispatchEvent(new Event('input'));"
+        "const first = film.querySelector('.told').textContent;"
+        "return [first, [...film.querySelectorAll('.kinds b')].map((b) => b.textContent),"
+        " film.querySelector('.frames .now').textContent]",
+        peak.part,
+    )
+    assert said.endswith(f"at its highest {sum(told.highest[peak.part]) / 2**20:,.1f}\N{NO-BREAK SPACE}MiB")
+    shown = [
+        value for value, line in zip(told.highest[peak.part], zip(*told.ends, strict=True), strict=True) if any(line)
+    ]
+    assert highest == [f"{value / 2**20:,.1f}" if value else "0" for value in reversed(shown)]
+    assert sentence.startswith(f"{peak.allocated / 2**20:,.1f}")
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
 def test_names_from_a_config_are_only_text(step):
     bad = replace(
         step,
@@ -122,4 +160,5 @@ def test_generation_grows_to_the_cache_it_says():
     assert all(isinstance(line, KindLine) for line in report.timeline_kinds)
     page = generate_html(report)
     assert page == generate_html(report)
+    assert sum(embedded(page)["film"]["answer"]["moments"][-1]) == report.timeline[-1].allocated
     assert f"{report.prefill.peak_allocated / 2**20:,.1f} MiB" in page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inspector.lesson.quoted import LATER, MMLU, MMLU_SOURCE
-from inspector.render.deck.slide import Numbers, Slide, finding, notes
+from inspector.render.deck.slide import Numbers, Slide, finding, notes, placed
 
 if TYPE_CHECKING:
     from inspector.lesson import Lesson
@@ -31,7 +31,10 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
     ]
     losses = {row.scheme: row for row in lesson.lab.rows}
     lost = [(name, say.number(losses[name].loss, 2) if name in losses else "") for name, _ in shown]
-    scores = [{"name": score.name, "text": say.number(score.points, 1), "at": score.points / AXIS} for score in MMLU]
+    names = dict(zip((score.scheme for score in MMLU), say.lines("answers.mmlu_bases"), strict=True))
+    scores = [
+        {"name": names[score.scheme], "text": say.number(score.points, 1), "at": score.points / AXIS} for score in MMLU
+    ]
     best, base = max(MMLU, key=lambda score: score.points), MMLU[0]
     values = {
         "noise": f"{say.number(100 * noise)}%", "model": quality.model,
@@ -42,9 +45,8 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
     rounded = (say("answers.rounded"), values["noise"])
     rows = tuple((name, f"{say.number(100 * error, 3)}%") for name, error in quality.errors)
     stage = tuple((f"{name}, {say('answers.short')}", told) for name, told in shown)
-    quoted = tuple((score.name, say.number(score.points, 1)) for score in MMLU)
-    source = f"{MMLU_SOURCE.source}, {MMLU_SOURCE.year}, {MMLU_SOURCE.where}"
-    later = f"{LATER.source}, {LATER.year}, {LATER.where}"
+    quoted = tuple((names[score.scheme], say.number(score.points, 1)) for score in MMLU)
+    source = f"{MMLU_SOURCE.source}, {MMLU_SOURCE.year}, {placed(MMLU_SOURCE, say)}"
     return Slide(
         "answers",
         finding(say("answers.title", **values), say("answers.title_short")),
@@ -60,6 +62,11 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
                 ),
             ),
             Numbers(f"{say('answers.mmlu')} ({source})", say.lines("answers.mmlu_columns"), quoted),
+            Numbers(
+                say("targets.studies"),
+                say.lines("targets.study_columns"),
+                ((say("answers.later"), LATER.source, str(LATER.year), LATER.where),),
+            ),
         ),
         "M + P",
         (values["best"], say("answers.remember", **values)),
@@ -69,8 +76,9 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
             "losses": lost,
             "small": lesson.lab.sample.model,
             "scores": scores,
-            "source": source,
+            "random": quality.weights == "random",
+            "source": f"{MMLU_SOURCE.short} {MMLU_SOURCE.year}, {placed(MMLU_SOURCE, say)}",
             "later": say("answers.later"),
-            "study": later,
+            "study": LATER.where,
         },
     )

@@ -9,8 +9,8 @@ from inspector.render.deck import drawing
 from inspector.render.deck.slide import Numbers, Slide, finding, notes
 from inspector.render.deck.slides.lora import inside_layer
 from inspector.render.deck.slides.model import tables
-from inspector.render.deck.unfilled import unfilled
 from inspector.render.theme import ADAPTERS, GRADIENTS, OPTIMIZER, text_on
+from inspector.render.unfilled import unfilled
 from inspector.units import count
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ KINDS = (("adapters", ADAPTERS, 1), ("gradients", GRADIENTS, 1), ("adam", OPTIMI
 def make(lesson: Lesson, say: Texts) -> Slide:
     """Boxes to press, chips for r and alpha, and the three bars that follow."""
     run = drawing.usual_run(lesson.skeleton)
-    layer = drawing.layer(run, width=600, height=380)
+    layer = drawing.layer(run, say, width=600, height=380)
     targets = {target.name: target for target in lesson.targets}
     inside = inside_layer(lesson)
     row = lesson.adapters

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.lesson.film import BINS
 from inspector.memory_kinds import MemoryKind
-from inspector.render.deck.reel import LEFT, TALL, TOP, WIDE, bytes_of, reel, where
 from inspector.render.deck.slide import Numbers, Option, Quiz, Slide, finding, notes
-from inspector.render.deck.unfilled import unfilled
-from inspector.units import GB, count
+from inspector.render.reel import LEFT, TALL, TOP, WIDE, bytes_of, reel, script_data, where
+from inspector.units import count
 
 if TYPE_CHECKING:
     from inspector.lesson import Lesson
@@ -36,18 +35,17 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
         "D",
         (say.gb(top.allocated), say("film.remember", **values)),
         _command(lesson.model, step),
-        {"reels": reels, "left": LEFT, "top": TOP, "wide": WIDE, "tall": TALL},
         {
-            name: {
-                "kinds": list(film.kinds),
-                "highest": [list(line) for line in film.highest],
-                "ends": [list(line) for line in film.ends],
-                "parts": [moment.part for moment in film.moments],
-                "moments": [list(moment.nbytes) for moment in film.moments],
-            }
-            for name, film in (("step", step), ("answer", answer))
-        }
-        | {"gb": GB, "says": {"part": unfilled(say, "film.part", "part", "parts", "end", "highest"), "parts": BINS}},
+            "reels": reels,
+            "left": LEFT,
+            "top": TOP,
+            "wide": WIDE,
+            "tall": TALL,
+            "view": "0 0 940 440",
+            "small": "-16 -10 956 470",
+            "cut_word": "film.cut",
+        },
+        script_data({"step": step, "answer": answer}, say),
         quiz=_quiz(step, say),
         steps=len(step.moments) - 1,
     )

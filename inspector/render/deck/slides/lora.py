@@ -59,7 +59,7 @@ def make(lesson: Lesson, say: Texts) -> Slide:
     """One drawing in five frames."""
     shape = example(lesson)
     run = drawing.usual_run(lesson.skeleton)
-    layer = drawing.layer(run, width=560, height=330)
+    layer = drawing.layer(run, say, width=560, height=330)
     scale = SIDE / max(shape.inputs, shape.outputs)
     values: dict[str, Any] = {
         "module": shape.name,

@@ -100,7 +100,12 @@ def _told(one: Followed, training: Training, drawn: Sequence[MemoryKind], longes
         "peaks": ", ".join(say.number(run.peak_allocated_bytes / 10**9, 1) for run in one.runs), "times": times,
         "logits": say.size(hero), "adapters": say.size(adapters), "card": CHART_CARD,
     }  # fmt: skip
-    step = {"batch": training.batch_size, "tokens": say.number(training.seq_len), "r": one.r, "targets": one.targets}
+    step = {
+        "batch": training.batch_size,
+        "tokens": say.number(training.seq_len),
+        "r": one.r,
+        "targets": say.target(one.targets),
+    }
     return Told(
         one.key,
         finding(*_titles(one.runs, values, say)),
@@ -120,7 +125,9 @@ def _others(every: Sequence[Followed], told: Sequence[Told], drawn: Sequence[Mem
     for one, said in zip(every, told, strict=True):
         for run in one.runs:
             if run.method != "full":
-                name = say("methods.other", name=say(f"methods.names.{run.method}"), r=one.r, targets=one.targets)
+                name = say(
+                    "methods.other", name=say(f"methods.names.{run.method}"), r=one.r, targets=say.target(one.targets)
+                )
                 kinds = (_both(dict(run.alive).get(kind.value, 0), say) for kind in drawn)
                 times = str(said.values["times"]) if run is one.runs[-1] else ""
                 rows.append((name, _both(run.peak_allocated_bytes, say), *kinds, times))

@@ -25,7 +25,7 @@ def make(lesson: Lesson, say: Texts) -> Slide:
         "other": say.share(second.parameters, total) if second else "",
     }  # fmt: skip
     run = drawing.usual_run(lesson.skeleton)
-    large = drawing.layer(run, width=660, height=390)
+    large = drawing.layer(run, say, width=660, height=390)
     depth = sum(layers.count for layers in lesson.layers.decoder_runs)
     naive = lesson.scheme("fp32").naive_bytes
     arithmetic = say.lines(
@@ -41,10 +41,9 @@ def make(lesson: Lesson, say: Texts) -> Slide:
         (say.short(total), say("model.remember", gb=say.size(naive))),
         f"inspector layers {lesson.model}",
         {
-            "column": drawing.column(lesson.skeleton, width=130, height=440),
+            "column": drawing.column(lesson.skeleton, say, width=130, height=440),
             "layer": large,
             "run": run,
-            "unlabelled": drawing.unlabelled(run, large),
             "depth": depth,
             "alt": say("model.alt", depth=depth, layer=run.block.cls),
             "stored": _stored(lesson, say),

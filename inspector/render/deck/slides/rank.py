@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from inspector.lesson.rank_picture import picture
 from inspector.render.deck.slide import Numbers, Option, Quiz, Slide, finding, notes
 from inspector.render.deck.slides.lora import example
-from inspector.render.deck.unfilled import unfilled
+from inspector.render.unfilled import unfilled
 from inspector.units import count
 
 if TYPE_CHECKING:

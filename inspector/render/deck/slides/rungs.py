@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.lesson.rungs import SCHEMES, SHOWN, kept, rungs
 from inspector.render.deck.slide import Numbers, Option, Quiz, Slide, finding, notes
-from inspector.render.deck.unfilled import unfilled
+from inspector.render.unfilled import unfilled
 
 if TYPE_CHECKING:
     from inspector.lesson import Lesson

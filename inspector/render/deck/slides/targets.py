@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from inspector.lesson.quoted import TARGETS
 from inspector.memory_kinds import MemoryKind
 from inspector.render.deck.bars import kind_piece, stacked
-from inspector.render.deck.slide import Numbers, Slide, finding, notes
+from inspector.render.deck.slide import Numbers, Slide, finding, notes, placed
 from inspector.units import MB, count
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
         for row in rows.values()
     )  # fmt: skip
     quotes = tuple(
-        (say(f"targets.quotes.{quote.key}"), quote.source, str(quote.year), quote.where) for quote in TARGETS
+        (say(f"targets.quotes.{quote.key}"), quote.source, str(quote.year), placed(quote, say)) for quote in TARGETS
     )
     difference = (say("targets.more"), "", say.written(count(more // 4)), say.number(more / MB), "")
     return Slide(

@@ -9,8 +9,8 @@ from inspector.lesson.what_if import CARDS, LOSSES, METHODS, Choice
 from inspector.memory_kinds import MemoryKind
 from inspector.render.deck.bars import Piece, stacked
 from inspector.render.deck.slide import Numbers, Slide, finding, notes
-from inspector.render.deck.unfilled import unfilled
 from inspector.render.theme import GREY, KIND_COLOURS, text_on
+from inspector.render.unfilled import unfilled
 from inspector.units import GB, count
 
 if TYPE_CHECKING:

@@ -52,7 +52,9 @@ const Deck = (() => {
 
   // A phone's figure: as wide as the page, letters of 14 px, and the axis' room for them.
   function small(figure, place) {
-    const { layout } = figure, wide = place.clientWidth;
+    // Behind a question it is not laid out yet: the section's own paper says how wide it will be.
+    const { layout } = figure, paper = place.closest("section"), edges = getComputedStyle(paper);
+    const wide = place.clientWidth || paper.clientWidth - parseFloat(edges.paddingLeft) - parseFloat(edges.paddingRight);
     const phone = layout.meta?.phone ?? {};
     if (phone.swap) lie(figure);
     const made = { ...layout, ...phone, autosize: false, width: wide, height: phone.height ?? layout.height };

@@ -1,12 +1,26 @@
 // The film: Right moves from one telling moment to the next; at home a slider stands on any part of it.
+// The page of a dry run has it too, with a frame of its own that does what the deck's does here.
 Deck.slide("film", ({ section, data, deck }) => {
   const all = (selector) => [...section.querySelectorAll(selector)];
   const scrub = section.querySelector(".scrub input"), told = section.querySelector(".told");
-  const gb = (bytes) => `${deck.number(bytes / data.gb, 1)}\u00a0GB`;
-  const exact = (bytes) => (bytes ? deck.number(bytes / data.gb, bytes < 0.95e9 ? 2 : 1) : "0");
+  const { unit } = data;
+  const size = (bytes) => `${deck.number(bytes / unit.bytes, 1)}\u00a0${unit.name}`;
+  const exact = (bytes) => (bytes ? deck.number(bytes / unit.bytes, bytes < 0.95 * unit.bytes ? unit.small : 1) : "0");
   const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
   for (const part of all(".film [data-reel]:not(button)")) part.classList.add("scripted");
-  let reel = "step", frame = 0;
+  // A phone shows it whole: letters as large as a thumb's width allows, and a stage's name only where it has room.
+  if (!deck.roomy && window.matchMedia("(max-width: 600px)").matches) {
+    for (const svg of all("figure.reel svg")) {
+      svg.setAttribute("viewBox", svg.dataset.small);
+      svg.closest("figure").classList.add("small");
+      for (const name of svg.querySelectorAll(".stage + text")) {
+        const line = name.previousElementSibling;
+        name.toggleAttribute("hidden", 25 * name.textContent.length > line.x2.baseVal.value - line.x1.baseVal.value);
+      }
+    }
+  }
+  const first = section.querySelector("figure.reel").dataset.reel;
+  let reel = first, frame = 0;
 
   const of = (name) => section.querySelector(`${name}[data-reel="${reel}"]`);
   const sum = (line) => line.reduce((all, bytes) => all + bytes, 0);
@@ -60,12 +74,12 @@ Deck.slide("film", ({ section, data, deck }) => {
   });
   scrub.addEventListener("input", () => {
     const at = Number(scrub.value), film = data[reel];
-    const values = { part: at + 1, parts: data.says.parts, end: gb(sum(film.ends[at])), highest: gb(sum(film.highest[at])) };
+    const values = { part: at + 1, parts: data.says.parts, end: size(sum(film.ends[at])), highest: size(sum(film.highest[at])) };
     for (const item of of("ol").children) item.classList.remove("now");
     const near = film.parts.lastIndexOf(Math.max(...film.parts.filter((other) => other <= at), film.parts[0]));
     of("ol").children[near].classList.add("now");
     stand(at, film.highest[at], fill(data.says.part, values));
   });
-  choose("step");
-  return { step: (number) => { if (reel === "step") show(number); } };
+  choose(first);
+  return { step: (number) => { if (reel === first) show(number); } };
 });

@@ -7,7 +7,7 @@ import pytest
 
 from inspector.cli.main import run
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 ARTIFACTS = ROOT / "artifacts" / "deck"
 
 
