@@ -38,9 +38,9 @@ def slopes(lesson: Lesson, say: Texts | None = None) -> Chart:
     notes: list[dict[str, Any]] = []
     small: list[dict[str, Any]] = []
     for number, (name, pair) in enumerate(zip(names, ends, strict=True)):
-        wide, four_bits = (say.number(value, 1) for value in pair)
+        sixteen, four_bits = (say.number(value, 1) for value in pair)
         for side, anchor, text, short in (
-            (0, "right", f"{name} {wide}", wide),
+            (0, "right", f"{name} {sixteen}", sixteen),
             (1, "left", f"{four_bits} {name}", f"{four_bits} {_cut(name, ON_A_PHONE)}"),
         ):
             note = {
