@@ -73,14 +73,17 @@ class Model:
     ) -> MemoryReport:
         """Weight memory at one precision, several, or all; see `inspector.lenses.memory.memory`."""
         from inspector.lenses.memory import memory, usual_grouping
+        from inspector.lenses.schemes_of import schemes_of
         from inspector.precision import chosen_schemes
+        from inspector.sources.resolve import locate
 
         names = (scheme,) if isinstance(scheme, str) else tuple(scheme)  # a string is a sequence too, of letters
-        return memory(
-            self.skeleton,
-            chosen_schemes(names, bits=bits, block_size=block_size),
-            by=by or usual_grouping(self.skeleton),
-        )
+        if self.reference:
+            with self._as_opened():
+                skeleton, schemes = schemes_of(locate(self.reference), names, bits=bits, block_size=block_size)
+        else:
+            skeleton, schemes = self.skeleton, chosen_schemes(names, bits=bits, block_size=block_size)
+        return memory(skeleton, schemes, by=by or usual_grouping(skeleton))
 
     def lora(
         self,

@@ -37,4 +37,4 @@ def command(model: str, as_json: bool, as_csv: bool) -> None:
             raise unread_error(source.unread)
         hint = f"its files on the hub: hf:{source.name}" if source.where == "bundled" else "point at its folder"
         raise InspectorError(f"{source.name} is a config without weights here", hint=hint)
-    answer(compare_with_skeleton(source.checkpoint, source.skeleton), as_json=as_json, as_csv=as_csv)
+    answer(compare_with_skeleton(source.checkpoint, source.skeleton_of_files), as_json=as_json, as_csv=as_csv)

@@ -10,8 +10,6 @@ from inspector.cli.options import answer, csv_option, json_option, model_argumen
 
 if TYPE_CHECKING:
     from inspector.lenses.weights import Grouping
-    from inspector.precision import Scheme
-    from inspector.sources.source import Source
 
 
 @click.command("memory")
@@ -63,44 +61,13 @@ def command(
       inspector memory --scheme nf4 --block-size 128 --json
     """  # noqa: D301
     from inspector.lenses.memory import memory, usual_grouping
-    from inspector.precision import chosen_schemes
-    from inspector.skeleton.vocabulary import refuse_resizing
+    from inspector.lenses.schemes_of import schemes_of
     from inspector.sources.resolve import locate
 
     # A set, as the same number said twice is no contradiction.
     said = {bits, *(number for number, flag in (("4", load_in_4bit), ("8", load_in_8bit)) if flag)} - {None}
     if len(said) > 1:
         raise click.UsageError(f"{' and '.join(sorted(map(str, said)))} bits contradict each other")
-    bits = next(iter(said), None)
-    # These two are not in the registry of schemes: their names are not enough, they need the files or the config.
-    source, as_stored, as_published = locate(model), "stored" in names, "published" in names
-    others = tuple(name for name in names if name not in {"stored", "published"})
-    schemes: tuple[Scheme, ...] = ()
-    if others or not (as_stored or as_published):
-        schemes = chosen_schemes(others, bits=int(bits) if bits else None, block_size=block_size)
-    if as_published or not (names or bits or block_size):
-        schemes = (*_published(source, needed=as_published), *schemes)
-    if as_stored:
-        refuse_resizing("what files store")
-        from inspector.precision.stored import stored
-        from inspector.sources.loaded_files import unread_error
-
-        if source.checkpoint is None and source.unread:
-            raise unread_error(source.unread)
-        schemes = (stored(source.checkpoint, source.skeleton), *schemes)
-    report = memory(source.skeleton, schemes, by=by or usual_grouping(source.skeleton))
-    answer(report, as_json=as_json, as_csv=as_csv)
-
-
-def _published(source: Source, *, needed: bool) -> tuple[Scheme, ...]:
-    """The format that the model's config names. Raises InspectorError where it is needed and there is none."""
-    from inspector.errors import InspectorError
-    from inspector.precision.as_published import published_scheme
-
-    found = published_scheme(source.config, source.skeleton)
-    if found is None and needed:
-        raise InspectorError(
-            f"the config of {source.name} names no quantization whose layout is known here",
-            hint="--scheme stored weighs its files",
-        )
-    return () if found is None else (found,)
+    width = next(iter(said), None)
+    skeleton, schemes = schemes_of(locate(model), names, bits=int(width) if width else None, block_size=block_size)
+    answer(memory(skeleton, schemes, by=by or usual_grouping(skeleton)), as_json=as_json, as_csv=as_csv)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from inspector.lenses.weights import Group, Grouping, WeightsReport, grouped, weights
 from inspector.precision.as_published import NAME as PUBLISHED
+from inspector.precision.as_published import AsPublished
 from inspector.reporting import TableReport
 from inspector.skeleton import PIPELINE
 
@@ -65,13 +66,16 @@ def memory(skeleton: Skeleton, schemes: Sequence[Scheme], *, by: Grouping = "kin
     """Weight memory of a model under each scheme.
 
     The focus, which the waterfall and the groups are of, is the first scheme, or ``nf4-dq`` when it is among several
-    numbers of bits: the one people ask about. A checkpoint's own format, which is the first then, goes before it.
+    numbers of bits: the one people ask about. A checkpoint's own format, which is the first then, goes before it; or
+    what it is loaded as, where its config has it dequantized.
     """
     reports = tuple(weights(skeleton, scheme) for scheme in schemes)
     # Within one width the first is what was asked for. By its beginning, as a block size may follow: nf4-dq:128.
     # How the checkpoint itself is stored goes before all: it is put first.
     mixed = len({scheme.bits for scheme in schemes}) > 1 and schemes[0].name != PUBLISHED
     chosen = next((index for index, scheme in enumerate(schemes) if mixed and scheme.name.startswith("nf4-dq")), 0)
+    if loaded := next((scheme.loaded_as for scheme in schemes[:1] if isinstance(scheme, AsPublished)), ""):
+        chosen = next((index for index, scheme in enumerate(schemes) if scheme.name == loaded), chosen)
     return MemoryReport(
         model=skeleton.model_id,
         parameters=skeleton.num_parameters,

@@ -22,7 +22,8 @@ class AsStored:
 
     ``title`` names it; ``weights`` is None where neither its config nor its files say what it takes. ``trained`` is
     what adapters train on, in words: the format itself, a plain dtype after dequantizing, or nothing ("").
-    ``trained_bytes`` are those of the base weights then.
+    ``trained_bytes`` are those of the base weights then. ``is_dequantized`` is whether its config has them plain when
+    they are loaded.
     """
 
     title: str
@@ -30,21 +31,21 @@ class AsStored:
     trained: str
     trained_bytes: int
     is_bitsandbytes: bool = False
+    is_dequantized: bool = False
 
 
 def stored_title(source: Source) -> str:
     """The format in which a source's checkpoint is quantized already, "" for plain weights."""
-    try:
-        published = published_in(source.config) if source.config else None
-    except InspectorError:  # a config whose numbers are no numbers: what loads it says so
+    published = published_in(source.config) if source.config else None
+    if published is None:
         return ""
-    return published.title if published is not None else ""
+    return f"{published.title}, dequantized on loading" if published.says_dequantize else published.title
 
 
 def as_stored(source: Source) -> AsStored | None:
     """How the checkpoint of a source is stored; None for plain weights.
 
-    Raises InspectorError for a ``quantization_config`` whose numbers are no numbers.
+    Raises QuantizationWordError as `published_in`.
     """
     from inspector.precision import scheme_named
     from inspector.simulate.setup.stored import trains_as_stored
@@ -60,7 +61,8 @@ def as_stored(source: Source) -> AsStored | None:
     if published.method in DEQUANTIZE:
         dtype = "float16" if source.skeleton.facts.dtype == "float16" else "bfloat16"
         plain = weights(source.skeleton, scheme_named(dtype))
-        return AsStored(published.title, found, f"{dtype}, dequantized", plain.tensor_bytes)
+        taken, unasked = plain.tensor_bytes, published.says_dequantize
+        return AsStored(published.title, found, f"{dtype}, dequantized", taken, is_dequantized=unasked)
     return AsStored(published.title, found, "", 0)
 
 

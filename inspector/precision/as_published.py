@@ -9,7 +9,7 @@ from inspector.errors import InspectorError
 from inspector.precision.base import Piece, Scheme
 from inspector.precision.bitsandbytes import four_bit, int8
 from inspector.precision.compressed import compressed_as_published
-from inspector.precision.fp8 import BLOCK, fp8
+from inspector.precision.fp8 import fp8_as_published
 from inspector.precision.packed import awq, gptq, hqq, mxfp4
 from inspector.precision.published import published_in
 from inspector.precision.torchao import torchao_as_published
@@ -26,10 +26,14 @@ NAME = "published"
 
 @dataclass(frozen=True)
 class AsPublished(Scheme):
-    """The layout of ``inner`` for the modules that the config does not leave alone."""
+    """The layout of ``inner`` for the modules that the config does not leave alone.
+
+    ``loaded_as`` is the scheme of the weights in memory, where the config has them dequantized on loading.
+    """
 
     inner: Scheme
     published: Published
+    loaded_as: str = ""
 
     def quantizes(self, module: Module, tensor: Tensor) -> bool:
         """Whether the checkpoint has it packed."""
@@ -82,17 +86,28 @@ class Mlx(Scheme):
 
 
 def published_scheme(config: Mapping[str, Any] | None, skeleton: Skeleton) -> AsPublished | None:
-    """How the checkpoint of a config is stored, as a scheme; None for plain weights and layouts not known here."""
+    """How the checkpoint of a config is stored, as a scheme; None for plain weights and layouts not known here.
+
+    Raises QuantizationWordError as `published_in`.
+    """
+    published = published_in(config) if config else None
     try:
-        published = published_in(config) if config else None
         inner = _inner(published, skeleton) if published is not None else None
-    except InspectorError:  # bits or groups that the format has not: a dry run says so
+    except InspectorError:  # sizes that the format may have, and that are not laid out here
         return None
     if published is None or inner is None:
         return None
     rest = skeleton.facts.dtype if skeleton.facts.dtype in {"float16", "bfloat16"} else published.usual_dtype
     title = f"as its quantization_config says, {published.title}, the rest in {rest}"
-    return AsPublished(NAME, inner.bits, title, rest, inner.source, replace(inner, rest=rest), published)
+    loaded = ""
+    if published.says_dequantize:
+        title = f"on disk, {title}"
+        loaded = _PLAIN.get(skeleton.facts.dtype, _PLAIN[rest])
+    return AsPublished(NAME, inner.bits, title, rest, inner.source, replace(inner, rest=rest), published, loaded)
+
+
+_PLAIN = {"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}
+"""The schemes of plain weights, by their dtype."""
 
 
 def _inner(published: Published, skeleton: Skeleton) -> Scheme | None:
@@ -121,7 +136,7 @@ _FORMATS: Mapping[str, Callable[[Published, Skeleton], Scheme | None]] = {
     "awq": lambda published, _: awq(published.bits, published.group),
     "hqq": lambda published, _: hqq(published.bits, published.group),
     "bitsandbytes": _bitsandbytes,
-    "fp8": lambda published, _: fp8() if published.blocks == (BLOCK, BLOCK) else None,
+    "fp8": lambda published, _: fp8_as_published(published),
     "mxfp4": lambda *_: mxfp4(),
     "torchao": _torchao,
     "compressed-tensors": compressed_as_published,

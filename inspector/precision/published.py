@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from inspector.errors import InspectorError
-from inspector.precision.published_words import check_words
+from inspector.architecture.quantizers import loaded_methods, misspelt_method
+from inspector.precision.published_words import QuantizationWordError, check_fields, unheard_fields
 from inspector.precision.torchao_config import torchao_config
 
 if TYPE_CHECKING:
@@ -131,15 +131,20 @@ class Published:
 def published_in(config: Mapping[str, Any] | object) -> Published | None:
     """How a model's config says that its checkpoint is stored; None for plain weights.
 
-    Raises InspectorError for a ``quantization_config`` whose numbers are no numbers.
+    Raises QuantizationWordError for a ``quantization_config`` with what its method does not take.
     """
     raw = _said(config)
     if not raw:
         return None
     method = _method(raw)
+    if method and (meant := misspelt_method(method)) and method != "mlx":
+        raise QuantizationWordError(
+            f"quantization_config.quant_method is {method!r:.60}, which transformers does not know",
+            hint=f"{meant} known: {', '.join(loaded_methods())}",
+        )
     if method != "mlx" and method not in get_args(PublishedMethod):
         return Published(method, 0, 0, _kept(raw), raw)  # its numbers may mean anything
-    check_words(method, raw)
+    check_fields(method, raw)
     if method == "torchao":
         return Published(method, 0, torchao_config(raw).group, _kept(raw), raw)
     if method == "compressed-tensors":
@@ -148,7 +153,6 @@ def published_in(config: Mapping[str, Any] | object) -> Published | None:
     if method == "hqq":
         settings = _weight_params(raw)
         bits, group = _number(settings, "nbits"), _number(settings, "group_size") or -1
-        _check_bits(method, bits)
         return Published(method, bits, group, _kept(raw), raw)
     if method == "bitsandbytes":
         return Published(method, 8 if raw.get("load_in_8bit") else 4, 0, _kept(raw), raw)
@@ -156,34 +160,27 @@ def published_in(config: Mapping[str, Any] | object) -> Published | None:
     group = 0
     if method in {"gptq", "awq", "mlx"}:
         # 128 is the default of GPTQConfig and AwqConfig.
-        group = _number(raw, "group_size", "q_group_size")
-        if not group and any(raw.get(name) is not None for name in ("group_size", "q_group_size")):
-            raise InspectorError("quantization_config.group_size is 0", hint="-1 is a whole row; 128 is usual")
-        group = group or 128
-        _check_bits(method, bits)
+        group = _number(raw, "group_size", "q_group_size") or 128
+        if not bits and method != "awq":
+            raise QuantizationWordError(
+                f"quantization_config names no bits, and {method} has no usual ones", hint="4 is usual"
+            )
+        bits = bits or 4
     return Published(method, bits, group, _kept(raw), raw)
 
 
+def said_of_loading(published: Published, dtype: str) -> tuple[str, ...]:
+    """What must be said of a model of such a config, a sentence each; ``dtype`` is that of its config."""
+    said = unheard_fields(published.method, published.raw) if published.known else ()
+    if not published.says_dequantize:
+        return said
+    plain = f"in memory its weights are plain {dtype}, on disk they are {published.title}"
+    return (f"quantization_config says dequantize, and transformers does so on loading: {plain}", *said)
+
+
 def block_sizes(said: object) -> tuple[int, ...]:
-    """Rows and columns that share a scale; empty where the config says none. Raises InspectorError for no sizes."""
-    if said is None:
-        return ()
-    sizes = tuple(said) if isinstance(said, list | tuple) else ()
-    if len(sizes) == 2 and all(isinstance(size, int) and 0 < size <= 65536 for size in sizes):
-        return sizes
-    raise InspectorError(
-        f"quantization_config.weight_block_size is {said!r:.40}, which are no two sizes", hint="such as [128, 128]"
-    )
-
-
-_BITS = {"gptq": (2, 3, 4, 8), "awq": (4, 8), "hqq": (1, 2, 3, 4, 8)}
-"""Those that the formats have (GPTQConfig, AwqConfig; hqq's ``SUPPORTED_BITS``)."""
-
-
-def _check_bits(method: str, bits: int) -> None:
-    if bits not in _BITS.get(method, (bits,)):
-        known = " or ".join(map(str, _BITS[method]))
-        raise InspectorError(f"quantization_config says {bits} bits, and {method} has {known}", hint="mend it")
+    """Rows and columns that share a scale, as the check has let them pass; empty where the config says none."""
+    return tuple(said) if isinstance(said, list | tuple) else ()
 
 
 def _groups(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -259,14 +256,8 @@ def _patterns(value: object) -> Iterator[str]:
 
 
 def _number(raw: Mapping[str, Any], *names: str) -> int:
-    said = next((name for name in names if raw.get(name) is not None), names[0])
-    value = raw.get(said) if raw.get(said) is not None else 0
-    # ``True`` is a whole number to Python.
-    if isinstance(value, bool) or not isinstance(value, int) or not -1 <= value <= 65536:
-        raise InspectorError(
-            f"quantization_config.{said} is {value!r:.40}, which is no size", hint="a whole number is wanted"
-        )
-    return value
+    """The first of these fields that is said, which the check has let pass; 0 where none is."""
+    return next((int(raw[name]) for name in names if raw.get(name) is not None), 0)
 
 
 def _weight_params(raw: Mapping[str, Any]) -> Mapping[str, Any]:

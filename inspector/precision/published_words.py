@@ -1,4 +1,4 @@
-"""Words of a ``quantization_config`` that its method does not know: which field, what is known, what is meant perhaps.
+"""Fields of a ``quantization_config`` that hold what their method does not take: which, what is known, what is meant.
 
 The libraries take some of them without a word and store something else than is meant, or fail where one is first used.
 """
@@ -9,61 +9,68 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
-from inspector.skeleton.habits import usual
+from inspector.precision.published_fields import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-DTYPES = ("bfloat16", "float16", "float32", "float64", "int8", "uint8")
-WORDS: dict[str, dict[str, tuple[str, ...]]] = {
-    "bitsandbytes": {
-        "bnb_4bit_quant_type": ("nf4", "fp4"),
-        "bnb_4bit_compute_dtype": DTYPES,
-        "bnb_4bit_quant_storage": DTYPES,
-    },
-    "awq": {"version": ("gemm", "gemv", "gemv_fast", "llm-awq", "exllama", "ipex")},
-    "compressed-tensors": {
-        "format": (
-            "dense", "sparse-bitmask", "sparse-24-bitmask", "int-quantized", "float-quantized", "naive-quantized",
-            "pack-quantized", "marlin-24", "mixed-precision", "nvfp4-pack-quantized", "mxfp4-pack-quantized",
-            "mxfp6-pack-quantized", "mxfp8-quantized",
-        ),
-        "strategy": ("tensor", "channel", "group", "block", "token", "tensor_group", "attn_head"),
-        "type": ("int", "float"),
-        "quantization_status": ("initialized", "calibration", "frozen", "compressed", "decompressed"),
-    },
-}  # fmt: skip
-"""By method and field. Sources: bitsandbytes/functional.py (``quantize_4bit``); transformers' ``AwqFormat``, with the
-two that autoawq wrote besides; compressed_tensors' ``CompressionFormat`` (config/base.py), ``QuantizationStrategy`` and
-``QuantizationType`` (quant_args.py), ``QuantizationStatus`` (quant_config.py)."""
+    from inspector.precision.published_fields import Rule
 
-
-_OTHERS = ("transform_config", "sparsity_config")
+_OTHERS = ("transform_config", "sparsity_config", "meta", "kv_cache_scheme")
 """Parts of a config with words of their own."""
 
+_CLOSE = 0.85
+"""From here on a word that may be of a newer library is taken for a known one, misspelt."""
 
-def check_words(method: str, raw: Mapping[str, Any]) -> None:
-    """Refuse a word that the method does not know, by its field. Raises InspectorError."""
-    known = WORDS.get(method, {})
-    for path, name, value in _leaves(raw, "quantization_config"):
-        words = known.get(name)
-        if words is None or value is None:
+
+class QuantizationWordError(InspectorError):
+    """A ``quantization_config`` holds what its method does not take. What files store can be told all the same."""
+
+
+def check_fields(method: str, raw: Mapping[str, Any]) -> None:
+    """Refuse what a field of the method does not take, by its place. Raises QuantizationWordError."""
+    known = FIELDS.get(method, {})
+    if method == "bitsandbytes" and raw.get("load_in_4bit") is True and raw.get("load_in_8bit") is True:
+        raise QuantizationWordError(
+            "quantization_config says load_in_4bit and load_in_8bit", hint="bitsandbytes takes one of them"
+        )
+    for path, value in _members(raw, ""):
+        rule = known.get(path) or known.get(path.rpartition(".")[2])
+        if rule is None or value is None or (isinstance(value, dict) and rule.in_parts) or rule.allows(value):
             continue
-        said = usual("dtype", value) if words is DTYPES else str(value)
-        if said.lower() in words or (words is DTYPES and said in DTYPES):
+        meant = close_words(str(value), rule)
+        if rule.is_open and isinstance(value, str) and not meant:
             continue
-        close = difflib.get_close_matches(said.lower(), words, n=3)
-        mean = f"did you mean {' or '.join(close)}? " if close else ""
-        raise InspectorError(
-            f"{path} is {value!r:.60}, which {method} does not know", hint=f"{mean}known: {', '.join(words)}"
+        mean = f"did you mean {' or '.join(meant)}? " if meant else ""
+        raise QuantizationWordError(
+            f"quantization_config.{path} is {value!r:.60}, which {method} does not know", hint=f"{mean}{rule.allowed}"
         )
 
 
-def _leaves(value: Mapping[str, Any], path: str, depth: int = 0) -> Iterator[tuple[str, str, object]]:
+def close_words(said: str, rule: Rule) -> list[str]:
+    """The words that are meant perhaps, closest first."""
+    lower = {word.lower(): word for word in rule.words}
+    found = difflib.get_close_matches(said.lower(), lower, n=2, cutoff=_CLOSE if rule.is_open else 0.6)
+    return [lower[word] for word in found]
+
+
+def unheard_fields(method: str, raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """A line for each name that is nearly a field of the method, which is not there: libraries pass it over."""
+    known = {path for path in FIELDS.get(method, {}) if "." not in path}
+    said = {path.rpartition(".")[2] for path, _ in _members(raw, "")}
+    lines = []
+    for name in sorted(said - known):
+        meant = difflib.get_close_matches(name.lower(), known - said, n=1, cutoff=_CLOSE)
+        if meant:
+            lines.append(f"quantization_config.{name} is no field of {method}, and is passed over: {meant[0]} perhaps")
+    return tuple(lines)
+
+
+def _members(value: Mapping[str, Any], path: str, depth: int = 0) -> Iterator[tuple[str, object]]:
     for name, inner in value.items():
         if name in _OTHERS:
             continue
-        if isinstance(inner, dict) and depth < 4:
-            yield from _leaves(inner, f"{path}.{name}", depth + 1)
-        elif not isinstance(inner, dict | list):
-            yield f"{path}.{name}", str(name), inner
+        place = f"{path}.{name}" if path else str(name)
+        yield place, inner
+        if isinstance(inner, dict) and depth < 5:
+            yield from _members(inner, place, depth + 1)

@@ -12,7 +12,8 @@ from inspector.architecture.own_code import own_classes, with_own_code
 from inspector.architecture.resized import with_vocabulary
 from inspector.config_json import published_dtype
 from inspector.errors import InspectorError, UnknownArchitectureError
-from inspector.precision.published import published_in
+from inspector.precision.published import published_in, said_of_loading
+from inspector.precision.published_words import QuantizationWordError
 from inspector.skeleton.vocabulary import refuse_resizing, wanted_vocabulary
 from inspector.sources import bundled
 from inspector.trust import is_code_trusted
@@ -124,7 +125,25 @@ class Source(ABC):
 
     @cached_property
     def skeleton(self) -> Skeleton:
-        """Its skeleton: of the config and what files say of its ties; without a config, read off the tensors' names."""
+        """Its skeleton: of the config and what files say of its ties; without a config, read off the tensors' names.
+
+        Raises QuantizationWordError for a ``quantization_config`` that no library takes.
+        """
+        published = published_in(self.config) if self.config else None
+        found = self._of_any_config()
+        said = () if published is None else said_of_loading(published, found.facts.dtype)
+        return replace(found, notes=(*found.notes, *said)) if said else found
+
+    @property
+    def skeleton_of_files(self) -> Skeleton:
+        """Its skeleton for what files store, which a wrong word of its ``quantization_config`` does not change."""
+        try:
+            return self.skeleton
+        except QuantizationWordError as error:
+            found = self._of_any_config()
+            return replace(found, notes=(*found.notes, str(error)))
+
+    def _of_any_config(self) -> Skeleton:
         if self.buildable is not None:
             try:
                 found = self._as_stored(self.buildable)

@@ -11,10 +11,11 @@ from transformers.integrations.bitsandbytes import replace_with_bnb_linear
 from transformers.integrations.finegrained_fp8 import replace_with_fp8_linear
 from transformers.quantizers.base import HfQuantizer
 
-from inspector.architecture import build_model
+from inspector.architecture import build_model, build_skeleton
 from inspector.lenses.weights import stored_tensors
 from inspector.patched import patched
 from inspector.precision import scheme_named
+from inspector.precision.as_published import published_scheme
 from inspector.simulate.device.bitsandbytes import map_apart
 from inspector.sources.bundled import bundled_config, load_bundled
 from tests.models import Depth, at_depths
@@ -142,6 +143,31 @@ def test_fp8_is_what_transformers_stores(model):
         replace_with_fp8_linear(built, kept(built), FineGrainedFP8Config())
     real = sum(tensor.nbytes for tensor in [*built.parameters(), *built.buffers()])
     assert sum(sum(sizes) for sizes in predicted(Depth(model), "fp8").values()) == real
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"weight_block_size": [64, 32]}, {"weight_block_size": None}, {"activation_scheme": "static"},
+        {"scale_fmt": "ue8m0"}, {"expert_dtype": "fp4"},
+        {"weight_block_size": None, "activation_scheme": "static", "scale_fmt": "ue8m0", "expert_dtype": "fp4"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_every_form_of_fp8_is_what_transformers_stores(said):
+    """Sizes that no block divides, experts narrower than a block, and a head of its own."""
+    config = {
+        "model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "vocab_size": 96, "hidden_size": 96,
+        "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "num_local_experts": 3, "dtype": "bfloat16",
+    }  # fmt: skip
+    built = build_model(config, "bfloat16")
+    with bfloat16_by_default():
+        replace_with_fp8_linear(built, kept(built), FineGrainedFP8Config(**said))
+    real = sum(tensor.nbytes for tensor in [*built.parameters(), *built.buffers()])
+    skeleton = build_skeleton(config)
+    scheme = published_scheme({**config, "quantization_config": {"quant_method": "fp8", **said}}, skeleton)
+    assert sum(row.tensor_bytes for row in stored_tensors(skeleton, scheme)) == real
 
 
 def test_the_class_of_every_replaced_module_is_found():

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from inspector.cli.main import run
+from inspector.model import load
 from inspector.precision.published import published_in
 from inspector.simulate import finetune
 from inspector.sources.resolve import locate
@@ -43,12 +44,65 @@ def test_a_dry_run_names_field_value_and_what_is_known(kind, folder, capsys):
         assert meant in error
 
 
-def test_weights_are_told_as_those_of_the_architecture(folder, capsys):
-    model = folder(UNKNOWN["gtpq"][0])
-    for line in (["memory"], ["layers"], ["lora"]):
+BUILDS_NOTHING = (
+    ["memory"],
+    ["layers"],
+    ["lora"],
+    ["compare"],
+    ["chart", "sizes"],
+    ["fit"],
+    ["report"],
+    ["diff", "llama-3.1-8b"],
+)
+
+
+def test_weights_of_another_librarys_format_are_told_as_those_of_the_architecture(folder, capsys):
+    model = folder(UNKNOWN["exl2"][0])
+    for line in BUILDS_NOTHING[:3]:
         assert run([*line, model]) == 0
         said = " ".join(capsys.readouterr().out.split())
-        assert "published in gtpq, which transformers does not load (did you mean gptq?); these are the figures" in said
+        assert "published in exl2, which transformers does not load; these are the figures of the architecture" in said
+
+
+def test_a_wrong_word_is_told_by_commands_that_build_nothing(folder, capsys, tmp_path):
+    """One checker for all of them, before anything is built; what files store is told all the same."""
+    model = folder({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf5"})
+    for line in BUILDS_NOTHING:
+        assert run([*line, model]) == 2, line
+        out, error = capsys.readouterr()
+        said = "bnb_4bit_quant_type is 'nf5', which bitsandbytes does not know did you mean nf4? known: nf4, fp4"
+        assert (out, " ".join(error.split())) == ("", f"inspector: quantization_config.{said}"), line
+    save_file({"model.norm.weight": torch.zeros(TINY["hidden_size"])}, tmp_path / "model.safetensors")
+    for line in (["checkpoint"], ["memory", "--scheme", "stored"]):
+        assert run([*line, model]) == 0
+        assert "bnb_4bit_quant_type is 'nf5'" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_misspelt_field_is_told(folder, capsys):
+    assert run(["memory", folder({"quant_method": "gptq", "bits": 4, "groupsize": 32})]) == 0
+    said = "quantization_config.groupsize is no field of gptq, and is passed over: group_size perhaps"
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("method", ["fp8", "compressed-tensors"])
+def test_what_is_dequantized_on_loading_is_told_with_what_is_on_disk(method, folder, capsys):
+    """In memory the weights are plain; the stored bytes are those of the disk."""
+    raw = {"quant_method": method, "dequantize": True}
+    if method == "compressed-tensors":
+        group = {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float", "strategy": "channel"}}
+        raw |= {"format": "float-quantized", "config_groups": {"group_0": group}}
+    model = folder(raw)
+    report = load(model).memory()
+    stored, plain = report.schemes[0], next(line for line in report.schemes if line.scheme == "bf16")
+    assert (stored.scheme, report.focus) == ("published", plain)
+    assert stored.tensor_bytes < plain.tensor_bytes
+    for line in (["memory"], ["layers"], ["lora"], ["compare"]):
+        assert run([*line, model]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert "dequantiz" in said, line
+        assert "stored in" in said or "in memory its weights are plain bfloat16, on disk they are" in said, line
+    without = folder({name: value for name, value in raw.items() if name != "dequantize"})
+    assert load(without).memory().focus.scheme == "published"
 
 
 def test_without_a_method_it_is_not_taken_for_plain_weights(folder, capsys):

@@ -9,7 +9,7 @@ import pytest
 from inspector.architecture import build_model
 from inspector.errors import InspectorError, in_one_line
 from inspector.precision.published import published_in
-from inspector.precision.published_words import WORDS
+from inspector.precision.published_fields import FIELDS
 from inspector.simulate import finetune
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -129,8 +129,19 @@ PACKED = {
         "mean group",
     ),
     "group_size": ("gptq", {"bits": 4, "group_size": 0}, "-1 is a whole row"),
+    "q_group_size": ("awq", {"w_bit": 4, "q_group_size": -2}, "-1 is a whole row"),
     "bits": ("awq", {"bits": "four"}, "a whole number is wanted"),
     "weight_block_size": ("fp8", {"weight_block_size": [128]}, "such as"),
+    "activation_scheme": ("fp8", {"activation_scheme": "dynamicc"}, "mean dynamic"),
+    "nbits": ("hqq", {"quant_config": {"weight_quant_params": {"nbits": 5}}}, "1, 2, 3, 4, 8"),
+    "axis": ("hqq", {"quant_config": {"mlp.up_proj": {"weight_quant_params": {"nbits": 4, "axis": 2}}}}, "0, 1"),
+    "load_in_4bit": ("bitsandbytes", {"load_in_4bit": "yes"}, "true or false"),
+    "modules_to_not_convert": ("mxfp4", {"modules_to_not_convert": "lm_head"}, "a list of modules"),
+    "_type": ("torchao", {"quant_type": {"default": {"_type": "Int4WeightOnlyConfigg"}}}, "mean Int4WeightOnlyConfig"),
+    "num_bits": (
+        "compressed-tensors", {"config_groups": {"group_0": {"weights": {"num_bits": {}}}}}, "a whole number",
+    ),
+    "quant_method": ("gtpq", {"bits": 4}, "mean gptq"),
 }  # fmt: skip
 
 
@@ -154,7 +165,45 @@ def test_words_that_are_known_pass():
         assert published_in({"quantization_config": {"quant_method": method, **said}}).method == method
     from transformers.utils.quantization_config import AwqFormat
 
-    assert {word.value for word in AwqFormat} <= set(WORDS["awq"]["version"])
+    assert {word.value for word in AwqFormat} <= set(FIELDS["awq"]["version"].words)
+
+
+VALUES = [0, 1, -1, -2, 3, 4, 3.5, 8, 128, True, "4", "static", "ue8m0", "fp4", None, [], [128], [64, 64], ["lm_head"]]
+CLASSES = {
+    "gptq": "GPTQConfig",
+    "awq": "AwqConfig",
+    "fp8": "FineGrainedFP8Config",
+    "bitsandbytes": "BitsAndBytesConfig",
+}
+
+
+@pytest.mark.parametrize("method", CLASSES)
+def test_what_transformers_own_class_refuses_is_refused(method):
+    """Any value in any field; some are refused beside, which fail where they are used first."""
+    import transformers
+
+    said = {"bits": 4} if method in {"gptq", "awq"} else {"load_in_4bit": True} if method == "bitsandbytes" else {}
+    ours = 0
+    for field in FIELDS[method]:
+        for value in VALUES:
+            raw = {**said, field: value}
+            try:
+                getattr(transformers, CLASSES[method])(**raw)
+            except (ValueError, TypeError, AttributeError):
+                if value is None:  # a null is as if it were not there, as most of these classes take it
+                    continue
+                with pytest.raises(InspectorError):
+                    published_in({"quantization_config": {"quant_method": method, **raw}})
+                ours += 1
+    assert ours > 5
+
+
+def test_the_methods_of_the_installed_transformers():
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING as LOADED
+
+    from inspector.architecture.quantizers import loaded_methods
+
+    assert set(loaded_methods()) == {"bitsandbytes" if "bitsandbytes" in name else name for name in LOADED}
 
 
 @pytest.mark.parametrize(

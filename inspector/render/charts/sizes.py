@@ -68,4 +68,6 @@ def bar_label(lesson: Lesson, bar: Size, say: Texts) -> str:
         key = "unquantized"
     if key == "bf16" and lesson.skeleton.facts.dtype == "bfloat16" and not lesson.stored:
         key = "published"
+    if key == "bf16" and lesson.stored and lesson.stored.is_dequantized:
+        key = "loaded"
     return say(f"sizes.bars.{key}", model=lesson.name, r=lesson.adapters.r)

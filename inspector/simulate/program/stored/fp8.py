@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.errors import CannotSimulateError
 from inspector.simulate.device.fp8 import experts_at_once, has_deepgemm, has_fp8
 from inspector.simulate.program.arrival import as_it_is
 from inspector.simulate.program.stored.layers import fused_experts
@@ -24,6 +25,13 @@ def fp8(model: PreTrainedModel, published: Published, tracer: Tracer, *, trainin
     if device is not None and not device.ask(has_fp8):
         tracer.notes.append("FP8 wants compute capability 8.9: on this card transformers dequantizes the weights")
         return dequantized_fp8(model, published, tracer)
+    if str(published.raw.get("activation_scheme")).lower() == "static" and fused_experts(model):
+        # integrations/finegrained_fp8.py, ``fp8_grouped_mm_experts_forward`` and ``fp8_batched_mm_experts_forward``.
+        raise CannotSimulateError(
+            "FP8 experts whose activation_scheme is 'static' do not run by transformers' usual products, grouped_mm and"
+            " batched_mm (NotImplementedError), on any card",
+            hint="--scheme none (and --method lora) dequantizes them on loading; its eager experts have no dry run",
+        )
     from transformers.quantizers import AutoHfQuantizer
 
     # A config passed in has the last word on it (``get_loading_attributes``), and is asked for what is stored.
