@@ -165,7 +165,7 @@ def test_every_form_of_fp8_is_what_transformers_stores(said):
     with bfloat16_by_default():
         replace_with_fp8_linear(built, kept(built), FineGrainedFP8Config(**said))
     real = sum(tensor.nbytes for tensor in [*built.parameters(), *built.buffers()])
-    skeleton = build_skeleton(config)
+    skeleton = build_skeleton(config, model_id="small")
     scheme = published_scheme({**config, "quantization_config": {"quant_method": "fp8", **said}}, skeleton)
     assert sum(row.tensor_bytes for row in stored_tensors(skeleton, scheme)) == real
 
