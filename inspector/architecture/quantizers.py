@@ -21,7 +21,8 @@ def loaded_methods() -> tuple[str, ...]:
     """
     found = importlib.util.find_spec("transformers")
     assert found is not None
-    (folder,) = found.submodule_search_locations or ()
+    assert found.submodule_search_locations
+    folder = found.submodule_search_locations[0]
     tree = ast.parse((Path(folder) / "quantizers" / "auto.py").read_text("utf-8"))
     tables = {
         target.id: node.value
