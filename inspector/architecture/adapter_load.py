@@ -17,11 +17,14 @@ from inspector.architecture.meta_model import build_config, build_model
 from inspector.architecture.offline import closed
 from inspector.architecture.own_random import own_random_numbers
 from inspector.architecture.peft_warnings import heard
+from inspector.architecture.quantized_base import merging_there, quantized
 from inspector.architecture.quiet import quiet
 from inspector.errors import InspectorError, in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from inspector.architecture.quantized_base import QuantizedBase
 
 Shape = tuple[int, ...]
 Stored = tuple[Shape, str]
@@ -65,6 +68,7 @@ class LoadAnswer:
     too, as ``misfits`` are. ``missing`` tensors bring a warning, ``ignored`` ones none. ``cast`` names tensors with the
     dtype in the file and the one they get. ``model`` is the class of the base, ``size`` its own and ``merged`` what
     ``merge_and_unload`` makes of it; None where that fails, with what PEFT says in ``unmerged``, or nothing was loaded.
+    ``merge_warnings`` are PEFT's on merging into a quantized base.
     """
 
     peft: str
@@ -79,6 +83,7 @@ class LoadAnswer:
     cast: tuple[tuple[str, str, str], ...] = ()
     merged: Size | None = None
     unmerged: str = ""
+    merge_warnings: tuple[str, ...] = ()
 
     @property
     def loads(self) -> bool:
@@ -86,13 +91,19 @@ class LoadAnswer:
         return not (self.refused or self.absent or self.misfits)
 
 
-def load_answer(config: Mapping[str, Any], adapter: Mapping[str, Any], stored: Mapping[str, Stored]) -> LoadAnswer:
+def load_answer(
+    config: Mapping[str, Any],
+    adapter: Mapping[str, Any],
+    stored: Mapping[str, Stored],
+    loaded: QuantizedBase | None = None,
+) -> LoadAnswer:
     """Load an adapter onto the model of a ``config.json`` as PEFT does, without weights.
 
     Args:
         config: the base model's, its class the one that the adapter's task is loaded as (`for_task`).
         adapter: the content of ``adapter_config.json``, which `inspector.lora.saved_config` found safe to try.
         stored: the tensors of ``adapter_model.safetensors``.
+        loaded: how the base is quantized, where it is.
 
     Raises:
         InspectorError: when the base model cannot be built.
@@ -106,6 +117,8 @@ def load_answer(config: Mapping[str, Any], adapter: Mapping[str, Any], stored: M
     found: dict[str, Any] = {"peft": peft.__version__, "model": type(model).__name__, "size": _size(model)}
     # As `build_model` builds: quiet, without a network or the caller's random numbers.
     with quiet(), closed(), own_random_numbers(), bounded(), heard() as said:
+        if loaded is not None:
+            quantized(model, loaded)
         try:
             wrapped = _wrapped(model, adapter)
         except InspectorError:
@@ -119,7 +132,10 @@ def load_answer(config: Mapping[str, Any], adapter: Mapping[str, Any], stored: M
         found["warnings"] = tuple(said)
         found |= _tensors(wrapped, stored)
         if not found["absent"] and not found["misfits"]:
-            found |= _merged(wrapped)
+            found |= _merged_into(wrapped, loaded) if loaded else _merged(wrapped)
+            if loaded and not found["unmerged"]:
+                # Sizes are logical, and merging keeps the format: those of the plain model merged.
+                found |= _merged(_wrapped(build_model(parsed, dtype, said=config), adapter))
     return LoadAnswer(**found)
 
 
@@ -242,6 +258,11 @@ def _size(model: Any) -> Size:
             weights.append(getattr(getattr(model, get)(), "weight", None))
     tied = len(weights) == 2 and weights[0] is not None and weights[0] is weights[1]
     return Size(sum(each.numel() for each in model.parameters()), tied)
+
+
+def _merged_into(wrapped: Any, loaded: QuantizedBase) -> dict[str, Any]:
+    unmerged, said = merging_there(wrapped, loaded)
+    return {"unmerged": unmerged, "merge_warnings": said}
 
 
 def _merged(wrapped: Any) -> dict[str, Any]:

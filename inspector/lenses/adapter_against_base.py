@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from inspector.errors import InspectorError
 from inspector.lora.saved_config import unfit
+from inspector.precision.published import published_in
+from inspector.precision.published_fields import FIELDS
 from inspector.skeleton import DTYPE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from inspector.architecture.adapter_load import LoadAnswer, Misfit, Size
+    from inspector.architecture.quantized_base import QuantizedBase
     from inspector.sources.adapter_files import AdapterFiles
 
 PREFIX = "base_model.model."
@@ -43,7 +47,8 @@ class BaseAnswer:
 
     ``loader`` is who answers: PEFT, or llama.cpp for an adapter in GGUF.
     ``rows`` is the vocabulary that the base must be given first, 0 for its own; ``size`` is the base's, and ``merged``
-    what merging makes of it, or ``unmerged`` why PEFT does not merge it there.
+    what merging makes of it, or ``unmerged`` why PEFT does not merge it there. ``loaded`` says how the base is
+    quantized, empty for plain weights, and ``merge_warnings`` what PEFT warns of when it merges into that.
     """
 
     base: str
@@ -56,6 +61,8 @@ class BaseAnswer:
     unmerged: str = ""
     not_compared: str = ""
     loader: Literal["PEFT", "llama.cpp"] = "PEFT"
+    loaded: str = ""
+    merge_warnings: tuple[str, ...] = ()
 
     @property
     def answer(self) -> str:
@@ -66,10 +73,10 @@ class BaseAnswer:
         return "fails" if "error" in levels else "warns" if "warning" in levels else "loads"
 
 
-def against_base(files: AdapterFiles, base: str) -> BaseAnswer:
-    """What PEFT makes of an adapter on a base model.
+def against_base(files: AdapterFiles, base: str, bits: int | None = None) -> BaseAnswer:
+    """What PEFT makes of an adapter on a base model, which is loaded in ``bits`` (4 or 8) by bitsandbytes if asked.
 
-    Raises InspectorError when the base model cannot be found or built.
+    Raises InspectorError when the base model cannot be found or built, or is quantized already.
     """
     from inspector.architecture.adapter_load import load_answer
     from inspector.architecture.resized import with_vocabulary
@@ -84,10 +91,11 @@ def against_base(files: AdapterFiles, base: str) -> BaseAnswer:
     stored = {tensor.name: (tensor.shape, tensor.dtype) for tensor in files.stored.tensors}
     heads = [shape[0] for name, (shape, _) in stored.items() if _HEADS.search(name) and len(shape) == 2]
     runnable = for_task(source.runnable, config.get("task_type"), heads[-1] if heads else None)
-    answer = load_answer(runnable, config, stored)
+    loaded = quantized_base(source.config, bits)
+    answer = load_answer(runnable, config, stored, loaded)
     resized, rows = None, _rows(answer.misfits)
     if rows:
-        resized = load_answer(with_vocabulary(runnable, Vocabulary(rows, None)), config, stored)
+        resized = load_answer(with_vocabulary(runnable, Vocabulary(rows, None)), config, stored, loaded)
     findings = tuple(_findings(answer, resized, rows, source.name, config))
     last = resized or answer
     return BaseAnswer(
@@ -99,7 +107,33 @@ def against_base(files: AdapterFiles, base: str) -> BaseAnswer:
         answer.size,
         last.merged,
         last.unmerged,
+        loaded=loaded.title if loaded else "",
+        merge_warnings=last.merge_warnings,
     )
+
+
+def quantized_base(config: Mapping[str, Any] | None, bits: int | None) -> QuantizedBase | None:
+    """How the base of this config is loaded: as it is stored, or quantized on the way as asked; None for plain weights.
+
+    Raises InspectorError for bits asked of a checkpoint that is quantized already, and for other bits than 4 and 8.
+    """
+    from inspector.architecture.quantized_base import BITSANDBYTES, QuantizedBase
+
+    published = published_in(config) if config else None
+    if bits not in {None, 4, 8}:
+        raise InspectorError(f"bitsandbytes loads no base in {bits} bits", hint="--bits 4 or --bits 8")
+    if published is not None and not published.says_dequantize:
+        if bits and not (published.method == BITSANDBYTES and published.bits == bits):
+            raise InspectorError(
+                f"the base is quantized already ({published.title}): transformers refuses a BitsAndBytesConfig on top",
+                hint="leave --bits out",
+            )
+        own = {name: value for name, value in published.raw.items() if name in FIELDS[BITSANDBYTES]}
+        return QuantizedBase(published.method, published.title, own if published.method == BITSANDBYTES else {})
+    if bits == 4:
+        said = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
+        return QuantizedBase(BITSANDBYTES, "bitsandbytes (nf4-dq)", said)
+    return QuantizedBase(BITSANDBYTES, "bitsandbytes (int8)", {"load_in_8bit": True}) if bits else None
 
 
 def _rows(misfits: Iterable[Misfit]) -> int:

@@ -66,14 +66,17 @@ _WITHOUT_SIZES = {
 
 def _merging(method: str, answer: BaseAnswer, *, whole: bool, grouped: bool) -> str:
     quantizes = "; on a 4-bit base it dequantizes and quantizes again" if method == "LORA" else ""
+    if answer.loaded and answer.merged is not None:
+        quantizes = "".join(_into_quantized(answer))
     if answer.size is not None and answer.merged is not None and method not in _WITHOUT_SIZES:
         return _sizes(answer.size, answer.merged, answer) + quantizes
     if answer.answer == "fails":
         return "it is merged only once it loads"
-    if method in _WITHOUT_SIZES:
+    if method in _WITHOUT_SIZES and not (answer.loaded and answer.unmerged):
         return _WITHOUT_SIZES[method]
     if answer.unmerged:
-        return f"PEFT does not merge it into {answer.base}: {answer.unmerged}"
+        loaded = f", loaded in {answer.loaded}" if answer.loaded else ""
+        return f"PEFT does not merge it into {answer.base}{loaded}: {answer.unmerged}"
     if grouped:
         return "it cannot be merged: PEFT does not merge convolutions in groups"
     if method == "LORA" and whole:
@@ -81,6 +84,17 @@ def _merging(method: str, answer: BaseAnswer, *, whole: bool, grouped: bool) -> 
     if method == "LORA":
         return f"merging leaves the base model's size as it is{quantizes}"
     return "merging makes one update of a weight's size at a time and leaves the base model's size as it is"
+
+
+def _into_quantized(answer: BaseAnswer) -> Iterator[str]:
+    """What becomes of a base's format, and PEFT's own warning."""
+    own = "bitsandbytes" in answer.loaded or answer.loaded.startswith("hqq")
+    if own:
+        yield f"; each layer is dequantized, added to and quantized again: it stays in {answer.loaded}"
+    else:
+        yield f"; PEFT was asked on plain layers, and what merging makes of {answer.loaded} is not known here"
+    for said in answer.merge_warnings:
+        yield f"; PEFT warns: {said.rstrip('.')}"
 
 
 def _sizes(before: Size, after: Size, answer: BaseAnswer) -> str:

@@ -34,7 +34,7 @@ ALONG = "saved along"
 """Part of a file that training did not touch."""
 
 
-def read_adapter(reference: Path | str, base: str | None = None) -> AdapterReport:
+def read_adapter(reference: Path | str, base: str | None = None, *, bits: int | None = None) -> AdapterReport:
     """The adapter that ``save_pretrained`` of a PEFT model wrote, and what PEFT answers when it is loaded.
 
     Of one in GGUF, what llama.cpp answers.
@@ -43,6 +43,7 @@ def read_adapter(reference: Path | str, base: str | None = None) -> AdapterRepor
         reference: a folder, one safetensors or GGUF file, or a name on the hub: see `inspector.sources.adapter_files`.
         base: the model to hold it against, as for any command; None for the one that its config names, where that is
             at hand without a network.
+        bits: 4 or 8 where the base is loaded so by bitsandbytes; one that is stored quantized is taken as it is.
 
     Raises:
         InspectorError: when it has no config, no safetensors, or a broken one, or cannot be reached; and where a
@@ -50,23 +51,25 @@ def read_adapter(reference: Path | str, base: str | None = None) -> AdapterRepor
     """
     files = adapter_files(reference)
     if files.stored.format == "gguf":
+        if bits:
+            raise InspectorError("llama.cpp loads no base by bitsandbytes", hint="leave --bits out")
         return gguf_adapter_report(files.stored, base)
-    return _report(files, _answer(files, base), against_config(files))
+    return _report(files, _answer(files, base, bits), against_config(files))
 
 
-def _answer(files: AdapterFiles, base: str | None) -> BaseAnswer:
+def _answer(files: AdapterFiles, base: str | None, bits: int | None) -> BaseAnswer:
     """What PEFT makes of it on the base, where there is one to ask of."""
     if files.config is None:
         return BaseAnswer("", not_compared="without a config PEFT loads it on no base")
     if base is not None:
-        return against_base(files, base)
+        return against_base(files, base, bits)
     said = files.config.get("base_model_name_or_path")
     named = named_base(files)
     if not named:
         of = f"its base, {said[:80]}, is not at hand" if isinstance(said, str) and said else "it names no base"
         return BaseAnswer("", not_compared=f"not held against a base: {of}; --base MODEL says which")
     try:
-        return against_base(files, named)
+        return against_base(files, named, bits)
     except InspectorError as error:
         # Nobody asked for this base in so many words: what the adapter's own files say is told all the same.
         return BaseAnswer("", not_compared=f"not held against its base, {named}: {error}")

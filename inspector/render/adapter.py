@@ -61,7 +61,10 @@ _ANSWERS = {
 def _answer(report: AdapterReport) -> Iterator[RenderableType]:
     """The loader's answer, and each finding with what to do about it."""
     base = report.base
-    loader, on = f"{base.loader} {base.peft}".rstrip(), f"{base.base} ({base.model})"
+    loader, on = (
+        f"{base.loader} {base.peft}".rstrip(),
+        f"{base.base} ({', loaded in '.join(filter(None, (base.model, base.loaded)))})",
+    )
     said = _ANSWERS[base.answer].format(loader=loader, base=on) if base.answer in _ANSWERS else base.not_compared
     yield Text(clean(said), style="bold")
     if report.findings:
@@ -98,6 +101,9 @@ def payload(report: AdapterReport) -> dict[str, Any]:
             "resize_vocab": report.base.rows or None,
             "num_parameters": report.base.size.parameters if report.base.size else None,
             "tied": report.base.size.tied if report.base.size else None,
+            "quantized": report.base.loaded or None,
+            "unmerged": report.base.unmerged or None,
+            "merge_warnings": list(report.base.merge_warnings),
             "num_parameters_merged": report.base.merged.parameters if report.base.merged else None,
             "tied_merged": report.base.merged.tied if report.base.merged else None,
         },
