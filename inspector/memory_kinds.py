@@ -17,6 +17,8 @@ class MemoryKind(StrEnum):
     RECOMPUTATION = "recomputation"
     LOGITS_AND_LOSS = "logits and loss"
     DEQUANTIZED_WEIGHTS = "dequantized weights"
+    GATHERED_WEIGHTS = "gathered weights"
+    COMMUNICATION = "communication buffers"
     TEMPORARIES = "temporaries"
     WORKSPACE = "workspace"
     BUFFERS = "buffers"

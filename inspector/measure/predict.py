@@ -112,7 +112,7 @@ def _run(config: Mapping[str, Any], spec: MeasureSpec, tracer: Tracer, *, cuda: 
     for *_, tensor in _tensors(model):
         tracer.follow(tensor, "the model")
     if spec.step:
-        with follow_modules(tracer, model, ""), tracer:
+        with follow_modules(tracer, list(model.named_modules()), ""), tracer:
             train.run_steps(model, spec.step, META, lambda _stage: None, _Marks(tracer))
     tracer.stop()
 

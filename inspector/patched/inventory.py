@@ -62,6 +62,8 @@ _NUMPY = (
     "rayleigh", "sample", "seed", "set_state", "shuffle", "standard_cauchy", "standard_exponential", "standard_gamma",
     "standard_normal", "standard_t", "triangular", "uniform", "vonmises", "wald", "weibull", "zipf",
 )  # fmt: skip
+_RANK = "the wrappers of several cards take tensors without data for a card's, and its streams are ours"
+_FSDP = "torch.distributed.fsdp"
 _LIMIT = "a config that makes modules without end is stopped"
 
 PATCHES: Mapping[str, Patch] = dict([
@@ -105,6 +107,32 @@ PATCHES: Mapping[str, Patch] = dict([
     *_names("numpy.random", "numpy", _SEED, "numpy/random/mtrand.pyx, the methods of _rand", **dict.fromkeys(_NUMPY)),
     *_names("torch:Tensor", "torch", "the name of the expert that runs has a number in it (Switch, NLLB-MoE)",
             "torch/_tensor.py, Tensor.__format__", __format__=("self", "format_spec")),
+    *_names("torch:Tensor", "torch", _RANK, "torch/distributed/fsdp/_runtime_utils.py, _reset_flat_param",
+            data_ptr=None, record_stream=None),
+    *_names("torch:UntypedStorage", "torch", _RANK, "torch/distributed/utils.py, _alloc_storage and _free_storage",
+            resize_=None, data_ptr=None),
+    *_names("torch.nn.parallel.distributed", "torch", _RANK, "torch/csrc/distributed/c10d/reducer.cpp, "
+            "verify_params_across_processes", _verify_param_shape_across_processes=("process_group", "tensors")),
+    *(patch for owner in ("_fsdp_collectives", "_fsdp_init", "_fsdp_param_group", "_fsdp_state")
+      for patch in _names(f"{_FSDP}._fully_shard.{owner}", "torch", _RANK, "torch/distributed/device_mesh.py",
+                          _get_device_handle=("device_type",))),
+    *(patch for owner in ("device_mesh", "tensor._random")
+      for patch in _names(f"torch.distributed.{owner}", "torch", _RANK, "torch/distributed/device_mesh.py",
+                          _get_device_handle=("device_type",))),
+    *_names(f"{_FSDP}._fully_shard._fully_shard", "torch", _RANK, "fsdp/_fully_shard/_fsdp_init.py",
+            _get_device_from_mesh=("mesh",)),
+    *_names(f"{_FSDP}._fully_shard._fsdp_param_group:FSDPParamGroup", "torch", _RANK, "fsdp/_fully_shard/"
+            "_fsdp_param_group.py, lazy_init", _validate_no_meta_params=("self",)),
+    *_names(f"{_FSDP}._common_utils:_FSDPDeviceHandle", "torch", _RANK, "fsdp/_common_utils.py, from_device",
+            __init__=("self", "device", "backend")),
+    *_names(f"{_FSDP}._init_utils", "torch", _RANK, "fsdp/_init_utils.py, _init_param_handle_from_module",
+            _need_to_materialize_module=("module", "ignored_params", "ignored_modules")),
+    *(patch for owner in ("_runtime_utils", "_flat_param")
+      for patch in _names(f"{_FSDP}.{owner}", "torch", _RANK, "torch/distributed/utils.py",
+                          _no_dispatch_record_stream=("tensor", "stream"))),
+    *_names("torch.distributed.tensor._sharding_prop:ShardingPropagator", "torch", "what a cut tensor's shape will be "
+            "is asked with tensors that no card has", "torch/distributed/tensor/_sharding_prop.py",
+            _propagate_tensor_meta_non_cached=("self", "op_schema")),
     *_names("torch.utils._foreach_utils", "torch", _CUDA, "torch/utils/_foreach_utils.py",
             _get_foreach_kernels_supported_devices=(), _get_fused_kernels_supported_devices=()),
     *_names("transformers.integrations.accelerate", "transformers", "the cards of a device_map offer what was named",

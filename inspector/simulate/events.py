@@ -22,7 +22,7 @@ class Alloc:
 
     ``module`` is the path of the module that was running (or that owns the tensor); ``source`` is the operator or
     line of code that made it, such as ``aten::mm`` or ``bitsandbytes::dequantize_4bit``. ``line`` is that of a user's
-    script, ``train.py:31``, where one was traced.
+    script, ``train.py:31``, where one was traced. ``stream`` is that of the card which allocates, 0 the program's own.
     """
 
     block: int
@@ -31,6 +31,7 @@ class Alloc:
     module: str = ""
     source: str = ""
     line: str = ""
+    stream: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +55,28 @@ class EmptyCache:
     """``torch.cuda.empty_cache()``: segments with nothing alive in them go back to the driver."""
 
 
-Event = Alloc | Free | Mark | EmptyCache
+@dataclass(frozen=True, slots=True)
+class StreamUse:
+    """Another stream than its own works on a block (``record_stream``): freed, it waits for that stream."""
+
+    block: int
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamMark:
+    """A mark is put on a stream (``torch.cuda.Event.record``); ``number`` is unique in the trace."""
+
+    number: int
+    stream: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamWait:
+    """The host waits until a stream has come to a mark (``torch.cuda.Event.synchronize``)."""
+
+    number: int
+
+
+Instant = Mark | EmptyCache | StreamUse | StreamMark | StreamWait
+Event = Alloc | Free | Instant

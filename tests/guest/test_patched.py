@@ -252,7 +252,8 @@ CHILD = PACKAGE / "simulate" / "script" / "child"
 
 def test_nothing_else_in_the_package_assigns_to_a_foreign_attribute():
     found = []
-    stdout = "cli/main.py"  # the program's own, where a shell closed it
+    # The program's own, where a shell closed it; and the hook of errors, which PyTorch's process group leaves changed.
+    allowed = {("cli/main.py", "sys.stdout"), ("simulate/parallel/world.py", "sys.excepthook")}
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.is_relative_to(CHILD):
             continue
@@ -263,7 +264,7 @@ def test_nothing_else_in_the_package_assigns_to_a_foreign_attribute():
             for node, target in assigned(tree)
             if isinstance(target, (ast.Attribute, ast.Subscript))
             and root_of(target) in foreign
-            and (str(path.relative_to(PACKAGE)), ast.unparse(target)) != (stdout, "sys.stdout")
+            and (str(path.relative_to(PACKAGE)), ast.unparse(target)) not in allowed
         ]
     assert found == []
 

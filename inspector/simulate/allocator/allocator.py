@@ -1,4 +1,4 @@
-"""PyTorch's CUDA caching allocator in pure Python: one device, one stream, the same blocks in the same segments.
+"""PyTorch's CUDA caching allocator in pure Python: one device, its streams, the same blocks in the same segments.
 
 A model of ``DeviceCachingAllocator`` (pytorch ``c10/cuda/CUDACachingAllocator.cpp``); every method names the one it
 follows. Two things the driver decides are fixed here: segments lie at ascending addresses, never reused, and
@@ -12,6 +12,7 @@ from typing import Literal
 
 from inspector.simulate.allocator import expandable
 from inspector.simulate.allocator.blocks import Block, Pool
+from inspector.simulate.allocator.deferred import Deferred
 from inspector.simulate.allocator.settings import SMALL_SEGMENT, SMALL_SIZE, AllocatorSettings
 from inspector.units import BLOCK_BYTES, MiB
 
@@ -46,6 +47,8 @@ class CachingAllocator:
         self.trace = trace
         self.small = Pool(is_small=True)
         self.large = Pool(is_small=False)
+        self.deferred = Deferred()
+        self._pools = {0: (self.large, self.small)}
         self.allocated = 0
         self.reserved = 0
         self.retries = 0
@@ -55,14 +58,16 @@ class CachingAllocator:
         self._plain = not (self.settings.expandable_segments or self.settings.max_split_size_mb)
         self._collects = self.settings.process_limit is not None and self.settings.garbage_collection_threshold > 0
 
-    def malloc(self, nbytes: int) -> Block:
-        """Hand out a block. Source: ``malloc`` and ``alloc_found_block``.
+    def malloc(self, nbytes: int, stream: int = 0) -> Block:
+        """Hand out a block of a stream. Source: ``malloc`` and ``alloc_found_block``.
 
         Raises OutOfMemoryError when the limit leaves no way to serve it.
         """
         size = self.settings.round_size(nbytes)
         # By the rounded size: `get_pool` is asked after `round_size`.
         pool = self.small if size <= SMALL_SIZE else self.large
+        if stream:
+            pool = self._of_stream(stream)[size <= SMALL_SIZE]
         block = self._best_fit(pool, size) or self._new_segment(pool, size)
         self._split(block, size)
         block.allocated = True
@@ -76,8 +81,19 @@ class CachingAllocator:
         """Take a block back and merge it with free neighbours. Source: ``free``, ``free_block``."""
         self.allocated -= block.size
         if self.trace is not None:
-            # One stream: no event is waited for, so a free is complete as soon as it is requested.
             self.trace.append(("free_requested", block.address, block.requested))
+        # What no other stream uses waits for nothing, and is free as soon as that is requested.
+        if not (self.deferred.uses and self.deferred.let_go(block)):
+            self._complete(block)
+
+    def wait(self, mark: int) -> None:
+        """The host waited for a mark on a stream; frees that waited for it are complete. Source: ``process_events``."""
+        for block in self.deferred.wait(mark):
+            self._complete(block)
+
+    def _complete(self, block: Block) -> None:
+        """Source: ``free_block``."""
+        if self.trace is not None:
             self.trace.append(("free_completed", block.address, block.requested))
         block.allocated = False
         block.requested = 0
@@ -88,8 +104,10 @@ class CachingAllocator:
 
     def empty_cache(self) -> None:
         """Give every segment without a live block back. Source: ``release_cached_blocks``, ``release_blocks``."""
-        # The large pool first, as `release_cached_blocks` does; the order is that of the trace's entries.
-        for pool in (self.large, self.small):
+        for block in self.deferred.wait_for_all():
+            self._complete(block)
+        # The large pools first, as `release_cached_blocks` does; the order is that of the trace's entries.
+        for pool in (pools[small] for small in (0, 1) for pools in self._pools.values()):
             # Listed before any is released: releasing takes blocks out of the pool that is walked.
             whole = [block for _, _, block in pool.free if block.segment is None]
             partial = [block for _, _, block in pool.free if block.segment is not None]
@@ -126,6 +144,12 @@ class CachingAllocator:
         address = self.next_address
         self.next_address += -(-nbytes // SMALL_SEGMENT) * SMALL_SEGMENT
         return address
+
+    def _of_stream(self, stream: int) -> tuple[Pool, Pool]:
+        """The large pool and the small one of a stream."""
+        if stream not in self._pools:
+            self._pools[stream] = Pool(is_small=False, stream=stream), Pool(is_small=True, stream=stream)
+        return self._pools[stream]
 
     def note(self, action: Action, address: int, nbytes: int) -> None:
         """Write an entry of the trace, when there is one."""
@@ -238,8 +262,9 @@ class CachingAllocator:
         wanted = self.reserved - allowed
         # In the large pool alone, as there; of a segment with a live block nothing can be given back.
         ages = {
-            block.address: (self.large.searches - block.born, block)
-            for _, _, block in self.large.free
+            block.address: (pool.searches - block.born, block)
+            for pool, _ in self._pools.values()
+            for _, _, block in pool.free
             if block.prev is None and block.next is None and block.segment is None
         }
         while wanted > 0 and ages:

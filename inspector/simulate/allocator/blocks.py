@@ -49,13 +49,15 @@ class Pool:
     """Free blocks by size, then address; unmapped ones by address.
 
     Source: ``BlockPool``, ``BlockComparatorSize``, ``BlockComparatorAddress``. ``searches`` counts lookups: the age
-    of a cached block, for garbage collection, is how many happened since it was freed.
+    of a cached block, for garbage collection, is how many happened since it was freed. A block serves the ``stream``
+    it was made for, and no other: each has a pool of its own.
     """
 
-    __slots__ = ("free", "is_small", "searches", "unmapped")
+    __slots__ = ("free", "is_small", "searches", "stream", "unmapped")
 
-    def __init__(self, *, is_small: bool) -> None:
+    def __init__(self, *, is_small: bool, stream: int = 0) -> None:
         self.is_small = is_small
+        self.stream = stream
         self.free: list[tuple[int, int, Block]] = []
         self.unmapped: list[tuple[int, Block]] = []
         self.searches = 0

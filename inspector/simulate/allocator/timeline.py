@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
 from inspector.simulate.allocator.allocator import CachingAllocator, OutOfMemoryError
-from inspector.simulate.events import Alloc, EmptyCache, Event, Free, Mark, Stage
+from inspector.simulate.events import (
+    Alloc,
+    EmptyCache,
+    Event,
+    Free,
+    Mark,
+    Stage,
+    StreamMark,
+    StreamUse,
+    StreamWait,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -108,7 +118,7 @@ def replay(
                 raise InspectorError(f"event {number} allocates block {event.block} again")
             try:
                 # Kept though it takes nothing: the trace frees it like any other.
-                blocks[event.block] = allocator.malloc(event.nbytes) if event.nbytes else None
+                blocks[event.block] = allocator.malloc(event.nbytes, event.stream) if event.nbytes else None
             except OutOfMemoryError:
                 now = allocator.allocated, allocator.reserved
                 # What a program would do after the error is not in its trace: the replay ends here.
@@ -123,8 +133,10 @@ def replay(
                 allocator.free(block)
         elif isinstance(event, EmptyCache):
             allocator.empty_cache()
-        else:
+        elif isinstance(event, Mark):
             marks.append((number, event))
+        else:
+            on_streams(allocator, blocks, event)
         allocated.append(allocator.allocated)
         reserved.append(allocator.reserved)
     peak = max(allocated, default=0)
@@ -138,6 +150,18 @@ def replay(
         retries=allocator.retries,
         out_of_memory=failure,
     )
+
+
+def on_streams(
+    allocator: CachingAllocator, blocks: dict[int, Block | None], event: StreamUse | StreamMark | StreamWait
+) -> None:
+    """What keeps a block from being free as soon as it is let go, and what ends that."""
+    if isinstance(event, StreamMark):
+        allocator.deferred.mark(event.number, event.stream)
+    elif isinstance(event, StreamWait):
+        allocator.wait(event.number)
+    elif (block := blocks.get(event.block)) is not None:
+        allocator.deferred.use(block, event.stream)
 
 
 def _stages(marks: list[tuple[int, Mark]], allocated: list[int], reserved: list[int]) -> tuple[StagePeak, ...]:

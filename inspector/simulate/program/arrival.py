@@ -41,6 +41,8 @@ def move(model: nn.Module) -> None:
                     store[name] = fresh(tensor)
 
     apply(model)
+    # A function that calls itself lives until garbage is collected, and what it holds with it.
+    moved.clear()
 
 
 def warm_up(model: nn.Module, tracer: Tracer, element_size: Callable[[str, torch.Tensor], float]) -> None:

@@ -160,7 +160,7 @@ def _traced(
         routing.install(tracer, config, setup.routing)
         with (
             of_the_model(_doing(model, setup), config),
-            follow_modules(tracer, model, head_path(model)),
+            follow_modules(tracer, list(model.named_modules()), head_path(model)),
             tracer,
         ):
             loop.run(every_step=every_step)

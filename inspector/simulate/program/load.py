@@ -43,11 +43,13 @@ def load_model(
     tracer: Tracer,
     *,
     training: bool = False,
+    storage: str = "auto",
     spread: Callable[[PreTrainedModel, Loader | None], None] | None = None,
 ) -> Any:
     """``from_pretrained`` on the device: the base model, quantized if asked or stored so, every tensor traced.
 
-    ``training`` is whether adapters will train on it: kernels of packed weights are chosen by it. ``spread`` loads it
+    ``training`` is whether adapters will train on it: kernels of packed weights are chosen by it. ``storage`` is the
+    dtype that 4-bit weights are packed in (``bnb_4bit_quant_storage``), ``auto`` bitsandbytes' own. ``spread`` loads it
     instead, over several cards (`inspector.simulate.program.dispatch`).
     Raises InspectorError for a quantized checkpoint that is not known, or that transformers would refuse.
     """
@@ -68,7 +70,7 @@ def load_model(
         tracer.notes.append("the card has no bfloat16 units: PyTorch emulates it, slowly; use --dtype float16")
     model = build_model(parsed, dtype, said=None if parsed is config else config)
     _attend(model, setup.attention)
-    loader = _loader(model, published, setup, computed, tracer, training=training)
+    loader = _loader(model, published, setup, computed, tracer, training=training, storage=storage)
     tracer.ignore((*model.parameters(), *model.buffers()))
     if spread is not None:
         spread(model, loader)
@@ -110,6 +112,7 @@ def _loader(
     tracer: Tracer,
     *,
     training: bool,
+    storage: str,
 ) -> Loader | None:
     """How weights arrive that are quantized: in the checkpoint, or by bitsandbytes on the way; None for plain ones.
 
@@ -117,7 +120,7 @@ def _loader(
     """
     asked = setup.quantization
     if published is None:
-        return None if asked is None else _on_loading(model, asked, computed)
+        return None if asked is None else _on_loading(model, asked, computed, storage)
     check_known(published)
     if asked is None:
         return dequantized_loader(model, published, tracer)
@@ -144,10 +147,10 @@ def load_dtype(config: PretrainedConfig, setup: LoadSetup) -> str:
     return str(named).removeprefix("torch.") if named is not None else "float32"
 
 
-def make_quantizer(scheme: str, computed: str, *, double_quant: bool) -> Any:
+def make_quantizer(scheme: str, computed: str, *, double_quant: bool, storage: str = "auto") -> Any:
     """Transformers' own quantizer for one of bitsandbytes' schemes: ``nf4``, ``fp4`` or ``int8``.
 
-    ``computed`` is the dtype that 4-bit products are computed in, by torch's name.
+    ``computed`` is the dtype that 4-bit products are computed in, by torch's name, ``storage`` that they are packed in.
     """
     from transformers import BitsAndBytesConfig
     from transformers.quantizers import AutoHfQuantizer
@@ -160,13 +163,14 @@ def make_quantizer(scheme: str, computed: str, *, double_quant: bool) -> Any:
             bnb_4bit_quant_type=scheme,
             bnb_4bit_compute_dtype=getattr(torch, computed),
             bnb_4bit_use_double_quant=double_quant,
+            bnb_4bit_quant_storage=None if storage == "auto" else getattr(torch, storage),
         )
     return AutoHfQuantizer.from_config(quantization, pre_quantized=False)
 
 
-def _on_loading(model: PreTrainedModel, setup: Quantization, computed: str) -> Loader:
+def _on_loading(model: PreTrainedModel, setup: Quantization, computed: str, storage: str) -> Loader:
     """Bitsandbytes' layers put in place by transformers' quantizer, and its own quantization of what arrives."""
-    quantizer = make_quantizer(setup.scheme, computed, double_quant=setup.double_quant)
+    quantizer = make_quantizer(setup.scheme, computed, double_quant=setup.double_quant, storage=storage)
     quantizer.preprocess_model(model=model, device_map={"": 0})
     tie_again(model)
     return Loader(

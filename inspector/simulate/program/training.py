@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from inspector.architecture.error_origin import runs_the_graph
 from inspector.architecture.quiet import quiet
 from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
@@ -26,6 +25,7 @@ from inspector.simulate.program.looks import looked_at, text_length
 from inspector.simulate.program.loss import use_loss
 from inspector.simulate.program.position_limits import check_positions
 from inspector.simulate.program.refusals import of_the_model
+from inspector.simulate.program.spread import Alone
 from inspector.simulate.program.stored.fp8 import dequantized_in_parts
 from inspector.simulate.tracing.answers import answers
 from inspector.simulate.tracing.following import follow_modules
@@ -87,10 +87,18 @@ def trace_finetune(
 
 
 class Loop:
-    """A training loop over one batch, again and again."""
+    """A training loop over one batch, again and again, on one card or ``spread`` over several."""
 
-    def __init__(self, config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer, autocast: Autocast | None) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        setup: TrainSetup,
+        tracer: Tracer,
+        autocast: Autocast | None,
+        spread: Alone | None = None,
+    ) -> None:
         self.config = config
+        self.spread = spread or Alone()
         self.next_tokens = True
         self.named = self.with_a_loss = ""
         self.looks_at: set[str] = set()
@@ -105,7 +113,7 @@ class Loop:
         """Load the model, then train."""
         tracer, setup = self.tracer, self.setup
         tracer.mark("load", -1)
-        model = load_model(self.config, setup.load, tracer, training=True)
+        model = load_model(self.config, setup.load, tracer, training=True, storage=self.spread.quant_storage)
         if keeps_fp8(setup.load) and dequantized_in_parts(model):
             routing.matters(tracer, self.config, setup.routing)
         self.kind, self.named = str(model.config.model_type), type(model).__name__
@@ -120,12 +128,19 @@ class Loop:
         doing = f"the training step of this {self.kind} model does not run on {seen} without data"
         with of_the_model(doing, self.config):
             self.model = self._trainable(model)
-            # Only now: preparation freezes every weight, and PEFT renames what it wraps.
-            self.trainable = [(name, tensor) for name, tensor in self.model.named_parameters() if tensor.requires_grad]
+            # By the names that they have before anything is wrapped.
+            named, head = list(self.model.named_modules()), head_path(self.model)
+            self.model = self.spread.wrapped(self.model, tracer)
+            # Only now: preparation freezes every weight, and PEFT and FSDP rename what they wrap.
+            self.trainable = [
+                (self.spread.called(name), tensor)
+                for name, tensor in self.model.named_parameters()
+                if tensor.requires_grad
+            ]
             # Images and sound in the dtype of the first layer, as scripts cast them; it may have become float32 by now.
             self.pixels = next(tensor.dtype for tensor in self.model.parameters() if tensor.is_floating_point())
-            self.optimizer = optimizers.make_optimizer(setup.loop.optimizer, self.model)
-            with follow_modules(tracer, self.model, head_path(self.model)), tracer:
+            self.optimizer = self.spread.optimizer(setup.loop.optimizer, self.model)
+            with follow_modules(tracer, named, head), tracer:
                 for step in range(setup.loop.steps):
                     self._step(step)
                     if setup.loop.empty_cache_every and (step + 1) % setup.loop.empty_cache_every == 0:
@@ -168,17 +183,18 @@ class Loop:
             tracer.mark("forward", step, reset=part == 0)
             if loop.zero_grad == "before" and part == 0:
                 self.optimizer.zero_grad(set_to_none=True)
-            loss = self._forward(batch)
-            tracer.mark("backward", step)
-            _backward(loss)
+            with self.spread.micro_batch(last=part + 1 == loop.grad_accum):
+                loss = self._forward(batch)
+                tracer.mark("backward", step)
+                self.spread.backward(loss)
             for name, parameter in self.trainable:
                 # Gradients are there from the first backward on, and are new ones after each ``zero_grad``.
                 if parameter.grad is not None:
                     tracer.label(parameter.grad, MemoryKind.GRADIENTS, name.rpartition(".")[0])
         tracer.mark("optimizer", step)
         if loop.grad_clip:
-            torch.nn.utils.clip_grad_norm_([tensor for _, tensor in self.trainable], loop.grad_clip)
-        self.optimizer.step()
+            self.spread.clip([tensor for _, tensor in self.trainable], loop.grad_clip)
+        self.spread.step(self.optimizer)
         optimizers.label_state(self.optimizer, self.trainable, tracer)
         if loop.zero_grad == "after":
             self.optimizer.zero_grad(set_to_none=True)
@@ -215,11 +231,6 @@ class Loop:
                 batch[name] = torch.empty(given.shape, dtype=dtype, device="meta")
             self.tracer.label(batch[name], MemoryKind.INPUTS, "")
         return batch
-
-
-@runs_the_graph
-def _backward(loss: torch.Tensor) -> None:
-    loss.backward()
 
 
 def _to_float32(outputs: Any) -> Any:

@@ -14,7 +14,8 @@ from inspector.errors import InspectorError
 from inspector.files import write_output
 from inspector.simulate.allocator.allocator import CachingAllocator, OutOfMemoryError
 from inspector.simulate.allocator.settings import AllocatorSettings
-from inspector.simulate.events import Alloc, EmptyCache, Event, Free
+from inspector.simulate.allocator.timeline import on_streams
+from inspector.simulate.events import Alloc, EmptyCache, Event, Free, StreamMark, StreamUse, StreamWait
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,10 +77,12 @@ class _Recorder:
 
     def play(self, event: Event) -> None:
         frames: Frames = []
+        stream = 0
         if isinstance(event, Alloc):
+            stream = event.stream
             frames = self._frames(event)
             try:
-                block = self.allocator.malloc(event.nbytes) if event.nbytes else None
+                block = self.allocator.malloc(event.nbytes, event.stream) if event.nbytes else None
             except OutOfMemoryError:
                 self.failed = True
             else:
@@ -94,12 +97,17 @@ class _Recorder:
                 self.allocator.free(block)
         elif isinstance(event, EmptyCache):
             self.allocator.empty_cache()
+        elif isinstance(event, (StreamMark, StreamUse, StreamWait)):
+            on_streams(self.allocator, {number: block for number, (block, _) in self.alive.items()}, event)
+        self._write(frames, stream)
+
+    def _write(self, frames: Frames, stream: int) -> None:
         for action, address, nbytes in self.log:
             # What the viewer shows of an error is the memory left, which PyTorch keeps under this name.
             where = {"device_free": address} if action == "oom" else {"addr": address}
             number = len(self.entries)
             self.entries.append(
-                {"action": action, **where, "size": nbytes, "stream": 0, "frames": frames, "time_us": number}
+                {"action": action, **where, "size": nbytes, "stream": stream, "frames": frames, "time_us": number}
             )
         self.log.clear()
 
@@ -128,7 +136,7 @@ class _Recorder:
             "allocated_size": used,
             "active_size": used,
             "requested_size": sum(block.requested for block in blocks),
-            "stream": 0,
+            "stream": first.pool.stream,
             "segment_type": "small" if first.pool.is_small else "large",
             "segment_pool_id": (0, 0),
             "is_expandable": first.segment is not None,

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from torch import nn
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def follow_modules(tracer: Tracer, model: nn.Module, head: str) -> Iterator[None]:
+def follow_modules(tracer: Tracer, named: Sequence[tuple[str, nn.Module]], head: str) -> Iterator[None]:
     """While this runs, the tracer knows which of a model's modules is running, also when a forward stops early.
 
     ``torch.nn.Module.__call__`` would be one name for all modules of the process; instances concern nobody else.
 
     Args:
         tracer: is told.
-        model: whose modules are followed, by their paths.
+        named: a model's modules, by their paths.
         head: the path after which tensors are logits and loss; "" for none.
     """
-    tracer.watch_modules(model.named_modules(), head)
+    tracer.watch_modules(named, head)
     running: list[tuple[str, bool]] = []
 
     def begins(module: nn.Module, _args: object) -> None:
@@ -34,7 +34,7 @@ def follow_modules(tracer: Tracer, model: nn.Module, head: str) -> Iterator[None
         tracer.leave(running.pop())
 
     handles = []
-    for _, module in model.named_modules():
+    for _, module in named:
         # Before the model's own hooks: what they make is the module's.
         handles.append(module.register_forward_pre_hook(begins, prepend=True))
         handles.append(module.register_forward_hook(ends, always_call=True))  # also where recomputation stops early

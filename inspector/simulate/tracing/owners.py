@@ -12,7 +12,7 @@ from inspector.simulate.events import Alloc, Free, Mark
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from inspector.simulate.events import EmptyCache, Event
+    from inspector.simulate.events import Event, Instant
 
 
 def made_of(source: object, out: object) -> Iterator[tuple[torch.Tensor | None, object]]:
@@ -30,8 +30,8 @@ def made_of(source: object, out: object) -> Iterator[tuple[torch.Tensor | None, 
 
 
 def written(
-    entries: Iterable[int | Mark | EmptyCache],
-    log: Sequence[int | Mark | EmptyCache],
+    entries: Iterable[int | Instant],
+    log: Sequence[int | Instant],
     rows: Sequence[tuple[int, MemoryKind, str, str]],
     labels: Mapping[int, tuple[MemoryKind, str]],
     copies: Mapping[int, int],
@@ -47,7 +47,7 @@ def written(
     """
     short_lived = _dead_in_their_stage(log)
 
-    def event(entry: int | Mark | EmptyCache) -> Event:
+    def event(entry: int | Instant) -> Event:
         if not isinstance(entry, int):
             return entry
         if entry < 0:
@@ -70,7 +70,7 @@ def _last(block: int, copies: Mapping[int, int]) -> int:
     return block
 
 
-def _dead_in_their_stage(log: Sequence[int | Mark | EmptyCache]) -> set[int]:
+def _dead_in_their_stage(log: Sequence[int | Instant]) -> set[int]:
     """Blocks that do not outlive the stage they were born in: not saved for the backward pass."""
     born: set[int] = set()
     short: set[int] = set()

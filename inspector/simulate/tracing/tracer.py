@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device.autograd_in_place import as_on_device
 from inspector.simulate.device.random_numbers import drawn
-from inspector.simulate.events import EmptyCache, Event, Mark, Stage
+from inspector.simulate.events import EmptyCache, Event, Instant, Mark, Stage
 from inspector.simulate.tracing.answers import answers
 from inspector.simulate.tracing.operators import Operators
 from inspector.simulate.tracing.owners import made_of, written
@@ -70,7 +70,7 @@ class Tracer(TorchDispatchMode):
         self.stage: Stage = "load"
         self.step = -1
         self.rows: list[tuple[int, MemoryKind, str, str]] = []
-        self.log: list[int | Mark | EmptyCache] = []  # ~n is the free of block n: numbers, as there are many
+        self.log: list[int | Instant] = []  # ~n is the free of block n: numbers, as there are many
         self._live: dict[int, _Watch] = {}
         self._labels: dict[int, tuple[MemoryKind, str]] = {}
         self._copies: dict[int, int] = {}

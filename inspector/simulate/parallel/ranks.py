@@ -1,0 +1,102 @@
+"""One trace a rank: the program of one card, in the wrappers of several, in a world of one process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inspector.architecture.quiet import quiet
+from inspector.errors import CannotSimulateError
+from inspector.simulate.device.cuda import as_on
+from inspector.simulate.device.kernels import cuda_kernels
+from inspector.simulate.device.questions import Device
+from inspector.simulate.parallel.collectives import collectives
+from inspector.simulate.parallel.ddp import DataParallel
+from inspector.simulate.parallel.fsdp1 import FlatSharded
+from inspector.simulate.parallel.fsdp2 import FullyShard
+from inspector.simulate.parallel.rank_trace import RankTrace
+from inspector.simulate.parallel.rank_tracer import RankTracer
+from inspector.simulate.parallel.world import as_rank
+from inspector.simulate.program import routing
+from inspector.simulate.program.convolutions import note_convolutions
+from inspector.simulate.program.inputs import described
+from inspector.simulate.program.load import keeps_fp8
+from inspector.simulate.program.training import Loop
+from inspector.simulate.tracing.answers import answers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inspector.simulate.parallel.spreading import Spread
+    from inspector.simulate.setup.parallel import ParallelSetup
+    from inspector.simulate.setup.training import TrainSetup
+
+WAYS: dict[str, type[Spread]] = {"ddp": DataParallel, "fsdp1": FlatSharded, "fsdp2": FullyShard, "hsdp": FullyShard}
+
+
+def trace_rank(
+    config: Mapping[str, Any],
+    setup: TrainSetup,
+    parallel: ParallelSetup,
+    rank: int,
+    capability: tuple[int, int],
+    multiprocessors: int,
+) -> RankTrace:
+    """Everything that loading a model and training it allocates and frees on the card of one rank.
+
+    Args:
+        config: content of the model's ``config.json``.
+        setup: how it is trained; the batch is a rank's own.
+        parallel: over how many cards it is spread, and how.
+        rank: whose card, from 0 on.
+        capability: the card's compute capability.
+        multiprocessors: its number of multiprocessors.
+
+    Raises:
+        CannotSimulateError: where the library refuses the model, or a way is not built.
+        InspectorError: in a process that is a rank itself.
+    """
+    way = WAYS.get(parallel.strategy)
+    if way is None:
+        raise CannotSimulateError(f"{parallel.words} is not simulated yet", hint=f"choose from {', '.join(WAYS)}")
+    device = Device(capability, multiprocessors)
+    loop = setup.loop
+    with quiet():
+        tracer = RankTracer(cuda_kernels(device), cards=parallel.world_size // parallel.nodes)
+    tracer.answer = answers(lambda: setup.batch.seq_len, masks=not (setup.batch.packed or setup.batch.padded))
+    routing.install(tracer, config, setup.routing)
+    spread = way(parallel, tracer)
+    kernels: dict[str, Any] = {
+        "sdpa_backend": loop.sdpa_backend, "autocast": loop.autocast, "fp8": keeps_fp8(setup.load),
+    }  # fmt: skip
+    with (
+        as_on(device, tracer.page, **kernels, routing=setup.routing) as autocast,
+        as_rank(tracer, rank, parallel.world_size),
+    ):
+        training = Loop(config, setup, tracer, autocast, spread)
+        training.run()
+        units, replicated = spread.units(), spread.replicated_bytes()
+    note_convolutions(tracer)
+    return RankTrace(
+        rank=rank,
+        world_size=parallel.world_size,
+        events=tracer.events(),
+        steps=loop.steps,
+        units=units,
+        replicated_bytes=replicated,
+        collectives=collectives(tracer.messages[loop.steps - 1]),
+        streams=tuple(tracer.streams.names),
+        paged_bytes=tracer.paged_bytes,
+        notes=tuple(tracer.notes),
+        questions=device.questions,
+        inputs="" if training.next_tokens else described(training.inputs),
+    )
+
+
+def distinct_ranks(parallel: ParallelSetup) -> tuple[int, ...]:
+    """The ranks that have traces of their own: all others are as the one of these before them.
+
+    Weights that do not divide are cut so that the first ranks have the most and the last the least.
+    """
+    if parallel.strategy in {"ddp", "fsdp1"} or parallel.world_size == 1:
+        return (0,)
+    return (0, parallel.world_size - 1)

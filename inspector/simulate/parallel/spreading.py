@@ -1,0 +1,97 @@
+"""What every way of spreading a model has in common: where a training loop lets it in, and what it says of itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.distributed.tensor import DTensor
+
+from inspector.memory_kinds import MemoryKind
+from inspector.simulate.program.spread import Alone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+    from inspector.simulate.parallel.rank_trace import Unit
+    from inspector.simulate.parallel.rank_tracer import RankTracer
+    from inspector.simulate.setup.parallel import ParallelSetup
+
+
+class Spread(Alone):
+    """One rank's part in a training loop. `wrapped` is called once, when the model is loaded and adapted."""
+
+    def __init__(self, parallel: ParallelSetup, tracer: RankTracer) -> None:
+        self.parallel, self.tracer = parallel, tracer
+        self.quant_storage = parallel.quant_storage
+        self.model: Any = None
+
+    def wrapped(self, model: Any, _tracer: object) -> Any:
+        """The model as this rank trains it."""
+        with self.tracer:
+            self.model = self.wrap(model)
+        self.label()
+        return self.model
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model in the library's wrapper, on the tracer."""
+        raise NotImplementedError
+
+    def called(self, name: str) -> str:
+        """A weight's path as it was before anything was wrapped."""
+        return plain(name)
+
+    def units(self) -> tuple[Unit, ...]:
+        """What is gathered and let go as one; nothing where nothing is cut."""
+        return ()
+
+    def label(self) -> None:
+        """Say what the tensors are that wrapping made."""
+        for name, parameter in self.model.named_parameters():
+            if self.tracer.kind_of(local(parameter)) is None:
+                kind = MemoryKind.ADAPTERS if self.adapted and parameter.requires_grad else MemoryKind.BASE_WEIGHTS
+                self.tracer.label(parameter, kind, plain(name).rpartition(".")[0])
+
+    @property
+    def adapted(self) -> bool:
+        """Whether what trains was added to a model that does not."""
+        return any(not parameter.requires_grad for parameter in self.model.parameters())
+
+    def replicated_bytes(self) -> int:
+        """Weights that every rank keeps whole."""
+        return sum(tensor.nbytes for tensor in self.whole_parameters())
+
+    def whole_parameters(self) -> Iterator[torch.Tensor]:
+        """The weights that nobody cuts."""
+        for parameter in self.model.parameters():
+            if not isinstance(parameter, DTensor):
+                yield parameter
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """This rank's part of a tensor."""
+    return tensor._local_tensor if isinstance(tensor, DTensor) else tensor
+
+
+def plain(name: str) -> str:
+    """A path as it was before anything was wrapped."""
+    parts = name.split(".")
+    return ".".join(part for part in parts if part not in {"_fsdp_wrapped_module", "module"})
+
+
+def layer_classes(model: nn.Module) -> set[type[nn.Module]]:
+    """The classes of a model's decoder layers, as accelerate finds them: what transformers says must not be split.
+
+    Source: accelerate/utils/dataclasses.py, ``set_auto_wrap_policy``.
+    """
+    names = set(getattr(model, "_no_split_modules", None) or ())
+    for module in model.modules():
+        names |= set(getattr(module, "_no_split_modules", None) or ())
+    return {type(module) for module in model.modules() if type(module).__name__ in names}
+
+
+def dtype(name: str) -> torch.dtype | None:
+    """A dtype by its name; None for no name."""
+    return getattr(torch, name) if name else None

@@ -1,0 +1,111 @@
+"""A rank's world without other ranks: PyTorch's own fake process group, and what stands in for the card's module."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch.utils._python_dispatch import _disable_current_modes
+
+from inspector.errors import InspectorError
+from inspector.patched import patched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from inspector.simulate.parallel.rank_tracer import RankTracer
+
+
+@contextmanager
+def as_rank(tracer: RankTracer, rank: int, world_size: int) -> Iterator[None]:
+    """While this runs, this process is one rank of a world, and the wrappers take meta tensors for a card's.
+
+    Every collective answers at once and with shapes alone (``torch.testing._internal.distributed.fake_pg``).
+
+    Raises:
+        InspectorError: where the process has a group of its own, which is left alone.
+    """
+    with ExitStack() as stack:
+        # The lock first of all: two dry runs must not find each other's group.
+        stack.enter_context(patched())
+        stack.enter_context(_fake_group(rank, world_size))
+        stack.enter_context(patched(_replaced(tracer)))
+        yield
+
+
+@contextmanager
+def _fake_group(rank: int, world_size: int) -> Iterator[None]:
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    if not dist.is_available():
+        raise InspectorError("this PyTorch was built without torch.distributed", hint="install one from pytorch.org")
+    if dist.is_initialized():
+        raise InspectorError(
+            "this process is a rank of a process group itself", hint="simulate several cards in a process without one"
+        )
+    # It would be left to say the rank before every error from now on (distributed_c10d.py, init_process_group).
+    hook = sys.excepthook
+    dist.init_process_group("fake", store=FakeStore(), rank=rank, world_size=world_size)
+    try:
+        sys.excepthook = hook
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def _replaced(tracer: RankTracer) -> dict[str, Any]:
+    """What the wrappers of PyTorch ask a device, answered for tensors without data; see the inventory for each."""
+    import torch.distributed.fsdp._fully_shard._fsdp_collectives
+    from torch.distributed.fsdp._common_utils import _FSDPDeviceHandle
+    from torch.distributed.tensor._sharding_prop import ShardingPropagator
+
+    fsdp = "torch.distributed.fsdp"
+    plain, shape_of = _FSDPDeviceHandle.__init__, ShardingPropagator._propagate_tensor_meta_non_cached
+    resize, address = torch.UntypedStorage.resize_, torch.UntypedStorage.data_ptr
+
+    def resized(storage: torch.UntypedStorage, size: int) -> Any:
+        out = resize(storage, size)
+        tracer.resized(storage)
+        return out
+
+    def storage_address(storage: torch.UntypedStorage) -> int:
+        # Two storages without data would pass for one, and one that is emptied for none.
+        if storage.device.type != "meta":
+            return int(address(storage))
+        return int(storage._cdata) if storage.nbytes() else 0
+
+    def tensor_address(tensor: torch.Tensor) -> int:
+        begin = storage_address(tensor.untyped_storage())
+        return int(begin + tensor.storage_offset() * tensor.itemsize) if begin else 0
+
+    def used_on(tensor: torch.Tensor, stream: Any) -> None:
+        tracer.used_on(tensor, stream.number)
+
+    def handle_of(self: Any, device: torch.device, backend: object = None) -> None:
+        plain(self, device, tracer.streams if device.type == "meta" else backend)
+
+    def shape_alone(propagator: Any, schema: Any) -> object:
+        with _disable_current_modes():
+            return shape_of(propagator, schema)
+
+    groups = ("_fsdp_collectives", "_fsdp_init", "_fsdp_param_group", "_fsdp_state")
+    asking = ("torch.distributed.device_mesh", "torch.distributed.tensor._random")
+    handles = (*asking, *(f"{fsdp}._fully_shard.{group}" for group in groups))
+    return {
+        "torch.UntypedStorage.resize_": resized,
+        "torch.UntypedStorage.data_ptr": storage_address,
+        "torch.Tensor.data_ptr": tensor_address,
+        "torch.Tensor.record_stream": used_on,
+        "torch.nn.parallel.distributed._verify_param_shape_across_processes": lambda *_args: None,
+        **{f"{module}._get_device_handle": lambda *_args: tracer.streams for module in handles},
+        f"{fsdp}._fully_shard._fsdp_param_group.FSDPParamGroup._validate_no_meta_params": lambda _self: None,
+        f"{fsdp}._fully_shard._fully_shard._get_device_from_mesh": lambda _mesh: torch.device(tracer.device),
+        f"{fsdp}._common_utils._FSDPDeviceHandle.__init__": handle_of,
+        f"{fsdp}._init_utils._need_to_materialize_module": lambda *_args: (False, False),
+        f"{fsdp}._runtime_utils._no_dispatch_record_stream": used_on,
+        f"{fsdp}._flat_param._no_dispatch_record_stream": used_on,
+        "torch.distributed.tensor._sharding_prop.ShardingPropagator._propagate_tensor_meta_non_cached": shape_alone,
+    }

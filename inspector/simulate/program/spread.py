@@ -1,0 +1,52 @@
+"""Where a training loop lets others in: what spreads a model over several cards does its part here."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from inspector.architecture.error_origin import runs_the_graph
+from inspector.simulate.program import optimizers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from inspector.simulate.tracing.tracer import Tracer
+
+
+class Alone:
+    """One card: nothing is wrapped. ``quant_storage`` is the dtype that 4-bit weights are packed in."""
+
+    quant_storage: str = "auto"
+
+    def wrapped(self, model: Any, _tracer: Tracer) -> Any:
+        """The model as it trains, made once it is loaded and adapted."""
+        return model
+
+    def called(self, name: str) -> str:
+        """A weight's path as it was before anything was wrapped."""
+        return name
+
+    def optimizer(self, name: str, model: Any) -> Any:
+        """The optimizer over what it trains, by transformers' name."""
+        return optimizers.make_optimizer(name, model)
+
+    def micro_batch(self, *, last: bool) -> AbstractContextManager[Any]:
+        """Around forward and backward of one accumulated micro-batch."""
+        return nullcontext()
+
+    @runs_the_graph
+    def backward(self, loss: torch.Tensor) -> None:
+        """The backward pass."""
+        loss.backward()
+
+    def clip(self, parameters: Sequence[torch.Tensor], norm: float) -> None:
+        """Clip the gradients."""
+        torch.nn.utils.clip_grad_norm_(parameters, norm)
+
+    def step(self, optimizer: Any) -> None:
+        """The optimizer's step."""
+        optimizer.step()

@@ -1,0 +1,115 @@
+"""A rank's trace: the wrappers of PyTorch around the program of one card."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from inspector.errors import InspectorError
+from inspector.memory_kinds import MemoryKind
+from inspector.simulate.allocator.timeline import replay
+from inspector.simulate.events import Alloc, Free
+from inspector.simulate.finetuning import question, trace
+from inspector.simulate.parallel.ranks import distinct_ranks, trace_rank
+from inspector.simulate.setup.parallel import read
+
+TINY = {
+    "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 192,
+    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 1000,
+    "dtype": "bfloat16",
+}  # fmt: skip
+WEIGHTS = 2 * (2 * 1000 * 64 + 64 + 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 192 + 2 * 64))
+LAYERS = ("model.layers.0", "model.layers.1")
+
+
+def asked(**words):
+    return question(TINY, **{"method": "full", "gpu": "A100-80GB", "seq_len": 32, **words})
+
+
+def ranked(words, gpus=4, *, rank=0, parallel=None, **settings):
+    """A rank's trace, with its replay."""
+    its = asked(**settings)
+    setup = replace(read(words, gpus), **(parallel or {}))
+    traced = trace_rank(its.config, its.resolved.setup, setup, rank, its.gpu.capability, its.gpu.multiprocessors)
+    return traced, replay(traced.events, its.allocator)
+
+
+def alive_at_end(traced, kind):
+    living = {}
+    for event in traced.events:
+        if isinstance(event, Alloc):
+            living[event.block] = event
+        elif isinstance(event, Free):
+            del living[event.block]
+    return sum(event.nbytes for event in living.values() if event.kind is kind)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw_torch", "sgd"])
+def test_what_ddp_takes_more_than_one_card_are_its_buckets(optimizer):
+    its = asked(optimizer=optimizer)
+    one = replay(trace(its.config, its.resolved.setup, its.gpu).events, its.allocator)
+    traced, line = ranked("ddp", optimizer=optimizer)
+    assert alive_at_end(traced, MemoryKind.COMMUNICATION) == WEIGHTS
+    # One bucket for the few weights here, in a block of its own.
+    assert line.stages[-1].end_allocated - one.stages[-1].end_allocated == math.ceil(WEIGHTS / 512) * 512
+    assert next((each.kind, each.nbytes) for each in traced.collectives) == ("all-reduce", WEIGHTS)
+
+
+def test_gradients_that_are_views_of_their_bucket_are_not_there_twice():
+    apart, views = (
+        ranked("ddp", seq_len=2, zero_grad="after", parallel={"gradient_as_bucket_view": each})[1]
+        for each in (False, True)
+    )
+    step = [line.stages[-1].peak_allocated for line in (apart, views)]
+    # The gradients themselves, each in a block of its own.
+    assert step[0] - step[1] >= WEIGHTS
+
+
+@pytest.mark.parametrize("words", ["fsdp1", "fsdp2", "hsdp:2x4"])
+def test_a_rank_keeps_its_part_and_gathers_layer_by_layer(words):
+    traced, _ = ranked(words, 8 if ":" in words else 4)
+    # Two scales of 64 do not stay whole, whatever the wrapper pads.
+    kept = alive_at_end(traced, MemoryKind.BASE_WEIGHTS)
+    assert WEIGHTS / 4 <= kept < WEIGHTS / 4 * 1.05
+    assert tuple(unit.name for unit in traced.units) == ("", *LAYERS)
+    assert sum(unit.whole_bytes for unit in traced.units) == WEIGHTS
+    assert sum(unit.rank_bytes for unit in traced.units) == kept
+    assert alive_at_end(traced, MemoryKind.OPTIMIZER_STATE) == 2 * sum(unit.rank_bytes for unit in traced.units)
+    sent = {each.kind for each in traced.collectives}
+    assert {"all-gather", "reduce-scatter"} <= sent
+    assert ("all-reduce" in sent) is (":" in words)
+
+
+def test_only_what_is_chosen_is_a_unit():
+    assert [unit.name for unit in ranked("fsdp2", parallel={"wrap": "none"})[0].units] == [""]
+    by_trainer = ranked("fsdp2", parallel={"wrap": "trainer"})[0]
+    assert {unit.name for unit in by_trainer.units} >= {"model.embed_tokens", *LAYERS}
+
+
+def test_adapters_are_trained_and_the_rest_is_gathered_alone():
+    traced, _ = ranked("fsdp2", method="lora", r=4)
+    layer = next(unit for unit in traced.units if unit.name.endswith("layers.0"))
+    assert 0 < layer.trainable_bytes < layer.whole_bytes / 4
+    flat, _ = ranked("fsdp1", method="lora", r=4)
+    assert {unit.trainable_bytes in {0, unit.whole_bytes} for unit in flat.units} == {True}
+
+
+def test_four_bit_weights_are_cut_where_they_are_stored_as_they_are_computed():
+    words = {"method": "qlora", "r": 4, "prepare_kbit": False}
+    whole, _ = ranked("fsdp1", 2, parallel={"quant_storage": "bfloat16"}, **words)
+    layer = next(unit for unit in whole.units if unit.name.endswith("layers.0"))
+    assert layer.rank_bytes * 2 == layer.whole_bytes
+
+
+def test_uneven_weights_are_on_the_first_ranks():
+    """1,000 rows over three cards: 334, 334 and 332."""
+    first, last = (ranked("fsdp2", 3, rank=rank)[0] for rank in distinct_ranks(read("fsdp2", 3)))
+    assert sum(unit.rank_bytes for unit in first.units) >= sum(unit.rank_bytes for unit in last.units)
+    assert first.units[0].whole_bytes == last.units[0].whole_bytes
+
+
+def test_a_way_that_is_not_built_is_one_line():
+    with pytest.raises(InspectorError, match="device_map is not simulated yet"):
+        ranked("device_map", 2)
