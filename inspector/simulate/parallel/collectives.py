@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -30,7 +30,7 @@ class Message(NamedTuple):
     group_size: int
 
 
-def sent(func: OpOverload, args: tuple[Any, ...]) -> Message | None:
+def sent(func: OpOverload, args: tuple[object, ...]) -> Message | None:
     """What an operator sends; None for one that sends nothing."""
     if func.namespace not in {"c10d", "_c10d_functional", "_c10d_functional_autograd"}:
         return None
@@ -55,7 +55,7 @@ def _tensors(value: object) -> Iterator[torch.Tensor]:
             yield from _tensors(item)
 
 
-def _group_size(namespace: str, args: tuple[Any, ...]) -> int:
+def _group_size(namespace: str, args: tuple[object, ...]) -> int:
     import torch.distributed as dist
     from torch.distributed.distributed_c10d import (  # type: ignore[attr-defined]
         GroupName,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from torch import nn
+    from torch._C._distributed_c10d import GradBucket
 
 
 class DataParallel(Spread):
@@ -39,7 +40,7 @@ class DataParallel(Spread):
         wrapped.logger = _Untimed(wrapped.logger)
         return wrapped
 
-    def reduced(self, bucket: Any) -> torch.futures.Future[Any]:
+    def reduced(self, bucket: GradBucket) -> torch.futures.Future[Any]:
         """One bucket, summed over the ranks in its own buffer."""
         buffer = bucket.buffer()
         self.tracer.label(buffer, MemoryKind.COMMUNICATION, "")
@@ -56,7 +57,7 @@ class DataParallel(Spread):
 class _Untimed:
     """DDP's logger, without times."""
 
-    def __init__(self, logger: Any) -> None:
+    def __init__(self, logger: object) -> None:
         self._logger = logger
 
     def __getattr__(self, name: str) -> Any:

@@ -28,7 +28,7 @@ class Spread(Alone):
         self.quant_storage = parallel.quant_storage
         self.model: Any = None
 
-    def wrapped(self, model: Any, _tracer: object) -> Any:
+    def wrapped(self, model: nn.Module, _tracer: object) -> Any:
         """The model as this rank trains it."""
         with self.tracer:
             self.model = self.wrap(model)

@@ -16,7 +16,10 @@ from inspector.patched import patched
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from torch.distributed.tensor._op_schema import OpSchema
+
     from inspector.simulate.parallel.rank_tracer import RankTracer
+    from inspector.simulate.parallel.streams import CardStream
 
 
 @contextmanager
@@ -81,13 +84,13 @@ def _replaced(tracer: RankTracer) -> dict[str, Any]:
         begin = storage_address(tensor.untyped_storage())
         return int(begin + tensor.storage_offset() * tensor.itemsize) if begin else 0
 
-    def used_on(tensor: torch.Tensor, stream: Any) -> None:
+    def used_on(tensor: torch.Tensor, stream: CardStream) -> None:
         tracer.used_on(tensor, stream.number)
 
-    def handle_of(self: Any, device: torch.device, backend: object = None) -> None:
+    def handle_of(self: _FSDPDeviceHandle, device: torch.device, backend: object = None) -> None:
         plain(self, device, tracer.streams if device.type == "meta" else backend)
 
-    def shape_alone(propagator: Any, schema: Any) -> object:
+    def shape_alone(propagator: ShardingPropagator, schema: OpSchema) -> object:
         with _disable_current_modes():
             return shape_of(propagator, schema)
 

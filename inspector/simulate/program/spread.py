@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
+    from torch import nn
+
     from inspector.simulate.tracing.tracer import Tracer
 
 
@@ -22,7 +24,7 @@ class Alone:
 
     quant_storage: str = "auto"
 
-    def wrapped(self, model: Any, _tracer: Tracer) -> Any:
+    def wrapped(self, model: nn.Module, _tracer: Tracer) -> Any:
         """The model as it trains, made once it is loaded and adapted."""
         return model
 
@@ -30,7 +32,7 @@ class Alone:
         """A weight's path as it was before anything was wrapped."""
         return name
 
-    def optimizer(self, name: str, model: Any) -> Any:
+    def optimizer(self, name: str, model: nn.Module) -> Any:
         """The optimizer over what it trains, by transformers' name."""
         return optimizers.make_optimizer(name, model)
 
@@ -47,6 +49,6 @@ class Alone:
         """Clip the gradients."""
         torch.nn.utils.clip_grad_norm_(parameters, norm)
 
-    def step(self, optimizer: Any) -> None:
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
         """The optimizer's step."""
         optimizer.step()
