@@ -143,7 +143,7 @@ def _options(words: list[str]) -> dict[str, Any]:
         raise InspectorError("these options stand behind %%inspector, and --alone") from None
     if params["script"] != "cell" or params["module"]:
         raise InspectorError(f"{params['script']!r} is no option", hint="the script is the cell")
-    shared = {name: params[name] for name in ("assume", "data", "lengths", "network", "vram")}
+    shared = {name: params[name] for name in ("assume", "data", "lengths", "worst", "network", "vram")}
     shared["steps"] = params["steps"] or 0
     return {
         "run": shared | {name: params[name] for name in ("gpu", "oom", "timeout", "write")},

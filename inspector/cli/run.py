@@ -38,6 +38,7 @@ RUN = "The run"
 @headed("--data", heading=RUN, multiple=True, metavar="NAME=FILE", help="Rows that stand for a data set of the hub.")
 @headed("--lengths", heading=RUN, default="", metavar="LENGTHS",
         help="Tokens of a missing data set's rows: a file of numbers, or lognormal:mean,sigma,max.")  # fmt: skip
+@headed("--worst", heading=RUN, is_flag=True, help="The longest samples first, as its loaders give them.")
 @headed("--network", heading=RUN, is_flag=True, help="Let it use the network. Off: every connection is refused.")
 @headed("--write", heading=RUN, is_flag=True, help="Let it write where it wants to. Off: into a scratch folder.")
 @headed("--gpu", heading=CARD, multiple=True, metavar="CARD", help="A card to judge; several may be named.")
@@ -63,6 +64,7 @@ def command(
     lengths: str,
     *,
     check: bool,
+    worst: bool,
     network: bool,
     write: bool,
     oom: bool,
@@ -101,7 +103,7 @@ def command(
 
     report = run(
         what, gpu=gpu, vram=vram, oom=oom, steps=steps or 0, timeout=timeout, assume=assume, data=data,
-        lengths=lengths, network=network, write=write,
+        lengths=lengths, worst=worst, network=network, write=write,
         keep_events=snapshot is not None, output_to_stderr=as_json or str(output) == "-",
     )  # fmt: skip
     if advise and not report.fits:
@@ -109,8 +111,8 @@ def command(
 
         with working("the script") as tell:
             report = with_advice(
-                report, what, assume=assume, data=data, lengths=lengths, network=network, steps=steps or 0, vram=vram,
-                told=tell,
+                report, what, assume=assume, data=data, lengths=lengths, worst=worst, network=network, steps=steps or 0,
+                vram=vram, told=tell,
             )  # fmt: skip
     if snapshot is not None:
         from inspector.simulate.snapshot.writer import write_snapshot

@@ -23,6 +23,7 @@ class Options(TypedDict, total=False):
     assume: Mapping[str, str] | Sequence[str]
     data: Mapping[str, str] | Sequence[str]
     lengths: str
+    worst: bool
     network: bool
     steps: int
     vram: str

@@ -22,7 +22,8 @@ class Job:
 
     ``kind`` says what ``target`` is: the ``file`` of a script, the name of a ``module``, or the file of ``code`` whose
     lines are said to be those of ``shown``. ``card`` is a catalogued name or a size (``16GiB``), ``others`` more cards
-    that may share the trace. ``edits`` change words of the script's text, or of modules that it imports
+    that may share the trace. ``worst`` puts the longest samples first. ``edits`` change words of the script's
+    text, or of modules that it imports
     (`inspector.simulate.script.overrides`).
     """
 
@@ -42,6 +43,7 @@ class Job:
     assume: dict[str, str] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
     lengths: tuple[int, ...] = ()
+    worst: bool = False
     edits: tuple[dict[str, Any], ...] = ()
 
     def write_to(self, folder: Path) -> Path:

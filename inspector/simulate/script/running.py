@@ -30,6 +30,9 @@ DEFAULT_CARD = "A100-80GB"
 ROWS = 1024
 """Rows of a data set that is made by its lengths: more than a dry run trains on."""
 
+WORST_OF = 50_000
+"""Drawn for the longest of them: so many samples are a small data set for fine-tuning."""
+
 ASSUMED = ("number", "mask", "token")
 
 
@@ -46,6 +49,7 @@ def run(  # noqa: PLR0913 -- options are what it takes
     assume: Mapping[str, str] | Sequence[str] = (),
     data: Mapping[str, str] | Sequence[str] = (),
     lengths: str = "",
+    worst: bool = False,
     network: bool = False,
     write: bool = False,
     keep_events: bool = False,
@@ -69,6 +73,7 @@ def run(  # noqa: PLR0913 -- options are what it takes
         data: files that stand for data sets of the hub: ``NAME=rows.jsonl``.
         lengths: lengths of the rows of a data set that is not there: a file with one a line, or
             ``lognormal:mean,sigma,max``.
+        worst: its loaders give the longest samples first.
         network: let the script use the network.
         write: let it write outside the scratch folder.
         keep_events: keep every allocation in the report, for a snapshot.
@@ -104,7 +109,8 @@ def run(  # noqa: PLR0913 -- options are what it takes
             assume=policies,
             edits=tuple(override.to_plain()) if override is not None else (),
             data=_data(data),
-            lengths=parse_lengths(lengths).sample(ROWS) if lengths else (),
+            lengths=_lengths(lengths, worst=worst),
+            worst=worst,
         )
         runs: list[tuple[Gpu, Outcome, bool]] = []
         for card in cards:
@@ -178,6 +184,16 @@ def _data(data: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
             )
         out[name] = str(path.resolve())
     return out
+
+
+def _lengths(text: str, *, worst: bool) -> tuple[int, ...]:
+    """Lengths of the rows that are made, in tokens; with ``worst`` the longest of a file, or of many that are drawn."""
+    if not text:
+        return ()
+    lengths = parse_lengths(text)
+    if not worst:
+        return lengths.sample(ROWS)
+    return tuple(sorted(lengths.known or lengths.sample(WORST_OF), reverse=True)[:ROWS])
 
 
 def _policies(assume: Mapping[str, str] | Sequence[str]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from inspector.simulate.script.child import (
     scratch_world,
     stubs,
     tensor_methods,
+    worst,
 )
 from inspector.simulate.script.child.hub import Hub
 from inspector.simulate.script.child.replaced import replace
@@ -55,6 +56,8 @@ def install(world: World, text: str) -> None:
     world.stack.enter_context(world.tracer)
     world.stages.install()
     world.steps.install(world.skip, lambda: len(world.tracer.log), world.lines, world.imports)
+    if world.job.worst:
+        worst.install(world.tracer.notes.append)
     sys.meta_path.insert(0, world.imports)
     libraries.install(world)
     data_sets.install(world)
