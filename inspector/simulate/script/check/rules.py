@@ -63,6 +63,8 @@ CALLED = (
          ("triton.jit", "triton.autotune", "triton.heuristics", "torch.library.triton_op")),
     Rule("refused", "a kernel of Numba or CuPy", "what it does is not known: use PyTorch's operators in its place",
          ("numba.cuda.jit", "cupy.RawKernel", "cupy.ElementwiseKernel", "cupy.RawModule")),
+    Rule("refused", "SHiRA", "its products are of sparse tensors, which are not simulated: LoRA has as many parameters",
+         ("peft.ShiraConfig", "peft.tuners.ShiraConfig", "peft.tuners.shira.ShiraConfig")),
     Rule("assumed", "torch.compile", "run as eager: a compiled graph allocates less, or in another order",
          ("torch.compile", "torch.jit.script", "torch.jit.trace", "torch._dynamo.optimize", "torch.export.export")),
     Rule("skipped", "a login or an upload", _OFFLINE,

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.errors import InspectorError
 from inspector.simulate.script.child.errors import emulated
+from inspector.simulate.script.child.operators import TO_SPARSE
 from inspector.simulate.script.child.storages import has_no_data
 
 if TYPE_CHECKING:
@@ -139,6 +141,19 @@ def same_kind(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> No
                 f"{second} and value.dtype: {third} instead."
             )
         )
+
+
+def dense(func: OpOverload, args: Sequence[Any], kwargs: dict[str, Any], line: Callable[[], str]) -> None:
+    """Raise InspectorError where a sparse tensor would be on the card: its blocks go by what is not zero in it."""
+    first = args[0] if args and isinstance(args[0], torch.Tensor) else None
+    if func in TO_SPARSE:
+        sparse = first is not None and has_no_data(first)
+    else:
+        layout = kwargs.get("layout") or (torch.strided if first is None else first.layout)
+        sparse = layout is not torch.strided and kwargs["device"].type != "cpu"
+    if sparse:
+        at = f"{line()}: " if line() else ""
+        raise InspectorError(f"{at}sparse tensors on the card: not simulated", hint="use dense ones")
 
 
 def one_device(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -9,10 +9,11 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from inspector.simulate.device.autograd_in_place import OUT_OF_PLACE, as_on_device
-from inspector.simulate.script.child.agreeing import one_device, one_dtype
+from inspector.simulate.script.child import out_of_range
+from inspector.simulate.script.child.agreeing import dense, one_device, one_dtype
 from inspector.simulate.script.child.composites import TakenApart
 from inspector.simulate.script.child.errors import in_its_words
-from inspector.simulate.script.child.operators import BY_VALUE, INDEXED, SEVERAL_DEVICES, facts
+from inspector.simulate.script.child.operators import BY_VALUE, INDEXED, SEVERAL_DEVICES, TO_SPARSE, facts
 from inspector.simulate.script.child.places import whole
 from inspector.simulate.script.child.storages import (
     HOST,
@@ -64,6 +65,8 @@ class CardTracer(TakenApart):
         device = kwargs.get("device")
         if device is not None and device.type == "cuda":
             whole(device)
+        if device is not None or func in TO_SPARSE:
+            dense(func, args, kwargs, self.line)
         card, host, bare, real = self._seen(args, kwargs)
         if not (card or host or bare):
             kind = None if device is None else torch.device(device).type
@@ -150,6 +153,7 @@ class CardTracer(TakenApart):
         if func in INDEXED and (expanded := self._expanded(args)) is not None:
             args = expanded
         if place == "card":
+            out_of_range.check(func, args, self._surely)
             if func in OUT_OF_PLACE:
                 func = as_on_device(func, args)
             if func in self.kernels.gemms:
@@ -173,6 +177,11 @@ class CardTracer(TakenApart):
             for phase in extra(out, *shaped, **named):
                 self.transient(phase, str(func))
         return out
+
+    def _surely(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """What a tensor is known to hold, and not by a policy alone."""
+        found = self.hollow(tensor)
+        return None if found is not None and found.assumed else self._known(tensor)
 
     def _without_data(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Real tensors that take part give their shapes alone; a single number stays, as it decides no dtype."""

@@ -65,6 +65,12 @@ INDEXED = frozenset({
 Source: aten/src/ATen/native/IndexingUtils.h, ``expandTensors``.
 """
 
+TO_SPARSE = frozenset({
+    aten._to_sparse.default, aten._to_sparse.sparse_dim, aten._to_sparse_csr.default, aten._to_sparse_csc.default,
+    aten._to_sparse_bsr.default, aten._to_sparse_bsc.default,
+})  # fmt: skip
+"""Operators that make sparse tensors of dense ones."""
+
 SEVERAL_DEVICES = frozenset({
     aten.copy_.default, aten._to_copy.default, aten.set_.source_Tensor, aten.set_.source_Storage,
     aten.set_.source_Storage_storage_offset, aten._has_compatible_shallow_copy_type.default,
