@@ -158,11 +158,6 @@ class Hub:
         return folder
 
     def _weights(self, folder: Path, bundled: str, config: dict[str, Any]) -> None:
-        if config.get("quantization_config"):
-            method = config["quantization_config"].get("quant_method", "another format")
-            self.world.tracer.notes.append(
-                f"{bundled} is published in {method}; its stored tensors are taken to be those of the architecture"
-            )
         dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32").removeprefix("torch.")
         tensors = [
             (tensor.name, tensor.shape,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
+from inspector.simulate.script.child import stored_models
 from inspector.simulate.script.child.errors import handed_on
 from inspector.simulate.script.child.replaced import replace
 
@@ -95,8 +96,9 @@ def _models(world: World, module: ModuleType) -> None:
     model = module.PreTrainedModel
     replace("transformers.modeling_utils.PreTrainedModel.save_pretrained",
             world.stages.holding("save", model.save_pretrained))  # fmt: skip
+    load = stored_models.loading(world, model.from_pretrained.__func__)
     replace("transformers.modeling_utils.PreTrainedModel.from_pretrained",
-            classmethod(world.stages.holding("load", model.from_pretrained.__func__)))  # fmt: skip
+            classmethod(world.stages.holding("load", load)))  # fmt: skip
 
 
 def _prepared(world: World, module: ModuleType) -> None:
@@ -115,7 +117,8 @@ def _adapters(world: World, module: ModuleType) -> None:
 def _tuners(world: World, module: ModuleType) -> None:
     """Also where a model adds adapters to itself; and merging, which makes and adds each product."""
     for name in ("inject_adapter", "merge_and_unload", "unload", "merge_adapter"):
-        held = world.stages.holding("adapters", getattr(module.BaseTuner, name))
+        real = getattr(module.BaseTuner, name)
+        held = world.stages.holding("adapters", stored_models.adapted(real) if name == "inject_adapter" else real)
         replace(f"peft.tuners.tuners_utils.BaseTuner.{name}", held)
 
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from inspector.simulate.script.child.card_tracer import CardTracer
 
 
+_OF_WEIGHTS = frozenset({MemoryKind.BASE_WEIGHTS, MemoryKind.QUANTIZATION_CONSTANTS})
+
+
 class Stages:
     """Watches modules, the engine and optimizers, and tells the tracer what runs.
 
@@ -168,7 +171,8 @@ class Stages:
             for constant in filter(has_no_data, quantization_constants(tensor)):
                 self.tracer.label(constant, MemoryKind.QUANTIZATION_CONSTANTS, owner)
         for name, buffer in module.named_buffers():
-            if has_no_data(buffer):
+            # Packed weights are buffers, and were told what they are.
+            if has_no_data(buffer) and self.tracer.kind_of(buffer) not in _OF_WEIGHTS:
                 self.tracer.label(buffer, MemoryKind.BUFFERS, name.rpartition(".")[0])
 
     # -- gradients and the optimizer -------------------------------------------------------------------------------

@@ -1,0 +1,115 @@
+"""``from_pretrained`` of a checkpoint that is quantized already: its format's layers, as `simulate` loads them.
+
+Libraries that the formats need (gptqmodel, kernels, hqq) need not be here, and their kernels could not run: the layers
+of `inspector.simulate.program.stored` stand for them, chosen for the card. What bitsandbytes has written, transformers
+loads by itself.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from torch.utils._python_dispatch import _disable_current_modes
+
+from inspector.precision.published import published_in
+from inspector.simulate.program.load import label_model, load_model
+from inspector.simulate.program.stored.adapted import adapters_of_packed_layers
+from inspector.simulate.script.child.errors import handed_on
+from inspector.simulate.setup.load import LoadSetup, Quantization
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from inspector.precision.published import Published
+    from inspector.simulate.script.child.world import World
+
+TOLD = ("dtype", "torch_dtype", "attn_implementation", "quantization_config", "device_map", "config", "use_cache")
+"""Words of ``from_pretrained`` that are no fields of the config."""
+
+
+def loading(world: World, real: Callable[..., Any]) -> Callable[..., Any]:
+    """``PreTrainedModel.from_pretrained``, by a model's class, for both kinds of checkpoints."""
+
+    def from_pretrained(cls: Any, name: object = None, *args: object, **kwargs: Any) -> Any:
+        config = _config(cls, name, kwargs)
+        published = None if config is None else published_in(config)
+        if published is None or published.method == "bitsandbytes":
+            return handed_on(real, cls, name, *args, **kwargs)
+        asked = kwargs.get("quantization_config")
+        method = getattr(asked, "quant_method", None)
+        if asked is not None and str(getattr(method, "value", method)) != published.method:
+            # In transformers' own words (quantizers/auto.py, ``merge_quantization_configs``).
+            from transformers.quantizers import AutoHfQuantizer
+
+            handed_on(AutoHfQuantizer.merge_quantization_configs, config.quantization_config, asked)
+        return _stored(world, cls, str(name), config, published, kwargs)
+
+    return from_pretrained
+
+
+def _config(cls: Any, name: object, kwargs: Mapping[str, Any]) -> Any:
+    """The config that the model would be made of; None where there is nothing to read one from."""
+    given = kwargs.get("config")
+    if hasattr(given, "to_dict"):
+        return given
+    if kwargs.get("state_dict") is not None or kwargs.get("gguf_file") or not isinstance(name, str):
+        return None
+    where = {word: kwargs[word] for word in ("cache_dir", "revision", "subfolder", "token") if word in kwargs}
+    return handed_on(cls.config_class.from_pretrained, name, **where) if cls.config_class else None
+
+
+def _stored(world: World, cls: Any, name: str, config: Any, published: Published, kwargs: Mapping[str, Any]) -> Any:
+    """The model on the card, its packed tensors traced one by one. Raises InspectorError for what is not known."""
+    asked = kwargs.get("quantization_config")
+    raw = dict(published.raw)
+    if asked is not None:
+        raw |= {key: value for key, value in asked.to_dict().items() if key in {"backend", "dequantize"} and value}
+    config = copy.deepcopy(config)
+    config.quantization_config = raw
+    config.architectures = [cls.__name__]
+    for key, value in kwargs.items():
+        if key not in TOLD and hasattr(config, key):
+            setattr(config, key, value)
+    plain = bool(raw.get("dequantize")) or raw.get("run_compressed") is False
+    dtype: Any = kwargs.get("dtype", kwargs.get("torch_dtype")) or "auto"
+    said: dict[str, Any] = {
+        "dtype": str(dtype).removeprefix("torch."),
+        "attention": kwargs.get("attn_implementation") or "auto",
+        "quantization": None if plain else Quantization(scheme=published.method),  # type: ignore[arg-type]
+        "via_cpu": False,
+    }
+    # Its own modes are entered in there.
+    with _disable_current_modes():
+        model = load_model(config, LoadSetup(**said), world.tracer, training=raw.get("backend") == "auto_trainable")
+    label_model(model, world.tracer)
+    model.hf_quantizer = _quantizer(raw)
+    model.config.quantization_config = model.hf_quantizer.quantization_config
+    model.config.name_or_path = model.name_or_path = name
+    model.hf_device_map = {"": 0}
+    model.eval()
+    return model
+
+
+def _quantizer(raw: Mapping[str, Any]) -> Any:
+    """Transformers' own, which trainers ask whether it trains; without the libraries that its making asks for."""
+    from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING, AutoQuantizationConfig
+    from transformers.quantizers.base import HfQuantizer
+
+    config = AutoQuantizationConfig.from_dict(dict(raw))
+    kind = AUTO_QUANTIZER_MAPPING[config.quant_method]
+    quantizer = kind.__new__(kind)
+    HfQuantizer.__init__(quantizer, config, pre_quantized=True)
+    return quantizer
+
+
+def adapted(real: Callable[..., Any]) -> Callable[..., Any]:
+    """``BaseTuner.inject_adapter``: LoRA's own classes for packed layers, which stand for those of the libraries."""
+
+    def inject_adapter(self: Any, model: Any, adapter_name: str, *args: object, **kwargs: object) -> Any:
+        config = self.peft_config[adapter_name]
+        if hasattr(config, "_register_custom_module") and (packed := adapters_of_packed_layers(model)):
+            config._register_custom_module(packed)
+        return handed_on(real, self, model, adapter_name, *args, **kwargs)
+
+    return inject_adapter
