@@ -68,9 +68,7 @@ def _stored(world: World, cls: Any, name: str, config: Any, published: Published
     config = copy.deepcopy(config)
     config.quantization_config = raw
     config.architectures = [cls.__name__]
-    for key, value in kwargs.items():
-        if key not in TOLD and hasattr(config, key):
-            setattr(config, key, value)
+    config.update({key: value for key, value in kwargs.items() if key not in TOLD and hasattr(config, key)})
     plain = bool(raw.get("dequantize")) or raw.get("run_compressed") is False
     dtype: Any = kwargs.get("dtype", kwargs.get("torch_dtype")) or "auto"
     said: dict[str, Any] = {
