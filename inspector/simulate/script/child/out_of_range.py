@@ -6,6 +6,7 @@ that asks, as with ``CUDA_LAUNCH_BLOCKING=1``, and the number that is wrong.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,7 @@ import torch
 from inspector.simulate.script.child.errors import emulated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from torch._ops import OpOverload
 
@@ -24,30 +25,32 @@ _ROWS = "srcIndex < srcSelectDimSize"
 _PLACES = 'idx_dim >= 0 && idx_dim < index_size && "index out of bounds"'
 _INDICES = '-sizes[i] <= index && index < sizes[i] && "index out of bounds"'
 
+Args = Sequence[Any]
+
 Bound = tuple[torch.Tensor, int, int, int | None, str]
 """Indices, the least and one more than the most of them, a number that stands for none, the kernel's assertion."""
 
 
-def _loss(args: Sequence[Any]) -> Iterator[Bound]:
+def _loss(args: Args) -> Iterator[Bound]:
     scores, labels, ignored = args[0], args[1], args[4] if len(args) > 4 else -100
     yield labels, 0, scores.size(1 if scores.dim() > 1 else 0), ignored, _CLASSES
 
 
-def _embedded(args: Sequence[Any]) -> Iterator[Bound]:
+def _embedded(args: Args) -> Iterator[Bound]:
     yield args[1], 0, args[0].size(0), None, _ROWS
 
 
-def _selected(args: Sequence[Any]) -> Iterator[Bound]:
+def _selected(args: Args) -> Iterator[Bound]:
     if args[0].dim():
         yield args[2], 0, args[0].size(args[1]), None, _ROWS
 
 
-def _gathered(args: Sequence[Any]) -> Iterator[Bound]:
+def _gathered(args: Args) -> Iterator[Bound]:
     if args[0].dim():
         yield args[2], 0, args[0].size(args[1]), None, _PLACES
 
 
-def _indexed(args: Sequence[Any]) -> Iterator[Bound]:
+def _indexed(args: Args) -> Iterator[Bound]:
     for dim, index in enumerate(args[1]):
         # A mask is expanded into several indices beforehand.
         if isinstance(index, torch.Tensor) and not index.dtype.is_floating_point and index.dtype != torch.bool:
@@ -55,7 +58,7 @@ def _indexed(args: Sequence[Any]) -> Iterator[Bound]:
             yield index, -size, size, None, _INDICES
 
 
-_ASSERTING: dict[Any, Callable[[Sequence[Any]], Iterator[Bound]]] = {
+_ASSERTING: dict[Any, Callable[[Args], Iterator[Bound]]] = {
     aten.nll_loss_forward.default: _loss, aten.nll_loss2d_forward.default: _loss,
     aten.embedding.default: _embedded, aten.index_select.default: _selected, aten.gather.default: _gathered,
     aten.scatter.src: _gathered, aten.scatter.value: _gathered, aten.scatter_.src: _gathered,
@@ -66,7 +69,7 @@ _ASSERTING: dict[Any, Callable[[Sequence[Any]], Iterator[Bound]]] = {
 """Sources: aten/src/ATen/native/cuda/NLLLoss.cu, NLLLoss2d.cu, Indexing.cu, ScatterGatherKernel.cu, IndexKernel.cu."""
 
 
-def check(func: OpOverload, args: Sequence[Any], known: Callable[[torch.Tensor], torch.Tensor | None]) -> None:
+def check(func: OpOverload, args: Args, known: Callable[[torch.Tensor], torch.Tensor | None]) -> None:
     """Raise ``torch.AcceleratorError`` where an index that is ``known`` is out of its range."""
     asserting = _ASSERTING.get(func)
     for indices, least, end, ignored, assertion in asserting(args) if asserting else ():

@@ -80,7 +80,9 @@ class _LongestFirst:
         yield from BatchSampler(given, inner.batch_size, inner.drop_last) if plain and not batches else given
 
 
-def _sizes(data: Any, indices: list[int], known: dict[int, int], note: Callable[[str], None]) -> dict[int, int]:
+def _sizes(
+    data: Sequence[object], indices: list[int], known: dict[int, int], note: Callable[[str], None]
+) -> dict[int, int]:
     """The sizes of samples by their indices; those that are not looked at are not in it."""
     fresh = [index for index in indices if index not in known]
     if not fresh:
@@ -101,7 +103,7 @@ def _sizes(data: Any, indices: list[int], known: dict[int, int], note: Callable[
     return known
 
 
-def size_of(sample: Any) -> int:
+def size_of(sample: object) -> int:
     """How long a sample is: its tokens where it has any, else the numbers or letters in it."""
     if isinstance(sample, (str, bytes)):
         return len(sample)
