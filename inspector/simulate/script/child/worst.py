@@ -36,7 +36,8 @@ def install(note: Callable[[str], None]) -> None:
     def index_sampler(loader: DataLoader[Any]) -> Any:
         sampler = before.fget(loader)
         data: Any = loader.dataset
-        if isinstance(data, IterableDataset) or not isinstance(data, Sized) or not isinstance(sampler, Sized):
+        stream = isinstance(loader.dataset, IterableDataset) or not hasattr(loader.dataset, "__len__")
+        if stream or not isinstance(sampler, Sized):
             note("--worst: a stream of samples, or one without an end, comes in its own order")
             return sampler
         # By the object itself as well: a number is given again when its owner is gone.
