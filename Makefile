@@ -56,7 +56,10 @@ docs: $(INSTALLED) ## build the site for people into site/, strictly
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo $(abspath site/index.html)
 
-.PHONY: links
+.PHONY: links script-advice
+script-advice: $(INSTALLED) ## run the changes that docs/scripts.md advises anew (a minute and a half)
+	$(BIN)/python scripts/script_advice.py
+
 links: ## ask every address that the project names whether it is there (needs a network; no test does)
 	$(PYTHON) scripts/links.py
 

@@ -18,6 +18,8 @@ from inspector.validation.ledger import validate
 
 MODELS = ("meta-llama/Llama-3.1-8B", "Qwen/Qwen2.5-7B", "google/gemma-2-9b", "microsoft/Phi-3-medium-4k-instruct")
 """Those that the deck sets side by side."""
+OTHERS = ("meta-llama/Llama-3.2-1B", "meta-llama/Llama-3.2-3B", "mistralai/Mistral-7B-v0.1")
+"""Those that have a what-if grid besides."""
 PEAKS = ("peak", "run_peak")
 """What the ledger calls the highest allocated memory, a step's or a whole run's."""
 
@@ -43,7 +45,7 @@ def write_ledger() -> None:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or MODELS:
+    for name in sys.argv[1:] or (*MODELS, *OTHERS):
         write_runs(name)
     if not sys.argv[1:]:
         write_ledger()

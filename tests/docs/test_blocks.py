@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 from inspector.cli.main import run
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+import script_advice  # noqa: E402
+
 README = ROOT / "README.md"
 BLOCK = re.compile(r"```console\n\$ (inspector .*)\n((?:.*\n)*?)```\n")
 
@@ -82,3 +86,18 @@ def test_ci_runs_lint_and_types_then_the_command_the_readme_names():
     words = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     assert [line for line in words if line.startswith("make")] == ["make check", "make test"]
     assert "set -euo pipefail" in words
+
+
+def test_the_table_of_advice_is_of_this_script_and_these_libraries(printed):
+    """Its runs are too many for a test; the run that it advises on is the block above it."""
+    text = script_advice.PAGE.read_text(encoding="utf-8")
+    (found,) = script_advice.TABLE.finditer(text)
+    assert found["of"] == script_advice.made_of(), "stale: run make script-advice"
+    assert found["table"].startswith(script_advice.BEGINS)
+    # What a change leaves is less than what the script needs as it is.
+    whole = re.search(
+        r"whole process +([\d,.]+)", printed(f"inspector run --gpu T4 --no-advise {script_advice.SCRIPT}")
+    )
+    needs = float(whole[1].replace(",", ""))
+    left = [float(number.replace(",", "")) for number in re.findall(r"(?<= )[\d,]+\.\d(?= )", found["table"])]
+    assert max(left) < needs

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +15,9 @@ import inspector
 from inspector.cli.main import run
 from inspector.gpus import find_gpu
 from inspector.render.html_text import COLOURS
+from inspector.render.measure import charts
 from inspector.render.theme import luminance
+from inspector.units import MB
 from tests.measuring_here import MEASURING_HERE
 
 TINY = {
@@ -213,3 +217,97 @@ def test_the_reports_charts_are_their_pages(model):
     assert report.gpu == find_gpu("T4")
     names = re.findall(r'data-chart="(\w+)"', report._repr_html_())
     assert names == re.findall(r'data-chart="(\w+)"', generate_html(report)) == ["timeline", "cache"]
+
+
+class Card:
+    """Stands in for what torch.cuda says of a T4; ``held`` are its allocator's figures. No measurement."""
+
+    def __init__(self, monkeypatch):
+        import torch
+
+        card = find_gpu("T4")
+        self.held = dict.fromkeys(("allocated", "reserved", "max_allocated", "max_reserved"), 0)
+        properties = SimpleNamespace(
+            name="Tesla T4", major=7, minor=5, multi_processor_count=40, total_memory=card.usable_bytes, uuid="none"
+        )
+        said = {
+            "is_available": lambda: True, "device_count": lambda: 1, "get_device_name": lambda *_: "Tesla T4",
+            "get_device_properties": lambda _: properties, "synchronize": lambda _: None, "memory_stats": lambda _: {},
+            "mem_get_info": lambda _: (card.usable_bytes, card.usable_bytes),
+            "memory_allocated": lambda _: self.held["allocated"], "memory_reserved": lambda _: self.held["reserved"],
+            "max_memory_allocated": lambda _: self.held["max_allocated"],
+            "max_memory_reserved": lambda _: self.held["max_reserved"], "reset_peak_memory_stats": lambda _: None,
+        }  # fmt: skip
+        for name, answer in said.items():
+            monkeypatch.setattr(torch.cuda, name, answer)
+
+    def measures(self, order, _progress=None):
+        """What the measuring process says, through the functions that read a card; a block more than is predicted."""
+        from inspector.lenses.weights import grouped, weights
+        from inspector.measure import machine
+        from inspector.measure.predict import predicted_memory
+        from inspector.measure.report import lora_bytes, skeleton_of
+        from inspector.measure.train import _CudaMeter, _result
+        from inspector.precision import scheme_named
+
+        self.order, spec, device = order, order.spec, machine.device_named(order.spec.device)
+        said = machine.describe(device)
+        made = predicted_memory(order.config, spec, said)
+        skeleton, scheme = skeleton_of(spec), scheme_named(spec.scheme)
+        kinds = {group.name: group.tensor_bytes for group in grouped(skeleton, scheme, "kind")}
+        weighed = weights(skeleton, scheme)
+
+        def now(**held):
+            self.held.update({name: value + 512 for name, value in held.items()})
+            return machine.cuda_memory(device)
+
+        meter, peaks = _CudaMeter(device), {name: [] for name in ("forward", "backward", "optimizer")}
+        for name, found in peaks.items():
+            for _ in range(2):
+                with meter.stage(name, found):
+                    now(max_allocated=made[f"step_{name}_bytes"], max_reserved=made["step_reserved_bytes"])
+        now(allocated=made["step_load_bytes"])
+        return {
+            "status": "measured", "build_seconds": 1.0, "versions": machine.versions(), "device": said,
+            "model": {
+                "tensor_bytes": weighed.tensor_bytes, "footprint_bytes": weighed.footprint_bytes, "kinds": kinds,
+                "storages": 1, "constant_bytes": 0,
+            },
+            "before": now(),
+            "after_build": now(
+                max_allocated=made["load_peak_allocated_bytes"], max_reserved=made["load_peak_reserved_bytes"]
+            ),
+            "steady": now(allocated=made["allocated_bytes"], reserved=made["reserved_bytes"]),
+            "lora": {
+                "tensor_bytes": lora_bytes(skeleton, spec.lora), "allocated_bytes": made["lora_allocated_bytes"] + 512,
+            },
+            "step": _result(meter, peaks, made["step_load_bytes"] + 512, 0, 0),
+        }  # fmt: skip
+
+
+def test_the_notebook_s_cells_for_a_gpu_draw_predicted_beside_measured(model, monkeypatch, capsys):
+    """Its branch for a GPU on a stand-in for the card's figures: it never ran on a card."""
+    card = Card(monkeypatch)
+    monkeypatch.setattr("inspector.measure.runner.run_order", card.measures)
+    assert run(["report", "tiny", "--format", "ipynb", "-o", "lesson.ipynb"]) == 0
+    cells = ["".join(cell["source"]) for cell in json.loads(Path("lesson.ipynb").read_text())["cells"]]
+    space = {"inspector": inspector, "model": model}
+    for cell in cells:
+        if "SEQ_LEN = " in cell:
+            exec(cell.partition("\n")[0], space)  # noqa: S102 -- the notebook's own cells
+        if "torch.cuda.is_available" in cell or "model.measure(" in cell:
+            exec(cell, space)  # noqa: S102
+    assert capsys.readouterr().out.splitlines()[-1] == "measured on Tesla T4"
+    spec = card.order.spec
+    assert (spec.device, spec.scheme, spec.lora.r, spec.step.seq_len, spec.layers) == ("cuda", "nf4-dq", 8, 256, None)
+    found = space["measured"]
+    told = {each.name: each.difference for each in found.comparisons}
+    stages = {"step_forward_bytes", "step_backward_bytes", "step_optimizer_bytes", "step_load_bytes"}
+    assert {name: told[name] for name in stages} == dict.fromkeys(stages, 512)
+    assert told["allocated_bytes"] == 512
+    assert not found.agrees
+    assert "Tesla T4" in found._repr_html_()
+    (chart,) = charts(found)
+    drawn_bars = {trace["name"]: list(trace["x"]) for trace in chart.figure.data}
+    assert drawn_bars["predicted"] == [each.predicted / MB for each in found.comparisons]
+    assert drawn_bars["measured"] == [each.measured / MB for each in found.comparisons]
