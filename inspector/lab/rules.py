@@ -72,10 +72,23 @@ def _rank(lab: FinetuneLab, within: float | None) -> Rule:
     best = min(losses.values())
     share = (runs[0].before - losses[1]) / (runs[0].before - best) if runs[0].before > best else 0.0
     said = f"alpha twice r, each doubling changes the loss by: {told}. r 1 alone has {share:.0%} of the best gain."
+    said += _alpha_left(lab)
     if stops is None:
         return Rule("rank", rule, None, f"{said} No doubling up to r {RANKS[-1]} is lost in the noise.")
     # The rule names the place to start: where doubling had stopped to pay before, it starts too high.
     return Rule("rank", rule, stops >= CENTRE.r, f"{said} The first within the noise is {stops} to {2 * stops}.")
+
+
+def _alpha_left(lab: FinetuneLab) -> str:
+    """What ranks do where alpha stays, so that the push shrinks as they grow; empty where a run is not there."""
+    left = by_rank(lab, alpha=CENTRE.alpha)
+    if len(left) < len(RANKS):
+        return ""
+    losses = [run.loss for run in left]
+    return (
+        f" With alpha left at {CENTRE.alpha}, r {RANKS[0]} to {RANKS[-1]} all end within "
+        f"{max(losses) - min(losses):.3f} ({losses[0]:.3f} to {losses[-1]:.3f})."
+    )
 
 
 def _alpha(lab: FinetuneLab, within: float | None) -> Rule:

@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 import tomllib
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
@@ -118,3 +119,27 @@ def test_scripts_are_there():
     for target in scripts.values():
         module, _, name = target.partition(":")
         assert callable(getattr(import_module(module), name))
+
+
+def test_the_hub_s_command_line_runs_it_as_its_extension(tmp_path, monkeypatch, capfd):
+    """As `hf extensions install` leaves it: a manifest, and the script that pyproject.toml names."""
+    extensions = pytest.importorskip("huggingface_hub.cli.extensions")
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    module, _, name = scripts["hf-inspector"].partition(":")
+    monkeypatch.setattr(extensions, "EXTENSIONS_ROOT", tmp_path)
+    monkeypatch.setattr(extensions.constants, "HF_HUB_DISABLE_UPDATE_CHECK", True)
+    place = tmp_path / "hf-inspector"
+    place.mkdir()
+    script = place / "run"
+    script.write_text(f"#!{sys.executable}\nimport sys\nfrom {module} import {name}\nsys.exit({name}())\n")
+    script.chmod(0o755)
+    extensions.ExtensionManifest(
+        owner="o", repo="hf-inspector", repo_id="o/hf-inspector", short_name="inspector", executable_path=str(script),
+        type="python", installed_at=datetime.now(UTC),
+    ).save(place)  # fmt: skip
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    run_by_hub = extensions.dispatch_unknown_top_level_extension
+    assert run_by_hub(["inspector", "memory", "llama-3.1-8b", "--bits", "4", "--json"], {"download"}) == 0
+    assert json.loads(capfd.readouterr().out)["schemes"][0]["footprint_bytes"] == 5591540224
+    assert run_by_hub(["inspector", "memory", "nope-9b"], {"download"}) == 2
+    assert capfd.readouterr().err.startswith("inspector: no bundled model")

@@ -1,5 +1,7 @@
 """The verdicts on rules of thumb, from losses made up so that each is true, false or open."""
 
+from dataclasses import replace
+
 import pytest
 
 from inspector.lab.plan import CENTRE, RANKS, Settings, plan
@@ -87,3 +89,12 @@ def test_labels_do_not_meet(near):
         for x, y, name, place in zip(across, ys, names, label_places(xs, ys, names), strict=True)
     ]
     assert not any(_meet(one, other) for number, one in enumerate(boxes) for other in boxes[:number])
+
+
+def test_alpha_left_as_it_is_is_told_where_all_ranks_were_run():
+    (rank,) = (rule for rule in rules(lab(usual)) if rule.name == "rank")
+    losses = [usual(replace(CENTRE, r=r)) for r in RANKS]
+    assert f"all end within {max(losses) - min(losses):.3f}" in rank.said
+    (rank,) = (rule for rule in rules(lab(usual, [replace(CENTRE, r=64)])) if rule.name == "rank")
+    assert rank.said
+    assert "left at" not in rank.said
