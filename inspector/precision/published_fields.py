@@ -101,6 +101,11 @@ _PACKING = _words(
     "plain", "preshuffled", "plain_int32", "tile_packed_to_4d", "marlin_sparse", "opaque", is_open=True, in_parts=True
 )
 
+_OPAQUE = _words(
+    "unpacked_to_int8", "opaque_aten_kleidiai", "opaque_torchao_auto", "opaque_torchao_kleidiai",
+    "opaque_torchao_lowbit", is_open=True, in_parts=True,
+)  # fmt: skip
+
 _GPTQ = {
     "bits": _bits(2, 3, 4, 8), "group_size": _GROUP, "desc_act": _FLAG, "sym": _FLAG, "damp_percent": _SHARE,
     "true_sequential": _FLAG, "static_groups": _FLAG, "lm_head": _FLAG,
@@ -134,6 +139,7 @@ FIELDS: dict[str, Mapping[str, Rule]] = {
     "torchao": {
         "quant_type": _KIND, "quant_type.default._type": _KIND, "quant_type._type": _KIND, "group_size": _POSITIVE,
         "int4_packing_format": _PACKING, "int4_packing_format._data": _PACKING, "modules_to_not_convert": _NAMES,
+        "intx_packing_format": _OPAQUE, "intx_packing_format._data": _OPAQUE,
         "include_input_output_embeddings": _FLAG, "untie_embedding_weights": _FLAG,
     },
     "compressed-tensors": {

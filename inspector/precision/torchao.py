@@ -89,6 +89,7 @@ _KINDS: dict[str, tuple[int, int, str, Callable[[int, int, int, int], tuple[Piec
     "float8wo": (8, -1, "Float8WeightOnlyConfig", _float8),
     "float8dq": (8, -1, "Float8DynamicActivationFloat8WeightConfig by rows", _float8),
     "int8da4w": (4, 32, "Int8DynamicActivationIntxWeightConfig", _unpacked),
+    "intxwo": (8, -1, "IntxWeightOnlyConfig", _unpacked),
 }
 KINDS = tuple(_KINDS)
 

@@ -12,9 +12,13 @@ _KINDS = {
     "int8dynamicactivationintxweightconfig": "int8da4w", "int4_weight_only": "int4wo", "int8_weight_only": "int8wo",
     "float8_weight_only": "float8wo", "int8_dynamic_activation_int8_weight": "int8dq",
     "float8_dynamic_activation_float8_weight": "float8dq", "int8_dynamic_activation_int4_weight": "int8da4w",
+    "intxweightonlyconfig": "intxwo",
 }  # fmt: skip
 KNOWN = tuple(name for name in _KINDS if "_" in name)
 """The names of the kinds that are known here, as ``TorchAoConfig`` took them in words."""
+
+_INTX = {"int8da4w", "intxwo"}
+"""Kinds of 1 to 8 bits, each value in a byte of its own."""
 
 _GROUPS = {"int4wo": 128, "int8da4w": 32}
 """The group sizes that torchao's configs have by default; the others have one scale a row."""
@@ -24,7 +28,8 @@ _GROUPS = {"int4wo": 128, "int8da4w": 32}
 class TorchaoConfig:
     """A kind by its short name ("" for one that is not known here), its group (-1 a whole row, 0 a whole tensor).
 
-    ``packing`` is the ``int4_packing_format``; empty for kinds that have none.
+    ``packing`` is the ``int4_packing_format``, or one of the other that is made for CPUs; empty for kinds that have
+    none.
     """
 
     kind: str
@@ -45,6 +50,8 @@ def torchao_config(raw: Mapping[str, Any]) -> TorchaoConfig:
     data = data if isinstance(data, Mapping) else {}
     kind = _KINDS.get(str(said).lower(), "")
     packing = _word(data.get("int4_packing_format")) or "plain" if kind == "int4wo" else ""
+    if kind in _INTX:
+        packing = _word(data.get("intx_packing_format")).replace("unpacked_to_int8", "")
     return TorchaoConfig(kind, _group(kind, data), packing)
 
 
@@ -60,7 +67,7 @@ def _group(kind: str, data: Mapping[str, Any]) -> int:
     size = inner.get("group_size") if isinstance(inner, Mapping) else None
     if name == "PerGroup" and isinstance(size, int) and not isinstance(size, bool) and 0 < size <= 65536:
         return size
-    if name in {"PerTensor", "PerRow"}:
+    if name in {"PerTensor", "PerRow", "PerAxis"}:
         return 0 if name == "PerTensor" else -1
     # A granularity that is not said: one scale a tensor for float8 activations (``_normalize_granularity``).
     return 0 if kind == "float8dq" else _GROUPS.get(kind, -1)

@@ -23,6 +23,7 @@ CONFIGS = {
     "float8wo": "Float8WeightOnlyConfig()",
     "float8dq": "Float8DynamicActivationFloat8WeightConfig(granularity=PerRow())",
     "int8da4w": "Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int4, weight_granularity=PerGroup(32))",
+    "intxwo": "IntxWeightOnlyConfig(weight_dtype=torch.int4)",
 }
 SAVE = """
 import json, sys, torch

@@ -85,6 +85,8 @@ CONFIGS = [
     Float8WeightOnlyConfig(), Float8DynamicActivationFloat8WeightConfig(granularity=PerRow()),
     Float8DynamicActivationFloat8WeightConfig(),
     Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int4, weight_granularity=PerGroup(32)),
+    Int8DynamicActivationIntxWeightConfig(weight_dtype=torch.int4, weight_granularity=PerAxis(0)),
+    IntxWeightOnlyConfig(), IntxWeightOnlyConfig(weight_dtype=torch.int3, granularity=PerGroup(64)),
 ]
 
 def real_layer(config, inputs, outputs, bias):
@@ -203,6 +205,6 @@ def test_torchao():
     done = extras.python("-c", TORCHAO)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.rpartition("ANSWER")[2])
-    assert len(found) == 9 * 2 * 2 * 5
+    assert len(found) == 12 * 2 * 2 * 5
     for case, real, ours in found:
         assert ours == real, case

@@ -93,6 +93,13 @@ def int8_activations_and_groups(
     return torch.nn.functional.linear(rounded, _weight_of_groups(weight, scale, rows.dtype, zero_point))
 
 
+def intx_weight_only(
+    rows: torch.Tensor, weight: torch.Tensor, scale: torch.Tensor, zero_point: torch.Tensor
+) -> torch.Tensor:
+    """``IntxUnpackedToInt8Tensor`` without rounded activations: the weight is dequantized, and multiplied with."""
+    return torch.nn.functional.linear(rows, _weight_of_groups(weight, scale, rows.dtype, zero_point))
+
+
 def _weight_of_groups(
     weight: torch.Tensor, scale: torch.Tensor, dtype: torch.dtype, zero: torch.Tensor
 ) -> torch.Tensor:

@@ -48,7 +48,7 @@ def torchao_parts(config: TorchaoConfig, inputs: int, outputs: int) -> Parts:
             "scale": ((groups, outputs), torch.bfloat16),
             "zero_point": ((groups, outputs), torch.bfloat16),
         }
-    if config.kind == "int8da4w":
+    if config.kind in {"int8da4w", "intxwo"}:
         return {
             "qdata": ((outputs, inputs), torch.int8),
             "scale": (scales, torch.bfloat16),
@@ -102,6 +102,8 @@ class TorchaoLinear(Packed, nn.Linear):
             return products.float8_dynamic(rows, weight, by_rows=self.config.group != 0)
         if kind == "float8wo":
             return products.float8_weight_only(rows, weight, self.scale)
+        if kind == "intxwo":
+            return products.intx_weight_only(rows, weight, self.scale, self.zero_point)
         return products.int8_activations_and_groups(rows, weight, self.scale, self.zero_point)
 
 
@@ -115,8 +117,9 @@ def torchao(model: PreTrainedModel, published: Published, tracer: Tracer, *, tra
         )
     if config.packing and config.packing not in _PACKINGS:
         raise CannotSimulateError(
-            f"torchao 0.18 has no int4 kernel for CUDA that reads {config.packing[:40]!r}",
-            hint=f"quantize it anew with int4_packing_format {' or '.join(_PACKINGS)}",
+            f"torchao 0.18 has no kernel for CUDA that reads {config.packing[:40]!r}",
+            hint="quantize it anew with "
+            + (f"int4_packing_format {' or '.join(_PACKINGS)}" if config.kind == "int4wo" else "unpacked_to_int8"),
         )
 
     def make(module: nn.Module) -> nn.Module:
