@@ -73,6 +73,20 @@ def mxfp4(model: PreTrainedModel, published: Published, tracer: Tracer, *, train
     device = tracer.kernels.device
     if training or device is None or not device.ask(has_mxfp4):
         return dequantized_mxfp4(model, published, tracer)
+    for path, module in _packed(model, published):
+        put_in_place(model, path, Mxfp4Mlp(module.router, model.config, device))
+    tracer.notes.append(
+        f"weights as stored, {published.title}: transformers' Mxfp4GptOssExperts with the hub's gpt-oss-triton-kernels"
+        " (version 1), whose temporaries are from their source"
+    )
+    return Loader(arriving=_arriving_on_hopper if device.ask(swizzles_values) else as_it_is)
+
+
+def _packed(model: PreTrainedModel, published: Published) -> list[tuple[str, Any]]:
+    """The MLPs whose experts are stored so. Raises CannotSimulateError for other models than gpt-oss.
+
+    Whether they are kept or dequantized: both look for its names, and for stacks that are transposed as its are.
+    """
     from transformers.models.gpt_oss.modeling_gpt_oss import GptOssMLP
 
     found = [
@@ -81,14 +95,12 @@ def mxfp4(model: PreTrainedModel, published: Published, tracer: Tracer, *, train
         if isinstance(module, GptOssMLP) and not published.leaves(f"{path}.experts")
     ]
     if not found:
-        raise CannotSimulateError(f"transformers keeps MXFP4 for gpt-oss alone, not for this {type(model).__name__}")
-    for path, module in found:
-        put_in_place(model, path, Mxfp4Mlp(module.router, model.config, device))
-    tracer.notes.append(
-        f"weights as stored, {published.title}: transformers' Mxfp4GptOssExperts with the hub's gpt-oss-triton-kernels"
-        " (version 1), whose temporaries are from their source"
-    )
-    return Loader(arriving=_arriving_on_hopper if device.ask(swizzles_values) else as_it_is)
+        raise CannotSimulateError(
+            f"transformers loads MXFP4 for gpt-oss alone, not for this {type(model).__name__}: it reports the packed"
+            " weights as UNEXPECTED and its own as MISSING, newly initialized",
+            hint="`inspector memory --scheme stored` weighs its files",
+        )
+    return found
 
 
 def _arriving_on_hopper(name: str, old: torch.Tensor) -> Any:
@@ -104,6 +116,7 @@ def dequantized_mxfp4(model: PreTrainedModel, published: Published, tracer: Trac
 
     Source: integrations/mxfp4.py, ``Mxfp4Dequantize``.
     """
+    _packed(model, published)
     said = f"stored as {published.title}, loaded with dequantize=True: plain weights in {model.dtype}"
     tracer.notes.append(said.replace("torch.", ""))
 
