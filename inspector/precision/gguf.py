@@ -26,7 +26,8 @@ _ARCHITECTURES = {
     "gpt_oss": "GPT_OSS", "cohere": "COMMAND_R", "phi": "PHI2", "gpt_neox": "GPTNEOX", "deepseek_v2": "DEEPSEEK2",
     "deepseek_v3": "DEEPSEEK2", "gpt_bigcode": "STARCODER", "granitemoe": "GRANITE_MOE", "falcon_h1": "FALCON_H1",
     "ernie4_5": "ERNIE4_5", "glm4_moe": "GLM4_MOE", "kimi_k2": "DEEPSEEK2", "olmo3": "OLMO2",
-    "minimax_m2": "MINIMAXM2", "gemma4_text": "GEMMA4",
+    "minimax_m2": "MINIMAXM2", "gemma4_text": "GEMMA4", "glm4_moe_lite": "DEEPSEEK2", "qwen3_next": "QWEN3NEXT",
+    "qwen3_5_text": "QWEN35", "qwen3_5_moe_text": "QWEN35MOE",
 }  # fmt: skip
 """transformers' model types by the gguf package's name, where it is not the same word in capitals."""
 
@@ -147,6 +148,8 @@ def gguf_shapes(skeleton: Skeleton) -> dict[str, tuple[int, ...]]:
         # Both are multiplied as they are, and not said to be transposed: a Conv1D and Llama 4's experts.
         if module.transposed or module.base == "Conv1D" or module.cls == "Llama4TextExperts":
             shape = (*shape[:-2], shape[-1], shape[-2])
+        if module.base == "Conv1d":  # of one channel each, and written without that axis
+            shape = tuple(size for size in shape if size != 1)
         if "gate_up" in tensor.name and "ffn_gate_exps" in ours:  # written apart
             shape = (*shape[:-2], shape[-2] // 2, shape[-1])
             found[ours.replace("ffn_gate_exps", "ffn_up_exps")] = shape
@@ -161,7 +164,7 @@ def gguf_names(skeleton: Skeleton) -> dict[str, str]:
     table = get_tensor_name_map(_member(skeleton), skeleton.facts.num_layers)
     found = {}
     for tensor in skeleton.parameters:
-        name = tensor.name.replace("experts.gate_up_proj", "experts.gate_proj")
+        name = tensor.name.replace("experts.gate_up_proj", "experts.gate_proj").replace(".dt_bias", ".dt_proj.bias")
         # gpt-oss names the biases of its experts so: `gate_up_proj_bias`.
         name = f"{name.removesuffix('_bias')}.bias" if name.endswith("_bias") else name
         name = name if name.endswith((".weight", ".bias")) else f"{name}.weight"

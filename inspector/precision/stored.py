@@ -87,7 +87,9 @@ def gguf_targets(checkpoint: Checkpoint, skeleton: Skeleton) -> dict[str, list[F
         both: tuple[str, ...] = (ours, ours.replace("ffn_gate_exps", "ffn_up_exps")) if "gate_up" in name else (ours,)
         if "gate_up" in name and (fused := ours.replace("ffn_gate_exps", "ffn_gate_up_exps")) in checkpoint.by_name:
             both = (fused,)  # newer conversions leave them in one (Gemma 4)
-        if ours not in checkpoint.by_name and ".ssm_" in ours:
+        if ours not in checkpoint.by_name and ".ssm_in." in ours:  # Qwen 3 Next's, which newer files have in two
+            both = (ours.replace("ssm_in", "attn_qkv"), ours.replace("ssm_in", "attn_gate"))
+        elif ours not in checkpoint.by_name and ".ssm_" in ours:
             both = (ours.removesuffix(".weight"),)  # Mamba's A and D have no last word
         if "attn_kv_b" in ours:  # newer files split MLA's projection in two (llama.cpp's conversion of DeepSeek)
             both = (ours, ours.replace("attn_kv_b", "attn_k_b"), ours.replace("attn_kv_b", "attn_v_b"))

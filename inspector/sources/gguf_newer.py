@@ -30,6 +30,14 @@ _SHARING = {
     "expert_weights_norm": "norm_topk_prob", "expert_group_count": "n_group",
     "expert_group_used_count": "topk_group",
 }  # fmt: skip
+_LINEAR = {
+    "ssm.conv_kernel": "linear_conv_kernel_dim", "ssm.state_size": "linear_key_head_dim",
+    "ssm.group_count": "linear_num_key_heads", "ssm.time_step_rank": "linear_num_value_heads",
+}  # fmt: skip
+_QWEN_EXPERTS = {
+    **_EXPERTS, "expert_count": "num_experts", "expert_feed_forward_length": "moe_intermediate_size",
+    "expert_shared_feed_forward_length": "shared_expert_intermediate_size",
+}  # fmt: skip
 FAMILIES: dict[str, tuple[str, dict[str, str | None]]] = {
     "gemma": ("gemma", {**_USUAL, **_HEAD}),
     "olmo2": ("olmo2", _USUAL),
@@ -42,6 +50,9 @@ FAMILIES: dict[str, tuple[str, dict[str, str | None]]] = {
     "phi2": ("phi", {**_USUAL, **_NORM}),
     "deepseek2": ("deepseek_v2", {**_USUAL, **_SHARING}),
     "glm4moe": ("glm4_moe", {**_USUAL, **_HEAD, **_SHARING}),
+    "qwen3next": ("qwen3_next", {**_USUAL, **_HEAD, **_LINEAR, **_QWEN_EXPERTS}),
+    "qwen35": ("qwen3_5_text", {**_USUAL, **_HEAD, **_LINEAR}),
+    "qwen35moe": ("qwen3_5_moe_text", {**_USUAL, **_HEAD, **_LINEAR, **_QWEN_EXPERTS}),
 }  # fmt: skip
 """llama.cpp's architectures that transformers' table lacks: the type, and the field of each key."""
 
@@ -94,17 +105,21 @@ def gemma4_fields(metadata: Mapping[str, object], tensors: tuple[FileTensor, ...
 
 
 def deepseek_fields(metadata: Mapping[str, object], tensors: tuple[FileTensor, ...]) -> dict[str, object]:
-    """What DeepSeek's configs have for latent attention, and which of the two models it is.
+    """What DeepSeek's configs have for latent attention, and which of the models it is that are written as its second.
 
     Newer files have heads as attention over the latent has them, and those of the config under ``_mla``; older ones
-    have the config's own. Only the third version's gate corrects its choice by a bias.
+    have the config's own. Only the third version's gate corrects its choice by a bias, and those made after it: Kimi
+    K2, Moonlight, and GLM 4.7 Flash, which its tokenizer tells.
     """
     announced = Announced(metadata)
     rope = announced.size("rope.dimension_count") or 0
     key = announced.size("attention.key_length_mla") or announced.size("attention.key_length") or 0
     corrected = any("exp_probs_b" in tensor.name for tensor in tensors)
+    third = "glm4_moe_lite" if metadata.get("tokenizer.ggml.pre") == "glm4" else "deepseek_v3"
+    drafting = announced.size("nextn_predict_layers") or 0
     return {
-        "model_type": "deepseek_v3" if corrected else "deepseek_v2",
+        "model_type": third if corrected else "deepseek_v2",
+        **({"num_hidden_layers": max(0, (announced.size("block_count") or 0) - drafting)} if drafting else {}),
         # Of the latent there is one; every head has keys of its own made of it.
         "num_key_value_heads": announced.size("attention.head_count"),
         "q_lora_rank": announced.size("attention.q_lora_rank") or None,
@@ -130,5 +145,30 @@ def glm_fields(metadata: Mapping[str, object], tensors: tuple[FileTensor, ...]) 
     }
 
 
-MORE = {"gemma4": gemma4_fields, "deepseek2": deepseek_fields, "glm4moe": glm_fields}
+def linear_fields(metadata: Mapping[str, object], tensors: tuple[FileTensor, ...]) -> dict[str, object]:
+    """What Qwen 3 Next's and 3.5's configs have beside the table: which layers see all, by their tensors.
+
+    Source: ``Qwen3NextModel.set_gguf_parameters``, whose classes for Qwen 3.5 inherit it.
+    """
+    announced = Announced(metadata)
+    names = {tensor.name for tensor in tensors}
+    drafting = announced.size("nextn_predict_layers") or 0
+    layers = max(0, min(announced.size("block_count") or 0, 10_000) - drafting)
+    heads, head = announced.size("ssm.time_step_rank") or 0, announced.size("attention.key_length") or 0
+    kinds = {True: "full_attention", False: "linear_attention"}
+    found: dict[str, object] = {
+        "num_hidden_layers": layers,
+        "layer_types": [kinds[f"blk.{layer}.attn_q.weight" in names] for layer in range(layers)],
+    }
+    if heads and (inner := announced.size("ssm.inner_size")):
+        found["linear_value_head_dim"] = inner // heads
+    if head and (turned := announced.size("rope.dimension_count")):
+        found["partial_rotary_factor"] = turned / head
+    return found
+
+
+MORE = {
+    "gemma4": gemma4_fields, "deepseek2": deepseek_fields, "glm4moe": glm_fields,
+    **dict.fromkeys(("qwen3next", "qwen35", "qwen35moe"), linear_fields),
+}  # fmt: skip
 """What a config has beside its table, by architecture."""

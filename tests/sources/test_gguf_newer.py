@@ -173,12 +173,40 @@ def glm(config):
     }  # fmt: skip
 
 
+def linear(config):
+    """``Qwen3NextModel``, and those of Qwen 3.5 as well."""
+    return {
+        "ssm.inner_size": config.linear_value_head_dim * config.linear_num_value_heads,
+        "rope.dimension_count": config.head_dim // 4, "attention.head_count_kv": config.num_key_value_heads,
+        "full_attention_interval": 4,
+    }  # fmt: skip
+
+
+QWEN = {
+    "vocab_size": 320, "hidden_size": 256, "intermediate_size": 512, "moe_intermediate_size": 128,
+    "shared_expert_intermediate_size": 96, "num_experts": 8, "num_experts_per_tok": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 64, "linear_key_head_dim": 32, "linear_value_head_dim": 48,
+    "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_conv_kernel_dim": 4, "tie_word_embeddings": False,
+}  # fmt: skip
+GLM_FLASH = {
+    "model_type": "glm4_moe_lite", "vocab_size": 320, "hidden_size": 256, "intermediate_size": 512,
+    "moe_intermediate_size": 128, "num_attention_heads": 4, "num_key_value_heads": 4, "n_routed_experts": 8,
+    "n_shared_experts": 1, "num_experts_per_tok": 2, "q_lora_rank": 64, "kv_lora_rank": 64, "qk_rope_head_dim": 16,
+    "qk_nope_head_dim": 32, "v_head_dim": 32, "first_k_dense_replace": 1, "pad_token_id": 0, "eos_token_id": 1,
+}  # fmt: skip
 SHARING = {
     "DeepSeek V2 Lite": ("deepseek-ai/DeepSeek-V2-Lite", "deepseek2", deepseek),
     "DeepSeek V2 Lite, older": ("deepseek-ai/DeepSeek-V2-Lite", "deepseek2", older_deepseek),
     "DeepSeek V3": ("deepseek-ai/DeepSeek-V3", "deepseek2", deepseek),
     "GLM 4.5 Air": ("zai-org/GLM-4.5-Air", "glm4moe", glm),
     "GLM 4.6": ("zai-org/GLM-4.6", "glm4moe", glm),
+    "GLM 4.7 Flash": (GLM_FLASH, "deepseek2", deepseek),
+    "Kimi K2": ("moonshotai/Kimi-K2-Instruct", "deepseek2", deepseek),
+    "Moonlight": ({"q_lora_rank": None, "model_type": "deepseek_v3"}, "deepseek2", deepseek),
+    "Qwen 3 Next": ({**QWEN, "model_type": "qwen3_next"}, "qwen3next", linear),
+    "Qwen 3 Next, older": ({**QWEN, "model_type": "qwen3_next"}, "qwen3next", linear),
+    "Qwen 3.5": ({**QWEN, "model_type": "qwen3_5_text"}, "qwen35", linear),
+    "Qwen 3.5 MoE": ({**QWEN, "model_type": "qwen3_5_moe_text"}, "qwen35moe", linear),
 }
 
 
@@ -190,7 +218,15 @@ def stored_of(skeleton, config, split):
         if "gate_up" in tensor.name and len(shape) == 3:
             shape = (shape[0], shape[1] // 2, shape[2])
             shapes[ours.replace("gate_exps", "up_exps")] = shape
-        if split and "attn_kv_b" in ours:
+        if tensor.name.endswith("A_log"):
+            ours = ours.removesuffix(".weight")
+        if "conv1d" in ours:
+            shape = (shape[0], shape[2])
+        if split and "ssm_in" in ours:
+            outer = config.linear_num_value_heads * config.linear_value_head_dim
+            shapes[ours.replace("ssm_in", "attn_qkv")] = (shape[0] - outer, shape[1])
+            shapes[ours.replace("ssm_in", "attn_gate")] = (outer, shape[1])
+        elif split and "attn_kv_b" in ours:
             heads, rank = config.num_attention_heads, config.kv_lora_rank
             shapes[ours.replace("attn_kv_b", "attn_k_b")] = (heads, rank, config.qk_nope_head_dim)
             shapes[ours.replace("attn_kv_b", "attn_v_b")] = (heads, config.v_head_dim, rank)
@@ -205,12 +241,14 @@ def stored_of(skeleton, config, split):
 @pytest.mark.parametrize("which", SHARING)
 def test_models_with_shared_experts_come_back_from_their_header(which):
     model, word, write = SHARING[which]
-    config = {**bundled_config(model), "num_hidden_layers": 4}
+    config = {**(model if isinstance(model, dict) else bundled_config(model)), "num_hidden_layers": 4}
     config.pop("quantization_config", None)
-    built, skeleton = build_config(config), build_skeleton(config, model_id=model)
+    built, skeleton = build_config(config), build_skeleton(config, model_id="m")
     usual = {key: getattr(built, field) for key, field in FAMILIES[word][1].items() if getattr(built, field, None)}
     metadata = {f"{word}.{key}": value for key, value in (usual | write(built)).items()}
-    shapes = stored_of(skeleton, built, write is deepseek)
+    if which == "GLM 4.7 Flash":
+        metadata["tokenizer.ggml.pre"] = "glm4"
+    shapes = stored_of(skeleton, built, write is deepseek or (write is linear and "older" not in which))
     if word == "glm4moe":
         last = {name.replace("blk.3.", "blk.4."): shape for name, shape in shapes.items() if "blk.3." in name}
         shapes |= last | {"blk.4.nextn.eh_proj.weight": (built.hidden_size, 2 * built.hidden_size)}
@@ -218,7 +256,8 @@ def test_models_with_shared_experts_come_back_from_their_header(which):
     header = GgufHeader({"general.architecture": word, **metadata}, tensors, Overhead(0, 0, 0, 0))
     source = Made("m", "m", merged("m", ["m.gguf"], [header], 1))
     back = build_skeleton(source.runnable, model_id="m")
-    assert source.runnable["model_type"] == config["model_type"]
+    # Kimi K2's own type is no other model than DeepSeek's third.
+    assert source.runnable["model_type"] == build_config(config).model_type
     assert {(tensor.name, tensor.shape) for tensor in back.own_tensors} == \
         {(tensor.name, tensor.shape) for tensor in skeleton.own_tensors}  # fmt: skip
 
@@ -241,3 +280,19 @@ def test_a_file_of_deepseek_is_simulated(tmp_path, capsys):
     assert 0 <= weights - 2 * skeleton.num_parameters < 600 * len(tensors)
     assert run(["memory", path, "--scheme", "stored", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["schemes"][0]["num_parameters"] == elements(tensors)
+
+
+@pytest.mark.parametrize("word", ["qwen3next", "qwen35", "qwen35moe"])
+def test_a_file_of_qwen_with_linear_attention_is_simulated(word, tmp_path, capsys):
+    types = {"qwen3next": "qwen3_next", "qwen35": "qwen3_5_text", "qwen35moe": "qwen3_5_moe_text"}
+    config = {**QWEN, "model_type": types[word], "num_hidden_layers": 4, "pad_token_id": 0, "eos_token_id": 1}
+    built, skeleton = build_config(config), build_skeleton(config, model_id="m")
+    usual = {key: getattr(built, field) for key, field in FAMILIES[word][1].items() if getattr(built, field, None)}
+    tensors = stored_of(skeleton, built, split=True)
+    path = made(tmp_path / "m.gguf", word, tensors, **usual | linear(built))
+    assert run(["simulate", "generate", path, "--prompt-len", "16", "--max-new-tokens", "2", "--json"]) == 0
+    weights = json.loads(capsys.readouterr().out)["weights_bytes"]
+    assert 0 <= weights - 2 * skeleton.num_parameters < 600 * len(tensors)
+    assert run(["checkpoint", path, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["missing"] == found["unexpected"] == found["wrong_shape"] == []
