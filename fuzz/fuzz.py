@@ -6,7 +6,9 @@ In the options ``{}`` stands for the target's name. Each has a process of its ow
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
 
 import atheris
 
@@ -16,6 +18,8 @@ with atheris.instrument_imports(include=["inspector", "json"]):
 import gguf.constants  # noqa: F401 -- imported by a target; loading it is not what is fuzzed
 import transformers.integrations.ggml  # noqa: F401 -- so is this
 from mutate import mutated
+
+TIME = "-max_total_time="
 
 
 def main() -> None:
@@ -36,11 +40,19 @@ def main() -> None:
 
 def fuzz(name: str, options: list[str]) -> None:
     """Fuzz one target; does not return."""
+    # Of the processor, so that a busy machine tries as many inputs; libFuzzer ends only after a whole second more.
+    seconds = next((float(option.removeprefix(TIME)) for option in options if option.startswith(TIME)), None)
+    end = time.process_time() + seconds if seconds else None
 
     def mutate(data: bytes, most: int, seed: int) -> bytes:
         return mutated(name, data, most, seed)
 
-    atheris.Setup(options, lambda data: targets.run(name, data), custom_mutator=mutate)
+    def run(data: bytes) -> None:
+        if end is not None and time.process_time() > end:
+            os.kill(os.getpid(), signal.SIGUSR1)  # libFuzzer's way to end with its figures
+        targets.run(name, data)
+
+    atheris.Setup(options, run, custom_mutator=mutate)
     atheris.Fuzz()
 
 

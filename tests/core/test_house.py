@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -55,6 +56,7 @@ events
 """
 
 
+@functools.cache
 def modules():
     """Every module by its dotted name below the package, ``""`` the package itself, with its syntax tree."""
     found = {}
@@ -64,9 +66,6 @@ def modules():
     return found
 
 
-MODULES = modules()
-
-
 def imported(tree):
     """The package's own modules that a module imports anywhere: also inside functions, also only for types."""
     for node in ast.walk(tree):
@@ -74,12 +73,15 @@ def imported(tree):
             home = node.module.partition(".")[2]
             for name in node.names:
                 whole = f"{home}.{name.name}".lstrip(".")
-                yield whole if whole in MODULES else home
+                yield whole if whole in modules() else home
         elif isinstance(node, ast.Import):
             yield from (name.name.partition(".")[2] for name in node.names if name.name.startswith("inspector."))
 
 
-IMPORTS = {name: set(imported(tree)) - {name} for name, tree in MODULES.items()}
+@functools.cache
+def imports():
+    """What each module imports. Not as the tests are collected: every worker does that."""
+    return {name: set(imported(tree)) - {name} for name, tree in modules().items()}
 
 
 def test_no_file_is_too_long_or_too_short():
@@ -91,7 +93,7 @@ def test_no_file_is_too_long_or_too_short():
 
 def test_no_imports_run_in_a_circle():
     try:
-        TopologicalSorter(IMPORTS).prepare()
+        TopologicalSorter(imports()).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(reversed(error.args[1])))
 
@@ -103,12 +105,12 @@ def test_imports_run_downwards(inside, order):
     def room(module):
         return module.removeprefix(inside).lstrip(".").partition(".")[0] or "__init__"
 
-    here = [name for name in MODULES if not inside or name == inside or name.startswith(f"{inside}.")]
+    here = [name for name in modules() if not inside or name == inside or name.startswith(f"{inside}.")]
     assert {room(name) for name in here} <= set(line_of), "a room that has no place yet"
     wrong = [
         f"{name} -> {other}"
         for name in here
-        for other in sorted(IMPORTS[name].intersection(here))
+        for other in sorted(imports()[name].intersection(here))
         if room(name) != room(other) and line_of[room(name)] >= line_of[room(other)]
     ]
     assert wrong == []
@@ -118,12 +120,12 @@ def test_no_module_bears_the_name_of_something_its_package_hands_on():
     """The first import of the one would hide the other: ``from inspector.simulate import finetune``."""
     hidden = [
         f"{package}.{alias.asname or alias.name}".lstrip(".")
-        for package, tree in MODULES.items()
+        for package, tree in modules().items()
         if (PACKAGE.joinpath(*package.split(".")) / "__init__.py").exists()
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
-        if f"{package}.{alias.asname or alias.name}".lstrip(".") in MODULES
+        if f"{package}.{alias.asname or alias.name}".lstrip(".") in modules()
         and f"inspector.{package}".rstrip(".") != node.module
     ]
     assert hidden == []
