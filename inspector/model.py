@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from inspector.simulate.finetuning import StepReport
     from inspector.simulate.generation import GenerateReport
     from inspector.simulate.setup.options import FinetuneOptions, FitOptions, GenerateOptions
+    from inspector.simulate.several_cards import SeveralCardsReport
     from inspector.simulate.split_generation import SplitReport
     from inspector.skeleton import Skeleton
     from inspector.skeleton.vocabulary import Vocabulary
@@ -110,12 +111,15 @@ class Model:
         sets = chosen_sets(self.skeleton, [target for target in targets if target], target_parameters)
         return lora(self.skeleton, ranks or DEFAULT_RANKS, sets, spec)
 
-    def finetune(self, **options: Unpack[FinetuneOptions]) -> StepReport:
-        """Dry-run a fine-tuning step; options as `inspector simulate finetune` takes them. Imports torch."""
-        from inspector.fit.advise import finetune_with_advice
+    def finetune(self, **options: Unpack[FinetuneOptions]) -> StepReport | SeveralCardsReport:
+        """Dry-run a fine-tuning step; options as `inspector simulate finetune` takes them. Imports torch.
+
+        With ``gpus`` and ``parallel``, or a ``config`` of accelerate or DeepSpeed, on several cards, each rank reported.
+        """
+        from inspector.fit.ways import finetune_anywhere
 
         with self._as_opened():
-            return finetune_with_advice(self.reference, **options)
+            return finetune_anywhere(self.reference, **options)
 
     def generate(self, **options: Unpack[GenerateOptions]) -> GenerateReport | SplitReport:
         """Dry-run a generation; options as `inspector simulate generate` takes them. Imports torch.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 TRAINED, NUMBERS, BATCH = "What is trained", "Numbers", "Batch"
-LOOP, KERNELS, CARD = "Loop", "Kernels", "Card"
+LOOP, KERNELS, CARD, CARDS = "Loop", "Kernels", "Card", "Several cards"
 
 _HABITS: dict[str, Kind] = {
     "dtype": "dtype",

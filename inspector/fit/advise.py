@@ -26,6 +26,7 @@ def finetune_with_advice(
     advise: bool | None = None,
     solve: bool = False,
     snapshot: Path | str | None = None,
+    from_files: Mapping[str, Any] | None = None,
     **options: Unpack[FinetuneSettingsOptions],
 ) -> StepReport:
     """As `inspector.simulate.finetune`, the report with a plan where one was asked for.
@@ -37,6 +38,7 @@ def finetune_with_advice(
         advise: when it does not fit, simulate what would make it fit; left out, where a card was named.
         solve: find the largest batch size, length and rank that fit.
         snapshot: a file to write for PyTorch's memory_viz.
+        from_files: settings that configuration files set.
         options: as there.
 
     Raises:
@@ -45,7 +47,7 @@ def finetune_with_advice(
     # A place that cannot be written to is told before the simulation and not after it.
     if snapshot is not None:
         check_place(Path(snapshot))
-    asked = question(reference, recipe=recipe, vram=vram, **options)
+    asked = question(reference, recipe=recipe, vram=vram, from_files=from_files, **options)
     traces = Traces()
     report = answer(asked, keep_events=snapshot is not None, traced=traces)
     if snapshot is not None:

@@ -143,11 +143,15 @@ def question(
     *,
     recipe: str = "",
     vram: str = "",
+    from_files: Mapping[str, Any] | None = None,
     **options: Unpack[FinetuneSettingsOptions],
 ) -> Question:
-    """What `finetune` is asked with these arguments, nothing simulated yet. Raises InspectorError as it does."""
+    """What `finetune` is asked with these arguments, nothing simulated yet. Raises InspectorError as it does.
+
+    ``from_files`` are settings that configuration files set (`inspector.simulate.setup.readers`).
+    """
     chosen = find_recipe(recipe) if recipe else None
-    resolved = resolve_setup(chosen.settings if chosen else None, **options)
+    resolved = resolve_setup(chosen.settings if chosen else None, from_files=from_files, **options)
     if vram and options.get("gpu"):
         raise InspectorError("a card's memory takes the place of its name", hint="give either --gpu or --vram")
     gpu = card_of_size(vram) if vram else find_gpu(resolved.settings.gpu)
@@ -197,6 +201,14 @@ def trace(config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu) -> Trace:
 
     Raises LibraryError when one that this setup needs is missing, and CannotSimulateError.
     """
+    needed(setup)
+    from inspector.simulate.repeated_layers.extrapolated_trace import finetune_events
+
+    return finetune_events(config, few_micro_batches(setup, MICRO_BATCHES), gpu.capability, gpu.multiprocessors)
+
+
+def needed(setup: TrainSetup) -> None:
+    """Raise LibraryError when a library that this setup needs is missing."""
     need("torch", "transformers", "accelerate")
     if (stored := setup.load.quantization) and stored.scheme in {*ON_LOADING, "bitsandbytes"}:
         need_later("bitsandbytes")  # imported with the device's kernels, in half the time
@@ -204,9 +216,6 @@ def trace(config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu) -> Trace:
         need_later("bitsandbytes")  # imported with the device's kernels, in half the time
     if setup.adapters is not None:
         need_later("peft")  # which imports bitsandbytes, too
-    from inspector.simulate.repeated_layers.extrapolated_trace import finetune_events
-
-    return finetune_events(config, few_micro_batches(setup, MICRO_BATCHES), gpu.capability, gpu.multiprocessors)
 
 
 def few_micro_batches(setup: TrainSetup, most: int) -> TrainSetup:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack, get_args
 
 import click
 
@@ -17,13 +18,14 @@ from inspector.cli.options import (
     trust_option,
     vocabulary_options,
 )
-from inspector.cli.settings import CARD, FINETUNE, TRAINED, headed, snapshot_option, vram_option, with_settings
+from inspector.cli.settings import CARD, CARDS, FINETUNE, TRAINED, headed, snapshot_option, vram_option, with_settings
+from inspector.simulate.setup.parallel import KNOWN, Offload, Wrap
 from inspector.simulate.setup.recipes import RECIPES
 from inspector.simulate.setup.settings import FinetuneSettings
+from inspector.simulate.setup.words import Dtype
+from inspector.simulate.several_cards import WhichRanks
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from inspector.simulate.setup.options import FinetuneOptions
 
 
@@ -41,6 +43,35 @@ if TYPE_CHECKING:
 )
 @headed("--solve", heading=CARD, is_flag=True, help="Find the largest batch, length and rank that fit.")
 @snapshot_option
+@headed("--gpus", heading=CARDS, type=int, default=None, metavar="N", help="So many cards alike, in all.")
+@headed("--parallel", heading=CARDS, default=None, metavar="WAY", help=f"How they share it: {KNOWN}.")
+@headed("--nodes", heading=CARDS, type=int, default=None, metavar="N", help="Machines they are in (1).")
+@headed("--offload", heading=CARDS, type=click.Choice(get_args(Offload)), default=None, help="Kept on the host.")
+@headed(
+    "--config",
+    heading=CARDS,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A file of accelerate or DeepSpeed; repeatable.",
+)
+@headed("--rank", heading=CARDS, type=click.Choice(get_args(WhichRanks)), default=None, help="Which ranks to trace.")
+@headed(
+    "--wrap", heading=CARDS, type=click.Choice(get_args(Wrap)), default=None, help="Which modules are units (FSDP)."
+)
+@headed(
+    "--quant-storage",
+    heading=CARDS,
+    type=click.Choice(get_args(Dtype)),
+    default=None,
+    help="bnb_4bit_quant_storage: what FSDP shards 4-bit weights by.",
+)
+@headed(
+    "--parallel-option",
+    heading=CARDS,
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Any other: gradient_as_bucket_view=true, ...; repeatable.",
+)
 @vocabulary_options
 @output_option
 @json_option
@@ -57,7 +88,8 @@ def command(
     The real training step of transformers, PEFT and bitsandbytes runs on tensors without data;
     every allocation is replayed through a model of PyTorch's caching allocator.
     With --gpu or --vram, the cheapest changes that make it fit where it does not, each one simulated.
-    Exit code 0 when it fits the card, 1 when it does not.
+    With --gpus the real wrappers run on fake ranks, and each rank's card is reported.
+    Exit code 0 when it fits, 1 when it does not.
 
     \b
     Examples:
@@ -66,13 +98,14 @@ def command(
       inspector simulate finetune --recipe week7-lite --json
       inspector simulate finetune llama-3.2-1b --gpu T4 -o dry-run.html
       inspector simulate finetune --method full --optimizer adamw_8bit --gpu H100
+      inspector simulate finetune --method full --gpus 8 --parallel fsdp2 --gpu H100
     """  # noqa: D301
-    from inspector.fit.advise import finetune_with_advice
+    from inspector.fit.ways import finetune_anywhere
     from inspector.progress import working
 
     one_form(output, as_json=as_json)
     with working("simulating a training step"):
-        report = finetune_with_advice(model, **options)
+        report = finetune_anywhere(model, **options)
     if output is None:
         answer(report, as_json=as_json)
     else:

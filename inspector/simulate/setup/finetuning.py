@@ -45,11 +45,17 @@ def _plain(value: object) -> object:
     return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
-def resolve_setup(recipe: Mapping[str, Any] | None = None, **options: Unpack[FinetuneSettingsOptions]) -> Resolved:
-    """Complete settings from what the user said, what a recipe sets, and the defaults.
+def resolve_setup(
+    recipe: Mapping[str, Any] | None = None,
+    *,
+    from_files: Mapping[str, Any] | None = None,
+    **options: Unpack[FinetuneSettingsOptions],
+) -> Resolved:
+    """Complete settings from what the user said, what files and a recipe set, and the defaults.
 
     Args:
         recipe: settings of a known stack (see `recipes`).
+        from_files: settings of the user's configuration files, which go before a recipe's.
         options: settings of the user, in long or in short; None means "not said".
 
     Raises:
@@ -60,7 +66,9 @@ def resolve_setup(recipe: Mapping[str, Any] | None = None, **options: Unpack[Fin
     chosen: dict[str, Any] = {}
     set_by: dict[str, SetBy] = dict.fromkeys(names, "library")
     # In this order: what you say goes before what a recipe sets.
-    sources: tuple[tuple[SetBy, dict[str, Any]], ...] = (("recipe", spelled_out(recipe or {}, names)), ("you", said))
+    sources: tuple[tuple[SetBy, dict[str, Any]], ...] = (
+        ("recipe", spelled_out(recipe or {}, names)), ("file", spelled_out(from_files or {}, names)), ("you", said)
+    )  # fmt: skip
     for source, words in sources:
         chosen.update(words)
         set_by.update(dict.fromkeys(words, source))

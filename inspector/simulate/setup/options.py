@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from inspector.lora.options import Pattern, TokenIndices
     from inspector.lora.spec import Bias
     from inspector.simulate.setup.device_map import How
+    from inspector.simulate.setup.parallel import Offload, Wrap
     from inspector.simulate.setup.words import (
         AdapterDtype,
         Attention,
@@ -110,7 +111,8 @@ class FinetuneOptions(FinetuneSettingsOptions, total=False):
     """All that `inspector simulate finetune` can be told: settings, a recipe, a card by its memory, what to find out.
 
     ``advise`` simulates what would make it fit when it does not, ``solve`` the largest batch size, length and rank
-    that fit; both are in the report's ``plan``. ``snapshot`` is a file to write for PyTorch's memory_viz.
+    that fit; both are in the report's ``plan``. ``snapshot`` is a file to write for PyTorch's memory_viz. What follows
+    is of several cards (`inspector.fit.ways.finetune_anywhere`).
     """
 
     recipe: str
@@ -118,6 +120,15 @@ class FinetuneOptions(FinetuneSettingsOptions, total=False):
     advise: bool | None
     solve: bool
     snapshot: Path | str | None
+    gpus: int | None
+    parallel: str | None
+    nodes: int | None
+    offload: Offload | None
+    config: Sequence[Path | str] | Path | str
+    rank: Literal["all", "first", "last", "heaviest"] | None
+    wrap: Wrap | None
+    quant_storage: Dtype | None
+    parallel_option: Sequence[str] | Mapping[str, object] | None
 
 
 class GenerateSettingsOptions(LoadOptions, total=False):

@@ -10,7 +10,7 @@ from inspector.errors import InspectorError
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-SetBy = Literal["you", "recipe", "method", "model", "library"]
+SetBy = Literal["you", "file", "recipe", "method", "model", "library"]
 Method = Literal["full", "lora", "qlora"]
 Scheme = Literal[
     "nf4", "fp4", "int8",

@@ -1,0 +1,298 @@
+"""A simulated fine-tuning on several cards, as a terminal page and as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from inspector.render.card_bars import CardBar, bars
+from inspector.render.simulate import VERDICT_STYLES, said_of, stage_name
+from inspector.render.terminal import Responsive, heading, notes, page, table
+from inspector.safe_text import clean
+from inspector.units import mebibytes
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from inspector.render.charts import Chart
+    from inspector.simulate.several_cards import RankReport, Sent, SeveralCardsReport
+
+MOST_BARS = 16
+_FAMILIES = {
+    "ddp": "DDP copies: every card has the whole model, its gradients and its optimizer state, and buckets to add them up.",
+    "device_map": "A naive split idles: each card has some layers, and while one computes the others wait.",
+    "tp": "Tensor parallelism cuts every layer's products: all cards compute each layer together.",
+}
+_SHARDS = (
+    "shards: each card keeps its share of weights, gradients and optimizer state, and gathers a unit as it is used."
+)
+_STAGES = {
+    "zero1": "ZeRO-1 shards the optimizer state alone: weights and gradients are whole on every card.",
+    "zero2": "ZeRO-2 shards gradients and optimizer state: the weights are whole on every card.",
+}
+
+
+def text(report: SeveralCardsReport) -> RenderableType:
+    """The page `inspector simulate finetune --gpus N` prints."""
+    drawn = card_bars(report)
+    parts: list[RenderableType] = [
+        heading(report.model, what(report), in_words(report)),
+        Text(verdict_line(report), style=VERDICT_STYLES[report.verdict]),
+        Responsive(lambda width: bars(drawn, width)),
+        _ranks(report),
+        _kept(report),
+    ]
+    if report.sent:
+        parts.append(_sent(report))
+    parts += [
+        _settings(report),
+        notes((*remarks(report), *report.not_understood, *report.assumptions, _legend(report))),
+    ]
+    return page(*parts)
+
+
+def charts(report: SeveralCardsReport) -> tuple[Chart, ...]:
+    """A bar a card, and the heaviest rank's run, allocation by allocation."""
+    from inspector.render.charts.cards import cards
+    from inspector.render.charts.timeline import timeline
+
+    rank = report.heaviest
+    line = timeline(rank.timeline, rank.timeline_kinds, report.gpu, stage_name, peak=rank.peaks.reserved)
+    return cards(card_bars(report)), line
+
+
+def card_bars(report: SeveralCardsReport) -> list[CardBar]:
+    """A bar for each card, as many as a page holds; beyond, one for the ranks that are alike."""
+    made = []
+    for rank in report.ranks:
+        if report.parallel.world_size <= MOST_BARS:
+            names = [f"rank {rank.rank + number}" for number in range(rank.alike)]
+        else:
+            names = [_alike(rank)]
+        made += [CardBar.of(name, rank.peaks, rank.alive_at_peak) for name in names]
+    return made
+
+
+def _alike(rank: RankReport) -> str:
+    return f"rank {rank.rank}" if rank.alike == 1 else f"ranks {rank.rank}-{rank.rank + rank.alike - 1}"
+
+
+def what(report: SeveralCardsReport) -> str:
+    """The run in a line."""
+    setup, parallel = report.setup, report.parallel
+    stored = setup.load.quantization
+    quantized = f" on {stored.scheme}" if stored else ""
+    batch = report.inputs or f"{setup.batch.size} x {setup.batch.seq_len} tokens a card"
+    machines = f" on {parallel.nodes} machines" if parallel.nodes > 1 else ""
+    offloaded = f", {parallel.offload} offloaded" if parallel.offload != "none" else ""
+    cards = f"{parallel.world_size} x {report.gpu.name}{machines}"
+    return f"{setup.method}{quantized}, {parallel.words} over {cards}{offloaded}, {batch}, {setup.loop.optimizer}"
+
+
+def in_words(report: SeveralCardsReport) -> str:
+    """What the way of sharing does, in a line."""
+    strategy = report.parallel.strategy
+    if strategy in _STAGES:
+        return _STAGES[strategy]
+    name = {"fsdp1": "FSDP", "fsdp2": "FSDP", "hsdp": "HSDP", "zero3": "ZeRO-3", "tp+fsdp2": "FSDP over cut layers"}
+    return _FAMILIES.get(strategy) or f"{name.get(strategy, strategy)} {_SHARDS}"
+
+
+def verdict_line(report: SeveralCardsReport) -> str:
+    """The verdict, the heaviest rank and why."""
+    heaviest, card = report.heaviest, report.gpu
+    margin = heaviest.peaks.margin
+    left = (
+        "to spare" if margin >= 0 else "missing" if not heaviest.peaks.fits else "made up by giving cached memory back"
+    )
+    return (
+        f"{report.verdict.capitalize()} on {report.parallel.world_size} x {card.name}: "
+        f"{mebibytes(abs(margin))} {left} on {why_heaviest(report)}"
+    )
+
+
+def why_heaviest(report: SeveralCardsReport) -> str:
+    """The heaviest rank, and what it has more of than the lightest."""
+    heaviest = report.heaviest
+    lightest = min(report.ranks, key=lambda rank: rank.peaks.process)
+    if lightest.peaks.process == heaviest.peaks.process:
+        return "every rank: all are alike" if report.parallel.world_size > 1 else "the one card"
+    there = {share.name: share.nbytes for share in lightest.alive_at_peak}
+    more = {share.name: share.nbytes - there.get(share.name, 0) for share in heaviest.alive_at_peak}
+    kind = max(more, key=lambda name: more[name], default="")
+    return f"rank {heaviest.rank}, the heaviest: {mebibytes(more[kind])} more of {kind} than rank {lightest.rank}"
+
+
+def _ranks(report: SeveralCardsReport) -> RenderableType:
+    rows = table(
+        "MiB", *((name, "right") for name in ("allocated", "reserved", "process", "after training", "peak at"))
+    )
+    for rank in report.ranks:
+        style = VERDICT_STYLES[rank.peaks.verdict]
+        sizes = (rank.peaks.allocated, rank.peaks.reserved, rank.peaks.process, rank.after_training_allocated_bytes)
+        where = "loading" if rank.peak_step < 0 else f"step {rank.peak_step + 1} {rank.peak_stage}"
+        name = Text(f"{_alike(rank)} {rank.peaks.verdict}", style=style)
+        rows.add_row(name, *(f"{size / 2**20:,.1f}" for size in sizes), where)
+    return rows
+
+
+def _kept(report: SeveralCardsReport) -> RenderableType:
+    rank = report.heaviest
+    rows = table("weights", ("MiB", "right"), "")
+    rows.add_row("whole model, as loaded", f"{rank.whole_bytes / 2**20:,.1f}", "")
+    rows.add_row("a rank's share of units", f"{rank.sharded_bytes / 2**20:,.1f}", units_line(report))
+    rows.add_row("whole on every card", f"{rank.replicated_bytes / 2**20:,.1f}", "")
+    rows.add_row("largest unit when gathered", f"{rank.gathered_bytes / 2**20:,.1f}", "")
+    if report.host_bytes_per_node:
+        rows.add_row("host memory a machine", f"{report.host_bytes_per_node / 2**20:,.1f}", "")
+    return rows
+
+
+def units_line(report: SeveralCardsReport) -> str:
+    """Which modules are units: ``32 x LlamaDecoderLayer, the root``."""
+    counted = Counter(unit.cls if unit.name else "the root" for unit in report.ranks[0].units)
+    return (
+        ", ".join(f"{number} x {name}" if name != "the root" else name for name, number in counted.items())
+        or "no units"
+    )
+
+
+def remarks(report: SeveralCardsReport) -> tuple[str, ...]:
+    """What of this way of sharing a user should know, and what to set."""
+    said = []
+    sharded = report.parallel.strategy in {"fsdp1", "fsdp2", "hsdp", "tp+fsdp2"}
+    if sharded and not report.layers_are_units:
+        said.append(
+            "No layer is a unit of its own: the model is gathered as a whole. accelerate's FSDP2 knows two policies, "
+            "and PEFT's, which HF Trainer sets for adapters, is neither; fsdp_version: 1 wraps the layers"
+        )
+    if sharded and report.setup.method == "qlora" and report.parallel.quant_storage in {"auto", "uint8"}:
+        said.append(
+            "4-bit weights stay whole on every card: bnb_4bit_quant_storage must be the compute dtype "
+            "(--quant-storage bfloat16)"
+        )
+    if report.parallel.strategy == "fsdp2" and report.setup.adapters is not None and report.layers_are_units:
+        said.append("HF Trainer with PEFT does not wrap the layers under FSDP2: --wrap trainer shows what it does")
+    return tuple(said)
+
+
+def _sent(report: SeveralCardsReport) -> RenderableType:
+    rows = table("sent in a step", ("times", "right"), ("of", "right"), ("GiB", "right"), ("estimate", "right"))
+    for each in report.sent:
+        sent = each.collective
+        rows.add_row(sent.kind, f"{sent.times:,}", f"{sent.group_size:,}", f"{sent.nbytes / 2**30:,.2f}", seconds(each))
+    return rows
+
+
+def seconds(sent: Sent) -> str:
+    """Time at the link's full speed, three digits."""
+    return "-" if sent.seconds is None else f"{sent.seconds * 1000:,.1f} ms"
+
+
+def _settings(report: SeveralCardsReport) -> RenderableType:
+    rows = table("setting", "value", "set by")
+    for name, value, by in said_by(report):
+        rows.add_row(name, Text(clean(value)), Text(clean(by)))
+    return rows
+
+
+def said_by(report: SeveralCardsReport) -> list[tuple[str, str, str]]:
+    """Settings that are not a library's own, with who set them; a file by its line."""
+    rows = [
+        (name, said_of(value), report.set_at[name]) for name, value in asdict(report.parallel).items()
+        if name in report.set_at
+    ]  # fmt: skip
+    for name, setting in report.settings.items():
+        if setting["set_by"] != "library":
+            rows.append((name, said_of(setting["value"]), report.set_at.get(name, setting["set_by"])))
+    return rows
+
+
+def _legend(report: SeveralCardsReport) -> str:
+    link = (
+        f"Times are estimates: the bytes of a ring at {report.link} by the data sheet, nothing hidden behind computation."
+        if report.link and any(each.seconds is not None for each in report.sent)
+        else "No times: the link between the cards is not known."
+    )
+    made = "simulated with " + ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    return f"{link} MiB = 2^20 bytes.\n{made}"
+
+
+def payload(report: SeveralCardsReport) -> dict[str, Any]:
+    """The content of the JSON document ``inspector.several_cards``."""
+    return {
+        "model": report.model,
+        "gpu": {
+            "name": report.gpu.name,
+            "usable_bytes": report.gpu.usable_bytes,
+            "context_bytes": report.gpu.context_bytes,
+        },
+        "parallel": {"words": report.parallel.words, **asdict(report.parallel)},
+        "verdict": report.verdict,
+        "fits": report.fits,
+        "heaviest_rank": report.heaviest.rank,
+        "why": why_heaviest(report),
+        "ranks": [_rank(rank) for rank in report.ranks],
+        "collectives": [
+            {
+                "kind": each.collective.kind, "bytes": each.collective.nbytes, "times": each.collective.times,
+                "group_size": each.collective.group_size, "seconds_estimate": each.seconds,
+            }
+            for each in report.sent
+        ],
+        "link": report.link,
+        "host_bytes_per_node": report.host_bytes_per_node,
+        "layers_are_units": report.layers_are_units,
+        "in_words": in_words(report),
+        "remarks": list(remarks(report)),
+        "not_understood": list(report.not_understood),
+        "inputs": report.inputs,
+        "settings": {name: dict(setting) for name, setting in report.settings.items()},
+        "set_at": dict(report.set_at),
+        "versions": dict(report.versions),
+        "assumptions": list(report.assumptions),
+    }  # fmt: skip
+
+
+def _rank(rank: RankReport) -> dict[str, Any]:
+    return {
+        "rank": rank.rank,
+        "alike": rank.alike,
+        "peak_allocated_bytes": rank.peaks.allocated,
+        "peak_reserved_bytes": rank.peaks.reserved,
+        "after_training_allocated_bytes": rank.after_training_allocated_bytes,
+        "process_bytes": rank.peaks.process,
+        "margin_bytes": rank.peaks.margin,
+        "verdict": rank.peaks.verdict,
+        "peak_stage": rank.peak_stage,
+        "peak_step": rank.peak_step,
+        "units": [
+            {
+                "name": unit.name, "class": unit.cls, "whole_bytes": unit.whole_bytes, "rank_bytes": unit.rank_bytes,
+                "trainable_bytes": unit.trainable_bytes,
+            }
+            for unit in rank.units
+        ],
+        "sharded_bytes": rank.sharded_bytes,
+        "replicated_bytes": rank.replicated_bytes,
+        "gathered_bytes": rank.gathered_bytes,
+        "host_bytes": rank.host_bytes,
+        "paged_bytes": rank.paged_bytes,
+        "streams": list(rank.streams),
+        "alive_at_peak": {share.name: share.nbytes for share in rank.alive_at_peak},
+        "largest_at_peak": [
+            {"bytes": item.nbytes, "kind": item.kind, "module": item.module, "source": item.source}
+            for item in rank.largest_at_peak
+        ],
+        "steps": [
+            {
+                "step": item.step, "stage": item.stage, "peak_allocated_bytes": item.peak_allocated,
+                "peak_reserved_bytes": item.peak_reserved, "end_allocated_bytes": item.end_allocated,
+                "end_reserved_bytes": item.end_reserved,
+            }
+            for item in rank.stages
+        ],
+    }  # fmt: skip

@@ -1,0 +1,232 @@
+"""The dry run of a fine-tuning on several cards: one trace for each rank that differs. Imports torch when called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from inspector.gpus.links import link_of
+from inspector.reporting import Report
+from inspector.simulate.allocator.timeline import replay
+from inspector.simulate.finetuning import MICRO_BATCHES, assumptions, few_micro_batches, needed
+from inspector.simulate.on_card import peaks_on
+from inspector.simulate.parallel.rank_trace import Collective, Unit
+from inspector.simulate.reports import at_peak
+from inspector.simulate.reports.libraries import versions
+from inspector.store.answers import answered
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inspector.gpus import Gpu
+    from inspector.simulate.allocator.settings import AllocatorSettings
+    from inspector.simulate.allocator.timeline import StagePeak
+    from inspector.simulate.events import Stage
+    from inspector.simulate.finetuning import Question
+    from inspector.simulate.on_card import Peaks, Verdict
+    from inspector.simulate.parallel.rank_trace import RankTrace
+    from inspector.simulate.reports.at_peak import KindLine, LiveTensor, Point, Share
+    from inspector.simulate.setup.parallel import ParallelSetup
+    from inspector.simulate.setup.training import TrainSetup
+
+WhichRanks = Literal["all", "first", "last", "heaviest"]
+WORST: tuple[Verdict, ...] = ("does not fit", "tight", "fits")
+
+
+@dataclass(frozen=True, slots=True)
+class RankReport:
+    """One rank's card, and how many ranks are as it is. All in bytes.
+
+    ``after_training_allocated_bytes`` is what is still allocated after the last step. ``units`` are the weights that
+    are gathered and let go as one; ``sharded_bytes`` is what the rank keeps of them, ``replicated_bytes`` what every
+    rank keeps whole, ``gathered_bytes`` the largest unit while it is whole. ``host_bytes`` is in the machine's memory.
+    """
+
+    rank: int
+    alike: int
+    peaks: Peaks
+    after_training_allocated_bytes: int
+    peak_stage: Stage
+    peak_step: int
+    stages: tuple[StagePeak, ...]
+    units: tuple[Unit, ...]
+    replicated_bytes: int
+    host_bytes: int
+    paged_bytes: int
+    alive_at_peak: tuple[Share, ...]
+    largest_at_peak: tuple[LiveTensor, ...]
+    timeline: tuple[Point, ...] = field(default=(), repr=False)
+    timeline_kinds: tuple[KindLine, ...] = field(default=(), repr=False)
+    streams: tuple[str, ...] = ("compute",)
+
+    @property
+    def sharded_bytes(self) -> int:
+        """What this rank keeps of all units."""
+        return sum(unit.rank_bytes for unit in self.units)
+
+    @property
+    def gathered_bytes(self) -> int:
+        """The largest unit while it is whole; 0 where nothing is gathered."""
+        return max((unit.whole_bytes for unit in self.units if unit.whole_bytes > unit.rank_bytes), default=0)
+
+    @property
+    def whole_bytes(self) -> int:
+        """What one card would keep: all units whole, and what is in none."""
+        return sum(unit.whole_bytes for unit in self.units) + self.replicated_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a step sends by one kind of collective. ``seconds`` is an estimate, None where the link is not known."""
+
+    collective: Collective
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class SeveralCardsReport(Report):
+    """A simulated fine-tuning on several cards alike: the ranks that differ, and what goes between them.
+
+    ``ranks`` are those that were traced, in order; every other rank is as one of them. ``sent`` is a steady step's.
+    ``set_at`` says which file set a field of ``parallel``, ``not_understood`` what of those files changes nothing.
+    """
+
+    kind: ClassVar[str] = "several_cards"
+
+    model: str
+    gpu: Gpu
+    setup: TrainSetup
+    parallel: ParallelSetup
+    allocator: AllocatorSettings
+    settings: Mapping[str, Mapping[str, Any]]
+    ranks: tuple[RankReport, ...]
+    sent: tuple[Sent, ...]
+    link: str
+    versions: Mapping[str, str]
+    assumptions: tuple[str, ...]
+    inputs: str = ""
+    set_at: Mapping[str, str] = field(default_factory=dict)
+    not_understood: tuple[str, ...] = ()
+
+    @property
+    def heaviest(self) -> RankReport:
+        """The rank whose process is the largest; the first of several."""
+        return max(self.ranks, key=lambda rank: (rank.peaks.process, -rank.rank))
+
+    @property
+    def verdict(self) -> Verdict:
+        """That of the worst rank."""
+        return min((rank.peaks.verdict for rank in self.ranks), key=WORST.index)
+
+    @property
+    def fits(self) -> bool:
+        """Whether every card serves its rank."""
+        return self.verdict != "does not fit"
+
+    @property
+    def host_bytes_per_node(self) -> int:
+        """What the ranks of one machine keep in its memory: offloaded weights and state."""
+        most = max(rank.host_bytes for rank in self.ranks)
+        return most * (self.parallel.world_size // self.parallel.nodes)
+
+    @property
+    def layers_are_units(self) -> bool:
+        """Whether the repeated layers are units of their own, and not all in one that is gathered at once."""
+        return any(part.isdigit() for unit in self.ranks[0].units for part in unit.name.split("."))
+
+
+def finetune_on_cards(
+    asked: Question, parallel: ParallelSetup, *, rank: WhichRanks = "all", set_at: Mapping[str, str] | None = None,
+    not_understood: tuple[str, ...] = (),
+) -> SeveralCardsReport:  # fmt: skip
+    """Trace the ranks that differ and replay each on its card.
+
+    Args:
+        asked: the model, the settings and the card, as `inspector.simulate.finetuning.question` makes it; the batch is
+            one rank's own.
+        parallel: over how many cards, and how.
+        rank: which of the differing ranks.
+        set_at: which file set what, for the report.
+        not_understood: lines about what in those files changes nothing.
+
+    Raises:
+        InspectorError: for what does not divide, or what a library refuses.
+    """
+    setup = asked.resolved.setup
+    question = ("several cards", asked.config, setup, asked.allocator, asked.gpu, parallel, rank)
+    kept = answered(question, SeveralCardsReport, lambda: _report(asked, parallel, rank))
+    return replace(kept, model=asked.model, settings=asked.resolved.explained(), set_at=dict(set_at or {}),
+                   not_understood=not_understood)  # fmt: skip
+
+
+def _report(asked: Question, parallel: ParallelSetup, which: WhichRanks) -> SeveralCardsReport:
+    setup, gpu = asked.resolved.setup, asked.gpu
+    needed(setup)
+    from inspector.simulate.parallel.ranks import distinct_ranks, trace_rank
+
+    chosen = distinct_ranks(parallel)
+    ranks = {"first": chosen[:1], "last": chosen[-1:]}.get(which, chosen)
+    few = few_micro_batches(setup, MICRO_BATCHES)
+    traced = [trace_rank(asked.config, few, parallel, rank, gpu.capability, gpu.multiprocessors) for rank in ranks]
+    reports = [_rank(asked, trace, _alike(chosen, trace.rank, parallel.world_size)) for trace in traced]
+    if which == "heaviest":
+        reports = [max(reports, key=lambda rank: (rank.peaks.process, -rank.rank))]
+    notes = tuple(dict.fromkeys(note for trace in traced for note in trace.notes))
+    link = link_of(gpu)
+    return SeveralCardsReport(
+        model=asked.model,
+        gpu=gpu,
+        setup=setup,
+        parallel=parallel,
+        allocator=asked.allocator,
+        settings=asked.resolved.explained(),
+        ranks=tuple(reports),
+        sent=tuple(Sent(each, _seconds(each, parallel, gpu)) for each in traced[0].collectives),
+        link=link.name if link else "",
+        versions=versions(),
+        assumptions=(*notes, *assumptions(setup, gpu, traced[0].inputs)[1:]),
+        inputs=traced[0].inputs,
+    )
+
+
+def _alike(chosen: tuple[int, ...], rank: int, world_size: int) -> int:
+    """How many ranks are as this one: those up to the next that differs."""
+    after = [each for each in chosen if each > rank]
+    return (after[0] if after else world_size) - rank
+
+
+def _rank(asked: Question, trace: RankTrace, alike: int) -> RankReport:
+    line = replay(trace.events, asked.allocator)
+    alive, points = line.alive(trace.events), at_peak.points(trace.events, line)
+    top = next(item for item in line.stages if item.peak_allocated == line.peak_allocated)
+    return RankReport(
+        rank=trace.rank,
+        alike=alike,
+        peaks=peaks_on(trace.events, asked.gpu, asked.allocator, line),
+        after_training_allocated_bytes=line.stages[-1].end_allocated,
+        peak_stage=top.stage,
+        peak_step=top.step,
+        stages=line.stages,
+        units=trace.units,
+        replicated_bytes=trace.replicated_bytes,
+        host_bytes=trace.host_bytes,
+        paged_bytes=trace.paged_bytes,
+        alive_at_peak=at_peak.by_kind(alive),
+        largest_at_peak=at_peak.largest(alive),
+        timeline=points,
+        timeline_kinds=at_peak.kinds_at(trace.events, line, points),
+        streams=trace.streams,
+    )
+
+
+def _seconds(sent: Collective, parallel: ParallelSetup, gpu: Gpu) -> float | None:
+    """What a ring takes at the link's full speed, nothing hidden behind computation.
+
+    Each card sends all but its own share once, and twice where all must have the sum. Between machines the network
+    decides, of which nothing is known.
+    """
+    link = link_of(gpu)
+    if link is None or parallel.nodes > 1 or sent.group_size < 2:
+        return None
+    rounds = 2 if sent.kind == "all-reduce" else 1
+    return rounds * sent.nbytes * (sent.group_size - 1) / sent.group_size / link.bytes_per_second
