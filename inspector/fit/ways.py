@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, get_args
@@ -15,6 +14,8 @@ from inspector.simulate.setup.readers.several import several
 from inspector.simulate.several_cards import WhichRanks, finetune_on_cards
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from inspector.simulate.finetuning import StepReport
     from inspector.simulate.setup.options import FinetuneOptions
     from inspector.simulate.setup.parallel import Offload, Wrap

@@ -16,7 +16,7 @@ _NVLINK = {
     "V100-16GB": 300, "V100-32GB": 300, "A100-40GB": 600, "A100-80GB": 600, "A800-80GB": 400, "H100-SXM": 900,
     "H800": 400, "H20": 900, "H200": 900, "B200": 1800, "B300": 1800, "GB200": 1800, "GB300": 1800,
 }  # fmt: skip
-"""GB/s in both directions, of cards that are joined all to all on their board (SXM, HGX). A bridge joins two: left out."""
+"""GB/s both ways, of cards joined all to all on their board (SXM, HGX). A bridge joins two: left out."""
 _GENERATIONS = {"Pascal": 3, "Volta": 3, "Turing": 3, "Ampere": 4, "Ada": 4, "Hopper": 5, "Blackwell": 5}
 _GIGATRANSFERS = {3: 8, 4: 16, 5: 32}
 # Data sheets: "PCIe 4.0 x8", "PCI Express Gen 5 x8". All others have sixteen lanes.
@@ -33,7 +33,7 @@ class Link:
 
 
 def link_of(card: Gpu) -> Link | None:
-    """The link between cards of this kind in one machine; None where none is known (a size alone, a laptop, a board)."""
+    """The link between such cards in one machine; None where none is known (a size alone, a laptop, a board)."""
     if total := _NVLINK.get(card.name):
         return Link(f"NVLink, {total} GB/s", total * 10**9 // 2)
     generation = _GENERATIONS.get(card.generation)

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 MOST_BARS = 16
 _FAMILIES = {
-    "ddp": "DDP copies: every card has the whole model, its gradients and its optimizer state, and buckets to add them up.",
+    "ddp": "DDP copies: every card has the whole model, its gradients and optimizer state, and buckets to add them up.",
     "device_map": "A naive split idles: each card has some layers, and while one computes the others wait.",
     "tp": "Tensor parallelism cuts every layer's products: all cards compute each layer together.",
 }
 _SHARDS = (
-    "shards: each card keeps its share of weights, gradients and optimizer state, and gathers a unit as it is used."
+    "shards: each card keeps its share of weights, gradients and optimizer state, and gathers units when they are used."
 )
 _STAGES = {
     "zero1": "ZeRO-1 shards the optimizer state alone: weights and gradients are whole on every card.",
@@ -213,7 +213,7 @@ def said_by(report: SeveralCardsReport) -> list[tuple[str, str, str]]:
 
 def _legend(report: SeveralCardsReport) -> str:
     link = (
-        f"Times are estimates: the bytes of a ring at {report.link} by the data sheet, nothing hidden behind computation."
+        f"Times are estimates: a ring at {report.link} by the data sheet, nothing hidden behind computation."
         if report.link and any(each.seconds is not None for each in report.sent)
         else "No times: the link between the cards is not known."
     )

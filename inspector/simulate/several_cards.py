@@ -10,7 +10,6 @@ from inspector.reporting import Report
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.finetuning import MICRO_BATCHES, assumptions, few_micro_batches, needed
 from inspector.simulate.on_card import peaks_on
-from inspector.simulate.parallel.rank_trace import Collective, Unit
 from inspector.simulate.reports import at_peak
 from inspector.simulate.reports.libraries import versions
 from inspector.store.answers import answered
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from inspector.simulate.events import Stage
     from inspector.simulate.finetuning import Question
     from inspector.simulate.on_card import Peaks, Verdict
-    from inspector.simulate.parallel.rank_trace import RankTrace
+    from inspector.simulate.parallel.rank_trace import Collective, RankTrace, Unit
     from inspector.simulate.reports.at_peak import KindLine, LiveTensor, Point, Share
     from inspector.simulate.setup.parallel import ParallelSetup
     from inspector.simulate.setup.training import TrainSetup

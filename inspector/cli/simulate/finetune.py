@@ -55,9 +55,7 @@ if TYPE_CHECKING:
     help="A file of accelerate or DeepSpeed; repeatable.",
 )
 @headed("--rank", heading=CARDS, type=click.Choice(get_args(WhichRanks)), default=None, help="Which ranks to trace.")
-@headed(
-    "--wrap", heading=CARDS, type=click.Choice(get_args(Wrap)), default=None, help="Which modules are units (FSDP)."
-)
+@headed("--wrap", heading=CARDS, type=click.Choice(get_args(Wrap)), default=None, help="Which modules are units.")
 @headed(
     "--quant-storage",
     heading=CARDS,

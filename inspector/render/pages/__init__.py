@@ -10,14 +10,8 @@ from inspector.render.pages.split import split_html
 from inspector.render.pages.validate import validate_html
 
 __all__ = [
-    "PAGES",
-    "finetune_html",
-    "generate_html",
-    "script_html",
-    "several_cards_html",
-    "split_html",
-    "validate_html",
-]
+    "PAGES", "finetune_html", "generate_html", "script_html", "several_cards_html", "split_html", "validate_html",
+]  # fmt: skip
 
 PAGES: dict[str, Callable[..., str]] = {
     "simulate": finetune_html, "generate": generate_html, "script": script_html, "validate": validate_html,
