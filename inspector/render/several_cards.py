@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from inspector.render.card_bars import CardBar, bars
+from inspector.render.sharing_words import in_words, remarks, units_line
 from inspector.render.simulate import VERDICT_STYLES, said_of, stage_name
 from inspector.render.terminal import Responsive, heading, notes, page, table
 from inspector.safe_text import clean
@@ -21,18 +21,6 @@ if TYPE_CHECKING:
     from inspector.simulate.several_cards import RankReport, Sent, SeveralCardsReport
 
 MOST_BARS = 16
-_FAMILIES = {
-    "ddp": "DDP copies: every card has the whole model, its gradients and optimizer state, and buckets to add them up.",
-    "device_map": "A naive split idles: each card has some layers, and while one computes the others wait.",
-    "tp": "Tensor parallelism cuts every layer's products: all cards compute each layer together.",
-}
-_SHARDS = (
-    "shards: each card keeps its share of weights, gradients and optimizer state, and gathers units when they are used."
-)
-_STAGES = {
-    "zero1": "ZeRO-1 shards the optimizer state alone: weights and gradients are whole on every card.",
-    "zero2": "ZeRO-2 shards gradients and optimizer state: the weights are whole on every card.",
-}
 
 
 def text(report: SeveralCardsReport) -> RenderableType:
@@ -43,13 +31,14 @@ def text(report: SeveralCardsReport) -> RenderableType:
         Text(verdict_line(report), style=VERDICT_STYLES[report.verdict]),
         Responsive(lambda width: bars(drawn, width)),
         _ranks(report),
-        _kept(report),
     ]
+    if report.parallel.strategy != "device_map":
+        parts.append(_kept(report))
     if report.sent:
         parts.append(_sent(report))
     parts += [
         _settings(report),
-        notes((*remarks(report), *report.not_understood, *report.assumptions, _legend(report))),
+        notes((*remarks(report), *report.not_understood, *report.assumptions, *_legend(report))),
     ]
     return page(*parts)
 
@@ -69,15 +58,21 @@ def card_bars(report: SeveralCardsReport) -> list[CardBar]:
     made = []
     for rank in report.ranks:
         if report.parallel.world_size <= MOST_BARS:
-            names = [f"rank {rank.rank + number}" for number in range(rank.alike)]
+            names = [f"{_word(report)} {rank.rank + number}" for number in range(rank.alike)]
         else:
-            names = [_alike(rank)]
+            names = [_alike(report, rank)]
         made += [CardBar.of(name, rank.peaks, rank.alive_at_peak) for name in names]
     return made
 
 
-def _alike(rank: RankReport) -> str:
-    return f"rank {rank.rank}" if rank.alike == 1 else f"ranks {rank.rank}-{rank.rank + rank.alike - 1}"
+def _word(report: SeveralCardsReport) -> str:
+    """One process has all cards of a map; elsewhere each card has its own, a rank."""
+    return "card" if report.parallel.strategy == "device_map" else "rank"
+
+
+def _alike(report: SeveralCardsReport, rank: RankReport) -> str:
+    word = _word(report)
+    return f"{word} {rank.rank}" if rank.alike == 1 else f"{word}s {rank.rank}-{rank.rank + rank.alike - 1}"
 
 
 def what(report: SeveralCardsReport) -> str:
@@ -90,15 +85,6 @@ def what(report: SeveralCardsReport) -> str:
     offloaded = f", {parallel.offload} offloaded" if parallel.offload != "none" else ""
     cards = f"{parallel.world_size} x {report.gpu.name}{machines}"
     return f"{setup.method}{quantized}, {parallel.words} over {cards}{offloaded}, {batch}, {setup.loop.optimizer}"
-
-
-def in_words(report: SeveralCardsReport) -> str:
-    """What the way of sharing does, in a line."""
-    strategy = report.parallel.strategy
-    if strategy in _STAGES:
-        return _STAGES[strategy]
-    name = {"fsdp1": "FSDP", "fsdp2": "FSDP", "hsdp": "HSDP", "zero3": "ZeRO-3", "tp+fsdp2": "FSDP over cut layers"}
-    return _FAMILIES.get(strategy) or f"{name.get(strategy, strategy)} {_SHARDS}"
 
 
 def verdict_line(report: SeveralCardsReport) -> str:
@@ -123,7 +109,8 @@ def why_heaviest(report: SeveralCardsReport) -> str:
     there = {share.name: share.nbytes for share in lightest.alive_at_peak}
     more = {share.name: share.nbytes - there.get(share.name, 0) for share in heaviest.alive_at_peak}
     kind = max(more, key=lambda name: more[name], default="")
-    return f"rank {heaviest.rank}, the heaviest: {mebibytes(more[kind])} more of {kind} than rank {lightest.rank}"
+    word = _word(report)
+    return f"{word} {heaviest.rank}, the heaviest: {mebibytes(more[kind])} more of {kind} than {word} {lightest.rank}"
 
 
 def _ranks(report: SeveralCardsReport) -> RenderableType:
@@ -134,7 +121,7 @@ def _ranks(report: SeveralCardsReport) -> RenderableType:
         style = VERDICT_STYLES[rank.peaks.verdict]
         sizes = (rank.peaks.allocated, rank.peaks.reserved, rank.peaks.process, rank.after_training_allocated_bytes)
         where = "loading" if rank.peak_step < 0 else f"step {rank.peak_step + 1} {rank.peak_stage}"
-        name = Text(f"{_alike(rank)} {rank.peaks.verdict}", style=style)
+        name = Text(f"{_alike(report, rank)} {rank.peaks.verdict}", style=style)
         rows.add_row(name, *(f"{size / 2**20:,.1f}" for size in sizes), where)
     return rows
 
@@ -149,34 +136,6 @@ def _kept(report: SeveralCardsReport) -> RenderableType:
     if report.host_bytes_per_node:
         rows.add_row("host memory a machine", f"{report.host_bytes_per_node / 2**20:,.1f}", "")
     return rows
-
-
-def units_line(report: SeveralCardsReport) -> str:
-    """Which modules are units: ``32 x LlamaDecoderLayer, the root``."""
-    counted = Counter(unit.cls if unit.name else "the root" for unit in report.ranks[0].units)
-    return (
-        ", ".join(f"{number} x {name}" if name != "the root" else name for name, number in counted.items())
-        or "no units"
-    )
-
-
-def remarks(report: SeveralCardsReport) -> tuple[str, ...]:
-    """What of this way of sharing a user should know, and what to set."""
-    said = []
-    sharded = report.parallel.strategy in {"fsdp1", "fsdp2", "hsdp", "tp+fsdp2"}
-    if sharded and not report.layers_are_units:
-        said.append(
-            "No layer is a unit of its own: the model is gathered as a whole. accelerate's FSDP2 knows two policies, "
-            "and PEFT's, which HF Trainer sets for adapters, is neither; fsdp_version: 1 wraps the layers"
-        )
-    if sharded and report.setup.method == "qlora" and report.parallel.quant_storage in {"auto", "uint8"}:
-        said.append(
-            "4-bit weights stay whole on every card: bnb_4bit_quant_storage must be the compute dtype "
-            "(--quant-storage bfloat16)"
-        )
-    if report.parallel.strategy == "fsdp2" and report.setup.adapters is not None and report.layers_are_units:
-        said.append("HF Trainer with PEFT does not wrap the layers under FSDP2: --wrap trainer shows what it does")
-    return tuple(said)
 
 
 def _sent(report: SeveralCardsReport) -> RenderableType:
@@ -211,14 +170,16 @@ def said_by(report: SeveralCardsReport) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _legend(report: SeveralCardsReport) -> str:
+def _legend(report: SeveralCardsReport) -> tuple[str, ...]:
     link = (
         f"Times are estimates: a ring at {report.link} by the data sheet, nothing hidden behind computation."
         if report.link and any(each.seconds is not None for each in report.sent)
         else "No times: the link between the cards is not known."
     )
+    if not report.sent:
+        link = "What goes between the cards is not counted."
     made = "simulated with " + ", ".join(f"{name} {version}" for name, version in report.versions.items())
-    return f"{link} MiB = 2^20 bytes.\n{made}"
+    return (link, made, "MiB = 2^20 bytes, in blocks as the allocator hands them out.")
 
 
 def payload(report: SeveralCardsReport) -> dict[str, Any]:

@@ -161,12 +161,7 @@ def finetune_on_cards(
 def _report(asked: Question, parallel: ParallelSetup, which: WhichRanks) -> SeveralCardsReport:
     setup, gpu = asked.resolved.setup, asked.gpu
     needed(setup)
-    from inspector.simulate.parallel.ranks import distinct_ranks, trace_rank
-
-    chosen = distinct_ranks(parallel)
-    ranks = {"first": chosen[:1], "last": chosen[-1:]}.get(which, chosen)
-    few = few_micro_batches(setup, MICRO_BATCHES)
-    traced = [trace_rank(asked.config, few, parallel, rank, gpu.capability, gpu.multiprocessors) for rank in ranks]
+    traced, chosen = _traces(asked, parallel, which)
     reports = [_rank(asked, trace, _alike(chosen, trace.rank, parallel.world_size)) for trace in traced]
     if which == "heaviest":
         reports = [max(reports, key=lambda rank: (rank.peaks.process, -rank.rank))]
@@ -186,6 +181,25 @@ def _report(asked: Question, parallel: ParallelSetup, which: WhichRanks) -> Seve
         assumptions=(*notes, *assumptions(setup, gpu, traced[0].inputs)[1:]),
         inputs=traced[0].inputs,
     )
+
+
+def _traces(
+    asked: Question, parallel: ParallelSetup, which: WhichRanks
+) -> tuple[tuple[RankTrace, ...], tuple[int, ...]]:
+    """Traces of the ranks that were asked for, and all that differ."""
+    gpu, few = asked.gpu, few_micro_batches(asked.resolved.setup, MICRO_BATCHES)
+    if parallel.strategy == "device_map":
+        from inspector.simulate.parallel.mapped import trace_mapped
+
+        cards = parallel.world_size
+        every = trace_mapped(asked.config, few, cards, gpu.available_bytes, gpu.capability, gpu.multiprocessors)
+        return {"first": every[:1], "last": every[-1:]}.get(which, every), tuple(range(cards))
+    from inspector.simulate.parallel.ranks import distinct_ranks, trace_rank
+
+    chosen = distinct_ranks(parallel)
+    ranks = {"first": chosen[:1], "last": chosen[-1:]}.get(which, chosen)
+    traced = [trace_rank(asked.config, few, parallel, rank, gpu.capability, gpu.multiprocessors) for rank in ranks]
+    return tuple(traced), chosen
 
 
 def _alike(chosen: tuple[int, ...], rank: int, world_size: int) -> int:

@@ -11,18 +11,17 @@ from inspector.errors import InspectorError
 from inspector.memory_kinds import MemoryKind
 from inspector.reporting import Report
 from inspector.simulate.allocator.timeline import replay
-from inspector.simulate.events import Alloc, Free
 from inspector.simulate.generation import PhasePeak, needed, question
 from inspector.simulate.on_card import Peaks, Verdict, peaks_on
 from inspector.simulate.reports import at_peak
 from inspector.simulate.reports.libraries import versions
+from inspector.simulate.reports.of_card import events_of
 from inspector.store.answers import answered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from inspector.gpus import Gpu
-    from inspector.simulate.events import Event
     from inspector.simulate.generation import GenerateQuestion
     from inspector.simulate.program.decoding import CardsTrace
     from inspector.simulate.reports.at_peak import Share
@@ -164,11 +163,6 @@ def _card(whole: GenerateQuestion, found: CardsTrace, card: int) -> OneCard:
         peaks_on(events, whole.gpu, whole.allocator, line),
         at_peak.by_kind(alive),
     )
-
-
-def events_of(events: Iterable[Event], cards: Mapping[int, int], card: int) -> tuple[Event, ...]:
-    """What happens on one card; stages are everybody's."""
-    return tuple(event for event in events if not isinstance(event, (Alloc, Free)) or cards[event.block] == card)
 
 
 def _on(device_map: Mapping[str, int | str], place: int | str) -> tuple[str, ...]:

@@ -36,6 +36,9 @@ PAGES = {
     "run": ["run", "--gpu", "T4", "--gpu", "L4", "train.py"],
     "run-check": ["run", "--check", "parallel.py"],
     "simulate-finetune": ["simulate", "finetune", "tiny", "--seq-len", "64", "--gpu", "T4", "--solve"],
+    "simulate-finetune-four-cards": [
+        "simulate", "finetune", "tiny", "--method", "full", "--seq-len", "64", "--gpus", "4", "--parallel", "fsdp2",
+    ],
     "simulate-finetune-too-large": [
         "simulate", "finetune", "tiny", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB",
     ],

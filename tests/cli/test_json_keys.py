@@ -24,6 +24,9 @@ COMMANDS = {
         "simulate", "finetune", "{tiny}", "--method", "full", "--batch-size", "64", "--seq-len", "4096",
         "--vram", "1GiB",
     ],
+    "simulate finetune on two cards": [
+        "simulate", "finetune", "{tiny}", "--method", "full", "--seq-len", "64", "--gpus", "2", "--parallel", "fsdp2",
+    ],
     "simulate generate": ["simulate", "generate", "{tiny}", "--prompt-len", "64", "--max-new-tokens", "4"],
     "simulate generate on two cards": [
         "simulate", "generate", "{tiny}", "--gpus", "2", "--prompt-len", "64", "--max-new-tokens", "4",

@@ -42,7 +42,7 @@ safe_text
 
 ROOMS_OF_SIMULATE = """
 __init__
-split_generation
+split_generation several_cards
 finetuning generation script
 repeated_layers
 parallel

@@ -8,9 +8,10 @@ import torch
 from inspector.errors import InspectorError
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.program.decoding import trace_generate, trace_on_cards
+from inspector.simulate.reports.of_card import events_of
 from inspector.simulate.setup.device_map import DeviceMap, device_map
 from inspector.simulate.setup.generation import generate_settings
-from inspector.simulate.split_generation import events_of, generate_on_cards, together
+from inspector.simulate.split_generation import generate_on_cards, together
 from inspector.simulate.tracing.cards_tracer import CardsTracer
 from tests.simulate.conftest import TINY
 

@@ -96,7 +96,7 @@ def command(
       inspector simulate finetune --recipe week7-lite --json
       inspector simulate finetune llama-3.2-1b --gpu T4 -o dry-run.html
       inspector simulate finetune --method full --optimizer adamw_8bit --gpu H100
-      inspector simulate finetune --method full --gpus 8 --parallel fsdp2 --gpu H100
+      inspector simulate finetune --method full --gpus 8 --parallel fsdp2
     """  # noqa: D301
     from inspector.fit.ways import finetune_anywhere
     from inspector.progress import working

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 from inspector.render.pages.sheet import sheet_html
 from inspector.render.several_cards import (
     charts,
-    in_words,
-    remarks,
     said_by,
     seconds,
-    units_line,
     verdict_line,
     what,
 )
+from inspector.render.sharing_words import in_words, remarks, units_line
 
 if TYPE_CHECKING:
     from inspector.simulate.several_cards import SeveralCardsReport

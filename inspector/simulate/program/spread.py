@@ -11,18 +11,23 @@ from inspector.architecture.error_origin import runs_the_graph
 from inspector.simulate.program import optimizers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from torch import nn
 
+    from inspector.simulate.program.stored.loader import Loader
     from inspector.simulate.tracing.tracer import Tracer
 
 
 class Alone:
-    """One card: nothing is wrapped. ``quant_storage`` is the dtype that 4-bit weights are packed in."""
+    """One card: nothing is wrapped. ``quant_storage`` is the dtype that 4-bit weights are packed in.
+
+    ``loads`` puts the weights elsewhere than on the one card.
+    """
 
     quant_storage: str = "auto"
+    loads: Callable[[Any, Loader | None], None] | None = None
 
     def wrapped(self, model: nn.Module, _tracer: Tracer) -> Any:
         """The model as it trains, made once it is loaded and adapted."""

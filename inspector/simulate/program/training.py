@@ -113,7 +113,8 @@ class Loop:
         """Load the model, then train."""
         tracer, setup = self.tracer, self.setup
         tracer.mark("load", -1)
-        model = load_model(self.config, setup.load, tracer, training=True, storage=self.spread.quant_storage)
+        storage, loads = self.spread.quant_storage, self.spread.loads
+        model = load_model(self.config, setup.load, tracer, training=True, storage=storage, spread=loads)
         if keeps_fp8(setup.load) and dequantized_in_parts(model):
             routing.matters(tracer, self.config, setup.routing)
         self.kind, self.named = str(model.config.model_type), type(model).__name__

@@ -1,0 +1,59 @@
+"""What a way of sharing a model among cards does, in words: which modules are units, and what to set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inspector.simulate.several_cards import SeveralCardsReport
+
+_FAMILIES = {
+    "ddp": "DDP copies: every card has the whole model, its gradients and optimizer state, and buckets to add them up.",
+    "device_map": "A naive split idles: each card has some layers, and while one computes the others wait.",
+    "tp": "Tensor parallelism cuts every layer's products: all cards compute each layer together.",
+}
+_SHARDS = (
+    "shards: each card keeps its share of weights, gradients and optimizer state, and gathers units when they are used."
+)
+_STAGES = {
+    "zero1": "ZeRO-1 shards the optimizer state alone: weights and gradients are whole on every card.",
+    "zero2": "ZeRO-2 shards gradients and optimizer state: the weights are whole on every card.",
+}
+
+
+def in_words(report: SeveralCardsReport) -> str:
+    """What the way of sharing does, in a line."""
+    strategy = report.parallel.strategy
+    if strategy in _STAGES:
+        return _STAGES[strategy]
+    name = {"fsdp1": "FSDP", "fsdp2": "FSDP", "hsdp": "HSDP", "zero3": "ZeRO-3", "tp+fsdp2": "FSDP over cut layers"}
+    return _FAMILIES.get(strategy) or f"{name.get(strategy, strategy)} {_SHARDS}"
+
+
+def units_line(report: SeveralCardsReport) -> str:
+    """Which modules are units: ``32 x LlamaDecoderLayer, the root``."""
+    counted = Counter(unit.cls if unit.name else "the root" for unit in report.ranks[0].units)
+    return (
+        ", ".join(f"{number} x {name}" if name != "the root" else name for name, number in counted.items())
+        or "no units"
+    )
+
+
+def remarks(report: SeveralCardsReport) -> tuple[str, ...]:
+    """What of this way of sharing a user should know, and what to set."""
+    said = []
+    sharded = report.parallel.strategy in {"fsdp1", "fsdp2", "hsdp", "tp+fsdp2"}
+    if sharded and not report.layers_are_units:
+        said.append(
+            "No layer is a unit of its own: the model is gathered as a whole. accelerate's FSDP2 knows two policies, "
+            "and PEFT's, which HF Trainer sets for adapters, is neither; fsdp_version: 1 wraps the layers"
+        )
+    if sharded and report.setup.method == "qlora" and report.parallel.quant_storage in {"auto", "uint8"}:
+        said.append(
+            "4-bit weights stay whole on every card: bnb_4bit_quant_storage must be the compute dtype "
+            "(--quant-storage bfloat16)"
+        )
+    if report.parallel.strategy == "fsdp2" and report.setup.adapters is not None and report.layers_are_units:
+        said.append("HF Trainer with PEFT does not wrap the layers under FSDP2: --wrap trainer shows what it does")
+    return tuple(said)

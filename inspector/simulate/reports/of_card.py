@@ -1,0 +1,17 @@
+"""What happens on one of several cards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inspector.simulate.events import Alloc, Free
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from inspector.simulate.events import Event
+
+
+def events_of(events: Iterable[Event], cards: Mapping[int, int], card: int) -> tuple[Event, ...]:
+    """The events of one card, by the card of each block; stages are everybody's."""
+    return tuple(event for event in events if not isinstance(event, (Alloc, Free)) or cards[event.block] == card)
