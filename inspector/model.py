@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from inspector.fit.plan import FitPlan
     from inspector.fit.table import FitTable
+    from inspector.fit.ways_table import WaysTable
     from inspector.lenses.layers import LayersReport
     from inspector.lenses.memory import MemoryReport
     from inspector.lenses.weights import Grouping
@@ -132,10 +133,10 @@ class Model:
         with self._as_opened():
             return generate_with_longest_prompt(self.reference, **options)
 
-    def fit(self, **options: Unpack[FitOptions]) -> FitPlan | FitTable:
+    def fit(self, **options: Unpack[FitOptions]) -> FitPlan | FitTable | WaysTable:
         """Say which way of training fits which card; options as `inspector fit` takes them. Imports torch.
 
-        For one card what to change where it does not fit, for several a table.
+        For one card what to change where it does not fit, for several a table; with ``gpus`` ways to share among them.
         """
         from inspector.fit.on_cards import fit
 

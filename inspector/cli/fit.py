@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @headed("--gpu", heading=CARD, multiple=True, help="A card, several times, or all. One card: what to change on it.")
 @vram_option
 @headed("--solve", heading=CARD, is_flag=True, help="With one card: the largest batch, length and rank that fit.")
+@headed("--gpus", heading=CARD, type=int, default=None, metavar="N", help="Up to N cards of a kind: ways to share.")
 @vocabulary_options
 @json_option
 @csv_option
@@ -30,6 +31,7 @@ def command(model: str, *, as_json: bool, as_csv: bool, **options: Unpack[FitOpt
 
     Without --gpu, or with several: a table of methods by cards. With one: the verdict with its margin, the
     cheapest changes that make it fit, and with --solve how far it can go. Every number is a simulated step.
+    With --gpus: the ways to share one training among cards, and how many each way needs.
     Exit code 0 when (something) fits, 1 when it does not.
 
     \b
@@ -38,6 +40,7 @@ def command(model: str, *, as_json: bool, as_csv: bool, **options: Unpack[FitOpt
       inspector fit qwen2.5-7b --gpu T4 --gpu "RTX 4090" --seq-len 2048
       inspector fit --gpu T4 --method lora --batch-size 4
       inspector fit --gpu "RTX 3060" --r 32 --solve --json
+      inspector fit llama-3.1-70b --method qlora --gpus 4
     """  # noqa: D301
     from inspector.fit.on_cards import fit
     from inspector.progress import working

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 from inspector.errors import InspectorError
 from inspector.fit.plan import FitPlan, plan
 from inspector.fit.table import USUAL_CARDS, FitTable, fit_table
+from inspector.fit.ways_table import ways_table
 from inspector.gpus import card_of_size, find_gpu
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.setup.stored import follow_checkpoint
@@ -14,6 +15,7 @@ from inspector.simulate.setup.stored import follow_checkpoint
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from inspector.fit.ways_table import WaysTable
     from inspector.simulate.setup.options import TrainingOptions
 
 
@@ -23,9 +25,10 @@ def fit(
     gpu: Sequence[str] | str = (),
     vram: str = "",
     solve: bool = False,
+    gpus: int | None = None,
     progress: Callable[[str], None] = lambda _: None,
     **options: Unpack[TrainingOptions],
-) -> FitPlan | FitTable:
+) -> FitPlan | FitTable | WaysTable:
     """Simulate the ways of training a model on cards.
 
     Args:
@@ -33,11 +36,13 @@ def fit(
         gpu: a card by its name, several, or ``all``; the usual ones when left out.
         vram: one card by its memory, such as ``16GiB``, in the place of a name.
         solve: with one card, also find the largest batch size, length and rank that fit.
+        gpus: the most cards of a kind: a table of ways to share the training among them.
         progress: told which method is being simulated.
         options: settings as `inspector.simulate.finetune` takes them; a table takes size, length and dtype alone.
 
     Returns:
-        For one card a `FitPlan`: the verdict, and what to change where it does not fit; else a `FitTable`.
+        For one card a `FitPlan`: the verdict, and what to change where it does not fit; else a `FitTable`; with
+        ``gpus`` a `WaysTable`.
 
     Raises:
         InspectorError: for an unknown card, bad settings, or what a table cannot be told.
@@ -49,6 +54,10 @@ def fit(
     names = (gpu,) if isinstance(gpu, str) and gpu else tuple(gpu)
     if vram and names:
         raise InspectorError("--gpu and --vram exclude each other", hint="name one card, or its memory")
+    if gpus is not None:
+        if vram or solve or "all" in names:
+            raise InspectorError("--gpus takes cards by name alone", hint="leave out --vram and --solve")
+        return ways_table(reference, gpus, gpu=names, progress=progress, **options)
     if vram or (len(names) == 1 and names[0] != "all"):
         card = card_of_size(vram) if vram else find_gpu(names[0])
         config = resolve_config(reference)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from inspector.errors import CannotSimulateError
 from inspector.gpus.links import link_of
 from inspector.reporting import Report
 from inspector.simulate.allocator.timeline import replay
@@ -161,7 +163,7 @@ def finetune_on_cards(
 def _report(asked: Question, parallel: ParallelSetup, which: WhichRanks) -> SeveralCardsReport:
     setup, gpu = asked.resolved.setup, asked.gpu
     needed(setup)
-    traced, chosen = _traces(asked, parallel, which)
+    traced, chosen = traces_of(asked, parallel, which)
     reports = [_rank(asked, trace, _alike(chosen, trace.rank, parallel.world_size)) for trace in traced]
     if which == "heaviest":
         reports = [max(reports, key=lambda rank: (rank.peaks.process, -rank.rank))]
@@ -183,7 +185,7 @@ def _report(asked: Question, parallel: ParallelSetup, which: WhichRanks) -> Seve
     )
 
 
-def _traces(
+def traces_of(
     asked: Question, parallel: ParallelSetup, which: WhichRanks
 ) -> tuple[tuple[RankTrace, ...], tuple[int, ...]]:
     """Traces of the ranks that were asked for, and all that differ."""
@@ -198,8 +200,25 @@ def _traces(
 
     chosen = distinct_ranks(parallel)
     ranks = {"first": chosen[:1], "last": chosen[-1:]}.get(which, chosen)
-    traced = [trace_rank(asked.config, few, parallel, rank, gpu.capability, gpu.multiprocessors) for rank in ranks]
+    try:
+        traced = [trace_rank(asked.config, few, parallel, rank, gpu.capability, gpu.multiprocessors) for rank in ranks]
+    except ValueError as error:
+        if not _refused_by_a_wrapper(error):
+            raise
+        raise CannotSimulateError(
+            f"{parallel.words} refuses: {' '.join(str(error).split())}",
+            hint="one unit has one dtype: --wrap trainer, --adapter-dtype auto, --no-prepare-kbit",
+        ) from error
     return tuple(traced), chosen
+
+
+def _refused_by_a_wrapper(error: ValueError) -> bool:
+    """Whether PyTorch's or DeepSpeed's own check raised it, and no line of ours or of the model."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    file = Path(last.tb_frame.f_code.co_filename).as_posix() if last is not None else ""
+    return "/torch/distributed/" in file or "/deepspeed/" in file
 
 
 def _alike(chosen: tuple[int, ...], rank: int, world_size: int) -> int:

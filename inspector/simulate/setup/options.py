@@ -157,8 +157,9 @@ class GenerateOptions(GenerateSettingsOptions, total=False):
 
 
 class FitOptions(TrainingOptions, total=False):
-    """All that `inspector fit` can be told; ``gpu`` is a card by its name, several, or ``all``."""
+    """All that `inspector fit` can be told; ``gpu`` is a card by its name, several, or ``all``, ``gpus`` how many."""
 
     gpu: Sequence[str] | str
     vram: str
     solve: bool
+    gpus: int | None
