@@ -25,6 +25,7 @@ MISTAKES = {
     "fit": [
         "fit nope-9b", "fit tiny --gpu nope", "fit tiny --gpu A100 --gpu nope", "fit tiny --gpu T4 --vram 16GiB",
         "fit tiny --vram 10MiB", "fit tiny --vram lots", "fit tiny --gpu T4 --seq-len 0", "fit tiny --csv --json",
+        "fit tiny --gpus 1", "fit tiny --gpus 2 --vram 16GiB", "fit tiny --gpus 2 --gpu nope",
     ],
     "completion": ["completion nope"],
     "completion install": ["completion install --shell tcsh"],

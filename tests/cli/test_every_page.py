@@ -22,6 +22,7 @@ PAGES = {
     "fit-card-too-small": [
         "fit", "tiny", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB", "--solve",
     ],
+    "fit-ways": ["fit", "tiny", "--gpus", "2", "--gpu", "T4", "--method", "full", "--seq-len", "64"],
     "fit-table": ["fit", "tiny", "--gpu", "T4", "--gpu", "RTX 3060", "--seq-len", "64"],
     "lab-lora": ["lab", "lora", "--recorded"],
     "lab-quantize": ["lab", "quantize", "--recorded"],

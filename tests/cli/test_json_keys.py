@@ -32,6 +32,9 @@ COMMANDS = {
         "simulate", "generate", "{tiny}", "--gpus", "2", "--prompt-len", "64", "--max-new-tokens", "4",
     ],
     "fit, a table": ["fit", "{tiny}", "--gpu", "T4", "--gpu", "RTX 3060", "--seq-len", "64"],
+    "fit on several cards": [
+        "fit", "{tiny}", "--gpus", "2", "--gpu", "T4", "--method", "full", "--seq-len", "64",
+    ],
     "fit on one card": ["fit", "{tiny}", "--gpu", "T4", "--seq-len", "64"],
     "fit on one card that is too small": [
         "fit", "{tiny}", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB", "--solve",

@@ -135,6 +135,10 @@ REPORTS = {
         lambda: inspector.load("tiny").generate(gpu="T4", prompt_len=64, max_new_tokens=4),
         ["simulate", "generate", "tiny", "--prompt-len", "64", "--max-new-tokens", "4", "--gpu", "T4"],
     ),
+    "fit_ways": (
+        lambda: inspector.load("tiny").fit(method="full", seq_len=64, gpus=2, gpu="T4"),
+        ["fit", "tiny", "--method", "full", "--seq-len", "64", "--gpus", "2", "--gpu", "T4"],
+    ),
     "several_cards": (
         lambda: inspector.load("tiny").finetune(method="full", seq_len=64, gpus=2, parallel="ddp", gpu="T4"),
         [
