@@ -4,7 +4,6 @@ import contextlib
 import gc
 import importlib.util
 import itertools
-import json
 import os
 import shutil
 import signal
@@ -17,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 from filelock import FileLock
 
-from tests import warm
+from tests import measuring_here, warm
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -184,15 +183,5 @@ def forked(monkeypatch):
 
 @pytest.fixture
 def measured_here(monkeypatch):
-    """A switch: from then on measurements are made in the tests' process, where one of their own is not the question.
-
-    An order goes through JSON as it does to a process.
-    """
-
-    def in_this_process(order, progress=None):
-        from inspector.measure.child import Measuring
-        from inspector.measure.spec import Order
-
-        return Measuring(Order.from_dict(json.loads(json.dumps(order.to_dict()))), lambda **_: None).run()
-
-    return lambda: monkeypatch.setattr("inspector.measure.runner.run_order", in_this_process)
+    """A switch: measurements are made in the tests' process, where one of their own is not the question."""
+    return lambda: monkeypatch.setattr("inspector.measure.runner.run_order", measuring_here.measured)

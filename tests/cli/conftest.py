@@ -9,6 +9,7 @@ import pytest
 
 from inspector.cli.main import run
 from inspector.measure import runner
+from tests.measuring_here import measured
 from tests.simulate.tasks import T5, WHISPER, named
 from tests.sources import gguf_files
 
@@ -98,7 +99,7 @@ def run_commands():
     """What commands leave: a snapshot, a record, and the page and the JSON that came with it."""
     assert run(["simulate", "finetune", "tiny", "--seq-len", "64", "--snapshot", "snapshot.pickle"]) == 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "run_order", measured_once(runner.run_order))
+        patch.setattr(runner, "run_order", measured_once(measured))
         for name, more in (("measured.txt", ["--save"]), ("measured.json", ["--json"])):
             page = io.StringIO()
             with contextlib.redirect_stdout(page):
@@ -111,7 +112,7 @@ def run_commands():
 
 
 def measured_once(run_order):
-    """The same order again is answered with what its process found."""
+    """The same order again is answered with what was found."""
     found = {}
 
     def answered(order, progress=None):

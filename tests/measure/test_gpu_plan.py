@@ -22,7 +22,7 @@ __file__ = sys.argv[0]
 text = open(__file__).read()
 for said, instead in (
     ({SMALL!r}, {SMALLER!r}),
-    ("from inspector.measure.runner import run_order\\n", {MEASURING_HERE!r} + "run_order = _here\\n"),
+    ("from inspector.measure.runner import run_order\\n", {MEASURING_HERE!r} + "run_order = measured\\n"),
 ):
     assert text.count(said) == 1
     text = text.replace(said, instead)
