@@ -87,6 +87,9 @@ def _page(browser: Any, deck: Path, width: int, media: str) -> list[str]:
     _open(browser, deck, width, 844, "light")
     if media:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media})
+    else:
+        # What stands behind a question is to be looked at as well.
+        browser.execute_script("document.querySelectorAll('.quiz .show').forEach((button) => button.click())")
     time.sleep(0.3)
     tall = browser.execute_script("return document.documentElement.scrollHeight")
     step = 720 if media else 2400
@@ -111,7 +114,7 @@ def _sheet(browser: Any, rows: list[tuple[str, list[str], int]]) -> None:
         for title, pictures, wide in rows
     )
     page = PICTURES / "contact-sheet.html"
-    style = "body{margin:8px;background:#848586;font:24px sans-serif}div{display:flex;flex-wrap:wrap;gap:6px}"
+    style = "body{margin:8px;background:#848586;font:24px sans-serif}div{display:flex;flex-wrap:wrap;align-items:flex-start;gap:6px}"
     page.write_text(f"<!DOCTYPE html><style>{style}</style>{parts}", encoding="utf-8")
     try:
         metrics = {"width": 2050, "height": 800, "deviceScaleFactor": 1, "mobile": False}

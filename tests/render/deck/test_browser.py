@@ -280,8 +280,14 @@ def test_print_is_one_slide_a_page_with_questions_unanswered(show, decks, argume
         "const answered = [...document.querySelectorAll('.quiz .number, .quiz .why')].filter((e) => e.offsetParent);"
         "return [cut, answered.length, document.querySelector('.answers').offsetParent !== null]"
     )
+    complaints = browser.execute_script(f"""
+        const look = function () {{ {LOOK} }};
+        return [...document.querySelectorAll(".slides section[id]")].flatMap((s) =>
+            look(`#${{s.id}}`, 17.9, true).map((said) => `${{s.id}}: ${{said}}`));
+    """)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     assert told == [[], 0, True]
+    assert complaints == []
 
 
 def test_axe_finds_nothing_serious(show, decks):
