@@ -53,6 +53,31 @@ SEEING: dict[str, Any] = {
 }  # fmt: skip
 
 
+MUSICGEN: dict[str, Any] = {
+    "model_type": "musicgen", "text_encoder": T5, "is_encoder_decoder": True,
+    "audio_encoder": {
+        "model_type": "encodec", "num_filters": 4, "hidden_size": 8, "codebook_size": 32, "num_lstm_layers": 1,
+        "upsampling_ratios": [2, 2],
+    },
+    "decoder": {
+        "model_type": "musicgen_decoder", "vocab_size": 48, "hidden_size": 64, "ffn_dim": 96, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_codebooks": 3, "pad_token_id": 0, "decoder_start_token_id": 2, "bos_token_id": 2,
+    },
+}  # fmt: skip
+DIA: dict[str, Any] = {
+    "model_type": "dia", "delay_pattern": [0, 1, 2], "pad_token_id": 40, "eos_token_id": 41, "bos_token_id": 42,
+    "encoder_config": {
+        "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 4, "head_dim": 16, "vocab_size": 64,
+    },
+    "decoder_config": {
+        "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "head_dim": 16, "cross_num_attention_heads": 4, "cross_num_key_value_heads": 4,
+        "cross_head_dim": 16, "cross_hidden_size": 64, "vocab_size": 48, "num_channels": 3,
+    },
+}  # fmt: skip
+
+
 def named(architecture: str, config: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """A config that names its class, with these fields besides."""
     if "num_labels" in fields:

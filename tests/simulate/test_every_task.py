@@ -20,7 +20,7 @@ from inspector.simulate.program.refusals import of_the_model
 from inspector.simulate.setup.training import BatchSetup
 from inspector.simulate.tracing.tracer import Tracer
 from tests.simulate.small_models import classes_by_task, small_config
-from tests.simulate.tasks import BERT, LED, LONGFORMER, SWITCH, WAV2VEC2, XLNET, named
+from tests.simulate.tasks import BERT, DIA, LED, LONGFORMER, MUSICGEN, SWITCH, WAV2VEC2, XLNET, named
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -65,7 +65,26 @@ def test_labels_are_what_a_loss_takes():
         assert given["labels"].shape == shape
 
 
+@pytest.mark.parametrize(
+    ("config", "shapes"),
+    [
+        (named("MusicgenForConditionalGeneration", MUSICGEN), {"labels": (2, 16, 3)}),
+        (
+            named("DiaForConditionalGeneration", DIA),
+            {"labels": (6, 16), "decoder_input_ids": (2, 16, 3), "decoder_attention_mask": (2, 16)},
+        ),
+    ],
+    ids=["musicgen", "dia"],
+)
+def test_codes_of_sound_are_told_as_their_processors_make_them(config, shapes):
+    report = finetune(config, **WORDS, target_len=16)
+    given = training_inputs(build_model(config), BatchSetup(size=2, seq_len=32, target_len=16))
+    assert {name: given[name].shape for name in given if name != "input_ids"} == shapes
+    assert report.fits
+
+
 LINES = {
+    "SpeechT5ForTextToSpeech": ("train", "trains on spectrograms, whose loss looks at their values for padding"),
     "MusicgenForConditionalGeneration": ("generate", "a loop of its own, with audio_encoder, which is not simulated"),
     "BarkModel": (
         "train",

@@ -42,10 +42,44 @@ def told(model: PreTrainedModel, batch: BatchSetup) -> dict[str, Input]:
     if head in TOLD:
         return TOLD[head](model, batch)
     tokens = target_length(model, batch) if is_encoder_decoder(model) else batch.seq_len
+    if books := _codebooks(model):
+        return _codes(model, batch, tokens, books)
+    if head == "TextToSpeech" and "speaker_embeddings" in taken(model):
+        raise CannotSimulateError(
+            f"{type(model).__name__} trains on spectrograms, whose loss looks at their values for padding"
+        )
     return {"labels": Input((batch.size, tokens))}
 
 
+def _codebooks(model: PreTrainedModel) -> int:
+    """Of how many codebooks a decoder of sound says a code at once; 0 for one that says tokens."""
+    config: Any = model.config
+    parts = (getattr(config, name, None) for name in ("decoder", "decoder_config"))
+    for part in parts:
+        # Dia calls them channels, as an image's are called, and delays each of them by so many steps.
+        said = getattr(part, "num_codebooks", None) or (hasattr(config, "delay_pattern") and part and part.num_channels)
+        if said:
+            return int(said)
+    return 0
+
+
+def _codes(model: PreTrainedModel, batch: BatchSetup, tokens: int, books: int) -> dict[str, Input]:
+    """Codes of sound, one of each codebook a step: the labels alone (MusicGen), or what went before as well (Dia).
+
+    Source: transformers/models/dia/processing_dia.py, ``DiaProcessor.__call__`` with ``output_labels``.
+    """
+    labels = Input((batch.size, tokens, books))
+    if hasattr(model, "prepare_decoder_input_ids_from_labels"):
+        return {"labels": labels}
+    return {
+        "labels": Input((batch.size * books, tokens)),
+        "decoder_input_ids": labels,
+        "decoder_attention_mask": Input((batch.size, tokens)),
+    }
+
+
 _NO_TENSORS = {
+    # Which of its boxes belongs to which label is found by scipy's ``linear_sum_assignment``, on values.
     "ObjectDetection": "boxes", "InstanceSegmentation": "masks", "UniversalSegmentation": "masks",
     "ImageSegmentation": "masks",
 }  # fmt: skip
