@@ -78,6 +78,8 @@ def machine(text: str) -> str:
 
 
 _MACHINES = (
+    (r"p2\.", "K80"), (r"g3s?\.", "M60"), (r"gr6\.", "L4"), (r"nd\d+asr_(a100_)?v4", "A100-40GB"),
+    (r"nd\d+amsr_a100", "A100-80GB"), (r"nc\d+r?s_v3", "V100-16GB"), (r"nc\d+adis_h100", "H100-NVL"),
     (r"g4dn\.", "T4"), (r"g5\.", "A10G"), (r"g6e\.", "L40S"), (r"g6\.", "L4"), (r"p3dn\.", "V100-32GB"),
     (r"p3\.", "V100-16GB"), (r"p4de\.", "A100-80GB"), (r"p4d\.", "A100-40GB"), (r"p5en?\.", "H200"),
     (r"p5\.", "H100-SXM"), (r"p6-b200\.", "B200"), (r"a2-highgpu", "A100-40GB"), (r"a2-ultragpu", "A100-80GB"),
@@ -86,7 +88,8 @@ _MACHINES = (
     (r"nc\d+as_t4", "T4"), (r"nc\d+ads_h100", "H100-NVL"), (r"nd\d+isr_h100", "H100-SXM"), (r"nd\d+isr_h200", "H200"),
 )  # fmt: skip
 """Beginnings of the machines' names. Sources: aws.amazon.com/ec2/instance-types, cloud.google.com/compute/docs/gpus,
-learn.microsoft.com/azure/virtual-machines/sizes."""
+learn.microsoft.com/azure/virtual-machines/sizes; of Azure's A100 and H100 also huggingface.co/docs/microsoft-azure,
+azure-ai/hardware, and of its V100 MicrosoftDocs/azure-docs, ncv3-nc6s-nc12s-nc24s-retirement.md."""
 
 
 def of_another_maker(text: str) -> bool:

@@ -273,8 +273,11 @@ def test_more_spellings(typed, card):
     [
         ("l2", "no card is named 'l2'"), ("rtx 30", "no card is named"),
         ("g5.xlarge", "a machine .*its cards are A10G"),
+        ("Standard_ND96asr_v4", "its cards are A100-40GB"),
+        ("standard_nc80adis_h100_v5", "its cards are H100-NVL"),
+        ("p2.8xlarge", "its cards are K80"),
         ("Standard_NC24ads_A100_v4", "its cards are A100-80GB-PCIe"), ("a3-highgpu-8g", "its cards are H100-SXM"),
-        ("4090 48", "no 4090 of 48 GB"), ("A800 40GB", "A800-80GB has 80 GB"),
+        ("4090 48", "no 4090 of 48 GB"), ("H800 40GB", "H800 has 80 GB"),
     ],
 )  # fmt: skip
 def test_no_other_card_is_taken_for_it(typed, said):
