@@ -261,6 +261,9 @@ class Cuda:
         replace("torch.version.cuda", CUDA_VERSION)
         replace("torch.backends.cuda.is_built", lambda: True)
         replace("torch.backends.cuda.is_flash_attention_available", lambda: True, optional=True)
+        # torchtune takes no bfloat16 without it. PyTorch 2.9's wheels have this one; only floors are asked for.
+        replace("torch.distributed.is_nccl_available", lambda: True)
+        replace("torch.cuda.nccl.version", lambda: (2, 27, 5))
         self._install_accelerator(free)
 
     def _install_accelerator(self, free: Callable[..., tuple[int, int]]) -> None:

@@ -12,7 +12,7 @@ from torch.utils._device import DeviceContext, _device_constructors
 from inspector.simulate.script.child.errors import handed_on
 from inspector.simulate.script.child.places import whole
 from inspector.simulate.script.child.replaced import replace
-from inspector.simulate.script.child.storages import HOST
+from inspector.simulate.script.child.storages import HOST, has_no_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,10 +20,19 @@ if TYPE_CHECKING:
     Where = torch.device | str | int | None
 
 
-def install() -> None:
-    """Put all of it in its place."""
+def install(real: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Put all of it in its place; ``real`` gives numbers for a tensor without data."""
     _numbered()
-    _make()
+    _make(real)
+
+
+def _numbers(data: object, real: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """A list with tensors of the card in it, such as losses: each is read, as ``item`` would."""
+    if isinstance(data, torch.Tensor):
+        return real(data) if has_no_data(data) else data
+    if isinstance(data, (list, tuple)) and any(isinstance(each, (torch.Tensor, list, tuple)) for each in data):
+        return [_numbers(each, real) for each in data]
+    return data
 
 
 def _default_device() -> torch.device | None:
@@ -36,9 +45,11 @@ def _default_device() -> torch.device | None:
     return None
 
 
-def _make() -> None:
+def _make(real: Callable[[torch.Tensor], torch.Tensor]) -> None:
     def on_host(make: Callable[..., Any]) -> Any:
         def made(data: object, *args: object, device: Where = None, **kwargs: object) -> Any:
+            if not isinstance(data, torch.Tensor):
+                data = _numbers(data, real)
             if device is None and not isinstance(data, torch.Tensor):
                 device = _default_device()
             if device is None:

@@ -33,7 +33,7 @@ def install(tracer: CardTracer, memory: Memory) -> None:
     _say_where(tracer)
     _devices()
     _move(tracer)
-    making.install()
+    making.install(tracer.real)
     telling.install(tracer, memory)
     _parameters(tracer)
 
