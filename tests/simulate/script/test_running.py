@@ -188,8 +188,29 @@ def test_what_a_script_exits_with(dry):
 
 def test_a_model_that_is_nowhere_is_one_line(dry):
     text = 'from transformers import AutoModel\nAutoModel.from_pretrained("nobody/nothing-7b")'
-    with pytest.raises(InspectorError, match=r"no bundled model.*nobody/nothing-7b"):
+    with pytest.raises(InspectorError, match=r"nobody/nothing-7b is no bundled model and not on this disk") as caught:
         dry(text)
+    assert "`hf download nobody/nothing-7b config.json` once, which is enough" in caught.value.hint
+
+
+def test_a_config_in_the_cache_is_enough(dry, tmp_path, monkeypatch):
+    snapshot = tmp_path / "hub" / "models--nobody--tiny" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text(
+        '{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 32, "intermediate_size": 64,'
+        '"num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 96, "dtype": "bfloat16"}'
+    )
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    report, out, err = dry(
+        """
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        model = AutoModelForCausalLM.from_pretrained("nobody/tiny", device_map="cuda")
+        print(len(AutoTokenizer.from_pretrained("nobody/tiny")), model.num_parameters(), model.dtype)
+        """
+    )
+    assert report.script_exit_code == 0, err
+    assert out == "96 26784 torch.bfloat16\n"
+    assert "the weights of nobody/tiny are not on this machine: their shapes are its config's" in report.assumptions
 
 
 def test_steps_end_a_training_and_not_the_script(dry):

@@ -12,19 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 from inspector.errors import InspectorError
 from inspector.simulate.script.child.errors import handed_on
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.tokenizer import write_tokenizer
 from inspector.simulate.script.child.weight_files import write_header
-from inspector.sources.bundled import bundled_config, find, load_bundled, unknown_model
+from inspector.sources.bundled import bundled_config, find, load_bundled, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
     from inspector.simulate.script.child.world import World
+    from inspector.skeleton import Skeleton
 
 REVISION = "0" * 40
 
@@ -134,12 +136,14 @@ class Hub:
         bundled = find(repo)
         if bundled is None and "/" in repo and (bundled := find(repo.partition("/")[2])) is not None:
             self.world.tracer.notes.append(f"{repo} is taken to be what {bundled} is: it has the same name")
-        if bundled is None:
+        config = None if bundled is None else bundled_config(bundled)
+        written = None if own is None or (own / "adapter_config.json").exists() else own / "config.json"
+        if config is None and written is not None and written.is_file():
+            config = json.loads(written.read_text(encoding="utf-8"))
+        if config is None:
             if own is not None or self.world.job.network:
                 return None
-            error = unknown_model(repo)
-            raise InspectorError(error.message, hint=f"{error.hint}; or give the folder that it is in")
-        config = bundled_config(bundled)
+            raise _nowhere(repo)
         root = self.cache / f"models--{repo.replace('/', '--')}"
         folder = root / "snapshots" / REVISION
         folder.mkdir(parents=True)
@@ -154,18 +158,36 @@ class Hub:
         ):
             write_tokenizer(folder, config, repo)
             self._standing_in.add(repo)
-        self._weights(folder, bundled, config)
+        self._weights(folder, load_bundled(bundled) if bundled else self._built(config, repo), config)
         return folder
 
-    def _weights(self, folder: Path, bundled: str, config: dict[str, Any]) -> None:
+    def _built(self, config: dict[str, Any], repo: str) -> Skeleton:
+        """Of a model whose config is in the cache, and whose weights are not."""
+        from inspector.architecture.read import build_skeleton
+
+        self.world.tracer.notes.append(f"the weights of {repo} are not on this machine: their shapes are its config's")
+        with _disable_current_modes():
+            return build_skeleton(config, model_id=repo)
+
+    def _weights(self, folder: Path, skeleton: Skeleton, config: dict[str, Any]) -> None:
         dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32").removeprefix("torch.")
         tensors = [
             (tensor.name, tensor.shape,
              getattr(torch, tensor.loaded_dtype(dtype)) if tensor.dtype == "float32" else getattr(torch, tensor.dtype))
-            for tensor in load_bundled(bundled).tensors
+            for tensor in skeleton.tensors
             if tensor.tied_to is None and (tensor.is_parameter or tensor.persistent)
         ]  # fmt: skip
         write_header(folder / "model.safetensors", tensors, {"format": "pt"})
+
+
+def _nowhere(repo: str) -> InspectorError:
+    """A model that is neither bundled nor on this disk: what can be done about it."""
+    close = nearest(repo)
+    ways = f"`hf download {repo} config.json` once, which is enough; or the folder that it is in, or --network"
+    return InspectorError(
+        f"{repo} is no bundled model and not on this disk, and nothing is downloaded",
+        hint=f"did you mean {close[0]}? Else {ways}" if close else ways,
+    )
 
 
 def _named(folder: object) -> str | None:
