@@ -231,9 +231,9 @@ def _one_of(count: int, text: str, card: Gpu) -> Gpu:
     if count == 1:
         return card
     raise InspectorError(
-        f"{text!r} is {count} cards, and a dry run is of one process on one card",
-        hint=f"say {card.name}: where each card holds the whole model (DDP) each takes what one does; "
-        "a model split over cards (device_map, FSDP) is not simulated",
+        f"{text!r} is {count} cards, and a card is named alone",
+        hint=f"say {card.name}: in DDP each takes what one does; --gpus {count} beside it spreads the model "
+        "over all of them",
     )
 
 

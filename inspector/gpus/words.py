@@ -14,7 +14,7 @@ _SIZE = re.compile(r"(?:\s*[\s\-(/,]?\s*(\d{1,3})\s?g(?:i?b?|o|igs?|igabytes?)\)
 
 _NUMBERS = {"single": 1, "one": 1, "dual": 2, "two": 2, "twin": 2, "three": 3, "quad": 4, "four": 4, "eight": 8}
 _BEFORE = re.compile(rf"(\d{{1,2}}|{'|'.join(_NUMBERS)})(?:\s?[x×*]\s?|\s)(.+)", re.IGNORECASE)  # noqa: RUF001
-_BEHIND = re.compile(r"(.+?)\s?(?<!rt)(?<!gt)[x×*:]\s?(\d{1,2})", re.IGNORECASE)  # noqa: RUF001
+_BEHIND = re.compile(r"(.{2,}?)\s?(?<!rt)(?<!gt)[x×*:]\s?(\d{1,2})", re.IGNORECASE)  # noqa: RUF001
 # Longer than any card's name: what is longer is not searched by patterns.
 _LONGEST = 80
 
@@ -29,6 +29,7 @@ def normal(text: str) -> str:
     """A name without what tells no two cards apart: ``NVIDIA GeForce RTX 4090`` and ``rtx4090`` are the same."""
     text = _LAPTOP.sub("laptop", text.lower().strip())
     text = _SAYS_NOTHING.sub("", text).replace("gib", "gb").replace("laptoplaptop", "laptop")
+    text = re.sub(r"^((?:rtx|gtx)?)laptop(.+)", r"\1\2laptop", text)  # a laptop 4090 is a 4090 Laptop
     text = re.sub(r"(?<=\d)g(o|igs?|igabytes?)?$", "gb", text)
     return _SOCKET.sub("sxm", text)
 
