@@ -167,3 +167,22 @@ def test_where_peft_names_no_targets_linear_layers_of_a_format_are_taken(stored)
         for one in ({**plain, "quantization_config": stored}, plain)
     ]
     assert found[0]["adapters"] == found[1]["adapters"] > 0
+
+
+MIXTURE = {**TINY, "model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "num_local_experts": 4}
+STATIC = {"quant_method": "fp8", "weight_block_size": [128, 128], "activation_scheme": "static"}
+NOT_LOADED = {
+    "mxfp4": ({"quant_method": "mxfp4"}, "transformers loads MXFP4 for gpt-oss alone, not for this MixtralForCausalLM"),
+    "static": (STATIC, "FP8 experts whose activation_scheme is 'static' do not run by transformers' usual products"),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_LOADED)
+def test_what_transformers_does_not_run_is_refused_alike_everywhere(kind, tmp_path, capsys):
+    raw, said = NOT_LOADED[kind]
+    (tmp_path / "config.json").write_text(json.dumps({**MIXTURE, "quantization_config": raw}))
+    lines = (["simulate", "generate"], ["simulate", "finetune"], ["fit"])
+    for line in lines:
+        assert run([*line, str(tmp_path), "--gpu", "H100-SXM"]) == 2, line
+        assert said in " ".join(capsys.readouterr().err.split()), line
+    assert run(["memory", str(tmp_path)]) == 0
