@@ -272,10 +272,19 @@ def bytes_of(film: Film, moment: Moment, kind: MemoryKind) -> int:
 
 
 def where(film: Film) -> str:
-    """The stage of the peak, in the words of the quiz: the first tenth of the backward pass is the loss."""
+    """The stage of the peak, in the words of the quiz: early in the backward pass it is the loss, where that made it.
+
+    The loss's own backward holds the logits' gradients beside them; a layer that is computed again holds no more
+    logits than the forward pass ended with.
+    """
     top = film.moment("peak")
     stage = next(scene for scene in reversed(film.scenes) if scene.part <= top.part)
     following = next((scene.part for scene in film.scenes if scene.part > stage.part), BINS)
-    if stage.stage == "backward" and (top.part - stage.part) * 10 <= following - stage.part:
-        return "loss"
-    return stage.stage
+    early = (top.part - stage.part) * 10 <= following - stage.part
+    ends = [moment for moment in film.moments if moment.name == "loss"]
+    grown = all(_logits(film, top) > _logits(film, moment) for moment in ends)
+    return "loss" if stage.stage == "backward" and early and grown else stage.stage
+
+
+def _logits(film: Film, moment: Moment) -> int:
+    return bytes_of(film, moment, MemoryKind.LOGITS_AND_LOSS)

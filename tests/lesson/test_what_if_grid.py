@@ -12,6 +12,7 @@ from inspector.lesson.texts import texts
 from inspector.lesson.what_if import Choice, choices, dumps, load, loads
 from inspector.lora import TargetSet
 from inspector.render.deck import slides
+from inspector.render.reel import where
 from inspector.simulate import finetuning
 from inspector.sources.resolve import resolve
 
@@ -213,3 +214,11 @@ def test_report_makes_the_grid_of_any_model_and_goes_on_after_a_stop(small, tmp_
     assert '<section id="film"' in text
     assert "--what-if" in text
     assert text.count(".T4.16.2.") > 4
+
+
+@pytest.mark.parametrize(
+    ("model", "stage"), [("meta-llama/Llama-3.1-8B", "loss"), ("mistralai/Mistral-7B-v0.1", "backward")]
+)
+def test_a_peak_is_the_loss_s_where_it_holds_the_logits_and_their_gradients(model, stage):
+    """With 32,000 words a layer that is computed again takes more than the logits do."""
+    assert where(film.load(model)) == stage

@@ -148,11 +148,11 @@ def _below(
     ]  # fmt: skip
     if not thin:
         return 0.0, ""
-    words = {piece.nbytes: f"{piece.label} {number(piece.nbytes)}" for piece, _ in thin}
+    words = [(piece.nbytes, f"{piece.label} {number(piece.nbytes)}") for piece, _ in thin]
     # The smallest give way where all have no room: the drawer has them.
-    while len(words) > 1 and CHARACTER * len(", ".join(words.values())) > 0.94 * track:
-        del words[min(words)]
-    text = ", ".join(words.values())
+    while len(words) > 1 and CHARACTER * len(", ".join(told for _, told in words)) > 0.94 * track:
+        words.remove(min(words))
+    text = ", ".join(told for _, told in words)
     return max(0.0, min(thin[0][1].start, 0.97 - CHARACTER * len(text) / track)), text
 
 

@@ -38,7 +38,8 @@ SMALLEST = 24  # 18 pt
 
 DECKS = [
     (("llama-3.1-8b",), (1280, 720)),
-    (("llama-3.1-8b",), (1024, 768)),
+    # The longest words, on a stage that shrinks.
+    (("llama-3.1-8b", "--lang", "de"), (1024, 768)),
     (("llama-3.1-8b", "qwen2.5-7b", "gemma-2-9b", "phi-3-medium-4k-instruct"), (1280, 720)),
     (("gpt2",), (1280, 720)),
     (("mixtral-8x7b-v0.1",), (1280, 720)),

@@ -16,9 +16,11 @@ from inspector.lesson import lesson
 from inspector.lesson.measured import LEDGER
 from inspector.lesson.parts import described
 from inspector.lesson.texts import texts
+from inspector.memory_kinds import MemoryKind
 from inspector.render.assets import policy
 from inspector.render.charts import CHART_NAMES, chart
 from inspector.render.deck import STORIES, deck_html, drawing
+from inspector.render.deck.bars import kind_piece, stacked
 from inspector.render.deck.slides import MAKERS, told
 from inspector.sources.resolve import resolve
 from inspector.validation.runs import questions
@@ -353,3 +355,11 @@ def test_a_report_needs_neither_torch_nor_the_network(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_parts_of_one_size_are_all_named_below_their_bar():
+    given = [
+        kind_piece(kind, 10**9, name) for kind, name in ((MemoryKind.GRADIENTS, "one"), (MemoryKind.ADAPTERS, "two"))
+    ]
+    (bar,) = stacked([("", given, "2")], texts(), end=100 * 10**9, alt="").bars
+    assert bar.below[1] == "one 1.0, two 1.0"

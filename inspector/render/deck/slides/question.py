@@ -26,7 +26,10 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
         return None
     run = training.run("full")
     blocks = kept(run, say)
-    usable = {card: training.run("full", card).usable_bytes for card in LINES}
+    gives = {card: training.run("full", card).usable_bytes for card in LINES}
+    # Up to the first card that holds it, and two at least: beside 85 GB a small model's bar would have no words.
+    holding = [card for card, nbytes in gives.items() if nbytes < run.peak_allocated_bytes]
+    usable = dict(list(gives.items())[: max(len(holding) + 1, 2)])
     end = round(max(*usable.values(), run.peak_allocated_bytes) * 1.08)
     peak = say.size(run.peak_allocated_bytes)
     nexts = [*list(usable.values())[1:], 2 * end]
@@ -36,7 +39,13 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
         for (card, nbytes), after in zip(usable.items(), nexts, strict=True)
     ]
     made = stacked(
-        [("", blocks, peak)], say, end=end, alt=say("question.alt", peak=peak), lines=lines, track=1168, tall=True
+        [("", blocks, peak)],
+        say,
+        end=end,
+        alt=say("question.alt", peak=peak, cards=", ".join(usable)),
+        lines=lines,
+        track=1168,
+        tall=True,
     )
     ends, so_far = [], 0
     for block in blocks:

@@ -32,23 +32,23 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
     if not helping:
         return None
     shown = [first, *sorted(helping, key=_price)[: MOST - 1]]
+    method = say(f"methods.names.{found.method}")
     end = round(max(*(way.process_bytes for way in shown), found.usable_bytes) * 1.9)
     bars = [
-        (_name(way, say), [Piece("process", way.process_bytes, colour=GREY)],
+        (_name(way, method, say), [Piece("process", way.process_bytes, colour=GREY)],
          f"{say.number(way.process_bytes / GB, 1)} {mark(way, say)}")
         for way in shown
     ]  # fmt: skip
-    method = say(f"methods.names.{found.method}")
     # What is freely there, for the least: tight ones may fail on a longer sample.
     safe = [way for way in sorted(helping, key=_price) if way.verdict == "fits"] or helping
     values = {
         "number": say(f"numbers.{WORDS[min(len(helping), 9)]}").capitalize(), "card": found.card, "method": method,
         "usable": say.gb(found.usable_bytes), "misses": say.gb(first.process_bytes - found.usable_bytes, 2),
-        "now": say.gb(first.process_bytes, 2), "cost": cost(safe[0], say), "way": _name(safe[0], say),
+        "now": say.gb(first.process_bytes, 2), "cost": cost(safe[0], say), "way": _name(safe[0], method, say),
     }  # fmt: skip
     alt = "; ".join(f"{name} {total}" for name, _, total in bars)
     rows = [
-        (_name(way, say), say.written(count(way.process_bytes)),
+        (_name(way, method, say), say.written(count(way.process_bytes)),
          f"{say.gb(way.process_bytes)}, {verdict(way.verdict, say)}", cost(way, say), way.flag)
         for way in found.ways
     ]  # fmt: skip
@@ -75,7 +75,7 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
             ),
             "press": say("ways.press"),
         },
-        {"ways": [{"flag": way.flag, "cost": cost(way, say), "name": _name(way, say)} for way in shown]},
+        {"ways": [{"flag": way.flag, "cost": cost(way, say), "name": _name(way, method, say)} for way in shown]},
     )  # fmt: skip
 
 
@@ -84,10 +84,10 @@ def _price(way: Way) -> tuple[int, int]:
     return (PRICES.index(way.cost) if way.cost in PRICES else len(PRICES), way.process_bytes)
 
 
-def _name(way: Way, say: Texts) -> str:
-    """The change in few words: the setting's own where the texts have none."""
+def _name(way: Way, method: str, say: Texts) -> str:
+    """The change in few words: the setting's own where the texts have none, ``method`` where nothing is changed."""
     if not way.what:
-        return say("ways.names.as_it_is")
+        return say("ways.names.as_it_is", method=method)
     if way.what.endswith(" tokens"):
         return say("ways.names.tokens", tokens=say.written(way.what.removesuffix(" tokens")))
     key = f"ways.names.{_key(way.what)}"
