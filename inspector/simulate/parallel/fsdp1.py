@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class FlatSharded(Spread):
     """As accelerate prepares a model for it."""
 
+    cuts = True
+
     def wrap(self, model: nn.Module) -> nn.Module:
         """Every unit's weights become one flat tensor, of which this rank has its part."""
         from torch.distributed.fsdp import BackwardPrefetch, CPUOffload, FullyShardedDataParallel, MixedPrecision

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class FullyShard(Spread):
     """The layers and the root as units of their own, or what accelerate's ``fsdp2_prepare_model`` makes."""
 
+    cuts = True
+
     def wrap(self, model: nn.Module) -> nn.Module:
         """Every unit's weights become this rank's parts of them."""
         from torch.distributed.fsdp import fully_shard

@@ -47,8 +47,8 @@ class RankTrace:
     """What loading and training allocate and free on the card of one rank.
 
     ``streams`` names the streams of the events, 0 first. ``replicated_bytes`` is what every rank keeps whole, in no
-    unit. ``host_bytes`` is what this rank keeps in the machine's memory (offloaded weights and state), ``paged_bytes``
-    optimizer state in managed memory. ``steps`` were traced; the last is steady.
+    unit. ``host_bytes`` is the most that this rank has in the machine's memory: the model until it is cut, or offloaded
+    weights and state; ``paged_bytes`` is optimizer state in managed memory. ``steps`` were traced; the last is steady.
     """
 
     rank: int

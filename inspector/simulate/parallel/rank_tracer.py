@@ -14,7 +14,7 @@ from inspector.simulate.events import Alloc, StreamMark, StreamUse, StreamWait
 from inspector.simulate.parallel.collectives import sent
 from inspector.simulate.parallel.streams import Streams
 from inspector.simulate.tracing.shape_memory import run
-from inspector.simulate.tracing.tracer import Tracer
+from inspector.simulate.tracing.tracer import FOREIGN, Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ class RankTracer(Tracer):
     """As `Tracer`, for one of several cards.
 
     ``cards`` are those of one machine. ``messages`` counts what was sent in each step. Tensors that are cut over ranks
-    are seen by the part this rank has.
+    are seen by the part this rank has. While it is ``on_host``, what is made is in the machine's memory.
     """
 
     def __init__(self, kernels: Kernels, device: str = "meta", *, cards: int = 1) -> None:
@@ -43,6 +43,7 @@ class RankTracer(Tracer):
         self._marks = 0
         self._awaited: set[int] = set()
         self.streams = Streams(self._passed, self._waited, device, cards)
+        self.on_host = False
         self.messages: defaultdict[int, Counter[Message]] = defaultdict(Counter)
 
     def __torch_dispatch__(
@@ -61,6 +62,26 @@ class RankTracer(Tracer):
         if (message := sent(func, args)) is not None:
             self.messages[self.step][message] += 1
         return super().__torch_dispatch__(func, types, args, kwargs)
+
+    # -- the machine's memory -----------------------------------------------------------------------------------
+
+    def _note(self, tensor: torch.Tensor, func: OpOverload | str) -> None:
+        if self.on_host and isinstance(tensor, torch.Tensor):
+            self.ignore([tensor])
+        else:
+            super()._note(tensor, func)
+
+    def is_on_host(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor is in the machine's memory, although it is a meta tensor like any other."""
+        watch = self._live.get(tensor.untyped_storage()._cdata)
+        return watch is not None and watch.block == FOREIGN
+
+    def arrive(self, tensors: Iterable[torch.Tensor]) -> None:
+        """``tensor.data = tensor.to(device)`` of what is on the host."""
+        for tensor in tensors:
+            if self.is_on_host(tensor):
+                tensor.data = torch.empty_like(tensor)
+                self.label(tensor, MemoryKind.BASE_WEIGHTS, "")
 
     # -- streams -------------------------------------------------------------------------------------------------
 
@@ -102,7 +123,7 @@ class RankTracer(Tracer):
             self.log.append(~watch.block)
             if label is None:  # what is emptied before it dies is a copy, to be gathered again
                 self._labels[watch.block] = MemoryKind.GATHERED_WEIGHTS, ""
-            watch.block = -1
+            watch.block = FOREIGN
         if nbytes:
             watch.block = self.new_block(nbytes, REFILLED)
             # The same tensor's, each time that it is filled.

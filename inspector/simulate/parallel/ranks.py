@@ -64,7 +64,7 @@ def trace_rank(
         tracer = RankTracer(cuda_kernels(device), cards=parallel.world_size // parallel.nodes)
     tracer.answer = answers(lambda: setup.batch.seq_len, masks=not (setup.batch.packed or setup.batch.padded))
     routing.install(tracer, config, setup.routing)
-    spread = way(parallel, tracer)
+    spread = way(parallel, tracer, loaded_on_cpu=setup.load.via_cpu and setup.load.quantization is None)
     kernels: dict[str, Any] = {
         "sdpa_backend": loop.sdpa_backend, "autocast": loop.autocast, "fp8": keeps_fp8(setup.load),
     }  # fmt: skip
@@ -85,6 +85,7 @@ def trace_rank(
         replicated_bytes=replicated,
         collectives=collectives(tracer.messages[loop.steps - 1]),
         streams=tuple(tracer.streams.names),
+        host_bytes=spread.host_bytes,
         paged_bytes=tracer.paged_bytes,
         notes=tuple(tracer.notes),
         questions=device.questions,

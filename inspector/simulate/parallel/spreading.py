@@ -23,13 +23,22 @@ if TYPE_CHECKING:
 class Spread(Alone):
     """One rank's part in a training loop. `wrapped` is called once, when the model is loaded and adapted."""
 
-    def __init__(self, parallel: ParallelSetup, tracer: RankTracer) -> None:
+    cuts = False
+    """Whether the wrapper takes a model that is on the CPU, and moves no more to the card than it cuts."""
+
+    def __init__(self, parallel: ParallelSetup, tracer: RankTracer, *, loaded_on_cpu: bool = False) -> None:
         self.parallel, self.tracer = parallel, tracer
         self.quant_storage = parallel.quant_storage
+        self.stays_on_host = tracer.on_host = self.cuts and loaded_on_cpu
         self.model: Any = None
+        self.host_bytes = 0
 
     def wrapped(self, model: nn.Module, _tracer: object) -> Any:
         """The model as this rank trains it."""
+        if self.stays_on_host:
+            held = {each.untyped_storage()._cdata: each.untyped_storage().nbytes() for each in tensors_of(model)}
+            self.host_bytes = sum(held.values())
+        self.tracer.on_host = False
         with self.tracer:
             self.model = self.wrap(model)
         self.label()
@@ -68,6 +77,12 @@ class Spread(Alone):
         for parameter in self.model.parameters():
             if not isinstance(parameter, DTensor):
                 yield parameter
+
+
+def tensors_of(model: nn.Module) -> Iterator[torch.Tensor]:
+    """All weights and buffers."""
+    yield from model.parameters()
+    yield from model.buffers()
 
 
 def local(tensor: torch.Tensor) -> torch.Tensor:

@@ -94,6 +94,9 @@ def _replaced(tracer: RankTracer) -> dict[str, Any]:
         with _disable_current_modes():
             return shape_of(propagator, schema)
 
+    def arrive(params: list[torch.Tensor], buffers: list[torch.Tensor], _device: object) -> None:
+        tracer.arrive([*params, *buffers])
+
     groups = ("_fsdp_collectives", "_fsdp_init", "_fsdp_param_group", "_fsdp_state")
     asking = ("torch.distributed.device_mesh", "torch.distributed.tensor._random")
     handles = (*asking, *(f"{fsdp}._fully_shard.{group}" for group in groups))
@@ -108,6 +111,8 @@ def _replaced(tracer: RankTracer) -> dict[str, Any]:
         f"{fsdp}._fully_shard._fully_shard._get_device_from_mesh": lambda _mesh: torch.device(tracer.device),
         f"{fsdp}._common_utils._FSDPDeviceHandle.__init__": handle_of,
         f"{fsdp}._init_utils._need_to_materialize_module": lambda *_args: (False, False),
+        f"{fsdp}._init_utils._move_states_to_device": arrive,
+        f"{fsdp}._fully_shard._fsdp_init._move_states_to_device": arrive,
         f"{fsdp}._runtime_utils._no_dispatch_record_stream": used_on,
         f"{fsdp}._flat_param._no_dispatch_record_stream": used_on,
         "torch.distributed.tensor._sharding_prop.ShardingPropagator._propagate_tensor_meta_non_cached": shape_alone,

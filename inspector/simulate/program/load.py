@@ -44,13 +44,15 @@ def load_model(
     *,
     training: bool = False,
     storage: str = "auto",
+    stays_on_host: bool = False,
     spread: Callable[[PreTrainedModel, Loader | None], None] | None = None,
 ) -> Any:
     """``from_pretrained`` on the device: the base model, quantized if asked or stored so, every tensor traced.
 
     ``training`` is whether adapters will train on it: kernels of packed weights are chosen by it. ``storage`` is the
-    dtype that 4-bit weights are packed in (``bnb_4bit_quant_storage``), ``auto`` bitsandbytes' own. ``spread`` loads it
-    instead, over several cards (`inspector.simulate.program.dispatch`).
+    dtype that 4-bit weights are packed in (``bnb_4bit_quant_storage``), ``auto`` bitsandbytes' own. ``stays_on_host``:
+    what is loaded on the CPU is not moved. ``spread`` loads it instead, over several cards
+    (`inspector.simulate.program.dispatch`).
     Raises InspectorError for a quantized checkpoint that is not known, or that transformers would refuse.
     """
     from inspector.architecture import build_config, build_model
@@ -77,8 +79,9 @@ def load_model(
         return model
     # What is quantized goes to the card as it is loaded: such a model is never loaded on the CPU and moved.
     if loader is None and setup.via_cpu:
-        with tracer:
-            move(model)
+        if not stays_on_host:
+            with tracer:
+                move(model)
         return model
     loader = loader or Loader()
     if loader.warms_up:

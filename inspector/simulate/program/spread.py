@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
 
 class Alone:
-    """One card: nothing is wrapped. ``quant_storage`` is the dtype that 4-bit weights are packed in.
+    """One card: nothing is wrapped.
 
-    ``loads`` puts the weights elsewhere than on the one card.
+    ``quant_storage`` is the dtype that 4-bit weights are packed in. ``stays_on_host`` says that a model which is loaded
+    on the CPU stays there until it is wrapped. ``loads`` puts the weights elsewhere than on the one card.
     """
 
     quant_storage: str = "auto"
+    stays_on_host: bool = False
     loads: Callable[[Any, Loader | None], None] | None = None
 
     def wrapped(self, model: nn.Module, _tracer: Tracer) -> Any:

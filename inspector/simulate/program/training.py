@@ -113,8 +113,9 @@ class Loop:
         """Load the model, then train."""
         tracer, setup = self.tracer, self.setup
         tracer.mark("load", -1)
-        storage, loads = self.spread.quant_storage, self.spread.loads
-        model = load_model(self.config, setup.load, tracer, training=True, storage=storage, spread=loads)
+        spread = self.spread
+        places: dict[str, Any] = {"storage": spread.quant_storage, "stays_on_host": spread.stays_on_host}
+        model = load_model(self.config, setup.load, tracer, training=True, spread=spread.loads, **places)
         if keeps_fp8(setup.load) and dequantized_in_parts(model):
             routing.matters(tracer, self.config, setup.routing)
         self.kind, self.named = str(model.config.model_type), type(model).__name__

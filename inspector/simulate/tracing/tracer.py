@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _READ = torch.ops.aten._local_scalar_dense.default
 _COPY = torch.ops.aten._to_copy.default
-_FOREIGN = -1
+FOREIGN = -1
 """The block number of a storage that is known and does not count."""
 
 
@@ -214,7 +214,7 @@ class Tracer(TorchDispatchMode):
 
     def _died(self, watch: _Watch) -> None:
         self._live.pop(watch.key, None)
-        if watch.block != _FOREIGN:
+        if watch.block != FOREIGN:
             self.log.append(~watch.block)
 
     def drop(self, tensor: torch.Tensor) -> None:
@@ -222,14 +222,14 @@ class Tracer(TorchDispatchMode):
         if self.block_of(tensor) is not None:
             watch = self._live[tensor.untyped_storage()._cdata]
             self.log.append(~watch.block)
-            watch.block = _FOREIGN
+            watch.block = FOREIGN
 
     def ignore(self, tensors: Iterable[Any]) -> None:
         """These tensors exist already, and are not on the simulated device."""
         for tensor in tensors:
             storage = tensor.untyped_storage()
             if storage._cdata not in self._live:
-                self._follow(storage, storage._cdata, _FOREIGN)
+                self._follow(storage, storage._cdata, FOREIGN)
 
     def page(self, tensor: torch.Tensor) -> None:
         """This tensor is in managed memory: none of the device's, counted apart."""
@@ -271,7 +271,7 @@ class Tracer(TorchDispatchMode):
     def block_of(self, tensor: torch.Tensor) -> int | None:
         """The number of the block a tensor lives in, or None when it is not followed."""
         watch = self._live.get(tensor.untyped_storage()._cdata)
-        return None if watch is None or watch.block == _FOREIGN else watch.block
+        return None if watch is None or watch.block == FOREIGN else watch.block
 
     def label(self, tensor: torch.Tensor, kind: MemoryKind, module: str) -> None:
         """Say what a living tensor is, once its owner is known."""

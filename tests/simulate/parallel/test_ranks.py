@@ -67,6 +67,17 @@ def test_gradients_that_are_views_of_their_bucket_are_not_there_twice():
     assert step[0] - step[1] >= WEIGHTS
 
 
+@pytest.mark.parametrize("words", ["fsdp1", "fsdp2"])
+def test_what_is_loaded_on_the_cpu_comes_to_the_card_unit_by_unit(words):
+    traced, line = ranked(words)
+    assert traced.host_bytes >= WEIGHTS
+    assert line.stages[0].peak_allocated < WEIGHTS
+    at_once, whole = ranked(words, via_cpu=False)
+    assert at_once.host_bytes == 0
+    assert whole.stages[0].peak_allocated > WEIGHTS
+    assert whole.stages[-1].end_allocated == line.stages[-1].end_allocated
+
+
 @pytest.mark.parametrize("words", ["fsdp1", "fsdp2", "hsdp:2x4"])
 def test_a_rank_keeps_its_part_and_gathers_layer_by_layer(words):
     traced, _ = ranked(words, 8 if ":" in words else 4)

@@ -19,7 +19,7 @@ from inspector.simulate.script.child.storages import (
     under_transforms,
     worth_knowing,
 )
-from inspector.simulate.tracing.tracer import _FOREIGN, Tracer
+from inspector.simulate.tracing.tracer import FOREIGN, Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -78,7 +78,7 @@ class KnownValues(Tracer):
         if found is not None:
             return found
         nbytes = storage.nbytes()
-        block = self.new_block(nbytes, source) if place == "card" and nbytes else _FOREIGN
+        block = self.new_block(nbytes, source) if place == "card" and nbytes else FOREIGN
         return self._remembered(storage, key, block, place)
 
     def _remembered(self, storage: torch.UntypedStorage, key: int, block: int, place: Place) -> Hollow:
