@@ -81,7 +81,8 @@ class RankTracer(Tracer):
         for tensor in tensors:
             if self.is_on_host(tensor):
                 tensor.data = torch.empty_like(tensor)
-                self.label(tensor, MemoryKind.BASE_WEIGHTS, "")
+                weight = isinstance(tensor, torch.nn.Parameter)
+                self.label(tensor, MemoryKind.BASE_WEIGHTS if weight else MemoryKind.BUFFERS, "")
 
     # -- streams -------------------------------------------------------------------------------------------------
 

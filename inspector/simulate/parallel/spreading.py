@@ -41,6 +41,7 @@ class Spread(Alone):
         self.tracer.on_host = False
         with self.tracer:
             self.model = self.wrap(model)
+            self.tracer.arrive(self.model.buffers())  # where the wrapper leaves that to the first forward
         self.label()
         return self.model
 
