@@ -26,6 +26,8 @@ HOME = tempfile.TemporaryDirectory(prefix="inspector-tests-", ignore_cleanup_err
 os.environ.update(HF_HOME=HOME.name, XDG_CACHE_HOME=HOME.name)
 # As the command line has it, which sets it where a process begins: the hub's library asks who runs it, once a process.
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# A worker for each core: with as many threads each, they would wait for one another's in busy loops, twice the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell's background jobs are deaf to Ctrl-C, and so is every child they start. The program keeps to that, as others
 # do; tests that press Ctrl-C would wait for ever. With a handler here, children begin with the usual one.
