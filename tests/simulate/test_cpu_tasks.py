@@ -12,7 +12,7 @@ from inspector.simulate.program import global_attention, transcripts
 from inspector.simulate.program.inputs import settle, training_inputs
 from inspector.simulate.setup.training import BatchSetup
 from tests.simulate.cpu_sizes import SMALLEST, levels, profiled_sizes, traced_sizes
-from tests.simulate.tasks import BART, BERT, LED, LONGFORMER, MUSICGEN, T5, WAV2VEC2, WHISPER, XLNET, named
+from tests.simulate.tasks import BART, BERT, LED, LONGFORMER, T5, WAV2VEC2, WHISPER, XLNET, named
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # libraries warn about tiny models
 
@@ -29,7 +29,6 @@ CASES = {
     "T5": named("T5ForConditionalGeneration", T5),
     "BART": named("BartForConditionalGeneration", BART),
     "Whisper": named("WhisperForConditionalGeneration", WHISPER),
-    "codes of music": named("MusicgenForConditionalGeneration", MUSICGEN),
 }
 
 
