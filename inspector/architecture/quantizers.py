@@ -8,7 +8,7 @@ import functools
 import importlib.util
 from pathlib import Path
 
-_SURE = 0.75
+_SURE = 0.85
 """From here on a word is taken for a known one misspelt, and not for that of another library."""
 
 
@@ -38,19 +38,37 @@ def loaded_methods() -> tuple[str, ...]:
     return tuple(sorted({"bitsandbytes" if "bitsandbytes" in name else name for name in names}))
 
 
-def unknown_method(method: str, cutoff: float = 0.6) -> str | None:
+def unknown_method(method: str) -> str | None:
     """What is said of a method that transformers does not know, the one that is meant perhaps; None for a known one.
 
     >>> unknown_method("gtpq")
     'did you mean gptq?'
     """
-    known = loaded_methods()
-    if method in known:
+    if method in loaded_methods():
         return None
-    close = difflib.get_close_matches(method.lower().replace("_", "-"), known, n=1, cutoff=cutoff)
-    return f"did you mean {close[0]}?" if close else ""
+    close = _closest(method, 0.6)
+    return f"did you mean {close}?" if close else ""
 
 
 def misspelt_method(method: str) -> str:
-    """The one that is meant by a word that is surely a known one misspelt, in a question; "" for any other."""
-    return unknown_method(method, _SURE) or ""
+    """The one that is meant by a word that is surely a known one misspelt, in a question; "" for any other.
+
+    ``fp4`` and ``mxfp6`` are words of other libraries: nobody misspells a number, and letters are left out by no one
+    who means ``nvfp4``.
+    """
+    plain, close = method.lower().replace("_", "-"), _closest(method, 0.6)
+    if method in loaded_methods() or not close:
+        return ""
+    said = close.replace("_", "-")
+    alike = sorted(plain) == sorted(said) or difflib.SequenceMatcher(None, plain, said).ratio() >= _SURE
+    return f"did you mean {close}?" if alike and _digits(plain) == _digits(said) else ""
+
+
+def _closest(method: str, cutoff: float) -> str:
+    plain = {known.replace("_", "-"): known for known in loaded_methods()}
+    found = difflib.get_close_matches(method.lower().replace("_", "-"), plain, n=1, cutoff=cutoff)
+    return plain[found[0]] if found else ""
+
+
+def _digits(text: str) -> list[str]:
+    return [letter for letter in text if letter.isdigit()]

@@ -180,6 +180,8 @@ def said_of_loading(published: Published, dtype: str) -> tuple[str, ...]:
 
 def block_sizes(said: object) -> tuple[int, ...]:
     """Rows and columns that share a scale, as the check has let them pass; empty where the config says none."""
+    if isinstance(said, str):  # as compressed-tensors wrote them before
+        said = [int(size) for size in said.split("x")]
     return tuple(said) if isinstance(said, list | tuple) else ()
 
 

@@ -70,6 +70,18 @@ _SIZES = Rule(
 )
 
 
+def _is_pair(value: object) -> bool:
+    """Two sizes, or the text ``128x128`` that compressed-tensors took before."""
+    return (
+        _SIZES.allows([int(size) if size.isdecimal() else 0 for size in value.split("x")])
+        if isinstance(value, str)
+        else _SIZES.allows(value)
+    )
+
+
+_BLOCKS = Rule(_is_pair, _SIZES.allowed)
+
+
 def _size(value: object) -> bool:
     return _is_whole(value) and 0 < int(str(value)) <= LARGEST
 
@@ -128,7 +140,7 @@ FIELDS: dict[str, Mapping[str, Rule]] = {
     },
     "fp8": {
         "weight_block_size": _SIZES, "activation_scheme": _words("dynamic", "static"), "dequantize": _FLAG,
-        "scale_fmt": _words("float", "ue8m0"), "expert_dtype": _words("fp8", "fp4"), "fmt": _words("e4m3", "e5m2"),
+        "scale_fmt": _words("float", "ue8m0"), "expert_dtype": _words("fp8", "fp4"),
         "modules_to_not_convert": _NAMES, "ignored_layers": _NAMES, "modules_to_convert": _NAMES,
     },
     "mxfp4": {"modules_to_not_convert": _NAMES, "dequantize": _FLAG},
@@ -146,11 +158,11 @@ FIELDS: dict[str, Mapping[str, Rule]] = {
         "format": _words(
             "dense", "sparse-bitmask", "sparse-24-bitmask", "int-quantized", "float-quantized", "naive-quantized",
             "pack-quantized", "marlin-24", "mixed-precision", "nvfp4-pack-quantized", "mxfp4-pack-quantized",
-            "mxfp6-pack-quantized", "mxfp8-quantized",
+            "mxfp6-pack-quantized", "mxfp8-quantized", is_open=True,
         ),
         "strategy": _words("tensor", "channel", "group", "block", "token", "tensor_group", "attn_head"),
         "type": _words("int", "float"), "num_bits": _bits(*range(1, 17)), "group_size": _GROUP, "symmetric": _FLAG,
-        "block_structure": _SIZES, "targets": _NAMES, "ignore": _NAMES, "run_compressed": _FLAG, "dequantize": _FLAG,
+        "block_structure": _BLOCKS, "targets": _NAMES, "ignore": _NAMES, "run_compressed": _FLAG, "dequantize": _FLAG,
         "quantization_status": _words("initialized", "calibration", "frozen", "compressed", "decompressed"),
     },
     "mlx": {"bits": _bits(2, 3, 4, 5, 6, 8), "group_size": _POSITIVE},

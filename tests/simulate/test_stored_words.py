@@ -64,6 +64,29 @@ def test_weights_of_another_librarys_format_are_told_as_those_of_the_architectur
         assert "published in exl2, which transformers does not load; these are the figures of the architecture" in said
 
 
+def test_words_of_other_libraries_and_of_older_ones_are_no_mistakes():
+    """As published: MiniMax M2's ``fmt``, a format of another tool, blocks in a text, methods of engines."""
+    from inspector.architecture.quantizers import misspelt_method
+
+    minimax = {"quant_method": "fp8", "fmt": "float8_e4m3fn", "activation_scheme": "dynamic"}
+    assert published_in({"quantization_config": minimax}).blocks == (128, 128)
+    weights = {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": "128x64"}
+    other = {
+        "quant_method": "compressed-tensors", "format": "nvfp4_e2m1_ue8m0",
+        "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}},
+    }  # fmt: skip
+    assert published_in({"quantization_config": other}).title == "compressed-tensors (nvfp4_e2m1_ue8m0)"
+    for word in ("modelopt", "fp4", "nf4", "mxfp6", "nvfp8", "exl3", "bitsandbytes_4bit", "w8a8_fp8", "gptq_marlin"):
+        assert misspelt_method(word) == "", word
+    for word, meant in (
+        ("gtpq", "gptq"),
+        ("AWQ", "awq"),
+        ("auto_round", "auto-round"),
+        ("bitsandbyte", "bitsandbytes"),
+    ):
+        assert misspelt_method(word) == f"did you mean {meant}?"
+
+
 def test_a_wrong_word_is_told_by_commands_that_build_nothing(folder, capsys, tmp_path):
     """One checker for all of them, before anything is built; what files store is told all the same."""
     model = folder({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf5"})
