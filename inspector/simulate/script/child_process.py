@@ -55,6 +55,19 @@ def run_child(
         _kill(child)
 
 
+def _descendants(of: int) -> list[int]:
+    """The processes below one, as far as the system tells (``/proc``)."""
+    parents: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            # A name may have spaces and brackets in it; state and parent stand behind it.
+            parents[int(path.parent.name)] = int(path.read_text(errors="replace").rpartition(")")[2].split()[1])
+    found = [of]
+    for each in found:
+        found += [child for child, parent in parents.items() if parent == each]
+    return found[1:]
+
+
 def _output(*, to_stderr: bool) -> tuple[tuple[Any, Any], bool]:
     """Where the child writes; where our own streams are no files (in a notebook, a test) it is copied into them."""
     try:
@@ -72,15 +85,20 @@ def _copied(child: subprocess.Popen[bytes], timeout: float | None, *, to_stderr:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Ask the child to end as Ctrl-C would, so that it writes what it has; then end it."""
+    """Ask the child to end as Ctrl-C would, so that it writes what it has; then end it, and all that it started."""
+    # Asked before: those with a session of their own have another parent when it has ended.
+    started = _descendants(child.pid)
     with contextlib.suppress(ProcessLookupError):
         child.send_signal(signal.SIGINT)
     with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
         child.communicate(timeout=GRACE) if child.stdout else child.wait(GRACE)
+    for each in started:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(each, signal.SIGKILL)
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    """End whatever of its session is left."""
+    """End whatever of its group is left."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     with contextlib.suppress(Exception):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 import inspector
 from inspector.cli.main import run as command
 from inspector.errors import InspectorError
-from inspector.simulate.script.running import OurFaultError
+from inspector.simulate.script import child_process
+from inspector.simulate.script.running import OurFaultError, run
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -191,6 +193,45 @@ def test_a_model_that_is_nowhere_is_one_line(dry):
     with pytest.raises(InspectorError, match=r"nobody/nothing-7b is no bundled model and not on this disk") as caught:
         dry(text)
     assert "`hf download nobody/nothing-7b config.json` once, which is enough" in caught.value.hint
+
+
+def test_ctrl_c_ends_what_the_script_has_started(tmp_path, forked, monkeypatch):
+    (tmp_path / "train.py").write_text(
+        "import os, time\n"
+        "for own in (False, True):\n"
+        "    if not os.fork():\n"
+        "        own and os.setsid()\n"
+        "        open(f'{own}.pid', 'w').write(str(os.getpid()))\n"
+        "        time.sleep(100)\n"
+        "time.sleep(100)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    start = child_process.subprocess.Popen
+    files = [tmp_path / "False.pid", tmp_path / "True.pid"]
+
+    def interrupted(*args, **kwargs):
+        child = start(*args, **kwargs)
+        wait = child.wait
+
+        def first(timeout=None):
+            while not all(path.is_file() and path.read_text() for path in files):
+                time.sleep(0.01)
+            child.wait = wait
+            raise KeyboardInterrupt
+
+        child.wait = first
+        return child
+
+    monkeypatch.setattr(child_process.subprocess, "Popen", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run("train.py", write=True, quiet=True)
+    for path in files:
+        stat = Path("/proc", path.read_text(), "stat")
+        deadline = time.monotonic() + 10
+        # What is dead may wait for its new parent to ask for it.
+        while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 def test_a_config_in_the_cache_is_enough(dry, tmp_path, monkeypatch):
