@@ -39,12 +39,14 @@ def test_the_batch_that_fits_is_found_by_running_it(tmp_path, monkeypatch, capfd
 
 def test_a_batch_in_a_module_beside_it_is_changed_for_the_run_alone(tmp_path, monkeypatch, capfd, forked):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "train.py").write_text(SCRIPT.replace("BATCH = 8", "from config import BATCH"))
-    (tmp_path / "config.py").write_text("BATCH = 8\n")
-    assert run(["run", "--json", "--gpu", "A100-80GB", "-m", "train"]) == 1
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "train.py").write_text(SCRIPT.replace("BATCH = 8", "from package.config import BATCH"))
+    (package / "config.py").write_text("BATCH = 8\n")
+    assert run(["run", "--json", "--gpu", "A100-80GB", "-m", "package.train"]) == 1
     printed = capfd.readouterr()
     found, *_ = json.loads(printed.out)["advice"]["alone"]
-    assert found["changes"] == [{"what": "BATCH = 4", "cost": "smaller batches", "place": "config.py:1"}]
+    assert found["changes"] == [{"what": "BATCH = 4", "cost": "smaller batches", "place": "package/config.py:1"}]
     assert found["fits"]
     assert "ran with 4" not in printed.err
-    assert (tmp_path / "config.py").read_text() == "BATCH = 8\n"
+    assert (package / "config.py").read_text() == "BATCH = 8\n"

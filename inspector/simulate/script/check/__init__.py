@@ -12,7 +12,7 @@ from inspector.simulate.script.check.installed import distribution, is_here
 from inspector.simulate.script.check.names import imported
 from inspector.simulate.script.check.reached import Reach, Reached
 from inspector.simulate.script.check.report import GRADES, CheckReport, Finding, Grade, Place
-from inspector.simulate.script.check.sources import beside, read_source
+from inspector.simulate.script.check.sources import read_source
 from inspector.simulate.script.invocation import Invocation, parse_invocation
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def check_script(
     files: tuple[str, ...] = ()
     if own:
         main = read_source(path, "__main__", shown=what.target if what.kind != "module" else "")
-        reach = Reach(main, what.argv, dict(what.environment))
+        reach = Reach(main, what.argv, dict(what.environment), what.home)
         files = tuple(dict.fromkeys(source.file for source in reach.sources.values()))
         for source in reach.sources.values():
             found += [Finding("error", mistake.what, "", mistake.place) for mistake in source.mistakes]
@@ -95,9 +95,7 @@ def _findings(reach: Reach, given: hub_names.Given) -> Iterator[Finding]:
 def _imported(reach: Reach, each: Reached, dotted: str) -> Iterator[Finding]:
     place = each.source.place(each.part, each.node)
     package = dotted.partition(".")[0]
-    own = package in {name.partition(".")[0] for name in reach.sources} or beside(
-        reach.sources["__main__"].folder, package
-    )
+    own = package in {name.partition(".")[0] for name in reach.sources} or reach.beside(package)
     if own or not package:
         return
     if (rule := rules.imported(dotted)) is not None:

@@ -39,10 +39,18 @@ class Reach:
         main: the script, already read.
         argv: its own arguments.
         environment: variables that it will find.
+        home: where its absolute imports begin, if that is another folder than its own.
     """
 
-    def __init__(self, main: Source, argv: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
-        self._root = main.folder
+    def __init__(
+        self,
+        main: Source,
+        argv: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        home: Path | None = None,
+    ) -> None:
+        # The folder of what is run as well: names that are relative to its package begin there.
+        self._folders = (main.folder, home or main.folder)
         self._argv, self._environment = argv, environment
         self.sources: dict[str, Source] = {}
         self._values: dict[str, Values] = {}
@@ -171,6 +179,10 @@ class Reach:
             self._done[id(method)] = certain
             self._waiting.append((source, part, getattr(method, "body", []), certain))
 
+    def beside(self, dotted: str) -> Path | None:
+        """The file of a module of the user's own; None where there is none."""
+        return next((path for folder in self._folders if (path := beside(folder, dotted)) is not None), None)
+
     def _import(self, dotted: str, *, certain: bool) -> None:
         """Read a module of the user's own, and the packages that it lies in, once."""
         parts = dotted.split(".")
@@ -178,7 +190,7 @@ class Reach:
             name = ".".join(parts[:count])
             if name in self.sources:
                 continue
-            path: Path | None = beside(self._root, name)
+            path = self.beside(name)
             if path is not None:
                 self._add(read_source(path, name), certain=certain)
 

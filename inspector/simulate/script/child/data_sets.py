@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ WORD = " a"
 def install(world: World) -> None:
     """Answer as soon as the library is imported."""
     world.imports.then("datasets.load", lambda module: _load(world, module))
+    world.imports.then("datasets.arrow_dataset", lambda module: _saving(world, module))
     world.imports.then("evaluate.loading", lambda module: _metrics(world, module))
 
 
@@ -50,6 +52,20 @@ def _load(world: World, module: ModuleType) -> None:
             ) from error
 
     replace("datasets.load.load_dataset", load_dataset)
+
+
+def _saving(world: World, module: ModuleType) -> None:
+    """Several processes, which datasets 5 spawns to write a data set, would have no world: one writes it."""
+    save = module.Dataset.save_to_disk
+
+    @functools.wraps(save)
+    def save_to_disk(self: object, *args: object, **kwargs: object) -> Any:
+        if kwargs.get("num_proc"):
+            kwargs["num_proc"] = None
+            world.skip("processes of its own that write a data set: this one writes it")
+        return handed_on(save, self, *args, **kwargs)
+
+    replace("datasets.arrow_dataset.Dataset.save_to_disk", save_to_disk)
 
 
 def _metrics(world: World, module: ModuleType) -> None:

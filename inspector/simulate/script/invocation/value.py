@@ -39,6 +39,15 @@ class Invocation:
             return Path(self.target)
         return module_file(self.target.partition(":")[0], main=self.kind == "module")
 
+    @property
+    def home(self) -> Path | None:
+        """Where its absolute imports begin: of ``python -m package.train`` the folder above the package."""
+        path = self.source
+        if path is None or self.kind != "module":
+            return None if path is None else path.absolute().parent
+        above = len(self.target.split(".")) - (path.name != "__main__.py")
+        return [path.absolute().parent, *path.absolute().parent.parents][above]
+
 
 def module_file(dotted: str, folders: tuple[str, ...] | None = None, *, main: bool = False) -> Path | None:
     """The source file of a module, found by its name alone: nothing of its packages is imported.

@@ -25,7 +25,7 @@ tokenizer.pad_token = tokenizer.eos_token
 with open("rows.csv", "w") as file:
     file.write("text,label\n" + "".join(f"the film was {'good' * (1 + i % 5)},{i % 2}\n" for i in range(16)))
 rows = load_dataset("csv", data_files={"train": "rows.csv"}, split="train")
-rows.save_to_disk("rows")
+rows.save_to_disk("rows", num_proc=2)
 rows = type(rows).load_from_disk("rows").map(lambda row: tokenizer(row["text"]), num_proc=2)
 
 model = AutoModelForSequenceClassification.from_pretrained(
