@@ -41,8 +41,9 @@ def main() -> None:
                 shown = _slides(browser, deck, width, height, scheme)
                 if (width, scheme) == (SCREENS[0][0], "light"):
                     for slide, picture in shown:
-                        if slide.partition(" ")[0] in SLIDES:
-                            (PICTURES / f"slide-{slide.partition(' ')[0]}.png").write_bytes(base64.b64decode(picture))
+                        # As it is asked, a slide has another name.
+                        if slide in SLIDES:
+                            (PICTURES / f"slide-{slide}.png").write_bytes(base64.b64decode(picture))
                 rows.append((f"{width} x {height}, {scheme}", [picture for _, picture in shown], THUMB))
         rows.append((f"{PHONE[0]} px wide", _page(browser, deck, PHONE[0], ""), PHONE[0] * 2 // 3))
         rows.append(("printed", _page(browser, deck, 1280, "print"), THUMB))
@@ -76,7 +77,7 @@ def _slides(browser: Any, deck: Path, width: int, height: int, scheme: str) -> l
         for frame in ([0] if asks else []) + [frames]:
             browser.execute_script("Reveal.slide(arguments[0], 0, arguments[1] - 1)", index, frame)
             time.sleep(0.15)
-            found.append((f"{name} {'asked' if asks and frame == 0 else ''}", browser.get_screenshot_as_base64()))
+            found.append((f"{name}{' asked' if asks and frame == 0 else ''}", browser.get_screenshot_as_base64()))
     return [(name, picture) for name, picture in found if not name.endswith("asked")] + [
         (name, picture) for name, picture in found if name.endswith("asked")
     ]
