@@ -1,20 +1,24 @@
 """The pages of dry runs and of the ledger as files: the same twice, names escaped, every figure the report's own."""
 
+import csv
 import html
 import io
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from inspector.lesson.film import of_step
 from inspector.render.pages import finetune_html, generate_html, validate_html
 from inspector.simulate.reports.at_peak import KindLine, LiveTensor, Share
+from inspector.simulate.reports.libraries import versions
 from inspector.validation.ledger import Ledger, Line
 from inspector.validation.ledger_by_set import Target, differences, record_sets
 from inspector.validation.runs import questions
 
+ROOT = Path(__file__).parents[3]
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 TINY = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 128,
@@ -162,3 +166,20 @@ def test_generation_grows_to_the_cache_it_says():
     assert page == generate_html(report)
     assert sum(embedded(page)["film"]["answer"]["moments"][-1]) == report.timeline[-1].allocated
     assert f"{report.prefill.peak_allocated / 2**20:,.1f} MiB" in page
+
+
+@pytest.mark.pinned
+def test_the_committed_ledger_is_of_the_figures_that_are_kept():
+    """No simulation: benchmarks/ledger.py and a few runs of every set hold the figures themselves."""
+    with (ROOT / "tests" / "golden" / "ledger.csv").open(encoding="utf-8", newline="") as stream:
+        kept = {(row["file"], row["id"], row["figure"]): int(row["predicted_bytes"]) for row in csv.DictReader(stream)}
+    asked = questions()
+    lines = tuple(
+        Line(run, figure.of, kept[run.file, run.id, figure.of], figure.measured, figure.unit)
+        for run in asked
+        if not run.skipped
+        for figure in run.figures
+    )
+    made = Ledger(lines, tuple(run for run in asked if run.skipped), versions(), 1.0)
+    page = validate_html(made)
+    assert page == (ROOT / "reports" / "validate.html").read_text(encoding="utf-8"), "stale: run make reports"
