@@ -17,6 +17,10 @@ from inspector.checkpoint.equal_values import TensorReader, numbered
 from inspector.checkpoint.gguf_header import kind_of
 from inspector.config_json import is_mlx
 from inspector.errors import InspectorError
+from inspector.explain import ExplainReport
+from inspector.explain.explaining import _explained, _model_in
+from inspector.explain.log import decoded, places, plain
+from inspector.explain.tokens import Batch
 from inspector.files import json_object
 from inspector.gpus import card_of_size, find_gpu
 from inspector.lenses.adapter_against_base import BaseAnswer
@@ -31,6 +35,7 @@ from inspector.measure.spec import MeasureSpec
 from inspector.precision.registry import scheme_named
 from inspector.render.adapter import payload as adapter_page
 from inspector.render.checkpoint import payload as checkpoint_page
+from inspector.render.explain import payload as explain_page
 from inspector.render.layers import payload
 from inspector.simulate.allocator.settings import parse_settings
 from inspector.simulate.snapshot.allocator_check import replay_recording
@@ -52,6 +57,9 @@ LORA = tuple(
 )
 FACTS = load_bundled("meta-llama/Llama-3.2-1B").facts
 """Once: to read the bundled skeleton takes ten times as long as all that a config is asked."""
+
+
+GPT2 = load_bundled("openai-community/gpt2")
 
 
 def text(data: bytes) -> str:
@@ -142,9 +150,18 @@ def words(data: bytes) -> None:
     raise unknown_model(word)
 
 
+def message(data: bytes) -> None:
+    """A log with out-of-memory errors in it, as bytes of any encoding, explained and shown as a page."""
+    said = plain(decoded(data))
+    found, where = places(said)
+    _model_in(said)
+    errors = tuple(_explained(place, GPT2, Batch(2, 512), guessed=False) for place in where)
+    explain_page(ExplainReport("f", found, errors))
+
+
 TARGETS = {
     "safetensors": safetensors, "gguf": gguf, "files": files, "config": config, "skeleton": skeleton,
-    "snapshot": snapshot, "saved": saved, "words": words,
+    "snapshot": snapshot, "saved": saved, "words": words, "message": message,
 }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ _HOMES = {
     "run": "inspector.simulate.script.running",
 }
 
-__all__ = ["InspectorError", "LoraSpec", "Model", "ScriptReport", "Skeleton", "load", "model_ids", "run"]
+__all__ = ["InspectorError", "LoraSpec", "Model", "ScriptReport", "Skeleton", "explain", "load", "model_ids", "run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -42,6 +42,9 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("llm-inspector")
+    if name == "explain":
+        # The package, which is called itself: a name of its own here would hide it, or be hidden by it.
+        return importlib.import_module("inspector.explain")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'inspector' has no attribute {name!r}")

@@ -25,6 +25,7 @@ COMMANDS = (
     "report",
     "chart",
     "replay",
+    "explain",
     "measure",
     "measurements",
     "lab",

@@ -54,6 +54,8 @@ def made(once, shared):
     return once("files", make)
 
 
+OOM = Path(__file__).parents[2] / "docs" / "examples" / "oom.txt"
+LATER = "E0101 torch.distributed.elastic: failed (exitcode: -9) local_rank: 1\n"
 SCRIPT = """
 import torch
 model = torch.nn.Linear(1024, 1024).cuda()
@@ -70,6 +72,8 @@ torch.save(model.state_dict(), "weights.pt")
 def write_models(folder):
     """Configs, weights and an adapter, and a script."""
     (folder / "train.py").write_text(SCRIPT)
+    (folder / "oom.txt").write_text(OOM.read_text())
+    (folder / "ranks.txt").write_text("".join(f"[rank1]: {line}" for line in OOM.read_text().splitlines(True)) + LATER)
     (folder / "parallel.py").write_text("from torch.nn import DataParallel\nmodel = DataParallel(None)\n")
     import torch
     from safetensors.torch import save_file

@@ -22,6 +22,12 @@ MISTAKES = {
     "compare": ["compare nope-9b", "compare llama-3.2-1b --r 0", "compare llama-3.2-1b --scheme nope"],
     "diff": ["diff", "diff tiny", "diff tiny nope-9b", "diff llama-3.2-1b qwen2.5-0.5b --stored"],
     "doctor": ["doctor nope"],
+    "explain": [
+        "explain", "explain nowhere", "explain tiny", "explain good.py", "explain oom.txt nope-9b",
+        "explain oom.txt --batch-size 2", "explain oom.txt tiny --prompt-len 8 --r 8",
+        "explain oom.txt tiny --gpu nope",
+        "explain oom.txt tiny --gpu T4 --vram 16GiB", "explain oom.txt --json -o x.html",
+    ],
     "fit": [
         "fit nope-9b", "fit tiny --gpu nope", "fit tiny --gpu A100 --gpu nope", "fit tiny --gpu T4 --vram 16GiB",
         "fit tiny --vram 10MiB", "fit tiny --vram lots", "fit tiny --gpu T4 --seq-len 0", "fit tiny --csv --json",

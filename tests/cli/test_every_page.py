@@ -18,6 +18,10 @@ PAGES = {
     "diff": ["diff", "llama-3.2-1b", "qwen2.5-0.5b"],
     "diff-stored": ["diff", "tiny", "model", "--stored"],
     "doctor": ["doctor"],
+    "explain": ["explain", "oom.txt", "llama-3.1-8b"],
+    "explain-simulated": [
+        "explain", "ranks.txt", "tiny", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB",
+    ],
     "fit-card": ["fit", "tiny", "--gpu", "T4", "--seq-len", "64"],
     "fit-card-too-small": [
         "fit", "tiny", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB", "--solve",

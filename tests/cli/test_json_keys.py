@@ -17,6 +17,11 @@ COMMANDS = {
     "table": ["table", "smollm2"],
     "checkpoint": ["checkpoint", "{model}"],
     "adapter": ["adapter", "{adapter}"],
+    "explain": ["explain", "oom.txt", "llama-3.1-8b"],
+    "explain, simulated": [
+        "explain", "ranks.txt", "{tiny}", "--method", "full", "--batch-size", "64", "--seq-len", "4096",
+        "--vram", "1GiB",
+    ],
     "run": ["run", "--json", "--gpu", "T4", "train.py"],
     "run --check": ["run", "--check", "--json", "parallel.py"],
     "simulate finetune": ["simulate", "finetune", "{tiny}", "--seq-len", "64", "--gpu", "T4", "--solve"],

@@ -12,6 +12,7 @@ from inspector.cli.headed import Habitual
 from inspector.cli.main import cli, run
 from inspector.cli.options import typed
 from inspector.errors import InspectorError
+from inspector.explain.options import ExplainOptions
 from inspector.lenses.compare import compare
 from inspector.measure.options import MeasureOptions, spec_from
 from inspector.simulate.setup.finetuning import resolve_setup
@@ -29,12 +30,14 @@ from inspector.simulate.setup.words import words_of
 from inspector.skeleton.habits import HABITS, usual
 
 FORMS = {
-    "model", "output", "as_json", "as_csv", "save", "help", "trust_remote_code", "resize_vocab", "pad_to_multiple_of",
+    "model", "file", "output", "as_json", "as_csv", "save", "help", "trust_remote_code", "resize_vocab",
+    "pad_to_multiple_of",
 }  # fmt: skip
 """What only a command has: which model (a method has it already), and how the answer leaves the program."""
 COMMANDS = {
     ("simulate", "finetune"): FinetuneOptions,
     ("simulate", "generate"): GenerateOptions,
+    ("explain",): ExplainOptions,
     ("fit",): FitOptions,
     ("measure",): MeasureOptions,
 }

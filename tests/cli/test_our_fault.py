@@ -29,6 +29,7 @@ BROKEN = {
     "compare": (["compare", "llama-3.2-1b", "qwen2.5-0.5b"], "inspector.lenses.compare._same"),
     "report": (["report", "-o", "{folder}/page.html"], "inspector.render.deck.deck_html"),
     "chart": (["chart", "levels", "-o", "{folder}/chart.html"], "inspector.render.charts.files.chart_bytes"),
+    "explain": (["explain", "{folder}/train.py"], "inspector.explain.explaining.places"),
     "run": (["run", "{folder}/train.py"], "inspector.simulate.script.running.read_outcome"),
     "replay": (["replay", "{tiny}"], "inspector.simulate.snapshot.recording.read_recording"),
     "measure": (["measure", "{tiny}", "--device", "cpu"], "inspector.measure.report.make_order"),

@@ -167,6 +167,18 @@ REPORTS = {
         ["fit", "tiny", "--method", "full", "--batch-size", "8", "--seq-len", "256", "--vram", "518MiB"],
     ),
     "validate": (_validate, ["validate", "runs.json", "--form", "inference_peaks"]),
+    "explain": (
+        lambda: inspector.explain(
+            Path("oom.txt").read_bytes(),
+            "tiny",
+            source="oom.txt",
+            method="full",
+            batch_size=8,
+            seq_len=256,
+            vram="518MiB",
+        ),
+        ["explain", "oom.txt", "tiny", "--method", "full", "--batch-size", "8", "--seq-len", "256", "--vram", "518MiB"],
+    ),
     "replay": (_replay, ["replay", "snapshot.pickle"]),
     "measurements": (_records, ["measurements", "records"]),
     "measure": (lambda: _records().measurements[0], None),  # a command measures anew, which is never the same

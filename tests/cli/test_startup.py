@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from inspector.cli.main import COMMANDS, run
 from inspector.sources.bundled import CONFIGS
 
+OOM = Path(__file__).parents[2] / "docs" / "examples" / "oom.txt"
 HEAVY = {"torch", "transformers", "peft", "bitsandbytes", "accelerate", "pandas", "plotly", "numpy"}
 LIGHT = [
     ["--help"],
@@ -19,6 +21,7 @@ LIGHT = [
     ["memory", "--json"],
     ["lora"],
     ["lora", "--csv"],
+    ["explain", str(OOM), "llama-3.1-8b"],
     ["lab", "quantize", "--recorded"],
     ["lab", "lora", "--recorded"],
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from inspector.render.pages.explain import explain_html
 from inspector.render.pages.finetune import finetune_html
 from inspector.render.pages.generate import generate_html
 from inspector.render.pages.script import script_html
@@ -10,11 +11,12 @@ from inspector.render.pages.split import split_html
 from inspector.render.pages.validate import validate_html
 
 __all__ = [
-    "PAGES", "finetune_html", "generate_html", "script_html", "several_cards_html", "split_html", "validate_html",
+    "PAGES", "explain_html", "finetune_html", "generate_html", "script_html", "several_cards_html", "split_html",
+    "validate_html",
 ]  # fmt: skip
 
 PAGES: dict[str, Callable[..., str]] = {
     "simulate": finetune_html, "generate": generate_html, "script": script_html, "validate": validate_html,
-    "split": split_html, "several_cards": several_cards_html,
+    "split": split_html, "several_cards": several_cards_html, "explain": explain_html,
 }  # fmt: skip
 """The page of a report, by its kind; the others have none."""

@@ -1,0 +1,70 @@
+"""`inspector explain`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+import click
+
+from inspector.cli.headed import HeadedCommand
+from inspector.cli.options import (
+    ModelReference,
+    answer,
+    answer_page,
+    json_option,
+    one_form,
+    output_option,
+    trust_option,
+    vocabulary_options,
+)
+from inspector.cli.settings import FINETUNE, GENERATE, TRAINED, headed, vram_option, with_settings
+from inspector.simulate.setup.generation import GenerateSettings
+from inspector.simulate.setup.recipes import RECIPES
+from inspector.simulate.setup.settings import FinetuneSettings
+
+if TYPE_CHECKING:
+    from inspector.explain.options import ExplainOptions
+
+
+@click.command("explain", cls=HeadedCommand)
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("model", type=ModelReference(), required=False)
+@headed("--recipe", heading=TRAINED, default="", help=f"Start from: {', '.join(item.name for item in RECIPES)}.")
+@with_settings(FinetuneSettings, FINETUNE)
+@with_settings(GenerateSettings, GENERATE - FINETUNE)
+@vram_option
+@vocabulary_options
+@output_option
+@json_option
+@trust_option
+def command(
+    file: Path, model: str | None, output: Path | None, *, as_json: bool, **options: Unpack[ExplainOptions]
+) -> None:
+    """Explain an out-of-memory error: what it says, why, which tensor it was, what helps.
+
+    FILE is a log, a traceback or the message alone; - is standard input. Any PyTorch from 1.13 on; errors of
+    the driver, the host, NCCL, cuBLAS, bitsandbytes, vLLM, llama.cpp and others are told apart.
+    With MODEL the size that was asked for is compared with every tensor of it. With settings, those of
+    `simulate finetune` or `simulate generate`, the run is simulated on the message's card, and what helps.
+
+    \b
+    Examples:
+      inspector explain oom.txt
+      inspector explain oom.txt qwen2.5-7b
+      python train.py 2>&1 | inspector explain - llama-3.1-8b
+      inspector explain oom.txt llama-3.1-8b --method lora --seq-len 2048
+      inspector explain oom.txt -o oom.html
+    """  # noqa: D301
+    from inspector.explain.explaining import explain
+    from inspector.explain.log import MOST_BYTES
+    from inspector.files import read_bytes
+
+    one_form(output, as_json=as_json)
+    data = sys.stdin.buffer.read(MOST_BYTES + 1) if str(file) == "-" else read_bytes(file, limit=MOST_BYTES)
+    report = explain(data, model, source=str(file), **options)
+    if output is None:
+        answer(report, as_json=as_json)
+    else:
+        answer_page(report, output)
