@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Unpack, get_args
 
 import click
 
@@ -19,8 +19,9 @@ from inspector.cli.options import (
     trust_option,
     vocabulary_options,
 )
-from inspector.cli.settings import FINETUNE, GENERATE, TRAINED, headed, vram_option, with_settings
+from inspector.cli.settings import CARDS, FINETUNE, GENERATE, TRAINED, headed, vram_option, with_settings
 from inspector.simulate.setup.generation import GenerateSettings
+from inspector.simulate.setup.parallel import KNOWN, Offload
 from inspector.simulate.setup.recipes import RECIPES
 from inspector.simulate.setup.settings import FinetuneSettings
 
@@ -35,6 +36,17 @@ if TYPE_CHECKING:
 @with_settings(FinetuneSettings, FINETUNE)
 @with_settings(GenerateSettings, GENERATE - FINETUNE)
 @vram_option
+@headed("--gpus", heading=CARDS, type=int, default=None, metavar="N", help="So many cards alike, in all.")
+@headed("--parallel", heading=CARDS, default=None, metavar="WAY", help=f"How they share it: {KNOWN}.")
+@headed("--nodes", heading=CARDS, type=int, default=None, metavar="N", help="Machines they are in (1).")
+@headed("--offload", heading=CARDS, type=click.Choice(get_args(Offload)), default=None, help="Kept on the host.")
+@headed(
+    "--config",
+    heading=CARDS,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A file of accelerate or DeepSpeed; repeatable.",
+)
 @vocabulary_options
 @output_option
 @json_option

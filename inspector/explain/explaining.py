@@ -12,7 +12,7 @@ from inspector.explain.helping import helps
 from inspector.explain.kinds import SIZED
 from inspector.explain.log import decoded, places, plain
 from inspector.explain.operators import called_modules, operator_of
-from inspector.explain.options import GENERATION
+from inspector.explain.options import GENERATION, SEVERAL_CARDS
 from inspector.explain.report import Explained, ExplainReport
 from inspector.explain.tensor import named
 from inspector.explain.tokens import Batch
@@ -54,7 +54,7 @@ def explain(
         raise InspectorError(
             "no out-of-memory error is in this text", hint="paste all of it, from Traceback or 'out of memory' on"
         )
-    said: dict[str, Any] = {name: value for name, value in options.items() if value is not None and value != ""}
+    said: dict[str, Any] = {name: value for name, value in options.items() if value not in (None, "", ())}
     reference = model or ("" if said.get("recipe") else _model_in(words))
     skeleton = _skeleton(reference)
     batch = Batch(said.get("batch_size") or 0, said.get("seq_len") or said.get("prompt_len") or 0)
@@ -123,9 +123,11 @@ def _simulated(
     try:
         if words := sorted(GENERATION & said.keys()):
             return _generated(reference, said, words), notes
-        from inspector.fit.advise import finetune_with_advice
+        from inspector.fit.ways import finetune_anywhere
 
-        return finetune_with_advice(reference or None, advise=True, **said), notes
+        # Changes are tried on one card; over several the run is simulated as it is, each rank's card.
+        advise = None if SEVERAL_CARDS & said.keys() else True
+        return finetune_anywhere(reference or None, advise=advise, **said), notes
     except CannotSimulateError as error:
         # The message is explained all the same.
         return None, (f"not simulated: {error}",)
@@ -137,4 +139,8 @@ def _generated(reference: str, said: dict[str, Any], words: list[str]) -> Report
 
     if others := sorted(said.keys() - GenerateOptions.__annotations__.keys()):
         raise ContradictionError(f"{words[0]} is a setting of generation, {others[0]} of training")
-    return generate_with_longest_prompt(reference, **{"solve": True, **said})
+    try:
+        return generate_with_longest_prompt(reference, solve=True, **said)
+    except InspectorError:
+        # No prompt fills so large a card, or the input has one size; what else is wrong is raised again here.
+        return generate_with_longest_prompt(reference, solve=False, **said)

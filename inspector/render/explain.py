@@ -136,6 +136,7 @@ def payload(report: ExplainReport) -> dict[str, Any]:
         "model_said": report.model_said,
         "num_found": report.found,
         "errors": [_payload(error) for error in report.errors],
+        "simulated_format": f"inspector.{report.simulated.kind}" if report.simulated else None,
         "simulated": report.simulated.to_dict() if report.simulated else None,
         "notes": list(report.notes),
     }

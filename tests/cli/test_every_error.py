@@ -26,7 +26,9 @@ MISTAKES = {
         "explain", "explain nowhere", "explain tiny", "explain good.py", "explain oom.txt nope-9b",
         "explain oom.txt --batch-size 2", "explain oom.txt tiny --prompt-len 8 --r 8",
         "explain oom.txt tiny --gpu nope",
-        "explain oom.txt tiny --gpu T4 --vram 16GiB", "explain oom.txt --json -o x.html",
+        "explain oom.txt tiny --gpu T4 --vram 16GiB",
+        "explain oom.txt tiny --gpus 2 --parallel nope", "explain oom.txt tiny --config nowhere.json",
+        "explain oom.txt --json -o x.html",
     ],
     "fit": [
         "fit nope-9b", "fit tiny --gpu nope", "fit tiny --gpu A100 --gpu nope", "fit tiny --gpu T4 --vram 16GiB",
