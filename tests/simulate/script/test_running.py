@@ -195,6 +195,26 @@ def test_a_model_that_is_nowhere_is_one_line(dry):
     assert "`hf download nobody/nothing-7b config.json` once, which is enough" in caught.value.hint
 
 
+def test_torchscript_and_lists_of_what_is_on_the_card(dry):
+    report, out, err = dry(
+        """
+        import torch
+
+        @torch.jit.script
+        def scaled(x, by: float):
+            return x * by + torch.zeros(3, device=x.device).sum()
+
+        layer = torch.jit.trace(torch.jit.script(torch.nn.Linear(3, 4)).cuda(), torch.ones(2, 3).cuda())
+        losses = [layer(scaled(torch.ones(2, 3, device="cuda"), 2.0)).mean() for _ in range(3)]
+        print(torch.tensor(losses).shape, torch.tensor([losses[:2], [1.0, 2.0]], device="cuda").shape)
+        print(torch.tensor([n * 2 for n in torch.arange(3, device="cuda")]).tolist())
+        """
+    )
+    assert report.script_exit_code == 0, err
+    assert out == "torch.Size([3]) torch.Size([2, 2])\n[0, 2, 4]\n"
+    assert any("torch.jit.script is traced as eager" in line for line in report.assumptions)
+
+
 def test_ctrl_c_ends_what_the_script_has_started(tmp_path, forked, monkeypatch):
     (tmp_path / "train.py").write_text(
         "import os, time\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import sys
 
@@ -188,6 +189,7 @@ def test_what_is_no_notebook_is_one_line(content, told, tmp_path):
 def test_colab_s_modules_answer_and_do_nothing(capsys, monkeypatch):
     for name, module in hosted_modules().items():
         monkeypatch.setitem(sys.modules, name, module)
+    assert importlib.util.find_spec("google.colab").name == "google.colab"
     from google.colab import drive, files, userdata
     from kaggle_secrets import UserSecretsClient
 

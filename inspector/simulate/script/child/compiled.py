@@ -31,6 +31,19 @@ def install(world: World) -> None:
     # Nothing was compiled that could be forgotten; the real ones import the compiler to say so.
     replace("torch._dynamo.reset", lambda: None)
     replace("torch.compiler.cudagraph_mark_step_begin", lambda: None)
+    # TorchScript reads the text of what it is given, and would read that of our functions in it.
+    for name in ("script", "trace"):
+        replace(f"torch.jit.{name}", _scripted(world, name))
+
+
+def _scripted(world: World, name: str) -> Any:
+    def scripted(given: Any = None, *_: object, **named: object) -> Any:
+        given = named.get("obj", named.get("func")) if given is None else given
+        if _is_the_users(world, given):
+            world.tracer.notes.append(f"torch.jit.{name} is traced as eager: fused kernels allocate less")
+        return given
+
+    return scripted
 
 
 def _compile(world: World, known: inspect.Signature) -> Any:

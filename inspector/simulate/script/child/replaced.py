@@ -96,6 +96,8 @@ PLACES: tuple[Place, ...] = (
           "torch/nn/attention/flex_attention.py", _names("flex_attention")),
     Place("torch._dynamo", "torch", TORCH, "compiled models run as they are", "torch/_dynamo/__init__.py",
           _names("optimize reset")),
+    Place("torch.jit", "torch", TORCH, "scripted models run as they are", "torch/jit/_script.py and _trace.py",
+          _names("script trace")),
     Place("torch.compiler", "torch", TORCH, "compiled models run as they are", "torch/compiler/__init__.py",
           _names("cudagraph_mark_step_begin")),
     Place("torch.utils.data:DataLoader", "torch", TORCH, "--steps ends a loop, --worst has its order",

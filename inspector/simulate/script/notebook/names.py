@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import types
+from importlib.machinery import ModuleSpec
 from typing import Any
 
 COLAB = ("google.colab", "google.colab.drive", "google.colab.files", "google.colab.userdata", "google.colab.auth",
@@ -57,6 +58,7 @@ def hosted_modules() -> dict[str, types.ModuleType]:
     made: dict[str, types.ModuleType] = {name: _Hosted(name) for name in wanted}
     for name, module in made.items():
         module.__path__ = []  # a package, so that what lies in it is imported
+        module.__spec__ = ModuleSpec(name, None, is_package=True)  # libraries look whether it is there
         parent, _, last = name.rpartition(".")
         if parent in made:
             setattr(made[parent], last, module)
