@@ -15,7 +15,9 @@ from inspector.patched import patched, without_warnings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LIBRARIES = frozenset({"transformers", "bitsandbytes", "diffusers", "peft", "accelerate", "huggingface_hub"})
+LIBRARIES = frozenset(
+    {"transformers", "bitsandbytes", "diffusers", "peft", "accelerate", "huggingface_hub", "DeepSpeed"}
+)
 """The libraries that are silent, by the first part of their loggers' names."""
 
 

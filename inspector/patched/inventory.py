@@ -16,6 +16,7 @@ TESTED = {
     "huggingface_hub": ">=2.0,<3",
     "numpy": ">=2.0,<3",
     "python": ">=3.11,<3.15",
+    "deepspeed": ">=0.18,<0.19",
 }
 """Versions that the replaced names were tested with; of libraries, those that pyproject.toml allows."""
 
@@ -136,6 +137,15 @@ PATCHES: Mapping[str, Patch] = dict([
     *_names("torch.distributed.tensor._sharding_prop:ShardingPropagator", "torch", "what a cut tensor's shape will be "
             "is asked with tensors that no card has", "torch/distributed/tensor/_sharding_prop.py",
             _propagate_tensor_meta_non_cached=("self", "op_schema")),
+    *(patch for owner in ("partition_parameters", "partitioned_param_coordinator", "stage3")
+      for patch in _names(f"deepspeed.runtime.zero.{owner}", "deepspeed", "there are no other ranks to be asked",
+                          "deepspeed/runtime/zero/utils.py", assert_ints_same_as_other_ranks=None)),
+    *(patch for owner in ("engine", "zero.partition_parameters", "zero.parameter_offload", "zero.stage3",
+                          "zero.stage_1_and_2")
+      for patch in _names(f"deepspeed.runtime.{owner}", "deepspeed", "it would print the memory of this process",
+                          "deepspeed/runtime/utils.py", see_memory_usage=("message", "force"))),
+    *_names("deepspeed.runtime.zero.parameter_offload", "deepspeed", "what it prints is not for a dry run",
+            "deepspeed/runtime/zero/parameter_offload.py, mark_persistent_parameters", print_rank_0=None),
     *_names("torch.utils._foreach_utils", "torch", _CUDA, "torch/utils/_foreach_utils.py",
             _get_foreach_kernels_supported_devices=(), _get_fused_kernels_supported_devices=()),
     *_names("transformers.integrations.accelerate", "transformers", "the cards of a device_map offer what was named",

@@ -6,11 +6,14 @@ import logging
 import random
 import sys
 import warnings
+from importlib.util import find_spec
 from pkgutil import resolve_name
 
 import pytest
 
 GONE = object()
+OPTIONAL = {name for name in ("deepspeed",) if find_spec(name) is None}
+"""Libraries that need not be installed, and are not."""
 TINY = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 64, "intermediate_size": 128,
     "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 128, "dtype": "bfloat16",
@@ -21,7 +24,8 @@ def names():
     """Every name of the inventory, as it is: the object itself, or that it is only inherited."""
     from inspector.patched import PATCHES
 
-    return {key: vars(resolve_name(patch.owner)).get(patch.name, GONE) for key, patch in PATCHES.items()}
+    return {key: vars(resolve_name(patch.owner)).get(patch.name, GONE) for key, patch in PATCHES.items()
+            if patch.library not in OPTIONAL}  # fmt: skip
 
 
 def settings():

@@ -59,9 +59,11 @@ class FlatSharded(Spread):
         return wrap_policy(model)
 
     def micro_batch(self, *, last: bool) -> AbstractContextManager[Any]:
-        """Accelerate reduces after every micro-batch unless it is told to keep whole gradients."""
-        del last
-        return nullcontext()
+        """Gradients are reduced after the last alone, and kept whole until then.
+
+        Source: accelerate/accelerator.py, ``no_sync``, which Trainer enters for all but the last.
+        """
+        return nullcontext() if last else self.model.no_sync()
 
     def clip(self, parameters: Sequence[torch.Tensor], norm: float) -> None:
         """FSDP's own clipping, over the parts of all ranks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from inspector.simulate.parallel.rank_trace import Unit
 from inspector.simulate.parallel.spreading import Spread, dtype, layer_classes, local, plain
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
     from torch import nn
 
@@ -80,10 +81,14 @@ class FullyShard(Spread):
         )
         return fsdp2_prepare_model(accelerator, model)  # type: ignore[no-any-return]
 
-    def micro_batch(self, *, last: bool) -> AbstractContextManager[Any]:
-        """Gradients are reduced after every micro-batch: FSDP2 in Trainer keeps none whole."""
-        del last
-        return super().micro_batch(last=True)
+    @contextmanager
+    def micro_batch(self, *, last: bool) -> Iterator[None]:
+        """Gradients are reduced after the last alone, and kept whole until then.
+
+        Source: accelerate/accelerator.py, ``no_sync``, which Trainer enters for all but the last.
+        """
+        self.model.set_requires_gradient_sync(last)
+        yield
 
     def units(self) -> tuple[Unit, ...]:
         """Every module whose weights are gathered as one."""

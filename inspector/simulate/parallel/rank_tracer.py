@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 REFILLED = "torch.UntypedStorage.resize_"
+_TO = torch.ops.aten._to_copy.default
 _INTO = torch.ops.aten.copy_.default
 
 
@@ -59,6 +60,10 @@ class RankTracer(Tracer):
             return run(func, args, kwargs or {})  # the host's own, as a mesh of ranks: it has values
         if func is _INTO and args[1].device.type == self.device != args[0].device.type:
             return args[0]  # what another rank would say of itself: it says what this one does (DDP's buckets)
+        if func is _TO and self.device == "meta" and str((kwargs or {}).get("device")) == "cpu" and args[0].is_meta:
+            kept = torch.empty_like(args[0], dtype=(kwargs or {}).get("dtype"))
+            self.ignore([kept])  # in the machine's memory, without data there either
+            return kept
         if (message := sent(func, args)) is not None:
             self.messages[self.step][message] += 1
         return super().__torch_dispatch__(func, types, args, kwargs)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from inspector.architecture.libraries import need
 from inspector.architecture.quiet import quiet
 from inspector.errors import CannotSimulateError
 from inspector.simulate.device.cuda import as_on
@@ -16,6 +18,7 @@ from inspector.simulate.parallel.fsdp2 import FullyShard
 from inspector.simulate.parallel.rank_trace import RankTrace
 from inspector.simulate.parallel.rank_tracer import RankTracer
 from inspector.simulate.parallel.world import as_rank
+from inspector.simulate.parallel.zero import Zero
 from inspector.simulate.program import routing
 from inspector.simulate.program.convolutions import note_convolutions
 from inspector.simulate.program.inputs import described
@@ -30,7 +33,15 @@ if TYPE_CHECKING:
     from inspector.simulate.setup.parallel import ParallelSetup
     from inspector.simulate.setup.training import TrainSetup
 
-WAYS: dict[str, type[Spread]] = {"ddp": DataParallel, "fsdp1": FlatSharded, "fsdp2": FullyShard, "hsdp": FullyShard}
+WAYS: dict[str, type[Spread]] = {
+    "ddp": DataParallel, "fsdp1": FlatSharded, "fsdp2": FullyShard, "hsdp": FullyShard,
+    "zero1": Zero, "zero2": Zero, "zero3": Zero,
+}  # fmt: skip
+
+
+ZERO_STEPS = 3
+"""Steps until DeepSpeed is steady: the first records which weights are used when, the second is the first that knows
+(partitioned_param_coordinator.py)."""
 
 
 def trace_rank(
@@ -58,19 +69,25 @@ def trace_rank(
     way = WAYS.get(parallel.strategy)
     if way is None:
         raise CannotSimulateError(f"{parallel.words} is not simulated yet", hint=f"choose from {', '.join(WAYS)}")
+    if parallel.strategy.startswith("zero"):
+        need("deepspeed")
+        # Its prefetcher has seen all that it looks ahead by only then.
+        setup = replace(setup, loop=replace(setup.loop, steps=max(setup.loop.steps, ZERO_STEPS)))
     device = Device(capability, multiprocessors)
     loop = setup.loop
     with quiet():
         tracer = RankTracer(cuda_kernels(device), cards=parallel.world_size // parallel.nodes)
     tracer.answer = answers(lambda: setup.batch.seq_len, masks=not (setup.batch.packed or setup.batch.padded))
     routing.install(tracer, config, setup.routing)
-    spread = way(parallel, tracer, loaded_on_cpu=setup.load.via_cpu and setup.load.quantization is None)
+    on_cpu = setup.load.via_cpu and setup.load.quantization is None
+    spread = way(parallel, tracer, loaded_on_cpu=on_cpu, grad_accum=loop.grad_accum)
     kernels: dict[str, Any] = {
         "sdpa_backend": loop.sdpa_backend, "autocast": loop.autocast, "fp8": keeps_fp8(setup.load),
     }  # fmt: skip
     with (
         as_on(device, tracer.page, **kernels, routing=setup.routing) as autocast,
         as_rank(tracer, rank, parallel.world_size),
+        spread.surroundings(),
     ):
         training = Loop(config, setup, tracer, autocast, spread)
         training.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +13,7 @@ from inspector.simulate.program.spread import Alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from torch import nn
 
@@ -26,12 +28,19 @@ class Spread(Alone):
     cuts = False
     """Whether the wrapper takes a model that is on the CPU, and moves no more to the card than it cuts."""
 
-    def __init__(self, parallel: ParallelSetup, tracer: RankTracer, *, loaded_on_cpu: bool = False) -> None:
+    def __init__(
+        self, parallel: ParallelSetup, tracer: RankTracer, *, loaded_on_cpu: bool = False, grad_accum: int = 1
+    ) -> None:
         self.parallel, self.tracer = parallel, tracer
         self.quant_storage = parallel.quant_storage
         self.stays_on_host = tracer.on_host = self.cuts and loaded_on_cpu
+        self.grad_accum = grad_accum
         self.model: Any = None
         self.host_bytes = 0
+
+    def surroundings(self) -> AbstractContextManager[None]:
+        """What has to be as the library expects it, as long as the program runs."""
+        return nullcontext()
 
     def wrapped(self, model: nn.Module, _tracer: object) -> Any:
         """The model as this rank trains it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 
@@ -114,11 +115,37 @@ def test_four_bit_weights_are_cut_where_they_are_stored_as_they_are_computed():
     assert layer.rank_bytes * 2 == layer.whole_bytes
 
 
+@pytest.mark.parametrize("words", ["fsdp1", "fsdp2"])
+def test_accumulated_gradients_are_whole_until_they_are_reduced(words):
+    """Trainer enters accelerate's ``no_sync``: between micro-batches every rank has gradients of all the weights."""
+    _, once = ranked(words, 8)
+    _, often = ranked(words, 8, grad_accum=2)
+    assert often.peak_allocated - once.peak_allocated > WEIGHTS / 2
+
+
 def test_uneven_weights_are_on_the_first_ranks():
     """1,000 rows over three cards: 334, 334 and 332."""
     first, last = (ranked("fsdp2", 3, rank=rank)[0] for rank in distinct_ranks(read("fsdp2", 3)))
     assert sum(unit.rank_bytes for unit in first.units) >= sum(unit.rank_bytes for unit in last.units)
     assert first.units[0].whole_bytes == last.units[0].whole_bytes
+
+
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs DeepSpeed")
+@pytest.mark.parametrize(("words", "cut"), [("zero1", 1), ("zero2", 1), ("zero3", 4)])
+def test_zero_cuts_state_and_then_weights(words, cut, capfd):
+    traced, _ = ranked(words, steps=3)
+    assert capfd.readouterr().out == ""
+    kept = alive_at_end(traced, MemoryKind.BASE_WEIGHTS)
+    assert WEIGHTS / cut <= kept < WEIGHTS / cut * 1.05 + 1024
+    # A copy in float32 and two states, of a fourth of the weights.
+    state = alive_at_end(traced, MemoryKind.OPTIMIZER_STATE)
+    assert 6 * WEIGHTS / 4 <= state < 6 * WEIGHTS / 4 * 1.05
+
+
+@pytest.mark.skipif(find_spec("deepspeed") is not None, reason="needs an environment without DeepSpeed")
+def test_deepspeed_that_is_not_there_is_one_line():
+    with pytest.raises(InspectorError, match="deepspeed does not import"):
+        ranked("zero3")
 
 
 def test_a_way_that_is_not_built_is_one_line():
