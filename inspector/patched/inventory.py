@@ -16,7 +16,7 @@ TESTED = {
     "huggingface_hub": ">=2.0,<3",
     "numpy": ">=2.0,<3",
     "python": ">=3.11,<3.15",
-    "deepspeed": ">=0.18,<0.19",
+    "deepspeed": ">=0.18.3,<0.19",
 }
 """Versions that the replaced names were tested with; of libraries, those that pyproject.toml allows."""
 

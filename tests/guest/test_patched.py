@@ -116,7 +116,8 @@ def test_what_was_tested_with_is_what_may_be_installed():
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
     for library, tested in TESTED.items():
         if library != "python":
-            assert f"{library}{tested}" in project["dependencies"]
+            optional = [each for extra in project["optional-dependencies"].values() for each in extra]
+    assert f"{library}{tested}" in [*project["dependencies"], *optional]
 
 
 def test_only_names_of_the_inventory_are_replaced():
