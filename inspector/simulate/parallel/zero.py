@@ -51,7 +51,7 @@ class Zero(Spread):
                 stack.enter_context(_kept(module))
             stack.enter_context(_local_rank())
             stack.enter_context(patched(checked))
-            vars(real_accelerator)["ds_accelerator"] = ZeroCard(self.tracer)
+            vars(real_accelerator).update(ds_accelerator=ZeroCard(self.tracer))
             yield
 
     def wrap(self, model: nn.Module) -> nn.Module:
