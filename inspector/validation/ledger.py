@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from inspector.errors import InspectorError
 from inspector.reporting import TableReport
@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 
     from inspector.simulate.finetuning import StepReport
     from inspector.simulate.generation import GenerateReport
+    from inspector.simulate.several_cards import SeveralCardsReport
     from inspector.validation.published_run import Question
 
 
 def _steady(report: StepReport) -> int:
     """The first step that begins as every later one does: the second, where there is one."""
     return min(1, report.setup.loop.steps - 1)
+
+
+def _stepping(report: SeveralCardsReport, what: str) -> int:
+    """The highest of the first rank's steps, loading and wrapping left out."""
+    return max(int(getattr(stage, what)) for stage in report.ranks[0].stages if stage.step >= 0)
 
 
 PREDICTED: dict[str, Callable[[Any], int]] = {
@@ -38,6 +44,11 @@ PREDICTED: dict[str, Callable[[Any], int]] = {
     "run_peak": lambda report: report.peak_allocated_bytes,
     "run_reserved": lambda report: report.peak_reserved_bytes,
     "process": lambda report: report.process_bytes,
+    "rank_peak": lambda report: _stepping(report, "peak_allocated"),
+    "rank_run_peak": lambda report: report.ranks[0].peaks.allocated,
+    "rank_reserved": lambda report: _stepping(report, "peak_reserved"),
+    "rank_process": lambda report: report.heaviest.peaks.process,
+    "rank_after": lambda report: report.ranks[0].after_training_allocated_bytes,
     "generate_peak": lambda report: report.peak_allocated_bytes,
     "generate_reserved": lambda report: report.peak_reserved_bytes,
     "generate_process": lambda report: report.process_bytes,
@@ -49,6 +60,7 @@ PREDICTED: dict[str, Callable[[Any], int]] = {
 
 RESERVED = frozenset({
     "reserved", "step_reserved", "run_reserved", "process", "generate_reserved", "generate_process",
+    "rank_reserved", "rank_process",
 })  # fmt: skip
 """Figures that depend on the order of every allocation; ``process`` is what nvidia-smi said, context included."""
 
@@ -171,8 +183,14 @@ def compare(question: Question) -> Iterator[Line]:
         yield Line(question, figure.of, PREDICTED[figure.of](report), figure.measured, figure.unit)
 
 
-def simulate(question: Question) -> StepReport | GenerateReport:
-    """The dry run of a measured run."""
+def simulate(question: Question) -> StepReport | GenerateReport | SeveralCardsReport:
+    """The dry run of a measured run; what was measured on several cards is of their first rank."""
+    if "parallel" in question.settings:
+        from inspector.fit.ways import finetune_anywhere
+
+        config = config_of(question.reference or question.model)
+        several: Any = finetune_anywhere(config, gpu=question.gpu, rank="first", **question.settings)
+        return cast("SeveralCardsReport", several)
     from inspector.simulate.finetuning import finetune
 
     if question.method == "generate":

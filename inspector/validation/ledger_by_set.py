@@ -18,6 +18,16 @@ TITLES = {
     "a100_sfttrainer": "SFTTrainer, A100 80 GB",
     "l40s_peft_benchmark": "PEFT's benchmark, L40S",
     "inference_peaks": "Generation",
+    "multigpu_fms": "SFTTrainer on several A100",
+    "multigpu_deepspeed": "DeepSpeed",
+    "multigpu_torchtitan": "torchtitan",
+    "multigpu_peft_docs": "PEFT's guides to several cards",
+    "multigpu_torchao": "torchao on torchtitan",
+    "multigpu_torchtune": "torchtune",
+    "multigpu_litgpt": "litgpt",
+    "multigpu_ms_swift": "ms-swift",
+    "multigpu_threads": "Reports of users",
+    "multigpu_megatron": "Megatron-LM",
 }
 """Published sets by their names; a file of a user's own is called by its name."""
 
@@ -35,6 +45,11 @@ FIGURES = {
     "step_reserved": "optimizer, peak reserved",
     "run_reserved": "run, peak reserved",
     "process": "whole process",
+    "rank_peak": "step of a rank, peak allocated",
+    "rank_run_peak": "run of a rank, peak allocated",
+    "rank_reserved": "step of a rank, peak reserved",
+    "rank_process": "process of the heaviest rank",
+    "rank_after": "allocated after training, a rank",
     "generate_peak": "generation, peak allocated",
     "generate_reserved": "generation, peak reserved",
     "generate_process": "generation, whole process",

@@ -24,8 +24,9 @@ FUSED_EXPERTS = "its experts were quantized layers then; transformers now fuses 
 
 
 def questions(name: str = "") -> tuple[Question, ...]:
-    """Every published run, or those of one set."""
-    return tuple(_published(form, record) for form in FORMS if not name or form == name for record in _records(form))
+    """Every published run on one card, or those of one set."""
+    chosen = [form for form in FORMS if form == name or (not name and not FORMS[form].asked)]
+    return tuple(_published(form, record) for form in chosen for record in _records(form))
 
 
 @cache

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inspector.validation.forms import a100, inference, l40s, rtx4080, t4_loop
+from inspector.validation.forms import a100, inference, l40s, rtx4080, several_cards, t4_loop
+from inspector.validation.forms.several_cards import NOT_OURS, TRAINER, Tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,12 +17,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a record is read, and the fields by which it is known: those that no other form has."""
+    """How a record is read, and the fields by which it is known: those that no other form has.
+
+    A set that is ``asked`` for is validated by its name alone: its runs are on several cards, and take minutes.
+    """
 
     read: Callable[[Fields], Question]
     own: frozenset[str]
+    asked: bool = False
 
 
+_TOOLS = {
+    "fms": Tool(TRAINER, wrap="trainer"), "deepspeed": Tool(), "torchtitan": Tool(),
+    "peft_docs": Tool(TRAINER, wrap="trainer"), "torchao": Tool(), "torchtune": Tool(), "litgpt": Tool(),
+    "ms_swift": Tool(TRAINER, wrap="trainer"), "threads": Tool(), "megatron": Tool(refused=NOT_OURS),
+}  # fmt: skip
+"""Sets of runs on several cards, and what their tools do without saying so."""
 FORMS: dict[str, Form] = {
     "t4_transformers_peft_loop": Form(
         t4_loop.read,
@@ -49,5 +60,14 @@ FORMS: dict[str, Form] = {
     "inference_peaks": Form(
         inference.read, frozenset({"input_tokens", "generated_tokens", "kv_dtype", "prompt_and_generation"})
     ),
+    **{
+        f"multigpu_{name}": Form(
+            several_cards.reader(tool),
+            # One form: a file of one's own says whose tool it was, else HF Trainer's is taken.
+            frozenset({"per_device_batch", "value_bytes", "measured"}) if name == "fms" else frozenset(),
+            asked=True,
+        )
+        for name, tool in _TOOLS.items()
+    },
 }  # fmt: skip
 """By the sets' names, in the order of the ledger. Another kind of measurement is another line here."""
