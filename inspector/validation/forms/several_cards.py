@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from inspector.validation.fields import Fields
 
 TOLD = (
-    "tool", "framework_note", "seq_note", "trust", "tolerance_bytes", "tolerance_note", "value_bytes", "also_in",
-    "measured_note", "history_same_row_other_commits", "world_size_1", "note", "trap", "packed",
+    "tool", "framework_note", "seq_note", "trust", "tolerance_bytes", "tolerance_note", "value_bytes", "measured_note", "history_same_row_other_commits", "world_size_1", "note", "trap", "packed",
 )  # fmt: skip
 """Where a row is from and how it was made. Packed rows have no position ids of their own: a row is one sequence."""
 TOLD_OF_CARDS = (
@@ -101,6 +100,8 @@ def _only_fitted(fields: Fields) -> None:
         fields.refuse("fit only: the run has no figure of PyTorch's")
     if not (status := fields.text("status", "ok")).startswith("ok"):
         fields.refuse(status)
+    if other := fields.text("also_in", ""):
+        fields.refuse(f"on one card, and compared in {other.removesuffix('.json')}")
     open_fields = fields.raw("unspecified")
     named = [str(each) for each in open_fields] if isinstance(open_fields, list) else []
     # Of the best rows what is open decides nothing; of others it does.
