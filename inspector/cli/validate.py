@@ -23,9 +23,9 @@ class MeasuredRuns(click.ParamType[str]):
         """Sets that begin so; a file when none does."""
         from click.shell_completion import CompletionItem
 
-        from inspector.validation.forms import FORMS
+        from inspector.validation.forms import ALL
 
-        names = [name for name in FORMS if name.startswith(incomplete)]
+        names = [name for name in ALL if name.startswith(incomplete)]
         return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
 
 
@@ -40,6 +40,7 @@ def command(runs: str, form: str, output: Path | None, as_json: bool, as_csv: bo
 
     SET is one published set: t4_transformers_peft_loop, rtx4080_qlora, a100_sfttrainer,
     l40s_peft_benchmark or inference_peaks. All of them take about three minutes.
+    Of several cards, by name alone: multigpu_fms, multigpu_deepspeed, multigpu_torchtitan and others.
     FILE is a JSON list of runs you measured, in the form of a set (docs/records.md); a field
     that is not understood is named.
     With -o the ledger's page is written too, to sort and to filter.

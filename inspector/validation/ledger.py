@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from inspector.errors import InspectorError
 from inspector.reporting import TableReport
-from inspector.validation.forms import FORMS
+from inspector.validation.forms import ALL, FORMS, SEVERAL_CARDS
 from inspector.validation.models import config_of, kept_config
 from inspector.validation.runs import questions
 
@@ -141,7 +141,7 @@ def validate(file: str = "", *, form: str = "", say: Callable[[str], None] | Non
     from inspector.simulate.reports.libraries import versions
 
     began = time.perf_counter()
-    own = bool(file) and file not in FORMS
+    own = bool(file) and file not in ALL
     if form and not own:
         raise InspectorError("a form is for a file of your own", hint="name the file before --form")
     lines: list[Line] = []
@@ -156,7 +156,7 @@ def validate(file: str = "", *, form: str = "", say: Callable[[str], None] | Non
             lines.extend(compare(question))
         except InspectorError as error:
             # Every published run on one card can be simulated; a way of sharing, or a model's config, may not be there.
-            if not own and not FORMS[question.file].asked:
+            if not own and question.file not in SEVERAL_CARDS:
                 raise
             left_out.append(replace(question, skipped=error.message, wrong=True))
     # A ledger without a line would hide a mistake that can be mended; what cannot be simulated stays a ledger.

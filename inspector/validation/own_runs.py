@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from inspector.errors import InspectorError
 from inspector.files import MAX_JSON_VALUES, read_text
-from inspector.validation.forms import FORMS
+from inspector.validation.forms import ALL, FORMS
 from inspector.validation.runs import question
 
 if TYPE_CHECKING:
@@ -96,19 +96,19 @@ def _forms_in(parts: Sequence[Mapping[str, object]], path: Path) -> set[str]:
 def _form(path: Path, records: Sequence[Record], asked: str, said: set[str]) -> str:
     named = said | ({asked} if asked else set())
     for name in sorted(named):
-        if name not in FORMS:
+        if name not in ALL:
             raise InspectorError(f"no form is named {name!r}", hint=f"choose from {', '.join(FORMS)}")
     if not named:
         # Null says nothing of the form either: exports have every column there is.
         given = {name for record in records for name, value in record.items() if value is not None}
-        named = {name for name, form in FORMS.items() if form.own & given}
+        named = {name for name, form in ALL.items() if form.own & given}
         # Last, since a copy of a published file may hold anything by now.
-        if not named and path.stem in FORMS:
+        if not named and path.stem in ALL:
             return path.stem
     if len(named) == 1:
         return named.pop()
     if named:
-        names = " or ".join(name for name in FORMS if name in named)
+        names = " or ".join(name for name in ALL if name in named)
         raise InspectorError(f"{path} could be of the form {names}", hint="one file has one form; say it with --form")
     raise InspectorError(
         f"the form of {path} cannot be told from its fields", hint=f"--form is one of {', '.join(FORMS)}"

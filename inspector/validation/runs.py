@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
 from inspector.validation.fields import Fields, shown
-from inspector.validation.forms import FORMS
+from inspector.validation.forms import ALL, FORMS
 from inspector.validation.forms.training import before
 from inspector.validation.models import config_of, find_model, original
 
@@ -25,7 +25,7 @@ FUSED_EXPERTS = "its experts were quantized layers then; transformers now fuses 
 
 def questions(name: str = "") -> tuple[Question, ...]:
     """Every published run on one card, or those of one set."""
-    chosen = [form for form in FORMS if form == name or (not name and not FORMS[form].asked)]
+    chosen = (name,) if name in ALL else () if name else tuple(FORMS)
     return tuple(_published(form, record) for form in chosen for record in _records(form))
 
 
@@ -46,13 +46,13 @@ def question(
 
     Args:
         record: the fields.
-        form: a key of `FORMS`.
+        form: a key of `ALL`.
         file: what the ledger calls the set.
         name: what the run is called when the record does not say.
         folder: where a model's path may begin, besides the working directory.
     """
     fields = Fields(record)
-    asked = FORMS[form].read(fields)
+    asked = ALL[form].read(fields)
     model = original(asked.model)
     reference = find_model(model, folder)
     # Before transformers 5, experts were linear layers, which bitsandbytes replaced one by one.

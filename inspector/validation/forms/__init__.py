@@ -17,22 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a record is read, and the fields by which it is known: those that no other form has.
-
-    A set that is ``asked`` for is validated by its name alone: its runs are on several cards, and take minutes.
-    """
+    """How a record is read, and the fields by which it is known: those that no other form has."""
 
     read: Callable[[Fields], Question]
     own: frozenset[str]
-    asked: bool = False
 
 
-_TOOLS = {
-    "fms": Tool(TRAINER, wrap="trainer"), "deepspeed": Tool(), "torchtitan": Tool(),
-    "peft_docs": Tool(TRAINER, wrap="trainer"), "torchao": Tool(), "torchtune": Tool(), "litgpt": Tool(),
-    "ms_swift": Tool(TRAINER, wrap="trainer"), "threads": Tool(), "megatron": Tool(refused=NOT_OURS),
-}  # fmt: skip
-"""Sets of runs on several cards, and what their tools do without saying so."""
 FORMS: dict[str, Form] = {
     "t4_transformers_peft_loop": Form(
         t4_loop.read,
@@ -60,14 +50,22 @@ FORMS: dict[str, Form] = {
     "inference_peaks": Form(
         inference.read, frozenset({"input_tokens", "generated_tokens", "kv_dtype", "prompt_and_generation"})
     ),
-    **{
-        f"multigpu_{name}": Form(
-            several_cards.reader(tool),
-            # One form: a file of one's own says whose tool it was, else HF Trainer's is taken.
-            frozenset({"per_device_batch", "value_bytes", "measured"}) if name == "fms" else frozenset(),
-            asked=True,
-        )
-        for name, tool in _TOOLS.items()
-    },
 }  # fmt: skip
 """By the sets' names, in the order of the ledger. Another kind of measurement is another line here."""
+
+_TOOLS = {
+    "fms": Tool(TRAINER, wrap="trainer"), "deepspeed": Tool(), "torchtitan": Tool(),
+    "peft_docs": Tool(TRAINER, wrap="trainer"), "torchao": Tool(), "torchtune": Tool(), "litgpt": Tool(),
+    "ms_swift": Tool(TRAINER, wrap="trainer"), "threads": Tool(), "megatron": Tool(refused=NOT_OURS),
+}  # fmt: skip
+"""Sets of runs on several cards, and what their tools do without saying so."""
+SEVERAL_CARDS: dict[str, Form] = {
+    f"multigpu_{name}": Form(
+        several_cards.reader(tool),
+        # One form for all of them: a file of one's own says in its records what differs.
+        frozenset({"per_device_batch", "value_bytes", "measured"}) if name == "fms" else frozenset(),
+    )
+    for name, tool in _TOOLS.items()
+}
+"""Sets of runs on several cards, by name alone: each takes minutes."""
+ALL = {**FORMS, **SEVERAL_CARDS}

@@ -18,20 +18,14 @@ if TYPE_CHECKING:
     from inspector.validation.fields import Fields
 
 TOLD = (
-    "tool", "framework_note", "seq_note", "trust", "tolerance_bytes", "tolerance_note", "value_bytes", "measured_note", "history_same_row_other_commits", "world_size_1", "note", "trap", "packed",
+    "tool", "framework_note", "seq_note", "trust", "tolerance_bytes", "tolerance_note", "value_bytes", "measured_note",
+    "history_same_row_other_commits", "world_size_1", "note", "trap", "packed",
 )  # fmt: skip
 """Where a row is from and how it was made. Packed rows have no position ids of their own: a row is one sequence."""
 TOLD_OF_CARDS = (
-    "note",
-    "sharding",
-    "wrap_policy",
-    "zero_init",
-    "dp_shard",
-    "pp",
-    "cp",
-    "user_flag",
-    "deepspeed_config",
-)
+    "note", "sharding", "wrap_policy", "zero_init", "dp_shard", "pp", "cp", "user_flag", "deepspeed_config",
+    "expert_parallel",
+)  # fmt: skip
 FUSED = {"foak": "fused kernels (foak)", "liger": "Liger's fused kernels", "scattermoe": "ScatterMoE's kernels"}
 """Words of fms-acceleration's plugins whose kernels' allocations have no source here."""
 
