@@ -2,67 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, get_args
+from typing import TYPE_CHECKING, Any, Unpack
 
 from inspector.errors import InspectorError
 from inspector.fit.advise import finetune_with_advice
 from inspector.simulate.finetuning import question
-from inspector.simulate.setup.parallel import ParallelSetup, changed
-from inspector.simulate.setup.readers.several import several
-from inspector.simulate.several_cards import WhichRanks, finetune_on_cards
+from inspector.simulate.setup.cards_asked import apart
+from inspector.simulate.several_cards import finetune_on_cards
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from inspector.simulate.finetuning import StepReport
     from inspector.simulate.setup.options import FinetuneOptions
-    from inspector.simulate.setup.parallel import Offload, Wrap
-    from inspector.simulate.setup.readers.several import Several
-    from inspector.simulate.setup.words import Dtype
     from inspector.simulate.several_cards import SeveralCardsReport
-
-
-@dataclass(frozen=True, slots=True)
-class CardsAsked:
-    """What can be said of several cards.
-
-    ``gpus`` are cards in all, ``nodes`` the machines they are in; ``parallel`` is as
-    `inspector.simulate.setup.parallel.read` takes it. ``config`` are files of accelerate or DeepSpeed. ``rank`` is
-    ``all`` that differ, the ``first``, the ``last`` or the ``heaviest``. ``parallel_option`` is any other field of
-    `inspector.simulate.setup.parallel.ParallelSetup`, ``name=value``.
-    """
-
-    gpus: int | None = None
-    parallel: str | None = None
-    nodes: int | None = None
-    offload: Offload | None = None
-    config: Sequence[Path | str] | Path | str = ()
-    rank: WhichRanks | None = None
-    wrap: Wrap | None = None
-    quant_storage: Dtype | None = None
-    parallel_option: Sequence[str] | Mapping[str, object] | None = None
-
-    def together(self) -> Several:
-        """Files and options as one. Raises InspectorError."""
-        if self.rank is not None and self.rank not in get_args(WhichRanks):
-            raise InspectorError(
-                f"rank {self.rank!r} is not known", hint=f"choose from {', '.join(get_args(WhichRanks))}"
-            )
-        files = (self.config,) if isinstance(self.config, (str, Path)) else tuple(self.config)
-        said = several(files, parallel=self.parallel or "", gpus=self.gpus, nodes=self.nodes, offload=self.offload)
-        more = {name: value for name in ("wrap", "quant_storage") if (value := getattr(self, name)) is not None}
-        more |= _fields(self.parallel_option or ())
-        if said.parallel is None:
-            if more or self.rank is not None:
-                names = ", ".join([*more, *(["rank"] if self.rank else [])])
-                raise InspectorError(f"{names}: for several cards alone", hint="--gpus 8 --parallel fsdp2")
-            return said
-        return replace(said, parallel=changed(said.parallel, **more)) if more else said
-
-
-CARDS = tuple(item.name for item in fields(CardsAsked))
 
 
 def finetune_anywhere(
@@ -72,13 +25,12 @@ def finetune_anywhere(
 
     Args:
         reference: as there.
-        options: as there, and those of `CardsAsked`.
+        options: as there, and those of `inspector.simulate.setup.cards_asked.CardsAsked`.
 
     Raises:
         InspectorError: as there, and for what cards and files contradict each other in.
     """
-    rest: dict[str, Any] = dict(options)
-    cards = CardsAsked(**{name: rest.pop(name) for name in CARDS if name in rest})
+    cards, rest = apart(options)
     said = cards.together()
     if said.parallel is None:
         return finetune_with_advice(reference, from_files=said.settings, **rest)
@@ -89,29 +41,3 @@ def finetune_anywhere(
     return finetune_on_cards(
         asked, said.parallel, rank=cards.rank or "all", set_at=said.set_at, not_understood=said.not_understood
     )
-
-
-_TYPES = {item.name: item.type for item in fields(ParallelSetup)}
-
-
-def _fields(said: Sequence[str] | Mapping[str, object]) -> dict[str, Any]:
-    """``name=value`` by the fields of `ParallelSetup`, each of its type. Raises InspectorError."""
-    pairs = said.items() if hasattr(said, "items") else [part.partition("=")[::2] for part in said]
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        kind = str(_TYPES.get(name, ""))
-        if not kind or name in {"strategy", "world_size", "nodes", "replicas", "shards", "tp", "offload"}:
-            known = ", ".join(sorted(set(_TYPES) - {"strategy", "world_size", "nodes", "replicas", "shards", "tp"}))
-            raise InspectorError(f"--parallel-option knows no {name!r}", hint=f"one of {known}")
-        text = str(value).lower()
-        if kind == "bool":
-            if text not in {"true", "false", "yes", "no", "1", "0"}:
-                raise InspectorError(f"--parallel-option {name} is true or false, not {value!r}")
-            found[name] = text in {"true", "yes", "1"}
-        elif kind == "int":
-            if not text.isdecimal():
-                raise InspectorError(f"--parallel-option {name} is a whole number, not {value!r}")
-            found[name] = int(text)
-        else:
-            found[name] = str(value)
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import CannotSimulateError
 from inspector.gpus.links import link_of
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from inspector.simulate.on_card import Peaks, Verdict
     from inspector.simulate.parallel.rank_trace import Collective, RankTrace, Unit
     from inspector.simulate.reports.at_peak import KindLine, LiveTensor, Point, Share
+    from inspector.simulate.setup.cards_asked import WhichRanks
     from inspector.simulate.setup.parallel import ParallelSetup
     from inspector.simulate.setup.training import TrainSetup
 
-WhichRanks = Literal["all", "first", "last", "heaviest"]
 WORST: tuple[Verdict, ...] = ("does not fit", "tight", "fits")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import InspectorError
 from inspector.reporting import TableReport
@@ -187,11 +187,15 @@ def compare(question: Question) -> Iterator[Line]:
 def simulate(question: Question) -> StepReport | GenerateReport | SeveralCardsReport:
     """The dry run of a measured run; what was measured on several cards is of their first rank."""
     if "parallel" in question.settings:
-        from inspector.fit.ways import finetune_anywhere
+        from inspector.simulate.finetuning import question as asked
+        from inspector.simulate.setup.cards_asked import apart
+        from inspector.simulate.several_cards import finetune_on_cards
 
+        cards, rest = apart(question.settings)
+        if (parallel := cards.together().parallel) is None:
+            raise InspectorError(f"{question.id} is on one card")
         config = config_of(question.reference or question.model)
-        several: Any = finetune_anywhere(config, gpu=question.gpu, rank="first", **question.settings)
-        return cast("SeveralCardsReport", several)
+        return finetune_on_cards(asked(config, gpu=question.gpu, **rest), parallel, rank="first")
     from inspector.simulate.finetuning import finetune
 
     if question.method == "generate":

@@ -19,11 +19,11 @@ from inspector.cli.options import (
     vocabulary_options,
 )
 from inspector.cli.settings import CARD, CARDS, FINETUNE, TRAINED, headed, snapshot_option, vram_option, with_settings
+from inspector.simulate.setup.cards_asked import WhichRanks
 from inspector.simulate.setup.parallel import KNOWN, Offload, Wrap
 from inspector.simulate.setup.recipes import RECIPES
 from inspector.simulate.setup.settings import FinetuneSettings
 from inspector.simulate.setup.words import Dtype
-from inspector.simulate.several_cards import WhichRanks
 
 if TYPE_CHECKING:
     from inspector.simulate.setup.options import FinetuneOptions

@@ -118,7 +118,7 @@ def _kernels(fields: Fields) -> None:
 
 
 def _cards(fields: Fields, tool: Tool, method: str) -> dict[str, Any]:
-    """How the cards share the training, in the words of `inspector.fit.ways`."""
+    """How the cards share the training, in the words of `inspector.simulate.setup.cards_asked`."""
     part = fields.part("parallel", required=True)
     part.told(*TOLD_OF_CARDS)
     kind, gpus, nodes = part.text("kind", "none"), part.whole("world_size", 1), part.whole("nodes", 1)
