@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from inspector.architecture.quantizers import loaded_methods, misspelt_method
+from inspector.precision.published_fields import LARGEST
 from inspector.precision.published_words import QuantizationWordError, check_fields, unheard_fields
 from inspector.precision.torchao_config import torchao_config
 
@@ -163,7 +164,7 @@ def published_in(config: Mapping[str, Any] | object) -> Published | None:
         group = _number(raw, "group_size", "q_group_size") or 128
         if not bits and method != "awq":
             raise QuantizationWordError(
-                f"quantization_config names no bits, and {method} has no usual ones", hint="4 is usual"
+                f"quantization_config names no bits, and {method} has no default", hint="4 is usual"
             )
         bits = bits or 4
     return Published(method, bits, group, _kept(raw), raw)
@@ -181,8 +182,8 @@ def said_of_loading(published: Published, dtype: str) -> tuple[str, ...]:
 def block_sizes(said: object) -> tuple[int, ...]:
     """Rows and columns that share a scale, as the check has let them pass; empty where the config says none."""
     if isinstance(said, str):  # as compressed-tensors wrote them before
-        said = [int(size) for size in said.split("x")]
-    return tuple(said) if isinstance(said, list | tuple) else ()
+        said = [int(size) for size in said.split("x") if size.isdecimal()]
+    return tuple(said) if isinstance(said, list | tuple) and len(said) == 2 else ()
 
 
 def _groups(raw: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -258,8 +259,10 @@ def _patterns(value: object) -> Iterator[str]:
 
 
 def _number(raw: Mapping[str, Any], *names: str) -> int:
-    """The first of these fields that is said, which the check has let pass; 0 where none is."""
-    return next((int(raw[name]) for name in names if raw.get(name) is not None), 0)
+    """The first of these fields that is a number; what the method does not take in it, the check has refused."""
+    said = (raw.get(name) for name in names)
+    numbers = (value for value in said if isinstance(value, int) and not isinstance(value, bool))
+    return next((value for value in numbers if -1 <= value <= LARGEST), 0)
 
 
 def _weight_params(raw: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -168,6 +168,20 @@ def test_words_that_are_known_pass():
     assert {word.value for word in AwqFormat} <= set(FIELDS["awq"]["version"].words)
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"quant_method": "compressed-tensors", "weight_block_size": "1x"},
+        {"quant_method": "mlx", "bits": 4, "nbits": float("inf"), "group_size": 64},
+        {"quant_method": "gptq", "bits": 4, "q_group_size": [3]},
+    ],
+    ids=str,
+)
+def test_a_field_of_another_method_is_read_by_nobody(raw):
+    found = published_in({"quantization_config": raw})
+    assert (found.method, found.blocks) == (raw["quant_method"], () if "weight_block_size" in raw else (128, 128))
+
+
 VALUES = [0, 1, -1, -2, 3, 4, 3.5, 8, 128, True, "4", "static", "ue8m0", "fp4", None, [], [128], [64, 64], ["lm_head"]]
 CLASSES = {
     "gptq": "GPTQConfig",
