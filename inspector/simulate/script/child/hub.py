@@ -90,9 +90,10 @@ class Hub:
             return
 
         def refuse(name: str) -> Any:
-            def not_sent(*_: object, **__: object) -> Any:
+            def not_sent(*given: object, **named: object) -> Any:
                 world.skip(f"{name}: nothing is sent to the hub")
-                return None
+                repo = named.get("repo_id") or (given[1] if name == "create_repo" and len(given) > 1 else "me/it")
+                return _answer(module, name, str(repo))
 
             return not_sent
 
@@ -104,6 +105,8 @@ class Hub:
         for name in ("create_repo", "upload_file", "upload_folder", "create_commit", "whoami", "upload_large_folder"):
             if hasattr(module.HfApi, name):
                 replace(f"huggingface_hub.hf_api.HfApi.{name}", refuse(name))
+                # The functions are those of one client that was made as the module was imported.
+                replace(f"huggingface_hub.hf_api.{name}", getattr(module.api, name))
 
     def _from_here(self, original: Callable[..., Any], name: str) -> Any:
         def answer(repo_id: object, *args: object, **kwargs: object) -> Any:
@@ -178,6 +181,17 @@ class Hub:
             if tensor.tied_to is None and (tensor.is_parameter or tensor.persistent)
         ]  # fmt: skip
         write_header(folder / "model.safetensors", tensors, {"format": "pt"})
+
+
+def _answer(module: ModuleType, name: str, repo: str) -> Any:
+    """What the hub would have said: libraries go on with the address of a repository, or of a commit."""
+    where = f"https://huggingface.co/{repo}"
+    if name == "create_repo":
+        return module.RepoUrl(where)
+    if name in {"upload_file", "upload_folder", "create_commit"}:
+        commit = {"commit_message": "", "commit_description": "", "oid": REVISION}
+        return module.CommitInfo(commit_url=f"{where}/commit/{REVISION}", **commit)
+    return {"name": "me", "orgs": []} if name == "whoami" else None
 
 
 def _nowhere(repo: str) -> InspectorError:

@@ -129,6 +129,8 @@ PLACES: tuple[Place, ...] = (
           "huggingface_hub/_snapshot_download.py", _names("snapshot_download")),
     Place("huggingface_hub.hf_api:HfApi", "huggingface_hub", ">=1,<3", "nothing is sent to the hub",
           "huggingface_hub/hf_api.py"),
+    Place("huggingface_hub.hf_api", "huggingface_hub", ">=1,<3", "nothing is sent to the hub",
+          "huggingface_hub/hf_api.py"),
     Place("socket:socket", "python", ">=3.11,<3.15", "the network is refused", "Lib/socket.py",
           _names("connect connect_ex sendto sendmsg")),
     Place("sqlite3", "python", ">=3.11,<3.15", "compiled code that opens files by their names",
