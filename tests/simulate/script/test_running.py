@@ -198,18 +198,23 @@ def test_a_model_that_is_nowhere_is_one_line(dry):
 def test_uploads_are_left_out_and_answered(dry):
     report, out, err = dry(
         """
-        from huggingface_hub import HfApi, create_repo, login, whoami
+        from huggingface_hub import HfApi, create_repo, hf_hub_download, login, whoami
+        from huggingface_hub.errors import EntryNotFoundError
         login("token")
         api = HfApi()
         repo = create_repo("me/quotes", exist_ok=True, private=True)
         print(repo.repo_id, api.create_repo(repo_id="you/more").repo_id, whoami()["name"])
+        try:
+            hf_hub_download("me/quotes", "README.md")
+        except EntryNotFoundError:
+            print("no card")
         open("x", "w").write("1")
         print(api.upload_file(path_or_fileobj="x", path_in_repo="x", repo_id="me/quotes").oid[:3])
         print(api.upload_folder(folder_path=".", repo_id="me/quotes").commit_url.split("/commit")[0])
         """
     )
     assert report.script_exit_code == 0, err
-    assert out.splitlines() == ["me/quotes you/more me", "000", "https://huggingface.co/me/quotes"]
+    assert out.splitlines() == ["me/quotes you/more me", "no card", "000", "https://huggingface.co/me/quotes"]
     assert {"create_repo: nothing is sent to the hub", "login: nothing is sent to the hub"} <= set(report.skipped)
 
 

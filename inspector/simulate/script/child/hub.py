@@ -93,6 +93,8 @@ class Hub:
             def not_sent(*given: object, **named: object) -> Any:
                 world.skip(f"{name}: nothing is sent to the hub")
                 repo = named.get("repo_id") or (given[1] if name == "create_repo" and len(given) > 1 else "me/it")
+                # An own repository is there, and has nothing in it: cards of models are looked for.
+                self._known.setdefault(str(repo), None)
                 return _answer(module, name, str(repo))
 
             return not_sent
