@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inspector.errors import InspectorError
+    from inspector.explain.explaining import explain_error
     from inspector.lora import LoraSpec
     from inspector.model import Model, load
     from inspector.simulate.script.report import ScriptReport
@@ -27,13 +28,15 @@ _HOMES = {
     "Model": "inspector.model",
     "ScriptReport": "inspector.simulate.script.report",
     "Skeleton": "inspector.skeleton",
+    "explain_error": "inspector.explain.explaining",
     "load": "inspector.model",
     "load_ipython_extension": "inspector.cli.magic",
     "model_ids": "inspector.sources.bundled",
     "run": "inspector.simulate.script.running",
 }
 
-__all__ = ["InspectorError", "LoraSpec", "Model", "ScriptReport", "Skeleton", "explain", "load", "model_ids", "run"]
+__all__ = ["InspectorError", "LoraSpec", "Model", "ScriptReport", "Skeleton", "explain_error", "load",
+           "model_ids", "run"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -42,9 +45,6 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("llm-inspector")
-    if name == "explain":
-        # The package, which is called itself: a name of its own here would hide it, or be hidden by it.
-        return importlib.import_module("inspector.explain")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'inspector' has no attribute {name!r}")

@@ -69,13 +69,13 @@ def command(
       inspector explain oom.txt llama-3.1-8b --method lora --seq-len 2048
       inspector explain oom.txt -o oom.html
     """  # noqa: D301
-    from inspector.explain.explaining import explain
+    from inspector.explain.explaining import explain_error
     from inspector.explain.log import MOST_BYTES
     from inspector.files import read_bytes
 
     one_form(output, as_json=as_json)
     data = sys.stdin.buffer.read(MOST_BYTES + 1) if str(file) == "-" else read_bytes(file, limit=MOST_BYTES)
-    report = explain(data, model, source=str(file), **options)
+    report = explain_error(data, model, source=str(file), **options)
     if output is None:
         answer(report, as_json=as_json)
     else:

@@ -28,13 +28,13 @@ HEAD = 200_000
 """Characters in which a model's name is looked for: command lines and loading stand at the beginning of a log."""
 
 
-def explain(
+def explain_error(
     text: str | bytes, model: str | None = None, *, source: str = "", **options: Unpack[ExplainOptions]
 ) -> ExplainReport:
     """What an out-of-memory error says, why there was no memory, which tensor it was, and what helps.
 
     >>> import inspector
-    >>> inspector.explain("CUDA out of memory. Tried to allocate 112.00 MiB").errors[0].figures.tried.nbytes
+    >>> inspector.explain_error("CUDA out of memory. Tried to allocate 112.00 MiB").errors[0].figures.tried.nbytes
     117440512
 
     Args:

@@ -168,7 +168,7 @@ REPORTS = {
     ),
     "validate": (_validate, ["validate", "runs.json", "--form", "inference_peaks"]),
     "explain": (
-        lambda: inspector.explain(
+        lambda: inspector.explain_error(
             Path("oom.txt").read_bytes(),
             "tiny",
             source="oom.txt",

@@ -29,7 +29,7 @@ NEW = {
 
 
 def one(text, model=None, **options):
-    (error,) = inspector.explain(text, model, **options).errors
+    (error,) = inspector.explain_error(text, model, **options).errors
     return error
 
 

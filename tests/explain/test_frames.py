@@ -51,7 +51,7 @@ File /usr/local/lib/python3.11/dist-packages/bitsandbytes/functional.py:900, in 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_whose_line_it_was(form):
-    (error,) = inspector.explain(f"{FORMS[form]}\n{MESSAGE}", "qwen2.5-7b").errors
+    (error,) = inspector.explain_error(f"{FORMS[form]}\n{MESSAGE}", "qwen2.5-7b").errors
     assert (error.own.line, error.own.code, error.own.library) == (12, "trainer.train()", "")
     assert (error.library.library, error.library.line) == ("bitsandbytes", 900)
     assert "quant_state.shape" in error.library.code
@@ -92,7 +92,7 @@ def test_what_the_line_was_doing(name):
     lines = ["Traceback (most recent call last):", '  File "train.py", line 3, in <module>', "    main()"]
     for path, function, code in DOING[name]:
         lines += [f'  File "/env/lib/python3.11/site-packages/{path}", line 7, in {function}', f"    {code}"]
-    (error,) = inspector.explain("\n".join([*lines, MESSAGE])).errors
+    (error,) = inspector.explain_error("\n".join([*lines, MESSAGE])).errors
     assert error.operator.name == name
     assert error.own.place == "train.py:3 in <module>"
     assert error.library.library == DOING[name][-1][0].partition("/")[0]
@@ -102,10 +102,10 @@ def test_the_last_traceback_before_the_error_is_its_own():
     text = "\n".join(
         [FORMS["python"], "ValueError: something else", FORMS["python"].replace("line 12", "line 99"), MESSAGE]
     )
-    assert inspector.explain(text).errors[0].own.line == 99
+    assert inspector.explain_error(text).errors[0].own.line == 99
 
 
 def test_a_traceback_cut_at_its_beginning_still_has_frames():
     text = FORMS["python"].split("\n", 3)[3]
-    error = inspector.explain(f"{text}\n{MESSAGE}").errors[0]
+    error = inspector.explain_error(f"{text}\n{MESSAGE}").errors[0]
     assert (error.own, error.library.function) == (None, "dequantize_4bit")

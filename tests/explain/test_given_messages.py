@@ -30,7 +30,7 @@ def model_of(row):
 
 def explained(row):
     above = f"{row['raised_at']}\n" if row["raised_at"] else ""
-    return inspector.explain(above + put(row["format"], row["printed"]), model_of(row)).errors[0]
+    return inspector.explain_error(above + put(row["format"], row["printed"]), model_of(row)).errors[0]
 
 
 def read(error):

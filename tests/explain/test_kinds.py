@@ -69,7 +69,7 @@ def test_every_kind_has_its_words():
 @pytest.mark.parametrize("name", SAID)
 def test_it_is_told_from_the_others(name):
     for text in (SAID[name], *MORE.get(name, ())):
-        report = inspector.explain(f"INFO starting\n{text}\n")
+        report = inspector.explain_error(f"INFO starting\n{text}\n")
         assert report.errors[0].error.name == name, text
         assert report.errors[0].line >= 2
         assert report.errors[0].helps or name in {"cuda", "hip", "xpu", "xla", "async"}
@@ -77,7 +77,7 @@ def test_it_is_told_from_the_others(name):
 
 def test_their_figures():
     def sizes(name, text=""):
-        figures = inspector.explain(text or SAID[name]).errors[0].figures
+        figures = inspector.explain_error(text or SAID[name]).errors[0].figures
         return {key: size.text for key, size in figures.sizes().items()} | {
             "of": (figures.tokens_wanted, figures.tokens_possible)
         }
@@ -85,7 +85,7 @@ def test_their_figures():
     none = (None, None)
     assert sizes("mps") == {"tried": "256.00 MB", "allocated_by_pytorch": "17.94 GB", "other": "401.14 MB",
                             "allowed": "18.13 GB", "of": none}  # fmt: skip
-    assert inspector.explain(SAID["cpu"]).errors[0].figures.tried.nbytes == 6_111_412_224
+    assert inspector.explain_error(SAID["cpu"]).errors[0].figures.tried.nbytes == 6_111_412_224
     assert sizes("async") == {"tried": "20.00 MiB", "allocated_by_pytorch": "22.12 GiB", "capacity": "23.69 GiB",
                               "free": "12.69 MiB", "of": none}  # fmt: skip
     assert sizes("array") == {"tried": "3.73 GiB", "of": none}
@@ -106,4 +106,4 @@ def test_their_figures():
 ])  # fmt: skip
 def test_what_is_no_such_error_is_refused(text):
     with pytest.raises(InspectorError, match="no out-of-memory error"):
-        inspector.explain(text)
+        inspector.explain_error(text)

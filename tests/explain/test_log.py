@@ -37,7 +37,7 @@ def interleaved(mark):
 
 @pytest.mark.parametrize("name", MARKS)
 def test_ranks_are_told_apart(name):
-    report = inspector.explain(interleaved(MARKS[name]))
+    report = inspector.explain_error(interleaved(MARKS[name]))
     assert report.found == 2
     assert [(error.figures.tried.text, error.own.line, error.operator.name) for error in report.errors] in (
         [("3.91 GiB", 10, "cross-entropy"), ("112.00 MiB", 20, "the optimizer")],
@@ -49,17 +49,17 @@ def test_ranks_are_told_apart(name):
 
 def test_the_first_and_the_last_of_many():
     middle = FIRST.replace("3.91 GiB", "1.50 GiB")
-    report = inspector.explain(f"{ONE}\nDuring handling of it:\n{middle}\n{middle}\n{OTHER}\n{LAST}")
+    report = inspector.explain_error(f"{ONE}\nDuring handling of it:\n{middle}\n{middle}\n{OTHER}\n{LAST}")
     assert (report.found, len(report.errors)) == (3, 2)
     assert [error.figures.tried.text for error in report.errors] == ["3.91 GiB", "112.00 MiB"]
     assert report.errors[1].own.line == 20
-    assert inspector.explain(ONE + "\n" + ONE).found == 1
+    assert inspector.explain_error(ONE + "\n" + ONE).found == 1
 
 
 def test_every_shell_s_file_is_read():
     for data in (ONE.encode(), b"\xef\xbb\xbf" + ONE.encode(), ONE.replace("\n", "\r\n").encode("utf-16"),
                  b"\xff\x00\x80" * 9 + b"\n" + ONE.encode()):  # fmt: skip
-        error = inspector.explain(data).errors[0]
+        error = inspector.explain_error(data).errors[0]
         assert (error.figures.tried.text, error.own.line) == ("3.91 GiB", 10)
 
 
@@ -87,7 +87,7 @@ def test_ten_megabytes_take_a_second(name):
         f"{LONG[name]}\n{ONE}\n{LONG[name]}"[: 10_000_000 + len(ONE)] if name == "progress" else f"{LONG[name]}\n{ONE}"
     )
     began = time.process_time()
-    report = inspector.explain(text.encode())
+    report = inspector.explain_error(text.encode())
     assert time.process_time() - began < 3
     assert any(error.figures.tried and error.figures.tried.text == "3.91 GiB" for error in report.errors)
 
@@ -100,7 +100,7 @@ def test_what_a_log_says_is_safe_to_print(capsys):
     evil = ONE.replace("trainer.train()", "\x07\u202e[bold]<script>alert(1)</script>\x9b31m").replace(
         "in main", "in \u202em"
     )
-    report = inspector.explain(evil, source="\x1b[31m.txt")
+    report = inspector.explain_error(evil, source="\x1b[31m.txt")
     console().print(renderer("explain").text(report))
     shown = capsys.readouterr().out
     assert not set("\x07\x1b\x9b\u202e") & set(shown)

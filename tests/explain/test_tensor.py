@@ -17,7 +17,7 @@ MODELS = ["meta-llama/Llama-3.2-1B", "google/gemma-3-4b-it", "openai-community/g
 
 def named(nbytes, model="", above="", **options):
     text = f"{above}\nCUDA out of memory. Tried to allocate {as_printed(asked(nbytes))}."
-    (error,) = inspector.explain(text, model or None, **options).errors
+    (error,) = inspector.explain_error(text, model or None, **options).errors
     return error.named
 
 
