@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
-from inspector.errors import CannotSimulateError, InspectorError
+from inspector.errors import CannotSimulateError, ContradictionError, InspectorError, LibraryError
 from inspector.gpus import find_gpu
 from inspector.reporting import TableReport
 from inspector.simulate.finetuning import check_card, question
@@ -127,7 +127,7 @@ def _cell(asked: Question, way: str, most: int, known: _Known) -> WayCell:
         try:
             check_card(asked.resolved.setup, asked.gpu)
             cell = WayCell(way, asked.gpu, count, known.heaviest(asked, _setup(asked, way, count)))
-        except (CannotSimulateError, InspectorError) as error:
+        except (CannotSimulateError, ContradictionError, LibraryError) as error:
             return cell if cell.peaks is not None else replace(cell, why=error.message)
         if cell.peaks is not None and cell.peaks.fits:
             return cell

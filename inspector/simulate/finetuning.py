@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from inspector.architecture.libraries import need, need_later
-from inspector.errors import InspectorError
+from inspector.errors import ContradictionError, InspectorError
 from inspector.gpus import Gpu, card_of_size, find_gpu, shared
 from inspector.reporting import Report
 from inspector.simulate.allocator.settings import AllocatorSettings
@@ -193,7 +193,7 @@ def save_snapshot(report: StepReport, path: Path) -> None:
 def check_card(setup: TrainSetup, gpu: Gpu) -> None:
     """Refuse what a card cannot do. Raises InspectorError."""
     if setup.load.attention == "flash_attention_2" and not gpu.flash_attention_2:
-        raise InspectorError(f"flash_attention_2 does not run on {gpu.with_article}", hint="use --attn sdpa")
+        raise ContradictionError(f"flash_attention_2 does not run on {gpu.with_article}", hint="use --attn sdpa")
 
 
 def trace(config: Mapping[str, Any], setup: TrainSetup, gpu: Gpu) -> Trace:

@@ -35,6 +35,13 @@ def kept_config(reference: str) -> Path | None:
     return kept if kept.is_file() else None
 
 
+def is_here(reference: str) -> bool:
+    """Whether a model's config needs no hub: it is kept or bundled, or a path."""
+    from inspector.sources.bundled import find
+
+    return kept_config(reference) is not None or bool(find(reference)) or exists(Path(reference).expanduser())
+
+
 def config_of(reference: str) -> dict[str, Any]:
     """The ``config.json`` of a measured model. Raises InspectorError when nothing is meant by the reference."""
     from inspector.sources.resolve import resolve_config

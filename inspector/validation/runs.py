@@ -12,7 +12,7 @@ from inspector.errors import InspectorError
 from inspector.validation.fields import Fields, shown
 from inspector.validation.forms import ALL, FORMS
 from inspector.validation.forms.training import before
-from inspector.validation.models import config_of, find_model, original
+from inspector.validation.models import config_of, find_model, is_here, original
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,8 +55,11 @@ def question(
     asked = ALL[form].read(fields)
     model = original(asked.model)
     reference = find_model(model, folder)
+    if file == form and not is_here(reference):
+        # A published run is answered without a network, or not at all.
+        fields.refuse("its config.json is not kept here")
     # Before transformers 5, experts were linear layers, which bitsandbytes replaced one by one.
-    if asked.settings.get("scheme", "none") != "none" and before(asked.versions, "transformers", 5):
+    elif asked.settings.get("scheme", "none") != "none" and before(asked.versions, "transformers", 5):
         _only_now_fused(fields, reference)
     # Asked last, with ``source``: what a form's reader did not ask for by now is not understood.
     own_id = fields.raw("id")

@@ -179,4 +179,5 @@ def test_no_search_catches_more_than_what_cannot_be_simulated():
         "helping.py: (CannotSimulateError, ContradictionError)",
         "largest.py: CannotSimulateError",
         "table.py: (CannotSimulateError, ContradictionError)",
+        "ways_table.py: (CannotSimulateError, ContradictionError, LibraryError)",
     }

@@ -47,6 +47,8 @@ class FlatSharded(Spread):
         )
         if mixed is not None:
             _upcast(wrapped)
+        if setup.checkpoint_around_units:
+            _checkpoint_around(wrapped)
         return wrapped
 
     def _policy(self, model: nn.Module) -> Any:
@@ -106,3 +108,23 @@ def _upcast(model: nn.Module) -> None:
         if flat is not None and handle is not None and flat.dtype != torch.float32 and flat.requires_grad:
             flat.data = flat.data.to(torch.float32)
             handle._orig_param_dtype = torch.float32
+
+
+def _checkpoint_around(model: nn.Module) -> None:
+    """Recompute each layer through its unit, which gathers and lets go within the backward as in a forward.
+
+    Until 4.51 a model's loop gave ``decoder_layer.__call__`` to the checkpoint, and under FSDP a decoder layer is its
+    unit; from 4.52 on a layer checkpoints its own forward, within the unit (transformers/modeling_layers.py,
+    ``GradientCheckpointingLayer``).
+    """
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    for unit in FullyShardedDataParallel.fsdp_modules(model):
+        layer = unit.module
+        if getattr(layer, "gradient_checkpointing", False) and (keep := getattr(layer, "_gradient_checkpointing_func")):
+            layer.gradient_checkpointing = False
+            unit.forward = functools.partial(_recomputed, keep, unit.forward)  # type: ignore[method-assign]
+
+
+def _recomputed(keep: Any, forward: Any, *args: Any, **kwargs: Any) -> Any:
+    return keep(functools.partial(forward, **kwargs), *args)

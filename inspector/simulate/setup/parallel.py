@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from inspector.errors import InspectorError
+from inspector.errors import ContradictionError, InspectorError
 from inspector.simulate.setup.words import Dtype, check_words
 
 Strategy = Literal["ddp", "fsdp1", "fsdp2", "hsdp", "zero1", "zero2", "zero3", "tp", "tp+fsdp2", "device_map"]
@@ -38,8 +38,8 @@ class ParallelSetup:
     ``quant_storage`` is ``bnb_4bit_quant_storage``: ``auto`` is bitsandbytes' own bytes, which FSDP does not shard.
 
     DDP: ``gradient_as_bucket_view``, ``static_graph``, ``find_unused_parameters``, ``bucket_cap_mb`` (MiB). FSDP1:
-    ``limit_all_gathers``, ``use_orig_params``, ``sync_module_states``, ``forward_prefetch``, ``backward_prefetch``.
-    FSDP2: ``reshard_after_forward``.
+    ``limit_all_gathers``, ``use_orig_params``, ``sync_module_states``, ``forward_prefetch``, ``backward_prefetch``;
+    ``checkpoint_around_units`` recomputes a layer together with its unit, as transformers did before 4.52. FSDP2: ``reshard_after_forward``.
     """
 
     strategy: Strategy
@@ -64,6 +64,7 @@ class ParallelSetup:
     sync_module_states: bool = False
     forward_prefetch: bool = False
     backward_prefetch: BackwardPrefetch = "pre"
+    checkpoint_around_units: bool = False
     quant_storage: Dtype = "auto"
 
     def __post_init__(self) -> None:
@@ -71,26 +72,26 @@ class ParallelSetup:
         check_words(self)
         cards = f"{self.world_size:,} {'card' if self.world_size == 1 else 'cards'}"
         if not 1 <= self.world_size <= _MOST:
-            raise InspectorError(f"{cards} cannot be simulated", hint="give --gpus 2 or more")
+            raise ContradictionError(f"{cards} cannot be simulated", hint="give --gpus 2 or more")
         if self.nodes < 1 or self.world_size % self.nodes:
-            raise InspectorError(f"{cards} do not divide over {self.nodes:,} machines", hint="check --nodes")
+            raise ContradictionError(f"{cards} do not divide over {self.nodes:,} machines", hint="check --nodes")
         if min(self.tp, self.replicas, self.shards) < 1:
-            raise InspectorError("no group of cards can be empty", hint="give 1 or more")
+            raise ContradictionError("no group of cards can be empty", hint="give 1 or more")
         if self.bucket_cap_mb < 1 or self.min_num_params < 1:
-            raise InspectorError("bucket_cap_mb and min_num_params are at least 1")
+            raise ContradictionError("bucket_cap_mb and min_num_params are at least 1")
         if self.strategy == "hsdp" and self.replicas * self.shards != self.world_size:
-            raise InspectorError(
+            raise ContradictionError(
                 f"{self.replicas:,} replicas of {self.shards:,} shards are {self.replicas * self.shards:,} cards, not "
                 f"{self.world_size:,}",
                 hint=f"hsdp:{max(self.world_size // max(self.shards, 1), 1)}x{self.shards}",
             )
         if self.world_size % self.tp:
-            raise InspectorError(f"{cards} do not divide by tp:{self.tp}", hint="check --gpus")
+            raise ContradictionError(f"{cards} do not divide by tp:{self.tp}", hint="check --gpus")
         if self.strategy == "tp" and self.tp != self.world_size:
-            raise InspectorError(f"tp:{self.tp} alone takes {self.tp} cards, not {self.world_size:,}",
+            raise ContradictionError(f"tp:{self.tp} alone takes {self.tp} cards, not {self.world_size:,}",
                                  hint=f"use tp:{self.tp}+fsdp2")  # fmt: skip
         if self.offload != "none" and self.strategy not in _OFFLOADING:
-            raise InspectorError(
+            raise ContradictionError(
                 f"{self.strategy} offloads nothing", hint=f"use one of {', '.join(sorted(_OFFLOADING))}"
             )
 

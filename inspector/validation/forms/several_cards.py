@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.validation import words
 from inspector.validation.fields import NotUnderstoodError
-from inspector.validation.forms.training import loss_of, versions_of
+from inspector.validation.forms.training import before, loss_of, versions_of
 from inspector.validation.published_run import Figure, Question
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def read(tool: Tool, fields: Fields) -> Question:
         fields.refuse(tool.refused)
     _only_fitted(fields)
     _kernels(fields)
-    cards = _cards(fields, tool, method := fields.text("method").lower().partition(" ")[0])
+    cards = _cards(fields, tool, versions, method := fields.text("method").lower().partition(" ")[0])
     settings: dict[str, Any] = {**tool.usual, **_step(fields, versions), **_numbers(fields, cards)}
     settings |= _trained(fields, method, settings["dtype"])
     if settings["method"] == "qlora" and cards.get("parallel") in {"fsdp1", "fsdp2"}:
@@ -117,7 +117,7 @@ def _kernels(fields: Fields) -> None:
         fields.refuse(f"the loss {fields.text('loss')} is not simulated")
 
 
-def _cards(fields: Fields, tool: Tool, method: str) -> dict[str, Any]:
+def _cards(fields: Fields, tool: Tool, versions: dict[str, str], method: str) -> dict[str, Any]:
     """How the cards share the training, in the words of `inspector.simulate.setup.cards_asked`."""
     part = fields.part("parallel", required=True)
     part.told(*TOLD_OF_CARDS)
@@ -147,6 +147,8 @@ def _cards(fields: Fields, tool: Tool, method: str) -> dict[str, Any]:
         options["forward_prefetch"] = part.flag("forward_prefetch", default=False)
         options["sync_module_states"] = part.flag("sync_module_states", default=False)
         part.told("cpu_ram_efficient_loading")
+        if before(versions, "transformers", 4, 52):
+            options["checkpoint_around_units"] = True
     _mixed(part, options)
     if options:
         found["parallel_option"] = options

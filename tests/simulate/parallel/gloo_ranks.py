@@ -15,6 +15,8 @@ import torch.distributed as dist
 from torch._C._profiler import _EventType
 from torch.profiler import ProfilerActivity, profile
 
+from tests.simulate.cpu_sizes import levels
+
 RANKS = 2
 
 
@@ -134,11 +136,15 @@ def steps(model, ids):
 def real(way, rank, store):
     """Bytes in order as this rank's profiler saw them; those freed are below zero."""
     dist.init_process_group("gloo", store=store, rank=rank, world_size=RANKS)
-    model, ids = WAYS[way](Net(), "cpu"), torch.zeros(4, 16, dtype=torch.long)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, with_stack=False) as profiled:
-        steps(model, ids)
-    dist.barrier()
-    return list(of_the_program(profiled.profiler.kineto_results.experimental_event_tree()))
+    seen = []
+    # A thread of gloo's may hold what it has sent a moment longer, at some time: of three the lowest is the program's.
+    for _ in range(3):
+        model, ids = WAYS[way](Net(), "cpu"), torch.zeros(4, 16, dtype=torch.long)
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True, with_stack=False) as profiled:
+            steps(model, ids)
+        dist.barrier()
+        seen.append(list(of_the_program(profiled.profiler.kineto_results.experimental_event_tree())))
+    return min(seen, key=levels)
 
 
 def of_the_program(roots):
