@@ -224,6 +224,7 @@ def _rank(rank: RankReport) -> dict[str, Any]:
         "alike": rank.alike,
         "peak_allocated_bytes": rank.peaks.allocated,
         "peak_reserved_bytes": rank.peaks.reserved,
+        "peak_reserved_behind_bytes": rank.reserved_behind_bytes,
         "after_training_allocated_bytes": rank.after_training_allocated_bytes,
         "process_bytes": rank.peaks.process,
         "margin_bytes": rank.peaks.margin,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from inspector.units import gibibytes
+
 if TYPE_CHECKING:
     from inspector.simulate.several_cards import SeveralCardsReport
 
@@ -56,4 +58,10 @@ def remarks(report: SeveralCardsReport) -> tuple[str, ...]:
         )
     if report.parallel.strategy == "fsdp2" and report.setup.adapters is not None and report.layers_are_units:
         said.append("HF Trainer with PEFT does not wrap the layers under FSDP2: --wrap trainer shows what it does")
+    late = max(rank.reserved_behind_bytes for rank in report.ranks)
+    if late > max(rank.peaks.reserved for rank in report.ranks):
+        said.append(
+            "Reserved is of cards that keep up with their host. Where one falls behind, memory that a stream still "
+            f"uses is not free yet: up to {gibibytes(late)}"
+        )
     return tuple(said)

@@ -41,11 +41,14 @@ class RankReport:
     ``after_training_allocated_bytes`` is what is still allocated after the last step. ``units`` are the weights that
     are gathered and let go as one; ``sharded_bytes`` is what the rank keeps of them, ``replicated_bytes`` what every
     rank keeps whole, ``gathered_bytes`` the largest unit while it is whole. ``host_bytes`` is in the machine's memory.
+    The reserved bytes in ``peaks`` are of a card that keeps up with its host; ``reserved_behind_bytes`` is the most
+    they come to where it falls behind, so that blocks which a stream still uses are not free yet.
     """
 
     rank: int
     alike: int
     peaks: Peaks
+    reserved_behind_bytes: int
     after_training_allocated_bytes: int
     peak_stage: Stage
     peak_step: int
@@ -235,6 +238,7 @@ def _rank(asked: Question, trace: RankTrace, alike: int) -> RankReport:
         rank=trace.rank,
         alike=alike,
         peaks=peaks_on(trace.events, asked.gpu, asked.allocator, line),
+        reserved_behind_bytes=replay(trace.events, asked.allocator, behind=True).peak_reserved,
         after_training_allocated_bytes=line.stages[-1].end_allocated,
         peak_stage=top.stage,
         peak_step=top.step,

@@ -1,8 +1,8 @@
 """Blocks that are let go while another stream still works on them: free only when that stream is done.
 
 Follows ``recordStream``, ``insert_events`` and ``process_events``, pytorch ``c10/cuda/CUDACachingAllocator.cpp``. When
-a card is done with what it was given is not known here: it is taken to be as late as the host lets it be, and done
-where the host waited for it.
+a card is done with what it was given is not known here: a replay of a card that is behind takes it to be as late as the
+host lets it be, and done where the host waited for it.
 """
 
 from __future__ import annotations

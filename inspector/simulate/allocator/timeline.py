@@ -97,9 +97,16 @@ class Timeline:
 
 
 def replay(
-    events: Iterable[Event], settings: AllocatorSettings | None = None, *, capacity: int | None = None
+    events: Iterable[Event],
+    settings: AllocatorSettings | None = None,
+    *,
+    capacity: int | None = None,
+    behind: bool = False,
 ) -> Timeline:
     """Replay events; ``capacity`` is how many bytes the driver can give the allocator (None: no end).
+
+    A block that another stream used is free when that stream is done with it. The card is taken to have kept up with
+    its host; ``behind`` takes it to be as late as the host lets it be, which reserves the most.
 
     A request for no bytes takes no block, as in ``NativeCachingAllocator::allocate``. Out of memory is an answer
     (`Timeline.out_of_memory`), not an error.
@@ -125,17 +132,12 @@ def replay(
                 failure = OutOfMemory(number, event.nbytes, *now, allocator.capacity)
                 break
         elif isinstance(event, Free):
-            try:
-                block = blocks.pop(event.block)
-            except KeyError:
-                raise InspectorError(f"event {number} frees block {event.block}, not alive") from None
-            if block is not None:
-                allocator.free(block)
+            _free(allocator, blocks, event.block, number)
         elif isinstance(event, EmptyCache):
             allocator.empty_cache()
         elif isinstance(event, Mark):
             marks.append((number, event))
-        else:
+        elif behind:
             on_streams(allocator, blocks, event)
         allocated.append(allocator.allocated)
         reserved.append(allocator.reserved)
@@ -150,6 +152,15 @@ def replay(
         retries=allocator.retries,
         out_of_memory=failure,
     )
+
+
+def _free(allocator: CachingAllocator, blocks: dict[int, Block | None], which: int, number: int) -> None:
+    try:
+        block = blocks.pop(which)
+    except KeyError:
+        raise InspectorError(f"event {number} frees block {which}, not alive") from None
+    if block is not None:
+        allocator.free(block)
 
 
 def on_streams(

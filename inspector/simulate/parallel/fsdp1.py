@@ -120,9 +120,9 @@ def _checkpoint_around(model: nn.Module) -> None:
     from torch.distributed.fsdp import FullyShardedDataParallel
 
     for unit in FullyShardedDataParallel.fsdp_modules(model):
-        layer = unit.module
-        if getattr(layer, "gradient_checkpointing", False) and (keep := getattr(layer, "_gradient_checkpointing_func")):
-            layer.gradient_checkpointing = False
+        layer: Any = unit.module
+        if getattr(layer, "gradient_checkpointing", False):
+            layer.gradient_checkpointing, keep = False, layer._gradient_checkpointing_func
             unit.forward = functools.partial(_recomputed, keep, unit.forward)  # type: ignore[method-assign]
 
 

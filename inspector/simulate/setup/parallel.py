@@ -39,7 +39,8 @@ class ParallelSetup:
 
     DDP: ``gradient_as_bucket_view``, ``static_graph``, ``find_unused_parameters``, ``bucket_cap_mb`` (MiB). FSDP1:
     ``limit_all_gathers``, ``use_orig_params``, ``sync_module_states``, ``forward_prefetch``, ``backward_prefetch``;
-    ``checkpoint_around_units`` recomputes a layer together with its unit, as transformers did before 4.52. FSDP2: ``reshard_after_forward``.
+    ``checkpoint_around_units`` recomputes a layer together with its unit, as transformers did before 4.52.
+    FSDP2: ``reshard_after_forward``.
     """
 
     strategy: Strategy
