@@ -147,9 +147,6 @@
     const asking = section.classList.contains("asking");
     const words = asking ? [quiz.question()] : [title(section), section.querySelector(".bottom").textContent.trim(), chart];
     document.querySelector(".announcement").textContent = words.filter(Boolean).join(". ");
-    // Reveal has one of its own, which would read the whole slide with its drawer.
-    const own = document.querySelector(".aria-status");
-    if (own) own.textContent = "";
   }
 
   function arrived() {
@@ -175,6 +172,10 @@
     scrollActivationWidth: null, pdfSeparateFragments: false, help: false, navigationMode: "linear",
     keyboardCondition: () => !typing(), keyboard: silent,
   }).then(() => {
+    // Reveal has one announcement of its own, of the whole slide with its drawer, whenever it gets round to it: unread.
+    const own = document.querySelector(".aria-status");
+    own.setAttribute("aria-live", "off");
+    own.setAttribute("aria-hidden", "true");
     Reveal.on("slidechanged", arrived);
     for (const name of ["fragmentshown", "fragmenthidden"]) Reveal.on(name, () => { step(current()); setTimeout(announce, 0); });
     for (const section of sections) step(section);
