@@ -102,8 +102,9 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the answer is no, 2 what the user can mend, 70 a fault of ours."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # the hub is asked for files, and told nothing of who asks
     # What importing torch and tracing a step make lives to the end, and each collection walks through all of it: with
-    # Python's own thresholds (700, 10, 10) that is a fifth of a dry run's time. Here the process is our own.
-    gc.set_threshold(100_000, 20, 50)
+    # Python's own thresholds (700, 10, 10) that is a fifth of a dry run's time, with a hundred thousand still a
+    # twentieth. Here the process is our own.
+    gc.set_threshold(1_000_000, 20, 50)
     sys.exit(run(args))
 
 
