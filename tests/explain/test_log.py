@@ -14,7 +14,7 @@ FIRST = put("F5", {"tried": "3.91 GiB", "gpu": 0, "capacity": "79.15 GiB", "free
                    "allocated_by_pytorch": "75.00 GiB", "reserved_unallocated": "1.00 GiB"})  # fmt: skip
 LAST = FIRST.replace("3.91 GiB", "112.00 MiB").replace("GPU 0", "GPU 1")
 TRACE = """Traceback (most recent call last):
-  File "/work/train.py", line {line}, in main
+  File "/data/train.py", line {line}, in main
     {code}
   File "/opt/lib/python3.11/site-packages/torch/x.py", line 9, in {function}
     return {function}(x)
