@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from inspector.simulate.allocator.timeline import replay
+from inspector.simulate.allocator.timeline import most_requested, replay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,8 +81,11 @@ def peaks_on(events: Sequence[Event], card: Gpu, settings: AllocatorSettings, li
     served: Served = "freely"
     # Only then can the card's size change anything: below it both replays are the same.
     if line.peak_reserved + card.context_bytes > card.usable_bytes:
-        within = replay(events, settings, capacity=card.available_bytes)
-        served = "by giving cached memory back" if within.out_of_memory is None else "not"
+        served = "not"
+        # No allocator serves more than there is: that needs no replay to see.
+        if most_requested(events) <= card.available_bytes:
+            within = replay(events, settings, capacity=card.available_bytes)
+            served = "by giving cached memory back" if within.out_of_memory is None else "not"
     return Peaks(line.peak_allocated, line.peak_reserved, card.context_bytes, card.usable_bytes, served)
 
 

@@ -55,6 +55,7 @@ class CachingAllocator:
         self.next_address = FIRST_ADDRESS
         self.heads: dict[int, Block] = {}
         # The search for a block is what a replay does most: without these settings it skips their questions.
+        self._limit = self.settings.max_split_size
         self._plain = not (self.settings.expandable_segments or self.settings.max_split_size_mb)
         self._collects = self.settings.process_limit is not None and self.settings.garbage_collection_threshold > 0
 
@@ -69,7 +70,8 @@ class CachingAllocator:
         if stream:
             pool = self._of_stream(stream)[size <= SMALL_SIZE]
         block = self._best_fit(pool, size) or self._new_segment(pool, size)
-        self._split(block, size)
+        if block.size != size:
+            self._split(block, size)
         block.allocated = True
         block.requested = nbytes
         self.allocated += block.size
@@ -97,8 +99,11 @@ class CachingAllocator:
             self.trace.append(("free_completed", block.address, block.requested))
         block.allocated = False
         block.requested = 0
-        self.merge(block, block.prev)
-        self.merge(block, block.next)
+        # Asked here too, as most neighbours are in use.
+        if block.prev is not None and not block.prev.allocated:
+            self.merge(block, block.prev)
+        if block.next is not None and not block.next.allocated:
+            self.merge(block, block.next)
         # Only now, whole: its place in the pool is by size and address.
         block.pool.insert(block)
 
@@ -184,7 +189,7 @@ class CachingAllocator:
             worth = left >= BLOCK_BYTES
         else:
             # A rest of up to 1 MiB would serve no request of the large pool, which begin above it.
-            worth = left > SMALL_SIZE and size < self.settings.max_split_size
+            worth = left > SMALL_SIZE and size < self._limit
         if worth:
             rest = Block(block.pool, block.address + size, left)
             rest.segment = block.segment

@@ -18,6 +18,7 @@ from inspector.simulate.events import (
     StreamUse,
     StreamWait,
 )
+from inspector.units import BLOCK_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -119,28 +120,30 @@ def replay(
     reserved: list[int] = []
     marks: list[tuple[int, Mark]] = []
     failure: OutOfMemory | None = None
+    # What every event asks for by a name of its own: a long trace has 100,000 of them.
+    malloc, free, now, held = allocator.malloc, allocator.free, allocated.append, reserved.append
     for number, event in enumerate(events):
         if isinstance(event, Alloc):
             if event.block in blocks:
                 raise InspectorError(f"event {number} allocates block {event.block} again")
             try:
                 # Kept though it takes nothing: the trace frees it like any other.
-                blocks[event.block] = allocator.malloc(event.nbytes, event.stream) if event.nbytes else None
+                blocks[event.block] = malloc(event.nbytes, event.stream) if event.nbytes else None
             except OutOfMemoryError:
-                now = allocator.allocated, allocator.reserved
                 # What a program would do after the error is not in its trace: the replay ends here.
-                failure = OutOfMemory(number, event.nbytes, *now, allocator.capacity)
+                failure = OutOfMemory(number, event.nbytes, allocator.allocated, allocator.reserved, allocator.capacity)
                 break
         elif isinstance(event, Free):
-            _free(allocator, blocks, event.block, number)
-        elif isinstance(event, EmptyCache):
-            allocator.empty_cache()
+            if event.block not in blocks:
+                raise InspectorError(f"event {number} frees block {event.block}, not alive")
+            if block := blocks.pop(event.block):
+                free(block)
         elif isinstance(event, Mark):
             marks.append((number, event))
-        elif behind:
+        elif behind or isinstance(event, EmptyCache):
             on_streams(allocator, blocks, event)
-        allocated.append(allocator.allocated)
-        reserved.append(allocator.reserved)
+        now(allocator.allocated)
+        held(allocator.reserved)
     peak = max(allocated, default=0)
     return Timeline(
         allocated=tuple(allocated),
@@ -154,20 +157,29 @@ def replay(
     )
 
 
-def _free(allocator: CachingAllocator, blocks: dict[int, Block | None], which: int, number: int) -> None:
-    try:
-        block = blocks.pop(which)
-    except KeyError:
-        raise InspectorError(f"event {number} frees block {which}, not alive") from None
-    if block is not None:
-        allocator.free(block)
+def most_requested(events: Iterable[Event]) -> int:
+    """Bytes of what is alive at most, as any allocator has to hold them: in whole blocks of 512 bytes."""
+    sizes: dict[int, int] = {}
+    now = most = 0
+    for event in events:
+        if isinstance(event, Alloc):
+            sizes[event.block] = size = -(-event.nbytes // BLOCK_BYTES) * BLOCK_BYTES
+            now += size
+            most = max(most, now)
+        elif isinstance(event, Free):
+            now -= sizes.pop(event.block)
+    return most
 
 
 def on_streams(
-    allocator: CachingAllocator, blocks: dict[int, Block | None], event: StreamUse | StreamMark | StreamWait
+    allocator: CachingAllocator,
+    blocks: dict[int, Block | None],
+    event: StreamUse | StreamMark | StreamWait | EmptyCache,
 ) -> None:
     """What keeps a block from being free as soon as it is let go, and what ends that."""
-    if isinstance(event, StreamMark):
+    if isinstance(event, EmptyCache):
+        allocator.empty_cache()  # it waits for every stream
+    elif isinstance(event, StreamMark):
         allocator.deferred.mark(event.number, event.stream)
     elif isinstance(event, StreamWait):
         allocator.wait(event.number)

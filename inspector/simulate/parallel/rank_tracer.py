@@ -70,11 +70,11 @@ class RankTracer(Tracer):
 
     # -- the machine's memory -----------------------------------------------------------------------------------
 
-    def _note(self, tensor: torch.Tensor, func: OpOverload | str) -> None:
-        if self.on_host and isinstance(tensor, torch.Tensor):
+    def _note(self, tensor: torch.Tensor, source: str) -> None:
+        if self.on_host:
             self.ignore([tensor])
         else:
-            super()._note(tensor, func)
+            super()._note(tensor, source)
 
     def is_on_host(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor is in the machine's memory, although it is a meta tensor like any other."""

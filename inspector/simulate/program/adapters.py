@@ -61,19 +61,16 @@ def add_adapters(model: nn.Module, setup: LoraSetup | PeftSetup, tracer: Tracer)
     if isinstance(setup, LoraSetup):
         check_saved(model, setup.modules_to_save)
         check_tokens(model, setup.trainable_token_indices)
+    asked = type(model), setup
+    if isinstance(setup, LoraSetup) and asked in _without_targets:
+        return _every_linear(model, setup, tracer)
     try:
         config = lora_config(model, setup) if isinstance(setup, LoraSetup) else _other_method(setup)
         return _wrapped(model, config, setup.dtype, tracer)
     except (TypeError, ValueError) as error:
         if isinstance(setup, LoraSetup) and has_no_default(setup, error):
-            if names := packed_names(model):
-                said = "PEFT names no targets for this architecture, and its all-linear takes no packed layers"
-                tracer.notes.append(f"{said}: {', '.join(names)} are taken")
-                return _wrapped(model, lora_config(model, replace(setup, target_modules=names)), setup.dtype, tracer)
-            tracer.notes.append("PEFT names no targets for this architecture: every linear layer it can adapt is taken")
-            # Only after PEFT has refused: where it names targets of its own, a script gets those and not every linear.
-            left_out = [*_not_adaptable(model), *heads_trained(model)]
-            return _wrapped(model, lora_config(model, setup, everything_but=left_out), setup.dtype, tracer)
+            _without_targets.add(asked)
+            return _every_linear(model, setup, tracer)
         if not is_of_the_model(error):
             raise
         raise peft_refuses(error, setup) from error
@@ -84,6 +81,24 @@ def add_adapters(model: nn.Module, setup: LoraSetup | PeftSetup, tracer: Tracer)
             "PEFT trains a task's head whole, and bitsandbytes has quantized layers of it, which do not train",
             hint="use --method lora; a script would leave the head out with llm_int8_skip_modules",
         ) from error
+
+
+_without_targets: set[tuple[type, LoraSetup | PeftSetup]] = set()
+"""Classes of models, and setups that name no targets, of which PEFT has refused one: each trace would ask it again."""
+
+
+def _every_linear(model: Any, setup: LoraSetup, tracer: Tracer) -> Any:
+    """Adapters on every linear layer, or on every packed one.
+
+    Only after PEFT has refused: where it names targets of its own, a script gets those and not every linear.
+    """
+    if names := packed_names(model):
+        said = "PEFT names no targets for this architecture, and its all-linear takes no packed layers"
+        tracer.notes.append(f"{said}: {', '.join(names)} are taken")
+        return _wrapped(model, lora_config(model, replace(setup, target_modules=names)), setup.dtype, tracer)
+    tracer.notes.append("PEFT names no targets for this architecture: every linear layer it can adapt is taken")
+    left_out = [*_not_adaptable(model), *heads_trained(model)]
+    return _wrapped(model, lora_config(model, setup, everything_but=left_out), setup.dtype, tracer)
 
 
 _MAMBA_KERNELS = ("out_proj", "conv1d")
@@ -135,8 +150,9 @@ def _move_what_joined(model: nn.Module) -> None:
     Source: peft/tuners/tuners_utils.py, ``_move_adapter_to_device_of_base_layer``. X-LoRA's experts are such.
     """
     for module in model.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            if parameter.device.type == "cpu":
+        # A copy, as one is put in; and not by `named_parameters`, which takes longer than the rest of this.
+        for name, parameter in [*module._parameters.items()]:
+            if parameter is not None and parameter.device.type == "cpu":
                 setattr(module, name, torch.nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad))
 
 

@@ -8,8 +8,9 @@ both are true of the small models they must say the same of the whole.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from inspector.simulate.events import Alloc, Event, Free
 
@@ -44,8 +45,7 @@ class _Death:
     """The event, by the role of the layer; None for what has no layer."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     """An event of a role: ``start`` bytes, and ``growth`` for every layer that the model has more."""
 
     name: Any
@@ -183,28 +183,28 @@ class _Whole:
         """All of them, frees of one moment in the order of their blocks."""
         stretches, begins = self._laid_out()
         extra = len(self._roles) - len(self._small[1].roles)
-        freed: dict[int, list[int]] = {}
+        freed: defaultdict[int, list[int]] = defaultdict(list)
         others: list[Event] = []
         born = 0
         for layer, rows in stretches:
-            for row in rows:
-                name = row.name
+            for name, start, growth, death in rows:
                 if not isinstance(name, tuple):
                     others.append(name)
                     continue
-                if row.death is not None:
-                    end = self._end(row.death, layer, begins)
+                if death is not None:
+                    end = self._end(death, layer, begins)
                     if end < len(others):
                         raise NoPatternError
-                    freed.setdefault(end, []).append(born)
+                    freed[end].append(born)
                 kind, before, numbered, after, source = name
-                module = f"{before}{layer}{after}" if numbered else before
-                others.append(Alloc(born, row.start + row.growth * extra, kind, module, source))
+                others.append(
+                    Alloc(born, start + growth * extra, kind, f"{before}{layer}{after}" if numbered else before, source)
+                )
                 born += 1
         for number, event in enumerate(others):
             yield event
-            for block in freed.get(number, ()):
-                yield Free(block)
+            if number in freed:
+                yield from map(Free, freed[number])
 
     def _laid_out(self) -> tuple[list[tuple[int | None, list[_Row]]], dict[tuple[int, int | None], int]]:
         """Each layer's stretch in each part, in order, and how many events other than frees come before it."""
@@ -225,13 +225,15 @@ class _Whole:
         """The number of the event after which it happens, of all but frees."""
         if not death.ways:
             return begins[death.part, None] + death.at[None]
-        layers = {self._edges[value] if way == "edge" else (own or 0) + value for way, value in death.ways}
-        layer = layers.pop()
-        # Two ways that agree in the small models, and here do not.
-        if layers:
-            raise NoPatternError
+        layer = None
+        for way, value in death.ways:
+            said = self._edges[value] if way == "edge" else (own or 0) + value
+            # Two ways that agree in the small models, and here do not.
+            if layer not in {None, said}:
+                raise NoPatternError
+            layer = said
         begin = begins.get((death.part, layer))
-        event = death.at.get(self._roles[layer]) if 0 <= layer < len(self._roles) else None
+        event = None if begin is None or layer is None else death.at.get(self._roles[layer])
         if begin is None or event is None:
             raise NoPatternError
         return begin + event
@@ -249,7 +251,7 @@ def _settled(rows: dict[int | None, list[_Row]]) -> dict[int | None, list[_Row]]
         if row.death is None or len(row.death.ways) < 2:
             return row
         ways = row.death.ways & certain.get((row.name, row.death.part), set())
-        return replace(row, death=replace(row.death, ways=ways)) if ways else row
+        return row._replace(death=replace(row.death, ways=ways)) if ways else row
 
     return {role: [narrowed(row) for row in some] if role is None or role >= 0 else some for role, some in rows.items()}
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from collections import OrderedDict
     from collections.abc import Iterator, Sequence
 
     from torch import nn
 
     from inspector.simulate.tracing.tracer import Tracer
+
+_numbers = count(-1, -1)
+"""Keys of hooks: below 0, where PyTorch's own handles never are."""
 
 
 @contextmanager
@@ -33,13 +38,18 @@ def follow_modules(tracer: Tracer, named: Sequence[tuple[str, nn.Module]], head:
     def ends(_module: nn.Module, _args: object, _output: object) -> None:
         tracer.leave(running.pop())
 
-    handles = []
+    # As `register_forward_pre_hook` and `register_forward_hook` put them, without two handles for each of the thousands
+    # of modules, whose making took longer than what the hooks do.
+    number = next(_numbers)
     for _, module in named:
+        module._forward_pre_hooks[number] = begins
         # Before the model's own hooks: what they make is the module's.
-        handles.append(module.register_forward_pre_hook(begins, prepend=True))
-        handles.append(module.register_forward_hook(ends, always_call=True))  # also where recomputation stops early
+        cast("OrderedDict[int, Any]", module._forward_pre_hooks).move_to_end(number, last=False)
+        module._forward_hooks[number] = ends
+        module._forward_hooks_always_called[number] = True  # also where recomputation stops early
     try:
         yield
     finally:
-        for handle in handles:
-            handle.remove()
+        for _, module in named:
+            for hooks in (module._forward_pre_hooks, module._forward_hooks, module._forward_hooks_always_called):
+                hooks.pop(number, None)

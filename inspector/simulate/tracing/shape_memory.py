@@ -39,18 +39,20 @@ class ShapeMemory:
     """Call operators on meta tensors, answering from memory where that is safe."""
 
     def __init__(self) -> None:
-        self._kinds: dict[Any, _Kind] = {}
+        # By an operator's id, beside the operator, whose id so stays its own: its hash is computed in Python.
+        self._kinds: dict[int, tuple[OpOverload, _Kind]] = {}
         self._specs: dict[Any, tuple[_Spec | None, ...]] = {}
 
     def call(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of ``func(*args, **kwargs)``."""
-        kind = self._kinds.get(func)
-        if kind is None:
-            kind = self._kinds[func] = _kind(func)
+        known = self._kinds.get(id(func))
+        if known is None:
+            known = self._kinds[id(func)] = func, _kind(func)
+        kind = known[1]
         if kind == "unknown":
             return run(func, args, kwargs)
         try:
-            key = (func, _signature(args), _signature(tuple(kwargs.items())) if kwargs else ())
+            key = (id(func), _signature(args), _signature(tuple(kwargs.items())) if kwargs else ())
             specs = self._specs.get(key)
         except TypeError:
             return run(func, args, kwargs)

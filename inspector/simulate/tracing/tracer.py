@@ -20,7 +20,7 @@ from inspector.simulate.device.autograd_in_place import as_on_device
 from inspector.simulate.device.random_numbers import drawn
 from inspector.simulate.events import EmptyCache, Event, Instant, Mark, Stage
 from inspector.simulate.tracing.answers import answers
-from inspector.simulate.tracing.operators import Operators
+from inspector.simulate.tracing.operators import Known, Operators
 from inspector.simulate.tracing.owners import made_of, written
 from inspector.simulate.tracing.shape_memory import run, shape_memory
 
@@ -65,8 +65,7 @@ class Tracer(TorchDispatchMode):
         self.devices = frozenset({device, *kernels.host})
         self.answer = answers()
         self.names: dict[int, str] = {}
-        self.module = ""
-        self.after_head = False
+        self.module, self.after_head = "", False
         self.stage: Stage = "load"
         self.step = -1
         self.rows: list[tuple[int, MemoryKind, str, str]] = []
@@ -91,10 +90,10 @@ class Tracer(TorchDispatchMode):
         self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if replacement := self.kernels.replaced.get(func):
+        known = self._operators.of(func)
+        if replacement := self._operators.replaced(known):
             with self:  # no mode is on within a dispatch, but these operators are to be seen
                 return replacement(*args, **kwargs)
-        known = self._operators.get(id(func)) or self._operators.look_up(func)
         if known.in_place:
             func = as_on_device(func, args)
         if known.gemm:
@@ -103,21 +102,22 @@ class Tracer(TorchDispatchMode):
             return self.answer(args[0])
         if known.draws:
             func, kwargs = drawn(func, args, kwargs, self._generator)
+        known = self._operators.of(func)
         if self.stage == "load":
             # ``torch.tensor(values, device=...)`` allocates at once, and a mode sees it only from torch 2.15 on: so
             # bitsandbytes' table of levels would come after the temporaries of its own scaling.
             self._note_all(args, "aten.lift_fresh.default")
         out = self._shapes.call(func, args, kwargs) if self._shapes else run(func, args, kwargs)
-        self._note_result(out, func, args)
-        if extra := self.kernels.temporaries.get(func):
-            for phase in extra(out, *args, **kwargs):
-                self.transient(phase, str(func))
+        self._note_result(out, known, args)
+        if known.temporaries:
+            for phase in known.temporaries(out, *args, **kwargs):
+                self.transient(phase, known.name)
         return out
 
-    def _note_result(self, out: Any, func: OpOverload, args: tuple[Any, ...]) -> None:
+    def _note_result(self, out: Any, known: Known, args: tuple[Any, ...]) -> None:
         if self.stage != "optimizer" or self.module or not args:
-            self._note_all(out, func)
-            if func is _COPY and self.stage == "load":
+            self._note_all(out, known.name)
+            if known.func is _COPY and self.stage == "load":
                 block, after = self.block_of(args[0]), self.block_of(out)
                 if block is not None and after is not None:
                     self._copies[block] = after
@@ -125,16 +125,16 @@ class Tracer(TorchDispatchMode):
         for source, made in made_of(args[0], out):
             # No module runs: it is of the module that what it was made of is of.
             self.module = "" if source is None else self._module_of(source)
-            self._note_all(made, func)
+            self._note_all(made, known.name)
         self.module = ""
 
-    def _note_all(self, out: object, func: OpOverload | str) -> None:
+    def _note_all(self, out: object, source: str) -> None:
         """Follow every tensor in an operator's result, or among what it reads."""
         if isinstance(out, torch.Tensor):
-            self._note(out, func)
+            self._note(out, source)
         elif isinstance(out, (list, tuple)):
             for item in out:
-                self._note_all(item, func)
+                self._note_all(item, source)
 
     def _module_of(self, tensor: torch.Tensor) -> str:
         """The module that a tensor's block is of, "" where that is not known."""
@@ -194,14 +194,14 @@ class Tracer(TorchDispatchMode):
 
     # -- storages ------------------------------------------------------------------------------------------------
 
-    def _note(self, tensor: torch.Tensor, func: OpOverload | str) -> None:
-        if not isinstance(tensor, torch.Tensor) or tensor.device.type not in self.devices:
+    def _note(self, tensor: torch.Tensor, source: str) -> None:
+        if tensor.device.type not in self.devices:
             return
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self._live or not (nbytes := storage.nbytes()):  # CUDA's allocator has no block for nothing
             return
-        self._follow(storage, key, self.new_block(nbytes, str(func)))
+        self._follow(storage, key, self.new_block(nbytes, source))
 
     def follow(self, tensor: torch.Tensor, source: str) -> None:
         """Follow a tensor that no operator made."""

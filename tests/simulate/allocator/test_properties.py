@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.allocator.allocator import CachingAllocator, OutOfMemoryError
 from inspector.simulate.allocator.settings import AllocatorSettings
-from inspector.simulate.allocator.timeline import replay
+from inspector.simulate.allocator.timeline import most_requested, replay
 from inspector.simulate.events import Alloc, EmptyCache, Free
 from tests.simulate.allocator.slow_model import SlowModel
 
@@ -132,3 +132,12 @@ def test_what_is_alive_at_the_peak_adds_up(events, options):
         alive = line.alive(events)
         assert sum(block.nbytes for block in alive) == line.peak_allocated == max(line.allocated)
         assert all(block.nbytes >= block.alloc.nbytes for block in alive)
+
+
+@settings(max_examples=100, deadline=None)
+@given(programs(), any_settings)
+def test_nothing_is_served_within_less_than_is_alive(events, options):
+    most = most_requested(events)
+    line = replay(events, options, capacity=None)
+    assert line.out_of_memory is not None or line.peak_allocated >= most
+    assert not most or replay(events, options, capacity=most - 1).out_of_memory is not None

@@ -207,9 +207,9 @@ class CardTracer(TakenApart):
             for item in out:
                 self._place_all(item, place, func)
 
-    def _note(self, tensor: torch.Tensor, func: OpOverload | str) -> None:
-        if isinstance(tensor, torch.Tensor) and has_no_data(tensor):
-            self.put(tensor, "card", str(func))
+    def _note(self, tensor: torch.Tensor, source: str) -> None:
+        if has_no_data(tensor):
+            self.put(tensor, "card", source)
 
     # -- between the card and the host ----------------------------------------------------------------------------
 
