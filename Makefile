@@ -66,6 +66,9 @@ links: ## ask every address that the project names whether it is there (needs a 
 release: $(INSTALLED) ## build wheel, source archive and release notes into dist/, and check them
 	$(BIN)/python scripts/release.py
 
+serving-ranges: $(INSTALLED) ## make anew what engines' logs say of memory that no shape tells
+	PYTHONPATH=. $(BIN)/python scripts/serving_ranges.py
+
 dryruns: $(INSTALLED) ## simulate anew what the decks show of training (five minutes)
 	$(BIN)/python scripts/dryruns.py
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from inspector.explain.explaining import explain_error
     from inspector.lora import LoraSpec
     from inspector.model import Model, load
+    from inspector.serving.answering import serve
     from inspector.simulate.script.report import ScriptReport
     from inspector.simulate.script.running import run
     from inspector.skeleton import Skeleton
@@ -33,10 +34,11 @@ _HOMES = {
     "load_ipython_extension": "inspector.cli.magic",
     "model_ids": "inspector.sources.bundled",
     "run": "inspector.simulate.script.running",
+    "serve": "inspector.serving.answering",
 }
 
 __all__ = ["InspectorError", "LoraSpec", "Model", "ScriptReport", "Skeleton", "explain_error", "load",
-           "model_ids", "run"]  # fmt: skip
+           "model_ids", "run", "serve"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from inspector.lora import LoraReport, LoraSpec
     from inspector.measure import Measurement
     from inspector.measure.options import MeasureOptions
+    from inspector.serving.report import ServingReport
     from inspector.simulate.finetuning import StepReport
     from inspector.simulate.generation import GenerateReport
     from inspector.simulate.setup.options import FinetuneOptions, FitOptions, GenerateOptions
@@ -142,6 +143,18 @@ class Model:
 
         with self._as_opened():
             return fit(self.reference, **options)
+
+    def serving(
+        self, *, engine: str = "vllm", gpu: str = "", vram: str = "", engine_version: str = "",
+        words: Sequence[str] = (), **options: object,
+    ) -> ServingReport:  # fmt: skip
+        """Say whether an inference engine starts with it, and what its cache holds; see `inspector.serve`."""
+        from inspector.serving.answering import serve
+
+        with self._as_opened():
+            return serve(
+                self.reference, engine=engine, gpu=gpu, vram=vram, engine_version=engine_version, words=words, **options
+            )
 
     def measure(self, **options: Unpack[MeasureOptions]) -> Measurement:
         """Build the model for real and weigh it; options as `inspector measure` takes them."""

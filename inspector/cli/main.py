@@ -20,6 +20,7 @@ COMMANDS = (
     "simulate",
     "run",
     "fit",
+    "serving",
     "validate",
     "compare",
     "report",

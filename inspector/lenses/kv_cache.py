@@ -129,7 +129,7 @@ def cache_report(model_id: str, facts: ConfigFacts, config: Mapping[str, object]
         )
     dtype = dtype or facts.dtype
     token = _token_elements(facts, text) * DTYPE_BYTES[dtype]
-    windows = _windows(facts, text)
+    windows = windows_of(facts, text)
     layers = tuple(
         LayerCache("full", token) if window is None else LayerCache("sliding", token, window) for window in windows
     )
@@ -153,16 +153,22 @@ def _token_elements(facts: ConfigFacts, text: Mapping[str, object]) -> int:
     """
     if text.get("kv_lora_rank"):
         return _size(text, "kv_lora_rank") + _size(text, "qk_rope_head_dim")
-    heads = facts.num_key_value_heads
+    return 2 * kept_heads(facts, text) * facts.head_dim
+
+
+def kept_heads(facts: ConfigFacts, text: Mapping[str, object], *, spread: bool = True) -> int:
+    """Heads of keys and values that a layer keeps; ``spread`` over all queries where transformers does so."""
+    if facts.model_type != "falcon":
+        return facts.num_key_value_heads
     # Its new decoder spreads the few heads over all queries before it fills the cache (modeling_falcon.py,
     # `num_kv_heads` in the attention's forward), so these are what is kept.
-    if facts.model_type == "falcon":
-        new = bool(text.get("new_decoder_architecture"))
-        heads = facts.num_attention_heads if new or not text.get("multi_query", True) else 1
-    return 2 * heads * facts.head_dim
+    if text.get("new_decoder_architecture"):
+        few = text.get("num_kv_heads")
+        return facts.num_attention_heads if spread or not isinstance(few, int) else few
+    return facts.num_attention_heads if not text.get("multi_query", True) else 1
 
 
-def _windows(facts: ConfigFacts, text: Mapping[str, object]) -> list[int | None]:
+def windows_of(facts: ConfigFacts, text: Mapping[str, object]) -> list[int | None]:
     """The window of each layer, None for full attention."""
     layers = range(facts.num_layers)
     window, chunk = _size(text, "sliding_window"), _size(text, "attention_chunk_size")

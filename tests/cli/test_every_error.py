@@ -98,6 +98,14 @@ MISTAKES = {
         "run -m no.such.module", "run not-json/config.json", "run -- deepspeed --num_gpus 8 good.py",
         "run -- torchrun --nproc-per-node 8 good.py",
     ],
+    "serving": [
+        "serving nope-9b", "serving tiny --engine nope", "serving tiny --gpu nope", "serving tiny --gpu T4 --vram 16GiB",
+        "serving tiny --tensor-parallel-size 3", "serving tiny --max-model-len lots", "serving tiny --max-model-len",
+        "serving tiny --max-model-len 9999999", "serving tiny --gpu T4 --quantization fp8",
+        "serving tiny --quantization nope", "serving tiny --kv-cache-dtype nope", "serving tiny another",
+        "serving tiny --gpu-memory-utilization 1.5", "serving tiny --engine-version newest",
+        "serving tiny --gpu T4 --dtype bfloat16",
+    ],
     "simulate": ["simulate nope"],
     "simulate finetune": [
         "simulate finetune nope-9b", "simulate finetune tiny --method nope", "simulate finetune tiny --recipe nope",

@@ -55,6 +55,10 @@ PAGES = {
     "simulate-generate-refused-map": [
         "simulate", "generate", "llama-3.2-1b", "--bits", "4", "--max-memory", "0=400MiB,1=400MiB", "--gpus", "2",
     ],
+    "serving": ["serving", "llama-3.1-8b", "--gpu", "RTX 4090", "--max-model-len", "32768"],
+    "serving-hybrid": [
+        "serving", "qwen3-next-80b-a3b-instruct", "--gpu", "H100", "--tensor-parallel-size", "4", "--made-up", "7",
+    ],
     "table": ["table", "smollm2"],
     "validate": ["validate", "rtx4080_qlora"],
 }  # fmt: skip

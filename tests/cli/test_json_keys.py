@@ -44,6 +44,7 @@ COMMANDS = {
     "fit on one card that is too small": [
         "fit", "{tiny}", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB", "--solve",
     ],
+    "serving": ["serving", "{tiny}", "--gpu", "T4"],
     "validate": ["validate", "rtx4080_qlora"],
     "replay": ["replay", "{snapshot}"],
     "lab quantize": ["lab", "quantize", "--recorded"],

@@ -22,6 +22,7 @@ LIGHT = [
     ["lora"],
     ["lora", "--csv"],
     ["explain", str(OOM), "llama-3.1-8b"],
+    ["serving", "llama-3.1-8b", "--gpu", "A100-80GB"],
     ["lab", "quantize", "--recorded"],
     ["lab", "lora", "--recorded"],
 ]

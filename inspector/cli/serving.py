@@ -1,0 +1,89 @@
+"""`inspector serving`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from inspector.cli.headed import HeadedCommand
+from inspector.cli.options import answer, json_option, model_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_VALUED = {"--engine", "--gpu", "--vram", "--engine-version"}
+_OWN = {*_VALUED, "--json", "-h", "--help", "--trust-remote-code"}
+
+
+class ServingCommand(HeadedCommand):
+    """A command that leaves an engine's own options to the engine's own table."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Ours to click, the others as they stand to ``words``; after ``--`` a pasted command line."""
+        own, words = split_words(args)
+        rest = super().parse_args(ctx, own)
+        ctx.params["words"] = words
+        return rest
+
+
+def split_words(args: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Our own words and the model, and the engine's."""
+    own: list[str] = []
+    words: list[str] = []
+    rest, model = list(args), False
+    while rest:
+        word = rest.pop(0)
+        name = word.partition("=")[0]
+        if word == "--":
+            return [*own], (*words, "--", *rest)
+        if name in _OWN:
+            own += [word, rest.pop(0)] if word in _VALUED and rest else [word]
+        elif word.startswith("-") and len(word) > 1:
+            words.append(word)
+            # What follows a name is its value, unless it is all that is left for a model to be.
+            if "=" not in word and rest and not _is_name(rest[0]):
+                words.append(rest.pop(0))
+        elif model:
+            words.append(word)
+        else:
+            own.append(word)
+            model = True
+    return own, tuple(words)
+
+
+def _is_name(word: str) -> bool:
+    return word.startswith("-") and not word[1:2].isdigit()
+
+
+@click.command("serving", cls=ServingCommand)
+@model_argument
+@click.option("--engine", default="vllm", metavar="NAME", help="vllm. Default: vllm.")
+@click.option("--gpu", default="", metavar="CARD", help="The card. Default: RTX 4090.")
+@click.option("--vram", default="", metavar="SIZE", help="A card by its memory, such as 24GiB.")
+@click.option(
+    "--engine-version", default="", metavar="VERSION", help='Whose rules count, such as 0.10.2 or "0.8.5 V0".'
+)
+@json_option
+def command(
+    model: str, *, engine: str, gpu: str, vram: str, engine_version: str, as_json: bool, words: tuple[str, ...] = ()
+) -> int:
+    """Say whether an inference engine starts with a model, how many tokens it holds, how many requests.
+
+    All other options are the engine's own, as on its command line:
+      vLLM: --max-model-len --gpu-memory-utilization --tensor-parallel-size --kv-cache-dtype
+        --quantization --max-num-seqs --max-num-batched-tokens --enforce-eager --enable-lora ...
+    One that is not understood is named on the page and not counted.
+    Exit code 0 when it starts, 1 when it does not or when that lies within the range.
+
+    \b
+    Examples:
+      inspector serving llama-3.1-8b --engine vllm --gpu "RTX 4090" --max-model-len 32768
+      inspector serving qwen3-30b-a3b --gpu H100 --quantization fp8 --tensor-parallel-size 2
+      inspector serving gemma-3-27b-it --gpu H200 --engine-version 0.10.2 --json
+    """  # noqa: D301
+    from inspector.serving.answering import serve
+
+    report = serve(model, engine=engine, gpu=gpu, vram=vram, engine_version=engine_version, words=words)
+    answer(report, as_json=as_json)
+    return 0 if report.fits else 1

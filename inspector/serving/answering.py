@@ -1,0 +1,91 @@
+"""From what a user types to a `ServingReport`: the model, the engine, the card, and the engine's own options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+from inspector.gpus import card_of_size, find_gpu
+from inspector.serving.option_words import nearest_option, read_words, settings_of
+from inspector.serving.vllm import vllm_report
+from inspector.serving.vllm_settings import VllmSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from inspector.gpus import Gpu
+    from inspector.serving.report import ServingReport
+
+DEFAULT_CARD = "RTX 4090"
+
+ENGINES: dict[str, tuple[type, Mapping[str, str], Callable[..., ServingReport]]] = {
+    "vllm": (
+        VllmSettings,
+        {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size", "dp": "data_parallel_size", "q": "quantization",
+         "dcp": "decode_context_parallel_size", "ep": "enable_expert_parallel"},
+        vllm_report,
+    ),
+}  # fmt: skip
+"""By its name: its settings, other names of its options, and what answers."""
+_NAMES = {
+    "llamacpp": "llama.cpp",
+    "llama-cpp": "llama.cpp",
+    "llama_cpp": "llama.cpp",
+    "sgl": "sglang",
+    "hf": "transformers",
+}
+
+
+def engine_named(name: str) -> str:
+    """An engine by its name. Raises InspectorError for one that is not known."""
+    wanted = name.strip().lower()
+    wanted = _NAMES.get(wanted, wanted)
+    if wanted not in ENGINES:
+        raise InspectorError(f"no engine is named {name!r:.40}", hint=f"choose one of {', '.join(ENGINES)}")
+    return wanted
+
+
+def serve(
+    model: str, *, engine: str = "vllm", gpu: str = "", vram: str = "", engine_version: str = "",
+    words: Sequence[str] = (), **options: Any,
+) -> ServingReport:  # fmt: skip
+    """Whether an engine starts with a model on a card, how many tokens its cache holds, and how many requests.
+
+    >>> import inspector
+    >>> inspector.serve("llama-3.1-8b", engine="vllm", gpu="H100").starts
+    'yes'
+
+    Args:
+        model: a model as everywhere.
+        engine: vllm, sglang, llama.cpp, ollama or transformers.
+        gpu: the card's name; an RTX 4090 when left out.
+        vram: its memory, such as ``16GiB``, in the place of a name.
+        engine_version: the version whose rules count; the newest known when left out.
+        words: the engine's own options as on its command line.
+        options: the same by their names, with underscores: ``max_model_len=8192``.
+
+    Raises:
+        InspectorError: for a model, card or option that is none, and for what the engine refuses before any memory.
+    """
+    from inspector.sources.resolve import locate
+
+    name = engine_named(engine)
+    card = chosen_card(gpu, vram)
+    kind, short, report = ENGINES[name]
+    read = read_words(words, kind, short)
+    if read.alone:
+        raise InspectorError(f"{read.alone[0]!r:.60} is no option of {name}", hint="name one model, and then options")
+    settings: Any = settings_of(kind, {**read.values, **options})
+    source = locate(model)
+    return report(source, settings, card, engine_version, _said(read.not_understood, kind))
+
+
+def chosen_card(gpu: str, vram: str) -> Gpu:
+    """The card that was named. Raises InspectorError for two ways at once, or none that is known."""
+    if gpu and vram:
+        raise InspectorError("--gpu and --vram exclude each other", hint="name one card, or its memory")
+    return card_of_size(vram) if vram else find_gpu(gpu or DEFAULT_CARD)
+
+
+def _said(words: tuple[str, ...], kind: type) -> tuple[str, ...]:
+    return tuple(f"{word} (did you mean {near}?)" if (near := nearest_option(word, kind)) else word for word in words)

@@ -1,0 +1,208 @@
+"""vLLM's budget: from the card's bytes to blocks, tokens and concurrency, and whether the engine starts.
+
+Source: vLLM v1/worker/gpu_worker.py (``determine_available_memory``), v1/core/kv_cache_utils.py; V0: worker/worker.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING
+
+from inspector.config_json import text_fields
+from inspector.serving import activation
+from inspector.serving.checks import check_heads
+from inspector.serving.figures import Span, Term
+from inspector.serving.kv_layers import kv_layers
+from inspector.serving.lora_slots import lora_bytes
+from inspector.serving.measured import measured
+from inspector.serving.report import CacheShape, ServingReport
+from inspector.serving.sharding import Ranks
+from inspector.serving.storing import engine_scheme, expert_padding
+from inspector.serving.vllm_cache import vllm_cache
+from inspector.serving.vllm_settings import resolve
+from inspector.serving.vllm_verdict import helps, verdict
+from inspector.serving.weights import rank_weights, table_positions
+from inspector.skeleton.skeleton import in_tower
+from inspector.units import GiB
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from inspector.gpus import Gpu
+    from inspector.serving.vllm_blocks import Plan
+    from inspector.serving.vllm_cache import Cache
+    from inspector.serving.vllm_settings import Resolved, VllmSettings
+    from inspector.serving.weights import Part
+    from inspector.skeleton import Skeleton
+    from inspector.sources.source import Source
+
+WEIGHTS_OVER = {"V0": 0.006, "V1": 0.001}
+"""By how much printed weights were above the tensors' bytes at most: V0 took all that loading left (logs of 1.5B, 7B
+and 14B), V1 is within what rounding to blocks adds."""
+
+
+def vllm_report(
+    source: Source, settings: VllmSettings, card: Gpu, version: str = "", not_understood: tuple[str, ...] = ()
+) -> ServingReport:
+    """What vLLM makes of a card. Raises InspectorError for what it refuses before it looks at memory."""
+    skeleton, config = source.skeleton, source.runnable
+    facts = skeleton.facts
+    width = settings.tensor_parallel_size
+    check_heads(facts, width)
+    layers = kv_layers(facts, config)
+    positions = max(facts.context_length, 1)
+    if "yarn" in str(text_fields(config).get("rope_scaling") or ""):
+        positions = max(positions, table_positions(config, positions))
+    resolved = resolve(settings, version, card, positions, latent=any(layer.kind == "latent" for layer in layers))
+    scheme = engine_scheme(skeleton, config, settings.quantization, settings.dtype, card)
+    experts = width * settings.data_parallel_size if settings.enable_expert_parallel else 1
+    ranks = Ranks(width, settings.pipeline_parallel_size, experts)
+    size = _expert_size(config)
+    padding, kernel = expert_padding(
+        _method(scheme.name, config), card, facts.hidden_size, size if experts == 1 else 0, width
+    )
+    parts = rank_weights(skeleton, scheme, config, ranks, padding=padding)
+    if settings.enable_lora:
+        parts = (*parts, lora_bytes(skeleton, ranks, settings.max_loras, settings.max_lora_rank))
+    text = text_fields(config)
+    scan = str(text.get("mamba_ssm_dtype") or text.get("mamba_ssm_cache_dtype") or "")
+    cache = vllm_cache(layers, settings, resolved, scheme.rest, scan)
+    weights = _weights(parts, settings, resolved)
+    terms = _terms(skeleton, settings, resolved, card, weights, experts, size)
+    left = terms[0].span
+    for term in terms[1:]:
+        left = Span(left.low - term.span.high, left.value - term.span.value, left.high - term.span.low)
+    if settings.kv_cache_memory_bytes:
+        left = Span.exactly(settings.kv_cache_memory_bytes)
+    notes = (f"experts are padded for the {kernel} kernel",) if kernel and padding > 1 else ()
+    said = version or ".".join(map(str, resolved.version))
+    base = Base(skeleton, settings, resolved, card, said, parts, weights, terms, positions, not_understood, notes)
+    return _answer(base, cache, left)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What is known before the cache is cut: the question, the weights, and each term."""
+
+    skeleton: Skeleton
+    settings: VllmSettings
+    resolved: Resolved
+    card: Gpu
+    version: str
+    parts: tuple[Part, ...]
+    weights: Span
+    terms: tuple[Term, ...]
+    positions: int
+    not_understood: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def _weights(parts: tuple[Part, ...], settings: VllmSettings, resolved: Resolved) -> Span:
+    there = sum(part.nbytes for part in parts) - int(settings.cpu_offload_gb * GiB)
+    return Span(there, there, int(there * (1 + WEIGHTS_OVER[resolved.runner])))
+
+
+def _terms(
+    skeleton: Skeleton, settings: VllmSettings, resolved: Resolved, card: Gpu, weights: Span, experts: int, size: int
+) -> tuple[Term, ...]:
+    requested = ceil(card.usable_bytes * resolved.utilization)
+    one = settings.tensor_parallel_size * settings.pipeline_parallel_size == 1
+    other = measured("non_torch_one_bytes" if one else "non_torch_several_bytes")
+    run = activation.ProfileRun(
+        resolved.runner, resolved.version, resolved.batched, resolved.sequences, settings.tensor_parallel_size,
+        experts, size, vision=any(in_tower(module.path) for module in skeleton.modules),
+    )  # fmt: skip
+    terms = [
+        Term(
+            f"requested, {resolved.utilization:g} of the card", Span.exactly(requested), "exact",
+            "ceil(total x gpu_memory_utilization)",
+        ),
+        Term("weights", weights, "rule", "tensors of the rank, with the rotary table"),
+        Term(
+            "outside PyTorch", Span(int(other.low), int(other.median), int(other.high)), "range", other.source,
+            other.logs,
+        ),
+        activation.peak(skeleton.facts, run),
+    ]  # fmt: skip
+    if resolved.graph_estimate:
+        graphs = measured("graphs_bytes_a_layer")
+        layers = -(-skeleton.facts.num_layers // settings.pipeline_parallel_size)
+        span = Span(*(int(layers * size) for size in (graphs.low, graphs.median, graphs.high)))
+        terms.append(Term("CUDA graphs, estimated", span, "range", graphs.source, graphs.logs))
+    return tuple(terms)
+
+
+def _answer(base: Base, cache: Cache, left: Span) -> ServingReport:
+    """The base with tokens, concurrency and verdict of what is left."""
+    settings, resolved, plan = base.settings, base.resolved, cache.plan
+    ranks = settings.decode_context_parallel_size
+    length, needed = resolved.length, plan.request_bytes(resolved.length, resolved.batched, ranks)
+    longest = _each(left, lambda size: plan.longest(size, resolved.batched, base.positions, ranks))
+    if settings.max_model_len == -1:  # "auto": what fits
+        length, needed = longest.value, plan.request_bytes(longest.value, resolved.batched, ranks)
+    override = settings.num_gpu_blocks_override
+    blocks = Span.exactly(override) if override else _each(left, plan.blocks)
+    request = plan.request_blocks(length, resolved.batched, ranks) or 1
+    starts, refusal = verdict(left, needed, base.card, length, longest, resolved)
+    return ServingReport(
+        engine="vllm", engine_version=base.version, model=base.skeleton.model_id, card=base.card.name,
+        cards=settings.tensor_parallel_size * settings.pipeline_parallel_size * settings.data_parallel_size,
+        starts=starts, refusal=refusal, card_bytes=base.card.usable_bytes, terms=base.terms, weights=base.parts,
+        weights_bytes=base.weights, kv_bytes=left,
+        kv_tokens=_each(blocks, lambda count: printed_tokens(count, cache, resolved, length, request) * ranks),
+        max_model_len=length,
+        max_concurrency=_each(blocks, lambda count: round(100 * _concurrency(count, request, plan, resolved, length))),
+        largest_max_model_len=longest,
+        cache=CacheShape(
+            cache.token_bytes, plan.block, plan.block_bytes, len(plan.groups), needed, cache.state_bytes,
+            cache.hybrid.padding_percent if cache.hybrid else 0.0, grows=len(plan.groups) == 1,
+        ),
+        helps=helps(starts, settings, resolved, longest), assumed=resolved.assumed,
+        not_understood=base.not_understood, notes=(*base.notes, *_notes(settings, plan)),
+    )  # fmt: skip
+
+
+def _notes(settings: VllmSettings, plan: Plan) -> tuple[str, ...]:
+    said = []
+    if settings.swap_space:
+        held = _swapped(settings.swap_space, plan.block_bytes)
+        said.append(f"--swap-space {settings.swap_space:g} holds {held:,} blocks on the host")
+    if len(plan.groups) > 1:
+        said.append("of several groups of layers: concurrency counts, tokens are no capacity")
+    if settings.num_speculative_tokens:
+        said.append("a draft model's own weights and cache are not counted; its tokens are")
+    return tuple(said)
+
+
+def _each(span: Span, count: Callable[[int], int]) -> Span:
+    return Span(count(span.low), count(span.value), count(span.high))
+
+
+def printed_tokens(blocks: int, cache: Cache, resolved: Resolved, length: int, request: int) -> int:
+    """Tokens as vLLM prints them: of the blocks in each group, or since 0.20 of the concurrency."""
+    if resolved.version >= (0, 20) and resolved.runner == "V1":
+        return int(blocks / request * length)
+    return blocks // len(cache.plan.groups) * cache.plan.block
+
+
+def _concurrency(blocks: int, request: int, plan: Plan, resolved: Resolved, length: int) -> float:
+    """Requests of the longest length at once; before V1's manager of groups it was of tokens, not of whole blocks."""
+    if resolved.runner == "V0" or resolved.version < (0, 9, 2):
+        return blocks * plan.block / length
+    return blocks / request
+
+
+def _swapped(gib: float, block: int) -> int:
+    return int(gib * GiB) // block
+
+
+def _expert_size(config: Mapping[str, object]) -> int:
+    text = text_fields(config)
+    found = text.get("moe_intermediate_size") or (text.get("intermediate_size") if text.get("num_local_experts") else 0)
+    return found if isinstance(found, int) else 0
+
+
+def _method(name: str, config: Mapping[str, object]) -> str:
+    said = config.get("quantization_config")
+    return str(said.get("quant_method")) if name == "published" and isinstance(said, dict) else name.partition(":")[0]

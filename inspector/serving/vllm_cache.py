@@ -1,0 +1,98 @@
+"""A model's layers as vLLM's cache specs, and the plan of blocks on one rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inspector.errors import InspectorError
+from inspector.serving.kv_bytes import state_bytes, token_bytes
+from inspector.serving.kv_layers import INDEX_BYTES
+from inspector.serving.vllm_blocks import Plan, Spec, plan
+from inspector.serving.vllm_state import ALIGN, ALIGN_NOW, HybridBlock, hybrid_block
+from inspector.serving.weights import stage_layers
+from inspector.skeleton import DTYPE_BYTES
+
+if TYPE_CHECKING:
+    from inspector.serving.kv_layers import KvLayer
+    from inspector.serving.vllm_settings import Resolved, VllmSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """The plan of the stage with the most layers that keep something, and what it is made of.
+
+    ``token_bytes`` is what one more token adds on a rank while no window is full; ``hybrid`` is set where states are.
+    """
+
+    plan: Plan
+    token_bytes: int
+    state_bytes: int
+    hybrid: HybridBlock | None
+
+
+def vllm_cache(
+    layers: tuple[KvLayer, ...], settings: VllmSettings, resolved: Resolved, dtype: str, scan_dtype: str = ""
+) -> Cache:
+    """The plan; ``scan_dtype`` is what the config names for recurrent states, else they are in the model's.
+
+    Raises InspectorError where vLLM refuses such a cache.
+    """
+    width, kept = settings.tensor_parallel_size, settings.kv_cache_dtype
+    stages = settings.pipeline_parallel_size
+    first, chosen = 0, layers
+    if stages > 1:
+        parts = []
+        for count in stage_layers(len(layers), stages):
+            parts.append(layers[first : first + count])
+            first += count
+        chosen = max(parts, key=lambda part: sum(token_bytes(layer, kept, dtype, width) for layer in part))
+    token = {layer: token_bytes(layer, kept, dtype, width) for layer in set(chosen)}
+    model = DTYPE_BYTES[dtype]
+    said = settings.mamba_ssm_cache_dtype
+    scan = DTYPE_BYTES.get(scan_dtype if said == "auto" else said, model)
+    drafts = settings.num_speculative_tokens
+    states = {
+        layer: state_bytes(layer, width, model_bytes=model, scan_bytes=scan, drafts=drafts)
+        for layer in set(chosen) if layer.kind == "state"
+    }  # fmt: skip
+    block, hybrid = resolved.block, None
+    if states:
+        attention = max((token[layer] for layer in token if layer.attends), default=0)
+        if not attention:
+            raise InspectorError("this model keeps states alone", hint="its requests are counted by --max-num-seqs")
+        if settings.disable_hybrid_kv_cache_manager:
+            raise InspectorError(
+                "Hybrid KV cache manager is disabled but failed to convert the KV cache specs to one unified type."
+            )
+        align = ALIGN_NOW if resolved.version >= (0, 30) else ALIGN
+        hybrid = hybrid_block(max(states.values()), attention, settings.block_size or 16, align)
+        block = hybrid.tokens
+    specs = [
+        _spec(layer, block, token, settings, resolved, hybrid)
+        for layer in chosen
+        if layer.kind not in {"none", "shared"}
+    ]
+    found = [spec for spec in specs if spec is not None]
+    index = sum(INDEX_BYTES for layer in chosen if layer.index)
+    made = plan(found)
+    if index:  # indexers have a page of their own beside each latent's
+        made = Plan(made.groups, made.size, made.block_bytes + index * made.block, made.padding_layers)
+    return Cache(
+        made, sum(token[layer] for layer in chosen) + index, sum(states.get(layer, 0) for layer in chosen), hybrid
+    )
+
+
+def _spec(
+    layer: KvLayer, block: int, token: dict[KvLayer, int], settings: VllmSettings, resolved: Resolved,
+    hybrid: HybridBlock | None,
+) -> Spec | None:  # fmt: skip
+    if layer.kind == "state" and hybrid is not None:
+        drafts = settings.num_speculative_tokens
+        mode = settings.mamba_cache_mode or ("align" if settings.enable_prefix_caching else "none")
+        held = {"none": 1 + drafts, "align": 2 + drafts, "all": 0}.get(mode, 2 + drafts)
+        return Spec("state", hybrid.tokens, hybrid.page, held=held)
+    page = block * token[layer]
+    if layer.kind in {"window", "chunked"} and resolved.hybrid_manager:
+        return Spec("window" if layer.kind == "window" else "chunked", block, page, layer.window)
+    return Spec("full", block, page)
