@@ -99,7 +99,8 @@ MISTAKES = {
         "run -- torchrun --nproc-per-node 8 good.py",
     ],
     "serving": [
-        "serving nope-9b", "serving tiny --engine nope", "serving tiny --gpu nope", "serving tiny --gpu T4 --vram 16GiB",
+        "serving nope-9b", "serving tiny --engine nope", "serving tiny --gpu nope",
+        "serving tiny --gpu T4 --vram 16GiB",
         "serving tiny --tensor-parallel-size 3", "serving tiny --max-model-len lots", "serving tiny --max-model-len",
         "serving tiny --max-model-len 9999999", "serving tiny --gpu T4 --quantization fp8",
         "serving tiny --quantization nope", "serving tiny --kv-cache-dtype nope", "serving tiny another",

@@ -120,7 +120,7 @@ def test_hybrids_have_states_and_no_capacity_in_tokens():
 def test_what_is_refused_before_any_memory():
     with pytest.raises(InspectorError, match="must be divisible by tensor parallel size"):
         inspector.serve("llama-3.1-8b", tensor_parallel_size=3)
-    with pytest.raises(InspectorError, match="Minimum capability: 80. Current capability: 75"):
+    with pytest.raises(InspectorError, match="Minimum capability: 80"):
         inspector.serve("llama-3.1-8b", gpu="T4", quantization="fp8")
     with pytest.raises(InspectorError, match="greater than the derived max_model_len"):
         inspector.serve("llama-3.1-8b", max_model_len=1_000_000)
@@ -140,7 +140,7 @@ def test_a_card_too_small_is_no_and_one_large_enough_is_yes():
 
 def test_options_are_the_engines_own_words():
     words = (
-        "--max-model-len=32k", "-tp", "2", "--enforce-eager", "--kv-cache-dtype", "fp8", "--host", "0.0.0.0",
+        "--max-model-len=32k", "-tp", "2", "--enforce-eager", "--kv-cache-dtype", "fp8", "--host", "127.0.0.1",
         "--no-enable-prefix-caching", "--made-up", "7", "--gpu-memory-utilisation", "0.5",
     )  # fmt: skip
     report = inspector.serve("llama-3.1-8b", gpu="H100", words=words)
