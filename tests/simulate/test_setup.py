@@ -102,6 +102,33 @@ def test_optimizers_are_transformers_own():
     assert optimizer_names() == tuple(item.value for item in OptimizerNames)
 
 
+def test_optimizers_are_made_as_the_trainer_makes_them():
+    """Every name that `transformers.Trainer` makes an optimizer of gives its class and arguments, or its refusal."""
+    import torch
+    from transformers import Trainer
+
+    from inspector.simulate.program.optimizers import _arguments, optimizer_class
+
+    def answer(make):
+        try:
+            cls, kwargs = make()
+        except (ImportError, ValueError, InspectorError) as error:
+            return str(error)
+        return cls, {name: value for name, value in kwargs.items() if name != "optimizer_dict"}
+
+    model, made = torch.nn.Sequential(torch.nn.Linear(4, 4)), 0
+    for name in optimizer_names():
+        real = answer(lambda name=name: Trainer.get_optimizer_cls_and_kwargs(_arguments(name), model))
+        ours = answer(lambda name=name: optimizer_class(name, model))
+        if isinstance(real, str):
+            assert isinstance(ours, str), name
+            assert real.splitlines()[0].rstrip(".") in ours, name
+        else:
+            assert ours == real, name
+            made += 1
+    assert made > 12
+
+
 def test_unknown_recipe_names_the_nearest():
     with pytest.raises(InspectorError, match="week7-lite"):
         recipe("week7lite")

@@ -31,12 +31,20 @@ def make_optimizer(name: str, model: nn.Module) -> Any:
 
 
 def optimizer_class(name: str, model: nn.Module) -> tuple[Any, dict[str, Any]]:
-    """The class and keyword arguments that ``transformers.Trainer.get_optimizer_cls_and_kwargs`` gives a name."""
-    from transformers import Trainer
+    """The class and keyword arguments that ``transformers.Trainer.get_optimizer_cls_and_kwargs`` gives a name.
+
+    By the handlers that it calls: its own module imports datasets and with it pandas, longer than a trace.
+    """
+    from transformers.trainer_optimizer import _OPTIMIZER_HANDLERS, OptimizerContext
 
     check_optimizer(name)
+    args = _arguments(name)
+    adam = {"betas": (args.adam_beta1, args.adam_beta2), "eps": args.adam_epsilon}
+    asked = OptimizerContext(args, model, {"lr": args.learning_rate}, adam, optim_args={})
+    if (handler := _OPTIMIZER_HANDLERS.get(args.optim)) is None:
+        raise InspectorError(f"transformers' Trainer makes no optimizer of {name!r}")
     try:
-        cls, kwargs = Trainer.get_optimizer_cls_and_kwargs(_arguments(name), model)
+        cls, kwargs = handler(asked)
     except (ImportError, ValueError) as error:
         if not is_of_the_model(error):
             raise
