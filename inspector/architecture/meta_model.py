@@ -22,7 +22,7 @@ from inspector.architecture.resized import resize, vocabulary_of
 from inspector.architecture.sanity import check_sizes
 from inspector.architecture.ties import assume_own_head, untie
 from inspector.architecture.unknown_words import unknown_word
-from inspector.errors import InspectorError, UnknownArchitectureError, in_one_line
+from inspector.errors import InspectorError, UnknownArchitectureError, closest, in_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,8 +130,6 @@ def _without_data(model: PreTrainedModel) -> None:
 
 
 def _unknown_architecture(config: Mapping[str, Any], model_type: str, known: list[str]) -> UnknownArchitectureError:
-    import difflib
-
     import transformers
 
     message = f"transformers {transformers.__version__} knows no architecture {model_type!r}"
@@ -141,7 +139,7 @@ def _unknown_architecture(config: Mapping[str, Any], model_type: str, known: lis
             hint="read that code; if you trust it, --trust-remote-code runs it",
         )
     # Three, so that the line stays a line.
-    close = difflib.get_close_matches(model_type, known, n=3)
+    close = closest(model_type, known, most=3)
     hint = f"did you mean {' or '.join(close)}?" if close else "a newer transformers may know it"
     return UnknownArchitectureError(message, hint=hint)
 

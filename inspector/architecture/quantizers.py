@@ -8,6 +8,8 @@ import functools
 import importlib.util
 from pathlib import Path
 
+from inspector.errors import closest
+
 _SURE = 0.85
 """From here on a word is taken for a known one misspelt, and not for that of another library."""
 
@@ -66,7 +68,7 @@ def misspelt_method(method: str) -> str:
 
 def _closest(method: str, cutoff: float) -> str:
     plain = {known.replace("_", "-"): known for known in loaded_methods()}
-    found = difflib.get_close_matches(method.lower().replace("_", "-"), plain, n=1, cutoff=cutoff)
+    found = closest(method.lower().replace("_", "-"), plain, most=1, cutoff=cutoff)
     return plain[found[0]] if found else ""
 
 

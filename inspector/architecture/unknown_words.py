@@ -8,13 +8,13 @@ and the field by its value, so that no list of fields or tables is kept here.
 from __future__ import annotations
 
 import ast
-import difflib
 import linecache
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from inspector.errors import closest
 from inspector.skeleton.habits import usual
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _sentence(leaves: Sequence[_Leaf], word: str) -> str:
 
 def _known(word: str, known: tuple[str, ...], meant: str = "") -> str:
     meant = meant if meant in known else _RENAMED.get(word, "")
-    close = [meant] if meant in known else difflib.get_close_matches(word, known, n=3)
+    close = [meant] if meant in known else closest(word, known, most=3)
     mean = f"did you mean {' or '.join(close)}?" if close else ""
     listed = f"known: {', '.join(known)}" if known and len(known) <= _MOST_KNOWN else ""
     return " ".join(filter(None, (mean, listed))) or "see the class's own documentation"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from inspector.errors import BAD_INPUT, OUR_FAULT, InspectorError
+from inspector.errors import BAD_INPUT, OUR_FAULT, InspectorError, closest
 
 COMMANDS = (
     "layers",
@@ -68,9 +68,7 @@ class LazyGroup(click.Group):
         """As click's, with the nearest commands named for an unknown one."""
         # What begins with a dash is an option: click's own parser tells unknown ones (`Group.resolve_command`).
         if args and args[0] not in self.names and not args[0].startswith("-"):
-            import difflib
-
-            close = difflib.get_close_matches(args[0], self.names, n=2)
+            close = closest(args[0], self.names, most=2)
             hint = f"did you mean {' or '.join(close)}?" if close else f"commands: {', '.join(self.names)}"
             raise InspectorError(f"no command is named {args[0]!r}", hint=hint)
         return super().resolve_command(ctx, args)

@@ -5,7 +5,6 @@ The label is never the memory: a "16 GB" T4 gives a program 14.56 GiB. The data 
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, closest
 from inspector.gpus.words import cuts_a_number, machine, normal, of_another_maker, several, size_behind, without_series
 from inspector.units import MiB, parse_size
 
@@ -151,6 +150,15 @@ def _keys() -> dict[str, str]:
 
 
 @cache
+def _without_series() -> dict[str, set[str]]:
+    """Every card that a name without its series may mean."""
+    found: dict[str, set[str]] = {}
+    for key, name in _keys().items():
+        found.setdefault(without_series(key), set()).add(name)
+    return found
+
+
+@cache
 def _names() -> dict[str, tuple[str, ...]]:
     """A card's names as they are written, by its own."""
     rows = json.loads((files("inspector") / "data" / "gpus.json").read_text(encoding="utf-8"))["gpus"]
@@ -177,7 +185,7 @@ def find_gpu(text: str) -> Gpu:
         hint = "by its memory alone, such as --vram 192GiB, it is computed as an A100 of that size"
         raise InspectorError(f"{text!r} is no NVIDIA card, and only CUDA's kernels are simulated", hint=hint)
     keys = _keys()
-    close = difflib.get_close_matches(normal(text), keys, n=3)
+    close = closest(normal(text), keys, most=3)
     near = list(dict.fromkeys(keys[key] for key in close))
     hint = f"did you mean {' or '.join(near)}?" if near else "give its memory instead, such as --vram 16GiB"
     raise InspectorError(f"no card is named {text!r}", hint=hint)
@@ -210,7 +218,7 @@ def _matching(wanted: str) -> tuple[Gpu, ...]:
         return ()
     for matches in (
         {keys.get(wanted)} - {None},
-        {name for key, name in keys.items() if without_series(key) == without_series(wanted)},
+        _without_series().get(without_series(wanted), ()),
         {name for key, name in keys.items() if key.startswith(wanted) and not cuts_a_number(wanted, _names()[name])},
         {name for key, name in keys.items() if wanted in key and not cuts_a_number(wanted, _names()[name])},
     ):

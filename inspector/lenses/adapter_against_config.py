@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from inspector.errors import InspectorError
 from inspector.lenses.adapter_against_base import EMPTY, GATHER, PREFIX, Finding, effect, listed, rank_axis
 from inspector.lora.matching import matched_modules, matches_pattern, peft_tables
-from inspector.lora.saved_config import endless, unfit, unknown_fields
+from inspector.lora.saved_config import unfit, unknown_fields
 from inspector.lora.spec import LoraSpec
 from inspector.skeleton import ConfigFacts, Module, Skeleton
+from inspector.skeleton.patterns import compiled, endless
 from inspector.sources.adapter_files import WEIGHTS
 
 if TYPE_CHECKING:
@@ -150,20 +151,12 @@ def _rank(config: Mapping[str, object], path: str) -> int | None:
     """The rank that a config asks for of a module; None where it says none that is a number."""
     patterns = config.get("rank_pattern")
     for pattern, rank in patterns.items() if isinstance(patterns, dict) else ():
-        if endless(pattern) or not _compiles(pattern):
+        if endless(pattern) or compiled(pattern) is None:
             return None
         if matches_pattern(pattern, path):
             return rank if isinstance(rank, int) else None
     r = config.get("r", 8)  # PEFT's default
     return r if isinstance(r, int) and not isinstance(r, bool) else None
-
-
-def _compiles(pattern: str) -> bool:
-    try:
-        re.compile(pattern)
-    except re.error:
-        return False
-    return True
 
 
 def _pairs(config: Mapping[str, object], tensors: list[FileTensor]) -> Iterator[Finding]:

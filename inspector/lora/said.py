@@ -5,10 +5,9 @@ Sources, in peft: ``inject_adapter`` and ``_check_lora_target_modules_mamba`` (`
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, closest
 from inspector.lora.matching import excluding, matches_pattern, matches_whole, peft_tables, saved_modules
 from inspector.lora.token_layers import tied_ends, token_layers
 
@@ -38,7 +37,7 @@ def refuse(skeleton: Skeleton, spec: LoraSpec, modules: Sequence[Module], parame
     for name in spec.modules_to_save:
         if not any(module.path.endswith(name) for module in skeleton.modules if module.path):
             leaves = dict.fromkeys(module.path.rpartition(".")[2] for module in skeleton.modules if module.path)
-            close = difflib.get_close_matches(name, [leaf for leaf in leaves if not leaf.isdecimal()], n=3)
+            close = closest(name, [leaf for leaf in leaves if not leaf.isdecimal()], most=3)
             raise InspectorError(
                 f"{skeleton.model_id} has no module {name!r} to save: PEFT would pass over it without a word",
                 hint=f"did you mean {' or '.join(close)}?" if close else "`inspector layers` lists its modules",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from inspector.lora.matching import peft_tables
+from inspector.skeleton.patterns import endless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,11 +24,6 @@ _ELSEWHERE = {
 }  # fmt: skip
 _MOST_NAMES = 20_000
 """Every linear layer of the largest published models by its full path; PEFT holds each against every module."""
-
-_UNBOUNDED = re.compile(r"(?:[*+]|\{\d*,\})[?+]?")
-_ATOM = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[^\\]", re.DOTALL)
-_MOST_REPEATS = 6
-"""Open repeats in one alternative: what is written by others has up to four."""
 
 
 def unfit(config: Mapping[str, object]) -> str:
@@ -67,37 +62,3 @@ def _expressions(config: Mapping[str, object]) -> Iterator[str]:
     for field in ("rank_pattern", "alpha_pattern", "modules_to_save", "layers_pattern", "target_parameters"):
         value = config.get(field)
         yield from (each for each in (value if isinstance(value, (list, dict)) else [value]) if isinstance(each, str))
-
-
-def endless(expression: str) -> bool:
-    """Whether matching may take time without end: a repeat of repeats, repeats side by side, or very many."""
-    if len(expression) > 20_000:
-        return True
-    inside, count, position, beside = [False], 0, 0, False
-    while position < len(expression):
-        atom = _ATOM.match(expression, position)
-        position = atom.end() if atom else position + 1
-        said = atom[0] if atom else ""
-        group = False
-        if said == "(":
-            inside.append(False)
-            beside = False
-            continue
-        if said == "|":
-            # Alternatives inside a group count together: that is stricter, and nobody writes so many.
-            count, beside = (0 if len(inside) == 1 else count), False
-            continue
-        if said == ")" and len(inside) > 1:
-            group = inside.pop()
-            inside[-1] |= group
-        repeat = _UNBOUNDED.match(expression, position)
-        if repeat is None:
-            beside = False
-            continue
-        if group or beside:
-            return True
-        position, count, beside = repeat.end(), count + 1, True
-        inside[-1] = True
-        if count > _MOST_REPEATS:
-            return True
-    return False

@@ -7,7 +7,6 @@ integrations/compressed_tensors.py, ``get_experts_scheme`` and ``get_dense_schem
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.precision.base import Piece, Scheme
 from inspector.precision.packed import EXPERTS_PACKED, is_stack, linears_of
 from inspector.precision.published import block_sizes
+from inspector.skeleton.patterns import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -130,10 +130,10 @@ def dense_group(groups: tuple[Group, ...]) -> Group:
 
 
 def _named(target: str, path: str) -> bool:
-    try:
-        return re.match(target[3:], path) is not None if target.startswith("re:") else target == path
-    except re.error:
-        return False
+    if not target.startswith("re:"):
+        return target == path
+    found = compiled(target[3:])
+    return found is not None and found.match(path) is not None
 
 
 def parts_of(group: Group, inputs: int, outputs: int, dtype: str) -> Parts:

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, closest
 from inspector.precision.base import Piece, Scheme
 from inspector.precision.gguf_rules import FILE_TYPES, NEED_MATRIX, VALUES, Place, chosen_type
 
@@ -67,9 +67,7 @@ class Gguf(Scheme):
 def gguf(file_type: str) -> Gguf:
     """A file type by llama.cpp's name for it, such as ``q4_k_m``. Raises InspectorError for an unknown one."""
     if file_type not in FILE_TYPES:
-        import difflib
-
-        close = difflib.get_close_matches(file_type, FILE_TYPES, n=1)
+        close = closest(file_type, FILE_TYPES, most=1)
         hint = f"did you mean gguf:{close[0]}?" if close else f"choose one of {', '.join(FILE_TYPES)}"
         raise InspectorError(f"no GGUF file type {file_type!r} that can be predicted", hint=hint)
     bits, _ = FILE_TYPES[file_type]

@@ -11,6 +11,7 @@ from inspector.architecture.quantizers import loaded_methods, misspelt_method
 from inspector.precision.published_fields import LARGEST
 from inspector.precision.published_words import QuantizationWordError, check_fields, unheard_fields
 from inspector.precision.torchao_config import torchao_config
+from inspector.skeleton.patterns import compiled, endless
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,11 +139,7 @@ def published_in(config: Mapping[str, Any] | object) -> Published | None:
     if not raw:
         return None
     method = _method(raw)
-    if method and (meant := misspelt_method(method)) and method != "mlx":
-        raise QuantizationWordError(
-            f"quantization_config.quant_method is {method!r:.60}, which transformers does not know",
-            hint=f"{meant} known: {', '.join(loaded_methods())}",
-        )
+    _refuse(method, raw)
     if method != "mlx" and method not in get_args(PublishedMethod):
         return Published(method, 0, 0, _kept(raw), raw)  # its numbers may mean anything
     check_fields(method, raw)
@@ -168,6 +165,17 @@ def published_in(config: Mapping[str, Any] | object) -> Published | None:
             )
         bits = bits or 4
     return Published(method, bits, group, _kept(raw), raw)
+
+
+def _refuse(method: str, raw: Mapping[str, Any]) -> None:
+    """Refuse what no method takes: a misspelt word for one, and a pattern that would be tried without end."""
+    if method and (meant := misspelt_method(method)) and method != "mlx":
+        raise QuantizationWordError(
+            f"quantization_config.quant_method is {method!r:.60}, which transformers does not know",
+            hint=f"{meant} known: {', '.join(loaded_methods())}",
+        )
+    if hanging := next(filter(endless, (text.removeprefix("re:") for text in _patterns(raw))), ""):
+        raise QuantizationWordError(f"quantization_config: {hanging[:60]!r} may be matched without end")
 
 
 def said_of_loading(published: Published, dtype: str) -> tuple[str, ...]:
@@ -234,13 +242,13 @@ def _kept(raw: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 def _matches(pattern: str, path: str) -> bool:
     """As ``should_convert_module`` (transformers quantizers_utils.py), or, after ``re:``, compressed-tensors' match."""
-    try:
-        if pattern.startswith("re:"):
-            return re.match(pattern[3:], path) is not None
-        boundary = r"(?:(?<=\.)|(?=\.|$))"
-        return path.endswith(pattern) or re.match(rf"(?:{pattern}){boundary}", path) is not None
-    except re.error:
-        return False
+    if pattern.startswith("re:"):
+        found = compiled(pattern[3:])
+    elif path.endswith(pattern):
+        return True
+    else:
+        found = compiled(rf"(?:{pattern})(?:(?<=\.)|(?=\.|$))")
+    return found is not None and found.match(path) is not None
 
 
 def _patterns(value: object) -> Iterator[str]:

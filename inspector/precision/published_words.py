@@ -5,10 +5,9 @@ The libraries take some of them without a word and store something else than is 
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, closest
 from inspector.precision.published_fields import FIELDS
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def check_fields(method: str, raw: Mapping[str, Any]) -> None:
 def close_words(said: str, rule: Rule) -> list[str]:
     """The words that are meant perhaps, closest first."""
     lower = {word.lower(): word for word in rule.words}
-    found = difflib.get_close_matches(said.lower(), lower, n=2, cutoff=_CLOSE if rule.is_open else 0.6)
+    found = closest(said.lower(), lower, most=2, cutoff=_CLOSE if rule.is_open else 0.6)
     return [lower[word] for word in found]
 
 
@@ -60,7 +59,7 @@ def unheard_fields(method: str, raw: Mapping[str, Any]) -> tuple[str, ...]:
     said = {path.rpartition(".")[2] for path, _ in _members(raw, "")}
     lines = []
     for name in sorted(said - known):
-        meant = difflib.get_close_matches(name.lower(), known - said, n=1, cutoff=_CLOSE)
+        meant = closest(name.lower(), known - said, most=1, cutoff=_CLOSE)
         if meant:
             lines.append(f"quantization_config.{name} is no field of {method}, and is passed over: {meant[0]} perhaps")
     return tuple(lines)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import partial
 from typing import TYPE_CHECKING
 
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, closest
 from inspector.precision.bitsandbytes import four_bit, int8
 from inspector.precision.cast import cast
 from inspector.precision.fp8 import fp8
@@ -66,7 +65,7 @@ def scheme_named(name: str, *, block_size: int | None = None) -> Scheme:
         return _published(base, size)
     if base not in _SCHEMES:
         known = (*SCHEME_NAMES, *_PUBLISHED, "torchao")
-        close = difflib.get_close_matches(base, known, n=1)
+        close = closest(base, known, most=1)
         hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}, gguf:q4_k_m, ..."
         raise InspectorError(f"no scheme is named {name!r}", hint=hint)
     # `isdecimal`, as `isdigit` takes superscripts too, which int() refuses, as it does thousands of digits.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from contextlib import suppress
 from dataclasses import replace
@@ -11,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, closest
 from inspector.skeleton.json_form import loads
 
 if TYPE_CHECKING:
@@ -37,11 +36,12 @@ def find(name: str) -> str | None:
     wanted = name.strip().lower()
     ids = model_ids()
     # The narrowest meaning first: an id in full is never the ending of another.
-    for matches in (
-        [model for model in ids if model.lower() == wanted],
-        [model for model in ids if model.lower().partition("/")[2] == wanted],
-        [model for model in ids if wanted and model.lower().endswith(wanted)],
+    for means in (
+        lambda model: model == wanted,
+        lambda model: model.partition("/")[2] == wanted,
+        lambda model: wanted and model.endswith(wanted),
     ):
+        matches = [model for model in ids if means(model.lower())]
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -55,8 +55,8 @@ def nearest(name: str, count: int = 5) -> list[str]:
     by_name = {model.lower(): model for model in model_ids()}
     short = {model.partition("/")[2]: model for model in by_name}
     # The whole id before the part after its slash: the nearer of both comes first.
-    close = difflib.get_close_matches(wanted, by_name, n=count, cutoff=0.5)
-    close += [short[key] for key in difflib.get_close_matches(wanted.rpartition("/")[2], short, n=count, cutoff=0.5)]
+    close = closest(wanted, by_name, most=count, cutoff=0.5)
+    close += [short[key] for key in closest(wanted.rpartition("/")[2], short, most=count, cutoff=0.5)]
     return [by_name[key] for key in dict.fromkeys(close)][:count]
 
 

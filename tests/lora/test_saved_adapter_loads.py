@@ -16,7 +16,8 @@ from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.lenses.adapter_against_config import against_config
 from inspector.lenses.saved_adapter import read_adapter
-from inspector.lora.saved_config import endless, unfit
+from inspector.lora.saved_config import unfit
+from inspector.skeleton.patterns import endless
 from inspector.sources.adapter_files import adapter_files
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -315,6 +316,8 @@ def test_sentences_that_the_files_do_not_bear_out_are_not_said(made, tmp_path):
         (r"(a+)+$", True), (r"(?:x*)*y", True), (r".*.*.*x", True), (r"((a|b)*c)+", True), (r"[\d]+\w*z", True),
         (r".*?(?:vision|language).*?(?:attn|mlp).*?(?:q_proj|k_proj).*?", False), (r"[+*]{3}(a)(b)", False),
         (r"^(?!.*visual).*(?:q_proj|v_proj)$", False), (r".*\.layers\.(0|1)\..*_proj", False), (r"\.\d+\.q", False),
+        (r"(a{0,30}){0,30}!", True), (r"(.?){30}!", True), (r".{0,9}.{0,9}!", True), (r"(?:model\.)?layers", False),
+        (".?" * 13, True), (r"(?:\d{2}){2}x+?y", False),
     ],
 )  # fmt: skip
 def test_expressions_that_may_not_end_are_not_tried(expression, expected):

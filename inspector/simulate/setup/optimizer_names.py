@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, closest
 
 _CLASS = re.compile(r"^class OptimizerNames\b.*?(?=^\S)", re.MULTILINE | re.DOTALL)
 
@@ -34,6 +33,6 @@ def check_optimizer(name: str) -> None:
     """Raise InspectorError for a name that transformers does not know."""
     known = optimizer_names()
     if known and name not in known:
-        close = difflib.get_close_matches(name, known, n=3)
+        close = closest(name, known, most=3)
         hint = f"did you mean {' or '.join(close)}?" if close else f"some of them: {', '.join(known[:6])}"
         raise InspectorError(f"transformers has no optimizer {name!r}", hint=hint)

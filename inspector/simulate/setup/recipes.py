@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from typing import Any
 
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, closest
 
 ATTENTION_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
 COURSE = "LLM Engineering, week 7: github.com/ed-donner/llm_engineering"
@@ -147,7 +146,7 @@ def recipe(name: str) -> Recipe:
     """A recipe by its name. Raises InspectorError for an unknown one."""
     known = {item.name: item for item in RECIPES}
     if name not in known:
-        close = difflib.get_close_matches(name.lower(), known, n=1)
+        close = closest(name.lower(), known, most=1)
         hint = f"did you mean {close[0]}?" if close else f"recipes: {', '.join(known)}"
         raise InspectorError(f"no recipe is named {name!r}", hint=hint)
     return known[name]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, closest
 from inspector.lora.options import excluded_modules, pattern, token_indices, whole_numbers
 from inspector.skeleton.habits import usual
 
@@ -46,7 +45,7 @@ def spelled_out(options: Mapping[str, object], names: Collection[str]) -> dict[s
     chosen: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     for name in chosen:
         if name not in names and name not in SHORTHANDS:
-            close = difflib.get_close_matches(name, sorted({*names, *SHORTHANDS}), n=1)
+            close = closest(name, sorted({*names, *SHORTHANDS}), most=1)
             raise InspectorError(f"no setting is named {name!r}", hint=f"did you mean {close[0]!r}?" if close else "")
     # Before the bits are looked at, which are compared with the dtype by its full name.
     for name in set(_KINDS) & set(chosen):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inspector.errors import InspectorError
+from inspector.errors import InspectorError, closest
 from inspector.files import exists
 from inspector.simulate.script.invocation.accelerate import accelerate_launch
 from inspector.simulate.script.invocation.commands import console_script
@@ -158,7 +157,7 @@ def _nothing(typed: str) -> InspectorError:
     near: list[str] = []
     if exists(folder) and folder.is_dir():
         there = [each.name for each in folder.iterdir() if each.suffix in {".py", ".ipynb"}]
-        near = difflib.get_close_matches(Path(typed).name, there, n=1)
+        near = closest(Path(typed).name, there, most=1)
     if near:
         return InspectorError(f"no such file: {typed}", hint=f"did you mean {folder / near[0]}?")
     if exists(Path(typed)):
