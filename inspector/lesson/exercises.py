@@ -11,11 +11,14 @@ from inspector.units import GB, count
 if TYPE_CHECKING:
     from inspector.lesson.one_model import Lesson
     from inspector.lesson.texts import Texts
+    from inspector.lesson.training import Way
 
 RANK = 16
 SMALL_RANK = 8
 TOKENS = 1024
 WEIGHTS = 5
+LONGEST = 24
+"""Characters of a change that the texts have no name for: what has room beside its bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ def _ladder(lesson: Lesson, say: Texts) -> Exercise:
     weights = [round(draw.gauss(0, 0.01), 4) for _ in range(WEIGHTS)]
     largest = max(map(abs, weights))
     rungs = [min(lesson.levels.nf4, key=lambda rung: abs(weight / largest - rung)) for weight in weights]
-    sign = lambda value, digits: say.written(f"{value:+.{digits}f}")  # noqa: E731
+    sign = lambda value, digits: say.written(f"{value:+.{digits}f}").replace("-", "\N{MINUS SIGN}")  # noqa: E731
     lines = "; ".join(
         f"{sign(weight, 4)} \N{RIGHTWARDS ARROW} {sign(rung, 3)} \N{RIGHTWARDS ARROW} {sign(rung * largest, 4)}"
         for weight, rung in zip(weights, rungs, strict=True)
@@ -124,7 +127,24 @@ def _change(lesson: Lesson, say: Texts) -> tuple[Exercise, ...]:
     found = lesson.training.ways if lesson.training else None
     if found is None:
         return ()
-    ways = ", ".join(f"{way.what} ({say.number(way.process_bytes / GB, 1)} GB)" for way in found.ways[1:])
-    fits = [way.what for way in found.ways[1:] if way.verdict == "fits"]
+    ways = ", ".join(f"{way_name(way, '', say)} ({say.number(way.process_bytes / GB, 1)} GB)" for way in found.ways[1:])
+    fits = [way_name(way, "", say) for way in found.ways[1:] if way.verdict == "fits"]
     values = {"card": found.card, "ways": ways, "usable": say.gb(found.usable_bytes), "fits": ", ".join(fits) or "-"}
     return (Exercise(say("exercises.change", **values), say("exercises.change_answer", **values)),)
+
+
+def way_name(way: Way, method: str, say: Texts) -> str:
+    """The change in few words: the setting's own where the texts have none, ``method`` where nothing is changed."""
+    if not way.what:
+        return say("ways.names.as_it_is", method=method)
+    if way.what.endswith(" tokens"):
+        return say("ways.names.tokens", tokens=say.written(way.what.removesuffix(" tokens")))
+    key = f"ways.names.{_key(way.what)}"
+    return say(key) if say.has(key) else way.what.partition(" (")[0][:LONGEST]
+
+
+def _key(what: str) -> str:
+    """``chunked loss`` as ``chunked_loss``; of a longer one the words before its explanation."""
+    if "expandable_segments" in what:
+        return "expandable_segments"
+    return what.partition(" (")[0].replace(" ", "_").replace("-", "_").replace(".", "_").replace(",", "")

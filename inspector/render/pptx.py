@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pptx.chart.chart import Chart
+    from pptx.dml.fill import FillFormat
     from pptx.presentation import Presentation
     from pptx.slide import Slide as Page
     from pptx.text.text import TextFrame
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
     from inspector.render.deck.bars import Stacks
     from inspector.render.deck.slide import Slide
 
+PATTERNS = {
+    "/": "WIDE_UPWARD_DIAGONAL", "\\": "WIDE_DOWNWARD_DIAGONAL", "x": "OUTLINED_DIAMOND", "-": "NARROW_HORIZONTAL",
+    "|": "NARROW_VERTICAL", ".": "DOTTED_GRID",
+}  # fmt: skip
+"""What PowerPoint calls the hatches that tell kinds of one colour apart."""
 BODY, SMALL = 20, 18
 """Points: nothing is smaller than 18, as on the HTML slides."""
 
@@ -62,6 +69,7 @@ class _Deck:
         self.inches = Inches
         # 1280 x 720 pixels at 96 an inch, as the HTML slides; python-pptx's own template is 4:3.
         file.slide_width, file.slide_height = Inches(13.333), Inches(7.5)
+        _recolour(file)
 
     def slide(self, title: str, spoken: str = "") -> Page:
         """A slide with a title and speaker notes."""
@@ -115,22 +123,30 @@ class _Deck:
         series: Mapping[str, Sequence[float]],
         *,
         colours: Sequence[str],
+        hatches: Sequence[str] = (),
         title: str = "",
         # By its name: the type is python-pptx's, an extra that is imported only when a file is asked for.
         kind: str = "COLUMN_CLUSTERED",
         labels: bool = True,
     ) -> None:
-        """A native bar chart; ``colours`` are of the series, or of the points when there is one series."""
+        """A native bar chart; ``colours`` are of the series, or of a single one's points where they are several."""
         from pptx.chart.data import CategoryChartData
-        from pptx.enum.chart import XL_CHART_TYPE
+        from pptx.enum.chart import XL_CHART_TYPE, XL_TICK_LABEL_POSITION
 
         data = CategoryChartData(number_format="#,##0")
         data.categories = [clean(name) for name in names]
         for name, values in series.items():
             data.add_series(name, values)
-        kind = getattr(XL_CHART_TYPE, kind)
-        made = slide.shapes.add_chart(kind, *map(self.inches, (0.6, 1.3, 12.1, 5.3)), data).chart
+        made = slide.shapes.add_chart(
+            getattr(XL_CHART_TYPE, kind), *map(self.inches, (0.6, 1.3, 12.1, 5.3)), data
+        ).chart
         _dress(made, colours, title=title, labels=labels)
+        for series_made, hatch in zip(made.plots[0].series, hatches, strict=False):
+            _hatch(series_made.format.fill, hatch)
+        if kind.startswith("BAR"):
+            # PowerPoint counts lying bars from below, and puts the axis of numbers with the first.
+            made.category_axis.reverse_order = True
+            made.value_axis.tick_label_position = XL_TICK_LABEL_POSITION.HIGH
 
 
 def _dress(made: Chart, colours: Sequence[str], *, title: str, labels: bool) -> None:
@@ -154,9 +170,34 @@ def _dress(made: Chart, colours: Sequence[str], *, title: str, labels: bool) -> 
         # Linked, the labels would follow the cells of the embedded sheet instead.
         plot.data_labels.number_format, plot.data_labels.number_format_is_linked = "#,##0", False
     for number, colour in enumerate(colours):
-        part = plot.series[number] if several else plot.series[0].points[number]
+        part = plot.series[0].points[number] if not several and len(colours) > 1 else plot.series[number]
         part.format.fill.solid()
         part.format.fill.fore_color.rgb = RGBColor.from_string(colour.lstrip("#"))
+
+
+def _hatch(fill: FillFormat, hatch: str) -> None:
+    """Lines of ink over a solid colour; without a hatch it stays as it is."""
+    from pptx.dml.color import RGBColor
+    from pptx.enum.dml import MSO_PATTERN
+
+    if hatch:
+        colour = fill.fore_color.rgb
+        fill.patterned()
+        fill.pattern = getattr(MSO_PATTERN, PATTERNS[hatch])
+        fill.fore_color.rgb, fill.back_color.rgb = RGBColor.from_string(theme.LIGHT["paper"].lstrip("#")), colour
+
+
+def _recolour(file: Presentation) -> None:
+    """The theme's colours, which tables take and what a teacher adds: the palette's."""
+    from pptx.opc.constants import RELATIONSHIP_TYPE
+
+    part = file.slide_master.part.part_related_by(RELATIONSHIP_TYPE.THEME)
+    accents = (theme.BASE, theme.ADAPTERS, theme.OPTIMIZER, theme.LOGITS, theme.CONSTANTS, theme.GREY)
+    xml = part.blob.decode("utf-8")
+    for number, colour in enumerate(accents, 1):
+        tag = f"a:accent{number}"
+        xml = re.sub(f"<{tag}>.*?</{tag}>", f'<{tag}><a:srgbClr val="{colour[1:]}"/></{tag}>', xml, flags=re.DOTALL)
+    part._blob = xml.encode("utf-8")
 
 
 def _size(frame: TextFrame, points: int, *, bold: bool = False) -> None:
@@ -197,7 +238,7 @@ def _stacks(deck: _Deck, slide: Slide) -> None:
     if made is None or not made.bars:
         _as_table(deck, slide)
         return
-    kinds = {part.kind: part.colour for bar in made.bars for part in bar.parts}
+    kinds = {part.kind: (part.colour, part.hatch) for bar in made.bars for part in bar.parts}
     words = {kind.value: deck.say(f"kinds.{kind.name.lower()}") for kind in MemoryKind}
     series = {
         words.get(kind, kind): [
@@ -205,11 +246,11 @@ def _stacks(deck: _Deck, slide: Slide) -> None:
         ]
         for kind in kinds
     }
-    names = [f"{bar.name}: {bar.total}" for bar in made.bars]
+    names = [f"{bar.name}: {bar.total}" if bar.name else bar.total for bar in made.bars]
+    colours, hatches = zip(*kinds.values(), strict=True)
     # Without labels: a thin part of a stack is no place for a number of 18 points.
-    deck.bars(
-        deck.finding(slide), names, series, colours=list(kinds.values()), title="GB", kind="BAR_STACKED", labels=False
-    )
+    page = deck.finding(slide)
+    deck.bars(page, names, series, colours=colours, hatches=hatches, title="GB", kind="BAR_STACKED", labels=False)
 
 
 _DRAWN: dict[str, Callable[[_Deck, Slide], None]] = {

@@ -294,6 +294,27 @@ def test_print_is_one_slide_a_page_with_questions_unanswered(show, decks, argume
     assert complaints == []
 
 
+def test_paper_is_the_same_from_a_small_window(show, decks):
+    """A window of 700 px has the page of a phone; what is printed from it are slides all the same."""
+    browser = show(decks("llama-3.1-8b"), width=700, height=600)
+    assert not browser.execute_script("return document.documentElement.classList.contains('deck')")
+    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    cut = browser.execute_script(
+        "return [...document.querySelectorAll('.face, .quiz, .answers')].filter((e) => e.offsetParent"
+        " && (e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1))"
+        ".map((e) => `${e.closest('section')?.id} ${e.scrollWidth} ${e.scrollHeight}`)"
+    )
+    seen = browser.execute_script(
+        "const shown = (e) => getComputedStyle(e).visibility === 'visible';"
+        "return [...document.querySelectorAll('.pressed')].filter(shown).length"
+    )
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    assert (cut, seen) == ([], 0)
+    assert not browser.execute_script("return document.documentElement.classList.contains('deck')")
+
+
 def test_axe_finds_nothing_serious(show, decks):
     """All rules in the light; in the dark those of colours, for nothing else of the page is another then.
 

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from inspector.lesson.measured import LEDGER
 from inspector.lesson.parts import described
 from inspector.lesson.texts import texts
 from inspector.memory_kinds import MemoryKind
+from inspector.render import theme
 from inspector.render.assets import policy
 from inspector.render.charts import CHART_NAMES, chart
 from inspector.render.deck import STORIES, deck_html, drawing
@@ -275,6 +277,26 @@ def test_powerpoint_has_native_charts_with_the_same_numbers(tmp_path, capsys):
     ]  # fmt: skip
     assert runs
     assert min(text.font.size.pt for text in runs) >= 18
+    with zipfile.ZipFile(path) as parts:
+        drawn = {
+            name: parts.read(name).decode()
+            for name in parts.namelist()
+            if re.match(r"ppt/(charts|theme|slides)/[^/]*xml", name)
+        }
+    # No bar is in PowerPoint's own colours: each series or point has one of ours, and the theme has them too.
+    palette = {colour.lstrip("#") for colour in (*theme.KIND_COLOURS.values(), theme.CONSTANTS, theme.LIGHT["paper"])}
+    for name, text in drawn.items():
+        if "charts" in name:
+            assert set(re.findall(r'srgbClr val="(\w+)"', text)) <= palette
+            assert "schemeClr" not in text
+            for series in re.findall(r"<c:ser>.*?</c:ser>", text, re.DOTALL):
+                points = int(re.search(r'<c:ptCount val="(\d+)"', series)[1])
+                assert "<c:spPr>" in series.partition("<c:dPt>")[0] or series.count("<c:dPt>") == points
+    accents = re.findall(r'<a:accent\d><a:srgbClr val="(\w+)"', drawn["ppt/theme/theme1.xml"])
+    assert len(accents) == 6
+    assert set(accents) <= palette
+    # The first bar stands above the second, as on the page.
+    assert all("maxMin" in text for name, text in drawn.items() if "charts" in name and 'barDir val="bar"' in text)
 
 
 @pytest.mark.parametrize("form", ["html", "json", "svg", "png"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inspector.lesson.exercises import way_name
 from inspector.render.deck.bars import Piece, stacked
 from inspector.render.deck.slide import Numbers, Slide, finding, notes
 from inspector.render.deck.slides.methods import verdict
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
 MOST = 8
 """Bars that have room above each other."""
-LONGEST = 24
-"""Characters of a change that the texts have no name for: what has room beside its bar."""
 PRICES = ("nothing", "next to nothing")
 
 
@@ -35,7 +34,7 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
     method = say(f"methods.names.{found.method}")
     end = round(max(*(way.process_bytes for way in shown), found.usable_bytes) * 1.9)
     bars = [
-        (_name(way, method, say), [Piece("process", way.process_bytes, colour=GREY)],
+        (way_name(way, method, say), [Piece("process", way.process_bytes, colour=GREY)],
          f"{say.number(way.process_bytes / GB, 1)} {mark(way, say)}")
         for way in shown
     ]  # fmt: skip
@@ -44,11 +43,11 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
     values = {
         "number": say(f"numbers.{WORDS[min(len(helping), 9)]}").capitalize(), "card": found.card, "method": method,
         "usable": say.gb(found.usable_bytes), "misses": say.gb(first.process_bytes - found.usable_bytes, 2),
-        "now": say.gb(first.process_bytes, 2), "cost": cost(safe[0], say), "way": _name(safe[0], method, say),
+        "now": say.gb(first.process_bytes, 2), "cost": cost(safe[0], say), "way": way_name(safe[0], method, say),
     }  # fmt: skip
     alt = "; ".join(f"{name} {total}" for name, _, total in bars)
     rows = [
-        (_name(way, method, say), say.written(count(way.process_bytes)),
+        (way_name(way, method, say), say.written(count(way.process_bytes)),
          f"{say.gb(way.process_bytes)}, {verdict(way.verdict, say)}", cost(way, say), way.flag)
         for way in found.ways
     ]  # fmt: skip
@@ -75,30 +74,13 @@ def make(lesson: Lesson, say: Texts) -> Slide | None:
             ),
             "press": say("ways.press"),
         },
-        {"ways": [{"flag": way.flag, "cost": cost(way, say), "name": _name(way, method, say)} for way in shown]},
+        {"ways": [{"flag": way.flag, "cost": cost(way, say), "name": way_name(way, method, say)} for way in shown]},
     )  # fmt: skip
 
 
 def _price(way: Way) -> tuple[int, int]:
     """What costs nothing first, then what saves most."""
     return (PRICES.index(way.cost) if way.cost in PRICES else len(PRICES), way.process_bytes)
-
-
-def _name(way: Way, method: str, say: Texts) -> str:
-    """The change in few words: the setting's own where the texts have none, ``method`` where nothing is changed."""
-    if not way.what:
-        return say("ways.names.as_it_is", method=method)
-    if way.what.endswith(" tokens"):
-        return say("ways.names.tokens", tokens=say.written(way.what.removesuffix(" tokens")))
-    key = f"ways.names.{_key(way.what)}"
-    return say(key) if say.has(key) else way.what.partition(" (")[0][:LONGEST]
-
-
-def _key(what: str) -> str:
-    """``chunked loss`` as ``chunked_loss``; of a longer one the words before its explanation."""
-    if "expandable_segments" in what:
-        return "expandable_segments"
-    return what.partition(" (")[0].replace(" ", "_").replace("-", "_").replace(".", "_").replace(",", "")
 
 
 def cost(way: Way, say: Texts) -> str:

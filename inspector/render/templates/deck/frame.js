@@ -4,7 +4,7 @@ const Deck = (() => {
   const root = document.documentElement;
   const data = JSON.parse(document.getElementById("deck-data").textContent);
   // A phone gets the page as it is: text that wraps beats slides that shrink.
-  const roomy = window.matchMedia("(min-width: 801px) and (min-height: 481px)").matches && !data.handout;
+  let roomy = window.matchMedia("(min-width: 801px) and (min-height: 481px)").matches && !data.handout;
   if (roomy) root.classList.add("deck");
   const setups = {}, made = {};
   const listeners = [];
@@ -39,6 +39,20 @@ const Deck = (() => {
       if (section) made[name] = setup({ section, data: data.slides[name] ?? {}, deck }) ?? {};
     }
   }
+
+  // Paper is as wide as a slide, however small the window is that it is printed from.
+  function paper(on) {
+    if (data.handout || deck.roomy || roomy === on) return;
+    roomy = on;
+    root.classList.toggle("deck", on);
+    for (const place of document.querySelectorAll("[data-chart]")) {
+      place.style.height = "";
+      draw(place);
+    }
+  }
+
+  window.addEventListener("beforeprint", () => paper(true));
+  window.addEventListener("afterprint", () => paper(false));
 
   function draw(place) {
     // A phone turns it: the figure itself stays as it is, and may be drawn again.

@@ -15,6 +15,7 @@ Deck.slide("model", ({ section, data, deck }) => {
       name.textContent = `${box.name} `;
       const sizes = document.createElement("span");
       sizes.textContent = `${box.shape} = ${box.parameters}: ${box.sizes}`;
+      place.classList.add("said");
       place.replaceChildren(name, box.what, document.createElement("br"), sizes);
     };
     rect.addEventListener("click", press);

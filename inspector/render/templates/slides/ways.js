@@ -8,6 +8,7 @@ Deck.slide("ways", ({ section, data }) => {
       for (const other of bars) other.classList.toggle("held", other === bar);
       const flag = document.createElement("code");
       flag.textContent = way.flag;
+      place.classList.add("said");
       place.replaceChildren(`${way.name}: `, flag, way.cost ? ` (${way.cost})` : "");
     };
     bar.querySelector(".track").addEventListener("click", press);
