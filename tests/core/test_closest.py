@@ -6,7 +6,7 @@ from inspector.sources.bundled import model_ids
 
 
 def test_close_words_are_those_of_difflib():
-    chance = random.Random(1)
+    chance = random.Random(1)  # noqa: S311 -- nothing secret
     words = lambda most: ["".join(chance.choices("abcq4-é", k=chance.randrange(9))) for _ in range(most)]  # noqa: E731
     for most, cutoff in [(1, 0.6), (3, 0.5), (2, 0.85)] * 150:
         word, known = words(1)[0], words(chance.randrange(9))
