@@ -8,8 +8,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from inspector.precision.registry import scheme_named
 from inspector.serving.activation import forward_bytes
-from inspector.validation.serving_models import model_of
+from inspector.serving.sharding import Ranks
+from inspector.serving.vllm import vllm_report
+from inspector.serving.vllm_settings import VllmSettings
+from inspector.serving.weights import rank_weights
+from inspector.validation.serving_models import card_of, model_of
 
 DATA = Path(__file__).parent.parent / "inspector" / "data"
 ENTRIES = ("sampler_v1", 14.53, 14.60, 14.65, 4), ("sampler_v2", 6.70, 6.77, 6.78, 3)
@@ -22,30 +27,64 @@ def ranges() -> dict[str, Any]:
     logs = json.loads((DATA / "truth" / "serving_vllm.json").read_text(encoding="utf-8"))
     cuda = [row for row in logs if "rocm" not in str(row["card"]).lower() and "Intel" not in str(row["card"])]
     found = {
-        "sampler_v0": _row(sampler_entries(logs), "V0 logs where the sampler's rows are the peak"),
+        "sampler_v0": _sampler(logs),
+        "bitsandbytes_over": _row(
+            _bitsandbytes(logs), "weights that vLLM printed over those of a double-quantized nf4"
+        ),
+        "mxfp4_beside_bytes": _row(
+            _mxfp4(logs), "what was missing beside weights and peak of gpt-oss in vLLM 0.10 and 0.11"
+        ),
         "non_torch_one_bytes": _row(_figures(cuda, "non_torch", one=True), "vLLM logs of one CUDA card"),
         "non_torch_several_bytes": _row(_figures(cuda, "non_torch", one=False), "vLLM logs of several CUDA cards"),
         "graphs_bytes_a_layer": _row(_graphs(cuda), "graph memory that vLLM V1 printed, a layer"),
         "vision_peak_bytes": _row(_vision(logs), "activation peaks of vision models in vLLM logs"),
     }
+    found |= _sglang(json.loads((DATA / "truth" / "serving_sglang.json").read_text(encoding="utf-8")))
     for name, low, middle, high, count in ENTRIES:
         found[name] = {"low": low, "median": middle, "high": high, "logs": count, "source": META}
     return {"about": "made by scripts/serving_ranges.py of data/truth/serving_vllm.json", "ranges": found}
 
 
-def sampler_entries(logs: list[dict[str, Any]]) -> list[float]:
-    """Bytes a row and entry where a V0 peak is the sampler's: text, no adapters, a forward that takes less."""
-    found = []
+def _sampler(logs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Bytes a row and entry where a V0 peak is the sampler's: the middle of 256 rows, bounds of all."""
+    known, all_of_them = [], []
     for row in logs:
-        if "act" not in row["figures"] or "V0" not in row["version"] or row["tensor_parallel"] > 2:
+        if "act" not in row["figures"] or "V0" not in row["version"] or "VL" in row["model"]:
             continue
         model = model_of(row)
-        if model is None or re.search(r"LoRA|VL", row["model"]) or row["max_num_seqs"] not in {None, 256}:
+        if model is None or row["tensor_parallel"] > 2:
             continue
-        length = row["max_model_len"] or 2048
-        peak = row["figures"]["act"]["bytes"]
-        if forward_bytes(model.skeleton.facts, max(length, 2048), row["tensor_parallel"]) < 0.7 * peak:
-            found.append(peak / 256 / model.skeleton.facts.vocab_size)
+        peak, facts = row["figures"]["act"]["bytes"], model.skeleton.facts
+        if forward_bytes(facts, max(row["max_model_len"] or 2048, 2048), row["tensor_parallel"]) < 0.7 * peak:
+            all_of_them.append(peak / 256 / facts.vocab_size)
+            if "LoRA" not in row["model"]:
+                known.append(all_of_them[-1])
+    found = _row(all_of_them, "V0 logs where the sampler's rows are the peak; 256 rows where they do not say")
+    return {**found, "median": _row(known, "")["median"]}
+
+
+def _bitsandbytes(logs: list[dict[str, Any]]) -> list[float]:
+    found = []
+    for row in logs:
+        if row["quantization"] == "bnb-4bit" and (model := model_of(row)) is not None:
+            parts = rank_weights(model.skeleton, scheme_named("nf4-dq"), model.runnable, Ranks(row["tensor_parallel"]))
+            found.append(row["figures"]["weights"]["bytes"] / sum(part.nbytes for part in parts))
+    return found
+
+
+def _mxfp4(logs: list[dict[str, Any]]) -> list[float]:
+    """The share that was asked for, less weights, the cache and the two figures that other logs have."""
+    found = []
+    for row in logs:
+        model, card = model_of(row), card_of(row)
+        if "gpt-oss" not in row["model"] or model is None or card is None or "kv" not in row["figures"]:
+            continue
+        asked = card.usable_bytes * (row["gpu_memory_utilization"] or 0.9)
+        said = vllm_report(
+            model, VllmSettings(max_num_batched_tokens=row["max_num_batched_tokens"]), card, row["version"]
+        )
+        peak = sum(term.span.value for term in said.terms[2:4])
+        found.append(asked - said.weights_bytes.value - peak - row["figures"]["kv"]["bytes"])
     return found
 
 
@@ -67,6 +106,28 @@ def _graphs(logs: list[dict[str, Any]]) -> list[float]:
 def _vision(logs: list[dict[str, Any]]) -> list[float]:
     rows = [row for row in logs if re.search(r"VL", row["model"]) and "act" in row["figures"]]
     return [row["figures"]["act"]["bytes"] for row in rows]
+
+
+def _sglang(logs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is taken before the weights, of cards whose total is known, and what loading took beside the tensors."""
+    before: dict[bool, list[float]] = {True: [], False: []}
+    over: list[float] = []
+    for row in logs:
+        figures, card, model = row["figures"], card_of(row), model_of(row)
+        if "load" not in figures or "avail_after_load" not in figures:
+            continue
+        if card is not None and not card.unified:
+            free = figures["load"]["bytes"] + figures["avail_after_load"]["bytes"]
+            before[row["tensor_parallel"] == 1].append(card.usable_bytes - free)
+        if model is not None and row.get("quantization") in {None, "none"} and "CPU" not in row["model"]:
+            source, ranks = model, Ranks(row["tensor_parallel"])
+            parts = rank_weights(source.skeleton, scheme_named("bf16"), source.runnable, ranks)
+            over.append(figures["load"]["bytes"] - sum(part.nbytes for part in parts))
+    return {
+        "sglang_before_one_bytes": _row(before[True], "SGLang logs of one known card: total less what was free"),
+        "sglang_before_several_bytes": _row(before[False], "SGLang logs of several known cards"),
+        "sglang_load_over_bytes": _row(over, "SGLang's load less the tensors"),
+    }
 
 
 def _row(figures: list[float], source: str) -> dict[str, Any]:

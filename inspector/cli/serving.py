@@ -58,7 +58,9 @@ def _is_name(word: str) -> bool:
 
 @click.command("serving", cls=ServingCommand)
 @model_argument
-@click.option("--engine", default="vllm", metavar="NAME", help="vllm. Default: vllm.")
+@click.option(
+    "--engine", default="vllm", metavar="NAME", help="vllm (default), sglang, llama.cpp, ollama, transformers."
+)
 @click.option("--gpu", default="", metavar="CARD", help="The card. Default: RTX 4090.")
 @click.option("--vram", default="", metavar="SIZE", help="A card by its memory, such as 24GiB.")
 @click.option(
@@ -73,6 +75,10 @@ def command(
     All other options are the engine's own, as on its command line:
       vLLM: --max-model-len --gpu-memory-utilization --tensor-parallel-size --kv-cache-dtype
         --quantization --max-num-seqs --max-num-batched-tokens --enforce-eager --enable-lora ...
+      SGLang: --mem-fraction-static --tp --context-length --chunked-prefill-size --kv-cache-dtype ...
+      llama.cpp: -c -ngl -ub -ctk -ctv -fa -np -ot --cpu-moe --n-cpu-moe --swa-full, and --scheme q4_k_m
+      ollama: --num-ctx --num-parallel --num-gpu --kv-cache-type, and --scheme
+      transformers: --prompt-len --max-new-tokens --batch-size (a dry run; imports torch)
     One that is not understood is named on the page and not counted.
     Exit code 0 when it starts, 1 when it does not or when that lies within the range.
 
@@ -80,6 +86,8 @@ def command(
     Examples:
       inspector serving llama-3.1-8b --engine vllm --gpu "RTX 4090" --max-model-len 32768
       inspector serving qwen3-30b-a3b --gpu H100 --quantization fp8 --tensor-parallel-size 2
+      inspector serving qwen3-14b --engine sglang --tp 4 --mem-fraction-static 0.85 --gpu "RTX 4090"
+      inspector serving model.gguf --engine llama.cpp -c 32768 -ngl 99 -ub 512 -ctk q8_0 --gpu "RTX 3060"
       inspector serving gemma-3-27b-it --gpu H200 --engine-version 0.10.2 --json
     """  # noqa: D301
     from inspector.serving.answering import serve

@@ -25,7 +25,9 @@ class MeasuredRuns(click.ParamType[str]):
 
         from inspector.validation.forms import ALL
 
-        names = [name for name in ALL if name.startswith(incomplete)]
+        from inspector.validation.serving_records import SETS
+
+        names = [name for name in (*ALL, *SETS) if name.startswith(incomplete)]
         return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="file")]
 
 
@@ -41,6 +43,7 @@ def command(runs: str, form: str, output: Path | None, as_json: bool, as_csv: bo
     SET is one published set: t4_transformers_peft_loop, rtx4080_qlora, a100_sfttrainer,
     l40s_peft_benchmark or inference_peaks. All of them take about three minutes.
     Of several cards, by name alone: multigpu_fms, multigpu_deepspeed, multigpu_torchtitan and others.
+    Of engines' logs: serving_vllm, serving_sglang, serving_llamacpp (seconds, without torch).
     FILE is a JSON list of runs you measured, in the form of a set (docs/records.md); a field
     that is not understood is named.
     With -o the ledger's page is written too, to sort and to filter.
@@ -51,12 +54,22 @@ def command(runs: str, form: str, output: Path | None, as_json: bool, as_csv: bo
       inspector validate a100_sfttrainer
       inspector validate --csv > ledger.csv
       inspector validate -o validate.html
+      inspector validate serving_vllm
       inspector validate my-runs.json --form a100_sfttrainer
     """  # noqa: D301
     from inspector.progress import working
-    from inspector.validation.ledger import validate
+    from inspector.validation.serving_records import is_of_engines
 
     one_form(output, as_json=as_json, as_csv=as_csv)
+    if runs and is_of_engines(runs):
+        from inspector.validation.serving_ledger import validate_serving
+
+        if output is not None or form:
+            raise click.UsageError("engines' logs have no page and one form: leave out --output and --form")
+        answer(validate_serving(runs), as_json=as_json, as_csv=as_csv)
+        return
+    from inspector.validation.ledger import validate
+
     with working("simulating measured runs") as say:
         ledger = validate(runs, form=form, say=say)
     # Else the page itself goes to standard output, and a table before it would spoil the file.

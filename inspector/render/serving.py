@@ -92,6 +92,8 @@ def _cache(report: ServingReport) -> Table:
         f"{report.max_concurrency.value / 100:.2f}",
         _hundredths(report.max_concurrency),
     )
+    if report.layers_that_fit:
+        rows.add_row("layers that fit, the output one of them", count(report.layers_that_fit), "")
     longest = report.largest_max_model_len
     rows.add_row("largest length that starts", count(longest.value), _counts(longest))
     return rows
@@ -144,6 +146,7 @@ def payload(report: ServingReport) -> dict[str, Any]:
         "terms": [_term(term) for term in report.terms],
         "weights": [{"name": part.name, "bytes": part.nbytes} for part in report.weights],
         "extra": [{"name": name, "bytes": nbytes} for name, nbytes in report.extra],
+        "layers_that_fit": report.layers_that_fit,
         "helps": list(report.helps),
         "assumed": list(report.assumed),
         "not_understood": list(report.not_understood),

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.gpus import card_of_size, find_gpu
+from inspector.serving.llamacpp import llamacpp_report
+from inspector.serving.llamacpp_settings import SHORT as LLAMACPP_SHORT
+from inspector.serving.llamacpp_settings import LlamaCppSettings
+from inspector.serving.ollama import SHORT as OLLAMA_SHORT
+from inspector.serving.ollama import OllamaSettings, ollama_report
 from inspector.serving.option_words import nearest_option, read_words, settings_of
+from inspector.serving.sglang import sglang_report
+from inspector.serving.sglang_settings import SHORT as SGLANG_SHORT
+from inspector.serving.sglang_settings import SglangSettings
+from inspector.serving.transformers_engine import TransformersSettings, transformers_report
 from inspector.serving.vllm import vllm_report
 from inspector.serving.vllm_settings import VllmSettings
 
@@ -25,6 +34,10 @@ ENGINES: dict[str, tuple[type, Mapping[str, str], Callable[..., ServingReport]]]
          "dcp": "decode_context_parallel_size", "ep": "enable_expert_parallel"},
         vllm_report,
     ),
+    "sglang": (SglangSettings, SGLANG_SHORT, sglang_report),
+    "ollama": (OllamaSettings, OLLAMA_SHORT, ollama_report),
+    "transformers": (TransformersSettings, {}, transformers_report),
+    "llama.cpp": (LlamaCppSettings, LLAMACPP_SHORT, llamacpp_report),
 }  # fmt: skip
 """By its name: its settings, other names of its options, and what answers."""
 _NAMES = {
@@ -76,6 +89,8 @@ def serve(
     if read.alone:
         raise InspectorError(f"{read.alone[0]!r:.60} is no option of {name}", hint="name one model, and then options")
     settings: Any = settings_of(kind, {**read.values, **options})
+    if name == "transformers":
+        return report(model, settings, card, _said(read.not_understood, kind))
     source = locate(model)
     return report(source, settings, card, engine_version, _said(read.not_understood, kind))
 

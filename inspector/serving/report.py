@@ -38,7 +38,8 @@ class ServingReport(Report):
 
     ``terms`` go from the card's bytes down to the cache; ``kv_bytes`` is what is left. ``max_concurrency`` counts
     hundredths of a request of the longest length, as engines print it with two decimals. ``refusal`` is the engine's
-    own sentence where the answer is no. ``not_understood`` are options that were not taken into account.
+    own sentence where the answer is no. ``not_understood`` are options that were not taken into account;
+    ``layers_that_fit`` is of engines that place layer by layer, 0 for others.
     """
 
     kind: ClassVar[str] = "serving"
@@ -65,6 +66,7 @@ class ServingReport(Report):
     not_understood: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
     extra: tuple[tuple[str, int], ...] = ()
+    layers_that_fit: int = 0
 
     @property
     def fits(self) -> bool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "awq": "awq", "awq_marlin": "awq", "moe_wna16": "awq", "gptq": "gptq", "gptq_marlin": "gptq", "w4a16": "w4a16",
     "compressed-tensors": "w4a16", "int4": "w4a16", "modelopt_fp4": "nvfp4", "nvfp4": "nvfp4", "mxfp4": "mxfp4",
-    "bitsandbytes": "nf4", "hqq": "hqq",
+    "bitsandbytes": "nf4-dq", "hqq": "hqq",
 }  # fmt: skip
 _BYTE = {"fp8", "fbgemm_fp8", "modelopt", "w8a8", "w8a8_int8", "w8a8_fp8", "int8", "ptpc_fp8", "experts_int8"}
 QUANTIZATIONS = (*_NAMES, *sorted(_BYTE))
@@ -52,6 +52,26 @@ class ByteScheme(FineGrainedFp8):
         return (Piece("weight", "float8_e4m3fn", tensor.numel), Piece("scale", "float32", rows))
 
 
+class FbgemmFp8(ByteScheme):
+    """Meta's FP8 checkpoints: a byte a weight in feed-forwards alone, the first and the last layer left as they are.
+
+    Source: vLLM quantization/fbgemm_fp8.py; ``modules_to_not_convert`` of Llama 3.1 405B's.
+    """
+
+    ends: tuple[str, ...] = ()
+
+    def for_model(self, skeleton: Skeleton) -> Scheme:
+        """With the two layers of this model that stay."""
+        layers = [module.layer for module in skeleton.modules if module.layer]
+        made = FbgemmFp8(self.name, self.bits, self.title, self.rest, self.source)
+        object.__setattr__(made, "ends", (layers[0], layers[-1]))
+        return made
+
+    def quantizes(self, module: Module, tensor: Tensor) -> bool:
+        """Feed-forwards of the layers between."""
+        return module.part in {"mlp", "expert"} and module.layer not in self.ends and super().quantizes(module, tensor)
+
+
 def engine_scheme(skeleton: Skeleton, config: Mapping[str, object], quantization: str, dtype: str, card: Gpu) -> Scheme:
     """The scheme of the weights on the card.
 
@@ -67,7 +87,8 @@ def engine_scheme(skeleton: Skeleton, config: Mapping[str, object], quantization
     if not method or method in {"none", "auto"}:
         return replace(scheme_named({"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}[rest]))
     if method in _BYTE:
-        return ByteScheme(method, 8, "one byte a weight, a scale a row", rest, "vLLM Fp8LinearMethod")
+        made = FbgemmFp8 if method == "fbgemm_fp8" else ByteScheme
+        return made(method, 8, "one byte a weight, a scale a row", rest, "vLLM Fp8LinearMethod")
     base, _, more = method.partition(":")
     if base not in _NAMES:
         raise InspectorError(
@@ -109,7 +130,9 @@ def _plain(dtype: str, published: str, card: Gpu) -> str:
     return wanted
 
 
-def expert_padding(method: str, card: Gpu, hidden: int, size: int, width: int) -> tuple[Fraction, str]:
+def expert_padding(
+    method: str, card: Gpu, hidden: int, size: int, width: int, version: tuple[int, ...] = (1,)
+) -> tuple[Fraction, str]:
     """How much larger MXFP4 experts are where a kernel takes whole tiles, and the kernel's name.
 
     Source: vLLM quantization/mxfp4.py, ``create_weights``: Marlin rounds the hidden width to 256 and the inner one to
@@ -120,7 +143,7 @@ def expert_padding(method: str, card: Gpu, hidden: int, size: int, width: int) -
     inner = size // width
     if card.capability >= (10, 0) and card.capability < (12, 0):
         return Fraction(_up(hidden, 256) * _up(inner, 256), hidden * inner), "FlashInfer"
-    if card.capability == (9, 0):
+    if card.capability == (9, 0) and version >= (0, 11):  # Triton's kernels came with its image then
         return Fraction(16 * _up(hidden, 256) + hidden, 17 * hidden), "Triton"
     return Fraction(_up(hidden, 256) * _up(inner, 128), hidden * inner), "Marlin"
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from inspector.errors import InspectorError
 
-NEWEST = {"vllm": "0.33", "sglang": "0.5.17", "llama.cpp": "b6700", "ollama": "0.12", "transformers": "5.23"}
+NEWEST = {"vllm": "0.33", "sglang": "0.5.17", "llama.cpp": "b11549", "ollama": "0.12", "transformers": "5.23"}
 """The versions whose rules are taken where none is named."""
 
 Runner = Literal["V0", "V1"]

@@ -60,7 +60,12 @@ def vllm_report(
     ranks = Ranks(width, settings.pipeline_parallel_size, experts)
     size = _expert_size(config)
     padding, kernel = expert_padding(
-        _method(scheme.name, config), card, facts.hidden_size, size if experts == 1 else 0, width
+        _method(scheme.name, config),
+        card,
+        facts.hidden_size,
+        size if experts == 1 else 0,
+        width,
+        resolved.version,
     )
     parts = rank_weights(skeleton, scheme, config, ranks, padding=padding)
     if settings.enable_lora:
@@ -70,6 +75,11 @@ def vllm_report(
     cache = vllm_cache(layers, settings, resolved, scheme.rest, scan)
     weights = _weights(parts, settings, resolved)
     terms = _terms(skeleton, settings, resolved, card, weights, experts, size)
+    if kernel:
+        beside = measured("mxfp4_beside_bytes")
+        usual = int(beside.median) if resolved.version < (0, 14) else 0
+        span = Span(int(beside.low) if usual else 0, usual, int(beside.high))
+        terms = (*terms, Term("MXFP4's kernels", span, "range", beside.source, beside.logs))
     left = terms[0].span
     for term in terms[1:]:
         left = Span(left.low - term.span.high, left.value - term.span.value, left.high - term.span.low)
@@ -100,6 +110,9 @@ class Base:
 
 def _weights(parts: tuple[Part, ...], settings: VllmSettings, resolved: Resolved) -> Span:
     there = sum(part.nbytes for part in parts) - int(settings.cpu_offload_gb * GiB)
+    if settings.quantization == "bitsandbytes":
+        over = measured("bitsandbytes_over")
+        return Span(there, there, int(there * over.high))
     return Span(there, there, int(there * (1 + WEIGHTS_OVER[resolved.runner])))
 
 

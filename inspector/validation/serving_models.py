@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
-from inspector.sources.bundled import find
+from inspector.gpus import find_gpu
+from inspector.sources.bundled import find, model_ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from inspector.gpus import Gpu
     from inspector.sources.source import Source
 
 _SHAPES = {
@@ -22,6 +25,19 @@ _SHAPES = {
 _MADE = re.compile(r"[-_.](fp8|awq|gptq|nvfp4|int4|int8|quantized\.w8a8|w4a16|4bit|bnb)\b.*$", re.IGNORECASE)
 
 
+def card_of(record: Mapping[str, Any]) -> Gpu | None:
+    """The catalogued card of a log; None where it says a class of cards, or one that is none of these."""
+    text = re.sub(r"\(.*?\)", "", str(record.get("card") or "")).strip()
+    if not text or re.search(r"class|ROCm|Intel|AMD|\bGPU\b|laptop|^\d+ ?GB", text):
+        return None
+    for name in (text, text.replace(" 80GB", "").replace(" 141GB", "")):
+        try:
+            return find_gpu(name)
+        except InspectorError:
+            continue
+    return None
+
+
 def model_of(record: Mapping[str, Any]) -> Source | None:
     """The model of a log: its ``config`` (a path), its name, or its ``arch``; None where none is known here."""
     from inspector.sources.resolve import locate
@@ -29,11 +45,7 @@ def model_of(record: Mapping[str, Any]) -> Source | None:
     if isinstance(path := record.get("config"), str):
         return locate(path)
     for name in _names(str(record.get("model") or ""), str(record.get("arch") or "")):
-        try:
-            found = find(name)
-        except InspectorError:  # the ending of several
-            continue
-        if found:
+        if found := _found(name):
             return locate(found)
     return None
 
@@ -42,8 +54,24 @@ def _names(model: str, arch: str) -> list[str]:
     plain = re.split(r"[\s(]", model.strip(), maxsplit=1)[0]
     bare = _MADE.sub("", plain.rpartition("/")[2])
     names = [plain, bare, bare.replace("Meta-Llama-3.1", "Llama-3.1")]
-    if (moe := re.search(r"DeepSeek-V3/R1|DeepSeek-R1\b(?!-Distill)", model)) is not None:
-        names.append("deepseek-r1" if moe else "")
+    if tag := re.fullmatch(r"([a-z-]+?)([\d.]*):(\d+b)", bare.lower()):  # ollama's: gemma3:27b
+        names.append("-".join(filter(None, tag.groups())))
+    if re.match(r"mistral 7b", model, re.IGNORECASE):
+        names.append("mistral-7b-instruct-v0.2")
+    if re.search(r"DeepSeek-V3/R1|DeepSeek-R1\b(?!-Distill)", model):
+        names.append("deepseek-r1")
     if arch:
         names += [_SHAPES.get(arch, arch)]
     return [name for name in names if name]
+
+
+def _found(name: str) -> str | None:
+    """A bundled id: the one that is meant, or the shortest of those that begin so, which have the same shapes."""
+    with suppress(InspectorError):  # the ending of several
+        if found := find(name):
+            return found
+    wanted = name.lower()
+    if not re.search(r"\d[bm](-|$)", wanted):  # a family alone is no model
+        return None
+    begin = [model for model in model_ids() if f"{model.lower().partition('/')[2]}-".startswith(f"{wanted}-")]
+    return min(begin, key=len, default=None)

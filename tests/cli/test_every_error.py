@@ -105,7 +105,9 @@ MISTAKES = {
         "serving tiny --max-model-len 9999999", "serving tiny --gpu T4 --quantization fp8",
         "serving tiny --quantization nope", "serving tiny --kv-cache-dtype nope", "serving tiny another",
         "serving tiny --gpu-memory-utilization 1.5", "serving tiny --engine-version newest",
-        "serving tiny --gpu T4 --dtype bfloat16",
+        "serving tiny --gpu T4 --dtype bfloat16", "serving tiny --engine sglang --mem-fraction-static 1.5",
+        "serving tiny --engine llama.cpp -ctk q9", "serving tiny --engine llama.cpp --scheme q9",
+        "serving tiny --engine llama.cpp -c 0 -ub 0", "serving tiny --engine llama.cpp -ot '*[=CPU'",
     ],
     "simulate": ["simulate nope"],
     "simulate finetune": [
@@ -143,7 +145,7 @@ MISTAKES = {
         "simulate generate tiny --gpus 2 --max-memory lots", "simulate generate tiny --gpus 2 --cache offloaded",
     ],
     "table": ["table nope", "table smollm2 --scheme nope", "table smollm2 --json --csv"],
-    "validate": ["validate nope", "validate rtx4080_qlora --json --csv"],
+    "validate": ["validate nope", "validate serving_sglang -o x.html", "validate rtx4080_qlora --json --csv"],
 }  # fmt: skip
 
 CONFIGS = {

@@ -60,7 +60,12 @@ PAGES = {
         "serving", "qwen3-next-80b-a3b-instruct", "--gpu", "H100", "--tensor-parallel-size", "4", "--made-up", "7",
     ],
     "table": ["table", "smollm2"],
+    "serving-llamacpp": [
+        "serving", "qwen3-30b-a3b", "--engine", "llama.cpp", "-c", "32768", "-ngl", "99", "-ctk", "q8_0", "--gpu", "RTX 3060",
+    ],
+    "serving-sglang": ["serving", "qwen3-14b", "--engine", "sglang", "--tp", "4", "--gpu", "RTX 4090"],
     "validate": ["validate", "rtx4080_qlora"],
+    "validate-serving": ["validate", "serving_llamacpp"],
 }  # fmt: skip
 VARIES = {
     r"(simulated|predicted) with torch.*?accelerate\s[\w.+]+": r"\1 with VERSIONS",

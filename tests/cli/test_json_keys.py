@@ -46,6 +46,7 @@ COMMANDS = {
     ],
     "serving": ["serving", "{tiny}", "--gpu", "T4"],
     "validate": ["validate", "rtx4080_qlora"],
+    "validate serving_llamacpp": ["validate", "serving_llamacpp"],
     "replay": ["replay", "{snapshot}"],
     "lab quantize": ["lab", "quantize", "--recorded"],
     "lab lora": ["lab", "lora", "--recorded"],

@@ -1,0 +1,166 @@
+"""llama.cpp's budget: weights of the layers on the card, their caches, the compute buffer, and CUDA's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inspector.config_json import text_fields
+from inspector.errors import InspectorError
+from inspector.precision.registry import scheme_named
+from inspector.precision.stored import stored
+from inspector.serving.figures import Span, Term
+from inspector.serving.kv_layers import kv_layers
+from inspector.serving.language_part import language_part
+from inspector.serving.llamacpp_compute import compute
+from inspector.serving.llamacpp_kv import cells
+from inspector.serving.llamacpp_weights import experts_on_host, placed
+from inspector.serving.report import CacheShape, ServingReport
+from inspector.serving.versions import NEWEST, version_of
+from inspector.serving.weights import Part
+from inspector.units import MiB
+
+if TYPE_CHECKING:
+    from inspector.gpus import Gpu
+    from inspector.precision import Scheme
+    from inspector.serving.kv_layers import KvLayer
+    from inspector.serving.llamacpp_kv import Cells
+    from inspector.serving.llamacpp_settings import LlamaCppSettings
+    from inspector.serving.llamacpp_weights import Placed
+    from inspector.sources.source import Source
+
+USUAL = "gguf:q4_k_m"
+
+
+def llamacpp_report(
+    source: Source, settings: LlamaCppSettings, card: Gpu, version: str = "", not_understood: tuple[str, ...] = ()
+) -> ServingReport:
+    """What llama.cpp makes of a card. Raises InspectorError for a type of cache or file that is none."""
+    skeleton = language_part(source.skeleton)
+    facts = skeleton.facts
+    layers = kv_layers(facts, source.runnable)
+    context = settings.ctx_size or facts.context_length or 4096
+    if context < 1 or settings.ubatch_size < 1 or settings.parallel < 1:
+        raise InspectorError("a context, a micro-batch and slots are 1 or more", hint="-c 8192 -ub 512 -np 1")
+    scheme = weights_scheme(source, settings)
+    there = placed(skeleton, scheme)
+    made = cells(layers, settings, context)
+    off = experts_on_host(settings, facts.num_layers)
+    wanted = facts.num_layers + 1 if settings.n_gpu_layers < 0 else min(settings.n_gpu_layers, facts.num_layers + 1)
+    flash = settings.flash_attn.lower() not in {"off", "0", "false", "disabled"}
+    text = text_fields(source.runnable)
+    expert = text.get("moe_intermediate_size")
+    buffer = compute(
+        facts, made, settings.ubatch_size, flash=flash, build=version_of("llama.cpp", version)[0],
+        expert=expert if isinstance(expert, int) else 0,
+    )  # fmt: skip
+    need = there.on_card(wanted, off)
+    kept = sum(kept_on_card(made, wanted, settings))
+    context_bytes = Span(card.context_bytes, card.context_bytes, int(card.context_bytes * 1.2))
+    usable = card.usable_bytes
+    left = Span(
+        usable - context_bytes.high - need - buffer.high, usable - context_bytes.value - need - buffer.value,
+        usable - context_bytes.low - need - buffer.low,
+    )  # fmt: skip
+    starts = "yes" if left.low >= kept else "no" if left.high < kept else "unknown"
+    fitting = layers_that_fit(there, made, settings, off, left.value + need, wanted)
+    longest = _longest(layers, settings, wanted, left, facts.context_length)
+    total = need + kept + buffer.value
+    return ServingReport(
+        engine="llama.cpp", engine_version=version or NEWEST["llama.cpp"], model=skeleton.model_id, card=card.name,
+        cards=1, starts=starts, refusal="" if starts != "no" else (  # type: ignore[arg-type]
+            f"{need / MiB:,.0f} MiB of weights, {kept / MiB:,.0f} MiB of cache and {buffer.value / MiB:,.0f} MiB of "
+            "compute buffers are more than the card has free"
+        ),
+        card_bytes=usable,
+        terms=(
+            Term("the card, less CUDA's context", Span.exactly(usable - card.context_bytes), "exact", "cudaMemGetInfo"),
+            Term("weights", Span.exactly(need), "exact", f"{scheme.title}: {wanted} layers, output included"),
+            Term(
+                "compute buffer", buffer, "rule" if buffer.is_exact or flash else "exact",
+                "the worst graph: a micro-batch against the full cache",
+            ),
+        ),
+        weights=(Part("layers on the card", need), Part("with the host", max(there.whole - need, 0))),
+        weights_bytes=Span.exactly(need), kv_bytes=left, kv_tokens=Span.exactly(made.full), max_model_len=context,
+        max_concurrency=Span.exactly(100 * settings.parallel), largest_max_model_len=longest,
+        cache=CacheShape(
+            sum(_token(layer, made, size) for layer, size in zip(layers, made.layers, strict=True)), 1, 0,
+            request_bytes=made.nbytes, state_bytes=0, grows=not made.window,
+        ),
+        helps=() if starts == "yes" else _helps(fitting, facts.num_layers + 1, bool(facts.num_experts), longest),
+        assumed=_assumed(source, settings, context), not_understood=not_understood, notes=_notes(made, settings),
+        extra=(
+            ("KV cache of that context", made.nbytes), ("  of it on the card", kept),
+            ("in all on the card", total),
+        ),
+        layers_that_fit=fitting,
+    )  # fmt: skip
+
+
+def weights_scheme(source: Source, settings: LlamaCppSettings) -> Scheme:
+    """How the weights are stored: as the file has them, as ``--scheme`` says, else q4_k_m."""
+    if source.checkpoint is not None and not settings.scheme:
+        return stored(source.checkpoint, source.skeleton)
+    name = settings.scheme or USUAL
+    return scheme_named(name if name.startswith(("gguf:", "bf16", "fp16", "fp32")) else f"gguf:{name.lower()}")
+
+
+def kept_on_card(made: Cells, count: int, settings: LlamaCppSettings) -> tuple[int, ...]:
+    """Bytes of the caches of the last ``count`` layers; none with ``--no-kv-offload``."""
+    if settings.no_kv_offload:
+        return ()
+    return made.layers[max(len(made.layers) - count, 0) :] if count else ()
+
+
+def layers_that_fit(
+    there: Placed, made: Cells, settings: LlamaCppSettings, off: tuple[bool, ...], room: int, most: int
+) -> int:
+    """The largest ``-ngl`` whose weights and caches lie in ``room`` bytes, at most what was asked for."""
+    for count in range(most, 0, -1):
+        if there.on_card(count, off) + sum(kept_on_card(made, count, settings)) <= room:
+            return count
+    return 0
+
+
+def _longest(layers: tuple[KvLayer, ...], settings: LlamaCppSettings, count: int, left: Span, most: int) -> Span:
+    def fits(context: int, room: int) -> bool:
+        return sum(kept_on_card(cells(layers, settings, context), count, settings)) <= room
+
+    found = []
+    for room in (left.low, left.value, left.high):
+        low, high = 0, max(most, 1)
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if fits(middle, room) else (low, middle - 1)
+        found.append(low)
+    return Span(*found)
+
+
+def _token(layer: KvLayer, made: Cells, size: int) -> int:
+    """Bytes a token adds to a layer, 0 of a state."""
+    count = made.window if layer.kind in {"window", "chunked"} else made.full
+    return size // count if layer.attends and count else 0
+
+
+def _helps(fitting: int, most: int, experts: bool, longest: Span) -> tuple[str, ...]:
+    said = [f"-ngl {fitting} of {most} layers fit"] if fitting else []
+    if longest.low >= 256:
+        said.append(f"-c {longest.low} starts for certain")
+    if experts:
+        said.append("--cpu-moe leaves the experts with the host")
+    return (*said, "-ctk q8_0 -ctv q8_0 make the cache a little more than half")
+
+
+def _assumed(source: Source, settings: LlamaCppSettings, context: int) -> tuple[str, ...]:
+    said = [] if settings.ctx_size else [f"-c {context} is the model's own length"]
+    if not settings.scheme and source.checkpoint is None:
+        said.append(f"--scheme {USUAL}, what most people download")
+    return tuple(said)
+
+
+def _notes(made: Cells, settings: LlamaCppSettings) -> tuple[str, ...]:
+    said = [f"{made.full:,} cells for all {settings.parallel} slots" if settings.parallel > 1 else ""]
+    if made.window:
+        said.append(f"layers with a window keep {made.window:,} cells")
+    said.append("compute buffers are those of llama.cpp's CPU back end; CUDA's kernels may take some per cent more")
+    return tuple(line for line in said if line)

@@ -1,0 +1,73 @@
+"""llama.cpp's caches to the byte: full cells, window cells, latents and recurrent states.
+
+Source: llama.cpp src/llama-kv-cache.cpp, llama-kv-cache-iswa.cpp, llama-memory-recurrent.cpp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inspector.errors import InspectorError
+from inspector.serving.kv_bytes import GGML_TYPES
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from inspector.serving.kv_layers import KvLayer
+    from inspector.serving.llamacpp_settings import LlamaCppSettings
+
+PAD = 256
+"""Cells are a multiple of so many in current code; without flash attention it was 32 in early 2025."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Cells of full and of window layers of all streams, and of one stream, and the bytes of each layer."""
+
+    full: int
+    window: int
+    streams: int
+    layers: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all layers."""
+        return sum(self.layers)
+
+
+def cells(layers: tuple[KvLayer, ...], settings: LlamaCppSettings, context: int) -> Cells:
+    """The caches of a context of so many tokens for all slots together. Raises InspectorError for an unknown type."""
+    key, value = _size(settings.cache_type_k, "-ctk"), _size(settings.cache_type_v, "-ctv")
+    streams = 1 if settings.kv_unified else max(settings.parallel, 1)
+    full = padded(-(-context // streams))
+    window = max((layer.window for layer in layers if layer.kind in {"window", "chunked"}), default=0)
+    together = settings.parallel if settings.kv_unified else 1
+    kept = min(full, padded(window * together + settings.ubatch_size))
+    kept = full if settings.swa_full else kept
+    sizes = []
+    for layer in layers:
+        if layer.state is not None:  # float32, a sequence each, whatever the context
+            states = layer.state.conv * (layer.state.kernel - 1) + layer.state.scan
+            sizes.append(4 * states * max(settings.parallel, 1))
+            continue
+        if not layer.attends:
+            sizes.append(0)
+            continue
+        count = streams * (kept if layer.kind in {"window", "chunked"} else full)
+        wide = layer.heads * layer.key * key + layer.heads * layer.value * value
+        sizes.append(int(count * wide))
+    return Cells(full * streams, kept * streams if window else 0, streams, tuple(sizes))
+
+
+def padded(count: int) -> int:
+    """Cells rounded up."""
+    return -(-count // PAD) * PAD
+
+
+def _size(name: str, option: str) -> Fraction:
+    if name.lower() not in GGML_TYPES:
+        raise InspectorError(
+            f"{option} {name!r:.40} is no type of a cache", hint=f"choose one of {', '.join(GGML_TYPES)}"
+        )
+    return GGML_TYPES[name.lower()]

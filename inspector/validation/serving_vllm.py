@@ -1,0 +1,102 @@
+"""What a vLLM log prints, beside the rules: of its own memory, and of its command line alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+from inspector.gpus import find_gpu
+from inspector.serving.option_words import settings_of
+from inspector.serving.vllm import vllm_report
+from inspector.serving.vllm_settings import VllmSettings
+from inspector.validation.serving_lines import LogLine, of_print
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from inspector.gpus import Gpu
+    from inspector.serving.report import ServingReport
+    from inspector.validation.serving_records import Log
+
+_ANY_CARD = "H100"
+"""Whose size and kernels do not matter for a figure that follows from shapes."""
+
+
+def vllm_lines(log: Log) -> Iterator[LogLine]:
+    """Each printed figure beside the predicted one; nothing where the model is not known here."""
+    if log.source is None:
+        return
+    card = log.card or find_gpu(_ANY_CARD)
+    asked = _report(log, card)
+    if (per_token := log.record.get("kv_bytes_per_token_per_rank")) and log.record.get("consistent") is not False:
+        found = asked.cache.token_bytes
+        yield LogLine(log.id, "kv_bytes_per_token", found, found, found, int(per_token))
+    if (weights := log.printed("weights")) is not None and "VL" not in str(log.record.get("model")):
+        span = asked.weights_bytes
+        yield LogLine(log.id, "weights", span.value, span.low, span.high, weights, log.doubt("weights"))
+    if (needed := log.printed("kv_needed")) is not None and log.record.get("max_model_len"):
+        found = asked.cache.request_bytes
+        yield LogLine(log.id, "kv_needed", found, found, found, needed, log.doubt("kv_needed"))
+    if (block := log.printed("attn_block")) is not None:
+        yield LogLine(log.id, "block", asked.cache.block, asked.cache.block, asked.cache.block, block, unit="tokens")
+    yield from _of_memory(log, card)
+    yield from _of_the_command_line(log, asked)
+
+
+def _of_memory(log: Log, card: Gpu) -> Iterator[LogLine]:
+    """Blocks, tokens and concurrency of the cache's printed bytes."""
+    left = log.printed("kv")
+    if left is None or left <= 0 or log.record.get("consistent") is False:
+        return
+    ends = [_report(log, card, left + way * log.doubt("kv")) for way in (-1, 0, 1)]
+    if (blocks := log.printed("blocks")) is not None:
+        found = tuple(_blocks(report) for report in ends)
+        yield of_print(log.id, "blocks", found, blocks, "blocks")  # type: ignore[arg-type]
+    if (tokens := log.printed("tokens")) is not None and log.record.get("max_model_len"):
+        found = tuple(report.kv_tokens.value for report in ends)
+        yield of_print(log.id, "tokens", found, tokens, "tokens")  # type: ignore[arg-type]
+    said = log.record["figures"].get("conc", {}).get("value")
+    if said is not None and log.record.get("max_model_len"):
+        found = tuple(report.max_concurrency.value for report in ends)
+        line = of_print(log.id, "concurrency", found, round(100 * said), "hundredths")  # type: ignore[arg-type]
+        yield replace(line, doubt=line.doubt + 1)
+
+
+def _of_the_command_line(log: Log, asked: ServingReport) -> Iterator[LogLine]:
+    """The pool of the card and the options alone, and whether it starts."""
+    left = log.printed("kv")
+    unlike = "ROCm" in str(log.record.get("card")) or "VL" in str(log.record.get("model"))
+    if not log.card_said or log.record.get("gpu_memory_utilization") is None or unlike:
+        return
+    if log.record.get("consistent") is False:
+        return
+    if left is not None and left > 0:
+        span = asked.kv_bytes
+        yield LogLine(log.id, "pool", span.value, span.low, span.high, left, log.doubt("kv"))
+    if log.record.get("outcome") in {"started", "refused"} and log.record.get("max_model_len"):
+        said = {"yes": 1, "no": 0, "unknown": -1}[asked.starts]
+        truth = int(log.record["outcome"] == "started")
+        unsure = said < 0
+        yield LogLine(
+            log.id, "starts", truth if unsure else said, 0 if unsure else said, 1 if unsure else said, truth, unit="yes"
+        )
+
+
+def _blocks(report: ServingReport) -> int:
+    return report.kv_bytes.value // report.cache.block_bytes
+
+
+def _report(log: Log, card: Gpu, left: int | None = None) -> ServingReport:
+    if log.source is None:
+        raise InspectorError(f"{log.id} is of a model that is not known here")
+    names = VllmSettings.__dataclass_fields__
+    options: dict[str, Any] = {name: value for name, value in log.options.items() if name in names}
+    if left is not None:
+        options["kv_cache_memory_bytes"] = left
+    positions = max(log.source.skeleton.facts.context_length, 1)
+    if (length := options.get("max_model_len")) and length > positions:
+        options.pop("max_model_len")
+    if not card.bf16 and not log.options.get("quantization"):
+        options["dtype"] = "half"
+    return vllm_report(log.source, settings_of(VllmSettings, options), card, log.version)

@@ -1,0 +1,78 @@
+"""SGLang, llama.cpp, ollama: budgets, pools, and what the engine itself answers for a header."""
+
+import pytest
+
+import inspector
+from inspector.errors import InspectorError
+from inspector.units import MiB
+
+ASKED = {
+    ("llama-3.1-8b", "q4_k_m", (("ctx_size", 4096),)): (None, 512, 128),
+    ("llama-3.1-8b", "q4_k_m", (("ctx_size", 8192),)): (None, 1024, 132),
+    ("llama-3.1-8b", "q4_k_m", (("ctx_size", 131072),)): (None, 16384, 252),
+    ("llama-3.1-8b", "q4_k_m", (("ctx_size", 4096), ("ubatch_size", 2048))): (None, 512, 512),
+    ("llama-3.1-8b", "q4_k_m", (("cache_type_k", "q8_0"), ("cache_type_v", "q8_0"), ("ctx_size", 4096))): (
+        None, 272, 128,
+    ),
+    ("gemma-3-12b-it", "f16", (("ctx_size", 32768),)): (22443, 2528, 161),
+    ("gemma-3-12b-it", "f16", (("ctx_size", 32768), ("swa_full", True))): (22443, 12288, 191.5),
+    ("qwen3-30b-a3b", "f16", (("ctx_size", 32768),)): (58259, 3072, 120),
+    ("gpt-oss-20b", "q8_0", (("ctx_size", 32768),)): (None, 786, 128.4),
+    ("deepseek-v2-lite", "f16", (("ctx_size", 32768),)): (29964, 972, 116),
+}  # fmt: skip
+"""MiB of the model, the cache and the compute buffer that llama.cpp of 2026-10 answers for such a header."""
+
+
+@pytest.mark.parametrize("case", ASKED, ids=str)
+def test_llamacpp_as_the_engine_answers(case):
+    model, scheme, options = case
+    weights, cache, buffer = ASKED[case]
+    report = inspector.serve(model, engine="llama.cpp", gpu="H100", scheme=scheme, **dict(options))
+    assert report.cache.request_bytes / MiB == cache
+    compute = next(term for term in report.terms if term.name == "compute buffer")
+    assert compute.span.value / MiB == pytest.approx(buffer, abs=0.51)
+    if weights is not None:
+        on_card, with_host = (part.nbytes for part in report.weights)
+        tied = model.startswith("gemma")  # there the output is the embedding again
+        assert (on_card + (0 if tied else with_host)) / MiB == pytest.approx(weights, abs=1.5)
+
+
+def test_experts_and_layers_on_the_host():
+    whole = inspector.serve("qwen3-30b-a3b", engine="llama.cpp", gpu="RTX 3060", ctx_size=8192)
+    assert whole.starts == "no"
+    assert 20 < whole.layers_that_fit < 40
+    off = inspector.serve("qwen3-30b-a3b", engine="llama.cpp", gpu="RTX 3060", words=("-c", "8192", "-ot", "exps=CPU"))
+    assert off.starts == "yes"
+    same = inspector.serve("qwen3-30b-a3b", engine="llama.cpp", gpu="RTX 3060", ctx_size=8192, cpu_moe=True)
+    assert off.weights_bytes == same.weights_bytes
+    fewer = inspector.serve(
+        "qwen3-30b-a3b", engine="llama.cpp", gpu="RTX 3060", ctx_size=8192, n_gpu_layers=whole.layers_that_fit
+    )
+    assert fewer.starts in {"yes", "unknown"}
+    with pytest.raises(InspectorError, match="no type of a cache"):
+        inspector.serve("llama-3.2-1b", engine="llama.cpp", cache_type_k="q9")
+
+
+def test_sglang_takes_a_share_of_what_is_free():
+    words = ("--tp", "4", "--mem-fraction-static", "0.8")
+    report = inspector.serve("qwen3-14b", engine="sglang", gpu="RTX 4090", words=words)
+    # As printed: 298,447 tokens on four of them.
+    assert report.kv_tokens.low <= 298_447 <= report.kv_tokens.high
+    small = inspector.serve("llama-3.1-8b", engine="sglang", gpu="T4")
+    assert small.starts == "no"
+    assert "--mem-fraction-static" in small.helps[0]
+
+
+@pytest.mark.parametrize(("version", "share"), [("0.4.6", 0.88), ("0.4.10", 0.82), ("0.5.5", 0.772)])
+def test_the_default_fraction_has_eras(version, share):
+    report = inspector.serve("qwen3-0.6b", engine="sglang", vram="16GiB", engine_version=version)
+    assert any(f"--mem-fraction-static {share}" in line for line in report.assumed)
+
+
+def test_ollamas_estimator():
+    report = inspector.serve(
+        "qwen2.5-1.5b", engine="ollama", gpu="RTX 3060", engine_version="0.9", num_ctx=4096, num_parallel=2
+    )
+    assert dict(report.extra)["graph, as ollama 0.3 to 0.11 estimated it"] == 314_310_656
+    assert report.weights_bytes.value / MiB == pytest.approx(934.7, abs=0.05)
+    assert report.layers_that_fit == 29
