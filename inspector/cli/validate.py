@@ -24,7 +24,6 @@ class MeasuredRuns(click.ParamType[str]):
         from click.shell_completion import CompletionItem
 
         from inspector.validation.forms import ALL
-
         from inspector.validation.serving_records import SETS
 
         names = [name for name in (*ALL, *SETS) if name.startswith(incomplete)]

@@ -61,7 +61,8 @@ PAGES = {
     ],
     "table": ["table", "smollm2"],
     "serving-llamacpp": [
-        "serving", "qwen3-30b-a3b", "--engine", "llama.cpp", "-c", "32768", "-ngl", "99", "-ctk", "q8_0", "--gpu", "RTX 3060",
+        "serving", "qwen3-30b-a3b", "--engine", "llama.cpp", "-c", "32768", "-ngl", "99", "-ctk", "q8_0",
+        "--gpu", "RTX 3060",
     ],
     "serving-sglang": ["serving", "qwen3-14b", "--engine", "sglang", "--tp", "4", "--gpu", "RTX 4090"],
     "validate": ["validate", "rtx4080_qlora"],
