@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -13,11 +14,13 @@ from inspector.patched.lock import acting
 
 
 def by_thread(original: Any, ours: Any) -> Any:
-    """One for a flag, for a mapping, or for what is called."""
+    """One for a flag, for a mapping, for an attribute of instances, or for what is called."""
     if isinstance(original, (bool, _Flag)):  # a block may be inside another, and find what that one put there
         return _Flag(original, ours)
     if isinstance(original, Mapping):
         return _Mapping(original, ours)
+    if inspect.isdatadescriptor(original):
+        return property(_gate(getattr(original, "fget", None) or original.__get__, ours))
     return _gate(original, ours)
 
 

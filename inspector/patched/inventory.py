@@ -64,6 +64,7 @@ _NUMPY = (
     "standard_normal", "standard_t", "triangular", "uniform", "vonmises", "wald", "weibull", "zipf",
 )  # fmt: skip
 _RANK = "the wrappers of several cards take tensors without data for a card's, and its streams are ours"
+_HOST = "what is offloaded lies on the host, although its tensors are on meta as the card's are"
 _FSDP = "torch.distributed.fsdp"
 _LIMIT = "a config that makes modules without end is stopped"
 
@@ -110,6 +111,12 @@ PATCHES: Mapping[str, Patch] = dict([
             "torch/_tensor.py, Tensor.__format__", __format__=("self", "format_spec")),
     *_names("torch:Tensor", "torch", _RANK, "torch/distributed/fsdp/_runtime_utils.py, _reset_flat_param",
             data_ptr=None, record_stream=None),
+    *_names("torch:Tensor", "torch", _HOST, "torch/_C/_VariableFunctions, torch/csrc/autograd/python_variable.cpp",
+            **dict.fromkeys(("device", "is_cpu", "is_meta", "to", "cpu", "pin_memory", "is_pinned", "new_empty",
+                             "new_zeros", "new_ones", "new_full"))),
+    *_names("torch", "torch", _HOST, "torch/csrc/autograd/python_torch_functions_manual.cpp",
+            **dict.fromkeys(("empty", "zeros", "ones", "full", "rand", "randn", "empty_like", "zeros_like", "ones_like",
+                             "full_like"))),
     *_names("torch:UntypedStorage", "torch", _RANK, "torch/distributed/utils.py, _alloc_storage and _free_storage",
             resize_=None, data_ptr=None),
     *_names("torch.nn.parallel.distributed", "torch", _RANK, "torch/csrc/distributed/c10d/reducer.cpp, "

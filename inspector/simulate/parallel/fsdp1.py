@@ -49,6 +49,7 @@ class FlatSharded(Spread):
             _upcast(wrapped)
         if setup.checkpoint_around_units:
             _checkpoint_around(wrapped)
+        self.tracer.arrive(wrapped.buffers())  # which it leaves to the first forward
         return wrapped
 
     def _policy(self, model: nn.Module) -> Any:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from inspector.simulate.parallel.cut import local
 from inspector.simulate.parallel.rank_trace import Unit
-from inspector.simulate.parallel.spreading import Spread, dtype, layer_classes, local, plain
+from inspector.simulate.parallel.spreading import Spread, dtype, layer_classes, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +28,13 @@ class FullyShard(Spread):
 
         given = self._arguments()
         if self.parallel.wrap == "trainer":
-            return self._by_accelerate(model, given)
+            model = self._by_accelerate(model, given)
+            self.tracer.arrive(model.buffers())
+            return model
         for module in _chosen(model, self.parallel.wrap, self.parallel.min_num_params):
             fully_shard(module, **given)
         fully_shard(model, **given)
+        self.tracer.arrive(model.buffers())  # which it leaves to the first forward
         return model
 
     def _arguments(self) -> dict[str, Any]:
@@ -43,7 +47,7 @@ class FullyShard(Spread):
             "mp_policy": MixedPrecisionPolicy(
                 param_dtype=dtype(setup.param_dtype), reduce_dtype=dtype(setup.reduce_dtype)
             ),
-            "offload_policy": OffloadPolicy() if setup.offload == "none" else CPUOffloadPolicy(pin_memory=False),
+            "offload_policy": OffloadPolicy() if setup.offload == "none" else CPUOffloadPolicy(),
         }
 
     def mesh(self) -> Any:

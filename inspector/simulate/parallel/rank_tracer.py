@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,14 @@ from torch.distributed.tensor import DTensor
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.events import Alloc, StreamMark, StreamUse, StreamWait
 from inspector.simulate.parallel.collectives import sent
+from inspector.simulate.parallel.cut import local
+from inspector.simulate.parallel.host_memory import HostMemory
 from inspector.simulate.parallel.streams import Streams
 from inspector.simulate.tracing.shape_memory import run
 from inspector.simulate.tracing.tracer import FOREIGN, Tracer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch._ops import OpOverload
 
@@ -35,7 +38,8 @@ class RankTracer(Tracer):
     """As `Tracer`, for one of several cards.
 
     ``cards`` are those of one machine. ``messages`` counts what was sent in each step. Tensors that are cut over ranks
-    are seen by the part this rank has. While it is ``on_host``, what is made is in the machine's memory.
+    are seen by the part this rank has. While it is ``on_host``, what is made is in the machine's memory, ``host``. With
+    ``two_devices`` what operators make lies where their inputs lie; while it is ``inside`` one, only the card is there.
     """
 
     def __init__(self, kernels: Kernels, device: str = "meta", *, cards: int = 1) -> None:
@@ -44,12 +48,28 @@ class RankTracer(Tracer):
         self._marks = 0
         self._awaited: set[int] = set()
         self.streams = Streams(self._passed, self._waited, device, cards)
-        self.on_host = False
+        self.on_host = self.two_devices = self.inside = False
+        self.host = HostMemory()
+        self._place = ""
         self.messages: defaultdict[int, Counter[Message]] = defaultdict(Counter)
 
     def __torch_dispatch__(
         self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if not self.two_devices:
+            return self._dispatched(func, types, args, kwargs or {})
+        before = self.on_host, self.inside
+        # What is below asks for the one device that there is.
+        self.inside = True
+        self.on_host = self._on_host(args)
+        if func is _INTO and not self.on_host:
+            self._converted_before_sent(args)
+        try:
+            return self._dispatched(func, types, args, kwargs or {})
+        finally:
+            self.on_host, self.inside = before
+
+    def _dispatched(self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if types and any(issubclass(cls, DTensor) for cls in types):
             return NotImplemented  # it works on the rank's own part with operators that are seen by and by
         if (
@@ -57,11 +77,11 @@ class RankTracer(Tracer):
             and isinstance(args[0], torch.Tensor)
             and args[0].device.type not in self.devices
         ):
-            return run(func, args, kwargs or {})  # the host's own, as a mesh of ranks: it has values
+            return run(func, args, kwargs)  # the host's own, as a mesh of ranks: it has values
         if func is _INTO and args[1].device.type == self.device != args[0].device.type:
             return args[0]  # what another rank would say of itself: it says what this one does (DDP's buckets)
-        if func is _TO and self.device == "meta" and str((kwargs or {}).get("device")) == "cpu" and args[0].is_meta:
-            kept = torch.empty_like(args[0], dtype=(kwargs or {}).get("dtype"))
+        if func is _TO and self.device == "meta" and str(kwargs.get("device")) == "cpu" and args[0].is_meta:
+            kept = torch.empty_like(args[0], dtype=kwargs.get("dtype"))
             self.ignore([kept])  # in the machine's memory, without data there either
             return kept
         if (message := sent(func, args)) is not None:
@@ -70,22 +90,70 @@ class RankTracer(Tracer):
 
     # -- the machine's memory -----------------------------------------------------------------------------------
 
+    @contextmanager
+    def placed(self, place: str) -> Iterator[None]:
+        """What is made in here lies on the ``card`` or the ``host``, there ``pinned``, or ``nowhere``."""
+        before, self._place = self._place, place
+        try:
+            yield
+        finally:
+            self._place = before
+
+    def _on_host(self, args: tuple[Any, ...]) -> bool:
+        """Whether an operator makes its result in the machine's memory: where all of its inputs lie, but for numbers."""
+        if self._place:
+            return self._place != "card"
+        if not self.host:
+            return False
+        found = False
+        for tensor in _tensors(args):
+            if self.host.holds(tensor):
+                found = True
+            elif tensor.device.type == self.device and tensor.dim():
+                return False
+        return found
+
+    def _converted_before_sent(self, args: tuple[Any, ...]) -> None:
+        """A copy to the host that the host does not wait for is brought into its dtype on the card.
+
+        Source: aten/src/ATen/native/cuda/Copy.cu, ``copy_kernel_cuda``.
+        """
+        into, source = args[0], args[1]
+        if len(args) > 2 and args[2] and into.dtype != source.dtype and self.host.holds(into):
+            self.transient([source.numel() * into.element_size()], "aten.copy_.default")
+
     def _note(self, tensor: torch.Tensor, source: str) -> None:
-        if self.on_host:
-            self.ignore([tensor])
-        else:
+        if not self.on_host:
             super()._note(tensor, source)
+        elif tensor.device.type in self.devices and tensor.untyped_storage()._cdata not in self._live:
+            self.on_the_host([tensor], pinned=self._place == "pinned")
+
+    def transient(self, sizes: Iterable[int], source: str, kind: MemoryKind = MemoryKind.TEMPORARIES) -> None:
+        """Storages that live inside one kernel, where it is one of the card's."""
+        if not self.on_host:
+            super().transient(sizes, source, kind)
+
+    def _workspace(self) -> None:
+        if not self.on_host:
+            super()._workspace()
+
+    def on_the_host(self, tensors: Iterable[torch.Tensor], *, pinned: bool = False) -> None:
+        """These tensors lie in the machine's memory."""
+        for tensor in tensors:
+            self.ignore([tensor])
+            if self._place != "nowhere":
+                self.host.made(tensor, pinned=pinned)
 
     def is_on_host(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor is in the machine's memory, although it is a meta tensor like any other."""
-        watch = self._live.get(tensor.untyped_storage()._cdata)
-        return watch is not None and watch.block == FOREIGN
+        return self.host.holds(tensor)
 
     def arrive(self, tensors: Iterable[torch.Tensor]) -> None:
         """``tensor.data = tensor.to(device)`` of what is on the host."""
         for tensor in tensors:
             if self.is_on_host(tensor):
-                tensor.data = torch.empty_like(tensor)
+                with self.placed("card"):
+                    tensor.data = torch.empty_like(tensor)
                 weight = isinstance(tensor, torch.nn.Parameter)
                 self.label(tensor, MemoryKind.BASE_WEIGHTS if weight else MemoryKind.BUFFERS, "")
 
@@ -138,11 +206,11 @@ class RankTracer(Tracer):
 
     def block_of(self, tensor: torch.Tensor) -> int | None:
         """The number of the block that this rank's part of a tensor lives in, or None."""
-        return super().block_of(tensor._local_tensor if isinstance(tensor, DTensor) else tensor)
+        return super().block_of(local(tensor))
 
     def ignore(self, tensors: Iterable[Any]) -> None:
         """These tensors exist already, and are not on the simulated device."""
-        super().ignore(each._local_tensor if isinstance(each, DTensor) else each for each in tensors)
+        super().ignore(local(each) for each in tensors)
 
     def _guess(self, source: str) -> tuple[MemoryKind, str]:
         """Of other streams than the program's are gathered weights and what is sent."""
@@ -165,3 +233,11 @@ class RankTracer(Tracer):
         if isinstance(event, Alloc) and (stream := self._on.get(event.block)):
             return replace(event, stream=stream)
         return event
+
+
+def _tensors(args: Iterable[Any]) -> Iterator[torch.Tensor]:
+    for arg in args:
+        if isinstance(arg, torch.Tensor):
+            yield arg
+        elif isinstance(arg, (list, tuple)):
+            yield from _tensors(arg)

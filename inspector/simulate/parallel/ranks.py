@@ -102,7 +102,7 @@ def trace_rank(
         replicated_bytes=replicated,
         collectives=collectives(tracer.messages[loop.steps - 1]),
         streams=tuple(tracer.streams.names),
-        host_bytes=spread.host_bytes,
+        host_bytes=tracer.host.most,
         paged_bytes=tracer.paged_bytes,
         notes=tuple(tracer.notes),
         questions=device.questions,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.distributed.tensor import DTensor
 
 from inspector.memory_kinds import MemoryKind
+from inspector.patched import patched
+from inspector.simulate.parallel.cut import local
+from inspector.simulate.parallel.two_devices import TwoDevices
 from inspector.simulate.program.spread import Alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-
     from torch import nn
 
     from inspector.simulate.parallel.rank_trace import Unit
@@ -33,26 +34,43 @@ class Spread(Alone):
     ) -> None:
         self.parallel, self.tracer = parallel, tracer
         self.quant_storage = parallel.quant_storage
+        self.loaded_on_cpu = loaded_on_cpu
         self.stays_on_host = tracer.on_host = self.cuts and loaded_on_cpu
         self.grad_accum = grad_accum
         self.model: Any = None
-        self.host_bytes = 0
+        self._until_the_end = ExitStack()
 
-    def surroundings(self) -> AbstractContextManager[None]:
+    @property
+    def two_devices(self) -> bool:
+        """Whether tensors go to the host and come back, so that it is told where each lies."""
+        return self.parallel.offload != "none"
+
+    @contextmanager
+    def surroundings(self) -> Iterator[None]:
         """What has to be as the library expects it, as long as the program runs."""
-        return nullcontext()
+        with self._until_the_end:
+            yield
 
     def wrapped(self, model: nn.Module, _tracer: object) -> Any:
         """The model as this rank trains it."""
-        if self.stays_on_host:
-            held = {each.untyped_storage()._cdata: each.untyped_storage().nbytes() for each in tensors_of(model)}
-            self.host_bytes = sum(held.values())
+        if self.loaded_on_cpu:
+            self._was_on_host(model)
         self.tracer.on_host = False
+        if self.two_devices:
+            self.tracer.two_devices = True
+            self._until_the_end.enter_context(patched(TwoDevices(self.tracer).replaced()))
         with self.tracer:
             self.model = self.wrap(model)
-            self.tracer.arrive(self.model.buffers())  # where the wrapper leaves that to the first forward
         self.label()
         return self.model
+
+    def _was_on_host(self, model: nn.Module) -> None:
+        """Every rank of a machine has loaded all of the model in the machine's memory."""
+        if self.stays_on_host:
+            self.tracer.on_the_host(tensors_of(model))
+        else:
+            held = {each.untyped_storage()._cdata: each.untyped_storage().nbytes() for each in tensors_of(model)}
+            self.tracer.host.most = sum(held.values())
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """The model in the library's wrapper, on the tracer."""
@@ -93,11 +111,6 @@ def tensors_of(model: nn.Module) -> Iterator[torch.Tensor]:
     """All weights and buffers."""
     yield from model.parameters()
     yield from model.buffers()
-
-
-def local(tensor: torch.Tensor) -> torch.Tensor:
-    """This rank's part of a tensor."""
-    return tensor._local_tensor if isinstance(tensor, DTensor) else tensor
 
 
 def plain(name: str) -> str:

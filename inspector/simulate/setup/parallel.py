@@ -91,9 +91,24 @@ class ParallelSetup:
         if self.strategy == "tp" and self.tp != self.world_size:
             raise ContradictionError(f"tp:{self.tp} alone takes {self.tp} cards, not {self.world_size:,}",
                                  hint=f"use tp:{self.tp}+fsdp2")  # fmt: skip
+        self._check_offload()
+
+    def _check_offload(self) -> None:
+        """Raise InspectorError for what a wrapper does not offload."""
         if self.offload != "none" and self.strategy not in _OFFLOADING:
             raise ContradictionError(
                 f"{self.strategy} offloads nothing", hint=f"use one of {', '.join(sorted(_OFFLOADING))}"
+            )
+        if self.offload == "optimizer" and not self.strategy.startswith("zero"):
+            # CPUOffload(offload_params) and CPUOffloadPolicy keep both in the machine's memory.
+            raise ContradictionError(
+                f"{self.words} offloads weights and optimizer state together", hint="use --offload params, or zero3"
+            )
+        if self.offload == "params" and self.strategy in {"zero1", "zero2"}:
+            # deepspeed/runtime/zero/config.py, offload_param: "Only valid with stage 3"
+            raise ContradictionError(
+                f"{self.strategy} offloads the optimizer's state alone: weights are cut in stage 3",
+                hint="use --offload optimizer, or zero3",
             )
 
     @property
