@@ -153,6 +153,12 @@ PATCHES: Mapping[str, Patch] = dict([
                           "deepspeed/runtime/utils.py", see_memory_usage=("message", "force"))),
     *_names("deepspeed.runtime.zero.parameter_offload", "deepspeed", "what it prints is not for a dry run",
             "deepspeed/runtime/zero/parameter_offload.py, mark_persistent_parameters", print_rank_0=None),
+    *(patch for owner, name in (
+        ("adam.fused_adam", "FusedAdamBuilder"), ("adam.cpu_adam", "CPUAdamBuilder"),
+        ("lion.fused_lion", "FusedLionBuilder"), ("lion.cpu_lion", "CPULionBuilder"),
+        ("adagrad.cpu_adagrad", "CPUAdagradBuilder"),
+    ) for patch in _names(f"deepspeed.ops.{owner}", "deepspeed", "no kernel is compiled, and none would run",
+                          "deepspeed/ops/op_builder/builder.py", **{name: None})),
     *_names("torch.utils._foreach_utils", "torch", _CUDA, "torch/utils/_foreach_utils.py",
             _get_foreach_kernels_supported_devices=(), _get_fused_kernels_supported_devices=()),
     *_names("transformers.integrations.accelerate", "transformers", "the cards of a device_map offer what was named",

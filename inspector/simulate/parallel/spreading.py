@@ -53,16 +53,21 @@ class Spread(Alone):
 
     def wrapped(self, model: nn.Module, _tracer: object) -> Any:
         """The model as this rank trains it."""
-        if self.loaded_on_cpu:
+        if self.loaded_on_cpu and not self.tracer.two_devices:
             self._was_on_host(model)
         self.tracer.on_host = False
         if self.two_devices:
-            self.tracer.two_devices = True
-            self._until_the_end.enter_context(patched(TwoDevices(self.tracer).replaced()))
+            self.starts_on_two_devices()
         with self.tracer:
             self.model = self.wrap(model)
         self.label()
         return self.model
+
+    def starts_on_two_devices(self) -> None:
+        """From now on it is told where each tensor lies."""
+        if not self.tracer.two_devices:
+            self.tracer.two_devices = True
+            self._until_the_end.enter_context(patched(TwoDevices(self.tracer).replaced()))
 
     def _was_on_host(self, model: nn.Module) -> None:
         """Every rank of a machine has loaded all of the model in the machine's memory."""
@@ -70,7 +75,7 @@ class Spread(Alone):
             self.tracer.on_the_host(tensors_of(model))
         else:
             held = {each.untyped_storage()._cdata: each.untyped_storage().nbytes() for each in tensors_of(model)}
-            self.tracer.host.most = sum(held.values())
+            self.tracer.host.most = max(self.tracer.host.most, sum(held.values()))
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """The model in the library's wrapper, on the tracer."""

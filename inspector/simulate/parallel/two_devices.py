@@ -8,6 +8,7 @@ is answered by where it lies; what operators make of tensors on the host lies th
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 Place = Literal["host", "card", "pinned", "nowhere"]
 CPU = torch.device("cpu")
 SMALL = 4096
-"""Elements up to which a tensor of the CPU's has its values: seeds, counters, meshes of ranks."""
+"""Elements up to which integers of the CPU's have their values: seeds, meshes of ranks; of others one alone has."""
 MAKERS = ("empty", "zeros", "ones", "full", "rand", "randn", "empty_like", "zeros_like", "ones_like", "full_like")
 METHODS = ("new_empty", "new_zeros", "new_ones", "new_full")
 _device: Callable[[torch.Tensor], torch.device] = torch._C.TensorBase.device.__get__  # type: ignore[attr-defined]
@@ -103,8 +104,10 @@ class TwoDevices:
 
         def made(*args: Any, **kwargs: Any) -> Any:
             place = None if self._tracer.inside else self._place(kwargs.get("device"))
+            if kwargs.get("device") is None and not self._tracer.inside and _on_the_cpu(function, args):
+                place = "host"
             pinned = bool(kwargs.get("pin_memory"))
-            if place in {None, "nowhere"} or (place == "host" and not _large(args, kwargs)):
+            if place in {None, "nowhere"} or (place == "host" and not _without_data(args, kwargs)):
                 return function(*args, **({**kwargs, "pin_memory": False} if pinned else kwargs))
             more = {name: value for name, value in kwargs.items() if name != "pin_memory"}
             with self._tracer.placed("pinned" if pinned else place or "card"):
@@ -113,13 +116,21 @@ class TwoDevices:
         return made
 
 
-def _large(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def _on_the_cpu(function: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    """Whether a large tensor is asked for on no device, which is the CPU."""
+    sized = getattr(function, "__name__", "") in {"empty", "zeros", "ones", "full"}
+    return sized and _elements(args, {}) > SMALL and torch.get_default_device().type == "cpu"
+
+
+def _without_data(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether a tensor that is asked for is more than a few numbers, or is as one without data."""
     size = kwargs.get("size", args[0] if args else ())
     if isinstance(size, torch.Tensor):
-        return _device(local(size)).type == "meta" or size.numel() > SMALL
+        return _device(local(size)).type == "meta" or size.numel() > 1
+    return _elements(args, kwargs) > (1 if kwargs.get("dtype", torch.float32).is_floating_point else SMALL)
+
+
+def _elements(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    size = kwargs.get("size", args[0] if args else ())
     sizes = size if isinstance(size, (tuple, list, torch.Size)) else [arg for arg in args if isinstance(arg, int)]
-    count = 1
-    for each in sizes:
-        count *= int(each)
-    return count > SMALL
+    return math.prod(int(each) for each in sizes)

@@ -2,94 +2,93 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
-from inspector.patched import patched
+from inspector.simulate.parallel import zero_init
 from inspector.simulate.parallel.rank_trace import Unit
 from inspector.simulate.parallel.spreading import Spread, plain
+from inspector.simulate.parallel.zero_config import engine_config, has_optimizer
+from inspector.simulate.parallel.zero_world import as_zero_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import ModuleType
 
     from torch import nn
 
-CHECKS = ("assert_ints_same_as_other_ranks", "assert_lst_len_same_as_other_ranks")
-"""What DeepSpeed asks the other ranks to be sure of; there are none."""
+    from inspector.simulate.program.stored.loader import Loader
 
-
-SAYING = ("engine", "zero.partition_parameters", "zero.parameter_offload", "zero.stage3", "zero.stage_1_and_2")
-"""Where DeepSpeed prints how much memory there is: it would say that of this process."""
+CUT = {"Params4bit", "Int8Params"}
 
 
 class Zero(Spread):
-    """As Trainer hands a model to DeepSpeed: its own optimizer, and the stage; all else at DeepSpeed's defaults."""
+    """As Trainer hands a model to DeepSpeed: with its own optimizer, the stage, and what a file says."""
+
+    cuts = True
+
+    @property
+    def two_devices(self) -> bool:
+        """DeepSpeed takes weights through the host even where it offloads nothing (``defragment``)."""
+        return True
 
     @contextmanager
     def surroundings(self) -> Iterator[None]:
         """DeepSpeed's own state of the process, put back as it was."""
-        from deepspeed.accelerator import real_accelerator
-        from deepspeed.comm import comm
-        from deepspeed.utils import groups
-
-        from inspector.simulate.parallel.zero_card import ZeroCard
-
-        zero = "deepspeed.runtime.zero"
-        checked = {
-            f"{zero}.{where}.{CHECKS[0]}": lambda *_args, **_kwargs: None
-            for where in ("partition_parameters", "partitioned_param_coordinator", "stage3")
-        } | {f"deepspeed.runtime.{where}.see_memory_usage": lambda *_args, **_kwargs: None for where in SAYING}
-        checked["deepspeed.runtime.zero.parameter_offload.print_rank_0"] = lambda *_args, **_kwargs: None
-        with ExitStack() as stack:
-            for module in (comm, real_accelerator, groups):
-                stack.enter_context(_kept(module))
-            stack.enter_context(_local_rank())
-            stack.enter_context(patched(checked))
-            vars(real_accelerator).update(ds_accelerator=ZeroCard(self.tracer))
+        with super().surroundings(), as_zero_rank(self.tracer):
+            if self.stage == 3 and self.parallel.zero_init and self.loaded_on_cpu:
+                self.loads = self._partitioned
             yield
-
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """The engine; its optimizer is there with it."""
-        if any(type(each).__name__ in {"Params4bit", "Int8Params"} for each in model.parameters()) and self.stage == 3:
-            raise CannotSimulateError(
-                "ZeRO-3 does not cut weights in 4 or 8 bits", hint="use --parallel zero2 or fsdp1"
-            )
-        return model
 
     @property
     def stage(self) -> int:
         """1, 2 or 3."""
         return int(self.parallel.strategy[-1])
 
+    def config(self, model: nn.Module) -> dict[str, Any]:
+        """What the engine is made with."""
+        dtypes = {parameter.dtype for parameter in model.parameters()}
+        half = next((short for dtype, short in _SHORT.items() if dtype in dtypes), "")
+        return engine_config(self.parallel, self.stage, half, self.grad_accum)
+
+    def _partitioned(self, model: Any, loader: Loader | None) -> None:
+        """Load as transformers does in stage 3: every module is cut as soon as it is there, and filled from rank 0."""
+        del loader
+        self.starts_on_two_devices()
+        self.tracer.on_host = False
+        with self.tracer:
+            zero_init.load(model, self.config(model), self.tracer)
+        self.stays_on_host = False
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The engine comes with the optimizer. Raises CannotSimulateError for what stage 3 does not cut."""
+        if self.stage == 3 and any(type(each).__name__ in CUT for each in model.parameters()):
+            raise CannotSimulateError(
+                "ZeRO-3 does not cut weights in 4 or 8 bits", hint="use --parallel zero2 or fsdp1"
+            )
+        return model
+
     def optimizer(self, name: str, model: nn.Module) -> Any:
-        """DeepSpeed's, around the one that transformers makes."""
+        """DeepSpeed's, around the one that transformers makes; or one of its own, where the file has it."""
         import deepspeed
 
-        dtypes = {parameter.dtype for parameter in model.parameters()}
-        half = next((word for word in ("bfloat16", "float16") if getattr(torch, word) in dtypes), "")
-        offloaded = {"device": "cpu", "pin_memory": False}
-        zero: dict[str, Any] = {"stage": self.stage}
-        if self.parallel.offload != "none":
-            zero["offload_optimizer"] = offloaded
-        if self.parallel.offload == "params":
-            zero["offload_param"] = offloaded
-        config = {
-            "train_micro_batch_size_per_gpu": 1,
-            "gradient_accumulation_steps": self.grad_accum,
-            "zero_optimization": zero,
-            "zero_allow_untested_optimizer": True,
-            **({{"bfloat16": "bf16", "float16": "fp16"}[half]: {"enabled": True}} if half else {}),
-        }
+        config = self.config(model)
+        zero = config["zero_optimization"]
+        # What is trained alone has masters, state and gradients; the trainer gives DeepSpeed no more.
+        given: dict[str, Any] = {"model_parameters": [each for each in model.parameters() if each.requires_grad]}
         with self.tracer:
-            made = super().optimizer(name, model)
+            if not has_optimizer(config):
+                made = super().optimizer(name, model)
+                if zero["offload_optimizer"]["device"] != "none" and config.get("zero_force_ds_cpu_optimizer", True):
+                    from accelerate.utils.deepspeed import map_pytorch_optim_to_deepspeed
+
+                    made = map_pytorch_optim_to_deepspeed(made)
+                given = {"optimizer": made}
             self.engine, optimizer, _, _ = deepspeed.initialize(
-                model=model, optimizer=made, config=config, dist_init_required=False
+                model=model, config=config, dist_init_required=False, **given
             )
         self._label_partitions(optimizer)
         return optimizer
@@ -116,9 +115,10 @@ class Zero(Spread):
         self.engine.backward(loss)
 
     def clip(self, parameters: Sequence[torch.Tensor], norm: float) -> None:
-        """DeepSpeed clips in its own step."""
+        """DeepSpeed clips in its own step, by its config where there is one (accelerate's clipping does nothing)."""
         del parameters
-        self.engine.optimizer.clip_grad = norm
+        if not self.parallel.deepspeed:
+            self.engine.optimizer.clip_grad = norm
 
     def step(self, optimizer: torch.optim.Optimizer) -> None:
         """The engine's step."""
@@ -148,25 +148,4 @@ class Zero(Spread):
             self.tracer.label(parameter, MemoryKind.BASE_WEIGHTS, "")
 
 
-@contextmanager
-def _kept(module: ModuleType) -> Iterator[None]:
-    """A module's variables, as they were."""
-    before = {name: value for name, value in vars(module).items() if not name.startswith("__")}
-    copies = {name: dict(value) for name, value in before.items() if isinstance(value, dict)}
-    vars(module).update(copies)
-    try:
-        yield
-    finally:
-        vars(module).update(before)
-
-
-@contextmanager
-def _local_rank() -> Iterator[None]:
-    """DeepSpeed wants to have been launched."""
-    before = os.environ.get("LOCAL_RANK")
-    os.environ.update(LOCAL_RANK=before or "0")
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop("LOCAL_RANK", None)
+_SHORT = {torch.bfloat16: "bf16", torch.float16: "fp16"}

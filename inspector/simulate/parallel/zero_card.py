@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from deepspeed.accelerator.cpu_accelerator import CPU_Accelerator
+
+from inspector.simulate.parallel.two_devices import CardName
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-
-    import torch
 
     from inspector.simulate.parallel.rank_tracer import RankTracer
     from inspector.simulate.parallel.streams import CardStream
@@ -30,7 +31,7 @@ class ZeroCard(CPU_Accelerator):  # type: ignore[misc]
     def device_name(self, device_index: object = None) -> str:
         """The device of the tensors."""
         del device_index
-        return self._tracer.device
+        return CardName(self._tracer.device)
 
     def device(self, device_index: object = None) -> AbstractContextManager[None]:
         """There is one."""
@@ -43,7 +44,7 @@ class ZeroCard(CPU_Accelerator):  # type: ignore[misc]
 
     def current_device_name(self) -> str:
         """The device of the tensors."""
-        return self._tracer.device
+        return CardName(self._tracer.device)
 
     def device_count(self) -> int:
         """The cards of a machine."""
@@ -102,4 +103,14 @@ class ZeroCard(CPU_Accelerator):  # type: ignore[misc]
 
     def on_accelerator(self, tensor: torch.Tensor) -> bool:
         """Whether a tensor is on the card."""
-        return bool(tensor.is_meta) and not self._tracer.is_on_host(tensor)
+        return tensor.device.type == self._tracer.device and not self._tracer.is_on_host(tensor)
+
+    def pin_memory(self, tensor: torch.Tensor, align_bytes: int = 1) -> torch.Tensor:
+        """A copy in pinned memory."""
+        del align_bytes
+        return tensor.pin_memory()
+
+    @property
+    def IntTensor(self) -> Any:  # noqa: N802 -- as there
+        """A class there; a flag of an optimizer's is one."""
+        return lambda values: torch.empty(len(values), dtype=torch.int, device=self.current_device_name())

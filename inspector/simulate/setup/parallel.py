@@ -40,7 +40,8 @@ class ParallelSetup:
     DDP: ``gradient_as_bucket_view``, ``static_graph``, ``find_unused_parameters``, ``bucket_cap_mb`` (MiB). FSDP1:
     ``limit_all_gathers``, ``use_orig_params``, ``sync_module_states``, ``forward_prefetch``, ``backward_prefetch``;
     ``checkpoint_around_units`` recomputes a layer together with its unit, as transformers did before 4.52.
-    FSDP2: ``reshard_after_forward``.
+    FSDP2: ``reshard_after_forward``. ZeRO: ``deepspeed`` is a file's content as JSON, its ``auto`` filled; ``zero_init``
+    cuts weights as they are made in stage 3, as transformers' trainer does (``deepspeed.zero.Init``).
     """
 
     strategy: Strategy
@@ -67,6 +68,8 @@ class ParallelSetup:
     backward_prefetch: BackwardPrefetch = "pre"
     checkpoint_around_units: bool = False
     quant_storage: Dtype = "auto"
+    zero_init: bool = True
+    deepspeed: str = ""
 
     def __post_init__(self) -> None:
         """Raise InspectorError for a word that is not known, and for numbers that do not divide."""
