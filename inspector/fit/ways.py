@@ -8,6 +8,8 @@ from inspector.errors import InspectorError
 from inspector.fit.advise import finetune_with_advice
 from inspector.simulate.finetuning import question
 from inspector.simulate.setup.cards_asked import apart
+from inspector.simulate.setup.parallel import changed
+from inspector.simulate.setup.readers.filling import for_training
 from inspector.simulate.several_cards import finetune_on_cards
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ def finetune_anywhere(
         if rest.pop(name, None):
             raise InspectorError(f"--{name} is for one card", hint=f"leave out --{name}, or --gpus")
     asked = question(reference, from_files=said.settings, **rest)
+    parallel = said.parallel
+    if said.deepspeed is not None and parallel.strategy.startswith("zero"):
+        words = for_training(said.deepspeed, asked.config, asked.resolved.setup, parallel.world_size)
+        parallel = changed(parallel, deepspeed=words)
     return finetune_on_cards(
-        asked, said.parallel, rank=cards.rank or "all", set_at=said.set_at, not_understood=said.not_understood
+        asked, parallel, rank=cards.rank or "all", set_at=said.set_at, not_understood=said.not_understood
     )

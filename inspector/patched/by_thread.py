@@ -20,7 +20,8 @@ def by_thread(original: Any, ours: Any) -> Any:
     if isinstance(original, Mapping):
         return _Mapping(original, ours)
     if inspect.isdatadescriptor(original):
-        return property(_gate(getattr(original, "fget", None) or original.__get__, ours))
+        read: Any = original
+        return property(_gate(getattr(read, "fget", None) or read.__get__, ours))
     return _gate(original, ours)
 
 

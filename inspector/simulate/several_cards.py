@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from inspector.errors import CannotSimulateError
 from inspector.gpus.links import link_of
 from inspector.reporting import Report
 from inspector.simulate.allocator.timeline import replay
@@ -130,8 +128,11 @@ class SeveralCardsReport(Report):
     @property
     def host_bytes_per_node(self) -> int:
         """What the ranks of one machine keep in its memory: offloaded weights and state."""
-        most = max(rank.host_bytes for rank in self.ranks)
-        return most * (self.parallel.world_size // self.parallel.nodes)
+        in_one = self.parallel.world_size // self.parallel.nodes
+        shares = [(rank.host_bytes, max(0, min(in_one, rank.rank + rank.alike) - rank.rank)) for rank in self.ranks]
+        # Of ranks that were not asked for, the first that was tells.
+        left = in_one - sum(count for _, count in shares)
+        return sum(nbytes * count for nbytes, count in shares) + left * self.ranks[0].host_bytes
 
     @property
     def layers_are_units(self) -> bool:
@@ -199,29 +200,18 @@ def traces_of(
         cards = parallel.world_size
         every = trace_mapped(asked.config, few, cards, gpu.available_bytes, gpu.capability, gpu.multiprocessors)
         return {"first": every[:1], "last": every[-1:]}.get(which, every), tuple(range(cards))
-    from inspector.simulate.parallel.ranks import distinct_ranks, trace_rank
+    from inspector.simulate.parallel.ranks import distinct_ranks, trace_ranks
 
     chosen = distinct_ranks(parallel)
     ranks = {"first": chosen[:1], "last": chosen[-1:]}.get(which, chosen)
-    try:
-        traced = [trace_rank(asked.config, few, parallel, rank, gpu.capability, gpu.multiprocessors) for rank in ranks]
-    except ValueError as error:
-        if not _refused_by_a_wrapper(error):
-            raise
-        raise CannotSimulateError(
-            f"{parallel.words} refuses: {' '.join(str(error).split())}",
-            hint="one unit has one dtype: --wrap trainer, --adapter-dtype auto, --no-prepare-kbit",
-        ) from error
-    return tuple(traced), chosen
+    question = (asked.config, few, parallel, gpu.capability, gpu.multiprocessors)
+    if parallel.strategy.startswith("zero"):
+        from inspector.architecture.libraries import need_later
+        from inspector.simulate.parallel.apart import traced_apart
 
-
-def _refused_by_a_wrapper(error: ValueError) -> bool:
-    """Whether PyTorch's or DeepSpeed's own check raised it, and no line of ours or of the model."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    file = Path(last.tb_frame.f_code.co_filename).as_posix() if last is not None else ""
-    return "/torch/distributed/" in file or "/deepspeed/" in file
+        need_later("deepspeed")
+        return tuple(traced_apart(question, ranks)), chosen
+    return tuple(trace_ranks(*question, ranks)), chosen
 
 
 def _alike(chosen: tuple[int, ...], rank: int, world_size: int) -> int:

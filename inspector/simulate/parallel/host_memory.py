@@ -1,4 +1,4 @@
-"""The machine's memory beside a card's: which tensors lie there, which of them are pinned, and the most they come to."""
+"""The machine's memory beside a card's: which tensors lie there, which are pinned, and the most they come to."""
 
 from __future__ import annotations
 

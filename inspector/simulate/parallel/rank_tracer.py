@@ -69,7 +69,9 @@ class RankTracer(Tracer):
         finally:
             self.on_host, self.inside = before
 
-    def _dispatched(self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _dispatched(
+        self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         if types and any(issubclass(cls, DTensor) for cls in types):
             return NotImplemented  # it works on the rank's own part with operators that are seen by and by
         if (
@@ -100,7 +102,7 @@ class RankTracer(Tracer):
             self._place = before
 
     def _on_host(self, args: tuple[Any, ...]) -> bool:
-        """Whether an operator makes its result in the machine's memory: where all of its inputs lie, but for numbers."""
+        """Whether an operator makes its result in the machine's memory, where all its inputs lie, but for numbers."""
         if self._place:
             return self._place != "card"
         if not self.host:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.libraries import need
@@ -27,7 +28,7 @@ from inspector.simulate.program.training import Loop
 from inspector.simulate.tracing.answers import answers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from inspector.simulate.parallel.spreading import Spread
     from inspector.simulate.setup.parallel import ParallelSetup
@@ -42,6 +43,35 @@ WAYS: dict[str, type[Spread]] = {
 ZERO_STEPS = 3
 """Steps until DeepSpeed is steady: the first records which weights are used when, the second is the first that knows
 (partitioned_param_coordinator.py)."""
+
+
+def trace_ranks(
+    config: Mapping[str, Any],
+    setup: TrainSetup,
+    parallel: ParallelSetup,
+    capability: tuple[int, int],
+    multiprocessors: int,
+    ranks: Sequence[int],
+) -> list[RankTrace]:
+    """`trace_rank` of some ranks; what a wrapper refuses raises CannotSimulateError in the library's words."""
+    try:
+        return [trace_rank(config, setup, parallel, rank, capability, multiprocessors) for rank in ranks]
+    except ValueError as error:
+        if not _refused_by_a_wrapper(error):
+            raise
+        raise CannotSimulateError(
+            f"{parallel.words} refuses: {' '.join(str(error).split())}",
+            hint="one unit has one dtype: --wrap trainer, --adapter-dtype auto, --no-prepare-kbit",
+        ) from error
+
+
+def _refused_by_a_wrapper(error: ValueError) -> bool:
+    """Whether PyTorch's or DeepSpeed's own check raised it, and no line of ours or of the model."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    file = Path(last.tb_frame.f_code.co_filename).as_posix() if last is not None else ""
+    return "/torch/distributed/" in file or "/deepspeed/" in file
 
 
 def trace_rank(
@@ -72,7 +102,11 @@ def trace_rank(
     if parallel.strategy.startswith("zero"):
         need("deepspeed")
         # Its prefetcher has seen all that it looks ahead by only then.
-        setup = replace(setup, loop=replace(setup.loop, steps=max(setup.loop.steps, ZERO_STEPS)))
+        steps = max(setup.loop.steps, ZERO_STEPS)
+        # Trainer leaves precision to the engine, which casts the weights.
+        setup, half = replace(setup, loop=replace(setup.loop, steps=steps, autocast="none")), setup.loop.autocast
+    else:
+        half = "none"
     device = Device(capability, multiprocessors)
     loop = setup.loop
     with quiet():
@@ -80,7 +114,7 @@ def trace_rank(
     tracer.answer = answers(lambda: setup.batch.seq_len, masks=not (setup.batch.packed or setup.batch.padded))
     routing.install(tracer, config, setup.routing)
     on_cpu = setup.load.via_cpu and setup.load.quantization is None
-    spread = way(parallel, tracer, loaded_on_cpu=on_cpu, grad_accum=loop.grad_accum)
+    spread = way(parallel, tracer, loaded_on_cpu=on_cpu, grad_accum=loop.grad_accum, half=half)
     kernels: dict[str, Any] = {
         "sdpa_backend": loop.sdpa_backend, "autocast": loop.autocast, "fp8": keeps_fp8(setup.load),
     }  # fmt: skip
@@ -115,6 +149,9 @@ def distinct_ranks(parallel: ParallelSetup) -> tuple[int, ...]:
 
     Weights that do not divide are cut so that the first ranks have the most and the last the least.
     """
-    if parallel.strategy in {"ddp", "fsdp1"} or parallel.world_size == 1:
+    if parallel.strategy in {"ddp", "fsdp1", "zero1", "zero2"} or parallel.world_size == 1:
         return (0,)
+    if parallel.strategy == "zero3":
+        # Partitions are padded to one size; the first rank has the checkpoint in its memory besides.
+        return (0, 1) if parallel.zero_init else (0,)
     return (0, parallel.world_size - 1)

@@ -16,6 +16,7 @@ from inspector.simulate.program.spread import Alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from torch import nn
 
     from inspector.simulate.parallel.rank_trace import Unit
@@ -30,13 +31,14 @@ class Spread(Alone):
     """Whether the wrapper takes a model that is on the CPU, and moves no more to the card than it cuts."""
 
     def __init__(
-        self, parallel: ParallelSetup, tracer: RankTracer, *, loaded_on_cpu: bool = False, grad_accum: int = 1
-    ) -> None:
+        self, parallel: ParallelSetup, tracer: RankTracer, *, loaded_on_cpu: bool = False, grad_accum: int = 1,
+        half: str = "none",
+    ) -> None:  # fmt: skip
         self.parallel, self.tracer = parallel, tracer
         self.quant_storage = parallel.quant_storage
         self.loaded_on_cpu = loaded_on_cpu
         self.stays_on_host = tracer.on_host = self.cuts and loaded_on_cpu
-        self.grad_accum = grad_accum
+        self.grad_accum, self.half = grad_accum, half
         self.model: Any = None
         self._until_the_end = ExitStack()
 

@@ -26,7 +26,7 @@ SMALL = 4096
 """Elements up to which integers of the CPU's have their values: seeds, meshes of ranks; of others one alone has."""
 MAKERS = ("empty", "zeros", "ones", "full", "rand", "randn", "empty_like", "zeros_like", "ones_like", "full_like")
 METHODS = ("new_empty", "new_zeros", "new_ones", "new_full")
-_device: Callable[[torch.Tensor], torch.device] = torch._C.TensorBase.device.__get__  # type: ignore[attr-defined]
+_device: Callable[[torch.Tensor], torch.device] = torch._C.TensorBase.device.__get__
 
 
 class CardName(str):
@@ -48,6 +48,8 @@ class TwoDevices:
             "device": self.device,
             "is_cpu": lambda tensor: self.device(tensor).type == "cpu",
             "is_meta": lambda tensor: _device(tensor).type == "meta" and self._tracer.inside,
+            # Values are printed by what a device can do.
+            "__repr__": lambda tensor, **_kwargs: f"tensor(..., size={tuple(tensor.shape)})",
             "to": self.to,
             "cpu": lambda tensor, *_args, **_kwargs: self.to(tensor, CPU),
             "pin_memory": self.pin,

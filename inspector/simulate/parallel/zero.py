@@ -52,6 +52,7 @@ class Zero(Spread):
         """What the engine is made with."""
         dtypes = {parameter.dtype for parameter in model.parameters()}
         half = next((short for dtype, short in _SHORT.items() if dtype in dtypes), "")
+        half = self.half if self.half != "none" else half
         return engine_config(self.parallel, self.stage, half, self.grad_accum)
 
     def _partitioned(self, model: Any, loader: Loader | None) -> None:

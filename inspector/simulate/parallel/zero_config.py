@@ -1,4 +1,4 @@
-"""The DeepSpeed config that an engine is made with: a file's own words, or those of ``--parallel`` and ``--offload``."""
+"""The DeepSpeed config that an engine is made with: a file's own words, or ``--parallel`` and ``--offload``."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def _offload(parallel: ParallelSetup, said: dict[str, Any]) -> dict[str, Any]:
         written = zero.get(part) if isinstance(zero.get(part), dict) else {}
         if part == "offload_optimizer" and parallel.deepspeed and written.get("device", "none") == "none":
             continue  # a file that offloads the weights alone
-        found[part] = {name: value for name, value in written.items() if not name.startswith("nvme")} | {"device": "cpu"}
+        found[part] = {name: value for name, value in written.items() if not name.startswith("nvme")} | {
+            "device": "cpu"
+        }
     return found
 
 

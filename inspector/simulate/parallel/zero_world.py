@@ -1,4 +1,4 @@
-"""What DeepSpeed keeps of a process (its group, its accelerator, its launcher's word), as a rank without others has it."""
+"""What DeepSpeed keeps of a process (group, accelerator, launcher's word), as a rank without others has it."""
 
 from __future__ import annotations
 

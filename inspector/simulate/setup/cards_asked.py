@@ -69,6 +69,9 @@ def apart(options: Mapping[str, Any]) -> tuple[CardsAsked, dict[str, Any]]:
 
 _TYPES = {item.name: item.type for item in fields(ParallelSetup)}
 
+_ELSEWHERE = {"strategy", "world_size", "nodes", "replicas", "shards", "tp", "offload", "deepspeed"}
+"""What has an option, or a file, of its own."""
+
 
 def _fields(said: Sequence[str] | Mapping[str, object]) -> dict[str, Any]:
     """``name=value`` by the fields of `ParallelSetup`, each of its type. Raises InspectorError."""
@@ -76,8 +79,8 @@ def _fields(said: Sequence[str] | Mapping[str, object]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         kind = str(_TYPES.get(name, ""))
-        if not kind or name in {"strategy", "world_size", "nodes", "replicas", "shards", "tp", "offload"}:
-            known = ", ".join(sorted(set(_TYPES) - {"strategy", "world_size", "nodes", "replicas", "shards", "tp"}))
+        if not kind or name in _ELSEWHERE:
+            known = ", ".join(sorted(set(_TYPES) - _ELSEWHERE))
             raise InspectorError(f"--parallel-option knows no {name!r}", hint=f"one of {known}")
         text = str(value).lower()
         if kind == "bool":

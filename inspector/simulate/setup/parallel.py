@@ -40,8 +40,8 @@ class ParallelSetup:
     DDP: ``gradient_as_bucket_view``, ``static_graph``, ``find_unused_parameters``, ``bucket_cap_mb`` (MiB). FSDP1:
     ``limit_all_gathers``, ``use_orig_params``, ``sync_module_states``, ``forward_prefetch``, ``backward_prefetch``;
     ``checkpoint_around_units`` recomputes a layer together with its unit, as transformers did before 4.52.
-    FSDP2: ``reshard_after_forward``. ZeRO: ``deepspeed`` is a file's content as JSON, its ``auto`` filled; ``zero_init``
-    cuts weights as they are made in stage 3, as transformers' trainer does (``deepspeed.zero.Init``).
+    FSDP2: ``reshard_after_forward``. ZeRO: ``deepspeed`` is a file's content as JSON, its ``auto`` filled;
+    ``zero_init`` cuts weights as they are made in stage 3, as transformers' trainer does (``deepspeed.zero.Init``).
     """
 
     strategy: Strategy

@@ -1,0 +1,54 @@
+"""What is offloaded is in the machine's memory and not on the card, where it is gathered from when it is used."""
+
+from __future__ import annotations
+
+import pytest
+
+from inspector.errors import InspectorError
+from inspector.memory_kinds import MemoryKind
+from inspector.simulate.parallel.host_memory import HostMemory, power_of_two
+from inspector.simulate.parallel.ranks import distinct_ranks
+from inspector.simulate.setup.parallel import changed, read
+from tests.simulate.parallel.test_ranks import WEIGHTS, alive_at_end, ranked
+
+
+@pytest.mark.parametrize("words", ["fsdp1", "fsdp2"])
+def test_weights_gradients_and_state_leave_the_card(words):
+    stays, kept = ranked(words)
+    goes, line = ranked(words, parallel={"offload": "params"})
+    for kind in (MemoryKind.BASE_WEIGHTS, MemoryKind.OPTIMIZER_STATE, MemoryKind.GRADIENTS):
+        assert alive_at_end(stays, kind) >= WEIGHTS / 4
+        assert alive_at_end(goes, kind) == 0
+    saved = kept.stages[-1].end_allocated - line.stages[-1].end_allocated
+    assert saved == pytest.approx(4 * WEIGHTS / 4, rel=0.05)
+    # Weights, gradients and two states of Adam's, of which some is pinned and rounded up.
+    assert goes.host_bytes > WEIGHTS
+    # Whole units are gathered on the card as before.
+    assert goes.collectives == stays.collectives
+    assert line.peak_allocated - line.stages[-1].end_allocated > WEIGHTS / 4
+
+
+def test_pinned_memory_is_in_powers_of_two_and_kept():
+    import torch
+
+    host = HostMemory()
+    first = torch.empty(1000, device="meta")
+    host.made(first, pinned=True)
+    assert host.holds(first.view(10, 100))
+    assert (host.pinned_bytes, host.most) == (4096, 4096)
+    del first
+    again, other = torch.empty(600, device="meta"), torch.empty(10, device="meta")
+    host.made(again, pinned=True)
+    host.made(other)
+    assert host.pinned_bytes == 4096
+    assert host.most == 4096 + 40
+    assert [power_of_two(each) for each in (1, 2, 3, 4096, 4097)] == [1, 2, 4, 4096, 8192]
+
+
+def test_what_no_wrapper_offloads_is_refused():
+    with pytest.raises(InspectorError, match="weights and optimizer state together"):
+        changed(read("fsdp2", 2), offload="optimizer")
+    with pytest.raises(InspectorError, match="optimizer's state alone"):
+        changed(read("zero2", 2), offload="params")
+    assert distinct_ranks(read("zero2", 8)) == (0,)
+    assert distinct_ranks(read("zero3", 8)) == (0, 1)
