@@ -178,8 +178,15 @@ def _legend(report: SeveralCardsReport) -> tuple[str, ...]:
     )
     if not report.sent:
         link = "What goes between the cards is not counted."
+    least, most = report.nccl_bytes
+    nccl = (
+        f"NCCL's own buffers are in no figure: {least / 2**30:,.2f} to {most / 2**30:,.2f} GiB more on each card, by "
+        "the channels it finds."
+        if most
+        else "NCCL sends nothing, and has no buffers."
+    )
     made = "simulated with " + ", ".join(f"{name} {version}" for name, version in report.versions.items())
-    return (link, made, "MiB = 2^20 bytes, in blocks as the allocator hands them out.")
+    return (link, nccl, made, "MiB = 2^20 bytes, in blocks as the allocator hands them out.")
 
 
 def payload(report: SeveralCardsReport) -> dict[str, Any]:
@@ -205,6 +212,7 @@ def payload(report: SeveralCardsReport) -> dict[str, Any]:
             for each in report.sent
         ],
         "link": report.link,
+        "nccl_bytes": dict(zip(("least", "most"), report.nccl_bytes, strict=True)),
         "host_bytes_per_node": report.host_bytes_per_node,
         "layers_are_units": report.layers_are_units,
         "in_words": in_words(report),

@@ -10,6 +10,7 @@ from inspector.reporting import Report
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.finetuning import MICRO_BATCHES, assumptions, few_micro_batches, needed
 from inspector.simulate.on_card import peaks_on
+from inspector.simulate.parallel.nccl import nccl_bytes
 from inspector.simulate.reports import at_peak
 from inspector.simulate.reports.libraries import versions
 from inspector.store.answers import answered
@@ -133,6 +134,11 @@ class SeveralCardsReport(Report):
         # Of ranks that were not asked for, the first that was tells.
         left = in_one - sum(count for _, count in shares)
         return sum(nbytes * count for nbytes, count in shares) + left * self.ranks[0].host_bytes
+
+    @property
+    def nccl_bytes(self) -> tuple[int, int]:
+        """The least and the most that NCCL takes of each card besides, in no other figure; see its rule."""
+        return nccl_bytes(each.collective for each in self.sent)
 
     @property
     def layers_are_units(self) -> bool:

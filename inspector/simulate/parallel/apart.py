@@ -60,7 +60,7 @@ def main(job: Path, answer: Path) -> None:
     try:
         from inspector.simulate.parallel import ranks as here
 
-        found = here.trace_ranks(*asked[0], ranks=asked[1])
+        found = here.trace_ranks(*(*asked[0], asked[1]))
     except InspectorError as error:
         found = error
     except Exception:  # noqa: BLE001 -- told in words: a foreign exception may not be there to be read

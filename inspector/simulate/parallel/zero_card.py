@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 class ZeroCard(CPU_Accelerator):  # type: ignore[misc]
     """A card of CUDA's kind: streams of its own, and a host that does not wait."""
 
-    def __init__(self, tracer: RankTracer) -> None:
+    def __init__(self, tracer: RankTracer, *, synchronized: bool = False) -> None:
         super().__init__()
+        self._synchronized = synchronized
         self._name, self._communication_backend_name = tracer.device, "fake"
         self._tracer, self._streams = tracer, tracer.streams
 
     def is_synchronized_device(self) -> bool:
-        """The host goes on."""
-        return False
+        """Whether the host waits for every kernel: a card's goes on, a CPU's is the device itself."""
+        return self._synchronized
 
     def device_name(self, device_index: object = None) -> str:
         """The device of the tensors."""

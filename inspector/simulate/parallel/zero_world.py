@@ -24,10 +24,11 @@ SAYING = ("engine", "zero.partition_parameters", "zero.parameter_offload", "zero
 
 
 @contextmanager
-def as_zero_rank(tracer: RankTracer) -> Iterator[None]:
+def as_zero_rank(tracer: RankTracer, *, synchronized: bool = False) -> Iterator[None]:
     """DeepSpeed's own state of the process is another while this runs, and is put back as it was.
 
     Its modules' variables know no threads: a process that is not ours alone runs this in a child (`apart`).
+    ``synchronized`` ranks are a CPU's.
     """
     from deepspeed.accelerator import real_accelerator
     from deepspeed.comm import comm
@@ -46,7 +47,7 @@ def as_zero_rank(tracer: RankTracer) -> Iterator[None]:
             stack.enter_context(_kept(module))
         stack.enter_context(_local_rank())
         stack.enter_context(patched(checked | zero_kernels.replaced()))
-        vars(real_accelerator).update(ds_accelerator=ZeroCard(tracer))
+        vars(real_accelerator).update(ds_accelerator=ZeroCard(tracer, synchronized=synchronized))
         yield
 
 

@@ -177,7 +177,6 @@ def simulated(way, rank):
     """The same of a rank without others: each size, and what made it."""
     from inspector.simulate.device.autocast import no_autocast
     from inspector.simulate.device.kernels import cpu_kernels
-    from inspector.simulate.events import Alloc, Free, Mark
     from inspector.simulate.parallel.rank_tracer import RankTracer
     from inspector.simulate.parallel.world import as_rank
 
@@ -191,8 +190,15 @@ def simulated(way, rank):
             tracer.mark("forward", 0)
             steps(model, ids)
         tracer.stop()
+    return sizes_of(tracer.events())
+
+
+def sizes_of(events):
+    """Each size from the last mark on, and what made it; those freed are below zero."""
+    from inspector.simulate.events import Alloc, Free, Mark
+
     made, sizes = {}, []
-    for event in tracer.events():
+    for event in events:
         if isinstance(event, Mark):
             made, sizes = {}, []
         elif isinstance(event, Alloc):

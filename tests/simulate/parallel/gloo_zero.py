@@ -1,0 +1,95 @@
+"""DeepSpeed on two real ranks over gloo, and the same ranks simulated. Run, it prints what each really did."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+
+import torch
+import torch.distributed as dist
+from torch.profiler import ProfilerActivity, profile
+
+from tests.simulate.cpu_sizes import levels
+from tests.simulate.parallel import gloo_ranks
+from tests.simulate.parallel.gloo_ranks import RANKS, Net, of_the_program
+
+STAGES = (1, 2, 3)
+
+
+def config(stage):
+    return {
+        "train_micro_batch_size_per_gpu": 4,
+        "gradient_accumulation_steps": 1,
+        "zero_allow_untested_optimizer": True,
+        "zero_optimization": {
+            "stage": stage, "reduce_bucket_size": 60_000, "stage3_param_persistence_threshold": 0,
+            "stage3_prefetch_bucket_size": 30_000, "overlap_comm": False, "contiguous_gradients": True,
+        },
+    }  # fmt: skip
+
+
+def engine(stage, model):
+    import deepspeed
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, foreach=False)
+    return deepspeed.initialize(model=model, optimizer=optimizer, config=config(stage), dist_init_required=False)[0]
+
+
+def steps(model, ids):
+    for _ in range(3):
+        loss = model(ids)
+        model.backward(loss)
+        model.step()
+        del loss
+
+
+def real(stage, rank, store):
+    """Bytes in order as this rank's profiler saw them; those freed are below zero."""
+    import deepspeed
+    from deepspeed.comm import torch as over_torch
+
+    over_torch.build_shm_op = lambda: None  # a kernel for ranks of one machine, which would be compiled for minutes
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=RANKS)
+    deepspeed.init_distributed(dist_backend="gloo", dist_init_required=False)
+    seen = []
+    for _ in range(3):
+        model, ids = engine(stage, Net()), torch.zeros(4, 16, dtype=torch.long)
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True, with_stack=False) as profiled:
+            steps(model, ids)
+        dist.barrier()
+        seen.append(list(of_the_program(profiled.profiler.kineto_results.experimental_event_tree())))
+    return min(seen, key=levels)
+
+
+def simulated(stage, rank):
+    """The same of a rank without others: each size, and what made it."""
+    from inspector.simulate.device.autocast import no_autocast
+    from inspector.simulate.device.kernels import cpu_kernels
+    from inspector.simulate.parallel.rank_tracer import RankTracer
+    from inspector.simulate.parallel.world import as_rank
+    from inspector.simulate.parallel.zero_world import as_zero_rank
+
+    tracer = RankTracer(cpu_kernels(), cards=RANKS)
+    with as_rank(tracer, rank, RANKS), as_zero_rank(tracer, synchronized=True):
+        with torch.device("meta"):
+            model, ids = Net(), torch.empty((4, 16), dtype=torch.long)
+        tracer.ignore([*model.parameters(), *model.buffers(), ids])
+        with no_autocast(), tracer:
+            model = engine(stage, model)
+            tracer.mark("forward", 0)
+            steps(model, ids)
+        tracer.stop()
+    return gloo_ranks.sizes_of(tracer.events())
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    os.environ.update(DS_ACCELERATOR="cpu", LOCAL_RANK="0")
+    gloo_ranks.real = real
+    out, sys.stdout = sys.stdout, sys.stderr
+    import deepspeed  # noqa: F401 -- once, before the ranks are forked
+
+    found = {stage: gloo_ranks.measured(stage) for stage in STAGES}
+    out.write(json.dumps(found) + "\n")
