@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from inspector.cli.headed import HeadedCommand
 from inspector.cli.options import answer, json_option, model_argument
+from inspector.files import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+MOST_BYTES = 1_000_000
+"""Of a fragment of YAML."""
 _VALUED = {"--engine", "--gpu", "--vram", "--engine-version"}
 _OWN = {*_VALUED, "--json", "-h", "--help", "--trust-remote-code"}
 
@@ -58,9 +62,7 @@ def _is_name(word: str) -> bool:
 
 @click.command("serving", cls=ServingCommand)
 @model_argument
-@click.option(
-    "--engine", default="vllm", metavar="NAME", help="vllm (default), sglang, llama.cpp, ollama, transformers."
-)
+@click.option("--engine", default="", metavar="NAME", help="vllm (default), sglang, llama.cpp, ollama, transformers.")
 @click.option("--gpu", default="", metavar="CARD", help="The card. Default: RTX 4090.")
 @click.option("--vram", default="", metavar="SIZE", help="A card by its memory, such as 24GiB.")
 @click.option(
@@ -79,6 +81,7 @@ def command(
       llama.cpp: -c -ngl -ub -ctk -ctv -fa -np -ot --cpu-moe --n-cpu-moe --swa-full, and --scheme q4_k_m
       ollama: --num-ctx --num-parallel --num-gpu --kv-cache-type, and --scheme
       transformers: --prompt-len --max-new-tokens --batch-size (a dry run; imports torch)
+    Behind -- a server's whole line is read, docker's too; a .yaml is a compose or Kubernetes fragment.
     One that is not understood is named on the page and not counted.
     Exit code 0 when it starts, 1 when it does not or when that lies within the range.
 
@@ -88,10 +91,17 @@ def command(
       inspector serving qwen3-30b-a3b --gpu H100 --quantization fp8 --tensor-parallel-size 2
       inspector serving qwen3-14b --engine sglang --tp 4 --mem-fraction-static 0.85 --gpu "RTX 4090"
       inspector serving model.gguf --engine llama.cpp -c 32768 -ngl 99 -ub 512 -ctk q8_0 --gpu "RTX 3060"
+      inspector serving --gpu L40S -- vllm serve meta-llama/Llama-3.1-8B --max-model-len 32768
       inspector serving gemma-3-27b-it --gpu H200 --engine-version 0.10.2 --json
     """  # noqa: D301
-    from inspector.serving.answering import serve
+    from inspector.serving.answering import serve, serve_line
 
-    report = serve(model, engine=engine, gpu=gpu, vram=vram, engine_version=engine_version, words=words)
+    if words[:1] == ("--",):
+        report = serve_line(words[1:], engine=engine, gpu=gpu, vram=vram, engine_version=engine_version)
+    elif model.endswith((".yaml", ".yml")):
+        text = read_bytes(Path(model).expanduser(), limit=MOST_BYTES).decode("utf-8", "replace")
+        report = serve_line(text, engine=engine, gpu=gpu, vram=vram, engine_version=engine_version)
+    else:
+        report = serve(model, engine=engine or "vllm", gpu=gpu, vram=vram, engine_version=engine_version, words=words)
     answer(report, as_json=as_json)
     return 0 if report.fits else 1

@@ -12,6 +12,7 @@ from inspector.serving.llamacpp_settings import LlamaCppSettings
 from inspector.serving.ollama import SHORT as OLLAMA_SHORT
 from inspector.serving.ollama import OllamaSettings, ollama_report
 from inspector.serving.option_words import nearest_option, read_words, settings_of
+from inspector.serving.pasted import read_pasted
 from inspector.serving.sglang import sglang_report
 from inspector.serving.sglang_settings import SHORT as SGLANG_SHORT
 from inspector.serving.sglang_settings import SglangSettings
@@ -93,6 +94,28 @@ def serve(
         return report(model, settings, card, _said(read.not_understood, kind))
     source = locate(model)
     return report(source, settings, card, engine_version, _said(read.not_understood, kind))
+
+
+def serve_line(
+    line: str | Sequence[str], *, gpu: str = "", vram: str = "", engine_version: str = "", engine: str = ""
+) -> ServingReport:
+    """What `serve` says of a pasted command line, or of a compose or Kubernetes fragment.
+
+    Args:
+        line: the text, or its words as a shell has split them.
+        gpu: the card, which no such line names.
+        vram: its memory in the place of a name.
+        engine_version: as in `serve`.
+        engine: where the line does not tell.
+
+    Raises:
+        InspectorError: where no engine or no model is in it, and as `serve`.
+    """
+    pasted = read_pasted(line)
+    return serve(
+        pasted.model, engine=engine or pasted.engine, gpu=gpu, vram=vram, engine_version=engine_version,
+        words=pasted.words,
+    )  # fmt: skip
 
 
 def chosen_card(gpu: str, vram: str) -> Gpu:

@@ -106,6 +106,8 @@ MISTAKES = {
         "serving tiny --quantization nope", "serving tiny --kv-cache-dtype nope", "serving tiny another",
         "serving tiny --gpu-memory-utilization 1.5", "serving tiny --engine-version newest",
         "serving tiny --gpu T4 --dtype bfloat16", "serving tiny --engine sglang --mem-fraction-static 1.5",
+        "serving --gpu T4 -- python app.py", "serving --gpu T4 -- vllm serve --max-model-len 8192",
+        "serving nowhere.yaml",
         "serving tiny --engine llama.cpp -ctk q9", "serving tiny --engine llama.cpp --scheme q9",
         "serving tiny --engine llama.cpp -c 0 -ub 0", "serving tiny --engine llama.cpp -ot '*[=CPU'",
     ],

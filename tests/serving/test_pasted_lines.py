@@ -1,0 +1,74 @@
+"""Servers' command lines as people paste them."""
+
+import pytest
+
+from inspector.errors import InspectorError
+from inspector.serving.answering import serve_line
+from inspector.serving.pasted import read_pasted
+
+COMPOSE = """
+services:
+  llm:
+    image: vllm/vllm-openai:v0.10.2
+    ports: ["8000:8000"]
+    command: >
+      --model Qwen/Qwen3-8B
+      --max-model-len 16384
+      --gpu-memory-utilization 0.85
+    environment:
+      - HF_TOKEN=x
+"""
+KUBERNETES = """
+      containers:
+        - name: server
+          image: lmsysorg/sglang:latest
+          command: ["python3", "-m", "sglang.launch_server"]
+          args:
+            - --model-path
+            - Qwen/Qwen3-8B
+            - "--tp=2"
+            - --mem-fraction-static
+            - "0.8"
+          resources:
+            limits:
+              nvidia.com/gpu: 2
+"""
+LINES = {
+    "vllm serve Qwen/Qwen3-8B --max-model-len 16384 -tp 2": (
+        "vllm", "Qwen/Qwen3-8B", ("--max-model-len", "16384", "-tp", "2"),
+    ),
+    "CUDA_VISIBLE_DEVICES=0 python -m vllm.entrypoints.openai.api_server --model=Qwen/Qwen3-8B --dtype half": (
+        "vllm", "Qwen/Qwen3-8B", ("--dtype", "half"),
+    ),
+    "docker run --runtime nvidia --gpus all -v ~/.cache:/root -p 8000:8000 --ipc=host vllm/vllm-openai:latest "
+    "--model Qwen/Qwen3-8B --enforce-eager": ("vllm", "Qwen/Qwen3-8B", ("--enforce-eager",)),
+    "podman run -e A=b lmsysorg/sglang:latest python3 -m sglang.launch_server --model-path Qwen/Qwen3-8B --tp 2": (
+        "sglang", "Qwen/Qwen3-8B", ("--tp", "2"),
+    ),
+    "./llama-server -m qwen.gguf -c 8192 -ngl 99 -fa": ("llama.cpp", "qwen.gguf", ("-c", "8192", "-ngl", "99", "-fa")),
+    "vllm serve Qwen/Qwen3-8B \\\n  --kv-cache-dtype fp8": ("vllm", "Qwen/Qwen3-8B", ("--kv-cache-dtype", "fp8")),
+    COMPOSE: (
+        "vllm", "Qwen/Qwen3-8B", ("--max-model-len", "16384", "--gpu-memory-utilization", "0.85"),
+    ),
+    KUBERNETES: ("sglang", "Qwen/Qwen3-8B", ("--tp=2", "--mem-fraction-static", "0.8")),
+    '["--model", "Qwen/Qwen3-8B", "--max-model-len", "4096"]': ("vllm", "Qwen/Qwen3-8B", ("--max-model-len", "4096")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_line_is_read(line):
+    found = read_pasted(line)
+    assert (found.engine, found.model, found.words) == LINES[line]
+
+
+def test_a_line_is_answered():
+    report = serve_line("vllm serve Qwen/Qwen3-8B --max-model-len 16384 --port 8000 --nonsense 3", gpu="L40S")
+    assert (report.starts, report.max_model_len) == ("yes", 16384)
+    assert report.not_understood == ("--nonsense 3",)
+    assert serve_line(COMPOSE, gpu="L40S").max_model_len == 16384
+
+
+@pytest.mark.parametrize("line", ["python app.py", "vllm serve --max-model-len 3", "vllm serve 'x", ""])
+def test_what_is_no_servers_line(line):
+    with pytest.raises(InspectorError):
+        read_pasted(line)
