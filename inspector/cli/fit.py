@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 import click
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 @vram_option
 @headed("--solve", heading=CARD, is_flag=True, help="With one card: the largest batch, length and rank that fit.")
 @headed("--gpus", heading=CARD, type=int, default=None, metavar="N", help="Up to N cards of a kind: ways to share.")
+@headed("--config", heading=CARD, multiple=True, type=click.Path(path_type=Path),
+        help="With --gpus: a file of accelerate or DeepSpeed; repeatable.")  # fmt: skip
 @vocabulary_options
 @json_option
 @csv_option
@@ -41,6 +44,7 @@ def command(model: str, *, as_json: bool, as_csv: bool, **options: Unpack[FitOpt
       inspector fit --gpu T4 --method lora --batch-size 4
       inspector fit --gpu "RTX 3060" --r 32 --solve --json
       inspector fit llama-3.1-70b --method qlora --gpus 4
+      inspector fit llama-3.1-8b --method full --gpus 8 --config ds_config.json
     """  # noqa: D301
     from inspector.fit.on_cards import fit
     from inspector.progress import working

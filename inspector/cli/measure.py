@@ -61,6 +61,8 @@ _SAME = (
 )
 @headed("--seed", heading="What is built", type=int, default=0, show_default=True, help="Of random weights.")
 @headed("--limit", heading="What is built", metavar="SIZE", help="Pretend the device had no more, such as 16GiB.")
+@headed("--parallel", heading="What is built", type=click.Choice(["ddp", "fsdp1", "fsdp2"]), default=None,
+        help="Under torchrun: this process's rank of several.")  # fmt: skip
 @headed("--quality", heading="The answer", is_flag=True, help="Also how far each scheme is from the original weights.")
 @click.option("--save", is_flag=True, help="Keep a record for `inspector measurements`.")
 @vocabulary_options
@@ -79,6 +81,7 @@ def command(model: str, *, as_json: bool, save: bool, **options: Unpack[MeasureO
       inspector measure --bits 4 --lora --step --save
       inspector measure qwen2.5-0.5b --weights hub --quality
       inspector measure ./my-model --weights ./my-model --json
+      torchrun --nproc-per-node 2 -m inspector measure ... --parallel fsdp2
     """  # noqa: D301
     from inspector.measure.options import spec_from
     from inspector.measure.records import save_record

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from inspector.simulate.script.invocation import Invocation
+    from inspector.simulate.setup.cards_asked import WhichRanks
 
 RUN = "The run"
 
@@ -43,6 +44,13 @@ RUN = "The run"
 @headed("--write", heading=RUN, is_flag=True, help="Let it write where it wants to. Off: into a scratch folder.")
 @headed("--gpu", heading=CARD, multiple=True, metavar="CARD", help="A card to judge; several may be named.")
 @vram_option
+@headed("--gpus", heading=CARD, type=click.IntRange(min=1), metavar="N",
+        help="How many such cards the machine has, as the script sees them.")  # fmt: skip
+@headed("--nproc", heading=CARD, type=click.IntRange(min=1), metavar="N",
+        help="Start it so many times, a card each, as torchrun does.")  # fmt: skip
+@headed("--nodes", heading=CARD, type=click.IntRange(min=1), metavar="M", help="On so many machines.")
+@headed("--rank", heading=CARD, type=click.Choice(["all", "first", "last"]), default="all",
+        help="Which of the ranks that differ are run.")  # fmt: skip
 @headed("--advise/--no-advise", heading=CARD, default=True,
         help="Where it does not fit, run it again with one thing changed, and tell what helps.")  # fmt: skip
 @headed("--oom", heading=CARD, is_flag=True, help="The card refuses where it is full, with PyTorch's own error.")
@@ -57,6 +65,10 @@ def command(
     snapshot: Path | None,
     gpu: tuple[str, ...],
     vram: str,
+    gpus: int | None,
+    nproc: int | None,
+    nodes: int | None,
+    rank: WhichRanks,
     steps: int | None,
     timeout: float | None,
     assume: tuple[str, ...],
@@ -85,11 +97,17 @@ def command(
       inspector run --gpu T4 --oom train.py
       inspector run -m trl.scripts.sft --config sft.yaml
       inspector run --gpu T4 week7.ipynb
-      inspector run -- accelerate launch train.py
+      inspector run --nproc 8 train.py
+      inspector run -- accelerate launch --config_file fsdp2.yaml train.py
+      inspector run -- torchrun --nproc-per-node 8 train.py
       inspector run --check train.py
     """  # noqa: D301
     one_form(output, as_json=as_json)
     what = _invocation(script, args, module)
+    if nproc or nodes:
+        from inspector.simulate.script.invocation import several
+
+        what = several(what, nproc or gpus or 1, nodes or 1)
     if check:
         from inspector.simulate.script.check import check_script
 
@@ -104,7 +122,7 @@ def command(
     report = run(
         what, gpu=gpu, vram=vram, oom=oom, steps=steps or 0, timeout=timeout, assume=assume, data=data,
         lengths=lengths, worst=worst, network=network, write=write,
-        keep_events=snapshot is not None, output_to_stderr=as_json or str(output) == "-",
+        gpus=gpus or 0, rank=rank, keep_events=snapshot is not None, output_to_stderr=as_json or str(output) == "-",
     )  # fmt: skip
     if advise and not report.fits:
         from inspector.progress import working
@@ -112,7 +130,7 @@ def command(
         with working("the script") as tell:
             report = with_advice(
                 report, what, assume=assume, data=data, lengths=lengths, worst=worst, network=network, steps=steps or 0,
-                vram=vram, told=tell,
+                vram=vram, gpus=gpus or 0, told=tell,
             )  # fmt: skip
     if snapshot is not None:
         from inspector.simulate.snapshot.writer import write_snapshot

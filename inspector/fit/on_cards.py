@@ -14,6 +14,7 @@ from inspector.simulate.setup.stored import follow_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from inspector.fit.ways_table import WaysTable
     from inspector.simulate.setup.options import TrainingOptions
@@ -26,6 +27,7 @@ def fit(
     vram: str = "",
     solve: bool = False,
     gpus: int | None = None,
+    config: Sequence[Path | str] | Path | str = (),
     progress: Callable[[str], None] = lambda _: None,
     **options: Unpack[TrainingOptions],
 ) -> FitPlan | FitTable | WaysTable:
@@ -37,6 +39,7 @@ def fit(
         vram: one card by its memory, such as ``16GiB``, in the place of a name.
         solve: with one card, also find the largest batch size, length and rank that fit.
         gpus: the most cards of a kind: a table of ways to share the training among them.
+        config: files of accelerate or DeepSpeed for that table.
         progress: told which method is being simulated.
         options: settings as `inspector.simulate.finetune` takes them; a table takes size, length and dtype alone.
 
@@ -57,12 +60,14 @@ def fit(
     if gpus is not None:
         if vram or solve or "all" in names:
             raise InspectorError("--gpus takes cards by name alone", hint="leave out --vram and --solve")
-        return ways_table(reference, gpus, gpu=names, progress=progress, **options)
+        return ways_table(reference, gpus, gpu=names, config=config, progress=progress, **options)
+    if config:
+        raise InspectorError("--config is of several cards", hint="say how many at most: --gpus 4")
     if vram or (len(names) == 1 and names[0] != "all"):
         card = card_of_size(vram) if vram else find_gpu(names[0])
-        config = resolve_config(reference)
-        settings = follow_checkpoint(resolve_setup(**options), config).settings
-        return plan(find(reference) or reference, config, settings, card, solve=solve)
+        found = resolve_config(reference)
+        settings = follow_checkpoint(resolve_setup(**options), found).settings
+        return plan(find(reference) or reference, found, settings, card, solve=solve)
     # The rows of a table are ways of training: any other setting contradicts some of them, or is the same in all.
     said = {name for name, value in options.items() if value is not None}
     if (other := sorted(said - {"batch_size", "seq_len", "target_len", "dtype"})) or solve:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from inspector.errors import CannotSimulateError, ContradictionError, InspectorError, LibraryError
@@ -10,6 +11,7 @@ from inspector.gpus import find_gpu
 from inspector.reporting import TableReport
 from inspector.simulate.finetuning import check_card, question
 from inspector.simulate.on_card import Peaks, peaks_on
+from inspector.simulate.setup.cards_asked import CardsAsked
 from inspector.simulate.setup.parallel import ParallelSetup, changed, read
 from inspector.simulate.several_cards import traces_of
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from inspector.simulate.parallel.rank_trace import RankTrace
     from inspector.simulate.setup.options import TrainingOptions
 
-WAYS = ("one card", "ddp", "fsdp2", "zero2", "zero3", "tp", "device_map")
+WAYS = ("one card", "ddp", "fsdp1", "fsdp2", "zero2", "zero3", "tp", "device_map")
 USUAL = ("RTX 3090", "RTX 4090", "L40S", "A100-80GB", "H100-SXM")
 """Cards that machines with several are made of, where none is named."""
 
@@ -73,6 +75,7 @@ def ways_table(
     gpus: int,
     *,
     gpu: Sequence[str] = (),
+    config: Sequence[Path | str] | Path | str = (),
     progress: Callable[[str], None] = lambda _: None,
     **options: Unpack[TrainingOptions],
 ) -> WaysTable:
@@ -82,6 +85,8 @@ def ways_table(
         reference: a model as everywhere.
         gpus: the most cards.
         gpu: kinds of cards by name, the usual ones when left out.
+        config: files of accelerate or DeepSpeed: what they set of the training is set for every way, what of a way for
+            that one; the number of cards they name counts for nothing here.
         progress: told what is being simulated.
         options: settings as `inspector.simulate.finetune` takes them.
 
@@ -93,11 +98,12 @@ def ways_table(
     cards = tuple(find_gpu(name) for name in (gpu or USUAL))
     known = _Known()
     cells: list[WayCell] = []
-    asked = question(reference, **options)
+    said = CardsAsked(config=config, gpus=2, parallel=None).together() if config else None
+    asked = question(reference, from_files=said.settings if said else {}, **options)
     for way in WAYS:
         for card in cards:
             progress(f"{way} on {card.name}")
-            cells.append(_cell(replace(asked, gpu=card), way, gpus, known))
+            cells.append(_cell(replace(asked, gpu=card), way, gpus, known, said.parallel if said else None))
     impossible = {cell.way: cell.why for cell in cells if cell.peaks is None}
     possible = tuple(cell for cell in cells if cell.peaks is not None)
     if not possible:
@@ -109,8 +115,14 @@ def ways_table(
         (
             "the batch is a card's own; one machine, all cards alike, nothing else on them",
             "4-bit weights are packed in the compute dtype, so that FSDP shards them",
+            *((f"{said.parallel.words} is as {_named(config)} says it", *said.not_understood)
+              if said and said.parallel else ()),
         ),
     )  # fmt: skip
+
+
+def _named(config: Sequence[Path | str] | Path | str) -> str:
+    return str(config) if isinstance(config, (str, Path)) else ", ".join(str(each) for each in config)
 
 
 def _counts(most: int) -> list[int]:
@@ -119,14 +131,14 @@ def _counts(most: int) -> list[int]:
     return found if found[-1] == most else [*found, most]
 
 
-def _cell(asked: Question, way: str, most: int, known: _Known) -> WayCell:
+def _cell(asked: Question, way: str, most: int, known: _Known, said: ParallelSetup | None) -> WayCell:
     # What DDP takes does not depend on how many there are: two tell.
     counts = [1] if way == "one card" else [2] if way == "ddp" else _counts(most)
     cell = WayCell(way, asked.gpu, counts[0], None)
     for count in counts:
         try:
             check_card(asked.resolved.setup, asked.gpu)
-            cell = WayCell(way, asked.gpu, count, known.heaviest(asked, _setup(asked, way, count)))
+            cell = WayCell(way, asked.gpu, count, known.heaviest(asked, _setup(asked, way, count, said)))
         except (CannotSimulateError, ContradictionError, LibraryError) as error:
             return cell if cell.peaks is not None else replace(cell, why=error.message)
         if cell.peaks is not None and cell.peaks.fits:
@@ -134,13 +146,15 @@ def _cell(asked: Question, way: str, most: int, known: _Known) -> WayCell:
     return cell
 
 
-def _setup(asked: Question, way: str, count: int) -> ParallelSetup:
+def _setup(asked: Question, way: str, count: int, said: ParallelSetup | None) -> ParallelSetup:
     if way == "one card":
         # A map of one card is the card alone.
         return read("device_map", 1)
     made = read(f"tp:{count}" if way == "tp" else way, count)
+    if said is not None and said.strategy == made.strategy:
+        made = replace(said, world_size=count, nodes=1, tp=made.tp)
     settings = asked.resolved.settings
-    if settings.method == "qlora" and way in {"fsdp2", "zero3"}:
+    if settings.method == "qlora" and way in {"fsdp1", "fsdp2", "zero3"} and made.quant_storage == "auto":
         dtype: Any = settings.compute_dtype if settings.compute_dtype != "auto" else settings.dtype
         return changed(made, quant_storage="bfloat16" if dtype == "auto" else dtype)
     return made

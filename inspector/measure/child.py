@@ -95,6 +95,10 @@ class Measuring:
 
         # After the imports: on a CPU the limit is counted from what the process has by now.
         self._limit(device)
+        if spec.parallel:
+            from inspector.measure.ranks import begin
+
+            begin(device)
         self.result["device"] = machine.describe(device)
         self._enough(device)
         try:
@@ -149,6 +153,10 @@ class Measuring:
             model = add_lora(model, spec.lora, seed=spec.seed)
             after = weigh(model, self.order.parts)
             self.result["lora"] = _difference(before, after, memory, self._memory(device))
+        if spec.step and spec.parallel:
+            from inspector.measure.ranks import spread
+
+            model = spread(model, spec, device)
         if spec.step:
             self._note("step")
             self.result["step"] = run_steps(model, spec.step, device, self._note)

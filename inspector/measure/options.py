@@ -25,7 +25,7 @@ class MeasureOptions(TypedDict, total=False):
 
     ``lora`` adds PEFT's adapters of rank ``r`` with ``dropout`` on ``target_modules`` (a set's name, or names);
     and the fields of ``LoraConfig`` that choose and size A and B as PEFT takes them; ``step`` runs training steps.
-    ``limit`` pretends the device had no more, such as ``16GiB``.
+    ``limit`` pretends the device had no more, such as ``16GiB``. ``parallel`` measures this process's rank of several.
     """
 
     bits: Bits | None
@@ -53,6 +53,7 @@ class MeasureOptions(TypedDict, total=False):
     attention: str | None
     gradient_checkpointing: bool | None
     quality: bool | None
+    parallel: str | None
     limit: str | None
 
 
@@ -73,6 +74,7 @@ def spec_from(model: str, options: MeasureOptions) -> MeasureSpec:
         if not said.get("lora") and not scheme.startswith(("fp32", "bf16", "fp16")):
             raise InspectorError("quantized weights cannot be trained", hint="add --lora, or --bits 16")
     rows = wanted_vocabulary()
+    shared = _shared(said, step)
     return MeasureSpec(
         model=model,
         resize_vocab=rows.tokens if rows else None,
@@ -81,8 +83,31 @@ def spec_from(model: str, options: MeasureOptions) -> MeasureSpec:
         lora=_lora(model, said) if said.get("lora") else None,
         step=step,
         limit_bytes=parse_size(said["limit"]) if said.get("limit") else None,
-        **{name: said[name] for name in ("device", "layers", "weights", "seed", "quality") if name in said},
+        **{name: said[name] for name in ("device", "layers", "weights", "seed", "quality") if name in said} | shared,
     )
+
+
+def _shared(said: dict[str, Any], step: StepSetup | None) -> dict[str, Any]:
+    """This process's rank among those of its launcher. Raises InspectorError for what is not measured so."""
+    way = said.get("parallel")
+    if not way:
+        return {}
+    from inspector.measure.ranks import WAYS, card_said, ranks_said
+
+    if way not in WAYS:
+        raise InspectorError(f"--parallel {way} is not measured", hint=f"one of {', '.join(WAYS)}")
+    if step is None:
+        raise InspectorError("what is shared is seen in training steps", hint="add --step")
+    rank, world = ranks_said()
+    found = {"parallel": way, "rank": rank, "world_size": world}
+    # Each rank has the card of its own number, where there is one.
+    return found if said.get("device", "auto") == "cpu" else found | {"device": _own_card(card_said())}
+
+
+def _own_card(card: str) -> str:
+    import torch
+
+    return card if torch.cuda.is_available() else "cpu"
 
 
 def _scheme(said: dict[str, Any]) -> str:

@@ -18,7 +18,9 @@ from inspector.architecture.own_random import own_random_numbers
 from inspector.architecture.quiet import quiet
 from inspector.measure import train
 from inspector.measure.build import fill, meta_model
-from inspector.measure.weigh import _tensors
+from inspector.measure.ranks import spread
+from inspector.measure.weigh import _tensors, own_part
+from inspector.measure.weightsource import Shapes
 from inspector.patched import patched
 from inspector.precision import scheme_named
 from inspector.simulate.allocator.settings import parse_settings
@@ -29,6 +31,8 @@ from inspector.simulate.device.kernels import cpu_kernels, cuda_kernels
 from inspector.simulate.device.questions import Device
 from inspector.simulate.device.random_numbers import NOT_THE_CALLERS
 from inspector.simulate.events import Alloc, Free, Mark
+from inspector.simulate.parallel.rank_tracer import RankTracer
+from inspector.simulate.parallel.world import as_rank
 from inspector.simulate.program import routing
 from inspector.simulate.program.adapters import without_values
 from inspector.simulate.program.refusals import of_the_model
@@ -39,23 +43,11 @@ from inspector.simulate.tracing.tracer import Tracer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from torch import nn
-
     from inspector.measure.spec import MeasureSpec
+    from inspector.simulate.device.kernels import Kernels
     from inspector.simulate.events import Event
 
 META = torch.device("meta")
-
-
-class Shapes:
-    """A weight source of tensors without data: random ones and real ones alike are one tensor on the device."""
-
-    def check(self, wanted: Mapping[str, Sequence[int]], model: nn.Module | None = None) -> None:
-        """Every shape is there."""
-
-    def tensor(self, name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-        """A tensor of that shape."""
-        return torch.empty(tuple(shape), dtype=dtype, device=device)
 
 
 def predicted_memory(config: Mapping[str, Any], spec: MeasureSpec, device: Mapping[str, Any]) -> dict[str, int]:
@@ -99,6 +91,8 @@ def traced(config: Mapping[str, Any], spec: MeasureSpec, device: Mapping[str, An
             tracer = _on_cuda(stack, config, spec, tuple(device["capability"]), device["multiprocessors"])
         else:
             tracer = _on_cpu(stack, spec)
+        if isinstance(tracer, RankTracer):
+            stack.enter_context(as_rank(tracer, spec.rank, spec.world_size))
         stack.enter_context(patched(_quantizing_on_meta()))
         _run(config, spec, tracer, cuda=cuda)
     return tracer.events()
@@ -108,9 +102,16 @@ def _run(config: Mapping[str, Any], spec: MeasureSpec, tracer: Tracer, *, cuda: 
     """What `inspector.measure.child` does to the device's memory; on a CPU, only what its steps do."""
     # A real CPU's meter begins with the loaded model (`LiveStorages`): loading goes to a tracer that nobody asks.
     model = load(config, spec, tracer if cuda else Tracer(tracer.kernels), clears_cache=cuda and train.clears_cache())
+    if isinstance(tracer, RankTracer):
+        for *_, tensor in _tensors(model):
+            tracer.follow(tensor, "the model")
+        with tracer:
+            model = spread(model, spec, META, tracer)
+        if not cuda:
+            tracer.forget_all_but([each for *_, each in _tensors(model)])
     tracer.mark("load", READY)
     for *_, tensor in _tensors(model):
-        tracer.follow(tensor, "the model")
+        tracer.follow(own_part(tensor), "the model")
     if spec.step:
         with follow_modules(tracer, list(model.named_modules()), ""), tracer:
             train.run_steps(model, spec.step, META, lambda _stage: None, _Marks(tracer))
@@ -161,12 +162,17 @@ class _Marks(train.Meter):
         peaks.append(0)
 
 
+def _tracer(kernels: Kernels, spec: MeasureSpec) -> Tracer:
+    """Of one card by itself, or of one rank."""
+    return RankTracer(kernels, cards=spec.world_size) if spec.parallel else Tracer(kernels)
+
+
 def _on_cuda(
     stack: ExitStack, config: Mapping[str, Any], spec: MeasureSpec, capability: tuple[int, int], multiprocessors: int
 ) -> Tracer:
     """A tracer of the card, and the libraries choosing as they would on it until the stack unwinds."""
     device = Device(capability, multiprocessors)
-    tracer = Tracer(cuda_kernels(device))
+    tracer = _tracer(cuda_kernels(device), spec)
     length = spec.step.seq_len if spec.step else 1
     tracer.answer = answers(lambda: length)
     routing.install(tracer, config, "balanced")
@@ -176,7 +182,7 @@ def _on_cuda(
 
 def _on_cpu(stack: ExitStack, spec: MeasureSpec) -> Tracer:
     """A tracer that sees what `LiveStorages` sees: what operators return, not what they need for a while."""
-    tracer = Tracer(cpu_kernels())
+    tracer = _tracer(cpu_kernels(), spec)
     import bitsandbytes as _registers_operators  # noqa: F401
 
     ops = torch.ops.bitsandbytes

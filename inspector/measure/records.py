@@ -112,6 +112,7 @@ def _name(measurement: Measurement) -> str:
         spec.scheme,
         f"{spec.layers}-layers" if spec.layers else "",
         f"lora-r{spec.lora.r}" if spec.lora else "",
+        f"{spec.parallel}-rank-{spec.rank}-of-{spec.world_size}" if spec.parallel else "",
         f"step-{spec.step.batch_size}x{spec.step.seq_len}" if spec.step else "",
         name,
         # Windows forbids colons in names.

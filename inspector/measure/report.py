@@ -27,6 +27,9 @@ EQUAL = (
 """Must be equal to the byte on every device; on a CPU a training step's live bytes must, too (`STEPS`)."""
 STEPS = ("step_load_bytes", "step_forward_bytes", "step_backward_bytes", "step_optimizer_bytes", "step_reserved_bytes")
 """Peaks of the stages of a training step. On CUDA, and for int8, they are compared and a difference is shown."""
+GLOO = "gloo's own threads let go of what was sent a moment later"
+HELD = ("step_backward_bytes",)
+"""Where ranks send while they compute; how long what is sent is held is the time of a thread's."""
 OUTLIERS = "int8 keeps columns with outliers apart, and which have them is data"
 
 
@@ -82,7 +85,9 @@ class Measurement(TableReport):
         """Whether it was measured, and every figure that must be equal was predicted and is."""
         # A GPU's kernels and int8's outliers make a step differ in ways shapes do not tell.
         shapes_decide = self.result.get("device", {}).get("type") != "cuda" and self.spec.scheme != "int8"
-        decides = (*EQUAL, *STEPS) if shapes_decide else EQUAL
+        decides: tuple[str, ...] = (*EQUAL, *STEPS) if shapes_decide else EQUAL
+        if self.spec.parallel:
+            decides = tuple(name for name in decides if name not in HELD)
         exact = [each for each in self.comparisons if each.name in decides]
         whole = self.status == "measured" and bool(exact) and not self.unpredicted
         return whole and not any(each.difference for each in exact)
@@ -179,7 +184,7 @@ def judged(spec: MeasureSpec, result: Mapping[str, Any], *, date: str = "") -> M
             name,
             predicted[name],
             measured[name],
-            _cause(name, kinds, spec.scheme) if predicted[name] != measured[name] else "",
+            _cause(name, kinds, spec.scheme, shared=bool(spec.parallel)) if predicted[name] != measured[name] else "",
         )
         for name in predicted
     )
@@ -232,10 +237,12 @@ def _traced(spec: MeasureSpec, result: Mapping[str, Any]) -> tuple[dict[str, int
         return {}, f"not traced, by a fault of ours: {type(error).__name__}: {in_one_line(error)}", error
 
 
-def _cause(name: str, kinds: tuple[Comparison, ...], scheme: str) -> str:
+def _cause(name: str, kinds: tuple[Comparison, ...], scheme: str, *, shared: bool) -> str:
     """What a difference comes from, as far as the measurement can tell."""
     if name in STEPS and scheme == "int8":
         return OUTLIERS
+    if name in HELD and shared:
+        return GLOO
     differing = [f"{each.name} {each.difference:+,} B" for each in kinds if each.difference]
     return ", ".join(differing) if name == "tensor_bytes" else ""
 

@@ -88,7 +88,7 @@ class MeasureSpec:
     ``layers`` cuts the model to its first decoder layers. ``weights`` is ``random``, ``hub`` or a folder of
     safetensors. ``limit_bytes`` pretends the device had no more than that. ``quality`` adds the error of the
     approximation. ``resize_vocab`` and ``pad_to_multiple_of`` are those of `inspector.load`: a model of random weights
-    with other rows.
+    with other rows. ``parallel`` is a way to share the model, of which this is rank ``rank`` among ``world_size``.
     """
 
     model: str = DEFAULT_MODEL
@@ -103,6 +103,9 @@ class MeasureSpec:
     quality: bool = False
     resize_vocab: int | None = None
     pad_to_multiple_of: int | None = None
+    parallel: str = ""
+    rank: int = 0
+    world_size: int = 1
 
     def __post_init__(self) -> None:
         scheme_named(self.scheme)

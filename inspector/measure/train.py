@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import weakref
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from inspector.architecture.error_origin import is_of_the_model, runs_operators
+from inspector.architecture.error_origin import is_of_the_model
 from inspector.architecture.facts import language_config
 from inspector.architecture.quiet import quiet
 from inspector.errors import InspectorError, in_one_line
 from inspector.lora.peft_fields import peft_fields
 from inspector.measure import machine
-from inspector.measure.weigh import _tensors, breakdown
+from inspector.measure.live import LiveStorages
+from inspector.measure.weigh import breakdown, own_part
 from inspector.simulate.program.heads import heads_to_name, task_type
 from inspector.simulate.program.optimizers import make_optimizer
 from inspector.units import MiB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from torch import nn
-    from torch._ops import OpOverload
     from transformers import PreTrainedModel
 
     from inspector.measure.spec import MeasuredLora, StepSetup
@@ -126,7 +124,7 @@ def run_steps(
             with meter.stage("optimizer", peaks["optimizer"]):
                 optimizer.step()
             # Here, before the next step lets go of them.
-            gradients = sum(each.grad.nbytes for each in trainable if each.grad is not None)
+            gradients = sum(own_part(each.grad).nbytes for each in trainable if each.grad is not None)
             # Else the old loss would be alive through the next forward.
             del loss
         state = _state_bytes(optimizer)
@@ -240,48 +238,9 @@ class _CpuMeter(Meter):
         return {"peak_resident_mib": machine.resident()["resident_peak_bytes"] / MiB}
 
 
-class LiveStorages(TorchDispatchMode):
-    """Counts the bytes of the storages alive: those of a model to begin with, and every one an operation makes."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.nbytes = self.peak = 0
-        self._known: set[int] = set()
-        for *_, tensor in _tensors(model):
-            self.note(tensor)
-
-    def note(self, tensor: torch.Tensor) -> None:
-        """Count a tensor's storage, until it dies."""
-        storage = tensor.untyped_storage()
-        # The address in C: Python may wrap one storage more than once.
-        key = storage._cdata
-        if key in self._known or tensor.device.type == "meta":
-            return
-        size = storage.nbytes()
-        self._known.add(key)
-        self.nbytes += size
-        self.peak = max(self.peak, self.nbytes)
-        weakref.finalize(storage, self._died, key, size)
-
-    def _died(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.nbytes -= size
-
-    @runs_operators
-    def __torch_dispatch__(
-        self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Run the operation and note what it returned."""
-        result = func(*args, **(kwargs or {}))
-        for each in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(each, torch.Tensor):
-                self.note(each)
-        return result
-
-
 def _state_bytes(optimizer: torch.optim.Optimizer) -> int:
     states = (value for state in optimizer.state.values() for value in state.values())
-    return sum(value.nbytes for value in states if isinstance(value, torch.Tensor))
+    return sum(own_part(value).nbytes for value in states if isinstance(value, torch.Tensor))
 
 
 def _vocabulary(model: PreTrainedModel) -> int:

@@ -78,13 +78,19 @@ def weigh(model: PreTrainedModel, parts: Mapping[str, str] | None = None) -> Wei
     )
 
 
+def own_part(tensor: torch.Tensor) -> torch.Tensor:
+    """This rank's part of a tensor that is cut over ranks; any other as it is."""
+    part: torch.Tensor = getattr(tensor, "_local_tensor", tensor)
+    return part
+
+
 def breakdown(model: nn.Module) -> dict[str, int]:
     """Bytes of parameters and constants under the names of the published T4 measurements; buffers are left out."""
     seen: set[int] = set()
     found = {"nf4_packed": 0, "quant_scales": 0, "unquantized_fp32": 0, "other": 0}
     names = {torch.uint8: "nf4_packed", torch.float32: "unquantized_fp32"}
     for _, _, role, tensor in _tensors(model):
-        storage = tensor.untyped_storage()
+        storage = own_part(tensor).untyped_storage()
         # Empty storages share one address, the null pointer.
         if role != "buffer" and storage.nbytes() and storage.data_ptr() not in seen:
             seen.add(storage.data_ptr())

@@ -40,6 +40,8 @@ def text(report: Measurement) -> RenderableType:
     result, spec = report.result, report.spec
     rows = f", {spec.vocabulary.call}" if spec.vocabulary else ""
     title = f"{spec.model}{f', {spec.layers} layers' if spec.layers else ''}{rows}, {spec.scheme}"
+    if spec.parallel:
+        title += f", {spec.parallel}, rank {spec.rank} of {spec.world_size}"
     device = result.get("device", {})
     weights = "random weights" if spec.weights == "random" else f"weights: {spec.weights}"
     parts: list[RenderableType] = [heading(title, f"{device.get('name', 'no device')}, {weights}", _outcome(report))]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from inspector.render import script_advice
+from inspector.render import script_advice, script_ranks
 from inspector.render.at_peak import how_it_came_about
 from inspector.render.simulate import VERDICT_STYLES, stage_name
 from inspector.render.terminal import heading, notes, of_kind, page, table
@@ -30,6 +30,7 @@ def text(report: ScriptReport) -> RenderableType:
     """The page `inspector run` prints after the script's own output."""
     return page(
         heading(report.script, what(report)),
+        *script_ranks.parts(report),
         _peaks(report),
         *([_verdicts(report)] if len(report.verdicts) > 1 else []),
         _stages(report),
@@ -52,11 +53,12 @@ def text(report: ScriptReport) -> RenderableType:
 
 
 def charts(report: ScriptReport) -> tuple[Chart, ...]:
-    """The run, allocation by allocation."""
+    """The run, allocation by allocation, and a bar for each of several cards."""
+    from inspector.render.charts.cards import cards
     from inspector.render.charts.timeline import timeline
 
     drawn = timeline(report.timeline, report.timeline_kinds, report.gpu, stage_name, peak=report.peak_reserved_bytes)
-    return (drawn,)
+    return (drawn,) if report.ranks is None else (cards(script_ranks.drawn(report.ranks)), drawn)
 
 
 def what(report: ScriptReport) -> str:
@@ -192,6 +194,7 @@ def payload(report: ScriptReport) -> dict[str, Any]:
         "alive_at_peak": {share.name: share.nbytes for share in report.alive_at_peak},
         "lines_at_peak": {share.name or "(library)": share.nbytes for share in report.lines_at_peak},
         **how_it_came_about(report),
+        **script_ranks.payload(report.ranks),
         "assumed": list(report.assumed),
         "skipped": list(report.skipped),
         "assumptions": list(report.assumptions),

@@ -15,27 +15,30 @@ from inspector.safe_text import clean
 from inspector.units import mebibytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import RenderableType
 
     from inspector.render.charts import Chart
-    from inspector.simulate.several_cards import RankReport, Sent, SeveralCardsReport
+    from inspector.simulate.parallel.rank_report import RankReport, Sent
+    from inspector.simulate.several_cards import SeveralCardsReport
 
 MOST_BARS = 16
 
 
 def text(report: SeveralCardsReport) -> RenderableType:
     """The page `inspector simulate finetune --gpus N` prints."""
-    drawn = card_bars(report)
+    drawn = card_bars(report.ranks, report.parallel.world_size, _word(report))
     parts: list[RenderableType] = [
         heading(report.model, what(report), in_words(report)),
         Text(verdict_line(report), style=VERDICT_STYLES[report.verdict]),
         Responsive(lambda width: bars(drawn, width)),
-        _ranks(report),
+        ranks_table(report.ranks, _word(report)),
     ]
     if report.parallel.strategy != "device_map":
         parts.append(_kept(report))
     if report.sent:
-        parts.append(_sent(report))
+        parts.append(sent_table(report.sent))
     parts += [
         _settings(report),
         notes((*remarks(report), *report.not_understood, *report.assumptions, *_legend(report))),
@@ -50,17 +53,17 @@ def charts(report: SeveralCardsReport) -> tuple[Chart, ...]:
 
     rank = report.heaviest
     line = timeline(rank.timeline, rank.timeline_kinds, report.gpu, stage_name, peak=rank.peaks.reserved)
-    return cards(card_bars(report)), line
+    return cards(card_bars(report.ranks, report.parallel.world_size, _word(report))), line
 
 
-def card_bars(report: SeveralCardsReport) -> list[CardBar]:
+def card_bars(ranks: Sequence[RankReport], world_size: int, word: str) -> list[CardBar]:
     """A bar for each card, as many as a page holds; beyond, one for the ranks that are alike."""
     made = []
-    for rank in report.ranks:
-        if report.parallel.world_size <= MOST_BARS:
-            names = [f"{_word(report)} {rank.rank + number}" for number in range(rank.alike)]
+    for rank in ranks:
+        if world_size <= MOST_BARS:
+            names = [f"{word} {rank.rank + number}" for number in range(rank.alike)]
         else:
-            names = [_alike(report, rank)]
+            names = [named(rank, word)]
         made += [CardBar.of(name, rank.peaks, rank.alive_at_peak) for name in names]
     return made
 
@@ -70,8 +73,8 @@ def _word(report: SeveralCardsReport) -> str:
     return "card" if report.parallel.strategy == "device_map" else "rank"
 
 
-def _alike(report: SeveralCardsReport, rank: RankReport) -> str:
-    word = _word(report)
+def named(rank: RankReport, word: str) -> str:
+    """A rank, and those that are as it is: ``ranks 0-6``."""
     return f"{word} {rank.rank}" if rank.alike == 1 else f"{word}s {rank.rank}-{rank.rank + rank.alike - 1}"
 
 
@@ -96,32 +99,36 @@ def verdict_line(report: SeveralCardsReport) -> str:
     )
     return (
         f"{report.verdict.capitalize()} on {report.parallel.world_size} x {card.name}: "
-        f"{mebibytes(abs(margin))} {left} on {why_heaviest(report)}"
+        f"{mebibytes(abs(margin))} {left} on {_why(report)}"
     )
 
 
-def why_heaviest(report: SeveralCardsReport) -> str:
+def _why(report: SeveralCardsReport) -> str:
+    return why_heaviest(report.ranks, report.parallel.world_size, _word(report))
+
+
+def why_heaviest(ranks: Sequence[RankReport], world_size: int, word: str) -> str:
     """The heaviest rank, and what it has more of than the lightest."""
-    heaviest = report.heaviest
-    lightest = min(report.ranks, key=lambda rank: rank.peaks.process)
+    heaviest = max(ranks, key=lambda rank: (rank.peaks.process, -rank.rank))
+    lightest = min(ranks, key=lambda rank: rank.peaks.process)
     if lightest.peaks.process == heaviest.peaks.process:
-        return "every rank: all are alike" if report.parallel.world_size > 1 else "the one card"
+        return f"every {word}: all are alike" if world_size > 1 else "the one card"
     there = {share.name: share.nbytes for share in lightest.alive_at_peak}
     more = {share.name: share.nbytes - there.get(share.name, 0) for share in heaviest.alive_at_peak}
     kind = max(more, key=lambda name: more[name], default="")
-    word = _word(report)
     return f"{word} {heaviest.rank}, the heaviest: {mebibytes(more[kind])} more of {kind} than {word} {lightest.rank}"
 
 
-def _ranks(report: SeveralCardsReport) -> RenderableType:
+def ranks_table(ranks: Sequence[RankReport], word: str) -> RenderableType:
+    """The peaks of every rank that was traced."""
     rows = table(
         "MiB", *((name, "right") for name in ("allocated", "reserved", "process", "after training", "peak at"))
     )
-    for rank in report.ranks:
+    for rank in ranks:
         style = VERDICT_STYLES[rank.peaks.verdict]
         sizes = (rank.peaks.allocated, rank.peaks.reserved, rank.peaks.process, rank.after_training_allocated_bytes)
         where = "loading" if rank.peak_step < 0 else f"step {rank.peak_step + 1} {rank.peak_stage}"
-        name = Text(f"{_alike(report, rank)} {rank.peaks.verdict}", style=style)
+        name = Text(f"{named(rank, word)} {rank.peaks.verdict}", style=style)
         rows.add_row(name, *(f"{size / 2**20:,.1f}" for size in sizes), where)
     return rows
 
@@ -130,7 +137,7 @@ def _kept(report: SeveralCardsReport) -> RenderableType:
     rank = report.heaviest
     rows = table("weights", ("MiB", "right"), "")
     rows.add_row("whole model, as loaded", f"{rank.whole_bytes / 2**20:,.1f}", "")
-    rows.add_row("a rank's share of units", f"{rank.sharded_bytes / 2**20:,.1f}", units_line(report))
+    rows.add_row("a rank's share of units", f"{rank.sharded_bytes / 2**20:,.1f}", units_line(report.ranks[0].units))
     rows.add_row("whole on every card", f"{rank.replicated_bytes / 2**20:,.1f}", "")
     rows.add_row("largest unit when gathered", f"{rank.gathered_bytes / 2**20:,.1f}", "")
     if report.host_bytes_per_node:
@@ -138,9 +145,10 @@ def _kept(report: SeveralCardsReport) -> RenderableType:
     return rows
 
 
-def _sent(report: SeveralCardsReport) -> RenderableType:
+def sent_table(made: Sequence[Sent]) -> RenderableType:
+    """What a steady step sends, by kind."""
     rows = table("sent in a step", ("times", "right"), ("of", "right"), ("GiB", "right"), ("estimate", "right"))
-    for each in report.sent:
+    for each in made:
         sent = each.collective
         rows.add_row(sent.kind, f"{sent.times:,}", f"{sent.group_size:,}", f"{sent.nbytes / 2**30:,.2f}", seconds(each))
     return rows
@@ -202,15 +210,9 @@ def payload(report: SeveralCardsReport) -> dict[str, Any]:
         "verdict": report.verdict,
         "fits": report.fits,
         "heaviest_rank": report.heaviest.rank,
-        "why": why_heaviest(report),
-        "ranks": [_rank(rank) for rank in report.ranks],
-        "collectives": [
-            {
-                "kind": each.collective.kind, "bytes": each.collective.nbytes, "times": each.collective.times,
-                "group_size": each.collective.group_size, "seconds_estimate": each.seconds,
-            }
-            for each in report.sent
-        ],
+        "why": _why(report),
+        "ranks": [rank_payload(rank) for rank in report.ranks],
+        "collectives": sent_payload(report.sent),
         "link": report.link,
         "nccl_bytes": dict(zip(("least", "most"), report.nccl_bytes, strict=True)),
         "host_bytes_per_node": report.host_bytes_per_node,
@@ -226,7 +228,19 @@ def payload(report: SeveralCardsReport) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _rank(rank: RankReport) -> dict[str, Any]:
+def sent_payload(sent: Sequence[Sent]) -> list[dict[str, Any]]:
+    """What a steady step sends, for the JSON document."""
+    return [
+        {
+            "kind": each.collective.kind, "bytes": each.collective.nbytes, "times": each.collective.times,
+            "group_size": each.collective.group_size, "seconds_estimate": each.seconds,
+        }
+        for each in sent
+    ]  # fmt: skip
+
+
+def rank_payload(rank: RankReport) -> dict[str, Any]:
+    """One rank, for the JSON document."""
     return {
         "rank": rank.rank,
         "alike": rank.alike,

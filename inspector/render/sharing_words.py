@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from inspector.units import gibibytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inspector.simulate.parallel.rank_trace import Unit
     from inspector.simulate.several_cards import SeveralCardsReport
 
 _FAMILIES = {
@@ -33,9 +36,9 @@ def in_words(report: SeveralCardsReport) -> str:
     return _FAMILIES.get(strategy) or f"{name.get(strategy, strategy)} {_SHARDS}"
 
 
-def units_line(report: SeveralCardsReport) -> str:
+def units_line(units: Sequence[Unit]) -> str:
     """Which modules are units: ``32 x LlamaDecoderLayer, the root``."""
-    counted = Counter(unit.cls if unit.name else "the root" for unit in report.ranks[0].units)
+    counted = Counter((unit.cls or unit.name) if unit.name else "the root" for unit in units)
     return (
         ", ".join(f"{number} x {name}" if name != "the root" else name for name, number in counted.items())
         or "no units"

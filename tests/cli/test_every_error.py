@@ -95,8 +95,8 @@ MISTAKES = {
         "run", "run nowhere.py", "run --check nowhere.py", "run tiny/config.json", "run --gpu nope good.py",
         "run --gpu T4 --vram 16GiB good.py", "run --vram lots good.py", "run --steps 0 good.py",
         "run --assume nope=1 good.py", "run --lengths lots good.py", "run --data nope good.py",
-        "run -m no.such.module", "run not-json/config.json", "run -- deepspeed --num_gpus 8 good.py",
-        "run -- torchrun --nproc-per-node 8 good.py",
+        "run -m no.such.module", "run not-json/config.json", "run --nproc 2 -- torchrun good.py",
+        "run -- accelerate launch --use_megatron_lm good.py", "run --nproc 0 good.py", "run --rank middle good.py",
     ],
     "serving": [
         "serving nope-9b", "serving tiny --engine nope", "serving tiny --gpu nope",

@@ -11,9 +11,9 @@ from inspector.errors import InspectorError
 from inspector.measure import doctor as doctors
 from inspector.measure import machine
 from inspector.measure.doctor import doctor
+from inspector.measure.live import LiveStorages
 from inspector.measure.options import spec_from
 from inspector.measure.spec import MeasuredLora, MeasureSpec, StepSetup, cut_config
-from inspector.measure.train import LiveStorages
 from inspector.sources.bundled import bundled_config
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from torch._C._distributed_c10d import GradBucket
 
 
+DEFAULT_BUCKET_MB = 25
+
+
 class DataParallel(Spread):
     """As ``torchrun`` scripts and Trainer wrap a model."""
 
@@ -29,7 +32,9 @@ class DataParallel(Spread):
         with self.tracer.making(MemoryKind.COMMUNICATION):
             wrapped = DistributedDataParallel(
                 model,
-                bucket_cap_mb=setup.bucket_cap_mb,
+                # Said, it is the first bucket's size too; not said, that is 1 MiB. accelerate says only what is no
+                # default (KwargsHandler.to_kwargs).
+                bucket_cap_mb=None if setup.bucket_cap_mb == DEFAULT_BUCKET_MB else setup.bucket_cap_mb,
                 find_unused_parameters=setup.find_unused_parameters,
                 gradient_as_bucket_view=setup.gradient_as_bucket_view,
                 static_graph=setup.static_graph,
@@ -37,7 +42,7 @@ class DataParallel(Spread):
         # The default's own work has no future without data (FakeWork): what it does is done here, in the same buffer.
         wrapped.register_comm_hook(self, lambda state, bucket: state.reduced(bucket))
         # It would warn of a device that it cannot take the time on.
-        wrapped.logger = _Untimed(wrapped.logger)
+        wrapped.logger = Untimed(wrapped.logger)
         return wrapped
 
     def reduced(self, bucket: GradBucket) -> torch.futures.Future[Any]:
@@ -54,7 +59,7 @@ class DataParallel(Spread):
         return nullcontext() if last else self.model.no_sync()
 
 
-class _Untimed:
+class Untimed:
     """DDP's logger, without times."""
 
     def __init__(self, logger: object) -> None:

@@ -73,28 +73,34 @@ class FlatSharded(Spread):
         del parameters
         self.model.clip_grad_norm_(norm)
 
-    def _handles(self) -> Iterator[tuple[str, Any]]:
-        from torch.distributed.fsdp import FullyShardedDataParallel
-
-        for path, module in self.model.named_modules():
-            if isinstance(module, FullyShardedDataParallel) and module._handle is not None:
-                yield path, module
-
     def units(self) -> tuple[Unit, ...]:
         """Every flat tensor."""
-        found = []
-        for path, module in self._handles():
-            flat = module._handle.flat_param
-            wide = (module._handle._fwd_bwd_param_dtype or flat.dtype).itemsize
-            whole = flat._unpadded_unsharded_size.numel() * wide
-            kept = flat._local_shard.nbytes if hasattr(flat, "_local_shard") else flat.nbytes
-            trained = whole if flat.requires_grad else 0
-            found.append(Unit(plain(path), type(module.module).__name__, whole, kept, trained))
-        return tuple(found)
+        return units_of(self.model)
 
     def whole_parameters(self) -> Iterator[torch.Tensor]:
         """None: what FSDP does not flatten it was told to ignore."""
         return iter(())
+
+
+def units_of(model: nn.Module) -> tuple[Unit, ...]:
+    """Every flat tensor of ``FullyShardedDataParallel``."""
+    found = []
+    for path, module in _handles(model):
+        flat = module._handle.flat_param
+        wide = (module._handle._fwd_bwd_param_dtype or flat.dtype).itemsize
+        whole = flat._unpadded_unsharded_size.numel() * wide
+        kept = flat._local_shard.nbytes if hasattr(flat, "_local_shard") else flat.nbytes
+        trained = whole if flat.requires_grad else 0
+        found.append(Unit(plain(path), type(module.module).__name__, whole, kept, trained))
+    return tuple(found)
+
+
+def _handles(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    for path, module in model.named_modules():
+        if isinstance(module, FullyShardedDataParallel) and module._handle is not None:
+            yield path, module
 
 
 def _upcast(model: nn.Module) -> None:

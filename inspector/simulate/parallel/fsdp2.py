@@ -96,28 +96,31 @@ class FullyShard(Spread):
 
     def units(self) -> tuple[Unit, ...]:
         """Every module whose weights are gathered as one."""
-        from torch.distributed.fsdp import FSDPModule
+        return units_of(self.model)
 
-        found = []
-        for path, module in self.model.named_modules():
-            if not isinstance(module, FSDPModule):
+
+def units_of(model: nn.Module) -> tuple[Unit, ...]:
+    """Every module of ``fully_shard`` whose weights are gathered as one."""
+    from torch.distributed.fsdp import FSDPModule
+
+    found = []
+    for path, module in model.named_modules():
+        if not isinstance(module, FSDPModule):
+            continue
+        state = module._get_fsdp_state()
+        for group in _groups(state):
+            parts = group.fsdp_params
+            if not parts or group.modules[0] is not module:
                 continue
-            state = module._get_fsdp_state()
-            for group in _groups(state):
-                parts = group.fsdp_params
-                if not parts or group.modules[0] is not module:
-                    continue
-                whole = [
-                    part._orig_size.numel() * (part.param_dtype or part.orig_dtype or part.sharded_param.dtype).itemsize
-                    for part in parts
-                ]
-                trained = [
-                    nbytes for part, nbytes in zip(parts, whole, strict=True) if part.sharded_param.requires_grad
-                ]
-                kept = sum(local(part.sharded_param).untyped_storage().nbytes() for part in parts)
-                cls = type(module).__name__.removeprefix("FSDP")
-                found.append(Unit(plain(path), cls, sum(whole), kept, sum(trained)))
-        return tuple(found)
+            whole = [
+                part._orig_size.numel() * (part.param_dtype or part.orig_dtype or part.sharded_param.dtype).itemsize
+                for part in parts
+            ]
+            trained = [nbytes for part, nbytes in zip(parts, whole, strict=True) if part.sharded_param.requires_grad]
+            kept = sum(local(part.sharded_param).untyped_storage().nbytes() for part in parts)
+            cls = type(module).__name__.removeprefix("FSDP")
+            found.append(Unit(plain(path), cls, sum(whole), kept, sum(trained)))
+    return tuple(found)
 
 
 def _groups(state: Any) -> list[Any]:

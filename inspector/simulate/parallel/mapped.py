@@ -25,6 +25,7 @@ from inspector.simulate.tracing.cards_tracer import CardsTracer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import torch
     from torch import nn
 
     from inspector.simulate.program.stored.loader import Loader
@@ -57,7 +58,21 @@ class Mapped(Alone):
         for name, parameter in model.named_parameters():
             self.tracer.lies_on(parameter, self.spread.card(name))
         Dispatch(model, self.spread.placement, self.tracer)
+        self._labels_follow(model)
         return model
+
+    def _labels_follow(self, model: Any) -> None:
+        """Labels go to the card of the logits before they are shifted (transformers/loss/loss_utils.py)."""
+        whole: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+        computed, tracer = getattr(whole, "loss_function", None), self.tracer
+        if computed is None:
+            return
+
+        def loss(logits: torch.Tensor, labels: torch.Tensor, *args: object, **kwargs: object) -> Any:
+            card = tracer.card_of(logits)
+            return computed(logits, labels if card is None else tracer.copied(labels, card), *args, **kwargs)
+
+        whole.loss_function = loss
 
 
 def trace_mapped(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from inspector.simulate.script.invocation import Invocation
     from inspector.simulate.script.overrides import Override
     from inspector.simulate.script.report import ScriptReport
+    from inspector.simulate.setup.cards_asked import WhichRanks
 
 
 class Options(TypedDict, total=False):
@@ -27,6 +28,7 @@ class Options(TypedDict, total=False):
     network: bool
     steps: int
     vram: str
+    gpus: int
 
 
 def with_advice(
@@ -56,9 +58,11 @@ def with_advice(
     def again(override: Override) -> Peaks | None:
         words = [*(f"{name}={value}" for name, value in override.environment), *override.argv]
         told(" ".join(words) or "; ".join(edit.text.strip(" ,;") for edit in override.edits))
-        tried = run(what, gpu=card, override=override, quiet=True, ends=ends, **options)
+        tried = run(what, gpu=card, override=override, quiet=True, ends=ends, rank=rank, **options)
         return tried.peaks if tried.script_exit_code == 0 else None
 
+    # What is tried is tried on the rank that does not fit; the first is heard by all others.
+    rank: WhichRanks = "first" if report.ranks is None or report.ranks.heaviest.rank == 0 else "all"
     alive = {share.name: share.nbytes for share in report.alive_at_peak}
     return replace(report, advice=advise(small.peaks, alive, candidates(what), again), advised_card=small.gpu.name)
 

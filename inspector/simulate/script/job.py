@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from array import array
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate.events import Alloc, EmptyCache, Event, Free, Mark
+from inspector.simulate.events import Alloc, EmptyCache, Free, Mark, StreamMark, StreamUse, StreamWait
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from inspector.simulate.events import Event, Instant
+
 JOB, RESULT, ROWS, LOG = "job.json", "result.json", "rows.bin", "log.bin"
+SAID = "said.json"
+"""What a rank sent, beside its outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +27,10 @@ class Job:
 
     ``kind`` says what ``target`` is: the ``file`` of a script, the name of a ``module``, or the file of ``code`` whose
     lines are said to be those of ``shown``. ``card`` is a catalogued name or a size (``16GiB``), ``others`` more cards
-    that may share the trace. ``worst`` puts the longest samples first. ``edits`` change words of the script's
-    text, or of modules that it imports
+    that may share the trace, ``cards`` how many of it the machine has. ``launch`` are the words of the launcher that
+    starts it as one of ``world_size`` ranks, ``rank`` is which (below zero from the end), ``heard`` the file of what
+    earlier ranks sent. ``worst`` puts the longest samples first.
+    ``edits`` change words of the script's text, or of modules that it imports
     (`inspector.simulate.script.overrides`).
     """
 
@@ -44,6 +51,13 @@ class Job:
     data: dict[str, str] = field(default_factory=dict)
     lengths: tuple[int, ...] = ()
     worst: bool = False
+    cards: int = 1
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+    on_a_machine: int = 1
+    launch: tuple[str, ...] = ()
+    heard: str = ""
     edits: tuple[dict[str, Any], ...] = ()
 
     def write_to(self, folder: Path) -> Path:
@@ -64,10 +78,25 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run: its events, and what is to be known about them."""
+    """What came of a run: its events, and what is to be known about them.
+
+    ``cards`` has the card of every block that is not on the first. Of one rank among several ``card`` is its own,
+    ``units`` and ``sent`` are those of `inspector.simulate.parallel.rank_trace`, field by field.
+    """
 
     events: tuple[Event, ...]
     exit_code: int
+    cards: Mapping[int, int] = field(default_factory=dict)
+    card: int = 0
+    launched: bool = False
+    rank: int = 0
+    world_size: int = 1
+    on_a_machine: int = 1
+    units: tuple[tuple[str, str, int, int, int], ...] = ()
+    sent: tuple[tuple[str, int, int, int], ...] = ()
+    replicated_bytes: int = 0
+    host_bytes: int = 0
+    streams: tuple[str, ...] = ("compute",)
     error: str = ""
     ours: bool = False
     paged_bytes: int = 0
@@ -85,11 +114,12 @@ class Outcome:
 
 
 def write_outcome(
-    folder: Path, rows: list[tuple[int, str, str, str, str]], log: list[Any], said: dict[str, Any]
+    folder: Path, rows: list[tuple[int, str, str, str, str, int, int]], log: list[Any], said: dict[str, Any]
 ) -> None:
-    """The child's answer. ``rows`` are size, kind, module, source and line of each block; ``log`` as the tracer has it.
+    """The child's answer. ``rows`` are size, kind, module, source, line, stream and card of each block.
 
-    Numbers go as 8 bytes each and words once: a run of a few minutes has hundreds of thousands of blocks.
+    ``log`` is as the tracer has it. Numbers go as 8 bytes each and words once: a run of a few minutes has hundreds of
+    thousands of blocks.
     """
     words: dict[str, int] = {}
 
@@ -97,29 +127,28 @@ def write_outcome(
         return words.setdefault(word, len(words))
 
     flat = array("q")
-    for nbytes, *texts in rows:
-        flat.append(nbytes)
-        flat.extend(number(text) for text in texts)
-    marks: list[list[Any]] = []
+    for nbytes, kind, module, source, line, stream, card in rows:
+        flat.extend((nbytes, *map(number, (kind, module, source, line)), stream, card))
+    instants: dict[tuple[Any, ...], int] = {}
     order = array("q")
-    # Above all blocks: marks by their place in a list of their own, and one number for an emptied cache.
+    # Above all blocks: whatever else happened, by its place in a list of its own.
     for entry in log:
         if isinstance(entry, int):
             order.append(entry)
-        elif isinstance(entry, Mark):
-            order.append(_MARKS + len(marks))
-            marks.append([entry.stage, entry.step, entry.reset])
         else:
-            order.append(_EMPTIED)
+            order.append(_INSTANTS + instants.setdefault((type(entry).__name__, *astuple(entry)), len(instants)))
     (folder / ROWS).write_bytes(flat.tobytes())
     (folder / LOG).write_bytes(order.tobytes())
-    text = json.dumps({**said, "words": list(words), "marks": marks})
+    text = json.dumps({**said, "words": list(words), "instants": list(instants)})
     # Last, so that what is there is whole.
     (folder / RESULT).write_text(text, encoding="utf-8")
 
 
-_MARKS = 1 << 40
-_EMPTIED = 1 << 50
+_INSTANTS = 1 << 40
+_ROW = 7
+_OF_NAME: dict[str, type[Instant]] = {
+    each.__name__: each for each in (Mark, EmptyCache, StreamUse, StreamMark, StreamWait)
+}
 
 
 def read_outcome(folder: Path) -> Outcome | None:
@@ -128,22 +157,23 @@ def read_outcome(folder: Path) -> Outcome | None:
         return None
     said = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     words: list[str] = said.pop("words")
-    marks = [Mark(*entry) for entry in said.pop("marks")]
+    instants = [_OF_NAME[name](*fields) for name, *fields in said.pop("instants")]
     rows, order = array("q"), array("q")
     rows.frombytes((folder / ROWS).read_bytes())
     order.frombytes((folder / LOG).read_bytes())
     events: list[Event] = []
+    cards: dict[int, int] = {}
     for entry in order:
-        if entry == _EMPTIED:
-            events.append(EmptyCache())
-        elif entry >= _MARKS:
-            events.append(marks[entry - _MARKS])
+        if entry >= _INSTANTS:
+            events.append(instants[entry - _INSTANTS])
         elif entry < 0:
             events.append(Free(~entry))
         else:
-            nbytes, *texts = rows[entry * 5 : entry * 5 + 5]
+            nbytes, *texts, stream, card = rows[entry * _ROW : (entry + 1) * _ROW]
             kind, module, source, line = (words[text] for text in texts)
-            events.append(Alloc(entry, nbytes, MemoryKind(kind), module, source, line))
+            events.append(Alloc(entry, nbytes, MemoryKind(kind), module, source, line, stream))
+            if card:
+                cards[entry] = card
     lists = {name: tuple(tuple(item) if isinstance(item, list) else item for item in value)
              for name, value in said.items() if isinstance(value, list)}  # fmt: skip
-    return Outcome(events=tuple(events), **{**said, **lists})
+    return Outcome(events=tuple(events), cards=cards, **{**said, **lists})

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from inspector.simulate.on_card import Verdict
     from inspector.simulate.reports.at_peak import KindLine, LiveTensor, Point, Share
     from inspector.simulate.script.advice import ScriptAdvice
+    from inspector.simulate.script.ranks import Ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class ScriptReport(OnCard, Report):
     none, and the figures are those on an A100 of 80 GB. ``script_exit_code`` is the script's own. ``lines_at_peak``
     has what was alive at the peak by the script's lines that made it. ``assumed`` are policies that stood for values
     nobody computed, ``skipped`` what was not done, ``files`` what the script saved, by its size. ``refusals`` are
-    those of ``--oom``. ``advice`` is for ``advised_card``, the first that is too small.
+    those of ``--oom``. ``ranks`` are the processes of a launched script, or the cards of one that has several; all
+    other figures are then those of the heaviest. ``advice`` is for ``advised_card``, the first that is too small.
     """
 
     kind: ClassVar[str] = "script"
@@ -103,6 +105,7 @@ class ScriptReport(OnCard, Report):
     refusals: tuple[Refusal, ...] = ()
     advice: ScriptAdvice | None = None
     advised_card: str = ""
+    ranks: Ranks | None = None
     events: tuple[Event, ...] = field(default=(), repr=False)
 
     @property

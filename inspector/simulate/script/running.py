@@ -7,22 +7,27 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from inspector.errors import OUR_FAULT, InspectorError
 from inspector.gpus import card_of_size, find_gpu
+from inspector.simulate.on_card import peaks_on
 from inspector.simulate.script.child_process import run_child
-from inspector.simulate.script.invocation import Invocation, parse_invocation
-from inspector.simulate.script.job import Job, Outcome, read_outcome
+from inspector.simulate.script.invocation import Invocation, parse_invocation, several
+from inspector.simulate.script.job import SAID, Job, Outcome, read_outcome
 from inspector.simulate.script.lengths import parse_lengths
+from inspector.simulate.script.ranks import of_cards, of_one_card, of_processes, settings_of
 from inspector.simulate.script.summary import summarize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inspector.gpus import Gpu
+    from inspector.simulate.on_card import Peaks
     from inspector.simulate.script.overrides import Override
+    from inspector.simulate.script.ranks import Ranks
     from inspector.simulate.script.report import ScriptReport
+    from inspector.simulate.setup.cards_asked import WhichRanks
 
 DEFAULT_CARD = "A100-80GB"
 """What a script sees where no card is named; then there is no verdict."""
@@ -42,6 +47,10 @@ def run(  # noqa: PLR0913 -- options are what it takes
     *,
     gpu: str | Sequence[str] = (),
     vram: str = "",
+    gpus: int = 0,
+    nproc: int = 0,
+    nodes: int = 0,
+    rank: WhichRanks = "all",
     module: bool = False,
     oom: bool = False,
     steps: int = 0,
@@ -65,6 +74,10 @@ def run(  # noqa: PLR0913 -- options are what it takes
         args: the script's own arguments.
         gpu: the cards to judge; the script sees the first. Without one it sees an A100 of 80 GB, without a verdict.
         vram: a card's memory instead of its name, such as ``16GiB``.
+        gpus: how many such cards each machine has, as the script and its launcher see them.
+        nproc: start it so many times on each machine, as ``torchrun --nproc-per-node`` does.
+        nodes: on so many machines.
+        rank: which of the ranks that differ are run: the first always is, as others hear what it sends.
         module: as ``python -m``.
         oom: the card refuses where it is full, with PyTorch's own error; without, the run goes on past the limit.
         steps: end each training after so many optimizer steps, and go on to what follows it; 0 for all.
@@ -86,8 +99,11 @@ def run(  # noqa: PLR0913 -- options are what it takes
         InspectorError: for a script that is not there, a card that is not known, a model that is nowhere.
     """
     what = script if isinstance(script, Invocation) else parse_invocation([str(script), *args], module=module)
+    if nproc or nodes:
+        what = several(what, nproc or gpus or 1, nodes or 1)
     if override is not None:
-        what = replace(what, argv=(*what.argv, *override.argv), environment=(*what.environment, *override.environment))
+        what = replace(what, argv=(*what.argv, *override.argv), environment=(*what.environment, *override.environment),
+                       launch=(*what.launch, *override.argv) if what.launch else ())  # fmt: skip
     cards, named = _cards(gpu, vram)
     policies = _policies(assume)
     folder = Path(tempfile.mkdtemp(prefix="inspector-run-"))
@@ -111,20 +127,74 @@ def run(  # noqa: PLR0913 -- options are what it takes
             data=_data(data),
             lengths=_lengths(lengths, worst=worst),
             worst=worst,
+            cards=max(gpus, 1),
+            launch=what.launch,
         )
         runs: list[tuple[Gpu, Outcome, bool]] = []
+        first: tuple[Outcome, ...] = ()
+        ranks: Ranks | None = None
         for card in cards:
-            first = runs[0][1] if runs else None
-            if first is not None and card.name in first.alike and not oom:
-                runs.append((card, first, True))
+            if first and all(card.name in each.alike for each in first) and not oom:
+                runs.append((card, _heaviest(first, card), True))
                 continue
-            mine = replace(job, card=vram or card.name, others=job.others if first is None else ())
-            place, silent = folder / str(len(runs)), quiet or first is not None
-            outcome = _one(mine, what, place, timeout, to_stderr=output_to_stderr, silent=silent)
-            runs.append((card, outcome, first is None))
-        return summarize(what.name or str(script), runs, named=named, skipped=what.notes, keep_events=keep_events)
+            mine = replace(job, card=vram or card.name, others=() if first else job.others)
+            place = folder / str(len(runs))
+            place.mkdir()
+
+            def once(job: Job, name: str, *, later: bool, place: Path = place) -> Outcome:
+                return _one(job, what, place / name, timeout, to_stderr=output_to_stderr, silent=quiet or later)
+
+            made = _processes(mine, once, rank, card, later=bool(first))
+            if not first:
+                ranks = of_processes(made, card) if what.launch else of_cards(made[0], card)
+            runs.append((card, _heaviest(made, card), not first))
+            first = first or made
+        return summarize(
+            what.name or str(script), runs, named=named, skipped=what.notes, keep_events=keep_events, ranks=ranks
+        )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _processes(job: Job, once: Once, which: WhichRanks, card: Gpu, *, later: bool) -> tuple[Outcome, ...]:
+    """One process, or the ranks that differ: the first, the last, and one between where these two differ."""
+    if not job.launch:
+        return (once(job, "0", later=later),)
+    made = [once(replace(job, rank=0), "0", later=later)]
+    last = made[0].world_size - 1
+    if not last or which == "first" or made[0].exit_code:
+        return tuple(made)
+    heard = str(Path(job.folder) / "0" / "0" / SAID)
+    made.append(once(replace(job, rank=last, heard=heard), "last", later=True))
+    alike = len({_own_peaks(each, card) for each in made}) == 1
+    if last > 1 and not alike and not made[-1].exit_code and which != "last":
+        made.insert(1, once(replace(job, rank=1, heard=heard), "1", later=True))
+    return tuple(made[-1:] if which == "last" else made)
+
+
+def _own_peaks(outcome: Outcome, card: Gpu) -> Peaks:
+    own = of_one_card(outcome, outcome.card)
+    return peaks_on(own.events, card, settings_of(own))
+
+
+def _heaviest(outcomes: Sequence[Outcome], card: Gpu) -> Outcome:
+    """That of the rank, or the card of one process, with the largest process; what failed anywhere is told."""
+    own = [of_one_card(each, each.card) for each in outcomes]
+    if len(outcomes) == 1 and not outcomes[0].launched:
+        own = [of_one_card(outcomes[0], number) for number in sorted({0, *outcomes[0].cards.values()})]
+    most = max(own, key=lambda each: peaks_on(each.events, card, settings_of(each)).process)
+    failed = next((each for each in outcomes if each.exit_code), None)
+    if failed is None:
+        return most
+    named = f"rank {failed.rank}: {failed.error}" if len(outcomes) > 1 else failed.error
+    return replace(most, exit_code=failed.exit_code, error=named)
+
+
+class Once(Protocol):
+    """Runs a job's child in a folder of this name."""
+
+    def __call__(self, job: Job, name: str, *, later: bool) -> Outcome:
+        """What came of it; ``later`` ones print nothing."""
 
 
 def _one(job: Job, what: Invocation, folder: Path, timeout: float | None, *, to_stderr: bool, silent: bool) -> Outcome:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
 from inspector.gpus import shared
-from inspector.simulate.allocator.settings import AllocatorSettings, parse_settings
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.on_card import peaks_on
 from inspector.simulate.reports import at_peak
 from inspector.simulate.reports.at_peak import Share
 from inspector.simulate.reports.libraries import versions
+from inspector.simulate.script.ranks import settings_of
 from inspector.simulate.script.report import CardVerdict, Refusal, ScriptReport, StageLine
 
 if TYPE_CHECKING:
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from inspector.gpus import Gpu
     from inspector.simulate.allocator.timeline import AliveBlock, StagePeak
     from inspector.simulate.script.job import Outcome
+    from inspector.simulate.script.ranks import Ranks
 
 _OF_A_STEP = frozenset({"forward", "backward", "optimizer"})
 
 
 def summarize(
-    script: str, runs: Sequence[tuple[Gpu, Outcome, bool]], *, named: bool, skipped: Sequence[str], keep_events: bool
-) -> ScriptReport:
+    script: str, runs: Sequence[tuple[Gpu, Outcome, bool]], *, named: bool, skipped: Sequence[str], keep_events: bool,
+    ranks: Ranks | None = None,
+) -> ScriptReport:  # fmt: skip
     """The report of a script's runs.
 
     Args:
@@ -36,11 +38,12 @@ def summarize(
         named: whether the user named the cards, and wants verdicts.
         skipped: what was skipped before anything ran.
         keep_events: for a snapshot.
+        ranks: of the first card, where there are several processes or cards; a run is then of the heaviest of them.
 
     Raises InspectorError where the script never used the card.
     """
     gpu, outcome, _ = runs[0]
-    settings = parse_settings(outcome.alloc_conf) if outcome.alloc_conf else AllocatorSettings()
+    settings = settings_of(outcome)
     events = outcome.events
     timeline = replay(events, settings)
     verdicts = tuple(
@@ -84,9 +87,10 @@ def summarize(
         versions=versions(),
         assumed=outcome.assumed,
         skipped=(*skipped, *outcome.skipped),
-        assumptions=(*outcome.notes, *shared(gpu)),
+        assumptions=(*outcome.notes, *(ranks.notes if ranks else ()), *shared(gpu)),
         files=outcome.files,
         refusals=tuple(Refusal(line, nbytes) for line, nbytes in outcome.refused),
+        ranks=ranks,
         events=events if keep_events else (),
     )
 

@@ -157,9 +157,13 @@ class GenerateOptions(GenerateSettingsOptions, total=False):
 
 
 class FitOptions(TrainingOptions, total=False):
-    """All that `inspector fit` can be told; ``gpu`` is a card by its name, several, or ``all``, ``gpus`` how many."""
+    """All that `inspector fit` can be told; ``gpu`` is a card by its name, several, or ``all``, ``gpus`` how many.
+
+    ``config`` are files of accelerate or DeepSpeed.
+    """
 
     gpu: Sequence[str] | str
     vram: str
     solve: bool
     gpus: int | None
+    config: Sequence[Path | str] | Path | str

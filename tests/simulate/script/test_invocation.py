@@ -9,9 +9,7 @@ import pytest
 
 from inspector.errors import InspectorError
 from inspector.simulate.script.invocation import accelerate as launch
-from inspector.simulate.script.invocation import parse_invocation, torchrun
-
-RANKS = tuple(name for name, _ in torchrun.RANK)
+from inspector.simulate.script.invocation import parse_invocation, several, torchrun
 
 
 @pytest.fixture(autouse=True)
@@ -94,18 +92,15 @@ def test_a_module_is_found_without_importing_it(tmp_path):
         ("python -m nope.x", "no module named 'nope' is installed here (pip install nope)"),
         ("python -m pack.nope", "pack has no module 'pack.nope'"),
         ("python -m pack/fit.py", "'pack/fit.py' is no module's name"),
-        ("deepspeed train.py", "deepspeed shares a model among processes"),
+        ("deepspeed --num_gpus 8", "deepspeed is given no script"),
+        ("deepspeed --no_python train.py", "no script of Python"),
+        ("torchrun torchrun train.py", "torchrun is neither a file"),
+        ("torchrun -m torch.distributed.run train.py", "torchrun starts another launcher"),
         ("torchrun", "torchrun is given no script"),
-        ("torchrun --nproc-per-node 4 train.py", "torchrun starts 4 processes"),
-        ("torchrun --nproc_per_node=gpu train.py", "torchrun starts gpu processes"),
-        ("torchrun --nnodes 2:4 train.py", "torchrun starts 2 machines"),
         ("torchrun --no-python train.sh", "no script of Python"),
         ("accelerate launch", "accelerate launch is given no script"),
-        ("accelerate launch --num_processes 4 train.py", "accelerate launch starts 4 processes"),
         ("accelerate launch --num_processes four train.py", "--num_processes 'four' is no number"),
-        ("accelerate launch --config_file four.yaml train.py", "accelerate launch starts 4 processes"),
-        ("accelerate launch --config_file zero.yaml train.py", "accelerate launch is told to use DeepSpeed"),
-        ("accelerate launch --use_fsdp train.py", "accelerate launch is told to use FSDP"),
+        ("accelerate launch --use_megatron_lm train.py", "accelerate launch is told to use Megatron-LM"),
         ("accelerate launch --config_file broken.yaml train.py", "broken.yaml is not YAML"),
         ("accelerate launch --config_file none.yaml train.py", "no such file: none.yaml"),
         ("accelerate launch --mixed_precision fp7 train.py", "accelerate knows no mixed precision 'fp7'"),
@@ -126,9 +121,37 @@ def test_what_the_shell_sets_comes_first_and_one_card_is_shown():
     assert "CUDA_VISIBLE_DEVICES=0,1: one card is shown" in found.notes
 
 
-def test_ranks_are_told_to_whoever_asks_for_them():
-    assert dict(parse_invocation(["torchrun", "ranked.py"]).environment).keys() == set(RANKS)
-    assert parse_invocation(["torchrun", "train.py"]).environment == ()
+@pytest.mark.parametrize(
+    ("typed", "target", "launch"),
+    [
+        ("torchrun train.py", "train.py", "torchrun train.py"),
+        ("torchrun --nproc_per_node=gpu train.py a", "train.py", "torchrun --nproc_per_node=gpu train.py a"),
+        ("torchrun --nnodes 2:4 -m pack.fit", "pack.fit", "torchrun --nnodes 2:4 -m pack.fit"),
+        ("python -m torch.distributed.run --standalone train.py", "train.py", "torchrun --standalone train.py"),
+        ("python -m torch.distributed.launch --use-env train.py", "train.py",
+         "torch.distributed.launch --use-env train.py"),
+        ("deepspeed --num_gpus 8 train.py --deepspeed x", "train.py", "deepspeed --num_gpus 8 train.py --deepspeed x"),
+        ("deepspeed --module pack.fit", "pack.fit", "deepspeed --module pack.fit"),
+        ("accelerate launch --num_processes 4 train.py", "train.py", "accelerate --num_processes 4 train.py"),
+        ("accelerate launch --config_file four.yaml -m pack", "pack", "accelerate --config_file four.yaml -m pack"),
+        ("accelerate-launch --config_file zero.yaml -m pack", "pack", "accelerate --config_file zero.yaml -m pack"),
+        ("accelerate launch --use_fsdp -m pack.fit", "pack.fit", "accelerate --use_fsdp -m pack.fit"),
+        ("accelerate launch --cpu --num_processes 4 train.py", "train.py", ""),
+        ("accelerate launch --config_file one.yaml train.py", "train.py", ""),
+    ],
+)  # fmt: skip
+def test_a_launcher_is_kept_to_be_asked(typed, target, launch):
+    found = parse_invocation(shlex.split(typed))
+    assert (found.target, " ".join(found.launch)) == (target, launch)
+
+
+def test_so_many_of_a_script_are_a_torchrun():
+    found = several(parse_invocation(["pack.fit", "a"], module=True), 8, 2)
+    words = "torchrun --nproc-per-node 8 --nnodes 2 --node-rank 0 -m pack.fit a"
+    assert " ".join(found.launch) == words
+    for typed, told in (("torchrun train.py", "the command has one"), ("week7.ipynb", "no script that is started")):
+        with pytest.raises(InspectorError, match=told):
+            several(parse_invocation(shlex.split(typed)), 2, 1)
 
 
 @pytest.mark.parametrize("home", ["", "mixed_precision: fp16\ndistributed_type: 'NO'\ndebug: true\n"])
@@ -220,10 +243,9 @@ def test_commands_of_packages():
     )
     assert (found.kind, found.target, found.argv) == ("module", "trl.scripts.sft", ("--config", "x.yaml", "--bf16"))
     assert dict(found.environment)["ACCELERATE_MIXED_PRECISION"] == "bf16"
-    with pytest.raises(InspectorError, match="DeepSpeed"):
-        parse_invocation(shlex.split("trl sft --accelerate_config zero2 --config x.yaml"))
-    with pytest.raises(InspectorError, match="starts 2 processes"):
-        parse_invocation(shlex.split("trl sft --config x.yaml --num_processes=2"))
+    for typed in ("trl sft --accelerate_config zero2 --config x.yaml", "trl sft --config x.yaml --num_processes=2"):
+        found = parse_invocation(shlex.split(typed))
+        assert (found.launch[0], found.launch[-4:]) == ("accelerate", ("-m", "trl.scripts.sft", "--config", "x.yaml"))
     with pytest.raises(InspectorError, match="no command 'sfft'"):
         parse_invocation(["trl", "sfft"])
     with pytest.raises(InspectorError, match="trains nothing"):

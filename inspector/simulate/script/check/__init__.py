@@ -59,6 +59,8 @@ def check_script(
     if not own or any(name.rpartition(".")[2] in command_line.PARSERS for name in _used(reach)):
         for (grade, said, instead), where in command_line.of_words(what.argv, given):
             found.append(Finding(grade, said, instead, Place(where, 0)))
+    if what.launch:
+        found = [each for each in found if each.what.partition(":")[0] not in rules.OF_RANKS]
     if network:
         found = [each for each in found if "network" not in each.instead and "on this disk" not in each.what]
     return CheckReport(what.name or what.target, _ordered(found, files), files)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Said = tuple["Grade", str, str]
 """Grade, what it is, and what to do instead."""
 
-_ONE = "one card is simulated: leave it out to see what one takes by itself"
+_ONE = "name its launcher, as in inspector run --nproc 2 FILE, or leave it out to see what one card takes"
 _OFFLINE = "the network is refused unless --network"
 _SEVERAL = re.compile(r"ddp|fsdp|deepspeed|dp|tensor|model_parallel|horovod|xla", re.IGNORECASE)
 

@@ -22,7 +22,7 @@ class Rule:
     names: tuple[str, ...]
 
 
-_ONE_CARD = "one card is simulated: leave it out to see what one takes by itself"
+_ONE_CARD = "name its launcher, as in inspector run --nproc 2 FILE, or leave it out to see what one card takes"
 _OFFLINE = "the network is refused unless --network"
 
 CALLED = (
@@ -110,6 +110,12 @@ IMPORTED = (
     Rule("skipped", "a service", _OFFLINE, ("openai", "anthropic", "google.generativeai", "replicate", "modal")),
 )  # fmt: skip
 """By the package that is imported, or what lies in it."""
+
+OF_RANKS = frozenset({
+    "DistributedDataParallel", "FSDP", "DeepSpeed", "a process group", "tensor parallelism",
+    "a model shared among cards", "a second card",
+})  # fmt: skip
+"""What a script may do that its launcher starts as one of several."""
 
 FRAMEWORKS = ("TensorFlow", "JAX", "another framework")
 """Of `IMPORTED`, those that stand in PyTorch's place: a script with nothing of PyTorch in it is none of ours."""

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,13 @@ def main(path: str) -> int:
     from inspector.simulate.script.child.stubs import triton_package
 
     triton_package.stand_in(folder)
+    if job.launch:
+        try:
+            job = _launched(job)
+        except InspectorError as error:
+            told = {"exit_code": error.exit_code, "error": str(error), "mistake": error.message, "hint": error.hint}
+            write_outcome(folder, [], [], told)
+            return error.exit_code
     from inspector.simulate.script.child import changed
     from inspector.simulate.script.child.errors import is_ours, show, users_mistake
     from inspector.simulate.script.child.installing import install
@@ -78,11 +86,32 @@ def main(path: str) -> int:
         else:
             show(error)
     sys.stdout.flush()
-    more = {"ours": ours, "alloc_conf": world.memory.conf}
+    more = {"ours": ours, "alloc_conf": world.memories[0].conf}
     if mistake is not None:
         more |= {"mistake": mistake.message, "hint": mistake.hint}
     _tell(world, folder, code, said, more)
     return code
+
+
+def _launched(job: Job) -> Job:
+    """As its launcher starts it: the environment becomes the rank's. Raises InspectorError as the launcher refuses."""
+    from inspector.gpus import card_of_size, find_gpu
+    from inspector.simulate.script.child.rank.launched import one_of, started_by
+
+    card = card_of_size(job.card) if job.vram else find_gpu(job.card)
+    me = one_of(started_by(job.launch, card, job.cards), job.rank)
+    os.environ.clear()
+    os.environ.update(me.environment)
+    module = me.argv[0] == "-m"
+    return replace(
+        job,
+        args=me.argv[1 + module :],
+        cards=max(job.cards, me.on_a_machine),
+        rank=me.rank,
+        world_size=me.world_size,
+        local_rank=me.local_rank,
+        on_a_machine=me.on_a_machine,
+    )
 
 
 def _settle(job: Job) -> None:
@@ -200,6 +229,11 @@ def _tell(world: World, folder: Path, code: int, said: str, more: dict[str, Any]
     tracer = world.tracer
     world.stages.settle()
     tracer.stop()
+    of_rank = {}
+    if world.job.launch:
+        from inspector.simulate.script.child.rank import told
+
+        of_rank = told(world, folder)
     from inspector.simulate.events import Alloc
     from inspector.simulate.tracing.owners import written
 
@@ -207,7 +241,8 @@ def _tell(world: World, folder: Path, code: int, said: str, more: dict[str, Any]
     blocks = written(range(len(tracer.rows)), tracer.log, tracer.rows, tracer._labels, tracer._copies)
     for event, line in zip(blocks, tracer.lines, strict=True):
         assert isinstance(event, Alloc)
-        rows.append((event.nbytes, str(event.kind), event.module, event.source, line))
+        where = tracer.stream_of(event.block), tracer.cards.get(event.block, 0)
+        rows.append((event.nbytes, str(event.kind), event.module, event.source, line, *where))
     assumed = [f"{what} ({line})" if line else what for what, line in world.policies.used.items()]
     write_outcome(
         folder,
@@ -222,10 +257,16 @@ def _tell(world: World, folder: Path, code: int, said: str, more: dict[str, Any]
             "assumed": assumed,
             "skipped": world.skipped,
             "notes": list(dict.fromkeys(tracer.notes)),
-            "refused": world.memory.refusals,
+            "refused": [each for memory in world.memories for each in memory.refusals],
             "alike": world.alike(),
             "model": world.model,
             "files": sorted(world.files.items()),
+            **of_rank,
+            "card": world.job.local_rank,
+            "launched": bool(world.job.launch),
+            "rank": world.job.rank,
+            "world_size": world.job.world_size,
+            "on_a_machine": world.job.on_a_machine,
         },
     )
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from torch._ops import OpOverload
 
+    from inspector.simulate.script.child.known_values import KnownValues
+
 aten = torch.ops.aten
 
 _SCALAR = {
@@ -156,13 +158,24 @@ def dense(func: OpOverload, args: Sequence[Any], kwargs: dict[str, Any], line: C
         raise InspectorError(f"{at}sparse tensors on the card: not simulated", hint="use dense ones")
 
 
-def one_device(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def one_device(args: tuple[Any, ...], kwargs: dict[str, Any], known: KnownValues) -> None:
     """Raise PyTorch's own error for tensors of two devices, a single number on the host aside."""
+    found: dict[str, None] = {}
     for value in (*args, *kwargs.values()):
-        for item in value if isinstance(value, (list, tuple)) else (value,):
-            if isinstance(item, torch.Tensor) and not has_no_data(item) and item.dim():
-                raise emulated(
-                    RuntimeError(
-                        "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!"
-                    )
-                )
+        several = isinstance(value, (list, tuple))
+        for item in value if several else (value,):
+            if not isinstance(item, torch.Tensor) or not item.dim():
+                continue
+            if not has_no_data(item):
+                found["cpu"] = None
+            # Optimizers hand tensors of several cards over at once: here they are of one device for PyTorch's C++.
+            elif not several and (hollow := known.hollow(item)) is not None and hollow.place == "card":
+                found[f"cuda:{hollow.card}"] = None
+    if len(found) > 1 or (found.keys() == {"cpu"}):
+        first, second = (*(name for name in found if name != "cpu"), *(["cpu"] if "cpu" in found else []), "cpu")[:2]
+        said = first if first != "cpu" else "cuda:0"
+        raise emulated(
+            RuntimeError(
+                f"Expected all tensors to be on the same device, but found at least two devices, {said} and {second}!"
+            )
+        )

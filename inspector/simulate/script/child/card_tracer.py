@@ -11,10 +11,10 @@ from torch.utils._python_dispatch import _disable_current_modes
 from inspector.simulate.device.autograd_in_place import OUT_OF_PLACE, as_on_device
 from inspector.simulate.script.child import out_of_range
 from inspector.simulate.script.child.agreeing import dense, one_device, one_dtype
-from inspector.simulate.script.child.composites import TakenApart
 from inspector.simulate.script.child.errors import in_its_words
+from inspector.simulate.script.child.on_cards import OnCards
 from inspector.simulate.script.child.operators import BY_VALUE, INDEXED, SEVERAL_DEVICES, TO_SPARSE, facts
-from inspector.simulate.script.child.places import whole
+from inspector.simulate.script.child.places import Shown, whole
 from inspector.simulate.script.child.storages import (
     HOST,
     META,
@@ -50,7 +50,7 @@ CONSTANT = frozenset({aten.zeros.default, aten.ones.default, aten.full.default, 
 _NO_PROMISE: tuple[Any, ...] = (lambda: None), None, (), {}
 
 
-class CardTracer(TakenApart):
+class CardTracer(OnCards):
     """Follows what lives on the card, and carries the small values that are known.
 
     Args:
@@ -61,7 +61,7 @@ class CardTracer(TakenApart):
 
     # -- operators -----------------------------------------------------------------------------------------------
 
-    def _operator(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _done(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         device = kwargs.get("device")
         if device is not None and device.type == "cuda":
             whole(device)
@@ -87,8 +87,8 @@ class CardTracer(TakenApart):
                 return self._arrives(args[0], kwargs)
         if func is aten.copy_.default and not has_no_data(args[0]):
             return self._read_into(args[0], args[1])
-        if card and real and func not in SEVERAL_DEVICES:
-            one_device(args, kwargs)
+        if card and (real or Shown.count > 1) and func not in SEVERAL_DEVICES:
+            one_device(args, kwargs, self)
         if card:
             one_dtype(func, args)
         if card and bare:

@@ -8,17 +8,30 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.simulate.events import EmptyCache
-from inspector.simulate.script.child.cuda_objects import Event, Properties, Stream
+from inspector.simulate.script.child.cuda_objects import Event, Properties, Stream, accelerator_names
 from inspector.simulate.script.child.errors import emulated, handed_on
-from inspector.simulate.script.child.places import of_the_first
+from inspector.simulate.script.child.places import Shown, at, number_of
 from inspector.simulate.script.child.replaced import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from inspector.gpus import Gpu
     from inspector.simulate.script.child.card_tracer import CardTracer
     from inspector.simulate.script.child.memory import Memory
+
+
+def _of_a_card(answer: Callable[..., Any]) -> Callable[..., Any]:
+    """One that is of the card it is given, and of the current one where it is given none."""
+
+    def asked(device: Any = None, *args: object, **kwargs: object) -> Any:
+        if not isinstance(device, (str, torch.device, int)):
+            return answer(*(() if device is None else (device,)), *args, **kwargs)
+        with at(number_of(device)):
+            return answer(*args, **kwargs)
+
+    return asked
+
 
 CUDA_VERSION = "12.8"
 """The build that PyTorch's download page offers first (pytorch.org, "Get started"); libraries read it."""
@@ -36,7 +49,7 @@ _ANSWERS: dict[str, Any] = {
 """What a script can ask of a card, and what one says."""
 
 
-_OF_A_CARD = ("set_device", "get_device_name", "get_device_capability", "get_device_properties", "memory_allocated",
+_OF_A_CARD = ("get_device_name", "get_device_capability", "get_device_properties", "memory_allocated",
               "memory_reserved", "max_memory_allocated", "max_memory_reserved", "mem_get_info", "memory_stats",
               "reset_peak_memory_stats")  # fmt: skip
 """Functions that are given a card."""
@@ -45,11 +58,16 @@ _OF_A_CARD = ("set_device", "get_device_name", "get_device_capability", "get_dev
 class Cuda:
     """The answers. ``hidden`` makes the card invisible for a while, to libraries that load a driver as they see it."""
 
-    def __init__(self, card: Gpu, tracer: CardTracer, memory: Memory) -> None:
-        self.card, self.tracer, self.memory = card, tracer, memory
+    def __init__(self, card: Gpu, tracer: CardTracer, memories: Sequence[Memory]) -> None:
+        self.card, self.tracer, self.memories = card, tracer, memories
         self.hidden = False
         self.seed = 0
         self.asked: dict[str, Any] = {}
+
+    @property
+    def memory(self) -> Memory:
+        """That of the current card."""
+        return self.memories[Shown.current]
 
     @contextlib.contextmanager
     def out_of_sight(self) -> Iterator[None]:
@@ -115,7 +133,7 @@ class Cuda:
         allocator = self.memory.allocator
         return (
             "|===========================================================================|\n"
-            "|                  PyTorch CUDA memory summary, device ID 0 (simulated)     |\n"
+            f"|                  PyTorch CUDA memory summary, device ID {Shown.current} (simulated)     |\n"
             f"| Allocated memory      | {allocator.allocated:>14} B | peak {self.memory.peak_allocated:>14} B |\n"
             f"| GPU reserved memory   | {allocator.reserved:>14} B | peak {self.memory.peak_reserved:>14} B |\n"
             "|===========================================================================|\n"
@@ -149,20 +167,25 @@ class Cuda:
     def names(self) -> dict[str, Any]:
         """What stands in ``torch.cuda``, by name."""
         card, nothing = self.card, lambda *_, **__: None
+
+        def exchange(device: Any) -> int:
+            before, Shown.current = Shown.current, number_of(device)
+            return before
+
         free = lambda *_: (self.memory.free_bytes, self._say("memory"))  # noqa: E731
         return {
             "is_available": lambda: not self.hidden,
-            "device_count": lambda: 0 if self.hidden else 1,
+            "device_count": lambda: 0 if self.hidden else Shown.count,
             "_nvml_based_avail": lambda: False,
             "is_initialized": lambda: True,
             "init": nothing,
             "_lazy_init": nothing,
             "_lazy_call": lambda call, **_: call(),
             "_is_in_bad_fork": lambda: False,
-            "current_device": lambda: 0,
-            "set_device": nothing,
-            "_exchange_device": lambda *_: 0,
-            "_maybe_exchange_device": lambda *_: 0,
+            "current_device": lambda: Shown.current,
+            "set_device": exchange,
+            "_exchange_device": exchange,
+            "_maybe_exchange_device": exchange,
             "get_device_name": lambda: self._say("name"),
             "get_device_capability": lambda *_: self._say("capability"),
             "get_device_properties": self._properties,
@@ -234,7 +257,7 @@ class Cuda:
         nothing = lambda *_, **__: None  # noqa: E731
         return {
             "get_rng_state": self.rng_state,
-            "get_rng_state_all": lambda: [self.rng_state()],
+            "get_rng_state_all": lambda: [self.rng_state()] * Shown.count,
             "set_rng_state": nothing,
             "set_rng_state_all": nothing,
             "manual_seed": self.set_seed,
@@ -248,7 +271,7 @@ class Cuda:
         """Put all of it in its place."""
         everything = self.names()
         for name in _OF_A_CARD:
-            everything[name] = of_the_first(everything[name])
+            everything[name] = _of_a_card(everything[name])
         for name, ours in everything.items():
             replace(f"torch.cuda.{name}", ours)
         free = everything["mem_get_info"]
@@ -264,30 +287,5 @@ class Cuda:
         # torchtune takes no bfloat16 without it. PyTorch 2.9's wheels have this one; only floors are asked for.
         replace("torch.distributed.is_nccl_available", lambda: True)
         replace("torch.cuda.nccl.version", lambda: (2, 27, 5))
-        self._install_accelerator(free)
-
-    def _install_accelerator(self, free: Callable[..., tuple[int, int]]) -> None:
-        nothing = lambda *_, **__: None  # noqa: E731
-        for name, ours in {
-            "is_available": lambda: not self.hidden,
-            "device_count": lambda: 1,
-            "current_accelerator": lambda check_available=False: torch.device("cuda"),  # noqa: ARG005
-            "current_device_index": lambda: 0,
-            "current_device_idx": lambda: 0,
-            "set_device_index": nothing,
-            "set_device_idx": nothing,
-            "get_device_capability": lambda *_: {},
-            "current_stream": Stream,
-            "set_stream": nothing,
-            "synchronize": nothing,
-            "empty_cache": self.empty_cache,
-            "memory_stats": self.stats,
-            "memory_allocated": lambda *_: self._figure("allocated"),
-            "max_memory_allocated": lambda *_: self._peak("peak_allocated"),
-            "memory_reserved": lambda *_: self._figure("reserved"),
-            "max_memory_reserved": lambda *_: self._peak("peak_reserved"),
-            "reset_peak_memory_stats": lambda *_: self.memory.reset_peaks(),
-            "reset_accumulated_memory_stats": nothing,
-            "get_memory_info": free,
-        }.items():
+        for name, ours in accelerator_names(everything).items():
             replace(f"torch.accelerator.{name}", ours, optional=True)

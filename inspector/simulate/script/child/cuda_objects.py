@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from inspector.gpus import Gpu
 
 
@@ -112,3 +114,21 @@ class Event:
 
     def elapsed_time(self, other: Event) -> float:
         return (other._at - self._at) * 1000
+
+
+def accelerator_names(cuda: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands in ``torch.accelerator``, from what stands in ``torch.cuda``."""
+    same = {
+        "is_available": "is_available", "device_count": "device_count", "current_device_index": "current_device",
+        "current_device_idx": "current_device", "set_device_index": "set_device", "set_device_idx": "set_device",
+        "current_stream": "current_stream", "set_stream": "set_stream", "synchronize": "synchronize",
+        "empty_cache": "empty_cache", "memory_stats": "memory_stats", "memory_allocated": "memory_allocated",
+        "max_memory_allocated": "max_memory_allocated", "memory_reserved": "memory_reserved",
+        "max_memory_reserved": "max_memory_reserved", "reset_peak_memory_stats": "reset_peak_memory_stats",
+        "reset_accumulated_memory_stats": "reset_accumulated_memory_stats", "get_memory_info": "mem_get_info",
+    }  # fmt: skip
+    return {
+        "current_accelerator": lambda check_available=False: torch.device("cuda"),  # noqa: ARG005
+        "get_device_capability": lambda *_: {},
+        **{name: cuda[there] for name, there in same.items()},
+    }

@@ -42,7 +42,7 @@ def install(world: World, text: str) -> None:
     importlib.import_module("torch._dynamo")
 
     world.cuda.install()
-    tensor_methods.install(world.tracer, world.memory)
+    tensor_methods.install(world.tracer, world.memories)
     for module in ("torch.utils._foreach_utils", "torch.optim.optimizer"):
         for name in ("_get_foreach_kernels_supported_devices", "_get_fused_kernels_supported_devices"):
             replace(f"{module}.{name}", lambda: ["cuda", "meta"])
@@ -54,6 +54,10 @@ def install(world: World, text: str) -> None:
     world.stack.enter_context(decompositions.decomposed_as(operators))
     world.stack.enter_context(world.autocast.registered())
     world.stack.enter_context(world.tracer)
+    if world.job.launch:
+        from inspector.simulate.script.child.rank import as_rank
+
+        as_rank(world)
     world.stages.install()
     world.steps.install(world.skip, lambda: len(world.tracer.log), world.lines, world.imports)
     if world.job.worst:

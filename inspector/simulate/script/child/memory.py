@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
 
 class Memory:
-    """Follows a tracer's log, as far as somebody asks. With ``full`` the card refuses where its memory ends."""
+    """Follows a tracer's log, as far as somebody asks. With ``full`` the card refuses where its memory ends.
 
-    def __init__(self, tracer: CardTracer, card: Gpu, settings: AllocatorSettings, *, full: bool) -> None:
-        self.card = card
+    ``number`` says which of the cards it is.
+    """
+
+    def __init__(
+        self, tracer: CardTracer, card: Gpu, settings: AllocatorSettings, *, full: bool, number: int = 0
+    ) -> None:
+        self.card, self.number = card, number
         self.settings = settings
         self.full = full
         self.allocator = CachingAllocator(settings, capacity=card.available_bytes if full else None)
@@ -39,17 +44,18 @@ class Memory:
     def follow(self) -> None:
         """Serve everything that was asked for since the last time."""
         log, rows, allocator = self._tracer.log, self._tracer.rows, self.allocator
+        cards, number = self._tracer.cards, self.number
         for entry in log[self._read :]:
             if not isinstance(entry, int):
                 if isinstance(entry, EmptyCache):
                     allocator.empty_cache()
             elif entry < 0:
-                self.frees += 1
                 if (block := self._blocks.pop(~entry, None)) is not None:
+                    self.frees += 1
                     allocator.free(block)
-            else:
+            elif cards.get(entry, 0) == number:
                 self.allocations += 1
-                self._blocks[entry] = allocator.malloc(rows[entry][0])
+                self._blocks[entry] = allocator.malloc(rows[entry][0], self._tracer.stream_of(entry))
                 self.peak_allocated = max(self.peak_allocated, allocator.allocated)
                 self.peak_reserved = max(self.peak_reserved, allocator.reserved)
         self._read = len(log)
@@ -114,7 +120,7 @@ class Memory:
         idle = allocator.reserved - allocator.allocated
         allowed = "" if settings.process_limit is None else f"{format_size(settings.process_limit)} allowed; "
         return (
-            f"CUDA out of memory. Tried to allocate {format_size(size)}. GPU 0 has a total capacity of "
+            f"CUDA out of memory. Tried to allocate {format_size(size)}. GPU {self.number} has a total capacity of "
             f"{format_size(card.usable_bytes)} of which {format_size(card.available_bytes - allocator.reserved)} is "
             f"free. Including non-PyTorch memory, this process has {format_size(used)} memory in use. {allowed}Of the "
             f"allocated memory {format_size(allocator.allocated)} is allocated by PyTorch, and {format_size(idle)} is "

@@ -32,6 +32,9 @@ _MAKING: dict[str, dict[str, str]] = {
 }
 """By module: functions, and classes with the method that makes one. They stay classes: libraries ask what is one."""
 
+_OF_RANKS = frozenset({"torch.nn.parallel", "torch.distributed.fsdp", "torch.distributed.tensor.parallel"})
+"""What a script may call that its launcher starts as one of several."""
+
 
 class NotSimulatedError(InspectorError, ImportError):
     """A package that no dry run has. A script that foresees its absence goes on without it."""
@@ -40,8 +43,11 @@ class NotSimulatedError(InspectorError, ImportError):
 def install(world: World) -> None:
     """Put all of it in its place."""
     for module, names in _MAKING.items():
+        if world.job.launch and module in _OF_RANKS:
+            continue
         world.imports.then(module, functools.partial(_replace, world, names))
-    _process_group(world)
+    if not world.job.launch:
+        _process_group(world)
     sys.meta_path.insert(0, _Packages(world))
 
 
@@ -97,7 +103,7 @@ class _Packages(importlib.abc.MetaPathFinder):
     ) -> ModuleSpec | None:
         """None, or NotSimulatedError."""
         del path, target
-        rule = rules.imported(fullname)
+        rule = None if self._world.job.launch and fullname == "deepspeed" else rules.imported(fullname)
         if rule is not None and rule.grade == "refused" and self._is_the_scripts():
             raise NotSimulatedError(f"{_at(self._world)}{rule.what}: not simulated", hint=rule.instead)
         return None

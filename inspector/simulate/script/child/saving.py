@@ -15,8 +15,9 @@ from typing import IO, TYPE_CHECKING, Any
 import torch
 
 from inspector.simulate.script.child.errors import emulated, handed_on
+from inspector.simulate.script.child.places import card, whole
 from inspector.simulate.script.child.replaced import replace
-from inspector.simulate.script.child.storages import CARD, HOST, META, has_no_data
+from inspector.simulate.script.child.storages import HOST, META, has_no_data
 
 if TYPE_CHECKING:
     from inspector.simulate.script.child.world import World
@@ -59,7 +60,7 @@ def _storage_again(nbytes: int, place: str, values: bytes | None) -> _Saved:
         place = "card" if torch.device(where).type == "cuda" else "host"
     if not nbytes:
         return _Saved(None)
-    device = CARD if place == "card" else META
+    device = (card() if where is None else whole(where)) if place == "card" else META
     tensor = torch.empty(nbytes, dtype=torch.uint8, device=device)
     found = _world.tracer.put(tensor, "card" if place == "card" else "host", "torch.load")
     found.values = None
@@ -75,7 +76,7 @@ def _tensor_again(
     saved: _Saved, offset: int, size: tuple[int, ...], stride: tuple[int, ...], dtype: torch.dtype, requires_grad: bool
 ) -> torch.Tensor:
     if saved.tensor is None:
-        return torch.empty(size, dtype=dtype, device=CARD if _on_card() else HOST)
+        return torch.empty(size, dtype=dtype, device=card() if _on_card() else HOST)
     with torch.utils._python_dispatch._disable_current_modes():
         out = torch.empty(0, dtype=dtype, device=META)
         out.set_(saved.tensor.untyped_storage(), offset, size, stride)
@@ -216,9 +217,9 @@ def _body(f: File) -> bytes | None:
 def _moved(value: object) -> Any:
     """What was loaded on the host, on the card."""
     if isinstance(value, torch.nn.Module):
-        return value.to(CARD)
+        return value.to(card())
     if isinstance(value, torch.Tensor):
-        return value.to(CARD)
+        return value.to(card())
     if isinstance(value, dict):
         for key in list(value):
             value[key] = _moved(value[key])

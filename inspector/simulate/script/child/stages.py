@@ -47,6 +47,12 @@ class Stages:
         self._doubted: int | None = None
         """Where in the log a forward begins of which it is not known yet whether a backward follows."""
         self._roots: dict[int, int] = {}
+        self.at_first_step: Callable[[nn.Module], None] | None = None
+        """Told the outermost module once it has been trained on."""
+        self._made: tuple[int, int] = (0, -1)
+        """Which optimizer made the last step, after how many backward passes."""
+        self._backwards = 0
+        self._root_module: weakref.ref[nn.Module] | None = None
         # Weakly: a model that the script lets go of is gone, with its gradients.
         self._trained: list[tuple[str, weakref.ref[nn.Parameter]]] = []
 
@@ -63,6 +69,7 @@ class Stages:
         def run_backward(*args: object, **kwargs: object) -> Any:
             self._depth += 1
             if self._depth == 1:
+                self._backwards += 1
                 self._doubted = None
                 self.mark("backward")
             try:
@@ -155,6 +162,8 @@ class Stages:
     def _root(self, module: nn.Module) -> None:
         """The outermost module of a call: its parts are known by name, and what they own by kind."""
         parameters = list(module.named_parameters())
+        if module.training and parameters:
+            self._root_module = weakref.ref(module)
         if self._roots.get(id(module)) == len(parameters):
             return
         self._roots[id(module)] = len(parameters)
@@ -191,6 +200,12 @@ class Stages:
             for tensor in state.values() if isinstance(state, dict) else ():
                 if isinstance(tensor, torch.Tensor) and has_no_data(tensor):
                     self.tracer.label(tensor, MemoryKind.OPTIMIZER_STATE, "")
+        if self._made == (id(optimizer), self._backwards):
+            return  # DeepSpeed's own makes one of each of its groups
+        self._made = id(optimizer), self._backwards
+        root = None if self._root_module is None or self.step else self._root_module()
+        if root is not None and self.at_first_step is not None:
+            self.at_first_step(root)
         self.step += 1
         self.enough(self.step)
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 Place = Literal["card", "host"]
 
 META = torch.device("meta")
-CARD = torch.device("cuda", 0)
 HOST = torch.device("cpu")
 
 MOST_WHOLE = 1 << 18
@@ -54,11 +53,13 @@ class Hollow(weakref.ref[Any]):
     """What is known of one hollow storage; dies with it.
 
     ``values`` is a real storage of the same size, ``uniform`` the one value of all elements where a whole copy would be
-    too large; neither is there where nothing is known. ``block`` is its number among the traced ones, -1 for none.
+    too large; neither is there where nothing is known. ``block`` is its number among the traced ones, -1 for none;
+    ``card`` is which card it is on.
     """
 
-    __slots__ = ("assumed", "block", "key", "place", "uniform", "values")
+    __slots__ = ("assumed", "block", "card", "key", "place", "uniform", "values")
     block: int
+    card: int
     key: int
     place: Place
     values: torch.UntypedStorage | None

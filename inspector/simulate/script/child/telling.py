@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.simulate.script.child.errors import emulated, handed_on
+from inspector.simulate.script.child.places import card
 from inspector.simulate.script.child.replaced import replace
-from inspector.simulate.script.child.storages import CARD, HOST, has_no_data
+from inspector.simulate.script.child.storages import HOST, has_no_data
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from inspector.simulate.script.child.card_tracer import CardTracer
     from inspector.simulate.script.child.memory import Memory
 
 _watched = torch._C._len_torch_dispatch_stack
 
 
-def install(tracer: CardTracer, memory: Memory) -> None:
+def install(tracer: CardTracer, memories: Sequence[Memory]) -> None:
     """Put all of it in its place."""
     base: Any = torch._C.TensorBase
     numpy, tolist, array = base.numpy, base.tolist, torch.Tensor.__array__
@@ -29,8 +32,8 @@ def install(tracer: CardTracer, memory: Memory) -> None:
         if tracer.place(self) == "card" and not kwargs.get("force"):
             raise emulated(
                 TypeError(
-                    "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host "
-                    "memory first."
+                    f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "
+                    "host memory first."
                 )
             )
         return numpy(tracer.real(self.detach()))
@@ -45,7 +48,7 @@ def install(tracer: CardTracer, memory: Memory) -> None:
     def address(self: torch.Tensor) -> int:
         if not has_no_data(self) or not _watched():
             return int(data_ptr(self))
-        return _address(tracer, memory, self.untyped_storage()) + int(self.storage_offset()) * self.element_size()
+        return _address(tracer, memories, self.untyped_storage()) + int(self.storage_offset()) * self.element_size()
 
     def kind(self: torch.Tensor, dtype: Any = None, non_blocking: bool = False, **kwargs: object) -> Any:
         if dtype is None:
@@ -63,7 +66,7 @@ def install(tracer: CardTracer, memory: Memory) -> None:
                      "char": "int8"}  # fmt: skip
             if name not in names:
                 raise emulated(ValueError(f"invalid type: '{dtype}'"))
-            target = CARD if ".cuda." in dtype else HOST
+            target = card() if ".cuda." in dtype else HOST
             return self.to(target, getattr(torch, names[name]), non_blocking=non_blocking)
         return handed_on(base.type, self, dtype, non_blocking, **kwargs)
 
@@ -92,25 +95,25 @@ def install(tracer: CardTracer, memory: Memory) -> None:
     storage_device = torch._C.StorageBase.device.__get__  # type: ignore[attr-defined]
 
     def of_storage(self: torch.UntypedStorage) -> int:
-        return _address(tracer, memory, self) or int(storage_ptr(self))
+        return _address(tracer, memories, self) or int(storage_ptr(self))
 
     def where(self: torch.UntypedStorage) -> torch.device:
         found = tracer._live.get(self._cdata) if _watched() else None
         if found is None:
             device: torch.device = storage_device(self)
             return device
-        return CARD if found.place == "card" else HOST
+        return card(found.card) if found.place == "card" else HOST
 
     replace("torch.UntypedStorage.data_ptr", of_storage)
     replace("torch.UntypedStorage.device", property(where))
     replace("torch.UntypedStorage.is_cuda", property(lambda self: where(self).type == "cuda"))
 
 
-def _address(tracer: CardTracer, memory: Memory, storage: torch.UntypedStorage) -> int:
+def _address(tracer: CardTracer, memories: Sequence[Memory], storage: torch.UntypedStorage) -> int:
     """Where a storage without data lies: on the card where the allocator put it, on the host at a place of its own."""
     found = tracer._live.get(storage._cdata)
     if found is None:
         return 0
     if found.place == "card" and found.block >= 0:
-        return memory.address(found.block)
+        return memories[found.card].address(found.block)
     return int(storage._cdata)

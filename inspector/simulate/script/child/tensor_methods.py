@@ -8,18 +8,18 @@ import torch
 
 from inspector.simulate.script.child import making, telling
 from inspector.simulate.script.child.errors import emulated, handed_on
-from inspector.simulate.script.child.places import whole
+from inspector.simulate.script.child.places import card, whole
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.storages import (
-    CARD,
     HOST,
     META,
     has_no_data,
-    under_transforms,
     worth_knowing,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from inspector.simulate.script.child.card_tracer import CardTracer
     from inspector.simulate.script.child.memory import Memory
 
@@ -28,19 +28,17 @@ _modes = torch._C._len_torch_function_stack
 _watched = torch._C._len_torch_dispatch_stack
 
 
-def install(tracer: CardTracer, memory: Memory) -> None:
+def install(tracer: CardTracer, memories: Sequence[Memory]) -> None:
     """Put all of it in its place."""
     _say_where(tracer)
     _devices()
     _move(tracer)
     making.install(tracer.real)
-    telling.install(tracer, memory)
+    telling.install(tracer, memories)
     _parameters(tracer)
 
 
 def _say_where(tracer: CardTracer) -> None:
-    live = tracer._live
-
     def device(self: torch.Tensor) -> torch.device:
         # Within an operator no mode is on: shape functions are to find the device that PyTorch has it on.
         if not has_no_data(self) or not _watched():
@@ -50,11 +48,8 @@ def _say_where(tracer: CardTracer) -> None:
             with torch._C.DisableTorchFunction():
                 found: torch.device = _raw_device(self)
             return found
-        try:
-            known = live.get(self.untyped_storage()._cdata)
-        except NotImplementedError:
-            known = live.get(under_transforms(self).untyped_storage()._cdata)
-        return META if known is None else CARD if known.place == "card" else HOST
+        known = tracer.found(self)
+        return META if known is None else card(known.card) if known.place == "card" else HOST
 
     def of_type(kind: str) -> Any:
         return property(lambda self: device(self).type == kind)
@@ -64,7 +59,12 @@ def _say_where(tracer: CardTracer) -> None:
     replace("torch.Tensor.is_cuda", of_type("cuda"))
     replace("torch.Tensor.is_cpu", of_type("cpu"))
     replace("torch.Tensor.is_meta", of_type("meta"))
-    replace("torch.Tensor.get_device", lambda self: 0 if device(self).type == "cuda" else base.get_device(self))
+
+    def number(self: torch.Tensor) -> int:
+        found = device(self)
+        return found.index if found.type == "cuda" else int(base.get_device(self))
+
+    replace("torch.Tensor.get_device", number)
 
 
 def _devices() -> None:
@@ -107,6 +107,10 @@ def _move(tracer: CardTracer) -> None:
         if kind == "meta" and here is not None:
             dtype = next((item for item in (*args, *kwargs.values()) if isinstance(item, torch.dtype)), self.dtype)
             return torch.empty_strided(self.shape, self.stride(), dtype=dtype, device=META)
+        if kind == "cuda" and here == "card" and (aim := _aim(args, kwargs)) is not None and aim != self.device:
+            if self.requires_grad and torch.is_grad_enabled():
+                return _Across.apply(self, aim, args, kwargs)
+            return handed_on(to, self, *args, **kwargs)
         if (kind == "cuda" and here == "card") or (kind == "cpu" and here == "host"):
             # To PyTorch both are the same device, and so nothing is copied that is there already.
             args = tuple(META if isinstance(item, torch.device) else item for item in args)
@@ -124,7 +128,7 @@ def _move(tracer: CardTracer) -> None:
         return handed_on(to, self, *args, **kwargs)
 
     def to_card(self: torch.Tensor, device: object = None, non_blocking: bool = False, **kwargs: object) -> Any:
-        where = CARD if device is None else whole(device)  # type: ignore[arg-type]
+        where = card() if device is None else whole(device)  # type: ignore[arg-type]
         return moved(self, where, non_blocking=non_blocking, **kwargs)
 
     data: Any = base.data
@@ -162,6 +166,29 @@ def _aimed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ..
         found = whole(kwargs["device"])
         kwargs = {**kwargs, "device": found}
     return args, kwargs, None if found is None else found.type
+
+
+def _aim(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.device | None:
+    found: Any = kwargs.get("device")
+    return next((item for item in args if isinstance(item, torch.device)), None) if found is None else found
+
+
+class _Across(torch.autograd.Function):
+    """From card to card. Its gradient goes back; to PyTorch's own formula both are the same device."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: torch.Tensor, aim: object, *given: Any) -> torch.Tensor:
+        """The copy, on ``aim``."""
+        args, kwargs = given
+        del aim
+        ctx.came, ctx.dtype = tensor.device, tensor.dtype
+        moved: torch.Tensor = handed_on(torch._C.TensorBase.to, tensor, *args, **kwargs)
+        return moved
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        """The gradient, where the tensor came from."""
+        return grads[0].to(ctx.came, ctx.dtype), None, None, None
 
 
 def _parameters(tracer: CardTracer) -> None:

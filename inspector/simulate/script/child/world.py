@@ -18,6 +18,7 @@ from inspector.simulate.script.child.card_tracer import CardTracer
 from inspector.simulate.script.child.cuda_module import Cuda
 from inspector.simulate.script.child.imports import OnImport
 from inspector.simulate.script.child.memory import Memory
+from inspector.simulate.script.child.places import Shown
 from inspector.simulate.script.child.scratch import Scratch
 from inspector.simulate.script.child.stages import Stages
 from inspector.simulate.script.child.steps import Steps
@@ -44,12 +45,16 @@ class World:
             gemms=GEMMS,
             device=self.device,
         )
-        self.tracer = CardTracer(self.kernels, self.policies, lines.now)
-        self.memory = Memory(self.tracer, self.card, parse_settings(alloc_conf), full=job.oom)
-        self.tracer.begins = self.memory.configure
+        self.tracer = self._tracer(lines)
+        Shown.count = job.cards
+        settings = parse_settings(alloc_conf)
+        self.memories = [
+            Memory(self.tracer, self.card, settings, full=job.oom, number=number) for number in range(job.cards)
+        ]
+        self.tracer.begins = self._configure
         if job.oom:
-            self.tracer.served = self.memory.served
-        self.cuda = Cuda(self.card, self.tracer, self.memory)
+            self.tracer.served = self._served
+        self.cuda = Cuda(self.card, self.tracer, self.memories)
         self.steps = Steps(job.steps, ends=job.ends)
         self.stages = Stages(self.tracer, self.steps.done)
         self.autocast = ScriptAutocast()
@@ -60,6 +65,24 @@ class World:
         self.files: dict[str, int] = {}
         self.stack = ExitStack()
         """Contexts that are entered for as long as the run lasts."""
+
+    def _tracer(self, lines: Lines) -> CardTracer:
+        if not self.job.launch:
+            return CardTracer(self.kernels, self.policies, lines.now)
+        from inspector.simulate.script.child.rank.exchanged import Exchange
+        from inspector.simulate.script.child.rank.tracer import RankCardTracer
+
+        tracer = RankCardTracer(self.kernels, self.policies, lines.now)
+        heard = Path(self.job.heard) if self.job.heard else None
+        tracer.begins_as_rank(self.job.cards, Exchange(self.job.rank, heard))
+        return tracer
+
+    def _configure(self) -> None:
+        for memory in self.memories:
+            memory.configure()
+
+    def _served(self, block: int) -> None:
+        self.memories[self.tracer.cards.get(block, 0)].served(block)
 
     def skip(self, what: str) -> None:
         """Something was not done; said once in the report."""

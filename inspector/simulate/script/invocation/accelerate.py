@@ -1,4 +1,4 @@
-"""`accelerate launch`: its options, its config file, and the variables it sets for the one process it starts."""
+"""`accelerate launch`: its options, its config file, and the variables it sets where it starts one process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.files import read_text
-from inspector.simulate.script.invocation.torchrun import ONE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,31 +33,30 @@ LAUNCH_ONLY = frozenset({
 })  # fmt: skip
 """Options of the launcher that no trainer's config has: what trl leaves to it."""
 
-_SHARED = {
-    "DEEPSPEED": "DeepSpeed", "FSDP": "FSDP", "MEGATRON_LM": "Megatron-LM", "XLA": "a TPU", "MULTI_CPU": "several CPUs",
-}  # fmt: skip
-_BY_FLAG = {"use_deepspeed": "DeepSpeed", "use_fsdp": "FSDP", "use_megatron_lm": "Megatron-LM", "tpu": "a TPU"}
+_OTHERS = {"MEGATRON_LM": "Megatron-LM", "XLA": "a TPU", "MULTI_CPU": "several CPUs"}
+_BY_FLAG = {"use_megatron_lm": "Megatron-LM", "tpu": "a TPU"}
 _PRECISIONS = ("no", "fp8", "fp16", "bf16")
 
 
 def accelerate_launch(words: Sequence[str], start: Start) -> Invocation:
-    """What ``accelerate launch [options] train.py args`` runs, in one process.
+    """What ``accelerate launch [options] train.py args`` runs, in one process or as one of several.
 
     A config file is read as accelerate reads it, its default one too where there is one. Raises InspectorError when it
-    asks for several processes or for what shares a model among them, or names no script.
+    asks for what is not simulated, or names no script.
     """
     options, rest = _options(words)
     if not rest:
         raise InspectorError("accelerate launch is given no script")
     file = options.get("config_file") or _default_config()
     config = _config(Path(file)) if file and not ("cpu" in options and "config_file" not in options) else {}
-    _one_process(options, config)
     found = start(rest, module=bool({"m", "module"} & set(options)))
-    notes = ["accelerate launch: one process"]
-    if config and "config_file" not in options:
-        notes.append("accelerate launch: with accelerate's default config, as `accelerate config` wrote it")
+    default = ("accelerate launch: with accelerate's default config, as `accelerate config` wrote it",)
+    notes = (*(default if config and "config_file" not in options else ()), *found.notes)
+    if _several(options, config):
+        return replace(found, launch=("accelerate", *words), notes=notes)
     variables = _variables(options, config)
-    return replace(found, environment=(*variables, *found.environment), notes=(*notes, *found.notes))
+    notes = ("accelerate launch: one process", *notes)
+    return replace(found, environment=(*variables, *found.environment), notes=notes)
 
 
 def take_options(words: Sequence[str], names: frozenset[str]) -> tuple[list[str], list[str]]:
@@ -99,35 +97,33 @@ def _options(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     return options, list(words[at:])
 
 
-def _one_process(options: Mapping[str, str], config: Mapping[str, Any]) -> None:
-    """Raise InspectorError when more than one process would share the work.
+def _several(options: Mapping[str, str], config: Mapping[str, Any]) -> bool:
+    """Whether several processes share the work, or one by itself does it as one of them.
 
-    Source: ``_validate_launch_command`` and ``launch_command`` of accelerate 1.15: of a config, its kind decides.
+    Raises InspectorError for what no cards of NVIDIA's on machines of one's own do. Source:
+    ``_validate_launch_command`` and ``launch_command`` of accelerate 1.15: of a config, its kind decides.
     """
     if "no_python" in options:
         raise InspectorError("what accelerate starts with --no_python is no script of Python")
     kind = "" if "cpu" in options else str(config.get("distributed_type") or "NO").upper()
-    shared = next((name for flag, name in _BY_FLAG.items() if flag in options), _SHARED.get(kind))
-    if shared and "multi_gpu" not in options:
-        raise InspectorError(
-            f"accelerate launch is told to use {shared}, and one card by itself is simulated",
-            hint="leave it out (or name a --config_file of one process) to see what one card takes by itself",
-        )
+    other = next((name for flag, name in _BY_FLAG.items() if flag in options), _OTHERS.get(kind))
+    if other and "multi_gpu" not in options:
+        raise InspectorError(f"accelerate launch is told to use {other}, which is not simulated", hint=ONE_CONFIG)
     if str(config.get("compute_environment") or "LOCAL_MACHINE") != "LOCAL_MACHINE":
         raise InspectorError("accelerate's config starts the training on Amazon SageMaker", hint=ONE_CONFIG)
-    for option, what in (("num_processes", "processes"), ("num_machines", "machines")):
-        said = options.get(option)
+    for option in ("num_processes", "num_machines"):
         # A config without a distributed kind starts one process, whatever number stands in it.
-        count = said if said is not None else str(config.get(option, 1)) if kind not in {"", "NO"} else "1"
-        if not count.isdecimal():
-            raise InspectorError(f"--{option} {count!r} is no number")
-        if int(count) > 1:
-            told = f"accelerate launch starts {count} {what}, and one card is simulated"
-            raise InspectorError(told, hint=ONE.format(option) if said is not None else ONE_CONFIG)
+        said = options.get(option) or (str(config.get(option, 1)) if kind not in {"", "NO"} else "1")
+        if not said.isdecimal():
+            raise InspectorError(f"--{option} {said!r} is no number")
+        if int(said) > 1:
+            return "cpu" not in options
+    shared = {"use_deepspeed", "use_fsdp", "multi_gpu", "use_parallelism_config"} & options.keys()
+    return bool(shared) or kind in {"DEEPSPEED", "FSDP", "MULTI_GPU"}
 
 
 ONE_CONFIG = "--num_processes 1 and a --config_file with distributed_type NO show what one card takes by itself"
-"""What to do about a config of several."""
+"""What to do about what is not simulated."""
 
 
 def _variables(options: Mapping[str, str], config: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

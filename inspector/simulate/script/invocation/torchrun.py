@@ -1,8 +1,7 @@
-"""`torchrun`: its own options, and what it tells the one process it starts."""
+"""`torchrun` and `deepspeed`: which of their words are their own, and which script they start."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,16 +12,18 @@ if TYPE_CHECKING:
 
     from inspector.simulate.script.invocation.value import Invocation
 
-# Of ``torch.distributed.run.get_args_parser``, torch 2.13; a test holds them equal to it. All others take one value.
+# Of ``torch.distributed.run.get_args_parser``, torch 2.13, and of ``deepspeed/launcher/runner.py``, 0.18; tests hold
+# them equal to those. All others take one value.
 FLAGS = frozenset({
     "--standalone", "-m", "--module", "--no-python", "--no_python", "--run-path", "--run_path",
     "--virtual-local-rank", "--virtual_local_rank",
 })  # fmt: skip
-RANK = (("LOCAL_RANK", "0"), ("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_WORLD_SIZE", "1"),
-        ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "29500"))  # fmt: skip
-"""What the first of one process is told. Source: ``worker_env`` in torch's ``local_elastic_agent.py``."""
-
-_ASKS = re.compile(r"\b(?:LOCAL_RANK|WORLD_SIZE|RANK|init_process_group)\b")
+OLDER_FLAGS = FLAGS | {"--use-env", "--use_env"}
+"""Of ``torch.distributed.launch``."""
+DEEPSPEED_FLAGS = frozenset({
+    "-h", "--help", "--module", "--no_python", "--no_local_rank", "--no_ssh", "--no_ssh_check", "--force_multi",
+    "--save_pid", "--elastic_training", "--bind_cores_to_rank", "-q", "--quiet",
+})  # fmt: skip
 
 
 class Start(Protocol):
@@ -32,38 +33,49 @@ class Start(Protocol):
         """The program of the words that are left."""
 
 
-def torchrun(words: Sequence[str], start: Start) -> Invocation:
-    """What ``torchrun [options] train.py args`` runs, in one process.
+def torchrun(words: Sequence[str], start: Start, name: str = "torchrun") -> Invocation:
+    """What ``torchrun [options] train.py args`` runs, as one rank and another.
 
-    Raises InspectorError when it starts several, or names no script.
+    ``name`` is ``torch.distributed.launch`` for the older one. Raises InspectorError when it names no script.
     """
-    options: dict[str, str] = {}
+    return _launched(name, words, start, OLDER_FLAGS if name != "torchrun" else FLAGS, module=("-m", "--module"))
+
+
+def deepspeed(words: Sequence[str], start: Start) -> Invocation:
+    """What ``deepspeed [options] train.py args`` runs. Raises InspectorError when it names no script."""
+    return _launched("deepspeed", words, start, DEEPSPEED_FLAGS, module=("--module",))
+
+
+def several(found: Invocation, nproc: int, nodes: int) -> Invocation:
+    """A program as so many ranks on each of so many machines, as ``torchrun`` would start it.
+
+    Raises InspectorError for what starts processes itself, or is none of Python's own.
+    """
+    if found.launch:
+        raise InspectorError(
+            "--nproc and --nodes take the place of a launcher, and the command has one", hint="leave either out"
+        )
+    if found.kind not in {"file", "module"}:
+        raise InspectorError(f"{found.name} is no script that is started several times", hint="a file or -m module")
+    machines = ("--nnodes", str(nodes), "--node-rank", "0") if nodes > 1 else ()
+    program = ("-m", found.target) if found.kind == "module" else (found.target,)
+    return replace(found, launch=("torchrun", "--nproc-per-node", str(nproc), *machines, *program, *found.argv))
+
+
+def _launched(
+    name: str, words: Sequence[str], start: Start, flags: frozenset[str], *, module: tuple[str, ...]
+) -> Invocation:
+    options: set[str] = set()
     at = 0
     while at < len(words) and words[at].startswith("-"):
-        name, equals, value = words[at].partition("=")
-        at += 1
-        if name in FLAGS:
-            value = "yes"
-        elif not equals:
-            value = words[at] if at < len(words) else ""
-            at += 1
-        options[name.lstrip("-").replace("-", "_")] = value
+        option, equals, _ = words[at].partition("=")
+        options.add(option)
+        at += 1 if equals or option in flags else 2
     if at >= len(words):
-        raise InspectorError("torchrun is given no script")
-    # `--nnodes` may be a range, whose first number is what it waits for.
-    for option, what in (("nproc_per_node", "processes"), ("nnodes", "machines")):
-        count = options.get(option, "1").partition(":")[0]
-        if count != "1":
-            raise InspectorError(f"torchrun starts {count} {what}, and one card is simulated", hint=ONE.format(option))
-    if "no_python" in options:
-        raise InspectorError("what torchrun starts with --no-python is no script of Python")
-    found = start(words[at:], module=bool({"m", "module"} & set(options)))
-    # Who is told of ranks makes a process group, and the libraries do too; alone, a script needs none but its own.
-    text = found.source.read_text(encoding="utf-8", errors="replace") if found.source and found.source.is_file() else ""
-    asked = RANK if _ASKS.search(text) else ()
-    note = "torchrun: one process; what DistributedDataParallel would hold beside it is not counted"
-    return replace(found, environment=(*asked, *found.environment), notes=(note, *found.notes))
-
-
-ONE = "--{}=1 shows what one card takes by itself"
-"""What to do about several."""
+        raise InspectorError(f"{name} is given no script")
+    if options & {"--no-python", "--no_python"}:
+        raise InspectorError(f"what {name} starts with --no-python is no script of Python")
+    found = start(words[at:], module=bool(options & set(module)))
+    if found.launch:
+        raise InspectorError(f"{name} starts another launcher", hint="name one of them")
+    return replace(found, launch=(name, *words))

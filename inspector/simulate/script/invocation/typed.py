@@ -11,7 +11,7 @@ from inspector.errors import InspectorError, closest
 from inspector.files import exists
 from inspector.simulate.script.invocation.accelerate import accelerate_launch
 from inspector.simulate.script.invocation.commands import console_script
-from inspector.simulate.script.invocation.torchrun import torchrun
+from inspector.simulate.script.invocation.torchrun import deepspeed, torchrun
 from inspector.simulate.script.invocation.value import Invocation, module_file
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def parse_invocation(words: Sequence[str], *, module: bool = False) -> Invocatio
             ``A=1 python -m package``, ``trl sft --config x.yaml``. With ``module``: a module's name and its arguments.
         module: as ``-m`` before them.
 
-    Raises InspectorError when nothing is found under a name, or it needs what a dry run has not: several processes.
+    Raises InspectorError when nothing is found under a name, or it needs what a dry run has not.
     """
     if not words:
         raise InspectorError("no script is named", hint="inspector run train.py --its --options")
@@ -59,10 +59,7 @@ def _command(first: str, rest: Sequence[str]) -> Invocation:
     if _PYTHON.match(name):
         return _python(rest)
     if name == "deepspeed":
-        raise InspectorError(
-            "deepspeed shares a model among processes, and one card is simulated",
-            hint="`inspector run FILE` shows what the script takes on one card without DeepSpeed",
-        )
+        return deepspeed(rest, _launched)
     if name == "accelerate-launch" or (name == "accelerate" and rest[:1] == ["launch"]):
         return accelerate_launch(rest if name == "accelerate-launch" else rest[1:], _launched)
     if name == "torchrun":
@@ -93,12 +90,13 @@ def _file(typed: str, rest: Sequence[str]) -> Invocation:
 
 
 def _module(dotted: str, rest: Sequence[str]) -> Invocation:
-    """As ``python -m``; the three launchers are modules too."""
+    """As ``python -m``; launchers are modules too."""
     launchers: dict[str, Callable[[Sequence[str]], Invocation]] = {
         "accelerate.commands.launch": lambda words: accelerate_launch(words, _launched),
         "torch.distributed.run": lambda words: torchrun(words, _launched),
-        "torch.distributed.launch": lambda words: torchrun(words, _launched),
-        "deepspeed": lambda words: _command("deepspeed", words),
+        "torch.distributed.launch": lambda words: torchrun(words, _launched, "torch.distributed.launch"),
+        "deepspeed": lambda words: deepspeed(words, _launched),
+        "deepspeed.launcher.runner": lambda words: deepspeed(words, _launched),
     }
     if dotted in launchers:
         return launchers[dotted](rest)

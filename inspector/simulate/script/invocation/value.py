@@ -13,7 +13,7 @@ Kind = Literal["file", "module", "notebook", "entry"]
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One program to run in one process, as Python would run it.
+    """One program to run, as Python would run it; in one process but for its ``launch``.
 
     Attributes:
         kind: a ``file`` of Python, a ``module`` as ``python -m`` runs it, a ``notebook``, or an ``entry``, the function
@@ -23,6 +23,8 @@ class Invocation:
         environment: variables that the command line or its launcher sets, in the order of their setting.
         notes: what was left out of the command, one line each.
         name: what it is called in reports, as typed.
+        launch: the launcher's name and all words behind it, which start the program as one of several ranks; the
+            launcher itself is asked what it tells them.
     """
 
     kind: Kind
@@ -31,6 +33,7 @@ class Invocation:
     environment: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     name: str = ""
+    launch: tuple[str, ...] = ()
 
     @property
     def source(self) -> Path | None:
