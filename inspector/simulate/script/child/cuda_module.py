@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def _of_a_card(answer: Callable[..., Any]) -> Callable[..., Any]:
     """One that is of the card it is given, and of the current one where it is given none."""
 
-    def asked(device: Any = None, *args: object, **kwargs: object) -> Any:
+    def asked(device: object = None, *args: object, **kwargs: object) -> Any:
         if not isinstance(device, (str, torch.device, int)):
             return answer(*(() if device is None else (device,)), *args, **kwargs)
         with at(number_of(device)):
@@ -168,7 +168,7 @@ class Cuda:
         """What stands in ``torch.cuda``, by name."""
         card, nothing = self.card, lambda *_, **__: None
 
-        def exchange(device: Any) -> int:
+        def exchange(device: object) -> int:
             before, Shown.current = Shown.current, number_of(device)
             return before
 

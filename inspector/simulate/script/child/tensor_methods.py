@@ -177,8 +177,10 @@ class _Across(torch.autograd.Function):
     """From card to card. Its gradient goes back; to PyTorch's own formula both are the same device."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: torch.Tensor, aim: object, *given: Any) -> torch.Tensor:
+    def forward(ctx: Any, tensor: torch.Tensor, aim: object, *given: object) -> torch.Tensor:
         """The copy, on ``aim``."""
+        args: Any
+        kwargs: Any
         args, kwargs = given
         del aim
         ctx.came, ctx.dtype = tensor.device, tensor.dtype

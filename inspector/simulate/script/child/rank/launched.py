@@ -189,7 +189,12 @@ def _capture_agents(found: list[Any]) -> None:
     """PyTorch's agent goes as far as its workers; where machines meet, these are the first and the last."""
     from torch._C._distributed_c10d import HashStore
     from torch.distributed.elastic.agent.server import local_elastic_agent
-    from torch.distributed.elastic.rendezvous import RendezvousHandler, RendezvousInfo, RendezvousStoreInfo
+    from torch.distributed.elastic.rendezvous import (
+        RendezvousHandler,
+        RendezvousInfo,
+        RendezvousParameters,
+        RendezvousStoreInfo,
+    )
 
     # All machines are alike, and none of the others is there to tell its size.
     os.environ["TORCH_ELASTIC_WORKER_IDENTICAL"] = "1"
@@ -197,7 +202,7 @@ def _capture_agents(found: list[Any]) -> None:
     class Meeting(RendezvousHandler):
         """Where all machines are there already."""
 
-        def __init__(self, asked: Any) -> None:
+        def __init__(self, asked: RendezvousParameters) -> None:
             self._asked, self._node = asked, 0
 
         @property
