@@ -27,6 +27,7 @@ from inspector.simulate.setup.settings import FinetuneSettings
 
 if TYPE_CHECKING:
     from inspector.explain.options import ExplainOptions
+    from inspector.reporting import Report
 
 
 @click.command("explain", cls=HeadedCommand)
@@ -58,6 +59,8 @@ def command(
 
     FILE is a log, a traceback or the message alone; - is standard input. Any PyTorch from 1.13 on; errors of
     the driver, the host, NCCL, cuBLAS, bitsandbytes, vLLM, llama.cpp and others are told apart.
+    A start-up log of vLLM, SGLang or llama.cpp is held to the engine's own rules, figure by figure;
+    --gpu names its card.
     With MODEL the size that was asked for is compared with every tensor of it. With settings, those of
     `simulate finetune` or `simulate generate`, the run is simulated on the message's card, and what helps.
 
@@ -67,16 +70,26 @@ def command(
       inspector explain oom.txt qwen2.5-7b
       python train.py 2>&1 | inspector explain - llama-3.1-8b
       inspector explain oom.txt llama-3.1-8b --method lora --seq-len 2048
+      inspector explain startup.log --gpu "RTX 4090"
       inspector explain oom.txt -o oom.html
     """  # noqa: D301
     from inspector.explain.explaining import explain_error
-    from inspector.explain.log import MOST_BYTES
+    from inspector.explain.log import MOST_BYTES, decoded, plain
+    from inspector.explain.startup import explain_startup, is_startup
     from inspector.files import read_bytes
 
     one_form(output, as_json=as_json)
     data = sys.stdin.buffer.read(MOST_BYTES + 1) if str(file) == "-" else read_bytes(file, limit=MOST_BYTES)
-    report = explain_error(data, model, source=str(file), **options)
-    if output is None:
+    report: Report
+    if is_startup(data):
+        if others := sorted(name for name, value in options.items() if value and name not in {"gpu", "vram"}):
+            raise click.UsageError(f"a start-up log is of an engine, and {others[0]} is a setting of none")
+        words = plain(decoded(data))
+        asked = {name: str(options.get(name) or "") for name in ("gpu", "vram")}
+        report = explain_startup(words, model or "", source=str(file), **asked)
+    else:
+        report = explain_error(data, model, source=str(file), **options)
+    if output is None or report.kind == "startup":
         answer(report, as_json=as_json)
     else:
         answer_page(report, output)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from inspector.validation.serving_ledger import ServingLedger
+    from inspector.validation.serving_lines import LogLine
 
 ROOMY = 96
 """From this many columns on a row has both figures, not the error alone."""
@@ -83,11 +84,12 @@ def payload(ledger: ServingLedger) -> dict[str, Any]:
 
 def rows(ledger: ServingLedger) -> list[dict[str, Any]]:
     """One row a figure of a log."""
-    return [
-        {
-            "log": line.log, "figure": line.figure, "predicted": line.predicted, "low": line.low, "high": line.high,
-            "printed": line.printed, "unit": line.unit, "doubt": line.doubt, "error": line.error,
-            "verdict": line.verdict,
-        }
-        for line in ledger.lines
-    ]  # fmt: skip
+    return [row(line) for line in ledger.lines]
+
+
+def row(line: LogLine) -> dict[str, Any]:
+    """One figure of a log."""
+    return {
+        "log": line.log, "figure": line.figure, "predicted": line.predicted, "low": line.low, "high": line.high,
+        "printed": line.printed, "unit": line.unit, "doubt": line.doubt, "error": line.error, "verdict": line.verdict,
+    }  # fmt: skip

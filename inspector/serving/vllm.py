@@ -113,7 +113,9 @@ def _weights(parts: tuple[Part, ...], settings: VllmSettings, resolved: Resolved
     if settings.quantization == "bitsandbytes":
         over = measured("bitsandbytes_over")
         return Span(there, there, int(there * over.high))
-    return Span(there, there, int(there * (1 + WEIGHTS_OVER[resolved.runner])))
+    # V0 counts what loading left, and some of its releases made the table later.
+    table = next((part.nbytes for part in parts if part.name == "rotary table"), 0) if resolved.runner == "V0" else 0
+    return Span(there - table, there, int(there * (1 + WEIGHTS_OVER[resolved.runner])))
 
 
 def _terms(

@@ -75,7 +75,7 @@ def validate_serving(name: str) -> ServingLedger:
     left_out: list[tuple[str, str]] = []
     for log in logs(name):
         try:
-            found = list(_LINES[log.engine](log)) if log.engine in _LINES else []
+            found = lines_of(log)
         except InspectorError as error:
             left_out.append((log.id, error.message))
             continue
@@ -85,6 +85,11 @@ def validate_serving(name: str) -> ServingLedger:
     if not lines:
         raise InspectorError(f"no log of {name} can be compared", hint=left_out[0][1] if left_out else "it has none")
     return ServingLedger(name, tuple(lines), tuple(left_out), time.perf_counter() - began)
+
+
+def lines_of(log: Log) -> list[LogLine]:
+    """Each figure of a log that follows from what it says, beside the predicted one."""
+    return list(_LINES[log.engine](log)) if log.engine in _LINES else []
 
 
 def _why(log: Log) -> str:

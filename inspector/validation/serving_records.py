@@ -61,7 +61,7 @@ def logs(name: str) -> tuple[Log, ...]:
     """The logs of a published set, or of a file in that form. Raises InspectorError for what is none."""
     if name in SETS:
         text = (files("inspector") / "data" / "truth" / f"{name}.json").read_text(encoding="utf-8")
-        return tuple(_log(record) for record in json.loads(text))
+        return tuple(log_of(record) for record in json.loads(text))
     from inspector.files import read_bytes
 
     try:
@@ -70,7 +70,7 @@ def logs(name: str) -> tuple[Log, ...]:
         raise InspectorError(f"{name} is no JSON: {error}", hint="a list of logs, as docs/records.md shows") from error
     if not isinstance(found, list) or not all(is_log(record) for record in found):
         raise InspectorError(f"{name} is no list of an engine's logs", hint="each has id, engine and figures")
-    return tuple(_log(record) for record in found)
+    return tuple(log_of(record) for record in found)
 
 
 def is_of_engines(name: str) -> bool:
@@ -90,7 +90,8 @@ def is_log(record: object) -> bool:
     return isinstance(record, dict) and "engine" in record and isinstance(record.get("figures"), dict)
 
 
-def _log(record: Mapping[str, Any]) -> Log:
+def log_of(record: Mapping[str, Any]) -> Log:
+    """A record as a question: its model and card looked up, its options by the engines' words."""
     engine = str(record["engine"]).lower()
     if "llama" in engine and engine != "ollama":
         engine = "llama.cpp"  # llamafile and the forks too

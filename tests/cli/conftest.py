@@ -73,6 +73,7 @@ def write_models(folder):
     """Configs, weights and an adapter, and a script."""
     (folder / "train.py").write_text(SCRIPT)
     (folder / "oom.txt").write_text(OOM.read_text())
+    (folder / "startup.log").write_text(OOM.with_name("startup.log").read_text())
     (folder / "ranks.txt").write_text("".join(f"[rank1]: {line}" for line in OOM.read_text().splitlines(True)) + LATER)
     (folder / "parallel.py").write_text("from torch.nn import DataParallel\nmodel = DataParallel(None)\n")
     import torch

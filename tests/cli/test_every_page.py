@@ -22,6 +22,7 @@ PAGES = {
     "explain-simulated": [
         "explain", "ranks.txt", "tiny", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB",
     ],
+    "explain-startup": ["explain", "startup.log"],
     "fit-card": ["fit", "tiny", "--gpu", "T4", "--seq-len", "64"],
     "fit-card-too-small": [
         "fit", "tiny", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB", "--solve",

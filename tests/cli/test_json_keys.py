@@ -22,6 +22,7 @@ COMMANDS = {
         "explain", "ranks.txt", "{tiny}", "--method", "full", "--batch-size", "64", "--seq-len", "4096",
         "--vram", "1GiB",
     ],
+    "explain, a start-up": ["explain", "startup.log", "--gpu", "T4"],
     "run": ["run", "--json", "--gpu", "T4", "train.py"],
     "run --check": ["run", "--check", "--json", "parallel.py"],
     "simulate finetune": ["simulate", "finetune", "{tiny}", "--seq-len", "64", "--gpu", "T4", "--solve"],

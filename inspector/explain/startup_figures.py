@@ -1,0 +1,115 @@
+"""The figures of an engine's start-up log, by its own lines, as a record in the form of the ledger's logs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+GIB, MIB = 2**30, 2**20
+
+_SIZES: tuple[tuple[str, str, int], ...] = (
+    ("weights", r"Model loading took (-?[\d.]+) ?(?:GiB|GB)", GIB),
+    ("weights", r"model weights take (-?[\d.]+) ?GiB", GIB),
+    ("non_torch", r"non_torch_memory takes (-?[\d.]+) ?GiB", GIB),
+    ("act", r"activation peak memory takes (-?[\d.]+) ?GiB", GIB),
+    ("kv", r"Available KV cache memory: (-?[\d.]+) ?GiB", GIB),
+    ("kv", r"reserved for KV Cache is (-?[\d.]+) ?GiB", GIB),
+    ("total", r"total_gpu_memory \(([\d.]+) ?GiB\)", GIB),
+    ("graph", r"Graph capturing finished in [^\n]{0,40} took (-?[\d.]+) ?GiB", GIB),
+    ("kv_needed", r"\(?([\d.]+) ?GiB KV cache is needed", GIB),
+    ("kv", r"larger than the available KV cache memory \(([\d.]+) ?GiB\)", GIB),
+    ("avail_after_load", r"Load weight end\.[^\n]{0,400}?avail mem=([\d.]+) ?GB", GIB),
+    ("load", r"Load weight end\.[^\n]{0,400}?mem usage=([\d.]+) ?GB", GIB),
+    ("k", r"K size: ([\d.]+) ?GB", GIB),
+    ("v", r"V size: ([\d.]+) ?GB", GIB),
+    ("kv_total", r"KV self size *= *([\d.]+) MiB", MIB),
+    ("kv_total", r"llama_kv_cache\w*: size = *([\d.]+) MiB", MIB),
+    ("kv_k", r"K \(\w+\): *([\d.]+) MiB", MIB),
+    ("kv_v", r"V \(\w+\): *([\d.]+) MiB", MIB),
+    ("compute_cuda0", r"CUDA0 compute buffer size = *([\d.]+) MiB", MIB),
+    ("compute_cpu", r"CPU compute buffer size = *([\d.]+) MiB", MIB),
+    ("compute_metal", r"Metal compute buffer size = *([\d.]+) MiB", MIB),
+)
+_COUNTS: tuple[tuple[str, str], ...] = (
+    ("tokens", r"GPU KV cache size: ([\d,]+) tokens"),
+    ("tokens", r"#tokens: (\d+)"),
+    ("tokens", r"max_total_num_tokens=(\d+)"),
+    ("blocks", r"# (?:GPU|cuda|CUDA) blocks: (\d+)"),
+    ("conc", r"Maximum concurrency for [\d,]+ tokens per request: ([\d.]+)x"),
+    ("attn_block", r"Setting attention block size to (\d+) tokens"),
+    ("est_max_len", r"estimated maximum model length is (\d+)"),
+)
+_SAID: tuple[tuple[str, str, type], ...] = (
+    ("tensor_parallel", r"tensor_parallel_size['\"]?[=:] ?(\d+)|\btp_size=(\d+)", int),
+    ("pipeline_parallel", r"pipeline_parallel_size['\"]?[=:] ?(\d+)", int),
+    (
+        "max_model_len",
+        r"max_seq_len=(\d+)|max_model_len['\"]?[=:] ?(\d+)|max seq len \((\d+)\)|concurrency for ([\d,]+)",
+        int,
+    ),
+    (
+        "gpu_memory_utilization",
+        r"gpu_memory_utilization['\"]?[=:] ?([\d.]+)|gpu_memory_utilization \(([\d.]+)\)",
+        float,
+    ),
+    ("kv_cache_dtype", r"kv_cache_dtype=['\"]?(\w+)", str),
+    ("quantization", r"[ ,{]quantization=['\"]?([\w-]+)", str),
+    ("max_num_seqs", r"max_num_seqs['\"]?[=:] ?(\d+)", int),
+    ("max_num_batched_tokens", r"max_num_batched_tokens['\"]?[=:] ?(\d+)", int),
+    ("mem_fraction_static", r"mem_fraction_static=([\d.]+)", float),
+    ("context_length", r"context_length=(\d+)", int),
+    ("page_size", r"page_size=(\d+)", int),
+    ("n_ctx", r"n_ctx +(?:= +)?(\d+)|n_ctx *= *(\d+)", int),
+    ("n_ubatch", r"n_ubatch *= *(\d+)", int),
+)
+_MODEL = re.compile(
+    r"model='([^']{1,200})'|'model(?:_tag)?': '([^']{1,200})'|model_path='([^']{1,200})'|"
+    r"general\.name +str +(?:= +)?([^\n]{1,100})|Starting to load model ([^\s.]\S{0,200}?)\.\.\."
+)
+_VERSION = re.compile(
+    r"LLM engine \(v([^)\s]{1,40})\)|API server version ([\d.]\S{0,30})|\bbuild: (\d+)|version: (\d+) \("
+)
+_ENGINES = (
+    ("sglang", re.compile(r"ServerArgs\(|Load weight (?:begin|end)|max_total_num_tokens")),
+    ("llama.cpp", re.compile(r"llama_(?:model|kv|context|new|init)|llm_load|ggml_")),
+    ("vllm", re.compile(r"vllm|KV cache (?:memory|size)|# (?:GPU|cuda) blocks|memory_profiling", re.IGNORECASE)),
+)
+HEAD = 2_000_000
+"""Characters of a log that are read: a start-up is at its beginning."""
+
+
+def read_startup(text: str) -> dict[str, Any] | None:
+    """The figures of a start-up, and what the log says of model, version and options; None where it has no figure."""
+    text = text[:HEAD]
+    figures: dict[str, dict[str, Any]] = {}
+    for name, pattern, unit in _SIZES:
+        # The first of several ranks alike; a later line of the same name says no more.
+        if name not in figures and (found := re.search(pattern, text)):
+            figures[name] = _size(found[1], unit)
+    for name, pattern in _COUNTS:
+        if name not in figures and (found := re.search(pattern, text)):
+            plain = found[1].replace(",", "")
+            figures[name] = {"printed": found[1], "value": float(plain) if "." in plain else int(plain)}
+    if not figures:
+        return None
+    engine = next((name for name, pattern in _ENGINES if pattern.search(text)), "vllm")
+    record: dict[str, Any] = {"id": "the log", "engine": engine, "figures": figures, "tensor_parallel": 1}
+    for name, pattern, kind in _SAID:
+        if found := re.search(pattern, text):
+            word = next(group for group in found.groups() if group)
+            if word.lower() not in {"none", "null"}:
+                record[name] = kind(word.replace(",", "") if kind is int else word)
+    if found := _MODEL.search(text):
+        record["model"] = next(group for group in found.groups() if group).strip()
+    version = _VERSION.search(text)
+    runner = " V1" if "V1 LLM engine" in text else " V0" if "Initializing an LLM engine" in text else ""
+    record["version"] = (next(group for group in version.groups() if group) if version else "") + runner
+    record["outcome"] = (
+        "refused" if re.search(r"KV cache is needed|No available memory for the cache", text) else "started"
+    )
+    return record
+
+
+def _size(printed: str, unit: int) -> dict[str, Any]:
+    digits = len(printed.partition(".")[2])
+    return {"printed": printed, "bytes": round(float(printed) * unit), "half_ulp_bytes": int(unit * 0.5 / 10**digits)}

@@ -1,0 +1,98 @@
+"""Start-up logs of engines: each figure beside the prediction."""
+
+import json
+
+import pytest
+
+from inspector.cli.main import run
+from inspector.errors import InspectorError
+from inspector.explain.startup import explain_startup, is_startup
+
+VLLM = """
+(EngineCore_0 pid=1) INFO 09-14 Initializing a V1 LLM engine (v0.10.2) with config: model='google/gemma-3-27b-it', \
+tensor_parallel_size=1, pipeline_parallel_size=1, quantization=None, kv_cache_dtype=auto, max_seq_len=4096
+INFO Model loading took 51.4 GiB and 20 seconds
+INFO Chunked prefill is enabled with max_num_batched_tokens=8192.
+INFO Available KV cache memory: 109.86 GiB
+INFO GPU KV cache size: 205,696 tokens
+INFO Maximum concurrency for 4,096 tokens per request: 50.05x
+INFO Graph capturing finished in 20 secs, took 1.02 GiB
+"""
+V0 = """
+INFO Initializing an LLM engine (v0.7.3) with config: model='Qwen/Qwen2.5-1.5B', \
+tensor_parallel_size=1, max_seq_len=32768, dtype=torch.float16
+the current vLLM instance can use total_gpu_memory (14.56GiB) x gpu_memory_utilization (0.50) = 7.28GiB
+model weights take 2.89GiB; non_torch_memory takes 0.01GiB; PyTorch activation peak memory takes 2.02GiB; the rest of \
+the memory reserved for KV Cache is 2.36GiB.
+# GPU blocks: 5519, # CPU blocks: 9362
+Maximum concurrency for 32768 tokens per request: 2.69x
+"""
+REFUSED = """
+INFO Initializing a V1 LLM engine (v0.11.0) with config: model='meta-llama/Llama-3.1-8B', \
+tensor_parallel_size=1, max_seq_len=131072
+INFO Available KV cache memory: 10.00 GiB
+ValueError: To serve at least one request with the models's max seq len (131072), (16.00 GiB KV cache is needed, \
+which is larger than the available KV cache memory (10.00 GiB). Based on the available memory, the estimated maximum \
+model length is 81904.
+"""
+SGLANG = """
+server_args=ServerArgs(model_path='Qwen/Qwen3-14B', tp_size=4, mem_fraction_static=0.8, context_length=40960)
+[TP0] Load weight end. type=Qwen3ForCausalLM, dtype=torch.bfloat16, avail mem=16.00 GB, mem usage=7.08 GB.
+[TP0] KV Cache is allocated. #tokens: 298447, K size: 5.69 GB, V size: 5.69 GB
+"""
+LLAMA = """
+general.name str = Llama-3.1-8B
+llama_init_from_model: n_ctx = 131072
+llama_init_from_model: n_ubatch = 512
+llama_kv_cache_unified: size = 16384.00 MiB (131072 cells, 32 layers), K (f16): 8192.00 MiB, V (f16): 8192.00 MiB
+"""
+
+
+def lines(report):
+    return {line.figure: line.verdict for line in report.lines}
+
+
+def test_windows_are_printed_as_predicted():
+    report = explain_startup(VLLM)
+    assert (report.engine, report.version, report.model) == ("vllm", "0.10.2 V1", "google/gemma-3-27b-it")
+    assert lines(report)["tokens"] == lines(report)["concurrency"] == "exact"
+    assert report.serving is None
+    assert "--gpu" in report.notes[0]
+    assert explain_startup(VLLM, gpu="H200").serving.starts == "yes"
+
+
+def test_a_v0_log_names_the_whole_budget():
+    report = explain_startup(V0)
+    assert lines(report)["blocks"] == "exact"
+    assert lines(report)["pool"] == "in range"
+    assert report.serving.card_bytes > 14 * 2**30
+
+
+def test_a_refusal_is_explained_with_what_to_turn():
+    report = explain_startup(REFUSED, gpu="RTX 4090")
+    assert not report.started
+    assert lines(report)["kv_needed"] == "exact"
+    assert "81904" in report.helps[0]
+
+
+def test_sglang_and_llamacpp_logs():
+    assert lines(explain_startup(SGLANG)) == {"tokens": "exact", "kv": "exact"}
+    assert lines(explain_startup(LLAMA)) == {"kv_total": "exact", "kv_k": "exact", "kv_v": "exact"}
+
+
+def test_a_model_that_is_not_known_is_named():
+    report = explain_startup(VLLM.replace("google/gemma-3-27b-it", "/models/mine"))
+    assert not report.lines
+    assert "name it" in report.notes[0]
+    assert explain_startup(VLLM.replace("google/gemma-3-27b-it", "/models/mine"), "gemma-3-27b-it").lines
+    with pytest.raises(InspectorError):
+        explain_startup("nothing of the kind")
+
+
+def test_the_command_tells_a_start_up_from_an_error(tmp_path, capsys):
+    (tmp_path / "startup.log").write_text(V0)
+    assert run(["explain", str(tmp_path / "startup.log"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["format"] == "inspector.startup"
+    assert found["off"] == []
+    assert not is_startup(b"CUDA out of memory. Tried to allocate 2.00 GiB\nModel loading took 3 GiB\n# GPU blocks: 3")
