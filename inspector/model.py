@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from inspector.fit.plan import FitPlan
+    from inspector.fit.serving_table import ServingTable
     from inspector.fit.table import FitTable
     from inspector.fit.ways_table import WaysTable
     from inspector.lenses.layers import LayersReport
@@ -134,15 +135,16 @@ class Model:
         with self._as_opened():
             return generate_with_longest_prompt(self.reference, **options)
 
-    def fit(self, **options: Unpack[FitOptions]) -> FitPlan | FitTable | WaysTable:
+    def fit(self, **options: Unpack[FitOptions]) -> FitPlan | FitTable | WaysTable | ServingTable:
         """Say which way of training fits which card; options as `inspector fit` takes them. Imports torch.
 
-        For one card what to change where it does not fit, for several a table; with ``gpus`` ways to share among them.
+        For one card what to change where it does not fit, for several a table; with ``gpus`` ways to share among them;
+        with ``serving`` the engines and cards that hold so many ``users``.
         """
-        from inspector.fit.on_cards import fit
+        from inspector.fit.on_cards import fit_or_serve
 
         with self._as_opened():
-            return fit(self.reference, **options)
+            return fit_or_serve(self.reference, **options)
 
     def serving(
         self, *, engine: str = "vllm", gpu: str = "", vram: str = "", engine_version: str = "",

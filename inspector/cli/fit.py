@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from inspector.simulate.setup.options import FitOptions
 
 
+SERVING = "Serving"
+
+
 @click.command("fit", cls=HeadedCommand)
 # Its --gpu is one of its own, as it may be said several times.
 @with_settings(FinetuneSettings, FINETUNE - {"gpu"})
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 @headed("--gpus", heading=CARD, type=int, default=None, metavar="N", help="Up to N cards of a kind: ways to share.")
 @headed("--config", heading=CARD, multiple=True, type=click.Path(path_type=Path),
         help="With --gpus: a file of accelerate or DeepSpeed; repeatable.")  # fmt: skip
+@headed("--serving", heading=SERVING, is_flag=True, help="Which cards and engines hold so many users.")
+@headed("--users", heading=SERVING, type=int, default=None, metavar="N", help="Requests at once (1).")
+@headed("--context", heading=SERVING, type=int, default=None, metavar="N", help="Tokens of each (the model's length).")
 @vocabulary_options
 @json_option
 @csv_option
@@ -35,6 +41,7 @@ def command(model: str, *, as_json: bool, as_csv: bool, **options: Unpack[FitOpt
     Without --gpu, or with several: a table of methods by cards. With one: the verdict with its margin, the
     cheapest changes that make it fit, and with --solve how far it can go. Every number is a simulated step.
     With --gpus: the ways to share one training among cards, and how many each way needs.
+    With --serving: vLLM, SGLang and llama.cpp on cards, those that hold all users, the least memory first.
     Exit code 0 when (something) fits, 1 when it does not.
 
     \b
@@ -44,14 +51,15 @@ def command(model: str, *, as_json: bool, as_csv: bool, **options: Unpack[FitOpt
       inspector fit --gpu T4 --method lora --batch-size 4
       inspector fit --gpu "RTX 3060" --r 32 --solve --json
       inspector fit llama-3.1-70b --method qlora --gpus 4
+      inspector fit llama-3.1-8b --serving --users 50 --context 8192
       inspector fit llama-3.1-8b --method full --gpus 8 --config ds_config.json
     """  # noqa: D301
-    from inspector.fit.on_cards import fit
+    from inspector.fit.on_cards import fit_or_serve
     from inspector.progress import working
 
     # Refused here already: `answer` would do so too, but after minutes of dry runs.
     one_form(None, as_json=as_json, as_csv=as_csv)
-    with working("simulating training steps") as say:
-        report = fit(model, progress=say, **options)
+    with working("asking engines" if options.get("serving") else "simulating training steps") as say:
+        report = fit_or_serve(model, progress=say, **options)
     answer(report, as_json=as_json, as_csv=as_csv)
     return 0 if report.fits else 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from inspector.errors import InspectorError
 from inspector.fit.plan import FitPlan, plan
+from inspector.fit.serving_table import ServingTable, serving_table
 from inspector.fit.table import USUAL_CARDS, FitTable, fit_table
 from inspector.fit.ways_table import ways_table
 from inspector.gpus import card_of_size, find_gpu
@@ -17,7 +18,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from inspector.fit.ways_table import WaysTable
-    from inspector.simulate.setup.options import TrainingOptions
+    from inspector.simulate.setup.options import FitOptions, TrainingOptions
+
+
+def fit_or_serve(
+    reference: str, progress: Callable[[str], None] = lambda _: None, **options: Unpack[FitOptions]
+) -> FitPlan | FitTable | WaysTable | ServingTable:
+    """`fit`, or with ``serving`` the engines and cards that hold ``users`` requests of ``context`` tokens at once.
+
+    Raises InspectorError as `fit` and `serving_table`, and for settings of the one said with the other.
+    """
+    rest: dict[str, Any] = dict(options)
+    users, context = rest.pop("users", None), rest.pop("context", None)
+    if not rest.pop("serving", False):
+        if users is not None or context is not None:
+            raise InspectorError("--users and --context are of serving", hint="say --serving too")
+        return fit(reference, progress=progress, **rest)
+    gpu, gpus = rest.pop("gpu", ()), rest.pop("gpus", None)
+    names = (gpu,) if isinstance(gpu, str) and gpu else tuple(gpu)
+    if "all" in names or (others := [name for name, value in rest.items() if value not in (None, "", (), False)]):
+        what = "--gpu all" if "all" in names else f"--{others[0].replace('_', '-')}"
+        raise InspectorError(
+            f"{what} is no setting of --serving", hint="name cards with --gpu, and leave out training's"
+        )
+    return serving_table(
+        reference, users=1 if users is None else users, context=context or 0, gpu=names, gpus=gpus, progress=progress
+    )
 
 
 def fit(

@@ -28,6 +28,9 @@ PAGES = {
         "fit", "tiny", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB", "--solve",
     ],
     "fit-ways": ["fit", "tiny", "--gpus", "2", "--gpu", "T4", "--method", "full", "--seq-len", "64"],
+    "fit-serving": [
+        "fit", "llama-3.1-8b", "--serving", "--users", "50", "--context", "8192", "--gpu", "L4", "--gpu", "A100-80GB",
+    ],
     "fit-table": ["fit", "tiny", "--gpu", "T4", "--gpu", "RTX 3060", "--seq-len", "64"],
     "lab-lora": ["lab", "lora", "--recorded"],
     "lab-quantize": ["lab", "quantize", "--recorded"],

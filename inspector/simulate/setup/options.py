@@ -166,4 +166,7 @@ class FitOptions(TrainingOptions, total=False):
     vram: str
     solve: bool
     gpus: int | None
+    serving: bool
+    users: int | None
+    context: int | None
     config: Sequence[Path | str] | Path | str
