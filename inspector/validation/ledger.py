@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from inspector.simulate.finetuning import StepReport
     from inspector.simulate.generation import GenerateReport
     from inspector.simulate.several_cards import SeveralCardsReport
+    from inspector.validation.own_model_runs import OwnReport
     from inspector.validation.published_run import Question
 
 
@@ -184,8 +185,12 @@ def compare(question: Question) -> Iterator[Line]:
         yield Line(question, figure.of, PREDICTED[figure.of](report), figure.measured, figure.unit)
 
 
-def simulate(question: Question) -> StepReport | GenerateReport | SeveralCardsReport:
+def simulate(question: Question) -> StepReport | GenerateReport | SeveralCardsReport | OwnReport:
     """The dry run of a measured run; what was measured on several cards is of their first rank."""
+    if "own_model" in question.settings:
+        from inspector.validation.own_model_runs import run_own_model
+
+        return run_own_model(question.settings)
     if "parallel" in question.settings:
         from inspector.simulate.finetuning import question as asked
         from inspector.simulate.setup.cards_asked import apart

@@ -225,7 +225,17 @@ def card(text: str) -> str:
 _UNITS = {
     "bytes": 1, "byte": 1, "b": 1, "kib": KiB, "mib": MiB, "gib": GiB, "kb": 1000, "mb": MB, "gb": GB,
 }  # fmt: skip
-_FACTORS = {"2^20": MiB, "2^30": GiB, "1e6": MB, "1e9": GB, "10^6": MB, "10^9": GB}
+_FACTORS = {
+    "2^20": MiB,
+    "2^30": GiB,
+    "1024^2": MiB,
+    "1024^3": GiB,
+    "logs GiB": GiB,
+    "1e6": MB,
+    "1e9": GB,
+    "10^6": MB,
+    "10^9": GB,
+}
 
 
 def unit(text: str) -> int:

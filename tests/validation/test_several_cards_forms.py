@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 
 import pytest
 
 from inspector.validation.forms import SEVERAL_CARDS
 from inspector.validation.forms.several_cards import NOT_OURS
 from inspector.validation.ledger import compare, validate
+from inspector.validation.own_model_runs import example_config
 from inspector.validation.runs import questions
 
+OWN = ("dsex-bf16master-254M-4gpu-baseline-allocated", "dsex-bf16master-254M-4gpu-bf16-peak")
+"""ZeRO-3 of an example's own model on four cards, with master weights in float32 and in bfloat16."""
 SAMPLE = ("fms-a100-058",)
 """QLoRA of Mistral 7B by FSDP1 on two cards: sharded 4-bit weights, adapters as units, mixed precision, a checkpoint
 around each unit. The rest by ``inspector validate multigpu_fms``."""
@@ -22,7 +26,7 @@ def test_every_row_is_compared_or_says_why_not(name):
     assert runs
     assert [run.id for run in runs if run.wrong] == []
     for run in runs:
-        assert run.skipped or (run.figures and run.settings["method"])
+        assert run.skipped or (run.figures and {"method", "own_model"} & set(run.settings))
         assert "\n" not in run.skipped
 
 
@@ -51,6 +55,30 @@ def test_fsdp1_on_two_cards(name):
     errors = {line.figure: line.error for line in compare(run)}
     assert abs(errors["rank_peak"]) <= 0.001
     assert abs(errors["rank_after"]) <= 0.001
+
+
+def test_a_model_of_an_example_is_built_from_its_sizes():
+    runs = [run for run in questions("multigpu_deepspeed") if "own_model" in run.settings]
+    assert len(runs) == 8
+    assert not any(run.skipped for run in runs)
+    rows = {row["id"]: row for row in json.loads(_text("multigpu_deepspeed"))}
+    for run in runs:
+        (figure,) = run.figures
+        assert figure.measured == pytest.approx(rows[run.id]["value_bytes"], abs=1)
+        assert figure.of == ("rank_run_peak" if run.id.endswith("peak") else "rank_after")
+    config = json.loads(example_config(3, {"stage": 3, "bf16_optimizer_states": True}, "AdamW"))
+    assert config["bf16"] == {"enabled": True, "bf16_optimizer_states": True}
+    assert config["torch_autocast"]["enabled"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs DeepSpeed")
+@pytest.mark.parametrize("name", OWN)
+def test_zero_3_is_the_published_figure_at_its_digits(name):
+    rows = {row["id"]: row for row in json.loads(_text("multigpu_deepspeed"))}
+    run = next(run for run in questions("multigpu_deepspeed") if run.id == name)
+    (line,) = compare(run)
+    assert round(line.predicted / 2**30, 2) == rows[name]["value"]
 
 
 def test_a_file_of_ones_own(tmp_path):

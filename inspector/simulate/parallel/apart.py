@@ -13,6 +13,7 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
     from inspector.simulate.parallel.rank_trace import RankTrace
 
 
-def traced_apart(asked: tuple[Any, ...], ranks: Sequence[int]) -> list[RankTrace]:
+RANKS = "inspector.simulate.parallel.ranks:trace_ranks"
+
+
+def traced_apart(asked: tuple[Any, ...], ranks: Sequence[int], by: str = RANKS) -> list[RankTrace]:
     """`inspector.simulate.parallel.ranks.trace_ranks` in a child, which ends with it.
 
     Args:
         asked: its arguments but for the ranks.
+        by: another function that traces ranks, ``module:name``.
         ranks: whose cards.
 
     Raises:
@@ -36,7 +41,7 @@ def traced_apart(asked: tuple[Any, ...], ranks: Sequence[int]) -> list[RankTrace
     """
     with tempfile.TemporaryDirectory(prefix="inspector-ranks-") as folder:
         job, answer = Path(folder) / "job", Path(folder) / "answer"
-        job.write_bytes(pickle.dumps((asked, tuple(ranks))))
+        job.write_bytes(pickle.dumps((by, asked, tuple(ranks))))
         path = os.pathsep.join(part for part in (str(Path(__file__).resolve().parents[3]), *sys.path) if part)
         command = [sys.executable, "-m", "inspector.simulate.parallel.apart", str(job), str(answer)]
         done = subprocess.run(
@@ -58,9 +63,7 @@ def main(job: Path, answer: Path) -> None:
     asked: Any = pickle.loads(job.read_bytes())  # noqa: S301 -- written by our own parent
     found: Any
     try:
-        from inspector.simulate.parallel import ranks as here
-
-        found = here.trace_ranks(*(*asked[0], asked[1]))
+        found = resolve_name(asked[0])(*asked[1], asked[2])
     except InspectorError as error:
         found = error
     except Exception:  # noqa: BLE001 -- told in words: a foreign exception may not be there to be read

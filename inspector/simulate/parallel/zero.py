@@ -94,6 +94,17 @@ class Zero(Spread):
         self._label_partitions(optimizer)
         return optimizer
 
+    def engine_of(self, model: nn.Module) -> Any:
+        """The engine around a model of no trainer's, with the optimizer of its config."""
+        import deepspeed
+
+        self.model = model
+        self.engine, optimizer, _, _ = deepspeed.initialize(
+            model=model, model_parameters=model.parameters(), config=self.config(model), dist_init_required=False
+        )
+        self._label_partitions(optimizer)
+        return self.engine
+
     def _label_partitions(self, optimizer: object) -> None:
         """Copies in float32 are the optimizer's; what a rank keeps of the weights are weights."""
         for name in ("fp32_partitioned_groups_flat", "single_partition_of_fp32_groups"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.validation import words
 from inspector.validation.fields import NotUnderstoodError
+from inspector.validation.forms import own_models
 from inspector.validation.forms.training import before, loss_of, versions_of
 from inspector.validation.published_run import Figure, Question
 
@@ -60,6 +61,8 @@ def read(tool: Tool, fields: Fields) -> Question:
     if tool.refused:
         fields.refuse(tool.refused)
     _only_fitted(fields)
+    if isinstance(fields.values.get("model"), dict):
+        return _of_its_own(fields, versions)
     _kernels(fields)
     cards = _cards(fields, tool, versions, method := fields.text("method").lower().partition(" ")[0])
     settings: dict[str, Any] = {**tool.usual, **_step(fields, versions), **_numbers(fields, cards)}
@@ -69,7 +72,7 @@ def read(tool: Tool, fields: Fields) -> Question:
     return Question(
         file="",
         id="",
-        model=_model(fields),
+        model=fields.text("model"),
         method=method,
         config=f"{cards.get('parallel', 'one card')} x{cards.get('gpus', 1)}, "
         f"{settings['batch_size']}x{settings['seq_len'] or None}",
@@ -80,12 +83,15 @@ def read(tool: Tool, fields: Fields) -> Question:
     )
 
 
-def _model(fields: Fields) -> str:
-    if isinstance(fields.values.get("model"), dict):
-        fields.told("model")
-        fields.refuse("a model of the example's own, no config.json")
-        return "of its own"
-    return fields.text("model")
+def _of_its_own(fields: Fields, versions: dict[str, str]) -> Question:
+    """A run of an example's own model."""
+    settings = own_models.settings_of(fields)
+    fields.told("method")
+    return Question(
+        file="", id="", model=OWN, method="full", config=f"zero{settings['stage']} x{settings['gpus']}, "
+        f"{settings['batch_size']}x{settings['seq_len'] or None}", gpu=settings["card"], settings=settings,
+        figures=_figures(fields), versions=versions,
+    )  # fmt: skip
 
 
 def _only_fitted(fields: Fields) -> None:
@@ -242,6 +248,8 @@ def _figures(fields: Fields) -> tuple[Figure, ...]:
 
 def _measured(text: str) -> str:
     low = text.lower()
+    if low.startswith("memory_allocated at the end"):
+        return "rank_after"
     if "difference" in low or "function not stated" in low:
         raise NotUnderstoodError(f"{text}: nobody said what was read")
     if "max_memory_allocated" in low:
@@ -253,4 +261,6 @@ def _measured(text: str) -> str:
     raise NotUnderstoodError(f"{text} is not compared")
 
 
+OWN = "of the example's own"
+"""What stands for a model that has no config.json."""
 NOT_OURS = "Megatron-LM's own layers and distributed optimizer are another code base: none of it runs here"
