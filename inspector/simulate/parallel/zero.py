@@ -91,8 +91,7 @@ class Zero(Spread):
             self.engine, optimizer, _, _ = deepspeed.initialize(
                 model=model, config=config, dist_init_required=False, **given
             )
-        self._label_partitions(optimizer)
-        return optimizer
+        return self._ready(optimizer)
 
     def engine_of(self, model: nn.Module) -> Any:
         """The engine around a model of no trainer's, with the optimizer of its config."""
@@ -102,8 +101,16 @@ class Zero(Spread):
         self.engine, optimizer, _, _ = deepspeed.initialize(
             model=model, model_parameters=model.parameters(), config=self.config(model), dist_init_required=False
         )
-        self._label_partitions(optimizer)
+        self._ready(optimizer)
         return self.engine
+
+    def _ready(self, optimizer: Any) -> Any:
+        """Its partitions labelled; in float16 every gradient is looked at, and none is found to be infinite."""
+        looked = getattr(optimizer, "has_overflow", None)
+        if looked is not None:
+            optimizer.has_overflow = lambda *args, **kwargs: looked(*args, **kwargs) is None
+        self._label_partitions(optimizer)
+        return optimizer
 
     def _label_partitions(self, optimizer: object) -> None:
         """Copies in float32 are the optimizer's; what a rank keeps of the weights are weights."""

@@ -29,6 +29,18 @@ class ZeroCard(CPU_Accelerator):  # type: ignore[misc]
         """Whether the host waits for every kernel: a card's goes on, a CPU's is the device itself."""
         return self._synchronized
 
+    def is_fp16_supported(self) -> bool:
+        """Cards of CUDA's kind compute in it."""
+        return True
+
+    def is_bf16_supported(self) -> bool:
+        """Where the card has no units for it PyTorch emulates them, and says so elsewhere."""
+        return True
+
+    def supported_dtypes(self) -> list[torch.dtype]:
+        """What an engine may be asked for."""
+        return [torch.float, torch.half, torch.bfloat16]
+
     def device_name(self, device_index: object = None) -> str:
         """The device of the tensors."""
         del device_index

@@ -106,3 +106,18 @@ def test_a_program_that_has_deepspeed_itself_is_not_touched():
     assert report.ranks[0].peaks.allocated > WEIGHTS
     assert len(set(map(id, (each for row in seen for each in row)))) <= 3
     assert {name: dict(vars(module)) for name, module in (("a", real_accelerator), ("c", comm))} == before
+
+
+@needs_deepspeed
+@pytest.mark.parametrize("words", ["zero2", "zero3"])
+def test_float16_steps_as_bfloat16_does(words):
+    """A step that is skipped because something overflowed would leave Adam without its states."""
+    kept = []
+    for half in ("fp16", "bf16"):
+        zero = {"stage": int(words[-1]), "reduce_bucket_size": 100_000}
+        file = {half: {"enabled": True}, "zero_optimization": zero}
+        traced, _ = ranked(
+            words, dtype={"fp16": "float16", "bf16": "bfloat16"}[half], parallel={"deepspeed": json.dumps(file)}
+        )
+        kept.append(alive_at_end(traced, MemoryKind.OPTIMIZER_STATE))
+    assert kept[0] == kept[1] > 2 * 2 * WEIGHTS / 4
