@@ -25,6 +25,13 @@ every-lora: $(INSTALLED) ## hold our LoRA equal to PEFT's over every bundled mod
 tasks: $(INSTALLED) ## dry-run every class of every task that transformers knows; goes on where it was stopped
 	$(BIN)/python benchmarks/tasks.py
 
+.PHONY: ways gloo
+ways: $(INSTALLED) ## dry-run every bundled decoder's first layers through every way of sharing; goes on where it was stopped
+	$(BIN)/python benchmarks/ways.py
+
+gloo: $(INSTALLED) ## hold every case of real gloo ranks on the CPU equal to the simulated ones (a few minutes)
+	GLOO=all $(BIN)/python -m pytest -q tests/simulate/parallel/test_gloo_tensor.py tests/simulate/parallel/test_gloo.py
+
 SECONDS ?= 60
 fuzz: $(INSTALLED) ## fuzz every parser of strangers' files for a minute each, or SECONDS
 	PYTHON="$(abspath $(BIN))/python" sh fuzz/run $(SECONDS)

@@ -24,7 +24,7 @@ _HANDS_ON = frozenset(
         "inspector.simulate.tracing.tracer", "inspector.simulate.tracing.shape_memory",
         "inspector.simulate.device.attention", "inspector.simulate.device.decompositions",
         "inspector.simulate.device.flash_attention",
-        "inspector.simulate.tracing.unwritten",
+        "inspector.simulate.tracing.unwritten", "inspector.simulate.parallel.rank_tracer",
     }
 )  # fmt: skip
 """Modules through which an operator's arguments go unchanged on their way to it."""

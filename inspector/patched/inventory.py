@@ -131,6 +131,8 @@ PATCHES: Mapping[str, Patch] = dict([
             _get_device_from_mesh=("mesh",)),
     *_names(f"{_FSDP}._fully_shard._fsdp_param_group:FSDPParamGroup", "torch", _RANK, "fsdp/_fully_shard/"
             "_fsdp_param_group.py, lazy_init", _validate_no_meta_params=("self",)),
+    *_names(f"{_FSDP}._fully_shard._fsdp_param:FSDPParam", "torch", _RANK, "fsdp/_fully_shard/_fsdp_param.py",
+            reset_sharded_param=("self",)),
     *_names(f"{_FSDP}._common_utils:_FSDPDeviceHandle", "torch", _RANK, "fsdp/_common_utils.py, from_device",
             __init__=("self", "device", "backend")),
     *_names(f"{_FSDP}._init_utils", "torch", _RANK, "fsdp/_init_utils.py, _init_param_handle_from_module",
@@ -144,6 +146,14 @@ PATCHES: Mapping[str, Patch] = dict([
     *_names("torch.distributed.tensor._sharding_prop:ShardingPropagator", "torch", "what a cut tensor's shape will be "
             "is asked with tensors that no card has", "torch/distributed/tensor/_sharding_prop.py",
             _propagate_tensor_meta_non_cached=("self", "op_schema")),
+    *_names("transformers.distributed.tensor_parallel:TensorParallelLayer", "transformers", "a cut tensor's strides "
+            "are asked of a meta tensor, which is no card's", "transformers/distributed/tensor_parallel.py",
+            _from_local_last_dim_shard=("local", "mesh", "size")),
+    *_names("transformers.distributed.expert_parallel:AllToAllEP", "transformers", "how many tokens go to which rank "
+            "is data", "transformers/distributed/expert_parallel.py",
+            _dispatch_tokens=("self", "hidden_states", "top_k_index", "top_k_weights")),
+    *_names("torch:Tensor", "torch", "how many tokens go to which rank is data", "transformers/distributed/"
+            "expert_parallel.py, AllToAllEP._dispatch_tokens", tolist=None),
     *(patch for owner in ("partition_parameters", "partitioned_param_coordinator", "stage3")
       for patch in _names(f"deepspeed.runtime.zero.{owner}", "deepspeed", "there are no other ranks to be asked",
                           "deepspeed/runtime/zero/utils.py", assert_ints_same_as_other_ranks=None)),

@@ -72,7 +72,8 @@ class _Made:
         self.own = vars(self.owner).get(patch.name, self)  # ourselves: only inherited
         if patch.parameters is not None and not _takes(self.original, patch.parameters):
             raise _unknown(patch, f"does not take ({', '.join(patch.parameters)})")
-        self.stands = by_thread(self.original, ours)
+        gate = by_thread(self.original, ours)
+        self.stands = staticmethod(gate) if isinstance(self.own, staticmethod) else gate
 
     def put(self) -> None:
         setattr(self.owner, self.patch.name, self.stands)

@@ -58,14 +58,10 @@ def charts(report: SeveralCardsReport) -> tuple[Chart, ...]:
 
 def card_bars(ranks: Sequence[RankReport], world_size: int, word: str) -> list[CardBar]:
     """A bar for each card, as many as a page holds; beyond, one for the ranks that are alike."""
-    made = []
-    for rank in ranks:
-        if world_size <= MOST_BARS:
-            names = [f"{word} {rank.rank + number}" for number in range(rank.alike)]
-        else:
-            names = [named(rank, word)]
-        made += [CardBar.of(name, rank.peaks, rank.alive_at_peak) for name in names]
-    return made
+    if world_size > MOST_BARS:
+        return [CardBar.of(named(rank, word), rank.peaks, rank.alive_at_peak) for rank in ranks]
+    each = sorted((number, place) for place, rank in enumerate(ranks) for number in rank.members)
+    return [CardBar.of(f"{word} {number}", ranks[place].peaks, ranks[place].alive_at_peak) for number, place in each]
 
 
 def _word(report: SeveralCardsReport) -> str:
@@ -74,8 +70,12 @@ def _word(report: SeveralCardsReport) -> str:
 
 
 def named(rank: RankReport, word: str) -> str:
-    """A rank, and those that are as it is: ``ranks 0-6``."""
-    return f"{word} {rank.rank}" if rank.alike == 1 else f"{word}s {rank.rank}-{rank.rank + rank.alike - 1}"
+    """A rank, and those that are as it is: ``ranks 0-6``, or where others lie between ``rank 0 and 3 like it``."""
+    if rank.alike == 1:
+        return f"{word} {rank.rank}"
+    if rank.members and rank.members[-1] - rank.members[0] + 1 == rank.alike:
+        return f"{word}s {rank.members[0]}-{rank.members[-1]}"
+    return f"{word} {rank.rank} and {rank.alike - 1:,} like it"
 
 
 def what(report: SeveralCardsReport) -> str:
@@ -83,7 +83,9 @@ def what(report: SeveralCardsReport) -> str:
     setup, parallel = report.setup, report.parallel
     stored = setup.load.quantization
     quantized = f" on {stored.scheme}" if stored else ""
-    batch = report.inputs or f"{setup.batch.size} x {setup.batch.seq_len} tokens a card"
+    shared = parallel.ep if parallel.strategy == "ep" else parallel.tp
+    its = "a card" if shared == 1 else f"for {shared} cards together"
+    batch = report.inputs or f"{setup.batch.size} x {setup.batch.seq_len} tokens {its}"
     machines = f" on {parallel.nodes} machines" if parallel.nodes > 1 else ""
     offloaded = f", {parallel.offload} offloaded" if parallel.offload != "none" else ""
     cards = f"{parallel.world_size} x {report.gpu.name}{machines}"
@@ -244,6 +246,7 @@ def rank_payload(rank: RankReport) -> dict[str, Any]:
     return {
         "rank": rank.rank,
         "alike": rank.alike,
+        "members": list(rank.members),
         "peak_allocated_bytes": rank.peaks.allocated,
         "peak_reserved_bytes": rank.peaks.reserved,
         "peak_reserved_behind_bytes": rank.reserved_behind_bytes,
@@ -256,7 +259,7 @@ def rank_payload(rank: RankReport) -> dict[str, Any]:
         "units": [
             {
                 "name": unit.name, "class": unit.cls, "whole_bytes": unit.whole_bytes, "rank_bytes": unit.rank_bytes,
-                "trainable_bytes": unit.trainable_bytes,
+                "trainable_bytes": unit.trainable_bytes, "model_bytes": unit.model_bytes or unit.whole_bytes,
             }
             for unit in rank.units
         ],

@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 _FAMILIES = {
     "ddp": "DDP copies: every card has the whole model, its gradients and optimizer state, and buckets to add them up.",
     "device_map": "A naive split idles: each card has some layers, and while one computes the others wait.",
+    "ep": "Expert parallelism keeps each expert whole on one card; tensor parallelism cuts the rest of every layer.",
     "tp": "Tensor parallelism cuts every layer's products: all cards compute each layer together.",
 }
 _SHARDS = (
     "shards: each card keeps its share of weights, gradients and optimizer state, and gathers units when they are used."
 )
+_SHARDING = {
+    "fsdp1": "FSDP", "fsdp2": "FSDP", "hsdp": "HSDP", "zero3": "ZeRO-3", "tp+fsdp2": "FSDP2 over tensor parallelism",
+    "ep+fsdp2": "FSDP2 with experts that stay on their cards",
+}  # fmt: skip
 _STAGES = {
     "zero1": "ZeRO-1 shards the optimizer state alone: weights and gradients are whole on every card.",
     "zero2": "ZeRO-2 shards gradients and optimizer state: the weights are whole on every card.",
@@ -32,14 +37,14 @@ def in_words(report: SeveralCardsReport) -> str:
     strategy = report.parallel.strategy
     if strategy in _STAGES:
         return _STAGES[strategy]
-    name = {"fsdp1": "FSDP", "fsdp2": "FSDP", "hsdp": "HSDP", "zero3": "ZeRO-3", "tp+fsdp2": "FSDP over cut layers"}
-    return _FAMILIES.get(strategy) or f"{name.get(strategy, strategy)} {_SHARDS}"
+    return _FAMILIES.get(strategy) or f"{_SHARDING.get(strategy, strategy)} {_SHARDS}"
 
 
 def units_line(units: Sequence[Unit]) -> str:
     """Which modules are units: ``32 x LlamaDecoderLayer, the root``."""
     counted = Counter((unit.cls or unit.name) if unit.name else "the root" for unit in units)
-    return (
+    cut = units and all(unit.model_bytes and unit.whole_bytes == unit.rank_bytes for unit in units)
+    return ("cut, never gathered: " if cut else "") + (
         ", ".join(f"{number} x {name}" if name != "the root" else name for name, number in counted.items())
         or "no units"
     )
@@ -48,7 +53,7 @@ def units_line(units: Sequence[Unit]) -> str:
 def remarks(report: SeveralCardsReport) -> tuple[str, ...]:
     """What of this way of sharing a user should know, and what to set."""
     said = []
-    sharded = report.parallel.strategy in {"fsdp1", "fsdp2", "hsdp", "tp+fsdp2"}
+    sharded = report.parallel.strategy in {"fsdp1", "fsdp2", "hsdp", "tp+fsdp2", "ep+fsdp2"}
     if sharded and not report.layers_are_units:
         said.append(
             "No layer is a unit of its own: the model is gathered as a whole. accelerate's FSDP2 knows two policies, "

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inspector.gpus.links import link_of
 from inspector.reporting import Report
 from inspector.simulate.finetuning import MICRO_BATCHES, assumptions, few_micro_batches, needed
+from inspector.simulate.parallel.distinct import Alike
 from inspector.simulate.parallel.nccl import nccl_bytes
-from inspector.simulate.parallel.rank_report import RankReport, Sent, alike, rank_report, seconds_of
+from inspector.simulate.parallel.rank_report import RankReport, Sent, rank_report, seconds_of
 from inspector.simulate.reports.libraries import versions
 from inspector.store.answers import answered
 
@@ -72,7 +73,7 @@ class SeveralCardsReport(Report):
     def host_bytes_per_node(self) -> int:
         """What the ranks of one machine keep in its memory: offloaded weights and state."""
         in_one = self.parallel.world_size // self.parallel.nodes
-        shares = [(rank.host_bytes, max(0, min(in_one, rank.rank + rank.alike) - rank.rank)) for rank in self.ranks]
+        shares = [(rank.host_bytes, sum(number < in_one for number in rank.members)) for rank in self.ranks]
         # Of ranks that were not asked for, the first that was tells.
         left = in_one - sum(count for _, count in shares)
         return sum(nbytes * count for nbytes, count in shares) + left * self.ranks[0].host_bytes
@@ -116,9 +117,7 @@ def _report(asked: Question, parallel: ParallelSetup, which: WhichRanks) -> Seve
     setup, gpu = asked.resolved.setup, asked.gpu
     needed(setup)
     traced, chosen = traces_of(asked, parallel, which)
-    reports = [
-        rank_report(trace, gpu, asked.allocator, alike(chosen, trace.rank, parallel.world_size)) for trace in traced
-    ]
+    reports = [rank_report(trace, gpu, asked.allocator, group) for trace, group in zip(traced, chosen, strict=True)]
     if which == "heaviest":
         reports = [max(reports, key=lambda rank: (rank.peaks.process, -rank.rank))]
     notes = tuple(dict.fromkeys(note for trace in traced for note in trace.notes))
@@ -141,24 +140,29 @@ def _report(asked: Question, parallel: ParallelSetup, which: WhichRanks) -> Seve
 
 def traces_of(
     asked: Question, parallel: ParallelSetup, which: WhichRanks
-) -> tuple[tuple[RankTrace, ...], tuple[int, ...]]:
-    """Traces of the ranks that were asked for, and all that differ."""
+) -> tuple[tuple[RankTrace, ...], tuple[Alike, ...]]:
+    """Traces of the ranks that were asked for, each with those that are as it is."""
     gpu, few = asked.gpu, few_micro_batches(asked.resolved.setup, MICRO_BATCHES)
     if parallel.strategy == "device_map":
         from inspector.simulate.parallel.mapped import trace_mapped
 
         cards = parallel.world_size
         every = trace_mapped(asked.config, few, cards, gpu.available_bytes, gpu.capability, gpu.multiprocessors)
-        return {"first": every[:1], "last": every[-1:]}.get(which, every), tuple(range(cards))
-    from inspector.simulate.parallel.ranks import distinct_ranks, trace_ranks
+        shown = {"first": every[:1], "last": every[-1:]}.get(which, every)
+        return shown, tuple(Alike(trace.rank, 1, (trace.rank,)) for trace in shown)
+    from inspector.simulate.parallel.ranks import alike, trace_ranks
 
-    chosen = distinct_ranks(parallel)
-    ranks = {"first": chosen[:1], "last": chosen[-1:]}.get(which, chosen)
     question = (asked.config, few, parallel, gpu.capability, gpu.multiprocessors)
     if parallel.strategy.startswith("zero"):
         from inspector.architecture.libraries import need_later
         from inspector.simulate.parallel.apart import traced_apart
 
         need_later("deepspeed")
-        return tuple(traced_apart(question, ranks)), chosen
-    return tuple(trace_ranks(*question, ranks)), chosen
+        known = alike(parallel, ())
+        picked = {"first": known[:1], "last": known[-1:]}.get(which, known)
+        return tuple(traced_apart(question, [group.first for group in picked])), picked
+    (first,) = trace_ranks(*question, [parallel.world_size - 1 if which == "last" else 0])
+    chosen = alike(parallel, first.cuts)
+    if which in {"first", "last"}:
+        return (first,), (next((group for group in chosen if first.rank in group.ranks), chosen[-1]),)
+    return (first, *trace_ranks(*question, [group.first for group in chosen[1:]])), chosen

@@ -107,11 +107,8 @@ def units_of(model: nn.Module) -> tuple[Unit, ...]:
     for path, module in model.named_modules():
         if not isinstance(module, FSDPModule):
             continue
-        state = module._get_fsdp_state()
-        for group in _groups(state):
+        for group in groups_of(module):
             parts = group.fsdp_params
-            if not parts or group.modules[0] is not module:
-                continue
             whole = [
                 part._orig_size.numel() * (part.param_dtype or part.orig_dtype or part.sharded_param.dtype).itemsize
                 for part in parts
@@ -123,11 +120,13 @@ def units_of(model: nn.Module) -> tuple[Unit, ...]:
     return tuple(found)
 
 
-def _groups(state: Any) -> list[Any]:
+def groups_of(module: Any) -> list[Any]:
+    """What is gathered as one with a module that ``fully_shard`` was given, the first of them."""
+    state = module._get_fsdp_state()
     groups = getattr(state, "_fsdp_param_groups", None)
     if groups is None:
         groups = [state._fsdp_param_group]
-    return [group for group in groups if group is not None]
+    return [group for group in groups if group is not None and group.fsdp_params and group.modules[0] is module]
 
 
 def _chosen(model: nn.Module, wrap: str, least: int) -> list[nn.Module]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from inspector.gpus.links import link_of
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.on_card import peaks_on
+from inspector.simulate.parallel.distinct import MOST_NAMED, Alike
 from inspector.simulate.reports import at_peak
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RankReport:
-    """One rank's card, and how many ranks are as it is. All in bytes.
+    """One rank's card, and how many ranks are as it is: ``members``, itself among them. All in bytes.
 
     ``after_training_allocated_bytes`` is what is still allocated after the last step. ``units`` are the weights that
     are gathered and let go as one; ``sharded_bytes`` is what the rank keeps of them, ``replicated_bytes`` what every
@@ -33,6 +34,7 @@ class RankReport:
 
     rank: int
     alike: int
+    members: tuple[int, ...]
     peaks: Peaks
     reserved_behind_bytes: int
     after_training_allocated_bytes: int
@@ -62,7 +64,7 @@ class RankReport:
     @property
     def whole_bytes(self) -> int:
         """What one card would keep: all units whole, and what is in none."""
-        return sum(unit.whole_bytes for unit in self.units) + self.replicated_bytes
+        return sum(unit.model_bytes or unit.whole_bytes for unit in self.units) + self.replicated_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +75,22 @@ class Sent:
     seconds: float | None
 
 
-def alike(chosen: tuple[int, ...], rank: int, world_size: int) -> int:
-    """How many ranks are as this one: those up to the next that differs."""
+def alike(chosen: tuple[int, ...], rank: int, world_size: int) -> Alike:
+    """The ranks that are as this one where those are that come before the next that differs."""
     after = [each for each in chosen if each > rank]
-    return (after[0] if after else world_size) - rank
+    members = range(rank, after[0] if after else world_size)
+    return Alike(rank, len(members), tuple(members) if len(members) <= MOST_NAMED else ())
 
 
-def rank_report(trace: RankTrace, gpu: Gpu, allocator: AllocatorSettings, alike: int) -> RankReport:
-    """What a rank's trace takes on its card, and of how many ranks that is told."""
+def rank_report(trace: RankTrace, gpu: Gpu, allocator: AllocatorSettings, alike: Alike) -> RankReport:
+    """What a rank's trace takes on its card, and of which ranks that is told."""
     line = replay(trace.events, allocator)
     alive, points = line.alive(trace.events), at_peak.points(trace.events, line)
     top = next(item for item in line.stages if item.peak_allocated == line.peak_allocated)
     return RankReport(
         rank=trace.rank,
-        alike=alike,
+        alike=alike.count,
+        members=alike.ranks,
         peaks=peaks_on(trace.events, gpu, allocator, line),
         reserved_behind_bytes=replay(trace.events, allocator, behind=True).peak_reserved,
         after_training_allocated_bytes=line.stages[-1].end_allocated,

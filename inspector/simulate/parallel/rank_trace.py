@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from inspector.simulate.device.questions import Questions
     from inspector.simulate.events import Event
+    from inspector.simulate.parallel.distinct import Cut
 
 CollectiveKind = Literal["all-gather", "reduce-scatter", "all-reduce", "broadcast", "all-to-all", "send", "other"]
 
@@ -18,7 +19,8 @@ class Unit:
 
     ``name`` is the path of the module that was wrapped ("" for the root), ``cls`` its class. ``whole_bytes`` is what
     the unit takes while it is gathered, ``rank_bytes`` what this rank keeps of it, ``trainable_bytes`` what of
-    ``whole_bytes`` is trained.
+    ``whole_bytes`` is trained. ``model_bytes`` is what the whole model has of it, where that is more
+    than is on one card at any time (tensor parallelism), else 0.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Unit:
     whole_bytes: int
     rank_bytes: int
     trainable_bytes: int = 0
+    model_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class RankTrace:
     ``streams`` names the streams of the events, 0 first. ``replicated_bytes`` is what every rank keeps whole, in no
     unit. ``host_bytes`` is the most that this rank has in the machine's memory: the model until it is cut, or offloaded
     weights and state; ``paged_bytes`` is optimizer state in managed memory. ``steps`` were traced; the last is steady.
+    ``cuts`` are the lengths that are cut over ranks, by which ranks differ.
     """
 
     rank: int
@@ -64,3 +68,4 @@ class RankTrace:
     notes: tuple[str, ...] = ()
     questions: Questions = field(default_factory=dict)
     inputs: str = ""
+    cuts: tuple[Cut, ...] = ()

@@ -26,6 +26,17 @@ _TO = torch.ops.aten._to_copy.default
 _INTO = torch.ops.aten.copy_.default
 
 
+def _in_flight() -> dict[OpOverload, Any]:
+    """What a collective gives is wrapped until it is waited for: the same memory, of which shapes alone make another.
+
+    Source: torch/distributed/_functional_collectives.py, ``_wrap_tensor_autograd`` and its meta kernel.
+    """
+    import torch.distributed._functional_collectives
+
+    packet = getattr(torch.ops._c10d_functional, "_wrap_tensor_autograd", None)
+    return {} if packet is None else {packet.default: torch.ops.aten.alias.default}
+
+
 class RankTracer(Streamed):
     """As `Tracer`, for one of several cards.
 
@@ -35,6 +46,7 @@ class RankTracer(Streamed):
 
     def __init__(self, kernels: Kernels, device: str = "meta", *, cards: int = 1) -> None:
         super().__init__(kernels, device)
+        kernels.replaced = {**kernels.replaced, **_in_flight()}
         self.streamed(device, cards)
         self.on_host = self.two_devices = self.inside = False
         self.host = HostMemory()

@@ -14,10 +14,13 @@ from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.device.questions import Device
 from inspector.simulate.parallel.collectives import collectives
 from inspector.simulate.parallel.ddp import DataParallel
+from inspector.simulate.parallel.distinct import MOST_NAMED, Alike, cuts_of, groups
+from inspector.simulate.parallel.experts import ExpertParallel
 from inspector.simulate.parallel.fsdp1 import FlatSharded
 from inspector.simulate.parallel.fsdp2 import FullyShard
 from inspector.simulate.parallel.rank_trace import RankTrace
 from inspector.simulate.parallel.rank_tracer import RankTracer
+from inspector.simulate.parallel.tensor import TensorParallel
 from inspector.simulate.parallel.world import as_rank
 from inspector.simulate.parallel.zero import Zero
 from inspector.simulate.program import routing
@@ -30,13 +33,15 @@ from inspector.simulate.tracing.answers import answers
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from inspector.simulate.parallel.distinct import Cut
     from inspector.simulate.parallel.spreading import Spread
     from inspector.simulate.setup.parallel import ParallelSetup
     from inspector.simulate.setup.training import TrainSetup
 
 WAYS: dict[str, type[Spread]] = {
     "ddp": DataParallel, "fsdp1": FlatSharded, "fsdp2": FullyShard, "hsdp": FullyShard,
-    "zero1": Zero, "zero2": Zero, "zero3": Zero,
+    "zero1": Zero, "zero2": Zero, "zero3": Zero, "tp": TensorParallel, "tp+fsdp2": TensorParallel,
+    "ep": ExpertParallel, "ep+fsdp2": ExpertParallel,
 }  # fmt: skip
 
 
@@ -114,7 +119,8 @@ def trace_rank(
     tracer.answer = answers(lambda: setup.batch.seq_len, masks=not (setup.batch.packed or setup.batch.padded))
     routing.install(tracer, config, setup.routing)
     on_cpu = setup.load.via_cpu and setup.load.quantization is None
-    spread = way(parallel, tracer, loaded_on_cpu=on_cpu, grad_accum=loop.grad_accum, half=half)
+    worst = setup.routing == "worst"
+    spread = way(parallel, tracer, loaded_on_cpu=on_cpu, grad_accum=loop.grad_accum, half=half, worst=worst)
     kernels: dict[str, Any] = {
         "sdpa_backend": loop.sdpa_backend, "autocast": loop.autocast, "fp8": keeps_fp8(setup.load),
     }  # fmt: skip
@@ -126,6 +132,7 @@ def trace_rank(
         training = Loop(config, setup, tracer, autocast, spread)
         training.run()
         units, replicated = spread.units(), spread.replicated_bytes()
+        cuts = cuts_of(training.model.parameters())
     note_convolutions(tracer)
     return RankTrace(
         rank=rank,
@@ -141,17 +148,14 @@ def trace_rank(
         notes=tuple(tracer.notes),
         questions=device.questions,
         inputs="" if training.next_tokens else described(training.inputs),
+        cuts=cuts,
     )
 
 
-def distinct_ranks(parallel: ParallelSetup) -> tuple[int, ...]:
-    """The ranks that have traces of their own: all others are as the one of these before them.
-
-    Weights that do not divide are cut so that the first ranks have the most and the last the least.
-    """
-    if parallel.strategy in {"ddp", "fsdp1", "zero1", "zero2"} or parallel.world_size == 1:
-        return (0,)
-    if parallel.strategy == "zero3":
+def alike(parallel: ParallelSetup, cuts: tuple[Cut, ...]) -> tuple[Alike, ...]:
+    """The ranks that have traces of their own, each with those that are as it is, by any rank's `RankTrace.cuts`."""
+    world = parallel.world_size
+    if parallel.strategy == "zero3" and parallel.zero_init and world > 1:
         # Partitions are padded to one size; the first rank has the checkpoint in its memory besides.
-        return (0, 1) if parallel.zero_init else (0,)
-    return (0, parallel.world_size - 1)
+        return Alike(0, 1, (0,)), Alike(1, world - 1, tuple(range(1, world)) if world <= MOST_NAMED else ())
+    return groups(() if parallel.strategy.startswith("zero") else cuts, world)

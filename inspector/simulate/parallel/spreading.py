@@ -32,13 +32,13 @@ class Spread(Alone):
 
     def __init__(
         self, parallel: ParallelSetup, tracer: RankTracer, *, loaded_on_cpu: bool = False, grad_accum: int = 1,
-        half: str = "none",
+        half: str = "none", worst: bool = False,
     ) -> None:  # fmt: skip
         self.parallel, self.tracer = parallel, tracer
         self.quant_storage = parallel.quant_storage
         self.loaded_on_cpu = loaded_on_cpu
         self.stays_on_host = tracer.on_host = self.cuts and loaded_on_cpu
-        self.grad_accum, self.half = grad_accum, half
+        self.grad_accum, self.half, self.worst = grad_accum, half, worst
         self.model: Any = None
         self._until_the_end = ExitStack()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, contextmanager
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,8 +15,9 @@ from inspector.errors import InspectorError
 from inspector.patched import patched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from torch.distributed.fsdp._fully_shard._fsdp_param import FSDPParam
     from torch.distributed.tensor._op_schema import OpSchema
 
     from inspector.simulate.parallel.rank_tracer import RankTracer
@@ -35,8 +37,28 @@ def as_rank(tracer: RankTracer, rank: int, world_size: int) -> Iterator[None]:
         # The lock first of all: two dry runs must not find each other's group.
         stack.enter_context(patched())
         stack.enter_context(_fake_group(rank, world_size))
+        stack.enter_context(_nothing_remembered())
         stack.enter_context(patched(_replaced(tracer)))
         yield
+
+
+@contextmanager
+def _nothing_remembered() -> Iterator[None]:
+    """DTensor remembers what a rank's part of a shape is, by the mesh alone: another rank would be told the same."""
+    _forget()
+    try:
+        yield
+    finally:
+        _forget()
+
+
+def _forget() -> None:
+    from torch.distributed.tensor import _redistribute, debug
+
+    debug._clear_sharding_prop_cache()
+    _redistribute._gen_transform_infos.cache_clear()
+    if clear := getattr(_redistribute, "clear_redistribute_planner_cache", None):
+        clear()
 
 
 @contextmanager
@@ -57,6 +79,30 @@ def _fake_group(rank: int, world_size: int) -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def _reset(tracer: RankTracer) -> Callable[[FSDPParam], None]:
+    """What FSDP2 makes of weights that were loaded after it cut them: a copy where a part is shorter than others."""
+    from torch.distributed.fsdp._fully_shard._fsdp_param import FSDPParam
+
+    as_filled = _as_filled(FSDPParam.reset_sharded_param)
+
+    def reset(param: FSDPParam) -> None:
+        info = param._module_info
+        before = getattr(info.module, info.param_name)
+        block, kind, module = tracer.block_of(before), tracer.kind_of(before), tracer._module_of(before)
+        as_filled(param)
+        if kind is not None and tracer.block_of(param.sharded_param) != block:
+            tracer.label(param.sharded_param, kind, module)
+
+    return reset
+
+
+def _as_filled(function: Any) -> Callable[..., Any]:
+    """A function as it is for tensors with data: it leaves out what is on meta, which here is a card's."""
+    code = function.__code__
+    asked = tuple("is_sparse" if name == "is_meta" else name for name in code.co_names)
+    return FunctionType(code.replace(co_names=asked), function.__globals__)
 
 
 def _replaced(tracer: RankTracer) -> dict[str, Any]:
@@ -108,6 +154,7 @@ def _replaced(tracer: RankTracer) -> dict[str, Any]:
         "torch.nn.parallel.distributed._verify_param_shape_across_processes": lambda *_args: None,
         **{f"{module}._get_device_handle": lambda *_args: tracer.streams for module in handles},
         f"{fsdp}._fully_shard._fsdp_param_group.FSDPParamGroup._validate_no_meta_params": lambda _self: None,
+        f"{fsdp}._fully_shard._fsdp_param.FSDPParam.reset_sharded_param": _reset(tracer),
         f"{fsdp}._fully_shard._fully_shard._get_device_from_mesh": lambda _mesh: torch.device(tracer.device),
         f"{fsdp}._common_utils._FSDPDeviceHandle.__init__": handle_of,
         f"{fsdp}._init_utils._need_to_materialize_module": lambda *_args: (False, False),

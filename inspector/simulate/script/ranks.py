@@ -10,6 +10,7 @@ from inspector.gpus.links import link_of
 from inspector.simulate.allocator.settings import AllocatorSettings, parse_settings
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import Alloc
+from inspector.simulate.parallel.distinct import Alike
 from inspector.simulate.parallel.rank_report import Sent, alike, rank_report, seconds_of
 from inspector.simulate.parallel.rank_trace import Collective, RankTrace, Unit
 from inspector.simulate.reports.of_card import events_of
@@ -93,7 +94,12 @@ def of_cards(outcome: Outcome, gpu: Gpu) -> Ranks | None:
     if len(used) == 1:
         return None
     traces = [_trace(outcome, card, card, len(used)) for card in used]
-    return Ranks("card", len(used), 1, tuple(rank_report(trace, gpu, settings_of(outcome), 1) for trace in traces))
+    return Ranks(
+        "card",
+        len(used),
+        1,
+        tuple(rank_report(trace, gpu, settings_of(outcome), Alike(trace.rank, 1, (trace.rank,))) for trace in traces),
+    )
 
 
 def _trace(outcome: Outcome, number: int, card: int, world_size: int) -> RankTrace:

@@ -9,17 +9,18 @@ from typing import Literal
 from inspector.errors import ContradictionError, InspectorError
 from inspector.simulate.setup.words import Dtype, check_words
 
-Strategy = Literal["ddp", "fsdp1", "fsdp2", "hsdp", "zero1", "zero2", "zero3", "tp", "tp+fsdp2", "device_map"]
+Strategy = Literal["ddp", "fsdp1", "fsdp2", "hsdp", "zero1", "zero2", "zero3", "tp", "tp+fsdp2", "ep",
+                   "ep+fsdp2", "device_map"]  # fmt: skip
 """PyTorch's wrappers, DeepSpeed's stages, tensor parallelism by transformers' own plans, layers laid out in turn."""
 Offload = Literal["none", "params", "optimizer"]
 Wrap = Literal["layers", "trainer", "size", "none"]
 BackwardPrefetch = Literal["pre", "post", "none"]
 MixedDtype = Literal["", "float32", "float16", "bfloat16"]
 
-KNOWN = "ddp, fsdp1, fsdp2, hsdp:2x4, zero1, zero2, zero3, tp:2, tp:2+fsdp2, pp:2, device_map"
+KNOWN = "ddp, fsdp1, fsdp2, hsdp:2x4, zero1, zero2, zero3, tp:2, ep:2, tp:2+fsdp2, ep:2+fsdp2, pp:2, device_map"
 """What `read` takes, as a user types it."""
 
-_SIZES = re.compile(r"(hsdp):(\d+)x(\d+)|(tp|pp):(\d+)|(tp):(\d+)\+(fsdp2)")
+_SIZES = re.compile(r"(hsdp):(\d+)x(\d+)|(tp|ep|pp):(\d+)|(tp|ep):(\d+)\+(fsdp2)")
 _OFFLOADING = frozenset({"fsdp1", "fsdp2", "hsdp", "zero1", "zero2", "zero3"})
 _MOST = 1 << 20
 
@@ -29,8 +30,8 @@ class ParallelSetup:
     """A model over ``world_size`` cards on ``nodes`` machines; the defaults are PyTorch's and DeepSpeed's own.
 
     ``replicas`` times ``shards`` cards hold the model in HSDP: each group of ``shards`` cards has it once. ``tp`` cards
-    share every layer's products. ``offload`` keeps sharded ``params`` (with their optimizer state), or the
-    ``optimizer`` state alone, in the machine's memory.
+    share every layer's products, ``ep`` cards the experts of a mixture, each of them whole. ``offload`` keeps sharded
+    ``params`` (with their optimizer state), or the ``optimizer`` state alone, in the machine's memory.
 
     ``wrap`` says which modules are units, gathered and let go as one: the transformer ``layers`` and the root; what
     accelerate's and PEFT's own policy in the ``trainer`` finds; all of ``min_num_params`` (``size``); or the root alone
@@ -50,6 +51,7 @@ class ParallelSetup:
     replicas: int = 1
     shards: int = 1
     tp: int = 1
+    ep: int = 1
     offload: Offload = "none"
     wrap: Wrap = "layers"
     min_num_params: int = 100_000_000
@@ -79,7 +81,7 @@ class ParallelSetup:
             raise ContradictionError(f"{cards} cannot be simulated", hint="give --gpus 2 or more")
         if self.nodes < 1 or self.world_size % self.nodes:
             raise ContradictionError(f"{cards} do not divide over {self.nodes:,} machines", hint="check --nodes")
-        if min(self.tp, self.replicas, self.shards) < 1:
+        if min(self.tp, self.ep, self.replicas, self.shards) < 1:
             raise ContradictionError("no group of cards can be empty", hint="give 1 or more")
         if self.bucket_cap_mb < 1 or self.min_num_params < 1:
             raise ContradictionError("bucket_cap_mb and min_num_params are at least 1")
@@ -89,12 +91,17 @@ class ParallelSetup:
                 f"{self.world_size:,}",
                 hint=f"hsdp:{max(self.world_size // max(self.shards, 1), 1)}x{self.shards}",
             )
-        if self.world_size % self.tp:
-            raise ContradictionError(f"{cards} do not divide by tp:{self.tp}", hint="check --gpus")
-        if self.strategy == "tp" and self.tp != self.world_size:
-            raise ContradictionError(f"tp:{self.tp} alone takes {self.tp} cards, not {self.world_size:,}",
-                                 hint=f"use tp:{self.tp}+fsdp2")  # fmt: skip
+        self._check_groups(cards)
         self._check_offload()
+
+    def _check_groups(self, cards: str) -> None:
+        """Raise InspectorError for cards that are not as many as share a layer."""
+        for name, each in (("tp", self.tp), ("ep", self.ep)):
+            if self.world_size % each:
+                raise ContradictionError(f"{cards} do not divide by {name}:{each}", hint="check --gpus")
+            if self.strategy == name and each != self.world_size:
+                raise ContradictionError(f"{name}:{each} alone takes {each} cards, not {self.world_size:,}",
+                                     hint=f"use {name}:{each}+fsdp2")  # fmt: skip
 
     def _check_offload(self) -> None:
         """Raise InspectorError for what a wrapper does not offload."""
@@ -119,9 +126,10 @@ class ParallelSetup:
         """As a user types it: ``fsdp2``, ``hsdp:2x4``, ``tp:2+fsdp2``."""
         if self.strategy == "hsdp":
             return f"hsdp:{self.replicas}x{self.shards}"
-        if self.strategy == "tp+fsdp2":
-            return f"tp:{self.tp}+fsdp2"
-        return f"tp:{self.tp}" if self.strategy == "tp" else self.strategy
+        name, _, rest = self.strategy.partition("+")
+        if name in {"tp", "ep"}:
+            return f"{name}:{self.tp if name == 'tp' else self.ep}" + (f"+{rest}" if rest else "")
+        return self.strategy
 
     @property
     def sharded_over(self) -> int:
@@ -138,8 +146,14 @@ def read(words: str, gpus: int, *, nodes: int = 1) -> ParallelSetup:
     plain = ("ddp", "fsdp1", "fsdp2", "zero1", "zero2", "zero3", "device_map")
     if said in plain:
         return ParallelSetup(said, gpus, nodes)  # type: ignore[arg-type]
-    if said == "tp":
-        return ParallelSetup("tp", gpus, nodes, tp=gpus)
+    if said in {"tp", "ep"}:
+        return ParallelSetup(said, gpus, nodes, **{said: gpus})  # type: ignore[arg-type]
+    if re.match(r"cp\b", said):
+        raise InspectorError(
+            "context parallelism is not simulated: PyTorch's ring attention runs the card's own flash kernels part by "
+            "part, and no run on shapes reaches them",
+            hint=f"choose from {KNOWN}",
+        )
     found = _SIZES.fullmatch(said)
     if found is None:
         raise InspectorError(f"--parallel {words!r} is not known", hint=f"choose from {KNOWN}")
@@ -150,9 +164,9 @@ def read(words: str, gpus: int, *, nodes: int = 1) -> ParallelSetup:
     if found[1]:
         return ParallelSetup("hsdp", gpus, nodes, replicas=numbers[0], shards=numbers[1])
     if found[6]:
-        return ParallelSetup("tp+fsdp2", gpus, nodes, tp=numbers[0])
-    if found[4] == "tp":
-        return ParallelSetup("tp", gpus, nodes, tp=numbers[0])
+        return ParallelSetup(f"{found[6]}+fsdp2", gpus, nodes, **{found[6]: numbers[0]})  # type: ignore[arg-type]
+    if found[4] != "pp":
+        return ParallelSetup(found[4], gpus, nodes, **{found[4]: numbers[0]})  # type: ignore[arg-type]
     if numbers[0] != gpus:
         raise InspectorError(f"{said} takes {numbers[0]} cards, not {gpus}", hint="check --gpus")
     return ParallelSetup("device_map", gpus, nodes)

@@ -264,3 +264,8 @@ def _measured(text: str) -> str:
 OWN = "of the example's own"
 """What stands for a model that has no config.json."""
 NOT_OURS = "Megatron-LM's own layers and distributed optimizer are another code base: none of it runs here"
+NOT_OUR_LLAMA = (
+    "torchtitan's Llama is another code base: it rotates in complex numbers, repeats keys and values, and its "
+    "checkpoints keep results by operator; most of its runs are compiled"
+)
+"""Source: torchtitan/models/llama/model.py and parallelize_llama.py, early 2025."""

@@ -7,7 +7,7 @@ import pytest
 from inspector.errors import InspectorError
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.parallel.host_memory import HostMemory, power_of_two
-from inspector.simulate.parallel.ranks import distinct_ranks
+from inspector.simulate.parallel.ranks import alike
 from inspector.simulate.setup.parallel import changed, read
 from tests.simulate.parallel.test_ranks import WEIGHTS, alive_at_end, ranked
 
@@ -50,5 +50,5 @@ def test_what_no_wrapper_offloads_is_refused():
         changed(read("fsdp2", 2), offload="optimizer")
     with pytest.raises(InspectorError, match="optimizer's state alone"):
         changed(read("zero2", 2), offload="params")
-    assert distinct_ranks(read("zero2", 8)) == (0,)
-    assert distinct_ranks(read("zero3", 8)) == (0, 1)
+    assert [group.first for group in alike(read("zero2", 8), ())] == [0]
+    assert [(group.first, group.count) for group in alike(read("zero3", 8), ())] == [(0, 1), (1, 7)]

@@ -13,6 +13,7 @@ from inspector.simulate.setup.parallel import ParallelSetup, read
     [
         ("ddp", 2, "ddp"), ("FSDP2", 8, "fsdp2"), ("fsdp", 8, "fsdp1"), ("hsdp:2x4", 8, "hsdp:2x4"),
         ("zero-3", 16, "zero3"), ("tp:4", 4, "tp:4"), ("tp", 4, "tp:4"), ("tp:2+fsdp2", 8, "tp:2+fsdp2"),
+        ("ep:2", 2, "ep:2"), ("ep", 8, "ep:8"), ("ep:8+fsdp2", 16, "ep:8+fsdp2"),
         ("pp:2", 2, "device_map"), ("device_map", 3, "device_map"),
     ],
 )  # fmt: skip
@@ -28,6 +29,8 @@ def test_words_are_read_and_said_again(words, gpus, said):
         ("fsdp3", 2, "not known"), ("hsdp:2x4", 6, "8 cards, not 6"), ("tp:3+fsdp2", 8, "do not divide by tp:3"),
         ("tp:2", 8, "takes 2 cards"), ("hsdp:0x8", 8, "empty"), ("tp:0", 8, "empty"), ("ddp", 0, "0 cards"),
         ("pp:4", 2, "takes 4 cards"), ("hsdp:" + "9" * 99 + "x1", 8, "too many"), ("", 2, "not known"),
+        ("ep:3+fsdp2", 8, "do not divide by ep:3"), ("ep:2", 8, "takes 2 cards"),
+        ("cp:2+fsdp2", 4, "ring attention"),
         ("hsdp:-1x8", 8, "not known"), ("fsdp2+tp:2", 8, "not known"), ("fsdp2", 10**9, "cannot be simulated"),
     ],
 )  # fmt: skip

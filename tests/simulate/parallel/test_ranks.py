@@ -13,7 +13,7 @@ from inspector.memory_kinds import MemoryKind
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import Alloc, Free
 from inspector.simulate.finetuning import question, trace
-from inspector.simulate.parallel.ranks import distinct_ranks, trace_rank
+from inspector.simulate.parallel.ranks import alike, trace_rank
 from inspector.simulate.setup.parallel import read
 
 TINY = {
@@ -125,7 +125,9 @@ def test_accumulated_gradients_are_whole_until_they_are_reduced(words):
 
 def test_uneven_weights_are_on_the_first_ranks():
     """1,000 rows over three cards: 334, 334 and 332."""
-    first, last = (ranked("fsdp2", 3, rank=rank)[0] for rank in distinct_ranks(read("fsdp2", 3)))
+    first = ranked("fsdp2", 3)[0]
+    assert [(group.first, group.ranks) for group in alike(read("fsdp2", 3), first.cuts)] == [(0, (0, 1)), (2, (2,))]
+    last = ranked("fsdp2", 3, rank=2)[0]
     assert sum(unit.rank_bytes for unit in first.units) >= sum(unit.rank_bytes for unit in last.units)
     assert first.units[0].whole_bytes == last.units[0].whole_bytes
 

@@ -1,0 +1,33 @@
+"""Real ranks of transformers' tensor parallelism over gloo, against the ranks as simulated.
+
+One case here; ``GLOO=all`` takes all of them (``make gloo``), which is minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+
+import pytest
+
+from tests.simulate.cpu_sizes import WRAPPED_NUMBER, levels
+from tests.simulate.parallel.gloo_tensor import CASES, simulated
+from tests.warm import warm
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+NEEDED = ("torch.profiler", "torch.distributed.tensor", "transformers.models.llama", "transformers.trainer")
+CHOSEN = list(CASES) if os.environ.get("GLOO") == "all" else ["tp"]
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_a_simulated_rank_of_tensor_parallelism_is_the_real_one_to_the_byte(name):
+    done = warm(NEEDED, dict(os.environ)).run(["-m", "tests.simulate.parallel.gloo_tensor", name], dict(os.environ))
+    assert done.returncode == 0, done.stderr[-2000:]
+    for rank, real in enumerate(json.loads(done.stdout.splitlines()[-1])[name]):
+        made = simulated(name, rank)
+        ours = [nbytes for nbytes, _ in made]
+        assert levels(ours) == levels(real)
+        missing = Counter(each for each in ours if abs(each) > WRAPPED_NUMBER) - Counter(real)
+        assert not missing, [each for each in made if each[0] in missing]
