@@ -32,7 +32,7 @@ def test_every_card_is_some_rank(sharded):
     assert first.whole_bytes == pytest.approx(weights, rel=0.01)
     assert first.whole_bytes / 4 <= first.sharded_bytes < first.whole_bytes / 2
     assert first.gathered_bytes == max(unit.whole_bytes for unit in first.units)
-    assert units_line(sharded) == "the root, 4 x LlamaDecoderLayer"
+    assert units_line(sharded.ranks[0].units) == "the root, 4 x LlamaDecoderLayer"
     assert sharded.layers_are_units
     assert first.after_training_allocated_bytes < whole.steady_allocated_bytes
 
