@@ -13,6 +13,8 @@ from inspector.simulate.parallel.tensor import TensorParallel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from transformers.distributed.expert_parallel import AllToAllEP
+
 _ALL_TO_ALL = "transformers.distributed.expert_parallel.AllToAllEP"
 
 
@@ -30,7 +32,7 @@ class ExpertParallel(TensorParallel):
         dispatch, numbers = real.AllToAllEP._dispatch_tokens, torch.Tensor.tolist
         pairs = [0]
 
-        def dispatched(layer: Any, hidden: torch.Tensor, chosen: torch.Tensor, weights: torch.Tensor) -> Any:
+        def dispatched(layer: AllToAllEP, hidden: torch.Tensor, chosen: torch.Tensor, weights: torch.Tensor) -> Any:
             # A group that shares a batch cuts it first, into chunks of which this rank has one.
             ranks, place = layer.tp_mesh.size(), layer.tp_mesh.get_local_rank()
             chunk = -(-hidden.size(0) // ranks)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import nn
+    from torch.distributed.fsdp import FSDPModule
 
 
 class FullyShard(Spread):
@@ -120,7 +121,7 @@ def units_of(model: nn.Module) -> tuple[Unit, ...]:
     return tuple(found)
 
 
-def groups_of(module: Any) -> list[Any]:
+def groups_of(module: FSDPModule) -> list[Any]:
     """What is gathered as one with a module that ``fully_shard`` was given, the first of them."""
     state = module._get_fsdp_state()
     groups = getattr(state, "_fsdp_param_groups", None)

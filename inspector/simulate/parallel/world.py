@@ -98,7 +98,7 @@ def _reset(tracer: RankTracer) -> Callable[[FSDPParam], None]:
     return reset
 
 
-def _as_filled(function: Any) -> Callable[..., Any]:
+def _as_filled(function: Callable[..., None]) -> Callable[..., Any]:
     """A function as it is for tensors with data: it leaves out what is on meta, which here is a card's."""
     code = function.__code__
     asked = tuple("is_sparse" if name == "is_meta" else name for name in code.co_names)
