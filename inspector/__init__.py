@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from inspector.serving.answering import serve
     from inspector.simulate.script.report import ScriptReport
     from inspector.simulate.script.running import run
+    from inspector.simulate.setup.configured import read_config
     from inspector.skeleton import Skeleton
     from inspector.sources.bundled import model_ids
 
@@ -33,12 +34,13 @@ _HOMES = {
     "load": "inspector.model",
     "load_ipython_extension": "inspector.cli.magic",
     "model_ids": "inspector.sources.bundled",
+    "read_config": "inspector.simulate.setup.configured",
     "run": "inspector.simulate.script.running",
     "serve": "inspector.serving.answering",
 }
 
 __all__ = ["InspectorError", "LoraSpec", "Model", "ScriptReport", "Skeleton", "explain_error", "load",
-           "model_ids", "run", "serve"]  # fmt: skip
+           "model_ids", "read_config", "run", "serve"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

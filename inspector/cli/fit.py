@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from inspector.cli.headed import HeadedCommand
-from inspector.cli.options import answer, csv_option, json_option, model_argument, one_form, vocabulary_options
+from inspector.cli.options import (
+    ModelReference,
+    answer,
+    csv_option,
+    json_option,
+    one_form,
+    trust_option,
+    vocabulary_options,
+)
 from inspector.cli.settings import CARD, FINETUNE, headed, vram_option, with_settings
 from inspector.simulate.setup.settings import FinetuneSettings
 
@@ -27,15 +35,19 @@ SERVING = "Serving"
 @headed("--solve", heading=CARD, is_flag=True, help="With one card: the largest batch, length and rank that fit.")
 @headed("--gpus", heading=CARD, type=int, default=None, metavar="N", help="Up to N cards of a kind: ways to share.")
 @headed("--config", heading=CARD, multiple=True, type=click.Path(path_type=Path),
-        help="With --gpus: a file of accelerate or DeepSpeed; repeatable.")  # fmt: skip
+        help="A file of a trainer (axolotl, LLaMA-Factory, TRL, ...); with --gpus of accelerate or DeepSpeed too; "
+        "repeatable.")  # fmt: skip
+@headed("--tool-version", heading=CARD, default="", metavar="VERSION", help="Of the trainer whose file it is.")
 @headed("--serving", heading=SERVING, is_flag=True, help="Which cards and engines hold so many users.")
 @headed("--users", heading=SERVING, type=int, default=None, metavar="N", help="Requests at once (1).")
 @headed("--context", heading=SERVING, type=int, default=None, metavar="N", help="Tokens of each (the model's length).")
 @vocabulary_options
 @json_option
 @csv_option
-@model_argument
-def command(model: str, *, as_json: bool, as_csv: bool, **options: Unpack[FitOptions]) -> int:
+@trust_option
+# No default here: a configuration file brings a model of its own.
+@click.argument("model", type=ModelReference(), required=False)
+def command(model: str | None, *, as_json: bool, as_csv: bool, **options: Unpack[FitOptions]) -> int:
     """Show which way of training a model fits which card, and what to change where it does not.
 
     Without --gpu, or with several: a table of methods by cards. With one: the verdict with its margin, the
@@ -53,6 +65,7 @@ def command(model: str, *, as_json: bool, as_csv: bool, **options: Unpack[FitOpt
       inspector fit llama-3.1-70b --method qlora --gpus 4
       inspector fit llama-3.1-8b --serving --users 50 --context 8192
       inspector fit llama-3.1-8b --method full --gpus 8 --config ds_config.json
+      inspector fit --config sft.yaml --gpu L4
     """  # noqa: D301
     from inspector.fit.on_cards import fit_or_serve
     from inspector.progress import working

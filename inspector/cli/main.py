@@ -26,6 +26,7 @@ COMMANDS = (
     "report",
     "chart",
     "replay",
+    "config",
     "explain",
     "measure",
     "measurements",

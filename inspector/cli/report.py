@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 @click.argument("models", metavar="[MODEL]...", type=ModelReference(), nargs=-1)
 @trust_option
 @vocabulary_options
+@click.option(
+    "--config",
+    "config",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A trainer's file (axolotl, LLaMA-Factory, TRL, ...) that names the model.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write; - is standard output.")
 @click.option(
     "--deck",
@@ -37,6 +44,7 @@ if TYPE_CHECKING:
 )
 def command(
     models: tuple[str, ...],
+    config: tuple[Path, ...],
     output: Path | None,
     story: str | None,
     form: str,
@@ -77,6 +85,7 @@ def command(
         raise click.UsageError(
             "a notebook is of one model, one story and English: leave out --deck, --dry-run and --lang"
         )
+    models = models or _named_by(config)
     sources = [locate(model) for model in models or (DEFAULT_MODEL,)]
     skeletons = [source.skeleton for source in sources]
     chosen = story or ("compare" if len(skeletons) > 1 else "lora-qlora")
@@ -121,6 +130,20 @@ def command(
     path = output or Path("reports") / f"{_stem([model.model_id for model in skeletons], chosen)}{ending}"
     write_output(path, data)
     say_written(path)
+
+
+def _named_by(config: tuple[Path, ...]) -> tuple[str, ...]:
+    """The model that files name; none where no file is given. Raises InspectorError where they name none."""
+    if not config:
+        return ()
+    from inspector.errors import InspectorError
+    from inspector.simulate.setup.configured import read_config
+    from inspector.simulate.setup.from_config import model_of
+
+    model = model_of(read_config(config))
+    if model is None:
+        raise InspectorError(f"{config[0].name} names no model", hint="name it: inspector report MODEL")
+    return (model,)
 
 
 def _load_options() -> list[tuple[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from inspector.errors import InspectorError
@@ -10,19 +11,19 @@ from inspector.fit.serving_table import ServingTable, serving_table
 from inspector.fit.table import USUAL_CARDS, FitTable, fit_table
 from inspector.fit.ways_table import ways_table
 from inspector.gpus import card_of_size, find_gpu
+from inspector.simulate.setup.asked_files import for_every_way
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.setup.stored import follow_checkpoint
+from inspector.sources.bundled import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
-
     from inspector.fit.ways_table import WaysTable
     from inspector.simulate.setup.options import FitOptions, TrainingOptions
 
 
 def fit_or_serve(
-    reference: str, progress: Callable[[str], None] = lambda _: None, **options: Unpack[FitOptions]
+    reference: str | None = None, progress: Callable[[str], None] = lambda _: None, **options: Unpack[FitOptions]
 ) -> FitPlan | FitTable | WaysTable | ServingTable:
     """`fit`, or with ``serving`` the engines and cards that hold ``users`` requests of ``context`` tokens at once.
 
@@ -42,30 +43,32 @@ def fit_or_serve(
             f"{what} is no setting of --serving", hint="name cards with --gpu, and leave out training's"
         )
     return serving_table(
-        reference, users=1 if users is None else users, context=context or 0, gpu=names, gpus=gpus, progress=progress
+        reference or DEFAULT_MODEL, users=1 if users is None else users, context=context or 0, gpu=names, gpus=gpus, progress=progress
     )
 
 
 def fit(
-    reference: str,
+    reference: str | None = None,
     *,
     gpu: Sequence[str] | str = (),
     vram: str = "",
     solve: bool = False,
     gpus: int | None = None,
     config: Sequence[Path | str] | Path | str = (),
+    tool_version: str = "",
     progress: Callable[[str], None] = lambda _: None,
     **options: Unpack[TrainingOptions],
 ) -> FitPlan | FitTable | WaysTable:
     """Simulate the ways of training a model on cards.
 
     Args:
-        reference: a model as everywhere.
+        reference: a model as everywhere; left out, that of the files, else Llama 3.1 8B.
         gpu: a card by its name, several, or ``all``; the usual ones when left out.
         vram: one card by its memory, such as ``16GiB``, in the place of a name.
         solve: with one card, also find the largest batch size, length and rank that fit.
         gpus: the most cards of a kind: a table of ways to share the training among them.
-        config: files of accelerate or DeepSpeed for that table.
+        config: files of a trainer, whose settings go before the defaults; for that table of accelerate or DeepSpeed too.
+        tool_version: the trainer's version.
         progress: told which method is being simulated.
         options: settings as `inspector.simulate.finetune` takes them; a table takes size, length and dtype alone.
 
@@ -80,26 +83,28 @@ def fit(
     from inspector.sources.bundled import find
     from inspector.sources.resolve import resolve, resolve_config
 
+    files = (config,) if isinstance(config, (str, Path)) else tuple(config)
+    said = for_every_way(files, options, tool_version=tool_version, one_card=gpus is None)
+    reference = reference or said.model or DEFAULT_MODEL
     names = (gpu,) if isinstance(gpu, str) and gpu else tuple(gpu)
     if vram and names:
         raise InspectorError("--gpu and --vram exclude each other", hint="name one card, or its memory")
     if gpus is not None:
         if vram or solve or "all" in names:
             raise InspectorError("--gpus takes cards by name alone", hint="leave out --vram and --solve")
-        return ways_table(reference, gpus, gpu=names, config=config, progress=progress, **options)
-    if config:
-        raise InspectorError("--config is of several cards", hint="say how many at most: --gpus 4")
+        names_of_files = ", ".join(str(file) for file in files)
+        return ways_table(reference, gpus, gpu=names, said=said, named=names_of_files, progress=progress, **options)
     if vram or (len(names) == 1 and names[0] != "all"):
         card = card_of_size(vram) if vram else find_gpu(names[0])
         found = resolve_config(reference)
-        settings = follow_checkpoint(resolve_setup(**options), found).settings
+        settings = follow_checkpoint(resolve_setup(from_files=said.settings, **options), found).settings
         return plan(find(reference) or reference, found, settings, card, solve=solve)
     # The rows of a table are ways of training: any other setting contradicts some of them, or is the same in all.
-    said = {name for name, value in options.items() if value is not None}
-    if (other := sorted(said - {"batch_size", "seq_len", "target_len", "dtype"})) or solve:
+    typed = {name for name, value in options.items() if value is not None}
+    if (other := sorted(typed - {"batch_size", "seq_len", "target_len", "dtype"})) or solve:
         what = ", ".join(f"--{name.replace('_', '-')}" for name in other) or "--solve"
         raise InspectorError(f"{what} needs one card", hint="name it with --gpu")
-    settings = resolve_setup(**options).settings
+    settings = resolve_setup(from_files=said.settings, **options).settings
     return fit_table(
         find(reference) or reference,
         resolve_config(reference),

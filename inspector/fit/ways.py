@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from inspector.errors import InspectorError
@@ -33,9 +34,13 @@ def finetune_anywhere(
         InspectorError: as there, and for what cards and files contradict each other in.
     """
     cards, rest = apart(options)
-    said = cards.together()
+    said = cards.together(rest)
+    reference = reference or said.model
     if said.parallel is None:
-        return finetune_with_advice(reference, from_files=said.settings, **rest)
+        report = finetune_with_advice(reference, from_files=said.settings, **rest)
+        # First of what the answer rests on: what the files say, and no dry run has.
+        left_out = tuple(f"not simulated: {line}" for line in said.not_understood)
+        return replace(report, assumptions=(*left_out, *report.assumptions)) if left_out else report
     for name in ("advise", "solve", "snapshot"):
         if rest.pop(name, None):
             raise InspectorError(f"--{name} is for one card", hint=f"leave out --{name}, or --gpus")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from inspector.errors import CannotSimulateError, ContradictionError, InspectorError, LibraryError
@@ -11,7 +10,6 @@ from inspector.gpus import find_gpu
 from inspector.reporting import TableReport
 from inspector.simulate.finetuning import check_card, question
 from inspector.simulate.on_card import Peaks, peaks_on
-from inspector.simulate.setup.cards_asked import CardsAsked
 from inspector.simulate.setup.parallel import ParallelSetup, changed, read
 from inspector.simulate.several_cards import traces_of
 
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from inspector.simulate.finetuning import Question
     from inspector.simulate.parallel.rank_trace import RankTrace
     from inspector.simulate.setup.options import TrainingOptions
+    from inspector.simulate.setup.readers.several import Several
 
 WAYS = ("one card", "ddp", "fsdp1", "fsdp2", "zero2", "zero3", "tp", "device_map")
 USUAL = ("RTX 3090", "RTX 4090", "L40S", "A100-80GB", "H100-SXM")
@@ -75,7 +74,8 @@ def ways_table(
     gpus: int,
     *,
     gpu: Sequence[str] = (),
-    config: Sequence[Path | str] | Path | str = (),
+    said: Several | None = None,
+    named: str = "",
     progress: Callable[[str], None] = lambda _: None,
     **options: Unpack[TrainingOptions],
 ) -> WaysTable:
@@ -85,8 +85,9 @@ def ways_table(
         reference: a model as everywhere.
         gpus: the most cards.
         gpu: kinds of cards by name, the usual ones when left out.
-        config: files of accelerate or DeepSpeed: what they set of the training is set for every way, what of a way for
-            that one; the number of cards they name counts for nothing here.
+        said: what files say: of the training for every way, of a way for that one; the number of cards they name counts
+            for nothing here.
+        named: the files, for the page.
         progress: told what is being simulated.
         options: settings as `inspector.simulate.finetune` takes them.
 
@@ -98,7 +99,6 @@ def ways_table(
     cards = tuple(find_gpu(name) for name in (gpu or USUAL))
     known = _Known()
     cells: list[WayCell] = []
-    said = CardsAsked(config=config, gpus=2, parallel=None).together() if config else None
     asked = question(reference, from_files=said.settings if said else {}, **options)
     for way in WAYS:
         for card in cards:
@@ -115,14 +115,10 @@ def ways_table(
         (
             "the batch is a card's own; one machine, all cards alike, nothing else on them",
             "4-bit weights are packed in the compute dtype, so that FSDP shards them",
-            *((f"{said.parallel.words} is as {_named(config)} says it", *said.not_understood)
+            *((f"{said.parallel.words} is as {named} says it", *said.not_understood)
               if said and said.parallel else ()),
         ),
     )  # fmt: skip
-
-
-def _named(config: Sequence[Path | str] | Path | str) -> str:
-    return str(config) if isinstance(config, (str, Path)) else ", ".join(str(each) for each in config)
 
 
 def _counts(most: int) -> list[int]:

@@ -69,12 +69,46 @@ torch.save(model.state_dict(), "weights.pt")
 """
 
 
+SFT = """model_name_or_path: tiny
+dtype: float16
+fp16: true
+use_peft: true
+lora_r: 4
+lora_target_modules: [q_proj, v_proj]
+max_length: 64
+per_device_train_batch_size: 2
+report_to: none
+activation_offloading: true
+"""
+AXOLOTL = """base_model: Qwen/Qwen2.5-7B-Instruct
+load_in_4bit: true
+adapter: qlora
+lora_r: 16
+lora_alpha: 32
+lora_target_linear: true
+sequence_len: 2048
+sample_packing: true
+micro_batch_size: 2
+gradient_accumulation_steps: 4
+gradient_checkpointing: true
+flash_attention: true
+deepspeed: deepspeed_configs/zero2.json
+tiled_mlp: true
+seqence_len: 4096
+learning_rate: 2e-4
+wandb_project: mine
+"""
+
+
 def write_models(folder):
     """Configs, weights and an adapter, and a script."""
     (folder / "train.py").write_text(SCRIPT)
     (folder / "oom.txt").write_text(OOM.read_text())
     (folder / "startup.log").write_text(OOM.with_name("startup.log").read_text())
     (folder / "ranks.txt").write_text("".join(f"[rank1]: {line}" for line in OOM.read_text().splitlines(True)) + LATER)
+    (folder / "sft.yaml").write_text(SFT)
+    (folder / "accelerate.yaml").write_text("distributed_type: MULTI_GPU\nnum_processes: 2\nmixed_precision: fp16\n")
+    (folder / "axolotl.yml").write_text(AXOLOTL)
     (folder / "parallel.py").write_text("from torch.nn import DataParallel\nmodel = DataParallel(None)\n")
     import torch
     from safetensors.torch import save_file

@@ -20,6 +20,10 @@ MISTAKES = {
         "checkpoint tiny",
     ],
     "compare": ["compare nope-9b", "compare llama-3.2-1b --r 0", "compare llama-3.2-1b --scheme nope"],
+    "config": [
+        "config", "config nowhere", "config tiny", "config good.py", "config tiny/config.json", "config broken.yaml",
+        "config sft.yaml axolotl.yml", "config sft.yaml --tool-version new", "config sft.yaml --gpus x",
+    ],
     "diff": ["diff", "diff tiny", "diff tiny nope-9b", "diff llama-3.2-1b qwen2.5-0.5b --stored"],
     "doctor": ["doctor nope"],
     "explain": [
@@ -34,8 +38,12 @@ MISTAKES = {
         "fit nope-9b", "fit tiny --gpu nope", "fit tiny --gpu A100 --gpu nope", "fit tiny --gpu T4 --vram 16GiB",
         "fit tiny --vram 10MiB", "fit tiny --vram lots", "fit tiny --gpu T4 --seq-len 0", "fit tiny --csv --json",
         "fit tiny --gpus 1", "fit tiny --gpus 2 --vram 16GiB", "fit tiny --gpus 2 --gpu nope",
+<<<<<<< HEAD
         "fit tiny --users 3", "fit tiny --serving --users 0", "fit tiny --serving --context 9999999",
         "fit tiny --serving --method lora", "fit tiny --serving --gpu nope",
+=======
+        "fit --config nowhere.yaml", "fit --config axolotl.yml --gpu L4",
+>>>>>>> b66c0bf (Trainers' configuration files: axolotl, LLaMA-Factory, TRL, recipes, torchtune, TrainingArguments and our own, resolved with the line or the default that set each; inspector config, --config of simulate finetune, fit and report)
     ],
     "completion": ["completion nope"],
     "completion install": ["completion install --shell tcsh"],
@@ -91,7 +99,7 @@ MISTAKES = {
     "report": [
         "report nope-9b", "report --deck nope", "report --format pdf",
         "report --format ipynb --deck sizes", "report gpt2 llama-3.2-1b --format ipynb",
-        "report llama-3.2-1b -o taken/x.html",
+        "report llama-3.2-1b -o taken/x.html", "report --config accelerate.yaml",
     ],
     "run": [
         "run", "run nowhere.py", "run --check nowhere.py", "run tiny/config.json", "run --gpu nope good.py",
@@ -136,6 +144,7 @@ MISTAKES = {
         "simulate finetune tiny --gpus 4 --nodes 3 --parallel fsdp2", "simulate finetune tiny --rank first",
         "simulate finetune tiny --gpus 2 --parallel ddp --solve", "simulate finetune tiny --config nowhere",
         "simulate finetune tiny --config tiny/config.json",
+        "simulate finetune --config axolotl.yml", "simulate finetune --config dpo.yaml",
         "simulate finetune tiny --gpus 2 --parallel ddp --parallel-option nope=1",
     ],
     "simulate generate": [
@@ -201,6 +210,10 @@ def write_broken(made):
     index = {"weight_map": {"lm_head.weight": "model-00001-of-00002.safetensors"}}
     (made / "index-names-nothing" / "model.safetensors.index.json").write_text(json.dumps(index))
     (made / "good.py").write_text("print('ran')")
+    (made / "broken.yaml").write_text("base_model: a\nlora_r: [8\n")
+    (made / "dpo.yaml").write_text(
+        "model_name_or_path: tiny\nmax_length: 64\nbeta: 0.1\nprecompute_ref_log_probs: true\n"
+    )
     (made / "taken").write_text("a file where a folder is needed")
     (made / "harmful.pickle").write_bytes(pickle.dumps({"segments": Harm()}))
     (made / "cut-short.pickle").write_bytes((made / "snapshot.pickle").read_bytes()[:100])

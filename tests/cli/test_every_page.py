@@ -15,6 +15,8 @@ PAGES = {
     "chart": ["chart", "sizes", "llama-3.2-1b", "-o", "sizes.html"],
     "compare": ["compare", "llama-3.2-1b", "qwen2.5-0.5b"],
     "completion-install": ["completion", "install", "--shell", "fish"],
+    "config": ["config", "axolotl.yml"],
+    "config-several": ["config", "sft.yaml", "accelerate.yaml"],
     "diff": ["diff", "llama-3.2-1b", "qwen2.5-0.5b"],
     "diff-stored": ["diff", "tiny", "model", "--stored"],
     "doctor": ["doctor"],
@@ -45,6 +47,7 @@ PAGES = {
     "run": ["run", "--gpu", "T4", "--gpu", "L4", "train.py"],
     "run-check": ["run", "--check", "parallel.py"],
     "simulate-finetune": ["simulate", "finetune", "tiny", "--seq-len", "64", "--gpu", "T4", "--solve"],
+    "simulate-finetune-config": ["simulate", "finetune", "--config", "sft.yaml", "--gpu", "T4"],
     "simulate-finetune-four-cards": [
         "simulate", "finetune", "tiny", "--method", "full", "--seq-len", "64", "--gpus", "4", "--parallel", "fsdp2",
     ],

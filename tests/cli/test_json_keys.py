@@ -12,6 +12,7 @@ COMMANDS = {
     "memory of a mixture": ["memory", "qwen3-30b-a3b", "--bits", "4"],
     "lora": ["lora", "{tiny}"],
     "compare": ["compare", "llama-3.2-1b", "qwen2.5-0.5b"],
+    "config": ["config", "axolotl.yml"],
     "diff": ["diff", "llama-3.2-1b", "{tiny}"],
     "diff --stored": ["diff", "{tiny}", "{model}", "--stored"],
     "table": ["table", "smollm2"],

@@ -30,6 +30,7 @@ BROKEN = {
     "compare": (["compare", "llama-3.2-1b", "qwen2.5-0.5b"], "inspector.lenses.compare._same"),
     "report": (["report", "-o", "{folder}/page.html"], "inspector.render.deck.deck_html"),
     "chart": (["chart", "levels", "-o", "{folder}/chart.html"], "inspector.render.charts.files.chart_bytes"),
+    "config": (["config", "{folder}/sft.yaml"], "inspector.simulate.setup.configured._merged"),
     "explain": (["explain", "{folder}/train.py"], "inspector.explain.explaining.places"),
     "run": (["run", "{folder}/train.py"], "inspector.simulate.script.running.read_outcome"),
     "replay": (["replay", "{tiny}"], "inspector.simulate.snapshot.recording.read_recording"),
@@ -58,6 +59,7 @@ def test_a_mistake_of_ours_is_a_traceback_and_70(case, tmp_path, monkeypatch, ca
     monkeypatch.setattr(function, broken)
     (tmp_path / "config.json").write_text(json.dumps(TINY))
     (tmp_path / "train.py").write_text("print('trained')")
+    (tmp_path / "sft.yaml").write_text("model_name_or_path: tiny\nmax_length: 64\n")
     args = [part.format(tiny=tmp_path / "config.json", folder=tmp_path) for part in args]
     assert run(args) == OUR_FAULT == 70
     said = capsys.readouterr().err

@@ -179,6 +179,7 @@ REPORTS = {
         ),
         ["explain", "oom.txt", "tiny", "--method", "full", "--batch-size", "8", "--seq-len", "256", "--vram", "518MiB"],
     ),
+    "config": (lambda: inspector.read_config("axolotl.yml"), ["config", "axolotl.yml"]),
     "replay": (_replay, ["replay", "snapshot.pickle"]),
     "measurements": (_records, ["measurements", "records"]),
     "measure": (lambda: _records().measurements[0], None),  # a command measures anew, which is never the same

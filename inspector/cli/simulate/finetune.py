@@ -52,8 +52,9 @@ if TYPE_CHECKING:
     heading=CARDS,
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A file of accelerate or DeepSpeed; repeatable.",
+    help="A file of a trainer (axolotl, LLaMA-Factory, TRL, ...), accelerate or DeepSpeed; repeatable.",
 )
+@headed("--tool-version", heading=CARDS, default="", metavar="VERSION", help="Of the trainer whose file it is.")
 @headed("--rank", heading=CARDS, type=click.Choice(get_args(WhichRanks)), default=None, help="Which ranks to trace.")
 @headed("--wrap", heading=CARDS, type=click.Choice(get_args(Wrap)), default=None, help="Which modules are units.")
 @headed(
@@ -97,6 +98,7 @@ def command(
       inspector simulate finetune llama-3.2-1b --gpu T4 -o dry-run.html
       inspector simulate finetune --method full --optimizer adamw_8bit --gpu H100
       inspector simulate finetune --method full --gpus 8 --parallel fsdp2
+      inspector simulate finetune --config axolotl.yml --gpu A100-80GB
     """  # noqa: D301
     from inspector.fit.ways import finetune_anywhere
     from inspector.progress import working

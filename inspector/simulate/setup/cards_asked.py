@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from inspector.errors import InspectorError
+from inspector.simulate.setup.asked_files import together
 from inspector.simulate.setup.parallel import ParallelSetup, changed
-from inspector.simulate.setup.readers.several import several
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,9 +25,10 @@ class CardsAsked:
     """What can be said of several cards.
 
     ``gpus`` are cards in all, ``nodes`` the machines they are in; ``parallel`` is as
-    `inspector.simulate.setup.parallel.read` takes it. ``config`` are files of accelerate or DeepSpeed. ``rank`` is
-    ``all`` that differ, the ``first``, the ``last`` or the ``heaviest``. ``parallel_option`` is any other field of
-    `inspector.simulate.setup.parallel.ParallelSetup`, ``name=value``.
+    `inspector.simulate.setup.parallel.read` takes it. ``config`` are files of a trainer, accelerate or DeepSpeed, and
+    ``tool_version`` the trainer's version. ``rank`` is ``all`` that differ, the ``first``, the ``last`` or the
+    ``heaviest``. ``parallel_option`` is any other field of `inspector.simulate.setup.parallel.ParallelSetup`,
+    ``name=value``.
     """
 
     gpus: int | None = None
@@ -35,19 +36,21 @@ class CardsAsked:
     nodes: int | None = None
     offload: Offload | None = None
     config: Sequence[Path | str] | Path | str = ()
+    tool_version: str = ""
     rank: WhichRanks | None = None
     wrap: Wrap | None = None
     quant_storage: Dtype | None = None
     parallel_option: Sequence[str] | Mapping[str, object] | None = None
 
-    def together(self) -> Several:
-        """Files and options as one. Raises InspectorError."""
+    def together(self, said_beside: Mapping[str, Any] | None = None) -> Several:
+        """Files and options as one; ``said_beside`` are the settings that are typed. Raises InspectorError."""
         if self.rank is not None and self.rank not in get_args(WhichRanks):
             raise InspectorError(
                 f"rank {self.rank!r} is not known", hint=f"choose from {', '.join(get_args(WhichRanks))}"
             )
         files = (self.config,) if isinstance(self.config, (str, Path)) else tuple(self.config)
-        said = several(files, parallel=self.parallel or "", gpus=self.gpus, nodes=self.nodes, offload=self.offload)
+        said = together(files, said_beside or {}, tool_version=self.tool_version, parallel=self.parallel or "",
+                        gpus=self.gpus, nodes=self.nodes, offload=self.offload)  # fmt: skip
         more = {name: value for name in ("wrap", "quant_storage") if (value := getattr(self, name)) is not None}
         more |= _fields(self.parallel_option or ())
         if said.parallel is None:

@@ -125,6 +125,7 @@ class FinetuneOptions(FinetuneSettingsOptions, total=False):
     nodes: int | None
     offload: Offload | None
     config: Sequence[Path | str] | Path | str
+    tool_version: str
     rank: Literal["all", "first", "last", "heaviest"] | None
     wrap: Wrap | None
     quant_storage: Dtype | None
@@ -159,7 +160,7 @@ class GenerateOptions(GenerateSettingsOptions, total=False):
 class FitOptions(TrainingOptions, total=False):
     """All that `inspector fit` can be told; ``gpu`` is a card by its name, several, or ``all``, ``gpus`` how many.
 
-    ``config`` are files of accelerate or DeepSpeed.
+    ``config`` are files of a trainer, accelerate or DeepSpeed, ``tool_version`` is the trainer's version.
     """
 
     gpu: Sequence[str] | str
@@ -170,3 +171,4 @@ class FitOptions(TrainingOptions, total=False):
     users: int | None
     context: int | None
     config: Sequence[Path | str] | Path | str
+    tool_version: str

@@ -33,6 +33,7 @@ class Several:
 
     ``parallel`` is None for one card. ``settings`` are those of the fine-tuning that files set, ``set_at`` where, and
     ``deepspeed`` is a DeepSpeed config with its ``auto`` as it is. ``not_understood`` are lines about the rest.
+    ``model`` is the one that a trainer's file names.
     """
 
     parallel: ParallelSetup | None
@@ -40,10 +41,11 @@ class Several:
     set_at: Mapping[str, str] = field(default_factory=dict)
     deepspeed: Mapping[str, Any] | None = None
     not_understood: tuple[str, ...] = ()
+    model: str | None = None
 
 
 def several(
-    files: Sequence[Path | str] = (),
+    files: Sequence[Path | str | ConfigFile] = (),
     *,
     parallel: str = "",
     gpus: int | None = None,
@@ -53,7 +55,7 @@ def several(
     """What to train on. What is typed goes before what a file says; another way of sharing than a file's is refused.
 
     Args:
-        files: of accelerate and DeepSpeed, by their content.
+        files: of accelerate and DeepSpeed, by their content, or read already.
         parallel: a way as `inspector.simulate.setup.parallel.read` takes it.
         gpus: cards in all.
         nodes: machines.
@@ -64,7 +66,7 @@ def several(
     """
     if len(files) > MOST_FILES:
         raise InspectorError(f"--config names {len(files)} files, and at most {MOST_FILES} make one training")
-    said = _in_order([_read(Path(path)) for path in files])
+    said = _in_order([_read(file if isinstance(file, ConfigFile) else read_config_file(Path(file))) for file in files])
     settings: dict[str, Any] = {}
     fields: dict[str, Any] = {}
     at: dict[str, str] = {}
@@ -83,10 +85,9 @@ def several(
     return Several(made, settings, at, deepspeed, tuple(note for one in said for note in one.not_understood))
 
 
-def _read(path: Path) -> FileSays:
-    file = read_config_file(path)
+def _read(file: ConfigFile) -> FileSays:
     if is_accelerate(file):
-        return _with_its_deepspeed(read_accelerate(file), path)
+        return _with_its_deepspeed(read_accelerate(file))
     if is_deepspeed(file):
         return read_deepspeed(file)
     raise InspectorError(
@@ -95,11 +96,11 @@ def _read(path: Path) -> FileSays:
     )  # fmt: skip
 
 
-def _with_its_deepspeed(said: FileSays, path: Path) -> FileSays:
+def _with_its_deepspeed(said: FileSays) -> FileSays:
     """Accelerate's own section read as the DeepSpeed config that its plugin makes of it."""
     if said.deepspeed is None:
         return said
-    of_it = read_deepspeed(ConfigFile(path.name, said.deepspeed, {}))
+    of_it = read_deepspeed(ConfigFile(said.name, said.deepspeed, {}))
     # The plugin's precision is DeepSpeed's own: nothing is autocast, and no output converted.
     settings = {name: value for name, value in said.settings.items() if name not in _AUTOCAST}
     return replace(said, parallel=of_it.parallel, fields={**said.fields, **of_it.fields},

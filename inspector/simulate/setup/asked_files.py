@@ -1,0 +1,121 @@
+"""Files that are named beside options, a trainer's among them, as one training: what is typed goes before them all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+from inspector.simulate.setup.configured import read_config
+from inspector.simulate.setup.from_config import mixed_dtype, model_of, settings_of
+from inspector.simulate.setup.parallel import changed
+from inspector.simulate.setup.readers.accelerate import is_accelerate
+from inspector.simulate.setup.readers.config_file import ConfigFile
+from inspector.simulate.setup.readers.deepspeed import filled
+from inspector.simulate.setup.readers.several import Several, several
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from inspector.simulate.setup.configured import ConfigReport
+    from inspector.simulate.setup.parallel import ParallelSetup
+
+
+def together(
+    files: Sequence[Path | str], said: Mapping[str, Any], *, tool_version: str = "", parallel: str = "",
+    gpus: int | None = None, nodes: int | None = None, offload: str | None = None,
+) -> Several:  # fmt: skip
+    """Files and what is typed of cards, as one.
+
+    Args:
+        files: of a trainer, of accelerate, of DeepSpeed; none is fine.
+        said: settings that are typed; None means "not said".
+        tool_version: of the trainer, as in `read_config`.
+        parallel: a way as `inspector.simulate.setup.parallel.read` takes it.
+        gpus: cards in all.
+        nodes: machines.
+        offload: ``params``, ``optimizer`` or ``none``.
+
+    Raises:
+        InspectorError: for a broken file, for what contradicts each other, and for what no dry run has.
+    """
+    if not files:
+        return several((), parallel=parallel, gpus=gpus, nodes=nodes, offload=offload)
+    report = read_config(files, tool_version=tool_version, gpus=gpus)
+    typed = {name for name, value in said.items() if value is not None}
+    settings, at = settings_of(report, typed)
+    own = report.options
+    gpus = gpus if gpus is not None else own.get("gpus")
+    parallel = parallel or str(own.get("parallel", "")) or _way(report, gpus)
+    launchers = [_counted(file, gpus, settings) for file in report.launchers]
+    cards = several(launchers, parallel=parallel, gpus=gpus, nodes=nodes, offload=offload)
+    if not settings:
+        return cards
+    made, settings = _precision(cards, dict(settings))
+    _check_deepspeed(cards, {**settings, **{name: said[name] for name in typed}})
+    unread = tuple(f"{one.where}: {one.key}: {one.why}" for one in report.not_read if one.matters is not False)
+    return replace(
+        cards, parallel=made, settings={**cards.settings, **settings}, set_at={**cards.set_at, **at},
+        not_understood=(*unread, *cards.not_understood), model=model_of(report),
+    )  # fmt: skip
+
+
+def _way(report: ConfigReport, gpus: int | None) -> str:
+    """How cards share it where the trainer itself decides, and no file of a launcher: torchtune's FSDP2, a DDP."""
+    kind = report.value("parallel.kind")
+    several_cards = gpus is not None and gpus > 1
+    if report.launchers or kind is None:
+        return ""
+    if kind == "fsdp2":
+        return "fsdp2"
+    return "ddp" if kind == "ddp" and several_cards else ""
+
+
+def _counted(file: ConfigFile, gpus: int | None, settings: Mapping[str, Any]) -> ConfigFile:
+    """A trainer's section of FSDP with what accelerate is told beside it: how many processes, and the precision."""
+    if not is_accelerate(file) or "num_processes" in file.data or "compute_environment" in file.data:
+        return file
+    if gpus is None:
+        raise InspectorError(f"{file.name} shares the training by FSDP, and among how many cards is not said",
+                             hint="--gpus 8")  # fmt: skip
+    precision = str(settings.get("autocast", "none")).replace("none", "no")
+    return replace(file, data={**file.data, "num_processes": gpus, "mixed_precision": precision})
+
+
+def _precision(cards: Several, settings: dict[str, Any]) -> tuple[ParallelSetup | None, dict[str, Any]]:
+    """DeepSpeed holds the half precision itself: nothing is autocast, and no output converted."""
+    made = cards.parallel
+    if made is None or not made.strategy.startswith("zero"):
+        return made, settings
+    dtype = mixed_dtype(settings)
+    settings = {**settings, "autocast": "none", "outputs_fp32": False}
+    return (changed(made, param_dtype=dtype) if dtype and not made.param_dtype else made), settings
+
+
+def _check_deepspeed(cards: Several, settings: Mapping[str, Any]) -> None:
+    """Raise InspectorError where DeepSpeed's numbers are others than the trainer's, as transformers refuses it."""
+    if cards.deepspeed is None or cards.parallel is None or "batch_size" not in settings:
+        return
+    # Sizes that follow from the model are no one's to contradict.
+    filled(
+        cards.deepspeed, hidden_size=1, world_size=cards.parallel.world_size, batch_size=settings["batch_size"],
+        grad_accum=settings.get("grad_accum", 1), grad_clip=settings.get("grad_clip", 0.0), precision="none",
+    )  # fmt: skip
+
+
+def settings_for_a_card(
+    files: Sequence[Path | str], said: Mapping[str, Any], *, tool_version: str = "", gpus: int | None = None
+) -> tuple[dict[str, Any], str | None]:
+    """The settings of files for a question about one card, or about ways to share it; and the model they name.
+
+    Raises InspectorError as `together` does, and where the files share the training and nothing says that ``gpus`` may.
+    """
+    report = read_config(files, tool_version=tool_version, gpus=gpus)
+    kind = str(report.value("parallel.kind") or "unknown")
+    if gpus is None and kind not in {"unknown", "single"}:
+        where = report.told["parallel.kind"].where
+        raise InspectorError(f"{where} shares the training by {kind}, and a card alone is asked for",
+                             hint="--gpus 8: ways to share it; or inspector simulate finetune --config")  # fmt: skip
+    settings, _ = settings_of(report, {name for name, value in said.items() if value is not None})
+    return settings, model_of(report)

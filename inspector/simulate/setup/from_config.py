@@ -1,0 +1,205 @@
+"""What configuration files resolve to, as the settings of a dry run; what no dry run has is refused in a line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+from inspector.simulate.setup.optimizer_names import optimizer_names
+from inspector.simulate.setup.readers.models_named import bundled_as
+from inspector.simulate.setup.readers.own import SETTINGS
+from inspector.simulate.setup.readers.training_arguments import DTYPES
+from inspector.simulate.setup.words import ON_LOADING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from inspector.simulate.setup.configured import ConfigReport
+
+_TORCHTUNE = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj", "output_proj": "o_proj", "output": "lm_head"}
+_ATTENTION = {"sdpa": "sdpa", "eager": "eager", "flash_attention_2": "flash_attention_2",
+              "kernels-community/flash-attn2": "flash_attention_2"}  # fmt: skip
+_LOSSES = {"full": "full", "liger": "liger", "chunked": "chunked"}
+_PLAIN = {
+    "r": "lora.r", "alpha": "lora.alpha", "dropout": "lora.dropout", "use_dora": "lora.dora",
+    "use_rslora": "lora.rslora", "modules_to_save": "lora.modules_to_save", "batch_size": "per_device_batch",
+    "grad_accum": "gradient_accumulation", "seq_len": "seq_len", "grad_clip": "max_grad_norm",
+    "empty_cache_every": "empty_cache_every", "dtype": "load_dtype", "prepare_kbit": "kbit_preparation",
+}  # fmt: skip
+"""Settings that are a resolved value as it is."""
+
+
+def settings_of(report: ConfigReport, said: Collection[str] = ()) -> tuple[dict[str, Any], dict[str, str]]:
+    """Settings by our own words, and where each is said.
+
+    Args:
+        report: of the files.
+        said: words that are typed beside it: what they say is not asked of the files, and refused for nothing.
+
+    Raises:
+        InspectorError: for what no dry run has, with the line that says it.
+    """
+    if report.options:
+        own = {name: value for name, value in report.options.items() if name in SETTINGS}
+        return own, dict.fromkeys(own, report.files[0])
+    if report.value("per_device_batch") is None and report.value("model") is None:
+        return {}, {}
+    found = _Settings(report, frozenset(said))
+    found.objective()
+    found.adapters()
+    found.stored()
+    found.loop()
+    found.batch()
+    return found.words, found.at
+
+
+def model_of(report: ConfigReport) -> str | None:
+    """The model that files name: a bundled one where it is one, or one's mirror."""
+    name = report.value("model")
+    return (bundled_as(str(name)) or str(report.value("model_is") or name)) if name else None
+
+
+class _Settings:
+    def __init__(self, report: ConfigReport, said: frozenset[str]) -> None:
+        self.report, self.said = report, said
+        self.words: dict[str, Any] = {}
+        self.at: dict[str, str] = {}
+        for word, name in _PLAIN.items():
+            if (value := report.value(name)) is not None and not isinstance(value, (dict,)):
+                self.put(word, value, name)
+        if self.report.value("gradient_accumulation") == "auto":
+            self.words.pop("grad_accum", None)
+
+    def put(self, word: str, value: Any, name: str) -> None:
+        """A setting, unless it is typed."""
+        if word not in self.said:
+            self.words[word] = value
+            self.at[word] = self.report.told[name].where if name in self.report.told else self.report.files[0]
+
+    def refuse(self, name: str, what: str, hint: str) -> InspectorError:
+        where = self.report.told[name].where if name in self.report.told else self.report.files[0]
+        return InspectorError(f"{where}: {what}", hint=hint)
+
+    def objective(self) -> None:
+        """Only one forward and backward over one batch of texts is simulated."""
+        kind = self.report.value("objective")
+        if kind not in {None, "sft"}:
+            raise self.refuse("objective", f"{kind} is not simulated yet, supervised fine-tuning alone is",
+                              "inspector config shows what the file says")  # fmt: skip
+        if self.report.value("loss") == "none":
+            raise self.refuse("loss", "training without a vocabulary's logits is not simulated", "--loss full")
+
+    def adapters(self) -> None:
+        """The method, and what LoRA is put on."""
+        method = self.report.value("method")
+        if method is None:
+            return
+        if method not in {"full", "lora", "qlora"}:
+            raise self.refuse("method", f"{method} is not simulated", "--method lora")
+        quantized = self.report.value("quantization.scheme") is not None
+        self.put("method", "qlora" if quantized else method, "method")
+        targets = self.report.value("lora.targets")
+        if method != "full" and "target_modules" not in self.said:
+            self.put("target_modules", self._targets(targets), "lora.targets")
+        if method == "full":
+            return
+        dtype = self.report.value("adapter_dtype")
+        if dtype in {"float32", "bfloat16"}:
+            self.put("adapter_dtype", dtype, "adapter_dtype")
+        elif dtype is not None:
+            self.put("adapter_dtype", "auto", "adapter_dtype")
+
+    def _targets(self, targets: Any) -> list[str]:
+        if targets in {"all-linear", "peft-default"} if isinstance(targets, str) else targets is None:
+            return ["all-linear"] if targets == "all-linear" else []
+        if isinstance(targets, str):
+            raise self.refuse("lora.targets", "an expression for targets is not read", "name them: --target-modules")
+        names = [name.partition(" ")[0] for name in targets]
+        if "all-linear" in names:
+            raise self.refuse("lora.targets", "all linear layers and the head beside them are no one word of PEFT",
+                              "name them: --target-modules")  # fmt: skip
+        return [_TORCHTUNE.get(name, name) if "torchtune" in self.report.tools else name for name in names]
+
+    def stored(self) -> None:
+        """How the base model is held."""
+        scheme = self.report.value("quantization.scheme")
+        if scheme is None:
+            self.words.pop("prepare_kbit", None)
+            if self.words.get("method") in {"full", "lora"}:
+                return
+        elif "scheme" not in self.said:
+            if scheme not in ON_LOADING:
+                raise self.refuse("quantization.scheme", f"{scheme} is not simulated", "--scheme nf4 comes near")
+            self.put("scheme", scheme, "quantization.scheme")
+        for word in ("double_quant", "compute_dtype"):
+            if (value := self.report.value(f"quantization.{word}")) is not None:
+                self.put(word, value, f"quantization.{word}")
+
+    def loop(self) -> None:
+        """Precision, checkpointing, attention, loss and optimizer."""
+        word = self.report.value("mixed_precision")
+        if word in {"none", "bf16", "fp16"}:
+            self.put("autocast", word, "mixed_precision")
+            self.put("outputs_fp32", word != "none", "mixed_precision")
+        on = self.report.value("gradient_checkpointing.enabled")
+        if on is not None:
+            self.put("gradient_checkpointing", on, "gradient_checkpointing.enabled")
+            self.put("use_cache", not on, "gradient_checkpointing.enabled")
+        kind = self.report.value("gradient_checkpointing.reentrant")
+        if isinstance(kind, bool):
+            self.put("reentrant", kind, "gradient_checkpointing.reentrant")
+        elif kind is not None and "reentrant" not in self.said:
+            raise self.refuse("gradient_checkpointing.reentrant", f"{kind} checkpointing is not simulated",
+                              "--no-reentrant comes nearest")  # fmt: skip
+        self._attention()
+        self._loss()
+        self._optimizer()
+        # transformers' Trainer, and torchtune's recipes: the loss alone is held, and gradients go after the optimizer.
+        for name, value in (("outputs", "loss"), ("zero_grad", "after"), ("labels", "clone")):
+            self.put(name, value, "")
+
+    def _attention(self) -> None:
+        name = self.report.value("attention")
+        if name is None or "attention" in self.said:
+            return
+        if name not in _ATTENTION:
+            raise self.refuse("attention", f"attention by {name} is not simulated", "--attn flash_attention_2")
+        self.put("attention", _ATTENTION[name], "attention")
+
+    def _loss(self) -> None:
+        loss = self.report.value("loss")
+        if loss is None or "loss" in self.said:
+            return
+        if loss not in _LOSSES:
+            raise self.refuse("loss", f"the loss {loss} is not simulated", "--loss liger comes nearest")
+        fused = loss == "chunked" and "trl" in self.report.tools
+        self.put("loss", "trl" if fused else _LOSSES[loss], "loss")
+
+    def _optimizer(self) -> None:
+        name = self.report.value("optimizer")
+        if name is None or "optimizer" in self.said:
+            return
+        if optimizer_names() and name not in optimizer_names():
+            raise self.refuse("optimizer", f"the optimizer {name} is not simulated", "--optimizer adamw_torch")
+        self.put("optimizer", name, "optimizer")
+
+    def batch(self) -> None:
+        """Length, padding and packing."""
+        if self.report.value("seq_len") is None and "seq_len" not in self.said:
+            raise InspectorError(
+                f"{self.report.files[0]} does not say how long a sequence is: the data decides",
+                hint="say the longest: --seq-len 2048",
+            )
+        packed = bool(self.report.value("packing") or self.report.value("padding_free"))
+        if "packed" not in self.said and "padding_mask" not in self.said:
+            name = "packing" if "packing" in self.report.told else "padding_free"
+            self.put("packed", packed, name)
+            self.put("padding_mask", not packed, name)
+        if self.words.get("method") == "qlora":
+            self.put("via_cpu", False, "")
+
+
+def mixed_dtype(settings: Mapping[str, Any]) -> str:
+    """The dtype of a mixed precision, for DeepSpeed and FSDP, which hold it themselves; "" for none."""
+    word = settings.get("autocast", "none")
+    return DTYPES[word] if word != "none" else ""
