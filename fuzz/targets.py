@@ -9,6 +9,7 @@ import io
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inspector.architecture.sanity import check_sizes
@@ -40,9 +41,14 @@ from inspector.precision.published import published_in, said_of_loading
 from inspector.precision.registry import scheme_named
 from inspector.render.adapter import payload as adapter_page
 from inspector.render.checkpoint import payload as checkpoint_page
+from inspector.render.config import payload as config_page
 from inspector.render.explain import payload as explain_page
 from inspector.render.layers import payload
 from inspector.simulate.allocator.settings import parse_settings
+from inspector.simulate.setup.configured import put_together
+from inspector.simulate.setup.finetuning import resolve_setup
+from inspector.simulate.setup.from_config import settings_of
+from inspector.simulate.setup.readers.config_file import parse_config
 from inspector.simulate.snapshot.allocator_check import replay_recording
 from inspector.simulate.snapshot.recording import parse_recording
 from inspector.skeleton.json_form import loads
@@ -185,9 +191,19 @@ def message(data: bytes) -> None:
     explain_page(ExplainReport("f", found, errors))
 
 
+def trainer(data: bytes) -> None:
+    """A trainer's configuration file, resolved, shown as a page, and taken for the settings of a dry run."""
+    report = put_together([parse_config(text(data), Path("f"))], gpus=8)
+    config_page(report)
+    list(report.resolved)
+    if settings := settings_of(report)[0]:
+        resolve_setup(from_files=settings)
+
+
 TARGETS = {
     "safetensors": safetensors, "gguf": gguf, "files": files, "config": config, "skeleton": skeleton,
     "snapshot": snapshot, "saved": saved, "words": words, "message": message,
+    "trainer": trainer,
 }  # fmt: skip
 
 

@@ -117,7 +117,7 @@ class Model:
     def finetune(self, **options: Unpack[FinetuneOptions]) -> StepReport | SeveralCardsReport:
         """Dry-run a fine-tuning step; options as `inspector simulate finetune` takes them. Imports torch.
 
-        With ``gpus`` and ``parallel``, or a ``config`` of accelerate or DeepSpeed: on several cards, rank by rank.
+        With ``gpus`` and ``parallel``, or a ``config`` that shares the training: on several cards, rank by rank.
         """
         from inspector.fit.ways import finetune_anywhere
 

@@ -32,7 +32,7 @@ def text(report: ConfigReport) -> RenderableType:
     rows = table("setting", "value", "set by")
     for one in report.told.values():
         name = one.name.replace("gradient_checkpointing", "checkpointing")
-        rows.add_row(name, _value(one.value), _set_by(one, alone=len(report.files) == 1))
+        rows.add_row(name, _value(one.value), _set_by(one, report.versions, alone=len(report.files) == 1))
     parts.append(rows)
     silent = [one for one in report.not_read if one.matters is False]
     said = [f"{_name(name)}: {clean(line)}" for name, line in report.notes.items()]
@@ -67,10 +67,14 @@ def _value(value: Any) -> str:
     return clean("\n".join(said.split("/", 1)) if len(said) > _LONGEST and "/" in said else said)
 
 
-def _set_by(one: Told, *, alone: bool) -> str:
+def _set_by(one: Told, versions: tuple[str, ...], *, alone: bool) -> str:
     if one.by == "file":
         return f"line {one.line}" if alone and one.line else clean(one.where)
-    return clean(one.where if one.by == "you" else f"{one.by}: {one.where}")
+    if one.by == "you":
+        return clean(one.where)
+    # Whose default it is stands in the heading, with its version.
+    why = next((one.where.removeprefix(said).removeprefix(": ") for said in versions if one.where.startswith(said)), "")
+    return clean(f"{one.by}: {why}" if why else one.by)
 
 
 def payload(report: ConfigReport) -> dict[str, Any]:

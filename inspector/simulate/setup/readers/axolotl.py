@@ -129,9 +129,7 @@ def _kernels(reading: Reading, adapter: str, rl: str) -> None:
     own = not rl and not (adapter == "lora" and reading.on("load_in_8bit")) and not reading.on("trust_remote_code")
     # With FSDP1 on several cards they stay off.
     own = own and not (reading.said("fsdp_config") is not None and _fsdp_version(reading) == "1")
-    reading.put(
-        "lora_kernels", any(map(reading.on, said)) if said else own, *said, why="check_auto_enable_lora_kernels"
-    )
+    reading.put("lora_kernels", any(map(reading.on, said)) if said else own, *said, why="on where nothing forbids them")
 
 
 def _targets(reading: Reading) -> None:
@@ -156,7 +154,7 @@ def _quantization(reading: Reading, adapter: str, dtype: str) -> None:
     kwargs = reading.part("bnb_config_kwargs")
     if adapter == "qlora" and four:
         base = "bnb_config_kwargs"
-        why = "_set_quantization_config"
+        why = "loaders/model.py"
         scheme = str(kwargs.get("bnb_4bit_quant_type", "nf4"))
         reading.put("quantization.scheme", scheme, f"{base}.bnb_4bit_quant_type", "load_in_4bit", why=why)
         double = reading.on(base, "bnb_4bit_use_double_quant", default=True)

@@ -58,9 +58,11 @@ def batch(reading: Reading) -> None:
 
 def checkpointing(reading: Reading, *, silent: bool, reentrant: bool, why: str) -> None:
     """Gradient checkpointing; ``reentrant`` is what holds where the file's kwargs do not say."""
-    enabled = reading.on("gradient_checkpointing", default=silent)
-    reading.put("gradient_checkpointing.enabled", enabled, "gradient_checkpointing")
-    kwargs = "gradient_checkpointing_kwargs"
+    # transformers 5.23 calls it activation_checkpointing, and takes the older name where the new one is not said.
+    key = reading.first("activation_checkpointing", "gradient_checkpointing")
+    enabled = reading.on(key, default=silent)
+    reading.put("gradient_checkpointing.enabled", enabled, key)
+    kwargs = reading.first("activation_checkpointing_kwargs", "gradient_checkpointing_kwargs")
     reading.part(kwargs)
     kind = reading.on(kwargs, "use_reentrant", default=reentrant) if enabled else None
     reading.put("gradient_checkpointing.reentrant", kind, f"{kwargs}.use_reentrant", why=why)

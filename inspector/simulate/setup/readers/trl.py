@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inspector.simulate.setup.readers import trl_versions as versions
+from inspector.simulate.setup.readers.known_keys import keys_of
 from inspector.simulate.setup.readers.models_named import mirror_of, own_targets
 from inspector.simulate.setup.readers.reading import Reading
 from inspector.simulate.setup.readers.training_arguments import (
@@ -56,7 +57,8 @@ _MODEL = frozenset({
 
 def is_trl(file: ConfigFile) -> bool:
     """Whether a file is TRL's: a model by transformers' word, and one more of ``ModelConfig`` or a trainer."""
-    return "model_name_or_path" in file.data and bool(_MODEL & set(file.data))
+    own = _MODEL | (keys_of("trl") - keys_of("transformers"))
+    return "model_name_or_path" in file.data and "block_size" not in file.data and bool(own & set(file.data))
 
 
 def read_trl(file: ConfigFile, version: Version | None = None) -> TrainerSays:
