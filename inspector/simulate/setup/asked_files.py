@@ -11,7 +11,6 @@ from inspector.simulate.setup.from_config import mixed_dtype, model_of, settings
 from inspector.simulate.setup.parallel import changed
 from inspector.simulate.setup.readers.accelerate import is_accelerate
 from inspector.simulate.setup.readers.config_file import ConfigFile
-from inspector.simulate.setup.readers.deepspeed import filled
 from inspector.simulate.setup.readers.several import Several, several
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from inspector.simulate.setup.configured import ConfigReport
-    from inspector.simulate.setup.parallel import ParallelSetup
 
 
 def together(
@@ -52,11 +50,10 @@ def together(
     cards = several(launchers, parallel=parallel, gpus=gpus, nodes=nodes, offload=offload)
     if not settings:
         return cards
-    made, settings = _precision(cards, dict(settings))
-    _check_deepspeed(cards, {**settings, **{name: said[name] for name in typed}})
+    cards, settings = _held_by_deepspeed(cards, settings)
     unread = tuple(f"{one.where}: {one.key}: {one.why}" for one in report.not_read if one.matters is not False)
     return replace(
-        cards, parallel=made, settings={**cards.settings, **settings}, set_at={**cards.set_at, **at},
+        cards, settings={**cards.settings, **settings}, set_at={**cards.set_at, **at},
         not_understood=(*unread, *cards.not_understood), model=model_of(report),
     )  # fmt: skip
 
@@ -83,25 +80,20 @@ def _counted(file: ConfigFile, gpus: int | None, settings: Mapping[str, Any]) ->
     return replace(file, data={**file.data, "num_processes": gpus, "mixed_precision": precision})
 
 
-def _precision(cards: Several, settings: dict[str, Any]) -> tuple[ParallelSetup | None, dict[str, Any]]:
-    """DeepSpeed holds the half precision itself: nothing is autocast, and no output converted."""
-    made = cards.parallel
+def _held_by_deepspeed(cards: Several, settings: Mapping[str, Any]) -> tuple[Several, dict[str, Any]]:
+    """The trainer's precision is DeepSpeed's own where it is left to it: nothing is autocast, no output converted."""
+    made, word = cards.parallel, settings.get("autocast", "none")
     if made is None or not made.strategy.startswith("zero"):
-        return made, settings
-    dtype = mixed_dtype(settings)
+        return cards, dict(settings)
     settings = {**settings, "autocast": "none", "outputs_fp32": False}
-    return (changed(made, param_dtype=dtype) if dtype and not made.param_dtype else made), settings
-
-
-def _check_deepspeed(cards: Several, settings: Mapping[str, Any]) -> None:
-    """Raise InspectorError where DeepSpeed's numbers are others than the trainer's, as transformers refuses it."""
-    if cards.deepspeed is None or cards.parallel is None or "batch_size" not in settings:
-        return
-    # Sizes that follow from the model are no one's to contradict.
-    filled(
-        cards.deepspeed, hidden_size=1, world_size=cards.parallel.world_size, batch_size=settings["batch_size"],
-        grad_accum=settings.get("grad_accum", 1), grad_clip=settings.get("grad_clip", 0.0), precision="none",
-    )  # fmt: skip
+    if word == "none" or cards.deepspeed is None:
+        return cards, settings
+    filled = dict(cards.deepspeed)
+    for half in ("fp16", "bf16"):
+        if isinstance(part := filled.get(half), dict) and part.get("enabled") == "auto":
+            filled[half] = {**part, "enabled": half == word}
+    dtype = made.param_dtype or mixed_dtype(word)
+    return replace(cards, parallel=changed(made, param_dtype=dtype), deepspeed=filled), settings
 
 
 def settings_for_a_card(

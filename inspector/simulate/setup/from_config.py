@@ -12,7 +12,7 @@ from inspector.simulate.setup.readers.training_arguments import DTYPES
 from inspector.simulate.setup.words import ON_LOADING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from inspector.simulate.setup.configured import ConfigReport
 
@@ -199,7 +199,6 @@ class _Settings:
             self.put("via_cpu", False, "")
 
 
-def mixed_dtype(settings: Mapping[str, Any]) -> str:
-    """The dtype of a mixed precision, for DeepSpeed and FSDP, which hold it themselves; "" for none."""
-    word = settings.get("autocast", "none")
-    return DTYPES[word] if word != "none" else ""
+def mixed_dtype(word: str) -> Any:
+    """The dtype of a mixed precision, ``bf16`` or ``fp16``, for DeepSpeed, which holds it itself."""
+    return DTYPES[word]

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from inspector.errors import InspectorError
+from inspector.fit.ways import finetune_anywhere
 from inspector.simulate.setup.asked_files import settings_for_a_card, together
 from inspector.simulate.setup.configured import read_config
 from inspector.simulate.setup.finetuning import resolve_setup
@@ -327,8 +328,17 @@ def test_numbers_that_contradict_deepspeeds_are_refused_as_transformers_does(tmp
     engine = tmp_path / "ds.json"
     engine.write_text(json.dumps({"zero_optimization": {"stage": 2}, "train_micro_batch_size_per_gpu": 7,
                                   "train_batch_size": "auto", "gradient_accumulation_steps": "auto"}))  # fmt: skip
+    train = GIVEN / "llama-factory" / "qwen2-7b-lora-32k-zero3-offload.yaml"
     with pytest.raises(InspectorError, match="mismatch TrainingArguments"):
-        together([GIVEN / "llama-factory" / "qwen2-7b-lora-32k-zero3-offload.yaml", engine], {}, gpus=2)
+        finetune_anywhere("llama-3.2-1b", config=[train, engine], gpus=2, attention="sdpa")
+
+
+def test_deepspeed_holds_the_trainers_precision(tmp_path):
+    found = together([GIVEN / "llama-factory" / "qwen2-7b-lora-32k-zero3-offload.yaml"], {}, gpus=8)
+    assert (found.settings["autocast"], found.settings["outputs_fp32"]) == ("none", False)
+    assert found.deepspeed["bf16"]["enabled"] is True
+    assert found.deepspeed["fp16"]["enabled"] is False
+    assert found.parallel.param_dtype == "bfloat16"
 
 
 def test_a_file_of_our_own_says_what_can_be_typed(tmp_path):
