@@ -18,6 +18,7 @@ from inspector.sources.bundled import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
     from inspector.fit.ways_table import WaysTable
     from inspector.simulate.setup.options import FitOptions, TrainingOptions
 
@@ -43,7 +44,12 @@ def fit_or_serve(
             f"{what} is no setting of --serving", hint="name cards with --gpu, and leave out training's"
         )
     return serving_table(
-        reference or DEFAULT_MODEL, users=1 if users is None else users, context=context or 0, gpu=names, gpus=gpus, progress=progress
+        reference or DEFAULT_MODEL,
+        users=1 if users is None else users,
+        context=context or 0,
+        gpu=names,
+        gpus=gpus,
+        progress=progress,
     )
 
 
@@ -67,7 +73,7 @@ def fit(
         vram: one card by its memory, such as ``16GiB``, in the place of a name.
         solve: with one card, also find the largest batch size, length and rank that fit.
         gpus: the most cards of a kind: a table of ways to share the training among them.
-        config: files of a trainer, whose settings go before the defaults; for that table of accelerate or DeepSpeed too.
+        config: files of a trainer, whose settings go before the defaults; for that table, of launchers too.
         tool_version: the trainer's version.
         progress: told which method is being simulated.
         options: settings as `inspector.simulate.finetune` takes them; a table takes size, length and dtype alone.

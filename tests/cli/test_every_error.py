@@ -38,12 +38,9 @@ MISTAKES = {
         "fit nope-9b", "fit tiny --gpu nope", "fit tiny --gpu A100 --gpu nope", "fit tiny --gpu T4 --vram 16GiB",
         "fit tiny --vram 10MiB", "fit tiny --vram lots", "fit tiny --gpu T4 --seq-len 0", "fit tiny --csv --json",
         "fit tiny --gpus 1", "fit tiny --gpus 2 --vram 16GiB", "fit tiny --gpus 2 --gpu nope",
-<<<<<<< HEAD
         "fit tiny --users 3", "fit tiny --serving --users 0", "fit tiny --serving --context 9999999",
         "fit tiny --serving --method lora", "fit tiny --serving --gpu nope",
-=======
         "fit --config nowhere.yaml", "fit --config axolotl.yml --gpu L4",
->>>>>>> b66c0bf (Trainers' configuration files: axolotl, LLaMA-Factory, TRL, recipes, torchtune, TrainingArguments and our own, resolved with the line or the default that set each; inspector config, --config of simulate finetune, fit and report)
     ],
     "completion": ["completion nope"],
     "completion install": ["completion install --shell tcsh"],

@@ -51,10 +51,9 @@ def together(
     if not settings:
         return cards
     cards, settings = _held_by_deepspeed(cards, settings)
-    unread = tuple(f"{one.where}: {one.key}: {one.why}" for one in report.not_read if one.matters is not False)
     return replace(
         cards, settings={**cards.settings, **settings}, set_at={**cards.set_at, **at},
-        not_understood=(*unread, *cards.not_understood), model=model_of(report),
+        not_understood=(*_unread(report), *cards.not_understood), model=model_of(report),
     )  # fmt: skip
 
 
@@ -96,18 +95,26 @@ def _held_by_deepspeed(cards: Several, settings: Mapping[str, Any]) -> tuple[Sev
     return replace(cards, parallel=changed(made, param_dtype=dtype), deepspeed=filled), settings
 
 
-def settings_for_a_card(
-    files: Sequence[Path | str], said: Mapping[str, Any], *, tool_version: str = "", gpus: int | None = None
-) -> tuple[dict[str, Any], str | None]:
-    """The settings of files for a question about one card, or about ways to share it; and the model they name.
+def for_every_way(
+    files: Sequence[Path | str], said: Mapping[str, Any], *, tool_version: str = "", one_card: bool
+) -> Several:
+    """What files say where the ways to share a training are compared, or where one card is asked for.
 
-    Raises InspectorError as `together` does, and where the files share the training and nothing says that ``gpus`` may.
+    Raises InspectorError as `together` does, and where the files share the training and one card is asked for.
     """
-    report = read_config(files, tool_version=tool_version, gpus=gpus)
+    if not files:
+        return Several(None)
+    report = read_config(files, tool_version=tool_version)
     kind = str(report.value("parallel.kind") or "unknown")
-    if gpus is None and kind not in {"unknown", "single"}:
+    if one_card and kind not in {"unknown", "single"}:
         where = report.told["parallel.kind"].where
         raise InspectorError(f"{where} shares the training by {kind}, and a card alone is asked for",
                              hint="--gpus 8: ways to share it; or inspector simulate finetune --config")  # fmt: skip
-    settings, _ = settings_of(report, {name for name, value in said.items() if value is not None})
-    return settings, model_of(report)
+    if report.launchers:
+        return together(files, said, tool_version=tool_version, gpus=2)
+    settings, at = settings_of(report, {name for name, value in said.items() if value is not None})
+    return Several(None, settings, at, not_understood=_unread(report), model=model_of(report))
+
+
+def _unread(report: ConfigReport) -> tuple[str, ...]:
+    return tuple(f"{one.where}: {one.key}: {one.why}" for one in report.not_read if one.matters is not False)

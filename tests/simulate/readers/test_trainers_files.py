@@ -9,7 +9,7 @@ import yaml
 
 from inspector.errors import InspectorError
 from inspector.fit.ways import finetune_anywhere
-from inspector.simulate.setup.asked_files import settings_for_a_card, together
+from inspector.simulate.setup.asked_files import for_every_way, together
 from inspector.simulate.setup.configured import read_config
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.skeleton.habits import usual
@@ -360,4 +360,4 @@ def test_no_length_and_no_count_are_asked_for(tmp_path):
     with pytest.raises(InspectorError, match="how many cards"):
         together([path], {})
     with pytest.raises(InspectorError, match="a card alone is asked for"):
-        settings_for_a_card([path], {})
+        for_every_way([path], {}, one_card=True)
