@@ -46,13 +46,14 @@ def load_model(
     storage: str = "auto",
     stays_on_host: bool = False,
     spread: Callable[[PreTrainedModel, Loader | None], None] | None = None,
+    before: Callable[[PreTrainedModel], None] | None = None,
 ) -> Any:
     """``from_pretrained`` on the device: the base model, quantized if asked or stored so, every tensor traced.
 
     ``training`` is whether adapters will train on it: kernels of packed weights are chosen by it. ``storage`` is the
     dtype that 4-bit weights are packed in (``bnb_4bit_quant_storage``), ``auto`` bitsandbytes' own. ``stays_on_host``:
     what is loaded on the CPU is not moved. ``spread`` loads it instead, over several cards
-    (`inspector.simulate.program.dispatch`).
+    (`inspector.simulate.program.dispatch`). ``before`` is shown the model with the layers that files are to fill.
     Raises InspectorError for a quantized checkpoint that is not known, or that transformers would refuse.
     """
     from inspector.architecture import build_config, build_model
@@ -74,6 +75,8 @@ def load_model(
     _attend(model, setup.attention)
     loader = _loader(model, published, setup, computed, tracer, training=training, storage=storage)
     tracer.ignore((*model.parameters(), *model.buffers()))
+    if before is not None:
+        before(model)
     if spread is not None:
         spread(model, loader)
         return model

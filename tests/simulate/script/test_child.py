@@ -8,6 +8,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 import inspector
+from inspector.simulate.script.child.builds import BUILDS, build_of
 from inspector.simulate.script.child.replaced import PLACES
 
 CHILD = Path(inspector.__path__[0]) / "simulate" / "script" / "child"
@@ -52,3 +53,10 @@ def test_an_operator_with_a_kernel_of_its_own_is_not_taken_apart():
     assert tracer._taken_apart(aten.silu_backward.default) is None
     assert tracer._taken_apart(aten.add.Tensor) is None
     assert tracer._taken_apart(aten.linear.default) is not None
+
+
+def test_the_build_is_what_pip_brings_with_the_release_that_is_here():
+    assert build_of("2.10.0") == ("12.8", (2, 27, 5))
+    assert build_of("2.13.0+cpu") == ("13.0", (2, 29, 7))
+    assert build_of("2.99.1") == BUILDS[max(BUILDS)]
+    assert list(BUILDS.values()) == sorted(BUILDS.values())  # nothing is taken back from one release to the next

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.simulate.events import EmptyCache
+from inspector.simulate.script.child.builds import build_of
 from inspector.simulate.script.child.cuda_objects import Event, Properties, Stream, accelerator_names
 from inspector.simulate.script.child.errors import emulated, handed_on
 from inspector.simulate.script.child.places import Shown, at, number_of
@@ -32,9 +33,6 @@ def _of_a_card(answer: Callable[..., Any]) -> Callable[..., Any]:
 
     return asked
 
-
-CUDA_VERSION = "12.8"
-"""The build that PyTorch's download page offers first (pytorch.org, "Get started"); libraries read it."""
 
 RNG_STATE_BYTES = 16
 """Seed and offset. Source: aten/src/ATen/cuda/CUDAGeneratorImpl.cpp, ``CUDAGeneratorImpl::get_state``."""
@@ -281,11 +279,12 @@ class Cuda:
             replace(f"torch.cuda.random.{name}", ours, optional=True)
         for name in ("range_push", "range_pop", "mark", "range_start", "range_end"):
             replace(f"torch.cuda.nvtx.{name}", lambda *_, **__: 0, optional=True)
-        replace("torch.version.cuda", CUDA_VERSION)
+        build = build_of(torch.__version__)
+        replace("torch.version.cuda", build.cuda)
         replace("torch.backends.cuda.is_built", lambda: True)
         replace("torch.backends.cuda.is_flash_attention_available", lambda: True, optional=True)
-        # torchtune takes no bfloat16 without it. PyTorch 2.9's wheels have this one; only floors are asked for.
+        # torchtune takes no bfloat16 without it.
         replace("torch.distributed.is_nccl_available", lambda: True)
-        replace("torch.cuda.nccl.version", lambda: (2, 27, 5))
+        replace("torch.cuda.nccl.version", lambda: build.nccl)
         for name, ours in accelerator_names(everything).items():
             replace(f"torch.accelerator.{name}", ours, optional=True)

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from inspector.precision.published import published_in
 from inspector.simulate.program.load import label_model, load_model
 from inspector.simulate.program.stored.adapted import adapters_of_packed_layers
+from inspector.simulate.script.child import stored_files
 from inspector.simulate.script.child.errors import handed_on
 from inspector.simulate.setup.load import LoadSetup, Quantization
 
@@ -71,15 +72,25 @@ def _stored(world: World, cls: Any, name: str, config: Any, published: Published
     config.update({key: value for key, value in kwargs.items() if key not in TOLD and hasattr(config, key)})
     plain = bool(raw.get("dequantize")) or raw.get("run_compressed") is False
     dtype: Any = kwargs.get("dtype", kwargs.get("torch_dtype")) or "auto"
+    held = stored_files.held_in(name, kwargs)
+    if dtype == "auto" and config.dtype is None:
+        dtype = stored_files.dtype_of(held) or dtype
     said: dict[str, Any] = {
         "dtype": str(dtype).removeprefix("torch."),
         "attention": kwargs.get("attn_implementation") or "auto",
         "quantization": None if plain else Quantization(scheme=published.method),  # type: ignore[arg-type]
         "via_cpu": False,
     }
+
+    def before(model: Any) -> None:
+        if held and published.method in stored_files.BY_NAME:
+            anyway = bool(kwargs.get("ignore_mismatched_sizes"))
+            stored_files.check(model, held, name, plain=plain, ignore_mismatched_sizes=anyway)
+
+    training = raw.get("backend") == "auto_trainable"
     # Its own modes are entered in there.
     with _disable_current_modes():
-        model = load_model(config, LoadSetup(**said), world.tracer, training=raw.get("backend") == "auto_trainable")
+        model = load_model(config, LoadSetup(**said), world.tracer, training=training, before=before)
     label_model(model, world.tracer)
     model.hf_quantizer = _quantizer(raw)
     model.config.quantization_config = model.hf_quantizer.quantization_config
