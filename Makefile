@@ -102,6 +102,10 @@ skeletons: $(INSTALLED) ## build the bundled skeletons and PEFT's tables anew
 golden: $(INSTALLED) ## renew the golden files after a change that was meant
 	$(BIN)/python -m pytest -n auto -q tests/cli --update-golden
 
+.PHONY: scripts-trainers
+scripts-trainers: $(INSTALLED) ## run trainers of trl and others dry and for real on this CPU; goes on where it was stopped
+	$(BIN)/python benchmarks/trainers.py
+
 .PHONY: scripts-gpu
 scripts-gpu: ## run scripts for real on the GPU that is here beside `inspector run` (PYTHON= one whose PyTorch has CUDA)
 	@$(PYTHON) benchmarks/scripts_gpu.py $(SCRIPT)

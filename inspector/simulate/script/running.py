@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from inspector.errors import OUR_FAULT, InspectorError
 from inspector.gpus import card_of_size, find_gpu
 from inspector.simulate.on_card import peaks_on
+from inspector.simulate.script import asked_versions
 from inspector.simulate.script.child_process import run_child
 from inspector.simulate.script.invocation import Invocation, parse_invocation, several
 from inspector.simulate.script.job import SAID, Job, Outcome, read_outcome
@@ -149,9 +150,10 @@ def run(  # noqa: PLR0913 -- options are what it takes
                 ranks = of_processes(made, card) if what.launch else of_cards(made[0], card)
             runs.append((card, _heaviest(made, card), not first))
             first = first or made
-        return summarize(
+        report = summarize(
             what.name or str(script), runs, named=named, skipped=what.notes, keep_events=keep_events, ranks=ranks
         )
+        return asked_versions.told(report, what)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -8,6 +8,7 @@ import shlex
 import pytest
 
 from inspector.errors import InspectorError
+from inspector.simulate.script.asked_versions import unmet
 from inspector.simulate.script.invocation import accelerate as launch
 from inspector.simulate.script.invocation import parse_invocation, several, torchrun
 
@@ -255,3 +256,20 @@ def test_commands_of_packages():
     found = parse_invocation(["llamafactory-cli", "train", "x.yaml"])
     assert (found.kind, found.target, found.argv) == ("entry", "llamafactory.cli:main", ("train", "x.yaml"))
     assert found.source.name == "__init__.py"
+
+
+def test_what_a_package_asks_for_in_another_version_is_named(tmp_path, monkeypatch):
+    folder = tmp_path / "my_tool-1.2.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: my-tool\nVersion: 1.2\nRequires-Dist: packaging==1.0\n"
+        "Requires-Dist: torch>=1\nRequires-Dist: nowhere==3\nRequires-Dist: transformers<2; extra == 'more'\n"
+        "Requires-Dist: transformers==1.0; python_version > '3'\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    said = unmet("my_tool.cli:main")
+    assert said.startswith("my-tool 1.2 asks for other versions than are here: transformers ==1.0 (")
+    assert "packaging ==1.0 (" in said
+    assert "nowhere" not in said
+    assert "torch" not in said
+    assert unmet("json.tool") == ""

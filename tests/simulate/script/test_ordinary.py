@@ -28,6 +28,7 @@ def test_what_it_says_of_itself_is_what_it_says_for_real(on_both):
     assert figures["NOW trained"] - figures["NOW loaded"] == 2 * weights  # the two moments; the step is a host's
     assert figures["NOW let go"] == 0
     assert figures["PEAK second"] == figures["PEAK first"]
+    assert figures["NOW away"] == figures["NOW trained"] - weights  # the optimizer's state stays on the card
     lengths = {int(re.search(r"\d+", name)[0]): peak for name, peak in figures.items() if "length" in name}
     assert [peak for _, peak in sorted(lengths.items())] == sorted(lengths.values())
     saved = next(size for path, size in report.files if path.endswith("state.pt"))

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from inspector.errors import InspectorError
 from inspector.simulate.script.child.errors import handed_on
+from inspector.simulate.script.child.image_processor import write_image_processor
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.tokenizer import write_tokenizer
 from inspector.simulate.script.child.weight_files import write_header
@@ -163,6 +164,12 @@ class Hub:
         ):
             write_tokenizer(folder, config, repo)
             self._standing_in.add(repo)
+        if not any((folder / name).exists() for name in ("preprocessor_config.json", "processor_config.json")) and (
+            written_for := write_image_processor(folder, config)
+        ):
+            self.world.tracer.notes.append(
+                f"the image processor of {repo} is not on this machine: {written_for} with its own defaults stands in"
+            )
         self._weights(folder, load_bundled(bundled) if bundled else self._built(config, repo), config)
         return folder
 

@@ -33,6 +33,7 @@ def install(tracer: CardTracer, memories: Sequence[Memory]) -> None:
     _say_where(tracer)
     _devices()
     _move(tracer)
+    _gradients(tracer)
     making.install(tracer.real)
     telling.install(tracer, memories)
     _parameters(tracer)
@@ -134,13 +135,25 @@ def _move(tracer: CardTracer) -> None:
     data: Any = base.data
 
     def filled(self: torch.Tensor, other: torch.Tensor) -> None:
+        if has_no_data(self) and not has_no_data(other) and other.is_floating_point() and self.numel() > FEW:
+            other = without_data(
+                tracer, other
+            )  # weights and gradients that come to the host, as `_parameters` has them
         # From the host to the card and back, to PyTorch from a real tensor to one on ``meta``, which it refuses.
         if has_no_data(self) == has_no_data(other):
             data.__set__(self, other)
             return
         torch._C._swap_tensor_impl(self, other.detach().requires_grad_(self.requires_grad))
 
+    alike = torch._has_compatible_shallow_copy_type
+
+    def movable(self: torch.Tensor, other: torch.Tensor) -> bool:
+        # ``module.cpu()`` fills its parameters, which optimizers hold as well, and makes no new ones.
+        plain = self.layout is torch.strided and other.layout is torch.strided
+        return (plain and has_no_data(self) != has_no_data(other)) or bool(handed_on(alike, self, other))
+
     del cuda, cpu
+    replace("torch._has_compatible_shallow_copy_type", movable)
     replace("torch.Tensor.data", property(data.__get__, filled))
     replace("torch.Tensor.to", moved)
     replace("torch.Tensor.cuda", to_card)
@@ -149,6 +162,28 @@ def _move(tracer: CardTracer) -> None:
     replace("torch.Tensor.is_pinned", lambda _self, *_, **__: False)
     replace("torch.Tensor.record_stream", lambda _self, *_: None)
     replace("torch.Tensor.is_shared", lambda self: not has_no_data(self) and base.is_shared(self), optional=True)
+
+
+def _gradients(tracer: CardTracer) -> None:
+    """``.grad = ...``: a parameter of the host may be without data and what ``.cpu()`` gave be real, or the other way.
+
+    Source of the refusal: torch/csrc/autograd/python_variable.cpp, ``THPVariable_set_grad``.
+    """
+    grad: Any = torch._C.TensorBase.grad
+
+    def given(self: torch.Tensor, other: Any) -> None:
+        if isinstance(other, torch.Tensor) and other.layout is torch.strided:
+            mine, its = self.device.type, other.device.type
+            if mine != its:
+                said = f"attempting to assign a gradient with device type '{its}' to a tensor with device type '{mine}'"
+                raise emulated(
+                    RuntimeError(f"{said}. Please ensure that the gradient and the tensor are on the same device")
+                )
+            if has_no_data(self) != has_no_data(other):
+                other = without_data(tracer, other) if has_no_data(self) else tracer.real(other)
+        handed_on(grad.__set__, self, other)
+
+    replace("torch.Tensor.grad", property(grad.__get__, given, grad.__delete__))
 
 
 def _aimed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any], str | None]:

@@ -9,6 +9,12 @@ import torch
 DEVICE = os.environ.get("DEVICE", "cuda")
 
 
+def warm():
+    """So that the first that is measured has not the workspaces of products, one for each thread that makes some."""
+    x = torch.ones(2, 2, device=DEVICE, requires_grad=True)
+    (x @ x).sum().backward()
+
+
 def measured(functions):
     """For each function by its name: its name, the bytes at its peak and what is left while its result is held."""
     # What was there before is no piece's: else each collection walks through all that the imports left.

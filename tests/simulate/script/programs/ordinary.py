@@ -146,6 +146,10 @@ def saves_and_goes_on():
     peak("loading")
     train(model, optimizer, 2)
     peak("second")
+    model(torch.randn(128, WIDTH, device=DEVICE)).square().mean().backward()
+    model.cpu()  # with its gradients, as Lightning does in the end
+    say("away", model.head.weight.device, model.head.weight.grad.device)
+    now("away", before)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The Trainer as people use it around a training: 8 bit, evaluation, a checkpoint taken up again, merging; and GRPO."""
 
 import os
+import sys
 
 import numpy as np
 import torch
@@ -75,3 +76,10 @@ merged.save_pretrained("merged")
 tokenizer.save_pretrained("merged")
 write = pipeline("text-generation", model="merged", device=0)
 print("WROTE", write.model.num_parameters(), write.device, len(write("Hello", max_new_tokens=3)))
+
+sys.path.insert(0, sys.argv[1])
+sys.argv[1:] = [name]
+import trl_trainers  # noqa: E402
+
+for other in ("adapter", "kto", "orpo", "reward", "rloo"):
+    trl_trainers.tried(other)
