@@ -35,7 +35,8 @@ LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "
 CARD = "T4"
 TRL = "trl_trainers.py"
 
-_SAMPLED = "a CPU's tokens are sampled, the card's are assumed"
+_WHOLE = "its largest tensor is over 1 MiB: a card hands out a block whole that leaves less, and counts it"
+_DROPOUT = "a CPU keeps what dropout leaves out as numbers, a card as bytes"
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ class Case:
 
 CASES = {
     **{name: Case(TRL) for name in ("sft", "packed", "dpo", "adapter", "kto", "orpo", "cpo", "reward", "gkd")},
-    **{name: Case(TRL, why=_SAMPLED) for name in ("grpo", "rloo")},
+    **{name: Case(TRL, why=_WHOLE) for name in ("grpo", "rloo")},
     "trainer": Case("whole_trainers.py", "datasets"),
-    "seq2seq": Case("whole_trainers.py", "datasets", _SAMPLED),
+    "seq2seq": Case("whole_trainers.py", "datasets", _DROPOUT),
     "vision": Case("whole_trainers.py", "datasets", batch=2 * 3 * 32 * 32 * 4),
     "accelerated": Case("whole_trainers.py", "datasets"),
     "lightning": Case("whole_trainers.py", "lightning"),

@@ -135,10 +135,10 @@ def _move(tracer: CardTracer) -> None:
     data: Any = base.data
 
     def filled(self: torch.Tensor, other: torch.Tensor) -> None:
-        if has_no_data(self) and not has_no_data(other) and other.is_floating_point() and self.numel() > FEW:
-            other = without_data(
-                tracer, other
-            )  # weights and gradients that come to the host, as `_parameters` has them
+        # Weights that come to the host, as `_parameters` has them; a swap would take their gradients away.
+        weights = isinstance(self, torch.nn.Parameter) or self.numel() > FEW
+        if weights and has_no_data(self) and not has_no_data(other) and other.is_floating_point():
+            other = without_data(tracer, other)
         # From the host to the card and back, to PyTorch from a real tensor to one on ``meta``, which it refuses.
         if has_no_data(self) == has_no_data(other):
             data.__set__(self, other)

@@ -150,6 +150,9 @@ def saves_and_goes_on():
     model.cpu()  # with its gradients, as Lightning does in the end
     say("away", model.head.weight.device, model.head.weight.grad.device)
     now("away", before)
+    small = nn.Linear(4, 4).to(DEVICE)  # whose few values are kept
+    small(torch.ones(1, 4, device=DEVICE)).sum().backward()
+    say("small", small.cpu().weight.grad is not None, small.to(DEVICE).bias.grad is not None)
 
 
 if __name__ == "__main__":
