@@ -52,3 +52,17 @@ def test_what_no_wrapper_offloads_is_refused():
         changed(read("zero2", 2), offload="params")
     assert [group.first for group in alike(read("zero2", 8), ())] == [0]
     assert [(group.first, group.count) for group in alike(read("zero3", 8), ())] == [(0, 1), (1, 7)]
+
+
+def test_an_examples_model_has_as_many_parameters_as_was_published():
+    import torch
+
+    from inspector.simulate.program.encoder_stack import EncoderStack
+    from inspector.simulate.setup.engine_words import EncoderSizes
+    from inspector.validation.runs import questions
+
+    run = next(run for run in questions("multigpu_deepspeed") if "own_model" in run.settings)
+    with torch.device("meta"):
+        model = EncoderStack(EncoderSizes(**run.settings["own_model"]))
+    # ``parameters`` of the published row.
+    assert sum(each.numel() for each in model.parameters()) == 254_128_976
