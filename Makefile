@@ -73,6 +73,9 @@ links: ## ask every address that the project names whether it is there (needs a 
 release: $(INSTALLED) ## build wheel, source archive and release notes into dist/, and check them
 	$(BIN)/python scripts/release.py
 
+serving-llamacpp: $(INSTALLED) ## ask llama.cpp itself about every bundled architecture (pip install xllamacpp first)
+	PYTHONPATH=. $(BIN)/python scripts/serving_llamacpp.py
+
 serving-ranges: $(INSTALLED) ## make anew what engines' logs say of memory that no shape tells
 	PYTHONPATH=. $(BIN)/python scripts/serving_ranges.py
 

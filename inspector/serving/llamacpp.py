@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inspector.config_json import text_fields
@@ -9,10 +10,9 @@ from inspector.errors import InspectorError
 from inspector.precision.registry import scheme_named
 from inspector.precision.stored import stored
 from inspector.serving.figures import Span, Term
-from inspector.serving.kv_layers import kv_layers
 from inspector.serving.language_part import language_part
 from inspector.serving.llamacpp_compute import compute
-from inspector.serving.llamacpp_kv import cells
+from inspector.serving.llamacpp_kv import cells, llamacpp_layers
 from inspector.serving.llamacpp_weights import experts_on_host, placed
 from inspector.serving.report import CacheShape, ServingReport
 from inspector.serving.versions import NEWEST, version_of
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from inspector.precision import Scheme
     from inspector.serving.kv_layers import KvLayer
     from inspector.serving.llamacpp_kv import Cells
+    from inspector.serving.llamacpp_real import Asked
     from inspector.serving.llamacpp_settings import LlamaCppSettings
     from inspector.serving.llamacpp_weights import Placed
+    from inspector.skeleton import Skeleton
     from inspector.sources.source import Source
 
 USUAL = "gguf:q4_k_m"
@@ -37,7 +39,7 @@ def llamacpp_report(
     """What llama.cpp makes of a card. Raises InspectorError for a type of cache or file that is none."""
     skeleton = language_part(source.skeleton)
     facts = skeleton.facts
-    layers = kv_layers(facts, source.runnable)
+    layers = llamacpp_layers(facts, source.runnable)
     context = settings.ctx_size or facts.context_length or 4096
     if context < 1 or settings.ubatch_size < 1 or settings.parallel < 1:
         raise InspectorError("a context, a micro-batch and slots are 1 or more", hint="-c 8192 -ub 512 -np 1")
@@ -52,7 +54,12 @@ def llamacpp_report(
     buffer = compute(
         facts, made, settings.ubatch_size, flash=flash, build=version_of("llama.cpp", version)[0],
         expert=expert if isinstance(expert, int) else 0,
+        normalized=bool(text.get("norm_topk_prob")),
     )  # fmt: skip
+    answer = _asked(source, skeleton, scheme, settings, context) if settings.ask_engine else None
+    if answer is not None:
+        value = answer.compute_mib * MiB
+        buffer = Span(value, value, max(value + MiB, buffer.high))
     need = there.on_card(wanted, off)
     kept = sum(kept_on_card(made, wanted, settings))
     context_bytes = Span(card.context_bytes, card.context_bytes, int(card.context_bytes * 1.2))
@@ -88,7 +95,8 @@ def llamacpp_report(
             request_bytes=made.nbytes, state_bytes=0, grows=not made.window,
         ),
         helps=() if starts == "yes" else _helps(fitting, facts.num_layers + 1, bool(facts.num_experts), longest),
-        assumed=_assumed(source, settings, context), not_understood=not_understood, notes=_notes(made, settings),
+        assumed=_assumed(source, settings, context), not_understood=not_understood,
+        notes=(*_notes(made, settings), *_said_by(answer)),
         extra=(
             ("KV cache of that context", made.nbytes), ("  of it on the card", kept),
             ("in all on the card", total),
@@ -103,6 +111,24 @@ def weights_scheme(source: Source, settings: LlamaCppSettings) -> Scheme:
         return stored(source.checkpoint, source.skeleton)
     name = settings.scheme or USUAL
     return scheme_named(name if name.startswith(("gguf:", "bf16", "fp16", "fp32")) else f"gguf:{name.lower()}")
+
+
+def _asked(source: Source, skeleton: Skeleton, scheme: Scheme, settings: LlamaCppSettings, context: int) -> Asked:
+    """What the installed engine answers for a header of the model, or for the file. Raises InspectorError."""
+    from inspector.serving.llamacpp_real import ask, ask_file
+
+    path = Path(source.where)
+    if path.suffix == ".gguf" and path.is_file():
+        return ask_file(path, settings, context)
+    file_type = {"bf16": "bf16", "fp16": "f16", "fp32": "f32"}.get(scheme.name, scheme.name.removeprefix("gguf:"))
+    return ask(skeleton, source.runnable, file_type, settings, context)
+
+
+def _said_by(answer: Asked | None) -> tuple[str, ...]:
+    if answer is None:
+        return ()
+    what = f"model {answer.model_mib:,} MiB, context {answer.context_mib:,} MiB, compute {answer.compute_mib:,} MiB"
+    return (f"llama.cpp itself (xllamacpp {answer.version}, CPU back end) answers: {what}; compute is taken from it",)
 
 
 def kept_on_card(made: Cells, count: int, settings: LlamaCppSettings) -> tuple[int, ...]:

@@ -5,20 +5,36 @@ Source: llama.cpp src/llama-kv-cache.cpp, llama-kv-cache-iswa.cpp, llama-memory-
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
 from inspector.serving.kv_bytes import GGML_TYPES
+from inspector.serving.kv_layers import kv_layers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from fractions import Fraction
 
     from inspector.serving.kv_layers import KvLayer
     from inspector.serving.llamacpp_settings import LlamaCppSettings
+    from inspector.skeleton import ConfigFacts
 
 PAD = 256
 """Cells are a multiple of so many in current code; without flash attention it was 32 in early 2025."""
+
+
+WITHOUT_WINDOW = frozenset({"mistral", "mixtral", "phi3", "phimoe", "qwen2", "qwen3", "qwen3_moe", "starcoder2"})
+"""Families whose window llama.cpp does not apply: read as llama, or switched off (src/llama-model.cpp, "Phi SWA is
+currently disabled")."""
+
+
+def llamacpp_layers(facts: ConfigFacts, config: Mapping[str, object]) -> tuple[KvLayer, ...]:
+    """Each layer's cache as llama.cpp keeps it."""
+    layers = kv_layers(facts, config)
+    if facts.model_type not in WITHOUT_WINDOW:
+        return layers
+    return tuple(replace(layer, kind="full", window=0) if layer.kind == "window" else layer for layer in layers)
 
 
 @dataclass(frozen=True, slots=True)

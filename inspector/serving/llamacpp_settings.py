@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LlamaCppSettings:
-    """What ``llama-server`` was told; None where its default decides."""
+    """What ``llama-server`` was told; None where its default decides.
+
+    ``ask_engine`` is ours: ask the installed engine itself too (`inspector.serving.llamacpp_real`).
+    """
 
     scheme: str = ""
     ctx_size: int | None = None
@@ -24,6 +27,7 @@ class LlamaCppSettings:
     n_cpu_moe: int = 0
     override_tensor: str = ""
     no_kv_offload: bool = False
+    ask_engine: bool = False
 
 
 SHORT = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.serving.kv_layers import kv_layers
 from inspector.serving.language_part import language_part
 from inspector.serving.llamacpp_compute import without_flash
-from inspector.serving.llamacpp_kv import cells
+from inspector.serving.llamacpp_kv import cells, llamacpp_layers
 from inspector.serving.llamacpp_settings import LlamaCppSettings
 from inspector.serving.ollama import graph_bytes
 from inspector.serving.option_words import settings_of
@@ -68,7 +68,7 @@ def llamacpp_lines(log: Log) -> Iterator[LogLine]:
     if log.source is None or not log.record.get("n_ctx"):
         return
     skeleton, settings = language_part(log.source.skeleton), _llama(log)
-    layers = kv_layers(skeleton.facts, log.source.runnable)
+    layers = llamacpp_layers(skeleton.facts, log.source.runnable)
     closed = log.record.get("kv_closed_form") or {}
     if any(layer.kind == "latent" for layer in layers) and closed.get("v_width"):
         return  # before latents were kept as such
@@ -95,7 +95,7 @@ def ollama_lines(log: Log) -> Iterator[LogLine]:
         return
     skeleton = language_part(log.source.skeleton)
     context = int(log.record["n_ctx"])
-    made = cells(kv_layers(skeleton.facts, log.source.runnable), LlamaCppSettings(ctx_size=context), context)
+    made = cells(llamacpp_layers(skeleton.facts, log.source.runnable), LlamaCppSettings(ctx_size=context), context)
     if (printed := log.printed("kv_total")) is not None:
         yield LogLine(log.id, "kv_total", made.nbytes, made.nbytes, made.nbytes, printed, log.doubt("kv_total"))
     if (printed := log.printed("graph_full")) is not None:

@@ -1,0 +1,111 @@
+"""A GGUF file that is a header and a hole: what llama.cpp reads to price a model, of any type of file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inspector.config_json import text_fields
+from inspector.precision.gguf import gguf, gguf_architecture, gguf_names, gguf_shapes
+from inspector.serving.language_part import language_part
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from inspector.skeleton import Skeleton
+
+
+def write_header(skeleton: Skeleton, config: Mapping[str, object], file_type: str, path: Path) -> int:
+    """Write the header and make the file as long as its tensors say, without any of their bytes.
+
+    Args:
+        skeleton: the model; of one with towers its language model is written.
+        config: its config.
+        file_type: of `gguf_rules.FILE_TYPES`, such as ``q4_k_m``.
+        path: where; the file is sparse.
+
+    Returns:
+        Bytes of all tensors.
+
+    Raises:
+        InspectorError: for an architecture that llama.cpp does not name.
+    """
+    import numpy as np
+    from gguf import GGMLQuantizationType, GGUFWriter
+    from gguf.quants import quant_shape_to_byte_shape
+
+    skeleton = language_part(skeleton)
+    arch = gguf_architecture(skeleton)
+    writer = GGUFWriter(path, arch, use_temp_file=False)
+    for key, value in _keys(skeleton, config, arch).items():
+        _add(writer, key, value)
+    types = gguf(file_type).for_model(skeleton).types
+    names, shapes, total = gguf_names(skeleton), gguf_shapes(skeleton), 0
+    vectors = {
+        ours: tensor for tensor in skeleton.own_tensors if (ours := names.get(tensor.name)) and tensor.is_parameter
+    }
+    for ours, tensor in vectors.items():
+        kind = GGMLQuantizationType[types[tensor.name]] if len(tensor.shape) > 1 else GGMLQuantizationType.F32
+        every = {ours: shapes.get(ours, tensor.shape)}
+        if "ffn_gate_exps" in ours and (up := ours.replace("ffn_gate_exps", "ffn_up_exps")) in shapes:
+            every[up] = shapes[up]
+        for name, shape in every.items():
+            stored = quant_shape_to_byte_shape(shape, kind) if kind.name not in {"F32", "F16"} else shape
+            size = int(np.prod(stored)) * {"F32": 4, "F16": 2}.get(kind.name, 1)
+            plain = {"F32": np.dtype(np.float32), "F16": np.dtype(np.float16)}.get(kind.name, np.dtype(np.uint8))
+            writer.add_tensor_info(name, list(stored), plain, size, raw_dtype=kind)
+            total += -(-size // 32) * 32
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.close()
+    with path.open("r+b") as file:
+        end = -(-file.seek(0, 2) // 32) * 32
+        file.truncate(end + total)
+    return total
+
+
+def _add(writer: Any, key: str, value: object) -> None:
+    if isinstance(value, bool):
+        writer.add_bool(key, value)
+    elif isinstance(value, int):
+        writer.add_uint32(key, value)
+    elif isinstance(value, float):
+        writer.add_float32(key, value)
+    elif isinstance(value, list):
+        writer.add_array(key, value)
+    else:
+        writer.add_string(key, str(value))
+
+
+def _keys(skeleton: Skeleton, config: Mapping[str, object], arch: str) -> dict[str, object]:
+    text, facts = text_fields(config), skeleton.facts
+    found: dict[str, object] = {
+        "context_length": facts.context_length, "embedding_length": facts.hidden_size, "block_count": facts.num_layers,
+        "feed_forward_length": facts.intermediate_size, "attention.head_count": facts.num_attention_heads,
+        "attention.head_count_kv": facts.num_key_value_heads, "attention.key_length": facts.head_dim,
+        "attention.value_length": facts.head_dim, "vocab_size": facts.vocab_size,
+        "attention.layer_norm_rms_epsilon": float(text.get("rms_norm_eps") or 1e-5),
+        "attention.layer_norm_epsilon": float(text.get("layer_norm_eps") or 1e-5), "rope.freq_base": 10000.0,
+        "rope.dimension_count": int(facts.head_dim * float(text.get("rotary_pct") or 1)),
+    }  # fmt: skip
+    if facts.num_experts:
+        found |= {"expert_count": facts.num_experts, "expert_used_count": facts.experts_per_token}
+        if isinstance(size := text.get("moe_intermediate_size"), int):
+            found["expert_feed_forward_length"] = size
+    if isinstance(window := text.get("sliding_window"), int) and "gemma" in arch + "gpt-oss":
+        found["attention.sliding_window"] = window
+    if isinstance(latent := text.get("kv_lora_rank"), int):
+        rope, plain = int(text["qk_rope_head_dim"]), int(text["qk_nope_head_dim"])
+        found |= {
+            "attention.kv_lora_rank": latent, "attention.key_length": latent + rope, "attention.value_length": latent,
+            "attention.key_length_mla": plain + rope, "attention.value_length_mla": int(text["v_head_dim"]),
+            "attention.head_count_kv": 1, "rope.dimension_count": rope,
+            "leading_dense_block_count": int(text.get("first_k_dense_replace") or 0),
+            "expert_shared_count": int(text.get("n_shared_experts") or 0), "expert_weights_scale": 1.0,
+        }  # fmt: skip
+        if isinstance(query := text.get("q_lora_rank"), int):
+            found["attention.q_lora_rank"] = query
+    if facts.model_type == "gpt_neox":
+        found["use_parallel_residual"] = bool(text.get("use_parallel_residual", True))
+    return {**{f"{arch}.{key}": value for key, value in found.items()}, "tokenizer.ggml.model": "none"}
