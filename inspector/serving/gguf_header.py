@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inspector.config_json import text_fields
+from inspector.lenses.kv_cache import kept_heads
 from inspector.precision.gguf import gguf, gguf_architecture, gguf_names, gguf_shapes
 from inspector.serving.language_part import language_part
 
@@ -83,7 +84,7 @@ def _keys(skeleton: Skeleton, config: Mapping[str, object], arch: str) -> dict[s
     found: dict[str, object] = {
         "context_length": facts.context_length, "embedding_length": facts.hidden_size, "block_count": facts.num_layers,
         "feed_forward_length": facts.intermediate_size, "attention.head_count": facts.num_attention_heads,
-        "attention.head_count_kv": facts.num_key_value_heads, "attention.key_length": facts.head_dim,
+        "attention.head_count_kv": kept_heads(facts, text, spread=False), "attention.key_length": facts.head_dim,
         "attention.value_length": facts.head_dim, "vocab_size": facts.vocab_size,
         "attention.layer_norm_rms_epsilon": float(text.get("rms_norm_eps") or 1e-5),
         "attention.layer_norm_epsilon": float(text.get("layer_norm_eps") or 1e-5), "rope.freq_base": 10000.0,
@@ -91,9 +92,16 @@ def _keys(skeleton: Skeleton, config: Mapping[str, object], arch: str) -> dict[s
     }  # fmt: skip
     if facts.num_experts:
         found |= {"expert_count": facts.num_experts, "expert_used_count": facts.experts_per_token}
-        if isinstance(size := text.get("moe_intermediate_size"), int):
-            found["expert_feed_forward_length"] = size
-    if isinstance(window := text.get("sliding_window"), int) and "gemma" in arch + "gpt-oss":
+        size = text.get("moe_intermediate_size")
+        found["expert_feed_forward_length"] = size if isinstance(size, int) else facts.intermediate_size
+        shared, dense = text.get("n_shared_experts"), text.get("first_k_dense_replace")
+        if isinstance(shared, int):
+            found |= {
+                "expert_shared_count": shared,
+                "leading_dense_block_count": dense if isinstance(dense, int) else 0,
+            }
+            found["expert_weights_scale"] = 1.0
+    if isinstance(window := text.get("sliding_window"), int) and arch.startswith(("gemma", "gpt-oss")):
         found["attention.sliding_window"] = window
     if isinstance(latent := text.get("kv_lora_rank"), int):
         rope, plain = int(text["qk_rope_head_dim"]), int(text["qk_nope_head_dim"])
@@ -106,6 +114,8 @@ def _keys(skeleton: Skeleton, config: Mapping[str, object], arch: str) -> dict[s
         }  # fmt: skip
         if isinstance(query := text.get("q_lora_rank"), int):
             found["attention.q_lora_rank"] = query
+    if facts.model_type.startswith("granite"):
+        found |= {"logit_scale": 1.0, "residual_scale": 1.0, "embedding_scale": 1.0, "attention.scale": 1.0}
     if facts.model_type == "gpt_neox":
         found["use_parallel_residual"] = bool(text.get("use_parallel_residual", True))
     return {**{f"{arch}.{key}": value for key, value in found.items()}, "tokenizer.ggml.model": "none"}

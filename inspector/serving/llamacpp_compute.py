@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 STREAMS = 5
 PLAIN = frozenset({"gpt2", "gpt_neox", "bloom", "opt", "falcon", "phi", "gptj", "mpt", "gpt_bigcode", "starcoder2"})
-"""Families whose feed-forward has no gate: its two products and one stream (phi: two) are the most."""
+"""Families whose feed-forward has no gate: its two products and one stream (phi and falcon: two) are the most."""
 BEFORE = 7000
 """Builds below it reserved logits of every token of the micro-batch on the card that has the output."""
 
@@ -33,7 +33,7 @@ def with_flash(facts: ConfigFacts, cells: Cells, ubatch: int, expert: int, *, no
     hidden, inner = facts.hidden_size, facts.intermediate_size
     gated = 3 * inner + STREAMS * hidden
     if facts.model_type in PLAIN:
-        gated = 2 * inner + (2 if facts.model_type == "phi" else 1) * hidden
+        gated = 2 * inner + (2 if facts.model_type in {"phi", "falcon"} else 1) * hidden
     wide = gated
     if facts.num_experts:
         routed, size = facts.experts_per_token, expert or inner
