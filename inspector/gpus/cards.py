@@ -196,7 +196,7 @@ def _called(text: str) -> tuple[Gpu, ...]:
     wanted = normal(text)
     # A card that comes on one socket alone, or is known by another, is not called by it: A100-80GB SXM.
     if found := _matching(wanted) or _matching(wanted.replace("sxm", "")):
-        return found
+        return (*found, *_later_of_that_number(text, found))
     if not (sized := size_behind(text)):
         return ()
     name, size = sized
@@ -209,6 +209,14 @@ def _called(text: str) -> tuple[Gpu, ...]:
             return right
     have = ", ".join(f"{card.name} has {card.label_gb} GB" for card in found)
     raise InspectorError(f"no {name.strip()} of {size} GB is known: {have}", hint=f"or --vram {size}GiB")
+
+
+def _later_of_that_number(text: str, found: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
+    """Cards that a Quadro's number without that word means as well: the RTX 6000 of today is an RTX 6000 Ada."""
+    if len(found) != 1 or not found[0].name.startswith("Quadro") or "quadro" in text.lower():
+        return ()
+    number = normal(found[0].name)
+    return tuple(card for card in catalogue() if card != found[0] and normal(card.name).startswith(number))
 
 
 def _matching(wanted: str) -> tuple[Gpu, ...]:

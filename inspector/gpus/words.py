@@ -45,7 +45,9 @@ def size_behind(text: str) -> tuple[str, int] | None:
     # A bare number behind a word alone is a part of a name: the 30 of "rtx 30".
     if found and found[2] and not any(map(str.isdigit, text[: found.start()])):
         return None
-    return (text[: found.start()], int(found[1] or found[2])) if found and found.start() else None
+    # And a letter is no name of a card: t4g is a machine without one.
+    named = found and len(text[: found.start()].strip()) > 1
+    return (text[: found.start()], int(found[1] or found[2])) if found and named else None
 
 
 def several(text: str) -> tuple[int, tuple[str, ...]] | None:

@@ -265,6 +265,9 @@ def test_importing_it_is_light():
         ("GeForce RTX\u2122 4090", "RTX 4090"), ("'T4'", "T4"), ("RTX Pro 6000 Max-Q", "RTX PRO 6000 Blackwell"),
         ("rtx pro 6000 server edition", "RTX PRO 6000 Blackwell"), ("V100S", "V100-32GB"), ("H800", "H800"),
         ("H800 80GB", "H800"), ("GB300 NVL72", "GB300"), ("RTX A5500", "RTX A5500"),
+        ("A6000 ada", "RTX 6000 Ada"), ("rtx 6000 48gb", "RTX 6000 Ada"), ("rtx 6000 24GB", "Quadro RTX 6000"),
+        ("Quadro RTX 6000", "Quadro RTX 6000"), ("RTX 8000", "Quadro RTX 8000"), ("rtx 3050 6gb", "RTX 3050 6GB"),
+        ("grace hopper", "GH200"), ("T1000", "T1000"),
     ],
 )  # fmt: skip
 def test_more_spellings(typed, card):
@@ -281,6 +284,7 @@ def test_more_spellings(typed, card):
         ("p2.8xlarge", "its cards are K80"),
         ("gx10", "no card is named 'gx10'"),
         ("Standard_NC24ads_A100_v4", "its cards are A100-80GB-PCIe"), ("a3-highgpu-8g", "its cards are H100-SXM"),
+        ("rtx 6000", "could be several"), ("rtx4000", "could be several"), ("t4g", "no card is named 't4g'"),
         ("4090 48", "no 4090 of 48 GB"), ("H800 40GB", "H800 has 80 GB"),
     ],
 )  # fmt: skip
