@@ -27,7 +27,9 @@ DEQUANTIZE = frozenset({"fp8", "mxfp4", "compressed-tensors"})
 _KEPT = ("modules_to_not_convert", "llm_int8_skip_modules", "ignore", "ignored_layers", "skip_modules")
 """Where a config lists the modules that are left alone, by transformers' and each tool's own words."""
 
-_METHOD_OF = {"auto-round": "gptq", "auto_round:auto_gptq": "gptq", "auto_round:gptq": "gptq"}
+_PACKED_AS = {f"auto_round:{tool}{method}": method for tool in ("", "auto_") for method in ("gptq", "awq")}
+_AUTO_ROUND = "auto_round:gptq"
+"""How auto-round packs where its config does not say it (``AutoRoundConfig``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +226,7 @@ def _method(raw: Mapping[str, Any]) -> str:
         return "bitsandbytes"
     said = str(raw.get("quant_method") or "")
     if said == "auto-round":
-        return _METHOD_OF.get(str(raw.get("packing_format") or ""), said)
+        return _PACKED_AS.get(str(raw.get("packing_format") or _AUTO_ROUND), said)
     if not said and "group_size" in raw and "bits" in raw:
         return "mlx"  # names no method, as transformers does not load it (mlx-lm's ``save_config``)
     return said

@@ -87,6 +87,19 @@ def test_words_of_other_libraries_and_of_older_ones_are_no_mistakes():
         assert misspelt_method(word) == f"did you mean {meant}?"
 
 
+@pytest.mark.parametrize(
+    ("packing", "method"),
+    [
+        ("auto_round:auto_gptq", "gptq"), ("auto_round:auto_awq", "awq"), ("auto_round:awq", "awq"),
+        (None, "gptq"), ("auto_round:nv_fp", "auto-round"),
+    ],
+)  # fmt: skip
+def test_auto_round_packs_as_its_config_says(packing, method):
+    """The packing that AutoRoundConfig has where none is said; auto-round takes AWQ for 4 bits with zeros."""
+    raw = {"quant_method": "auto-round", "bits": 4, "group_size": 128, "sym": False, "packing_format": packing}
+    assert published_in({"quantization_config": raw}).method == method
+
+
 def test_a_wrong_word_is_told_by_commands_that_build_nothing(folder, capsys, tmp_path):
     """One checker for all of them, before anything is built; what files store is told all the same."""
     model = folder({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf5"})

@@ -212,6 +212,13 @@ def test_an_architecture_that_is_not_known_in_full_is_never_refused(architecture
     assert "every tensor" not in capsys.readouterr().out
 
 
+def test_blocks_that_are_all_missing_are_told_where_the_architecture_has_such(tmp_path, capsys):
+    tensors = {"token_embd.weight": (320, 256)}
+    for architecture, missing in (("bert", ["blk.0.* to blk.1.*"]), ("t5", []), ("zeta9", [])):
+        path = made(tmp_path / f"{architecture}.gguf", architecture, tensors, block_count=2, embedding_length=256)
+        assert names(told(capsys, path, tensors), "missing") == missing
+
+
 PAIRS = {
     f"blk.{number}.attn_{kind}.weight.lora_{half}": ((8, 256) if half == "a" else (256, 8))
     for number in range(2) for kind in ("q", "output") for half in "ab"
@@ -245,6 +252,8 @@ def test_an_adapter_lacking_a_half_or_of_two_ranks_is_told(tmp_path, capsys):
     assert names(found, "missing") == ["blk.1.attn_output.weight.lora_a"]
     assert names(found, "unexpected") == ["odd.weight"]
     assert names(found, "wrong_shape") == ["blk.0.attn_q.weight.lora_b"]
+    assert run(["checkpoint", str(tmp_path / "a.gguf")]) == 0
+    assert "each A belongs to a B" not in capsys.readouterr().out  # it is what the file lacks
 
 
 SEEING = {"v.patch_embd.weight": (32, 3, 4, 4), "mm.0.weight": (256, 32), "v.blk.0.ln1.weight": (32,)}
