@@ -34,7 +34,6 @@ def command(model: str, as_json: bool, as_csv: bool) -> None:
     source = locate(model)
     if source.checkpoint is None:
         if source.unread:
-            raise unread_error(source.unread)
-        hint = f"its files on the hub: hf:{source.name}" if source.where == "bundled" else "point at its folder"
-        raise InspectorError(f"{source.name} is a config without weights here", hint=hint)
+            raise unread_error(source.unread, source.readable)
+        raise InspectorError(f"{source.name} is a config without weights here", hint=source.readable)
     answer(compare_with_skeleton(source.checkpoint, source.skeleton_of_files), as_json=as_json, as_csv=as_csv)

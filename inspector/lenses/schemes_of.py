@@ -43,7 +43,7 @@ def schemes_of(
         if source.checkpoint is None and source.unread:
             from inspector.sources.loaded_files import unread_error
 
-            raise unread_error(source.unread)
+            raise unread_error(source.unread, source.readable)
         schemes = (stored(source.checkpoint, skeleton), *schemes)
     return skeleton, schemes
 

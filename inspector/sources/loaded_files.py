@@ -214,20 +214,20 @@ def _few(names: list[str]) -> str:
     return f"{names[0]} to {names[-1]} ({len(names):,} files)"
 
 
-def unread_error(name: str) -> InspectorError:
-    """Why what is loaded is not opened here."""
+def unread_error(name: str, readable: str = "") -> InspectorError:
+    """Why what is loaded is not opened here; ``readable`` says what lies beside it and is."""
     if _DISTRIBUTED.fullmatch(name):
         return InspectorError(
             f"{name} is of a distributed checkpoint, which transformers loads before any other file",
             hint="its tensors lie in slices: save it whole with save_pretrained",
         )
-    return pickle_refused(name)
+    return pickle_refused(name, readable if "can be read" in readable else "")
 
 
-def pickle_refused(name: str) -> InspectorError:
+def pickle_refused(name: str, readable: str = "") -> InspectorError:
     """Why a pickle is not opened, or a list of them."""
     what = "is a pickle, which can run any code when it is opened"
     return InspectorError(
         f"{name} {'lists pickles, which can run any code when they are opened' if name.endswith('.json') else what}",
-        hint="convert it once where you trust it: save_pretrained writes safetensors",
+        hint=readable or "convert it once where you trust it: save_pretrained writes safetensors",
     )

@@ -84,6 +84,14 @@ class Folder(Source):
         """What transformers loads of it and is not opened here."""
         return unread_in(self.path, self.buildable)
 
+    @property
+    def readable(self) -> str:
+        """A file of tensors in the folder, such as a variant."""
+        found = sorted(path.name for path in self.path.glob("*.safetensors"))
+        if found:
+            return f"{found[0]} beside it can be read: name that file"
+        return "no safetensors and no GGUF lie in it: download the weights"
+
 
 @dataclass(frozen=True)
 class SafetensorsFile(Source):

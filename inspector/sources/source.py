@@ -81,6 +81,11 @@ class Source(ABC):
         return ""
 
     @property
+    def readable(self) -> str:
+        """What to name instead, where nothing that transformers loads of it is opened here."""
+        return f"its files on the hub: hf:{self.name}" if self.where == "bundled" else "point at its folder"
+
+    @property
     def reader(self) -> TensorReader | None:
         """How the tensors of its files are read; None where there are none."""
         return None

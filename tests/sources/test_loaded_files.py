@@ -166,10 +166,19 @@ def test_pickles_that_would_be_loaded_are_named_and_never_opened(saved_llama, tm
     assert run(["layers", str(tmp_path)]) == 0  # of the config
     for words in (("checkpoint",), ("memory", "--scheme", "stored")):
         assert run([words[0], str(tmp_path), *words[1:]]) == 2
-        assert "pytorch_model.bin is a pickle" in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert "pytorch_model.bin is a pickle" in error
+        assert "model.fp16.safetensors beside it can be read" in error
     (tmp_path / "pytorch_model.bin").rename(tmp_path / "pytorch_model.bin.index.json")
     assert run(["checkpoint", str(tmp_path)]) == 2
     assert "lists pickles" in capsys.readouterr().err
+
+
+def test_a_folder_without_weights_is_not_told_to_be_pointed_at(saved_llama, tmp_path, capsys):
+    shutil.copy(saved_llama / "config.json", tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"x")
+    assert run(["checkpoint", str(tmp_path)]) == 2
+    assert "no safetensors and no GGUF lie in it" in capsys.readouterr().err
 
 
 def test_a_distributed_checkpoint_goes_before_all_others(saved_llama, tmp_path, capsys):
