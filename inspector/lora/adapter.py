@@ -156,7 +156,12 @@ def _features(skeleton: Skeleton, tensor: Tensor) -> tuple[int, int]:
 
 def _nothing_matches(skeleton: Skeleton, spec: LoraSpec) -> InspectorError:
     asked = spec.target_modules if isinstance(spec.target_modules, str) else ", ".join(spec.target_modules)
-    asked = asked or ", ".join(spec.target_parameters)
+    if not asked:
+        what = f"no parameter of {skeleton.model_id} matches {', '.join(spec.target_parameters)!r}"
+    elif taken := _taken_away_by(skeleton, spec):
+        return InspectorError(f"of {skeleton.model_id} {asked!r} matches modules, and {taken} leaves none of them")
+    else:
+        what = f"no module of {skeleton.model_id} matches {asked!r}"
     leaves = dict.fromkeys(
         module.path.rpartition(".")[2] for module in skeleton.modules if module.base in {"Linear", "Conv1D"}
     )
@@ -168,4 +173,23 @@ def _nothing_matches(skeleton: Skeleton, spec: LoraSpec) -> InspectorError:
     hint = f"modules to target: {', '.join(leaves)}"
     if experts:
         hint += f"; parameters (--target-parameters): {', '.join(experts)}"
-    return InspectorError(f"no module of {skeleton.model_id} matches {asked!r}", hint=hint)
+    return InspectorError(what, hint=hint)
+
+
+def _taken_away_by(skeleton: Skeleton, spec: LoraSpec) -> str:
+    """The field without which something would match; "" where there is no such field."""
+    # A pattern of layers says nothing without their numbers.
+    without = {
+        "modules_to_save": replace(spec, modules_to_save=()),
+        "exclude_modules": replace(spec, exclude_modules=()),
+        "layers_pattern": replace(spec, layers_pattern=()),
+        "layers_to_transform": replace(spec, layers_to_transform=(), layers_pattern=()),
+    }
+    for field, other in without.items():
+        said = getattr(spec, field)
+        if said and matched_modules(skeleton, heads_before(skeleton, converted(skeleton, other))):
+            numbers = (
+                f" (its layers are 0 to {skeleton.facts.num_layers - 1})" if field == "layers_to_transform" else ""
+            )
+            return f"{field} {said if isinstance(said, str) else ', '.join(map(str, said))}{numbers}"
+    return ""
