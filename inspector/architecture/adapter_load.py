@@ -177,6 +177,8 @@ def _tensors(wrapped: Any, stored: Mapping[str, Stored]) -> dict[str, Any]:
                 # As if it were there, so that the rest is judged too.
                 inner = module.adapter_state_dict_load_map(_NAME)[key]
                 state[name] = torch.empty_like(wrapped.state_dict()[f"{path}.{inner}"])
+    prompt, of_prompt = _prompt(wrapped, state)
+    absent += [name for name in prompt[:1] if name not in stored]
     try:
         set_peft_model_state_dict(wrapped, state, _NAME)
         misfits: list[tuple[str, Shape, Shape]] = []
@@ -192,7 +194,8 @@ def _tensors(wrapped: Any, stored: Mapping[str, Stored]) -> dict[str, Any]:
     saved = {_saved(name): (name, tensor) for name, tensor in wrapped.state_dict().items()}
     return {
         "absent": tuple(absent),
-        "misfits": tuple(
+        "misfits": of_prompt
+        + tuple(
             Misfit(_saved(name), a, b, vocabulary=_path(name) in vocabulary and _tokens_alone(name, a, b))
             for name, a, b in misfits
         ),
@@ -204,7 +207,7 @@ def _tensors(wrapped: Any, stored: Mapping[str, Stored]) -> dict[str, Any]:
             and name not in of_another_shape
             and not any(part in name for part in _SHARED)
         ),
-        "ignored": tuple(result.unexpected_keys),
+        "ignored": tuple(name for name in result.unexpected_keys if name not in prompt),
         "cast": tuple(
             (name, dtype, to)
             for name, (_, dtype) in stored.items()
@@ -237,6 +240,26 @@ def _tokens_alone(name: str, stored: Shape, wanted: Shape) -> bool:
         return False
     tokens = 1 if "lora_embedding_A" in name else 0
     return [axis for axis in range(len(stored)) if stored[axis] != wanted[axis]] == [tokens]
+
+
+def _prompt(wrapped: Any, state: dict[str, Any]) -> tuple[tuple[str, ...], tuple[Misfit, ...]]:
+    """The names that a prompt's encoder takes, its embeddings first, and those of another shape.
+
+    It takes them strictly (``_load_adapter_state_dict``), and the model's own answer knows nothing of them: what does
+    not fit is put right in ``state``, so that the rest is judged too.
+    """
+    import torch
+
+    if not wrapped.peft_config[_NAME].is_prompt_learning:
+        return (), ()
+    encoder, name = wrapped.prompt_encoder[_NAME], "prompt_embeddings"
+    wanted = getattr(getattr(encoder, "embedding", None), "weight", None)
+    misfits: tuple[Misfit, ...] = ()
+    if wanted is not None and (name not in state or state[name].shape != wanted.shape):
+        if name in state:
+            misfits = (Misfit(name, tuple(state[name].shape), tuple(wanted.shape), vocabulary=False),)
+        state[name] = torch.empty_like(wanted)
+    return (name, *encoder.state_dict()), misfits
 
 
 def _vocabulary(wrapped: Any) -> set[str]:
