@@ -24,6 +24,9 @@ from inspector.errors import InspectorError, in_one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from peft import PeftModel
+    from torch import Tensor
+
     from inspector.architecture.quantized_base import QuantizedBase
 
 Shape = tuple[int, ...]
@@ -242,7 +245,7 @@ def _tokens_alone(name: str, stored: Shape, wanted: Shape) -> bool:
     return [axis for axis in range(len(stored)) if stored[axis] != wanted[axis]] == [tokens]
 
 
-def _prompt(wrapped: Any, state: dict[str, Any]) -> tuple[tuple[str, ...], tuple[Misfit, ...]]:
+def _prompt(wrapped: PeftModel, state: dict[str, Tensor]) -> tuple[tuple[str, ...], tuple[Misfit, ...]]:
     """The names that a prompt's encoder takes, its embeddings first, and those of another shape.
 
     It takes them strictly (``_load_adapter_state_dict``), and the model's own answer knows nothing of them: what does
