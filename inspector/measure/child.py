@@ -110,6 +110,11 @@ class Measuring:
             self.result |= {"status": "out of memory", "reached": self.at, "said": in_one_line(error, 300)}
             if device.type == "cuda":
                 self.result["at_failure"] = machine.cuda_memory(device)
+        finally:
+            if spec.parallel:
+                from inspector.measure.ranks import end
+
+                end()
         return self.result
 
     def _measure(self, spec: MeasureSpec, device: torch.device) -> None:

@@ -46,6 +46,14 @@ def begin(device: torch.device) -> None:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
 
+def end() -> None:
+    """Part from them."""
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def setup_of(spec: MeasureSpec) -> ParallelSetup:
     """How a spec shares its model."""
     return read(spec.parallel, spec.world_size)
@@ -66,7 +74,10 @@ def spread(model: nn.Module, spec: MeasureSpec, device: torch.device, tracer: Ra
         "ddp": DataParallel, "fsdp1": FlatSharded, "fsdp2": FullyShard,
     }  # fmt: skip
     way = ways[setup.strategy]
-    stand_in: Any = SimpleNamespace(device=str(device) if setup.strategy == "fsdp1" else device.type)
+    # What the wrapper moves to the card it moves itself.
+    stand_in: Any = SimpleNamespace(
+        device=str(device) if setup.strategy == "fsdp1" else device.type, arrive=lambda _tensors: None
+    )
     wrapped = way.__new__(way)
     wrapped.parallel, wrapped.tracer = setup, tracer or stand_in
     return wrapped.wrap(model)

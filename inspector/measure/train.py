@@ -97,15 +97,16 @@ def run_steps(
     with Inspector (``t4_transformers_peft_loop``). On a CPU the peaks are of live storages: the bytes of every tensor
     alive at once, without the kernels' own scratch memory. ``meter`` takes the place of the device's own.
     """
+    inner: Any = model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model
     if step.gradient_checkpointing:
         with quiet():
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        if hasattr(model, "peft_config"):
-            model.enable_input_require_grads()
+            inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if hasattr(inner, "peft_config"):
+            inner.enable_input_require_grads()
     model.train()
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = make_optimizer(step.optimizer, model)
-    ids = torch.randint(0, _vocabulary(model), (step.batch_size, step.seq_len), device=device)
+    ids = torch.randint(0, _vocabulary(inner), (step.batch_size, step.seq_len), device=device)
     # After the tokens are there, which a CPU's meter counts among what was loaded.
     meter = meter or (_CudaMeter(device) if device.type == "cuda" else _CpuMeter(model, ids))
     loaded = meter.now()

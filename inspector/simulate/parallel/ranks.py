@@ -68,6 +68,14 @@ def trace_ranks(
             f"{parallel.words} refuses: {' '.join(str(error).split())}",
             hint="one unit has one dtype: --wrap trainer, --adapter-dtype auto, --no-prepare-kbit",
         ) from error
+    except RuntimeError as error:
+        # An operator that knows no cut tensors, as bitsandbytes' optimizers (torch/distributed/tensor/_dispatch.py).
+        if "DTensor" not in str(error) or "bitsandbytes" not in str(error):
+            raise
+        raise CannotSimulateError(
+            f"{parallel.words} refuses {setup.loop.optimizer}: {' '.join(str(error).split())}",
+            hint="its weights are cut into DTensors: --optimizer adamw_torch, or --parallel fsdp1",
+        ) from error
 
 
 def _refused_by_a_wrapper(error: ValueError) -> bool:

@@ -107,7 +107,8 @@ def is_ours(error: BaseException) -> bool:
 
 
 _PASSING_ON = frozenset({
-    ("shape_memory.py", "run"), ("shape_memory.py", "call"), ("card_tracer.py", "_operator"),
+    ("shape_memory.py", "run"), ("shape_memory.py", "call"), ("card_tracer.py", "_done"),
+    ("on_cards.py", "_operator"), ("tracer.py", "__torch_dispatch__"),
     ("autocast.py", "begin"),
 })  # fmt: skip
 """Where operators, and what rooms below replace, are called with the script's own arguments."""
