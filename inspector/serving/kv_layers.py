@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["full", "window", "chunked", "latent", "state", "shared", "none"]
 
+ENCODERS = ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "BertModel", "ForPreTraining")
+"""Endings of classes that make no text."""
 INDEX_BYTES = 132
 """Of one token's indexer key (DeepSeek-V3.2): 128 values in fp8 and a float32 scale."""
 
@@ -63,6 +65,12 @@ def kv_layers(facts: ConfigFacts, config: Mapping[str, object]) -> tuple[KvLayer
     if not facts.num_attention_heads:
         raise InspectorError(
             f"{facts.model_type or 'this model'} has no attention heads", hint="an engine for decoders serves it not"
+        )
+    named = config.get("architectures")
+    if isinstance(named, list) and named and all(str(name).endswith(ENCODERS) for name in named):
+        raise InspectorError(
+            f"{named[0]!s:.60} reads a text at once and keeps no KV cache",
+            hint="serving is asked of models that answer",
         )
     plain = _attending(facts, text)
     kinds = _kinds(text, facts.num_layers)

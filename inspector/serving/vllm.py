@@ -159,7 +159,8 @@ def _answer(base: Base, cache: Cache, left: Span) -> ServingReport:
     override = settings.num_gpu_blocks_override
     blocks = Span.exactly(override) if override else _each(left, plan.blocks)
     request = plan.request_blocks(length, resolved.batched, ranks) or 1
-    starts, refusal = verdict(left, needed, base.card, length, longest, resolved)
+    least = 0 if settings.max_model_len == -1 and longest.low else needed  # what fits is taken, whatever that is
+    starts, refusal = verdict(left, least, base.card, length, longest, resolved)
     return ServingReport(
         engine="vllm", engine_version=base.version, model=base.skeleton.model_id, card=base.card.name,
         cards=settings.tensor_parallel_size * settings.pipeline_parallel_size * settings.data_parallel_size,

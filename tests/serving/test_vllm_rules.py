@@ -124,6 +124,9 @@ def test_what_is_refused_before_any_memory():
         inspector.serve("llama-3.1-8b", gpu="T4", quantization="fp8")
     with pytest.raises(InspectorError, match="greater than the derived max_model_len"):
         inspector.serve("llama-3.1-8b", max_model_len=1_000_000)
+    with pytest.raises(InspectorError, match="keeps no KV cache"):
+        inspector.serve("bert-base-uncased")
+    assert inspector.serve("llama-3.1-8b", gpu="RTX 4090", max_model_len=-1).starts == "yes"
     with pytest.raises(InspectorError, match="no option of this engine"):
         inspector.serve("llama-3.1-8b", max_modellen=1)
 
