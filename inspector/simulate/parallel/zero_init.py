@@ -37,7 +37,9 @@ def load(model: Any, config: dict[str, Any], tracer: RankTracer) -> None:
     try:
         trainer._load_state_dict_into_zero3_model(model, state)
     finally:
-        trainer._hf_deepspeed_config_weak_ref = before
+        trainer.unset_hf_deepspeed_config()
+        if before is not None and (theirs := before()) is not None:
+            trainer.set_hf_deepspeed_config(theirs)
     del said
     tracer.arrive(model.buffers())
 
