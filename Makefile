@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help report docs release reports dryruns lab what-if rungs pictures vendor test test-oldest test-newest core every-lora fuzz check skeletons golden benchmark clean
+.PHONY: trainer-arguments trainer-keys help report docs release reports dryruns lab what-if rungs pictures vendor test test-oldest test-newest core every-lora fuzz check skeletons golden benchmark clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,10 @@ docs: $(INSTALLED) ## build the site for people into site/, strictly
 	@echo $(abspath site/index.html)
 
 .PHONY: links script-advice
+trainer-arguments: $(INSTALLED) ## hold our reading of LLaMA-Factory's files to its own classes: FOLDERS="..." with PYTHONPATH
+	$(BIN)/python scripts/trainer_arguments.py tests/simulate/readers/given/llama-factory $(FOLDERS)
+trainer-keys: $(INSTALLED) ## read the keys of trainers' argument classes off their sources: SOURCES="VERSION=FOLDER ..."
+	$(BIN)/python scripts/trainer_keys.py $(SOURCES)
 script-advice: $(INSTALLED) ## run the changes that docs/scripts.md advises anew (a minute and a half)
 	$(BIN)/python scripts/script_advice.py
 

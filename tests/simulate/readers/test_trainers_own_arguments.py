@@ -1,6 +1,9 @@
 """Our reading beside the tool's own classes: the same keys go through TRL's and transformers' parsers, and agree."""
 
+import hashlib
 import importlib.util
+import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -131,3 +134,13 @@ def test_the_keys_that_are_known_are_those_of_the_classes():
     }.items():
         for cls in classes:
             assert {item.name for item in fields(cls) if item.init and item.name[0] != "_"} <= keys_of(tool)
+
+
+def test_what_llama_factorys_own_classes_said_is_what_we_say():
+    """`make trainer-arguments` asks them, where the package can be imported."""
+    kept = json.loads((Path(__file__).parent / "own_arguments.json").read_text())
+    assert {name: one["differs"] for name, one in kept["files"].items() if one["differs"]} == {}
+    assert sum(one["compared"] for one in kept["files"].values()) > 900
+    for path in (Path(__file__).parent / "given" / "llama-factory").iterdir():
+        one = kept["files"][f"llama-factory/{path.name}"]
+        assert hashlib.sha256(path.read_bytes()).hexdigest()[:16] == one["sha256"]
