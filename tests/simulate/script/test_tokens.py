@@ -1,8 +1,11 @@
 """The tokenizer that stands in: lengths as large vocabularies give them, templates found again, names of families."""
 
+import json
+
 import pytest
 from tokenizers import Tokenizer
 
+from inspector.simulate.script.child.image_processor import write_image_processor
 from inspector.simulate.script.child.tokenizer import write_tokenizer
 from inspector.simulate.script.child.tokens_of_families import FAMILIES, chat_template, special_tokens
 
@@ -61,3 +64,11 @@ def test_a_model_of_no_known_family_has_the_numbers_of_its_config():
     assert roles == {"eos_token": "<eos>", "bos_token": "<bos>"}
     assert {"<|im_start|>", "<|im_end|>"} <= set(named)
     assert "{% generation %}" in template
+
+
+def test_an_image_processor_that_stands_in_is_its_model_s_own_class(tmp_path):
+    name = write_image_processor(tmp_path, {"model_type": "vit", "image_size": 384})
+    written = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    assert name.startswith("ViTImageProcessor")
+    assert written == {"image_processor_type": name, "size": {"height": 384, "width": 384}}
+    assert write_image_processor(tmp_path, {"model_type": "llama"}) == ""
