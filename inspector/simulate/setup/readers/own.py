@@ -44,12 +44,14 @@ def read_own(file: ConfigFile) -> TrainerSays:
     """The file resolved, every setting by its place. Raises InspectorError for a setting out of range."""
     said = _said(file)
     reading = Reading(file, "inspector", "this one")
+    reading.whole("gpus")
+    reading.text("parallel")
     for key in file.data:
         reading.said(key)
     settings = {key: value for key, value in said.items() if key in SETTINGS}
     try:
         found = resolve_setup(**settings)
-    except TypeError:
+    except (TypeError, AttributeError, ValueError, KeyError):
         raise InspectorError(f"{file.name}: a setting has a value of another kind than it takes") from None
     full, plain = found.settings.method == "full", found.settings.scheme == "none"
     for name, place in _PLACES.items():
