@@ -31,7 +31,7 @@ from inspector.sources.bundled import bundled_config, model_ids
 
 RESULTS = Path(__file__).parent / "results" / "ways.jsonl"
 LONGEST = 120
-"""Seconds that one may take."""
+"""Seconds of this process's own time that one may take."""
 LAYERS = 4
 """Enough for both kinds of layers of a model that has two, and for a layer before and after another."""
 USUAL: dict[str, Any] = {"gpu": "H100", "seq_len": 64, "batch_size": 1}
@@ -53,8 +53,8 @@ def answer(model: str, way: str) -> dict[str, Any]:
     def late(*_: object) -> None:
         raise TimeoutError(f"{LONGEST} s are over")
 
-    signal.signal(signal.SIGALRM, late)
-    signal.alarm(LONGEST)
+    signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, LONGEST)
     try:
         config = bundled_config(model)
         fewer = min(LAYERS, getattr(layer_count(config), "count", LAYERS))
@@ -66,7 +66,7 @@ def answer(model: str, way: str) -> dict[str, Any]:
         said = " ".join(str(error).split())[:200]
         return {"is": "fails", "said": f"{type(error).__name__}: {said} ({Path(frame.filename).name}:{frame.lineno})"}
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     return {"is": "answers", "peak": report.heaviest.peaks.allocated, "ranks": len(report.ranks)}
 
 
