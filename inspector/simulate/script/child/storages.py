@@ -22,6 +22,9 @@ HOST = torch.device("cpu")
 MOST_WHOLE = 1 << 18
 """Elements of integers and booleans whose values are carried: the token ids of a batch, not the masks of attention."""
 
+MOST_BYTES = 1 << 23
+"""The same for bytes: what ranks pickle for each other, such as the plan of a checkpoint."""
+
 MOST_REAL = 1 << 12
 """The same for floats: learning rates, counts, weights of classes."""
 
@@ -71,6 +74,8 @@ def worth_knowing(dtype: torch.dtype, elements: int) -> bool:
     """Whether values of so many elements are carried."""
     if dtype.is_complex:
         return False
+    if dtype is torch.uint8:
+        return elements <= MOST_BYTES
     return elements <= (MOST_REAL if dtype.is_floating_point else MOST_WHOLE)
 
 
