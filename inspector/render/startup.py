@@ -68,7 +68,7 @@ def payload(report: StartupReport) -> dict[str, Any]:
     return {
         "source": report.source,
         "engine": report.engine,
-        "version": report.version,
+        "engine_version": report.version,
         "model": report.model,
         "started": report.started,
         "printed": [{"name": name, "printed": value} for name, value in report.printed],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
-import warnings
 from typing import TYPE_CHECKING
+
+from inspector.patched import without_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +26,7 @@ def compiled(pattern: str) -> re.Pattern[str] | None:
 
     What a later Python may read otherwise (``[[`` in a class) is the writer's business, and no warning of ours.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
+    with without_warnings():
         try:
             return re.compile(pattern)
         except (re.error, OverflowError, RecursionError):

@@ -105,6 +105,18 @@ def _validate():
     return validate("runs.json", form="inference_peaks")
 
 
+def _serving_ledger():
+    from inspector.validation.serving_ledger import validate_serving
+
+    return validate_serving("serving_sglang")
+
+
+def _startup():
+    from inspector.explain.startup import explain_startup
+
+    return explain_startup(Path("startup.log").read_text(encoding="utf-8"), source="startup.log")
+
+
 def _doctor():
     from inspector.measure.doctor import doctor
 
@@ -179,6 +191,16 @@ REPORTS = {
         ),
         ["explain", "oom.txt", "tiny", "--method", "full", "--batch-size", "8", "--seq-len", "256", "--vram", "518MiB"],
     ),
+    "serving": (
+        lambda: inspector.serve("llama-3.2-1b", gpu="T4", max_model_len=4096),
+        ["serving", "llama-3.2-1b", "--gpu", "T4", "--max-model-len", "4096"],
+    ),
+    "serving_ledger": (_serving_ledger, ["validate", "serving_sglang"]),
+    "fit_serving": (
+        lambda: inspector.load("llama-3.2-1b").fit(serving=True, users=4, context=4096, gpu=["T4", "L4"]),
+        ["fit", "llama-3.2-1b", "--serving", "--users", "4", "--context", "4096", "--gpu", "T4", "--gpu", "L4"],
+    ),
+    "startup": (_startup, ["explain", "startup.log"]),
     "config": (lambda: inspector.read_config("axolotl.yml"), ["config", "axolotl.yml"]),
     "replay": (_replay, ["replay", "snapshot.pickle"]),
     "measurements": (_records, ["measurements", "records"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inspector.render.charts.base import Chart, figure, room_for
-from inspector.render.theme import BASE, CONSTANTS, UNQUANTIZED
+from inspector.render.theme import ACTIVATIONS, BASE, CONSTANTS, GREY
 from inspector.units import GiB, count, gibibytes
 
 if TYPE_CHECKING:
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 def serving_waterfall(report: ServingReport) -> Chart:
     """What each term takes off, and what is left for the cache; the range as a line on its bar."""
     first, *taken = report.terms
-    bars = [(first.name, 0, first.span.value, UNQUANTIZED, 0)]
+    bars = [(first.name, 0, first.span.value, GREY, 0)]
     left = first.span.value
     for term in taken:
         left -= term.span.value
-        bars.append((term.name, max(left, 0), term.span.value, CONSTANTS, term.span.high - term.span.low))
+        colour = BASE if term.name.startswith("weights") else CONSTANTS
+        bars.append((term.name, max(left, 0), term.span.value, colour, term.span.high - term.span.low))
     cache = report.kv_bytes
-    bars.append(("KV cache", 0, max(cache.value, 0), BASE, cache.high - cache.low))
+    bars.append(("KV cache", 0, max(cache.value, 0), ACTIVATIONS, cache.high - cache.low))
     texts = [gibibytes(nbytes) for _, _, nbytes, _, _ in bars]
     made = figure(
         [
