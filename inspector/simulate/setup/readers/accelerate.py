@@ -99,7 +99,7 @@ def _precision(file: ConfigFile) -> tuple[dict[str, Any], dict[str, str]]:
     said = file.data.get("mixed_precision")
     if said is None and file.data.get("fp16"):
         said = "fp16"
-    word = "no" if said in {None, False} else str(said).lower()
+    word = "no" if said in (None, False) else str(said).lower()
     if word not in {"no", "fp16", "bf16"}:
         raise InspectorError(f"{file.at('mixed_precision')}: mixed precision {said!r} is not simulated",
                              hint="no, fp16 or bf16")  # fmt: skip

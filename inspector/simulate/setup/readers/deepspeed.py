@@ -63,10 +63,10 @@ def read_deepspeed(file: ConfigFile) -> FileSays:
     for key, name in (
         ("train_micro_batch_size_per_gpu", "batch_size"), ("gradient_accumulation_steps", "grad_accum"),
     ):  # fmt: skip
-        if file.data.get(key) not in {None, "auto"}:
+        if file.data.get(key) not in (None, "auto"):
             settings[name], at[name] = as_count(file, file.data[key], key), file.at(key)
     clip = file.data.get("gradient_clipping")
-    if clip not in {None, "auto"}:
+    if clip not in (None, "auto"):
         if isinstance(clip, bool) or not isinstance(clip, (int, float)) or not 0 <= clip < 1e30:
             raise InspectorError(f"{file.at('gradient_clipping')}: gradient_clipping is a number, not {clip!r}")
         settings["grad_clip"], at["grad_clip"] = float(clip), file.at("gradient_clipping")
@@ -78,7 +78,7 @@ def read_deepspeed(file: ConfigFile) -> FileSays:
             notes.append(f"{file.at('optimizer', 'type')}: DeepSpeed's {kind} is not simulated, the trainer's is")
     fields |= _precision(file, at)
     for name in ("reduce_bucket_size", "allgather_bucket_size", "stage3_prefetch_bucket_size"):
-        if zero.get(name) not in {None, "auto"}:
+        if zero.get(name) not in (None, "auto"):
             as_count(file, zero[name], ZERO, name, least=0)
     words = f"zero{stage}" if stage else "ddp"
     return FileSays("deepspeed", file.name, words, None, None, fields if stage else {}, settings, at,

@@ -127,7 +127,7 @@ def _deepspeed(file: ConfigFile) -> TrainerSays:
     reading = Reading(file, "deepspeed", "0.18")
     for key in file.data:
         reading.said(key)
-    on = [word for word in ("fp16", "bf16") if reading.said(word, "enabled") not in {None, "auto", False}]
+    on = [word for word in ("fp16", "bf16") if reading.said(word, "enabled") not in (None, "auto", False)]
     auto = any(reading.said(word, "enabled") == "auto" for word in ("fp16", "bf16"))
     word = on[0] if on else "auto" if auto else "none"
     reading.put("mixed_precision", word, *(f"{one}.enabled" for one in on or ("bf16", "fp16")))
@@ -135,7 +135,7 @@ def _deepspeed(file: ConfigFile) -> TrainerSays:
         reading.note("mixed_precision", "auto: the trainer's bf16 or fp16")
     for name, key in (("gradient_accumulation", "gradient_accumulation_steps"),
                       ("per_device_batch", "train_micro_batch_size_per_gpu")):  # fmt: skip
-        if reading.said(key) not in {None, "auto"}:
+        if reading.said(key) not in (None, "auto"):
             reading.put(name, reading.whole(key), key)
     if (kind := reading.said("optimizer", "type")) is not None:
         own = _OPTIMIZERS.get(str(kind).lower(), str(kind).lower())

@@ -50,7 +50,7 @@ def as_bool(file: ConfigFile, value: object, *keys: str) -> bool:
 def as_count(file: ConfigFile, value: object, *keys: str, least: int = 1) -> int:
     """A whole number; of floats such as 2e8, those that are whole. Raises InspectorError for any other."""
     number = int(value) if isinstance(value, float) and value.is_integer() else value
-    if isinstance(number, str) and number.strip().isdecimal():
+    if isinstance(number, str) and len(number) < 40 and number.strip().isdecimal():
         number = int(number)
     if isinstance(number, bool) or not isinstance(number, int) or number < least:
         raise InspectorError(f"{file.at(*keys)}: {keys[-1]} is a whole number from {least} on, not {value!r}")

@@ -224,7 +224,7 @@ def _loss(reading: Reading, objective: str, version: Version) -> None:
     fused = (own or (liger and version >= (0, 28))) if objective != "sft" else liger
     if fused:
         reading.put("loss", "liger", key if liger else "use_liger_loss")
-    elif objective == "sft" and (said == "chunked_nll" or (version >= (1, 6) and said in {None, "nll", "chunked_nll"})):
+    elif objective == "sft" and (said == "chunked_nll" or (version >= (1, 6) and said in (None, "nll", "chunked_nll"))):
         reading.put("loss", "chunked", "loss_type", why="a block of rows at a time, from 1.6 on")
     else:
         reading.put("loss", "full", "loss_type")
