@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from inspector.cli.headed import HeadedCommand
-from inspector.cli.options import answer, json_option, model_argument
+from inspector.cli.options import answer, json_option, model_argument, vocabulary_options
 from inspector.files import read_bytes
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1_000_000
 """Of a fragment of YAML."""
-_VALUED = {"--engine", "--gpu", "--vram", "--engine-version"}
+_VALUED = {"--engine", "--gpu", "--vram", "--engine-version", "--resize-vocab", "--pad-to-multiple-of"}
 _OWN = {*_VALUED, "--json", "-h", "--help", "--trust-remote-code"}
 
 
@@ -68,6 +68,7 @@ def _is_name(word: str) -> bool:
 @click.option(
     "--engine-version", default="", metavar="VERSION", help='Whose rules count, such as 0.10.2 or "0.8.5 V0".'
 )
+@vocabulary_options
 @json_option
 def command(
     model: str, *, engine: str, gpu: str, vram: str, engine_version: str, as_json: bool, words: tuple[str, ...] = ()

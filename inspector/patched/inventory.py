@@ -26,7 +26,8 @@ class Patch:
     """A foreign name: where it is (``module`` or ``module:Class``), why it is replaced, and where that was read.
 
     ``parameters`` are those its replacement counts on, in order; None where Python cannot tell them (functions in C)
-    or the name is no function: a flag or a mapping.
+    or the name is no function: a flag or a mapping. ``later``: not every supported version has it, and who replaces it
+    asks first.
     """
 
     owner: str
@@ -35,6 +36,7 @@ class Patch:
     why: str
     source: str
     parameters: tuple[str, ...] | None = None
+    later: bool = False
 
     @property
     def key(self) -> str:
@@ -146,6 +148,11 @@ PATCHES: Mapping[str, Patch] = dict([
     *_names("torch.distributed.tensor._sharding_prop:ShardingPropagator", "torch", "what a cut tensor's shape will be "
             "is asked with tensors that no card has", "torch/distributed/tensor/_sharding_prop.py",
             _propagate_tensor_meta_non_cached=("self", "op_schema")),
+    ("torch.distributed.tensor._sharding_prop._propagate_use_strided_shard_flag", Patch(
+        "torch.distributed.tensor._sharding_prop", "_propagate_use_strided_shard_flag", "torch",
+        "a list of tensors is looked at once, not for each of them",
+        "torch/distributed/tensor/_sharding_prop.py, propagate_op_sharding_non_cached", ("op_strategy", "op_schema"),
+        later=True)),
     *_names("transformers.distributed.tensor_parallel:TensorParallelLayer", "transformers", "a cut tensor's strides "
             "are asked of a meta tensor, which is no card's", "transformers/distributed/tensor_parallel.py",
             _from_local_last_dim_shard=("local", "mesh", "size")),

@@ -66,7 +66,7 @@ def logs(name: str) -> tuple[Log, ...]:
 
     try:
         found = json.loads(read_bytes(Path(name).expanduser(), limit=MOST_BYTES))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InspectorError(f"{name} is no JSON: {error}", hint="a list of logs, as docs/records.md shows") from error
     if not isinstance(found, list) or not all(is_log(record) for record in found):
         raise InspectorError(f"{name} is no list of an engine's logs", hint="each has id, engine and figures")
@@ -77,10 +77,12 @@ def is_of_engines(name: str) -> bool:
     """Whether it is one of the sets here, or a file whose first record is an engine's log."""
     if name in SETS:
         return True
+    from inspector.files import read_bytes
+
     path = Path(name).expanduser()
     try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    except (OSError, ValueError):
+        found = json.loads(read_bytes(path, limit=MOST_BYTES)) if path.is_file() else None
+    except (InspectorError, OSError, ValueError, RecursionError):
         return False  # whoever reads it as runs says what is wrong with it
     return isinstance(found, list) and bool(found) and is_log(found[0])
 

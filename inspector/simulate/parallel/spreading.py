@@ -93,9 +93,10 @@ class Spread(Alone):
 
     def label(self) -> None:
         """Say what the tensors are that wrapping made."""
+        adapted = self.adapted  # of all weights: asked once
         for name, parameter in self.model.named_parameters():
             if self.tracer.kind_of(local(parameter)) is None:
-                kind = MemoryKind.ADAPTERS if self.adapted and parameter.requires_grad else MemoryKind.BASE_WEIGHTS
+                kind = MemoryKind.ADAPTERS if adapted and parameter.requires_grad else MemoryKind.BASE_WEIGHTS
                 self.tracer.label(parameter, kind, plain(name).rpartition(".")[0])
 
     @property

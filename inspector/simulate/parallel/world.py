@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from inspector.errors import InspectorError
 from inspector.patched import patched
+from inspector.simulate.parallel.lists_of_parts import list_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ def as_rank(tracer: RankTracer, rank: int, world_size: int) -> Iterator[None]:
         stack.enter_context(patched())
         stack.enter_context(_fake_group(rank, world_size))
         stack.enter_context(_nothing_remembered())
-        stack.enter_context(patched(_replaced(tracer)))
+        stack.enter_context(patched({**_replaced(tracer), **list_rules()}))
         yield
 
 

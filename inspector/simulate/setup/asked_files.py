@@ -72,6 +72,8 @@ def _counted(file: ConfigFile, gpus: int | None, settings: Mapping[str, Any]) ->
     """A trainer's section of FSDP with what accelerate is told beside it: how many processes, and the precision."""
     if not is_accelerate(file) or "num_processes" in file.data or "compute_environment" in file.data:
         return file
+    if file.data.get("distributed_type") != "FSDP":
+        return file  # accelerate's own, of one card
     if gpus is None:
         raise InspectorError(f"{file.name} shares the training by FSDP, and among how many cards is not said",
                              hint="--gpus 8")  # fmt: skip

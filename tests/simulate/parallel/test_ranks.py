@@ -153,3 +153,10 @@ def test_deepspeed_that_is_not_there_is_one_line():
 def test_a_way_that_is_not_built_is_one_line():
     with pytest.raises(InspectorError, match="device_map is not simulated yet"):
         ranked("device_map", 2)
+
+
+@pytest.mark.parametrize("words", ["fsdp2", "tp:2+fsdp2"])
+def test_rules_of_a_list_asked_once_change_nothing(words, monkeypatch):
+    once, _ = ranked(words)
+    monkeypatch.setattr("inspector.simulate.parallel.world.list_rules", dict)
+    assert ranked(words)[0].events == once.events
