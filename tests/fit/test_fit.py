@@ -159,7 +159,7 @@ def test_bad_use(args, message, capsys):
 
 
 @pytest.mark.parametrize("options", [{"method": "qlora"}, {"method": "full"}])
-@pytest.mark.parametrize("accumulated", [16, 21])
+@pytest.mark.parametrize("accumulated", [21])
 def test_more_micro_batches_take_no_more(options, accumulated):
     settings = resolve_setup(
         batch_size=2, seq_len=256, grad_accum=accumulated, dtype="float16", gradient_checkpointing=False, **options

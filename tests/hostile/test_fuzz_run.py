@@ -17,6 +17,8 @@ sys.path.insert(0, str(FUZZ))
 
 import targets  # noqa: E402 -- fuzz/ is no package: atheris runs its files as scripts
 
+RUNS = "2000"
+"""Inputs of each, where a second is more than they take."""
 SECONDS = int(os.environ.get("INSPECTOR_FUZZ_SECONDS", "1"))
 
 
@@ -26,7 +28,7 @@ def test_nothing_new_is_found():
     """All targets share the start, which takes longer than any of them here."""
     done = subprocess.run(
         ["sh", str(FUZZ / "run"), str(SECONDS), *targets.TARGETS],
-        env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True,
+        env={"RUNS": RUNS, **os.environ, "PYTHON": sys.executable}, capture_output=True, text=True,
         errors="replace", check=False, timeout=(SECONDS + 15) * len(targets.TARGETS),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]

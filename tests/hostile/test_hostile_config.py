@@ -58,9 +58,10 @@ def absurd(model):
 
     Of layers 512 where they are whole, as to build them takes seconds that each model spends in the same code; else 64.
     """
-    for path in whole_numbers(bundled_config(model)):
+    for number, path in enumerate(whole_numbers(bundled_config(model))):
         many = 64 if path[-1] in LAYERS and model not in WHOLE else 512
-        for value in (10**9, many):
+        # What is 512 takes seconds to build: every second number of a family, and other ones of the next.
+        for value in (10**9, many) if (number + FAMILIES.index(model)) % 2 else (10**9,):
             # Llama's and Mixtral's whole, that every number also meets many layers.
             config = bundled_config(model) if model in WHOLE else few_layers(model)
             inner = config
@@ -79,7 +80,7 @@ def test_any_number_in_a_config_may_be_absurd(write, limited_each):
     for family in FAMILIES:
         codes = [code for (model, _), (code, _, _) in zip(configs, answers, strict=True) if model == family]
         assert {0, 2} == set(codes), family
-        assert len(codes) > 10, family
+        assert len(codes) > 8, family
 
 
 def test_layers_times_experts_in_single_modules_are_stopped():

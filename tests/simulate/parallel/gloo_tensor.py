@@ -18,8 +18,7 @@ import torch
 import torch.distributed as dist
 from torch.profiler import ProfilerActivity, profile
 
-from tests.simulate.cpu_sizes import levels
-from tests.simulate.parallel.gloo_ranks import of_the_program
+from tests.simulate.parallel.gloo_ranks import lowest, of_the_program
 
 SMALL = {
     "hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -93,18 +92,17 @@ def real(name, rank, folder, store):
     dist.init_process_group("gloo", store=store, rank=rank, world_size=case.ranks)
     said = asked(case)
     sizes = DistributedConfig(tp_size=said.tp, fsdp_size=case.ranks // said.tp)
-    seen = []
-    # A thread of gloo's may hold what it has sent a moment longer, at some time: of three the lowest is the program's.
-    for _ in range(3):
+
+    def once():
         model = AutoModelForCausalLM.from_pretrained(
             folder, distributed_config=sizes, dtype=torch.float32, attn_implementation="eager"
         )
         model, ids = adapted(case, model), torch.zeros(2, 16, dtype=torch.long)
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True, with_stack=False) as profiled:
             loop(model, ids)
-        dist.barrier()
-        seen.append(list(of_the_program(profiled.profiler.kineto_results.experimental_event_tree())))
-    return min(seen, key=levels)
+        return list(of_the_program(profiled.profiler.kineto_results.experimental_event_tree()))
+
+    return lowest(once)
 
 
 def asked(case):

@@ -11,9 +11,8 @@ import torch
 import torch.distributed as dist
 from torch.profiler import ProfilerActivity, profile
 
-from tests.simulate.cpu_sizes import levels
 from tests.simulate.parallel import gloo_ranks
-from tests.simulate.parallel.gloo_ranks import RANKS, Net, of_the_program
+from tests.simulate.parallel.gloo_ranks import RANKS, Net, lowest, of_the_program
 
 STAGES = (1, 2, 3)
 
@@ -53,14 +52,14 @@ def real(stage, rank, store):
     over_torch.build_shm_op = lambda: None  # a kernel for ranks of one machine, which would be compiled for minutes
     dist.init_process_group("gloo", store=store, rank=rank, world_size=RANKS)
     deepspeed.init_distributed(dist_backend="gloo", dist_init_required=False)
-    seen = []
-    for _ in range(3):
+
+    def once():
         model, ids = engine(stage, Net()), torch.zeros(4, 16, dtype=torch.long)
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True, with_stack=False) as profiled:
             steps(model, ids)
-        dist.barrier()
-        seen.append(list(of_the_program(profiled.profiler.kineto_results.experimental_event_tree())))
-    return min(seen, key=levels)
+        return list(of_the_program(profiled.profiler.kineto_results.experimental_event_tree()))
+
+    return lowest(once)
 
 
 def simulated(stage, rank):

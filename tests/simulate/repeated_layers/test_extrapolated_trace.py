@@ -93,7 +93,6 @@ def assert_same(few, whole):
         *(("llama", setup) for setup in SETUPS),
         ("gpt2", "full"),
         ("gpt2", "lora"),
-        ("mixtral", "qlora"),
         ("mixtral", "lora"),
         ("deepseek", "qlora"),
     ],
@@ -103,7 +102,7 @@ def test_a_few_layers_say_what_all_take(model, setup):
     assert_same(few, whole)
 
 
-@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=5, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     options=st.fixed_dictionaries(
         {
@@ -125,7 +124,7 @@ def test_whatever_the_settings(options, card):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["meta-llama/Llama-3.1-8B", "mistralai/Mixtral-8x7B-v0.1", "microsoft/phi-2"])
+@pytest.mark.parametrize("model", ["meta-llama/Llama-3.1-8B", "microsoft/phi-2"])
 def test_real_models(model):
     config = bundled_config(model)
     few, whole = both(config if model.endswith("Llama-3.1-8B") else with_layers(config, LAYERS), "T4", seq_len=512)
@@ -165,16 +164,16 @@ def test_generation_with_a_few_layers(options):
     assert (few.layers, few.cache_bytes, few.last_step) == (whole.layers, whole.cache_bytes, whole.last_step)
 
 
-@pytest.mark.parametrize("gpu", ["T4", "L4"])
-@pytest.mark.parametrize("name", ["week7-lite", "week7-full", "sft-trainer", "peft-loop"])
+@pytest.mark.parametrize(("name", "gpu"), [
+    ("week7-lite", "T4"), ("week7-full", "L4"), ("sft-trainer", "T4"), ("sft-trainer", "L4"), ("peft-loop", "T4"),
+])  # fmt: skip
 def test_recipes(name, gpu):
     """Under autocast and with norms in float32 the first layer is recomputed unlike the rest: that takes one more."""
     options = {"dtype": "float16", "autocast": "fp16"} if gpu == "T4" and name == "sft-trainer" else {}
     assert_same(*both({**LLAMA, "tie_word_embeddings": True}, gpu, recipe(name).settings, batch_size=2, **options))
 
 
-@pytest.mark.parametrize("attention", ["auto", "eager"])
-@pytest.mark.parametrize("seq_len", [24, 48])
+@pytest.mark.parametrize(("seq_len", "attention"), [(48, "auto"), (24, "eager")])
 @pytest.mark.parametrize("config", [GPT_OSS, SLIDING, GEMMA3], ids=lambda config: config["model_type"])
 def test_layers_that_take_turns(config, seq_len, attention):
     """Also where the sorts differ in what they take: beyond the window, say."""
@@ -184,7 +183,7 @@ def test_layers_that_take_turns(config, seq_len, attention):
 @pytest.mark.parametrize("setup", ["full", "paged"])
 def test_layers_of_other_modules_that_take_turns(setup):
     """What grows with the number of layers grows with whole turns. A third step is like the second here as well."""
-    assert_same(*both({**HYBRID, "num_hidden_layers": 32}, "L4", **{**SETUPS[setup], "steps": 2}))
+    assert_same(*both({**HYBRID, "num_hidden_layers": 32}, "L4", **{**SETUPS[setup], "steps": 2, "grad_accum": 1}))
 
 
 def test_generation_with_layers_that_take_turns():
