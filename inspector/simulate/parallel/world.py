@@ -56,7 +56,9 @@ def _nothing_remembered() -> Iterator[None]:
 def _forget() -> None:
     from torch.distributed.tensor import _redistribute, debug
 
-    debug._clear_sharding_prop_cache()
+    # By their own names, as PyTorch 2.10 has none for both.
+    debug._clear_python_sharding_prop_cache()
+    debug._clear_fast_path_sharding_prop_cache()
     _redistribute._gen_transform_infos.cache_clear()
     if clear := getattr(_redistribute, "clear_redistribute_planner_cache", None):
         clear()
