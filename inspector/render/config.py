@@ -30,6 +30,7 @@ def text(report: ConfigReport) -> RenderableType:
         if found := [one for one in report.not_read if one.matters is matters]:
             parts.append(Group(Text(title, style="bold"), Text("\n".join(map(_line, found)))))
     rows = table("setting", "value", "set by")
+    rows.columns[0].no_wrap = True  # what is searched for in the file's own words stays in one piece
     for one in report.told.values():
         name = one.name.replace("gradient_checkpointing", "checkpointing")
         rows.add_row(name, _value(one.value), _set_by(one, report.versions, alone=len(report.files) == 1))

@@ -114,7 +114,10 @@ def why_heaviest(ranks: Sequence[RankReport], world_size: int, word: str) -> str
     heaviest = max(ranks, key=lambda rank: (rank.peaks.process, -rank.rank))
     lightest = min(ranks, key=lambda rank: rank.peaks.process)
     if lightest.peaks.process == heaviest.peaks.process:
-        return f"every {word}: all are alike" if world_size > 1 else "the one card"
+        if world_size == 1:
+            return "the one card"
+        # Ranks that differ by less than the allocator's segments have processes of one size.
+        return f"every {word}: {'all are alike' if len(ranks) == 1 else 'its process is as large on all'}"
     there = {share.name: share.nbytes for share in lightest.alive_at_peak}
     more = {share.name: share.nbytes - there.get(share.name, 0) for share in heaviest.alive_at_peak}
     kind = max(more, key=lambda name: more[name], default="")
