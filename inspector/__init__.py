@@ -13,6 +13,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from inspector.checks.checking import check
+    from inspector.checks.difference import diff_runs
     from inspector.errors import InspectorError
     from inspector.explain.explaining import explain_error
     from inspector.lora import LoraSpec
@@ -30,6 +32,8 @@ _HOMES = {
     "Model": "inspector.model",
     "ScriptReport": "inspector.simulate.script.report",
     "Skeleton": "inspector.skeleton",
+    "check": "inspector.checks.checking",
+    "diff_runs": "inspector.checks.difference",
     "explain_error": "inspector.explain.explaining",
     "load": "inspector.model",
     "load_ipython_extension": "inspector.cli.magic",
@@ -39,8 +43,8 @@ _HOMES = {
     "serve": "inspector.serving.answering",
 }
 
-__all__ = ["InspectorError", "LoraSpec", "Model", "ScriptReport", "Skeleton", "explain_error", "load",
-           "model_ids", "read_config", "run", "serve"]  # fmt: skip
+__all__ = ["InspectorError", "LoraSpec", "Model", "ScriptReport", "Skeleton", "check", "diff_runs",
+           "explain_error", "load", "model_ids", "read_config", "run", "serve"]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

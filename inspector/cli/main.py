@@ -21,6 +21,8 @@ COMMANDS = (
     "run",
     "fit",
     "serving",
+    "check",
+    "diff-runs",
     "validate",
     "compare",
     "report",
@@ -60,7 +62,7 @@ class LazyGroup(click.Group):
         """The command of a name, imported now; None for an unknown one."""
         if cmd_name not in self.names:
             return None
-        command: click.Command = importlib.import_module(f"{self.package}.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"{self.package}.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(
@@ -118,8 +120,27 @@ def run(args: list[str] | None = None) -> int:
         code = cli.main(args=args, prog_name="inspector", standalone_mode=False)
         sys.stdout.flush()  # here a full disk can still be told; at exit it is Python that complains
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 -- the one place where every error ends
-        return _told(error)
+        code = _told(error)
+        if code in {BAD_INPUT, OUR_FAULT}:
+            _keep(error, sys.argv[1:] if args is None else args, code)
+        return code
     return code if isinstance(code, int) else 0
+
+
+def _keep(error: BaseException, words: list[str], code: int) -> None:
+    """Keep what was said for `inspector doctor --report`; that it cannot be kept is told to nobody."""
+    import contextlib
+    import traceback
+
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return
+    with contextlib.suppress(Exception):  # a fault in here must not take the place of what was wrong
+        from inspector.store.last_error import keep_error
+
+        said = f"{error.message}\n{error.hint}" if isinstance(error, InspectorError) else ""
+        if isinstance(error, click.ClickException):
+            said = error.format_message()
+        keep_error(words, code, said.strip() or "".join(traceback.format_exception(error)))
 
 
 def _told(error: BaseException) -> int:

@@ -100,8 +100,32 @@ wandb_project: mine
 """
 
 
+RUNS = """gpu = "T4"
+[runs.train]
+model = "tiny"
+seq-len = 64
+limits = ["peak <= 1 GiB", "trainable <= 5 %", "allocated <= 10 MiB"]
+fits = ["T4", "600MiB"]
+today = { peak = "500.0 MiB" }
+"""
+BEFORE = {
+    "format": "inspector.script", "script": "train.py", "model": "tiny", "gpu": {"name": "T4"}, "verdict": "fits",
+    "peak_allocated_bytes": 3 * 2**20, "process_bytes": 2**28, "alive_at_peak": {"gradients": 3 * 2**20},
+    "lines_at_peak": {"train.py:3": 2**20, "train.py:7": 2**21}, "modules_at_peak": {"layers.*": 3 * 2**20},
+    "settings": {"seq_len": 512}, "versions": {"torch": "2.12.0"},
+}  # fmt: skip
+AFTER = BEFORE | {
+    "peak_allocated_bytes": 5 * 2**20, "alive_at_peak": {"gradients": 4 * 2**20, "temporaries": 2**20},
+    "lines_at_peak": {"train.py:5": 2**20, "train.py:9": 2**22}, "modules_at_peak": {"layers.*": 5 * 2**20},
+    "settings": {"seq_len": 1024}, "versions": {"torch": "2.13.0"},
+}  # fmt: skip
+
+
 def write_models(folder):
     """Configs, weights and an adapter, and a script."""
+    (folder / "runs.toml").write_text(RUNS)
+    (folder / "before.json").write_text(json.dumps(BEFORE))
+    (folder / "after.json").write_text(json.dumps(AFTER))
     (folder / "train.py").write_text(SCRIPT)
     (folder / "oom.txt").write_text(OOM.read_text())
     (folder / "startup.log").write_text(OOM.with_name("startup.log").read_text())

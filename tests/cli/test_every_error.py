@@ -15,6 +15,10 @@ MISTAKES = {
     "adapter": ["adapter", "adapter nowhere", "adapter tiny", "adapter no-weights", "adapter pickled"],
     "chart": ["chart", "chart nope", "chart sizes nope-9b", "chart sizes --format gif", "chart sizes -o taken/x.html",
         "chart training tiny -o x.html"],
+    "check": [
+        "check", "check --file nowhere.toml", "check --file broken-runs.toml", "check --file runs.toml nope",
+        "check --file bad-limit.toml", "check --file no-such-model.toml", "check --file tiny",
+    ],
     "checkpoint": [
         "checkpoint", "checkpoint llama-3.2-1b", "checkpoint cut-short", "checkpoint index-names-nothing",
         "checkpoint tiny",
@@ -25,7 +29,11 @@ MISTAKES = {
         "config sft.yaml axolotl.yml", "config sft.yaml --tool-version new", "config sft.yaml --gpus x",
     ],
     "diff": ["diff", "diff tiny", "diff tiny nope-9b", "diff llama-3.2-1b qwen2.5-0.5b --stored"],
-    "doctor": ["doctor nope"],
+    "diff-runs": [
+        "diff-runs", "diff-runs before.json", "diff-runs before.json nowhere.json",
+        "diff-runs before.json tiny/config.json", "diff-runs before.json not-json/config.json",
+    ],
+    "doctor": ["doctor nope", "doctor --report nope"],
     "explain": [
         "explain", "explain nowhere", "explain tiny", "explain good.py", "explain oom.txt nope-9b",
         "explain oom.txt --batch-size 2", "explain oom.txt tiny --prompt-len 8 --r 8",
@@ -212,6 +220,9 @@ def write_broken(made):
     index = {"weight_map": {"lm_head.weight": "model-00001-of-00002.safetensors"}}
     (made / "index-names-nothing" / "model.safetensors.index.json").write_text(json.dumps(index))
     (made / "good.py").write_text("print('ran')")
+    (made / "broken-runs.toml").write_text("[runs.train]\nmodel = 'tiny\n")
+    (made / "bad-limit.toml").write_text("[runs.train]\nmodel = 'tiny'\nlimits = ['peek <= 1 GiB']\n")
+    (made / "no-such-model.toml").write_text("[runs.train]\nmodel = 'nope-9b'\n")
     (made / "broken.yaml").write_text("base_model: a\nlora_r: [8\n")
     (made / "dpo.yaml").write_text(
         "model_name_or_path: tiny\nmax_length: 64\nbeta: 0.1\nprecompute_ref_log_probs: true\n"

@@ -11,6 +11,7 @@ PAGES = {
     "adapter-gguf": ["adapter", "adapter.gguf"],
     "adapter-gguf-base": ["adapter", "adapter.gguf", "--base", "tiny"],
     "adapter-gguf-misfit": ["adapter", "misfit.gguf", "--base", "tiny"],
+    "check": ["check", "--file", "runs.toml"],
     "checkpoint": ["checkpoint", "model"],
     "chart": ["chart", "sizes", "llama-3.2-1b", "-o", "sizes.html"],
     "compare": ["compare", "llama-3.2-1b", "qwen2.5-0.5b"],
@@ -19,6 +20,7 @@ PAGES = {
     "config-several": ["config", "sft.yaml", "accelerate.yaml"],
     "diff": ["diff", "llama-3.2-1b", "qwen2.5-0.5b"],
     "diff-stored": ["diff", "tiny", "model", "--stored"],
+    "diff-runs": ["diff-runs", "before.json", "after.json"],
     "doctor": ["doctor"],
     "explain": ["explain", "oom.txt", "llama-3.1-8b"],
     "explain-simulated": [

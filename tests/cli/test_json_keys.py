@@ -54,7 +54,10 @@ COMMANDS = {
     "lab quantize": ["lab", "quantize", "--recorded"],
     "lab lora": ["lab", "lora", "--recorded"],
     "measurements": ["measurements", "{records}"],
+    "check": ["check", "--file", "runs.toml"],
+    "diff-runs": ["diff-runs", "before.json", "after.json"],
     "doctor": ["doctor"],
+    "doctor --report": ["doctor", "--report"],
 }  # fmt: skip
 
 

@@ -40,6 +40,9 @@ BROKEN = {
     "lab lora": (["lab", "lora", "--recorded"], "inspector.lab.rules.by_rank"),
     "completion": (["completion", "install", "--shell", "fish"], "inspector.cli.completion.install.places"),
     "doctor": (["doctor"], "inspector.measure.doctor._hub"),
+    "doctor --report": (["doctor", "--report"], "inspector.measure.doctor_report.last_error"),
+    "check": (["check", "--file", "{folder}/runs.toml"], "inspector.fit.advise.answer"),
+    "diff-runs": (["diff-runs", "{tiny}", "{tiny}"], "inspector.checks.difference.read_documents"),
     "checkpoint": (["checkpoint", "{tiny}"], "inspector.sources.resolve.locate"),
     "adapter": (["adapter", "{tiny}"], "inspector.lenses.saved_adapter.read_adapter"),
     "diff": (["diff", "llama-3.2-1b", "qwen2.5-0.5b"], "inspector.lenses.diff.diff"),
@@ -59,6 +62,7 @@ def test_a_mistake_of_ours_is_a_traceback_and_70(case, tmp_path, monkeypatch, ca
     monkeypatch.setattr(function, broken)
     (tmp_path / "config.json").write_text(json.dumps(TINY))
     (tmp_path / "train.py").write_text("print('trained')")
+    (tmp_path / "runs.toml").write_text("[runs.a]\nmodel = 'llama-3.2-1b'\n")
     (tmp_path / "sft.yaml").write_text("model_name_or_path: tiny\nmax_length: 64\n")
     args = [part.format(tiny=tmp_path / "config.json", folder=tmp_path) for part in args]
     assert run(args) == OUR_FAULT == 70

@@ -123,6 +123,12 @@ def _doctor():
     return doctor()
 
 
+def _doctor_report():
+    from inspector.measure.doctor_report import doctor_report
+
+    return doctor_report()
+
+
 def _script_check():
     from inspector.simulate.script.check import check_script
 
@@ -205,7 +211,13 @@ REPORTS = {
     "replay": (_replay, ["replay", "snapshot.pickle"]),
     "measurements": (_records, ["measurements", "records"]),
     "measure": (lambda: _records().measurements[0], None),  # a command measures anew, which is never the same
+    "check": (lambda: inspector.check("runs.toml"), ["check", "--file", "runs.toml"]),
+    "diff_runs": (
+        lambda: inspector.diff_runs("before.json", "after.json"),
+        ["diff-runs", "before.json", "after.json"],
+    ),
     "doctor": (_doctor, ["doctor"]),
+    "doctor_report": (_doctor_report, ["doctor", "--report"]),
     "script": (lambda: inspector.run("train.py", gpu="T4"), ["run", "--json", "--gpu", "T4", "train.py"]),
     "script_check": (_script_check, ["run", "--check", "--json", "parallel.py"]),
     "lab_quantize": (inspector.lab.recorded_precisions, ["lab", "quantize", "--recorded"]),
@@ -260,7 +272,8 @@ def test_python_and_the_command_say_the_same(kind, inputs, capsys):
         assert printed.pop("version") == 1
         assert without_time(printed) == without_time(said)
     shown = report._repr_html_()
-    assert shown.count("<table>") >= 1
+    # A block to paste is lines, and no table.
+    assert shown.count("<table>") >= int(kind != "doctor_report")
     assert "<pre" not in shown
     assert ("data-chart=" in shown) == hasattr(reporting.renderer(kind), "charts")
     if isinstance(report, reporting.TableReport):

@@ -22,7 +22,7 @@ __main__
 cli mcp
 render __init__
 lesson model
-lab explain
+lab explain checks
 fit validation
 measure serving
 simulate

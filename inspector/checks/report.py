@@ -1,0 +1,92 @@
+"""What a repository's limits say today: a line a limit, with the figure that decided it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from inspector.reporting import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from fractions import Fraction
+
+    from inspector.checks.limits import Unit
+    from inspector.simulate.on_card import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A limit beside what it is of.
+
+    ``value`` is the figure itself, bytes or parameters, and ``measured`` the same in the limit's ``unit``, as ``bound``
+    and ``over`` are; ``over`` is by how much it is on the wrong side, 0 where it holds.
+    """
+
+    text: str
+    figure: str
+    value: int
+    unit: Unit
+    measured: Fraction
+    bound: Fraction
+    over: Fraction
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """A card that a run must fit. ``margin`` is what it has left, below zero what is missing."""
+
+    card: str
+    verdict: Verdict
+    margin: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether it serves the run; a tight fit is one."""
+        return self.verdict != "does not fit"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A run and its limits.
+
+    ``figures`` are by the names of `inspector.checks.limits.FIGURES`, in bytes, ``trainable`` in parameters of
+    ``all_parameters``; on ``card``, the first of several alike. ``was`` are figures that ``--update`` wrote and that
+    differ today. ``error`` is what ended a script. ``report`` is the whole answer.
+    """
+
+    name: str
+    kind: str
+    what: str
+    at: str
+    card: str
+    figures: Mapping[str, int]
+    all_parameters: int
+    limits: tuple[Held, ...]
+    fits: tuple[Fits, ...]
+    today: Mapping[str, str]
+    was: Mapping[str, str]
+    error: str
+    report: Report = field(repr=False)
+
+    @property
+    def holds(self) -> bool:
+        """Whether every limit holds, every card serves it, and a script ended well."""
+        return not self.error and all(each.holds for each in self.limits) and all(each.holds for each in self.fits)
+
+
+@dataclass(frozen=True)
+class CheckReport(Report):
+    """All runs of a file. ``updated`` says whether today's figures were written into it."""
+
+    kind: ClassVar[str] = "check"
+
+    file: str
+    runs: tuple[Checked, ...]
+    updated: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether every run does."""
+        return all(run.holds for run in self.runs)
