@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,8 @@ def write_models(folder):
     (folder / "sft.yaml").write_text(SFT)
     (folder / "accelerate.yaml").write_text("distributed_type: MULTI_GPU\nnum_processes: 2\nmixed_precision: fp16\n")
     (folder / "axolotl.yml").write_text(AXOLOTL)
+    published = json.loads((files("inspector") / "data/truth/rtx4080_qlora.json").read_text())
+    (folder / "runs.json").write_text(json.dumps([published[0], published[-1]]))
     (folder / "parallel.py").write_text("from torch.nn import DataParallel\nmodel = DataParallel(None)\n")
     import torch
     from safetensors.torch import save_file

@@ -74,13 +74,13 @@ PAGES = {
         "--gpu", "RTX 3060",
     ],
     "serving-sglang": ["serving", "qwen3-14b", "--engine", "sglang", "--tp", "4", "--gpu", "RTX 4090"],
-    "validate": ["validate", "rtx4080_qlora"],
+    "validate": ["validate", "runs.json", "--form", "rtx4080_qlora"],
     "validate-serving": ["validate", "serving_llamacpp"],
 }  # fmt: skip
 VARIES = {
     r"(simulated|predicted) with torch.*?accelerate\s[\w.+]+": r"\1 with VERSIONS",
     r"python [\d.]+, torch.*?safetensors\s[\w.+]+": "VERSIONS",
-    r"measured with torch .*? \((\d+) runs\)": r"measured with VERSIONS (\1 runs)",
+    r"measured with torch .*? \((\d+ runs?)\)": r"measured with VERSIONS (\1)",
     r"(figures in|built in|bits in|schemes in) [\d.]+ s": r"\1 N s",
     r"\n[^\n]+, random weights": "\nDEVICE, random weights",
     r"(?<=resident set of the process)( +[\d.]+ GiB)+": " N",

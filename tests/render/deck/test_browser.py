@@ -174,7 +174,7 @@ def test_arrows_work_after_a_click_on_every_control(show, decks):
         control = next((one for one in reversed(found) if one.is_displayed()), None)
         if control is None:
             continue
-        ActionChains(browser).move_to_element(control).click().perform()
+        ActionChains(browser, duration=0).move_to_element(control).click().perform()
         settle(browser)
         before = browser.execute_script("return JSON.stringify(Reveal.getIndices())")
         browser.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
