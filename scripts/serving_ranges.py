@@ -11,8 +11,6 @@ from typing import Any
 from inspector.precision.registry import scheme_named
 from inspector.serving.activation import forward_bytes
 from inspector.serving.sharding import Ranks
-from inspector.serving.vllm import vllm_report
-from inspector.serving.vllm_settings import VllmSettings
 from inspector.serving.weights import rank_weights
 from inspector.validation.serving_models import card_of, model_of
 
@@ -31,9 +29,6 @@ def ranges() -> dict[str, Any]:
         "bitsandbytes_over": _row(
             _bitsandbytes(logs), "weights that vLLM printed over those of a double-quantized nf4"
         ),
-        "mxfp4_beside_bytes": _row(
-            _mxfp4(logs), "what was missing beside weights and peak of gpt-oss in vLLM 0.10 and 0.11"
-        ),
         "non_torch_one_bytes": _row(_figures(cuda, "non_torch", one=True), "vLLM logs of one CUDA card"),
         "non_torch_several_bytes": _row(_figures(cuda, "non_torch", one=False), "vLLM logs of several CUDA cards"),
         "graphs_bytes_a_layer": _row(_graphs(cuda), "graph memory that vLLM V1 printed, a layer"),
@@ -46,21 +41,18 @@ def ranges() -> dict[str, Any]:
 
 
 def _sampler(logs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Bytes a row and entry where a V0 peak is the sampler's: the middle of 256 rows, bounds of all."""
-    known, all_of_them = [], []
+    """Bytes a row and entry where a V0 peak is the sampler's, of logs that say their 256 rows."""
+    found = []
     for row in logs:
-        if "act" not in row["figures"] or "V0" not in row["version"] or "VL" in row["model"]:
+        if "act" not in row["figures"] or "V0" not in row["version"] or "VL" in row["model"] or not row["max_num_seqs"]:
             continue
         model = model_of(row)
         if model is None or row["tensor_parallel"] > 2:
             continue
         peak, facts = row["figures"]["act"]["bytes"], model.skeleton.facts
         if forward_bytes(facts, max(row["max_model_len"] or 2048, 2048), row["tensor_parallel"]) < 0.7 * peak:
-            all_of_them.append(peak / 256 / facts.vocab_size)
-            if "LoRA" not in row["model"]:
-                known.append(all_of_them[-1])
-    found = _row(all_of_them, "V0 logs where the sampler's rows are the peak; 256 rows where they do not say")
-    return {**found, "median": _row(known, "")["median"]}
+            found.append(peak / row["max_num_seqs"] / facts.vocab_size)
+    return _row(found, "V0 logs that say their rows, where these are the peak")
 
 
 def _bitsandbytes(logs: list[dict[str, Any]]) -> list[float]:
@@ -69,22 +61,6 @@ def _bitsandbytes(logs: list[dict[str, Any]]) -> list[float]:
         if row["quantization"] == "bnb-4bit" and (model := model_of(row)) is not None:
             parts = rank_weights(model.skeleton, scheme_named("nf4-dq"), model.runnable, Ranks(row["tensor_parallel"]))
             found.append(row["figures"]["weights"]["bytes"] / sum(part.nbytes for part in parts))
-    return found
-
-
-def _mxfp4(logs: list[dict[str, Any]]) -> list[float]:
-    """The share that was asked for, less weights, the cache and the two figures that other logs have."""
-    found = []
-    for row in logs:
-        model, card = model_of(row), card_of(row)
-        if "gpt-oss" not in row["model"] or model is None or card is None or "kv" not in row["figures"]:
-            continue
-        asked = card.usable_bytes * (row["gpu_memory_utilization"] or 0.9)
-        said = vllm_report(
-            model, VllmSettings(max_num_batched_tokens=row["max_num_batched_tokens"]), card, row["version"]
-        )
-        peak = sum(term.span.value for term in said.terms[2:4])
-        found.append(asked - said.weights_bytes.value - peak - row["figures"]["kv"]["bytes"])
     return found
 
 
@@ -121,7 +97,7 @@ def _sglang(logs: list[dict[str, Any]]) -> dict[str, Any]:
             before[row["tensor_parallel"] == 1].append(card.usable_bytes - free)
         if model is not None and row.get("quantization") in {None, "none"} and "CPU" not in row["model"]:
             source, ranks = model, Ranks(row["tensor_parallel"])
-            parts = rank_weights(source.skeleton, scheme_named("bf16"), source.runnable, ranks)
+            parts = rank_weights(source.skeleton, scheme_named("bf16"), source.runnable, ranks, segments=True)
             over.append(figures["load"]["bytes"] - sum(part.nbytes for part in parts))
     return {
         "sglang_before_one_bytes": _row(before[True], "SGLang logs of one known card: total less what was free"),
@@ -131,7 +107,15 @@ def _sglang(logs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _row(figures: list[float], source: str) -> dict[str, Any]:
-    low, middle, high = (round(value, 2) for value in (min(figures), median(figures), max(figures)))
+    """The middle, and bounds that hold for more than the logs they were measured on.
+
+    Of n figures the ends are off by the n-th part of their width, were the figures spread evenly (the unbiased
+    estimator of such a law's ends), so each is moved out by that much.
+    """
+    step = (max(figures) - min(figures)) / max(len(figures) - 1, 1)
+    low, middle, high = (
+        round(value, 2) for value in (max(min(figures) - step, 0), median(figures), max(figures) + step)
+    )
     return {"low": low, "median": middle, "high": high, "logs": len(figures), "source": source}
 
 

@@ -14,6 +14,7 @@ from inspector.serving.figures import Span, Term
 from inspector.serving.measured import measured
 
 if TYPE_CHECKING:
+    from inspector.serving.measured import Range
     from inspector.serving.versions import Runner
     from inspector.skeleton import ConfigFacts
 
@@ -38,7 +39,10 @@ def forward_bytes(facts: ConfigFacts, tokens: int, width: int, experts_on: int =
 
 @dataclass(frozen=True, slots=True)
 class ProfileRun:
-    """What the profile run runs: tokens of a step, rows of the sampler, ranks, and what else widens its peak."""
+    """What the profile run runs: tokens of a step, rows of the sampler, ranks, and what else widens its peak.
+
+    ``rows_said`` is whether ``--max-num-seqs`` was given, or is the default that counts.
+    """
 
     runner: Runner
     version: tuple[int, ...]
@@ -48,6 +52,7 @@ class ProfileRun:
     experts_on: int = 1
     expert_size: int = 0
     vision: bool = False
+    rows_said: bool = True
 
 
 def peak(facts: ConfigFacts, run: ProfileRun) -> Term:
@@ -56,12 +61,10 @@ def peak(facts: ConfigFacts, run: ProfileRun) -> Term:
     entries = run.rows * facts.vocab_size
     # The forward's output lives on beside the sampler.
     kept = run.tokens * facts.hidden_size * 2 if run.runner == "V1" else 0
-    v1, v2 = measured("sampler_v1"), measured("sampler_v2")
-    if run.runner == "V0":
-        of = low = high = measured("sampler_v0")
-    else:
-        of, low, high = v2 if run.version >= (0, 33) else v1, v2, v1
+    low, of, high = _samplers(run)
     least, usual, most = (max(forward, int(size * entries) + kept) for size in (low.low, of.median, high.high))
+    if run.runner == "V0" and (run.width > 1 or not run.rows_said):
+        least = forward  # logits are gathered on the first rank alone; and logs of it seldom say their rows
     if run.vision:
         seen = measured("vision_peak_bytes")
         span = Span(least, max(usual, int(seen.median)), max(most, int(seen.high)))
@@ -69,3 +72,24 @@ def peak(facts: ConfigFacts, run: ProfileRun) -> Term:
     source = f"a forward of {run.tokens:,} tokens, then {run.rows:,} rows of the sampler: {of.source}"
     # Rounding to blocks, and streams that are freed late.
     return Term("activation peak", Span(int(least * 0.98), usual, int(most * 1.04)), "range", source, of.logs)
+
+
+SORTED_UNTIL = (0, 17)
+"""Below it top-k and top-p sort every row (pull request 33538 brought Triton's kernels, which do not): the rows, their
+copy in float32, the sorted values and places, and what CUDA's segmented sort has beside them, 38 bytes an entry."""
+FLASHINFER_UNTIL = (0, 10, 2)
+SECOND_RUNNER = (0, 25)
+"""From here on dense models are run by the second model runner (pull request 44443), later the others too."""
+
+
+def _samplers(run: ProfileRun) -> tuple[Range, Range, Range]:
+    """What an entry of the sampler's rows takes: least, usual and most."""
+    sort, plain, second = measured("sampler_v0"), measured("sampler_v1"), measured("sampler_v2")
+    if run.runner == "V0":
+        return sort, sort, sort
+    if run.version < SORTED_UNTIL:
+        # FlashInfer's sampler, which was taken where it was installed until it had to be asked for, does not sort.
+        return plain if run.version < FLASHINFER_UNTIL else sort, sort, sort
+    if run.version < SECOND_RUNNER:
+        return second, plain, plain
+    return second, second, plain

@@ -40,7 +40,7 @@ def sglang_report(
     check_heads(facts, settings.tensor_parallel_size)
     scheme = engine_scheme(skeleton, config, settings.quantization, settings.dtype, card)
     ranks = Ranks(settings.tensor_parallel_size, settings.pipeline_parallel_size, settings.expert_parallel_size)
-    parts = rank_weights(skeleton, scheme, config, ranks)
+    parts = rank_weights(skeleton, scheme, config, ranks, segments=True)
     made = pools(kv_layers(facts, config), settings, scheme.rest)
     vision = any(in_tower(module.path) for module in skeleton.modules)
     share = fraction(settings, version, card, vision=vision)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
-from inspector.precision.as_published import published_scheme
+from inspector.precision.as_published import AsPublished, published_scheme
 from inspector.precision.base import Piece, Scheme
+from inspector.precision.bitsandbytes import BitsAndBytes4bit
 from inspector.precision.fp8 import FineGrainedFp8
 from inspector.precision.published import published_in
 from inspector.precision.registry import scheme_named
@@ -72,8 +73,34 @@ class FbgemmFp8(ByteScheme):
         return module.part in {"mlp", "expert"} and module.layer not in self.ends and super().quantizes(module, tensor)
 
 
-def engine_scheme(skeleton: Skeleton, config: Mapping[str, object], quantization: str, dtype: str, card: Gpu) -> Scheme:
+@dataclass(frozen=True)
+class Repacked(Scheme):
+    """GPTQ as a kernel has it: the plain order of columns is not kept, and Marlin drops the zero points.
+
+    Source: vLLM quantization/auto_gptq.py and kernels/linear/mixed_precision/{marlin,machete}.py
+    (``process_weights_after_loading``). ``gone`` are the roles that become empty.
+    """
+
+    inner: Scheme
+    gone: frozenset[str]
+
+    def quantizes(self, module: Module, tensor: Tensor) -> bool:
+        """As the file."""
+        return self.inner.quantizes(module, tensor)
+
+    def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
+        """Values and scales alone."""
+        return tuple(piece for piece in self.inner.quantized(module, tensor) if piece.role not in self.gone)
+
+
+def engine_scheme(
+    skeleton: Skeleton, config: Mapping[str, object], quantization: str, dtype: str, card: Gpu, *,
+    plain_constants: bool = True,
+) -> Scheme:  # fmt: skip
     """The scheme of the weights on the card.
+
+    ``plain_constants`` is whether bitsandbytes' doubly quantized constants are dequantized when they are loaded, as
+    vLLM does since pull request 19742 (0.9.2).
 
     Raises InspectorError for a quantization that is not known, or that the card cannot run, in vLLM's words.
     """
@@ -83,7 +110,7 @@ def engine_scheme(skeleton: Skeleton, config: Mapping[str, object], quantization
     method = (quantization or (said.method if said else "")).lower()
     _check(method, card)
     if published is not None and (not quantization or _same(method, said.method if said else "")):
-        return published
+        return _as_kept(published, card, plain_constants=plain_constants)
     if not method or method in {"none", "auto"}:
         return replace(scheme_named({"float16": "fp16", "bfloat16": "bf16", "float32": "fp32"}[rest]))
     if method in _BYTE:
@@ -94,7 +121,21 @@ def engine_scheme(skeleton: Skeleton, config: Mapping[str, object], quantization
         raise InspectorError(
             f"--quantization {quantization} is not known here", hint=f"known: {', '.join(QUANTIZATIONS)}"
         )
-    return replace(scheme_named(f"{_NAMES[base]}:{more}" if more else _NAMES[base]), rest=rest)
+    made = replace(scheme_named(f"{_NAMES[base]}:{more}" if more else _NAMES[base]), rest=rest)
+    return _as_kept(made, card, plain_constants=plain_constants)
+
+
+def _as_kept(scheme: Scheme, card: Gpu, *, plain_constants: bool) -> Scheme:
+    """The scheme as it is after loading, where the engine repacks what the file has."""
+    if isinstance(scheme, AsPublished):
+        return replace(scheme, inner=_as_kept(scheme.inner, card, plain_constants=plain_constants))
+    if isinstance(scheme, BitsAndBytes4bit) and plain_constants:
+        return replace(scheme, double=False)
+    if scheme.name.startswith("gptq"):
+        # Machete, which Hopper has, leaves the zero points where they are.
+        gone = frozenset({"g_idx"} if card.capability == (9, 0) else {"g_idx", "qzeros"})
+        return Repacked(scheme.name, scheme.bits, scheme.title, scheme.rest, scheme.source, scheme, gone)
+    return scheme
 
 
 def _same(asked: str, published: str) -> bool:
@@ -143,7 +184,7 @@ def expert_padding(
     inner = size // width
     if card.capability >= (10, 0) and card.capability < (12, 0):
         return Fraction(_up(hidden, 256) * _up(inner, 256), hidden * inner), "FlashInfer"
-    if card.capability == (9, 0) and version >= (0, 11):  # Triton's kernels came with its image then
+    if card.capability == (9, 0) and version >= (0, 14):  # logs of 0.10 and 0.11 are Marlin's
         return Fraction(16 * _up(hidden, 256) + hidden, 17 * hidden), "Triton"
     return Fraction(_up(hidden, 256) * _up(inner, 128), hidden * inner), "Marlin"
 

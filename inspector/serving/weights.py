@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from inspector.config_json import text_fields
-from inspector.serving.sharding import Ranks, share
+from inspector.serving.laid_out import Kept, laid_out
+from inspector.serving.resident import resident
 from inspector.skeleton import DTYPE_BYTES
 from inspector.skeleton.skeleton import in_tower
 
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from inspector.precision import Scheme
+    from inspector.serving.sharding import Ranks
     from inspector.skeleton import Skeleton, Tensor
+
+ROUNDED = "allocator's rounding"
+"""The part of weights that is no tensor's: what `resident` says of blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +33,9 @@ class Part:
 
 
 def rank_weights(
-    skeleton: Skeleton, scheme: Scheme, config: Mapping[str, Any], ranks: Ranks, *, padding: Fraction = Fraction(1)
-) -> tuple[Part, ...]:
+    skeleton: Skeleton, scheme: Scheme, config: Mapping[str, Any], ranks: Ranks, *, padding: Fraction = Fraction(1),
+    segments: bool = False,
+) -> tuple[Part, ...]:  # fmt: skip
     """What the heaviest rank holds, by kind, largest first.
 
     Args:
@@ -38,24 +44,25 @@ def rank_weights(
         config: its config, for the rotary tables.
         ranks: how it is spread.
         padding: of experts' matrices, by the kernel that multiplies them.
+        segments: count the allocator's whole segments, as an engine does that asks the card what is free.
     """
-    scheme = scheme.for_model(skeleton)
-    stages: list[dict[str, Fraction]] = [{} for _ in range(ranks.stages)]
+    made = scheme.for_model(skeleton)
     layers = skeleton.facts.num_layers
-    for tensor in skeleton.own_tensors:
-        if not tensor.is_parameter:
-            continue  # an engine makes its own tables
-        module = skeleton.module_of(tensor)
-        nbytes = sum(piece.nbytes for piece in scheme.pieces(module, tensor))
-        part = "vision" if in_tower(tensor.name) else "experts" if module.part == "expert" else module.part
-        there = share(skeleton, module, tensor, ranks) * nbytes * (padding if part == "experts" else 1)
-        for stage in _stages(skeleton, tensor, module.layer, layers, ranks.stages):
-            stages[stage][part] = stages[stage].get(part, Fraction()) + there
-    heaviest = max(stages, key=lambda parts: sum(parts.values()))
-    if table := rotary_bytes(skeleton, config, scheme.rest):
-        heaviest["rotary table"] = Fraction(table)
-    if latent := _absorbed(config, ranks, scheme.rest, -(-layers // ranks.stages)):
-        heaviest["absorbed latent projections"] = Fraction(latent)
+
+    def stages_of(tensor: Tensor) -> Iterator[int]:
+        return _stages(skeleton, tensor, skeleton.module_of(tensor).layer, layers, ranks.stages)
+
+    every = laid_out(skeleton, made, ranks, stages_of, padding)
+    kept = max(every, key=lambda stage: sum(one.nbytes for one in stage))
+    if table := rotary_bytes(skeleton, config, made.rest):
+        kept.append(Kept("rotary table", table))
+    if latent := _absorbed(config, ranks, made.rest, 1):
+        kept += [Kept("absorbed latent projections", latent)] * -(-layers // ranks.stages)
+    heaviest: dict[str, int] = {}
+    for one in kept:
+        heaviest[one.part] = heaviest.get(one.part, 0) + one.nbytes
+    there = resident(one.nbytes for one in kept)
+    heaviest[ROUNDED] = (there.reserved if segments else there.allocated) - sum(heaviest.values())
     found = (Part(name, int(size)) for name, size in heaviest.items() if size)
     return tuple(sorted(found, key=lambda part: -part.nbytes))
 

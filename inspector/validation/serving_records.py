@@ -106,10 +106,10 @@ def log_of(record: Mapping[str, Any]) -> Log:
         card, said = replace(base, usable_bytes=total), True
     else:
         said = card is not None
-    source = model_of(record)
-    return Log(
-        str(record["id"]), engine, str(record.get("version") or ""), record, source, card, said, _options(record)
-    )
+    source, version = model_of(record), str(record.get("version") or "")
+    if engine == "vllm" and "non_torch" in record["figures"] and "V1" not in version and "V0" not in version:
+        version = f"{version} V0"  # it alone prints "non_torch_memory takes"
+    return Log(str(record["id"]), engine, version, record, source, card, said, _options(record))
 
 
 def _options(record: Mapping[str, Any]) -> dict[str, Any]:

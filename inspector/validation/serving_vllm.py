@@ -34,7 +34,9 @@ def vllm_lines(log: Log) -> Iterator[LogLine]:
         yield LogLine(log.id, "kv_bytes_per_token", found, found, found, int(per_token))
     if (weights := log.printed("weights")) is not None and "VL" not in str(log.record.get("model")):
         span = asked.weights_bytes
-        yield LogLine(log.id, "weights", span.value, span.low, span.high, weights, log.doubt("weights"))
+        yield LogLine(
+            log.id, f"weights{_adapters(log)}", span.value, span.low, span.high, weights, log.doubt("weights")
+        )
     if (needed := log.printed("kv_needed")) is not None and log.record.get("max_model_len"):
         found = asked.cache.request_bytes
         yield LogLine(log.id, "kv_needed", found, found, found, needed, log.doubt("kv_needed"))
@@ -73,7 +75,9 @@ def _of_the_command_line(log: Log, asked: ServingReport) -> Iterator[LogLine]:
         return
     if left is not None and left > 0:
         span = asked.kv_bytes
-        yield LogLine(log.id, "pool", span.value, span.low, span.high, left, log.doubt("kv"))
+        # V0 samples on the first rank alone, and such a log does not say whose figures it prints.
+        some = " of one rank" if "V0" in log.version and (log.record.get("tensor_parallel") or 1) > 1 else ""
+        yield LogLine(log.id, f"pool{_adapters(log)}{some}", span.value, span.low, span.high, left, log.doubt("kv"))
     if log.record.get("outcome") in {"started", "refused"} and log.record.get("max_model_len"):
         said = {"yes": 1, "no": 0, "unknown": -1}[asked.starts]
         truth = int(log.record["outcome"] == "started")
@@ -81,6 +85,11 @@ def _of_the_command_line(log: Log, asked: ServingReport) -> Iterator[LogLine]:
         yield LogLine(
             log.id, "starts", truth if unsure else said, 0 if unsure else said, 1 if unsure else said, truth, unit="yes"
         )
+
+
+def _adapters(log: Log) -> str:
+    """What a figure's name has after it where adapters of a rank that is not said are in the figure."""
+    return " with adapters" if "LoRA" in str(log.record.get("model")) and not log.options.get("max_lora_rank") else ""
 
 
 def _blocks(report: ServingReport) -> int:

@@ -24,9 +24,8 @@ def _errors(ledger, figure, without=()):
 NOT_UNDERSTOOD = {"vllm-qwen3next-w4a16-0.92", "vllm-qwen3next-w4a16-0.75"}
 """Tokens of a hybrid in a version that is not said, whose concurrency grows faster than its memory does."""
 WEIGHTS_UNLIKE = {
-    # Adapters of a rank that is not said, and checkpoints that keep some layers whole.
-    "vllm-unsloth-qwen05b-4bit", "vllm-qwen05b-unsloth-022", "vllm-qwen05b-unsloth-48gb", "vllm-qwen1.5b-bnb-8gb",
-}  # fmt: skip
+    "vllm-qwen1.5b-bnb-8gb",  # a third larger than any such checkpoint whose every layer is packed
+}
 
 
 def test_bytes_a_token_and_blocks_are_exact(vllm):
@@ -40,13 +39,15 @@ def test_bytes_a_token_and_blocks_are_exact(vllm):
 
 def test_weights_of_a_rank(vllm):
     found = _errors(vllm, "weights", WEIGHTS_UNLIKE)
-    assert found[len(found) // 2] < 0.006
-    assert found[-1] < 0.03
+    assert len(found) >= 21
+    assert found[len(found) // 2] < 0.002
+    assert found[-1] < 0.02
 
 
 def test_the_pool_from_the_command_line_alone(vllm):
     assert all(line.verdict != "outside" for line in _of(vllm, "pool"))
     found = _errors(vllm, "pool")
+    assert sum(found) / len(found) < 0.08
     assert found[len(found) // 2] < 0.035
 
 

@@ -11,12 +11,13 @@ from inspector.errors import InspectorError
 from inspector.gpus import find_gpu
 from inspector.precision.as_published import published_scheme
 from inspector.precision.registry import scheme_named
+from inspector.serving.resident import resident
 from inspector.serving.sharding import Ranks
-from inspector.serving.storing import expert_padding
+from inspector.serving.storing import engine_scheme, expert_padding
 from inspector.serving.vllm_state import hybrid_block
-from inspector.serving.weights import rank_weights, stage_layers
+from inspector.serving.weights import ROUNDED, rank_weights, stage_layers
 from inspector.sources.resolve import locate
-from inspector.units import GiB
+from inspector.units import GiB, MiB
 
 REAL = {
     ("llama-3.1-8b", "bf16", 1): 14.9888,
@@ -38,7 +39,39 @@ def test_weights_are_those_of_vllms_own_classes(case):
     source = locate(name)
     chosen = published_scheme(source.config, source.skeleton) if scheme == "published" else scheme_named(scheme)
     parts = rank_weights(source.skeleton, chosen, source.config, Ranks(ranks))
-    assert sum(part.nbytes for part in parts) / GiB == pytest.approx(REAL[case], rel=0.006)
+    tensors = sum(part.nbytes for part in parts if part.name != ROUNDED)
+    assert tensors / GiB == pytest.approx(REAL[case], rel=0.006)
+
+
+def test_blocks_of_the_allocator_are_what_is_printed():
+    # GiB as vLLM printed them, of cards of which nothing else is known: gate and up projections of 259 MiB take 260.
+    printed = {
+        ("qwen2.5-7b-instruct", 1): 14.2487,
+        ("deepseek-r1-distill-qwen-32b", 2): 30.73,
+        ("qwen3-14b", 1): 27.5185,
+    }
+    for (name, width), said in printed.items():
+        source = locate(name)
+        parts = rank_weights(source.skeleton, scheme_named("bf16"), source.config, Ranks(width))
+        assert sum(part.nbytes for part in parts) / GiB == pytest.approx(said, abs=0.0051 if width > 1 else 0.0002)
+    found = resident([259 * MiB, 5 * MiB, 5 * MiB, 5 * MiB, 4 * MiB + 1])
+    # 260, and of a segment of 20 MiB the last block is all that is left.
+    assert (found.allocated, found.reserved) == (280 * MiB, 280 * MiB)
+
+
+def test_what_loading_makes_of_a_quantized_file():
+    skeleton, config = locate("qwen2.5-7b-instruct").skeleton, locate("qwen2.5-7b-instruct").config
+
+    def total(quantization, card, **more):
+        scheme = engine_scheme(skeleton, config, quantization, "auto", find_gpu(card), **more)
+        return sum(part.nbytes for part in rank_weights(skeleton, scheme, config, Ranks()) if part.name != ROUNDED)
+
+    # Marlin's has no zero points (vLLM's own classes: 5.1722 GiB after repacking), Machete's has.
+    assert total("gptq", "A100-80GB") / GiB == pytest.approx(5.1722, rel=0.0005)
+    assert total("gptq", "H100") - total("gptq", "A100-80GB") == 6_525_288_448 // 128 // 2
+    # 127 of 128 parts of a byte of constants a block of 64 became four bytes.
+    plain, nested = (total("bitsandbytes", "L4", plain_constants=one) for one in (True, False))
+    assert plain - nested == pytest.approx(6_525_288_448 / 64 * (3 - 4 / 256), rel=0.001)
 
 
 def test_experts_are_padded_as_each_kernel_pads_them():
