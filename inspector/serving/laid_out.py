@@ -31,6 +31,10 @@ _TOGETHER = (
 """Projections that lie in one tensor, by the name of that tensor."""
 
 
+EXACT_ROUTERS = frozenset({"glm4_moe"})
+"""Models whose routers vLLM keeps in float32 (model_executor/models/glm4_moe.py, ``Glm4MoE``)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """One allocation of a rank: the kind of part it is of, and its bytes."""
@@ -59,6 +63,12 @@ def laid_out(
         module = skeleton.module_of(tensor)
         part = "vision" if in_tower(tensor.name) else "experts" if module.part == "expert" else module.part
         there = share(skeleton, module, tensor, ranks) * (padding if part == "experts" else 1)
+        if (
+            skeleton.facts.model_type in EXACT_ROUTERS
+            and module.path.endswith(".gate")
+            and tensor.name.endswith("weight")
+        ):
+            there *= 2  # of 16 bits
         owner, last = tensor.owner, tensor.name.rpartition(".")[2]
         for piece in scheme.pieces(module, tensor):
             role = last if piece.role == "weight" else f"{last}.{piece.role}"

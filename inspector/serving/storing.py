@@ -121,8 +121,8 @@ def engine_scheme(
         raise InspectorError(
             f"--quantization {quantization} is not known here", hint=f"known: {', '.join(QUANTIZATIONS)}"
         )
-    made = replace(scheme_named(f"{_NAMES[base]}:{more}" if more else _NAMES[base]), rest=rest)
-    return _as_kept(made, card, plain_constants=plain_constants)
+    named = replace(scheme_named(f"{_NAMES[base]}:{more}" if more else _NAMES[base]), rest=rest)
+    return _as_kept(named, card, plain_constants=plain_constants)
 
 
 def _as_kept(scheme: Scheme, card: Gpu, *, plain_constants: bool) -> Scheme:
@@ -181,12 +181,13 @@ def expert_padding(
     """
     if method != "mxfp4" or not size:
         return Fraction(1), ""
-    inner = size // width
+    even = Fraction(size, width)
+    inner = 32 * -(-size // 32 // width)  # whole blocks of 32 a rank
     if card.capability >= (10, 0) and card.capability < (12, 0):
-        return Fraction(_up(hidden, 256) * _up(inner, 256), hidden * inner), "FlashInfer"
+        return Fraction(_up(hidden, 256) * _up(inner, 256)) / (hidden * even), "FlashInfer"
     if card.capability == (9, 0) and version >= (0, 14):  # logs of 0.10 and 0.11 are Marlin's
-        return Fraction(16 * _up(hidden, 256) + hidden, 17 * hidden), "Triton"
-    return Fraction(_up(hidden, 256) * _up(inner, 128), hidden * inner), "Marlin"
+        return Fraction(16 * _up(hidden, 256) + hidden, 17 * hidden) * inner / even, "Triton"
+    return Fraction(_up(hidden, 256) * _up(inner, 128)) / (hidden * even), "Marlin"
 
 
 def _up(number: int, step: int) -> int:

@@ -149,13 +149,13 @@ def _answer(base: Base, cache: Cache, left: Span) -> ServingReport:
     """The base with tokens, concurrency and verdict of what is left."""
     settings, resolved, plan = base.settings, base.resolved, cache.plan
     ranks = settings.decode_context_parallel_size
-    length, needed = resolved.length, plan.request_bytes(resolved.length, resolved.batched, ranks)
-    longest = _each(left, lambda size: plan.longest(size, resolved.batched, base.positions, ranks))
+    length, needed = resolved.length, plan.request_bytes(resolved.length, resolved.in_flight, ranks)
+    longest = _each(left, lambda size: plan.longest(size, resolved.in_flight, base.positions, ranks))
     if settings.max_model_len == -1:  # "auto": what fits
-        length, needed = longest.value, plan.request_bytes(longest.value, resolved.batched, ranks)
+        length, needed = longest.value, plan.request_bytes(longest.value, resolved.in_flight, ranks)
     override = settings.num_gpu_blocks_override
     blocks = Span.exactly(override) if override else _each(left, plan.blocks)
-    request = plan.request_blocks(length, resolved.batched, ranks) or 1
+    request = plan.request_blocks(length, resolved.in_flight, ranks) or 1
     least = 0 if settings.max_model_len == -1 and longest.low else needed  # what fits is taken, whatever that is
     starts, refusal = verdict(left, least, base.card, length, longest, resolved)
     return ServingReport(

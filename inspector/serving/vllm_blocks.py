@@ -50,20 +50,20 @@ class Plan:
         """Blocks in so many bytes."""
         return max(available, 0) // self.block_bytes
 
-    def request_blocks(self, length: int, batched: int, width: int = 1) -> int:
+    def request_blocks(self, length: int, in_flight: int, width: int = 1) -> int:
         """Blocks that one request of the longest length keeps at most; ``width`` ranks share the context."""
-        return sum(_needed(group, -(-length // width), batched) for group in self.groups)
+        return sum(_needed(group, -(-length // width), in_flight) for group in self.groups)
 
-    def request_bytes(self, length: int, batched: int, width: int = 1) -> int:
+    def request_bytes(self, length: int, in_flight: int, width: int = 1) -> int:
         """Bytes that one request of the longest length needs."""
-        return self.request_blocks(length, batched, width) * self.block_bytes
+        return self.request_blocks(length, in_flight, width) * self.block_bytes
 
-    def longest(self, available: int, batched: int, most: int, width: int = 1) -> int:
+    def longest(self, available: int, in_flight: int, most: int, width: int = 1) -> int:
         """The largest length of which one request fits, 0 for none (``estimate_max_model_len``)."""
         low, high = 0, most
         while low < high:
             middle = (low + high + 1) // 2
-            if self.request_bytes(middle, batched, width) <= available:
+            if self.request_bytes(middle, in_flight, width) <= available:
                 low = middle
             else:
                 high = middle - 1
@@ -110,12 +110,12 @@ def _of_one_page(specs: Sequence[Spec]) -> list[Spec]:
     return made
 
 
-def _needed(spec: Spec, length: int, batched: int) -> int:
+def _needed(spec: Spec, length: int, in_flight: int) -> int:
     if spec.kind == "full":
         return -(-length // spec.block)
     if spec.kind == "window":
         # One more, as the window's first block may be begun in its middle.
-        return -(-min(spec.window - 1 + batched, length) // spec.block) + 1
+        return -(-min(spec.window - 1 + in_flight, length) // spec.block) + 1
     if spec.kind == "chunked":
-        return -(-min(spec.window + batched, length) // spec.block)
+        return -(-min(spec.window + in_flight, length) // spec.block)
     return spec.held or -(-length // spec.block)

@@ -50,7 +50,11 @@ class VllmSettings:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The defaults that decide, each with the word for it. ``assumed`` are the sentences for the page."""
+    """The defaults that decide, each with the word for it.
+
+    ``in_flight`` are tokens that may be scheduled and not yet settled, which layers with a window keep room for;
+    ``assumed`` are the sentences for the page.
+    """
 
     version: tuple[int, ...]
     runner: Runner
@@ -61,6 +65,7 @@ class Resolved:
     block: int
     hybrid_manager: bool
     graph_estimate: bool
+    in_flight: int
     assumed: tuple[str, ...] = field(default=())
 
 
@@ -88,14 +93,33 @@ def resolve(settings: VllmSettings, said: str, card: Gpu, positions: int, *, lat
     if not 0 < utilization <= 1:
         raise InspectorError(f"--gpu-memory-utilization is {utilization}, and a share is above 0 and at most 1")
     batched, sequences = _scheduler(settings, version, runner, card, length, assumed)
-    block = settings.block_size or (64 if latent and runner == "V1" else 16)
+    block = settings.block_size or (_latent_block(settings, version, card) if latent and runner == "V1" else 16)
     return Resolved(
         version, runner, length, utilization, batched, sequences, block,
+        in_flight=batched * _batches_at_once(settings, version),
         # Before it, layers with a window were kept as full ones.
         hybrid_manager=version >= (0, 9, 2) and runner == "V1" and not settings.disable_hybrid_kv_cache_manager,
         graph_estimate=version >= (0, 21) and not settings.enforce_eager,
         assumed=tuple(assumed),
     )  # fmt: skip
+
+
+def _batches_at_once(settings: VllmSettings, version: tuple[int, ...]) -> int:
+    """Steps that are under way together (vllm/config/vllm.py, ``max_concurrent_batches``).
+
+    Windows count them since 0.26 (pull request 47728), where a step is scheduled while the one before still runs.
+    """
+    return settings.pipeline_parallel_size + 1 if version >= (0, 26) else 1
+
+
+def _latent_block(settings: VllmSettings, version: tuple[int, ...], card: Gpu) -> int:
+    """The block of the back end that a latent cache gets.
+
+    FlashMLA, which Hopper had from 0.8 on (pull request 14451), takes 64 tokens, as FlashInfer's and CUTLASS's on
+    Blackwell do; FlashAttention's, Hopper's since pull request 27363 for a cache in 16 bits, and Triton's take 16.
+    """
+    flash = card.capability[0] == 9 and (version < (0, 12) or settings.kv_cache_dtype.startswith("fp8"))
+    return 64 if flash or card.capability[0] == 10 else 16
 
 
 def _scheduler(

@@ -24,6 +24,10 @@ ROUNDED = "allocator's rounding"
 """The part of weights that is no tensor's: what `resident` says of blocks."""
 
 
+OF_TRANSFORMERS = frozenset({"smollm3", "arcee"})
+"""Models that vLLM runs by transformers' own modules, which compute sines as they go (models/registry.py)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Bytes of one kind of weights on a rank."""
@@ -117,6 +121,10 @@ def rotary_bytes(skeleton: Skeleton, config: Mapping[str, Any], dtype: str) -> i
     if not (text.get("rope_theta") or text.get("rope_parameters") or text.get("rotary_emb_base")):
         return 0
     facts = skeleton.facts
+    if facts.model_type in OF_TRANSFORMERS:
+        return 0
+    if facts.model_type == "gpt_oss":  # its own attention asks for a table in float32
+        dtype = "float32"
     part = text.get("partial_rotary_factor") or text.get("rotary_pct") or 1
     width = text.get("qk_rope_head_dim") or int(facts.head_dim * float(part))
     local = facts.context_length if text.get("rope_local_base_freq") else 0
