@@ -10,6 +10,7 @@ from inspector.gpus import find_gpu
 from inspector.reporting import TableReport
 from inspector.simulate.finetuning import check_card, question
 from inspector.simulate.on_card import Peaks, peaks_on
+from inspector.simulate.parallel.nccl import nccl_bytes
 from inspector.simulate.setup.parallel import ParallelSetup, changed, read
 from inspector.simulate.several_cards import traces_of
 
@@ -177,5 +178,5 @@ class _Known:
         if traces is None:
             traces, _ = traces_of(asked, setup, "all")
             made.append(traces)
-        every = [peaks_on(trace.events, gpu, asked.allocator) for trace in traces]
+        every = [peaks_on(trace.events, gpu, asked.allocator, nccl=nccl_bytes(trace.collectives)) for trace in traces]
         return max(every, key=lambda peaks: peaks.process)

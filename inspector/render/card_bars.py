@@ -18,29 +18,41 @@ if TYPE_CHECKING:
     from inspector.simulate.reports.at_peak import Share
 
 HELD, CONTEXT = "held, not in tensors", "CUDA context"
+OUTSIDE = f"{CONTEXT}, NCCL at the least"
+"""What is in no allocator of PyTorch's, of a rank that sends."""
 
 
 @dataclass(frozen=True, slots=True)
 class CardBar:
-    """One card at its peak: its name, bytes by kind, what the allocator holds besides, the context, its room."""
+    """One card at its peak: its name, bytes by kind, what the allocator holds besides, the context, its room.
+
+    ``nccl`` is the least of NCCL's buffers.
+    """
 
     name: str
     shares: tuple[tuple[str, int], ...]
     held: int
     context: int
     usable: int
+    nccl: int = 0
 
     @classmethod
     def of(cls, name: str, peaks: Peaks, alive: Sequence[Share]) -> CardBar:
         """The bar of a card's peaks, with the kinds in one order on every card."""
         order = {str(kind): number for number, kind in enumerate(MemoryKind)}
         shares = sorted(((share.name, share.nbytes) for share in alive), key=lambda pair: order.get(pair[0], 99))
-        return cls(name, tuple(shares), peaks.reserved - peaks.allocated, peaks.context, peaks.usable)
+        held = peaks.reserved - peaks.allocated
+        return cls(name, tuple(shares), held, peaks.context, peaks.usable, peaks.nccl)
 
     @property
     def total(self) -> int:
         """The whole process."""
-        return sum(nbytes for _, nbytes in self.shares) + self.held + self.context
+        return sum(nbytes for _, nbytes in self.shares) + self.held + self.outside
+
+    @property
+    def outside(self) -> int:
+        """The context, and NCCL."""
+        return self.context + self.nccl
 
 
 def bars(cards: Sequence[CardBar], width: int) -> Text:
@@ -52,7 +64,7 @@ def bars(cards: Sequence[CardBar], width: int) -> Text:
     for card in cards:
         text.append(f"{card.name:<{names}} ")
         drawn, done = 0, 0
-        for name, nbytes in (*card.shares, (HELD, card.held), (CONTEXT, card.context)):
+        for name, nbytes in (*card.shares, (HELD, card.held), (CONTEXT, card.outside)):
             done += nbytes
             # Ends are rounded and not lengths, so that a bar's length is that of its sum.
             end = round(done * room / scale)
@@ -64,8 +76,13 @@ def bars(cards: Sequence[CardBar], width: int) -> Text:
     seen = dict.fromkeys(name for card in cards for name, _ in card.shares)
     for name in seen:
         text.append_text(of_kind(name)).append(" ")
-    text.append(f"░ {HELD} ▒ {CONTEXT} | the card's room", style="dim")
+    text.append(f"░ {HELD} ▒ {outside(cards)} | the card's room", style="dim")
     return text
+
+
+def outside(cards: Sequence[CardBar]) -> str:
+    """What is outside PyTorch's allocator, in words."""
+    return OUTSIDE if any(card.nccl for card in cards) else CONTEXT
 
 
 def _cells(name: str, count: int) -> tuple[str, str]:

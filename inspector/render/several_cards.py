@@ -127,11 +127,15 @@ def why_heaviest(ranks: Sequence[RankReport], world_size: int, word: str) -> str
 def ranks_table(ranks: Sequence[RankReport], word: str) -> RenderableType:
     """The peaks of every rank that was traced."""
     rows = table(
-        "MiB", *((name, "right") for name in ("allocated", "reserved", "process", "after training", "peak at"))
+        "MiB",
+        *((name, "right") for name in ("allocated", "reserved", "process", "at most", "after training", "peak at")),
     )
     for rank in ranks:
         style = VERDICT_STYLES[rank.peaks.verdict]
-        sizes = (rank.peaks.allocated, rank.peaks.reserved, rank.peaks.process, rank.after_training_allocated_bytes)
+        peaks = rank.peaks
+        sizes = (
+            peaks.allocated, peaks.reserved, peaks.process, peaks.process_most, rank.after_training_allocated_bytes,
+        )  # fmt: skip
         where = "loading" if rank.peak_step < 0 else f"step {rank.peak_step + 1} {rank.peak_stage}"
         name = Text(f"{named(rank, word)} {rank.peaks.verdict}", style=style)
         rows.add_row(name, *(f"{size / 2**20:,.1f}" for size in sizes), where)
@@ -193,8 +197,8 @@ def _legend(report: SeveralCardsReport) -> tuple[str, ...]:
         link = "What goes between the cards is not counted."
     least, most = report.nccl_bytes
     nccl = (
-        f"NCCL's own buffers are in no figure: {least / 2**30:,.2f} to {most / 2**30:,.2f} GiB more on each card, by "
-        "the channels it finds."
+        f"NCCL's own buffers take {least / 2**30:,.2f} to {most / 2**30:,.2f} GiB of each card, by the channels it "
+        "finds: the process has the least, at most has the most, and what fits beside the least alone is tight."
         if most
         else "NCCL sends nothing, and has no buffers."
     )
@@ -255,6 +259,7 @@ def rank_payload(rank: RankReport) -> dict[str, Any]:
         "peak_reserved_behind_bytes": rank.reserved_behind_bytes,
         "after_training_allocated_bytes": rank.after_training_allocated_bytes,
         "process_bytes": rank.peaks.process,
+        "process_most_bytes": rank.peaks.process_most,
         "margin_bytes": rank.peaks.margin,
         "verdict": rank.peaks.verdict,
         "peak_stage": rank.peak_stage,

@@ -30,6 +30,7 @@ class Peaks:
     ``allocated`` and ``reserved`` are the highest levels of the caching allocator when memory has no end;
     ``context`` is what the process holds besides; ``usable`` is what the driver lets a program have. ``served`` says
     whether the card serves every request: freely, only after cached segments went back to the driver, or not.
+    ``nccl`` is the least that NCCL's buffers take besides, of a rank among several, and ``nccl_most`` the most.
     """
 
     allocated: int
@@ -37,11 +38,18 @@ class Peaks:
     context: int
     usable: int
     served: Served
+    nccl: int = 0
+    nccl_most: int = 0
 
     @property
     def process(self) -> int:
-        """The whole process at its peak: what the allocator reserves, and the context."""
-        return self.reserved + self.context
+        """The whole process at its peak: what the allocator reserves, the context, and the least of NCCL."""
+        return self.reserved + self.context + self.nccl
+
+    @property
+    def process_most(self) -> int:
+        """The same with the most that NCCL may take: which of it follows from the wires between the cards."""
+        return self.reserved + self.context + self.nccl_most
 
     @property
     def margin(self) -> int:
@@ -51,7 +59,7 @@ class Peaks:
     @property
     def allocated_margin(self) -> int:
         """What the card would have left if nothing were held but tensors: below zero nothing can make it fit."""
-        return self.usable - self.context - self.allocated
+        return self.usable - self.context - self.nccl - self.allocated
 
     @property
     def fits(self) -> bool:
@@ -65,28 +73,37 @@ class Peaks:
 
     @property
     def verdict(self) -> Verdict:
-        """``tight`` when under 5 % of the card is left or cached memory must be given back. Never rounded."""
+        """``tight`` when under 5 % of the card is left or cached memory must be given back. Never rounded.
+
+        Also when it fits beside the least that NCCL takes, and not beside the most.
+        """
         if not self.fits:
             return "does not fit"
         # In whole numbers: a fraction would be rounded, and decide some borders by it.
-        return "tight" if self.gives_back or self.margin * TIGHT < self.usable else "fits"
+        short = self.margin * TIGHT < self.usable or self.process_most > self.usable
+        return "tight" if self.gives_back or short else "fits"
 
 
-def peaks_on(events: Sequence[Event], card: Gpu, settings: AllocatorSettings, line: Timeline | None = None) -> Peaks:
+def peaks_on(
+    events: Sequence[Event], card: Gpu, settings: AllocatorSettings, line: Timeline | None = None,
+    nccl: tuple[int, int] = (0, 0),
+) -> Peaks:  # fmt: skip
     """What traced events take on a card: replayed without a limit, and within the card when that is too much.
 
-    ``line`` is the replay without a limit under the same settings, when it is there already.
+    ``line`` is the replay without a limit under the same settings, when it is there already; ``nccl`` the least and
+    the most that NCCL's buffers take beside them.
     """
     line = line or replay(events, settings)
     served: Served = "freely"
+    least, most = nccl
     # Only then can the card's size change anything: below it both replays are the same.
-    if line.peak_reserved + card.context_bytes > card.usable_bytes:
+    if line.peak_reserved + card.context_bytes + least > card.usable_bytes:
         served = "not"
         # No allocator serves more than there is: that needs no replay to see.
-        if most_requested(events) <= card.available_bytes:
-            within = replay(events, settings, capacity=card.available_bytes)
+        if most_requested(events) <= (room := card.available_bytes - least):
+            within = replay(events, settings, capacity=room)
             served = "by giving cached memory back" if within.out_of_memory is None else "not"
-    return Peaks(line.peak_allocated, line.peak_reserved, card.context_bytes, card.usable_bytes, served)
+    return Peaks(line.peak_allocated, line.peak_reserved, card.context_bytes, card.usable_bytes, served, least, most)
 
 
 class OnCard:

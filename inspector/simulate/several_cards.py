@@ -80,7 +80,7 @@ class SeveralCardsReport(Report):
 
     @property
     def nccl_bytes(self) -> tuple[int, int]:
-        """The least and the most that NCCL takes of each card besides, in no other figure; see its rule."""
+        """The least and the most that NCCL takes of each card besides; see its rule."""
         return nccl_bytes(each.collective for each in self.sent)
 
     @property

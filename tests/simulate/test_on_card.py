@@ -42,6 +42,21 @@ def test_cached_memory_given_back_is_tight():
         assert (peaks.served, peaks.verdict, peaks.margin) == (served, verdict, (room - 120) * MiB)
 
 
+def test_what_nccl_takes_counts_at_the_least_and_decides_at_the_most():
+    events = [Alloc(0, 60 * MiB, "temporaries")]
+    context = card_of_size("1GiB").context_bytes
+    for room, served, verdict in (
+        (150, "freely", "fits"),
+        (149, "freely", "tight"),  # beside the least alone
+        (70, "freely", "tight"),
+        (69, "not", "does not fit"),
+    ):
+        card = card_of_size(f"{context + room * MiB}B")
+        peaks = peaks_on(events, card, AllocatorSettings(), nccl=(10 * MiB, 90 * MiB))
+        assert (peaks.served, peaks.verdict, peaks.margin) == (served, verdict, (room - 70) * MiB)
+        assert (peaks.process, peaks.process_most) == (context + 70 * MiB, context + 150 * MiB)
+
+
 def test_a_generation_with_a_byte_to_spare_is_tight(tiny_folder):
     asked = {"prompt_len": 64, "max_new_tokens": 8}
     process = simulate_generate(tiny_folder, gpu=card_of_size("8GiB"), **asked).process_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inspector.memory_kinds import MemoryKind
-from inspector.render.card_bars import CONTEXT, HELD
+from inspector.render.card_bars import HELD, outside
 from inspector.render.charts.base import Chart, page_figure
 from inspector.render.theme import GREY, KIND_COLOURS, KIND_HATCHES
 from inspector.units import GiB
@@ -20,7 +20,7 @@ _SAYS = "%{y}: %{x:,.2f} GiB<extra>%{fullData.name}</extra>"
 
 def cards(drawn: Sequence[CardBar], title: str = "What each card is full of at its peak") -> Chart:
     """Bars in GiB, the process of each card; a line is its room."""
-    names = [card.name for card in drawn]
+    names, besides = [card.name for card in drawn], outside(drawn)
     kinds = [str(kind) for kind in MemoryKind if any(str(kind) in dict(card.shares) for card in drawn)]
     traces: list[dict[str, Any]] = [
         {
@@ -39,7 +39,7 @@ def cards(drawn: Sequence[CardBar], title: str = "What each card is full of at i
     ]
     for name, sizes, shape in (
         (HELD, [card.held for card in drawn], "/"),
-        (CONTEXT, [card.context for card in drawn], "."),
+        (besides, [card.outside for card in drawn], "."),
     ):
         marker = {"color": "rgba(0,0,0,0)", "line": {"width": 1, "color": GREY},
                   "pattern": {"shape": shape, "fgcolor": GREY}}  # fmt: skip
@@ -57,10 +57,10 @@ def cards(drawn: Sequence[CardBar], title: str = "What each card is full of at i
         annotations=[{"x": room, "y": 0, "yref": "paper", "xanchor": "right", "yanchor": "bottom", "showarrow": False,
                       "text": "room"}],
     )  # fmt: skip
-    columns = ("card", *kinds, HELD, CONTEXT, "process")
+    columns = ("card", *kinds, HELD, besides, "process")
     rows = tuple(
         (card.name, *(f"{_gib(dict(card.shares).get(kind, 0)):,.2f}" for kind in kinds), f"{_gib(card.held):,.2f}",
-         f"{_gib(card.context):,.2f}", f"{_gib(card.total):,.2f}")
+         f"{_gib(card.outside):,.2f}", f"{_gib(card.total):,.2f}")
         for card in drawn
     )  # fmt: skip
     told = "; ".join(f"{card.name} {_gib(card.total):,.1f} GiB" for card in drawn)

@@ -9,6 +9,7 @@ from inspector.gpus.links import link_of
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.on_card import peaks_on
 from inspector.simulate.parallel.distinct import MOST_NAMED, Alike
+from inspector.simulate.parallel.nccl import nccl_bytes
 from inspector.simulate.reports import at_peak
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def rank_report(trace: RankTrace, gpu: Gpu, allocator: AllocatorSettings, alike:
         rank=trace.rank,
         alike=alike.count,
         members=alike.ranks,
-        peaks=peaks_on(trace.events, gpu, allocator, line),
+        peaks=peaks_on(trace.events, gpu, allocator, line, nccl_bytes(trace.collectives)),
         reserved_behind_bytes=replay(trace.events, allocator, behind=True).peak_reserved,
         after_training_allocated_bytes=line.stages[-1].end_allocated,
         peak_stage=top.stage,

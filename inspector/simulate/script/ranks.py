@@ -11,6 +11,7 @@ from inspector.simulate.allocator.settings import AllocatorSettings, parse_setti
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import Alloc
 from inspector.simulate.parallel.distinct import Alike
+from inspector.simulate.parallel.nccl import nccl_bytes
 from inspector.simulate.parallel.rank_report import Sent, alike, rank_report, seconds_of
 from inspector.simulate.parallel.rank_trace import Collective, RankTrace, Unit
 from inspector.simulate.reports.of_card import events_of
@@ -63,6 +64,11 @@ def _events(outcome: Outcome, card: int) -> tuple[Event, ...]:
     return events_of(outcome.events, defaultdict(int, outcome.cards), card)
 
 
+def nccl_of(outcome: Outcome) -> tuple[int, int]:
+    """The least and the most that NCCL takes beside a rank."""
+    return nccl_bytes(_collectives(outcome))
+
+
 def settings_of(outcome: Outcome) -> AllocatorSettings:
     """The allocator's settings that the process had."""
     return parse_settings(outcome.alloc_conf) if outcome.alloc_conf else AllocatorSettings()
@@ -110,13 +116,17 @@ def _trace(outcome: Outcome, number: int, card: int, world_size: int) -> RankTra
         steps=outcome.steps,
         units=tuple(Unit(*unit) for unit in outcome.units),
         replicated_bytes=outcome.replicated_bytes,
-        collectives=tuple(
-            Collective(kind, nbytes, size, times)  # type: ignore[arg-type]
-            for kind, nbytes, size, times in outcome.sent
-        ),
+        collectives=_collectives(outcome),
         streams=outcome.streams,
         host_bytes=outcome.host_bytes,
         paged_bytes=outcome.paged_bytes,
+    )
+
+
+def _collectives(outcome: Outcome) -> tuple[Collective, ...]:
+    return tuple(
+        Collective(kind, nbytes, size, times)  # type: ignore[arg-type]
+        for kind, nbytes, size, times in outcome.sent
     )
 
 

@@ -12,7 +12,7 @@ from inspector.simulate.on_card import peaks_on
 from inspector.simulate.reports import at_peak
 from inspector.simulate.reports.at_peak import Share
 from inspector.simulate.reports.libraries import versions
-from inspector.simulate.script.ranks import settings_of
+from inspector.simulate.script.ranks import nccl_of, settings_of
 from inspector.simulate.script.report import CardVerdict, Refusal, ScriptReport, StageLine
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def summarize(
     verdicts = tuple(
         CardVerdict(
             card,
-            peaks_on(run.events, card, settings, timeline if run is outcome else None),
+            peaks_on(run.events, card, settings, timeline if run is outcome else None, nccl_of(run)),
             shared,
             run.exit_code,
             run.error if run.exit_code else "",
