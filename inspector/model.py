@@ -127,7 +127,8 @@ class Model:
     def generate(self, **options: Unpack[GenerateOptions]) -> GenerateReport | SplitReport:
         """Dry-run a generation; options as `inspector simulate generate` takes them. Imports torch.
 
-        With ``gpus``, ``device_map`` or ``max_memory`` the model is spread over cards, and each card is reported.
+        With ``gpus``, ``device_map`` or ``max_memory`` the model is spread over cards, and each card is reported; with
+        ``parallel`` (``tp:2``) every layer is, and each rank is.
         """
         from inspector.fit.longest_prompt import generate_with_longest_prompt
 

@@ -9,7 +9,8 @@ from inspector.errors import InspectorError
 from inspector.fit.largest import largest_by_halving
 from inspector.simulate.generation import answer, peaks, question
 from inspector.simulate.setup.device_map import device_map as read_device_map
-from inspector.simulate.split_generation import generate_on_cards
+from inspector.simulate.setup.parallel import read as read_parallel
+from inspector.simulate.split_generation import generate_by_ranks, generate_on_cards
 from inspector.store.answers import answered
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ MOST_TOKENS = 2**24
 """A prompt that still fits at this length says that something else is wrong with the question."""
 
 
-def generate_with_longest_prompt(
+def generate_with_longest_prompt(  # noqa: PLR0913 -- options are what it takes
     reference: str,
     *,
     gpu: Gpu | str | None = None,
@@ -34,11 +35,13 @@ def generate_with_longest_prompt(
     gpus: int | None = None,
     device_map: str | None = None,
     max_memory: object = None,
+    parallel: str | None = None,
     **options: Unpack[GenerateSettingsOptions],
 ) -> GenerateReport | SplitReport:
     """As `inspector.simulate.generation.simulate_generate`, with ``largest_prompt`` in the report where asked for.
 
-    With ``gpus``, ``device_map`` or ``max_memory`` as `inspector.simulate.split_generation.generate_on_cards`.
+    With ``gpus``, ``device_map`` or ``max_memory`` as `inspector.simulate.split_generation.generate_on_cards`, with
+    ``parallel`` as `inspector.simulate.split_generation.generate_by_ranks`.
 
     Args:
         reference: as there.
@@ -49,11 +52,21 @@ def generate_with_longest_prompt(
         gpus: how many cards alike.
         device_map: ``auto``, ``balanced``, ``balanced_low_0`` or ``sequential``.
         max_memory: as that of ``from_pretrained``, or ``0=10GiB,cpu=60GiB``.
+        parallel: ``tp:2``, or ``ep:2`` of experts: every layer is shared, by so many cards.
         options: as there.
 
     Raises:
         InspectorError: as there, when no prompt fills the card, or the model's input has one size.
     """
+    if parallel is not None:
+        if device_map is not None or max_memory:
+            raise InspectorError("--parallel and --device-map are two ways to share", hint="leave either out")
+        if solve:
+            raise InspectorError("--solve is for one card", hint="leave out --parallel, or --solve")
+        return generate_by_ranks(
+            reference, read_parallel(parallel, gpus or _cards_of(parallel)), gpu=gpu, vram=vram,
+            expandable_segments=expandable_segments, **options,
+        )  # fmt: skip
     if (spread := read_device_map(device_map, gpus, max_memory)) is not None:
         if solve:
             raise InspectorError("--solve is for one card", hint="leave out --gpus and --device-map, or --solve")
@@ -70,6 +83,12 @@ def generate_with_longest_prompt(
             hint="leave out --solve; try other batch sizes",
         )
     return replace(report, largest_prompt=answered(("largest prompt", *asked.key), int, lambda: longest_prompt(asked)))
+
+
+def _cards_of(parallel: str) -> int:
+    """How many cards ``tp:2`` names; one where it names none, which its own check answers."""
+    number = parallel.rpartition(":")[2].strip()
+    return max(int(number), 1) if number.isdecimal() and len(number) < 9 else 1
 
 
 def longest_prompt(asked: GenerateQuestion) -> int:

@@ -26,7 +26,9 @@ def text(report: SplitReport) -> RenderableType:
     parts: list[RenderableType] = [heading(report.model, what(report)), _verdict(report)]
     if drawn := card_bars(report):
         parts += [Responsive(lambda width: bars(drawn, width)), _peaks(report)]
-    return page(*parts, _map(report), notes(_legend(report)))
+    if report.device_map is not None:
+        parts.append(_map(report))
+    return page(*parts, notes(_legend(report)))
 
 
 def charts(report: SplitReport) -> tuple[Chart, ...]:
@@ -36,10 +38,15 @@ def charts(report: SplitReport) -> tuple[Chart, ...]:
     return (cards(drawn),) if (drawn := card_bars(report)) else ()
 
 
+def word(report: SplitReport) -> str:
+    """Under a map one process has all cards; else each has its own, a rank."""
+    return "rank" if report.parallel else "card"
+
+
 def card_bars(report: SplitReport) -> list[CardBar]:
     """The picture's bars."""
     return [
-        CardBar.of(f"card {card.card}", card.peaks, card.alive_at_peak)
+        CardBar.of(f"{word(report)} {card.card}", card.peaks, card.alive_at_peak)
         for card in report.cards
         if card.peaks is not None
     ]
@@ -50,8 +57,8 @@ def what(report: SplitReport) -> str:
     setup, stored = report.setup, report.setup.load.quantization
     weights = f"{stored.scheme} weights" if stored else f"{setup.load.dtype} weights"
     lengths = f"prompt {count(setup.prompt_len)}, {count(setup.max_new_tokens)} new tokens, {weights}"
-    how = f'device_map="{report.device_map.how}" over {len(report.cards)} x {report.gpu.name}'
-    return f"{how}; batch {count(setup.batch_size)}, {lengths}"
+    by = report.parallel if report.device_map is None else f'device_map="{report.device_map.how}"'
+    return f"{by} over {len(report.cards)} x {report.gpu.name}; batch {count(setup.batch_size)}, {lengths}"
 
 
 def verdict_line(report: SplitReport) -> str:
@@ -63,7 +70,7 @@ def verdict_line(report: SplitReport) -> str:
         )
     worst = min((card for card in report.cards if card.peaks), key=lambda card: card.peaks.margin if card.peaks else 0)
     assert worst.peaks is not None
-    spare = f"card {worst.card} is the fullest, {mebibytes(abs(worst.peaks.margin))} " + (
+    spare = f"{word(report)} {worst.card} is the fullest, {mebibytes(abs(worst.peaks.margin))} " + (
         "to spare"
         if worst.peaks.margin >= 0
         else "missing"
@@ -91,7 +98,8 @@ def _verdict(report: SplitReport) -> Text:
 
 def _peaks(report: SplitReport) -> RenderableType:
     rows = table(
-        "card", *((name, "right") for name in ("weights", "cache", "prefill", "last token", "reserved", "process"))
+        word(report),
+        *((name, "right") for name in ("weights", "cache", "prefill", "last token", "reserved", "process")),
     )
     for card in report.cards:
         if card.peaks is None or card.prefill is None or card.last_token is None:
@@ -129,8 +137,9 @@ def payload(report: SplitReport) -> dict[str, Any]:
         "gpus": len(report.cards),
         "usable_bytes": report.gpu.usable_bytes,
         "context_bytes": report.gpu.context_bytes,
-        "device_map": report.device_map.how,
-        "max_memory": {str(place): size for place, size in report.device_map.max_memory},
+        "device_map": report.device_map.how if report.device_map else None,
+        "max_memory": {str(place): size for place, size in report.device_map.max_memory} if report.device_map else {},
+        "parallel": report.parallel,
         "settings": asdict(GenerateSettings.of(report.setup)),
         "verdict": report.verdict,
         "fits": report.fits,
@@ -156,6 +165,7 @@ def _card(card: OneCard) -> dict[str, Any]:
         "peak_allocated_bytes": peaks.allocated if peaks else None,
         "peak_reserved_bytes": peaks.reserved if peaks else None,
         "process_bytes": peaks.process if peaks else None,
+        "process_most_bytes": peaks.process_most if peaks else None,
         "margin_bytes": peaks.margin if peaks else None,
         "verdict": peaks.verdict if peaks else None,
         "alive_at_peak": {share.name: share.nbytes for share in card.alive_at_peak},

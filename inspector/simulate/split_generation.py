@@ -13,6 +13,7 @@ from inspector.reporting import Report
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.generation import PhasePeak, needed, question
 from inspector.simulate.on_card import Peaks, Verdict, peaks_on
+from inspector.simulate.parallel.nccl import nccl_bytes
 from inspector.simulate.reports import at_peak
 from inspector.simulate.reports.libraries import versions
 from inspector.simulate.reports.of_card import events_of
@@ -22,13 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from inspector.gpus import Gpu
+    from inspector.simulate.events import Event
     from inspector.simulate.generation import GenerateQuestion
-    from inspector.simulate.program.decoding import CardsTrace
+    from inspector.simulate.program.decoding import CardsTrace, GenerateTrace
     from inspector.simulate.reports.at_peak import Share
     from inspector.simulate.setup.device_map import DeviceMap
     from inspector.simulate.setup.generation import GenerateSetup
     from inspector.simulate.setup.options import GenerateSettingsOptions
+    from inspector.simulate.setup.parallel import ParallelSetup
 
+NOT_MEASURED = "the CUDA context of this card was not measured: the largest measured one is taken"
 WORST: tuple[Verdict, ...] = ("does not fit", "tight", "fits")
 
 
@@ -52,8 +56,9 @@ class OneCard:
 
 @dataclass(frozen=True)
 class SplitReport(Report):
-    """A generation with the model spread over cards alike. All in bytes.
+    """A generation with the model spread over cards alike: by a map, or every layer by ``parallel``. All in bytes.
 
+    ``parallel`` is as it is typed, ``tp:2``; then there is no map, and each card has a process of its own, a rank.
     ``cpu_bytes`` and ``disk_bytes`` are weights that stay on the host and come to the main card for each token;
     ``cpu_modules`` and ``disk_modules`` are whose. ``refused`` is the sentence by which transformers refuses the map,
     ``missing_bytes`` what each card would need on top for nothing to be left to the host.
@@ -64,7 +69,7 @@ class SplitReport(Report):
     model: str
     gpu: Gpu
     setup: GenerateSetup
-    device_map: DeviceMap
+    device_map: DeviceMap | None
     cards: tuple[OneCard, ...]
     cpu_modules: tuple[str, ...]
     cpu_bytes: int
@@ -74,6 +79,7 @@ class SplitReport(Report):
     missing_bytes: int
     assumptions: tuple[str, ...]
     versions: Mapping[str, str] = field(default_factory=dict)
+    parallel: str = ""
 
     @property
     def verdict(self) -> Verdict:
@@ -142,14 +148,76 @@ def _report(whole: GenerateQuestion, asked: DeviceMap) -> SplitReport:
     )
 
 
+def generate_by_ranks(
+    reference: str,
+    parallel: ParallelSetup,
+    *,
+    gpu: Gpu | str | None = None,
+    vram: str = "",
+    expandable_segments: bool | None = None,
+    **options: Unpack[GenerateSettingsOptions],
+) -> SplitReport:
+    """Share every layer as ``from_pretrained(distributed_config=...)`` does, and trace the ranks that differ.
+
+    Args:
+        reference: a model as everywhere.
+        parallel: ``tp`` or ``ep``, over how many cards.
+        gpu: the card, or its name; all are alike.
+        vram: the card's memory instead of its name.
+        expandable_segments: as in ``PYTORCH_CUDA_ALLOC_CONF``.
+        options: settings by the names of `inspector.simulate.setup.generation.GenerateSettings`.
+
+    Raises:
+        InspectorError: as `generate_on_cards`, and for what transformers' own plan does not divide.
+    """
+    whole = question(reference, gpu=gpu, vram=vram, expandable_segments=expandable_segments, **options)
+    if whole.setup.cache == "offloaded":
+        raise InspectorError("an offloaded cache is not simulated on several cards", hint="leave out --gpus")
+    kept = answered(("ranks", *whole.key, parallel), SplitReport, lambda: _by_ranks(whole, parallel))
+    return replace(kept, model=whole.model)
+
+
+def _by_ranks(whole: GenerateQuestion, parallel: ParallelSetup) -> SplitReport:
+    needed(whole.setup)
+    from inspector.simulate.parallel.generating import trace_generating
+
+    gpu = whole.gpu
+    ranks, alike = trace_generating(whole.config, whole.setup, parallel, gpu.capability, gpu.multiprocessors)
+    cards = [
+        _of_events(whole, number, (), rank.trace, rank.trace.events, nccl_bytes(rank.sent))
+        for rank, group in zip(ranks, alike, strict=True)
+        for number in group.ranks
+    ]
+    nbytes, times = (sum(getattr(each, name) for each in ranks[0].sent) for name in ("nbytes", "times"))
+    said = [
+        "every rank is a process of its own, and reads its own part of each weight",
+        f"a token sends {nbytes / 2**20:,.2f} MiB in {times:,} collectives",
+        "a process has the least that NCCL's buffers take; beside the most it may be tight",
+    ]
+    if not gpu.context_measured:
+        said.append(NOT_MEASURED)
+    return SplitReport(
+        model=whole.model, gpu=gpu, setup=whole.setup, device_map=None,
+        cards=tuple(sorted(cards, key=lambda card: card.card)), cpu_modules=(), cpu_bytes=0, disk_modules=(),
+        disk_bytes=0, refused="", missing_bytes=0, assumptions=(*ranks[0].trace.notes, *said), versions=versions(),
+        parallel=parallel.words,
+    )  # fmt: skip
+
+
 def _card(whole: GenerateQuestion, found: CardsTrace, card: int) -> OneCard:
     modules = _on(found.placement.device_map, card)
     if found.trace is None:
         return OneCard(card, modules, found.sizes.get(card, 0))
-    events = events_of(found.trace.events, found.cards, card)
+    return _of_events(whole, card, modules, found.trace, events_of(found.trace.events, found.cards, card))
+
+
+def _of_events(
+    whole: GenerateQuestion, card: int, modules: tuple[str, ...], trace: GenerateTrace, events: Sequence[Event],
+    nccl: tuple[int, int] = (0, 0),
+) -> OneCard:  # fmt: skip
     line = replay(events, whole.allocator)
     stages = {stage.step: stage for stage in line.stages}
-    first, last = stages[0], stages[found.trace.last_step]
+    first, last = stages[0], stages[trace.last_step]
     alive = line.alive(events)
     in_the_end = line.alive(events, len(events) - 1)
     cache = sum(block.nbytes for block in in_the_end if block.alloc.kind is MemoryKind.CACHE)
@@ -160,7 +228,7 @@ def _card(whole: GenerateQuestion, found: CardsTrace, card: int) -> OneCard:
         cache,
         PhasePeak(first.peak_allocated, first.peak_reserved),
         PhasePeak(last.peak_allocated, last.peak_reserved),
-        peaks_on(events, whole.gpu, whole.allocator, line),
+        peaks_on(events, whole.gpu, whole.allocator, line, nccl),
         at_peak.by_kind(alive),
     )
 
@@ -204,5 +272,5 @@ def _assumptions(whole: GenerateQuestion, asked: DeviceMap, found: CardsTrace) -
     if found.placement.off_cards and not found.placement.refused:
         said.append("what stays on the host comes to the main card for every forward, module by module, and goes again")
     if not gpu.context_measured:
-        said.append("the CUDA context of this card was not measured: the largest measured one is taken")
+        said.append(NOT_MEASURED)
     return tuple(said)

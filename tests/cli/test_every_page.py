@@ -60,6 +60,9 @@ PAGES = {
     "simulate-generate-answering": ["simulate", "generate", "answering", "--prompt-len", "64", "--batch-size", "2"],
     "simulate-generate-hearing": ["simulate", "generate", "hearing", "--max-new-tokens", "4"],
     "simulate-generate-too-large": ["simulate", "generate", "llama-3.1-8b", "--vram", "1GiB"],
+    "simulate-generate-two-ranks": [
+        "simulate", "generate", "tiny", "--parallel", "tp:2", "--prompt-len", "64", "--max-new-tokens", "4",
+    ],
     "simulate-generate-two-cards": ["simulate", "generate", "tiny", "--gpus", "2", "--prompt-len", "64"],
     "simulate-generate-refused-map": [
         "simulate", "generate", "llama-3.2-1b", "--bits", "4", "--max-memory", "0=400MiB,1=400MiB", "--gpus", "2",

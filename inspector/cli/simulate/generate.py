@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     help="How: auto, balanced, balanced_low_0, sequential.",
 )
 @headed("--max-memory", heading=CARD, default=None, metavar="0=SIZE,cpu=SIZE", help="What each card and the host give.")
+@headed("--parallel", heading=CARD, default=None, metavar="WAY", help="Share every layer: tp:2, or ep:2 of experts.")
 @vocabulary_options
 @output_option
 @json_option
@@ -48,7 +49,8 @@ def command(model: str, output: Path | None, *, as_json: bool, **options: Unpack
     """Predict what generating text takes: the prompt, the last token, the cache.
 
     The real model runs on tensors without data, with transformers' own cache classes.
-    With --gpus the model is spread over cards as accelerate's own device_map spreads it.
+    With --gpus the model is spread over cards as accelerate's own device_map spreads it; --parallel tp:2 shares every
+    layer, by transformers' own tensor parallelism.
     Exit code 0 when it fits, 1 when it does not.
 
     \b
@@ -59,6 +61,7 @@ def command(model: str, output: Path | None, *, as_json: bool, **options: Unpack
       inspector simulate generate --bits 4 --gpu T4 --solve --json
       inspector simulate generate -o generation.html
       inspector simulate generate llama-3.1-70b --gpu L40S --gpus 4
+      inspector simulate generate llama-3.1-70b --gpu H100 --parallel tp:4
     """  # noqa: D301
     from inspector.fit.longest_prompt import generate_with_longest_prompt
     from inspector.progress import working

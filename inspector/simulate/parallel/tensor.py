@@ -55,7 +55,7 @@ class TensorParallel(FullyShard):
             raise CannotSimulateError(
                 f"{self.parallel.words} with quantized weights is not simulated: bitsandbytes' layers do not run on "
                 "weights that are cut",
-                hint="use --method lora or --parallel fsdp1",
+                hint="leave the weights in 16 bits, or train with --parallel fsdp1",
             )
         _check_heads(model, self.sizes().get("tp_size", 1))
         _untie(model)

@@ -5,6 +5,7 @@ Every step is the model's own forward on shapes, in the loop of `inspector.simul
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ from inspector.simulate.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from inspector.lenses.kv_cache import LayerCache
     from inspector.simulate.events import Event
@@ -89,7 +91,7 @@ def trace_generate(
     device = Device(capability, multiprocessors)
     with quiet():
         tracer = Tracer(cuda_kernels(device))
-    found = _traced(config, setup, device, tracer, every_step=every_step)
+    found = traced_generation(config, setup, device, tracer, every_step=every_step)
     assert found is not None  # only a map of several cards is refused
     return found
 
@@ -120,11 +122,11 @@ def trace_on_cards(
     spread = Spread(asked, free)
     with quiet():
         tracer = CardsTracer(cuda_kernels(device), spread.card)
-    found = _traced(config, setup, device, tracer, spread=spread)
+    found = traced_generation(config, setup, device, tracer, spread=spread)
     return CardsTrace(spread.placement, spread.sizes, found, tracer.cards if found else {})
 
 
-def _traced(
+def traced_generation(
     config: Mapping[str, Any],
     setup: GenerateSetup,
     device: Device,
@@ -132,11 +134,17 @@ def _traced(
     *,
     every_step: bool = False,
     spread: Spread | None = None,
+    around: AbstractContextManager[None] | None = None,
+    loads: Callable[[Any, Loader | None], None] | None = None,
 ) -> GenerateTrace | None:
+    """`trace_generate` with a tracer of any kind; None where a map of several cards is refused.
+
+    ``around`` is entered on the device, before the model is loaded; ``loads`` puts its weights where they go.
+    """
     # ``generate`` runs without gradients: the kernels keep nothing for a backward pass.
-    with as_on(device, tracer.page, fp8=keeps_fp8(setup.load)), torch.no_grad():
+    with as_on(device, tracer.page, fp8=keeps_fp8(setup.load)), torch.no_grad(), around or nullcontext():
         tracer.mark("load", -1)
-        model = load_model(config, setup.load, tracer, spread=_loading(spread, tracer))
+        model = load_model(config, setup.load, tracer, spread=loads or _loading(spread, tracer))
         if spread is not None and spread.placement.refused:
             return None
         if not hasattr(model, "prepare_inputs_for_generation"):

@@ -145,7 +145,8 @@ class GenerateSettingsOptions(LoadOptions, total=False):
 class GenerateOptions(GenerateSettingsOptions, total=False):
     """All that `inspector simulate generate` can be told; ``solve`` finds the longest prompt that fits.
 
-    ``gpus``, ``device_map`` or ``max_memory`` spread the model over cards (`inspector.simulate.setup.device_map`).
+    ``gpus``, ``device_map`` or ``max_memory`` spread the model over cards (`inspector.simulate.setup.device_map`),
+    ``parallel`` shares every layer (``tp:2``, or ``ep:2`` of experts).
     """
 
     gpu: str | None
@@ -155,6 +156,7 @@ class GenerateOptions(GenerateSettingsOptions, total=False):
     gpus: int | None
     device_map: How | None
     max_memory: Mapping[int | str, int | str] | str | None
+    parallel: str | None
 
 
 class FitOptions(TrainingOptions, total=False):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from inspector.errors import InspectorError
+from inspector.fit.longest_prompt import generate_with_longest_prompt
 from inspector.fit.ways import finetune_anywhere
 from inspector.memory_kinds import MemoryKind
 from inspector.render.sharing_words import units_line
@@ -78,6 +81,34 @@ def test_experts_stay_on_their_ranks_and_tokens_travel():
     # 32 tokens of two experts each go there and come back, and so do their gradients.
     assert sent["all-to-all"].nbytes >= 4 * 32 * 2 * 64 * 2
     assert worst.ranks[0].peaks.allocated > rank.peaks.allocated
+
+
+def folder(path, config):
+    (path / "config.json").write_text(json.dumps(config))
+    return str(path)
+
+
+def test_a_generation_is_shared_layer_by_layer(tmp_path):
+    said = {"gpu": "T4", "prompt_len": 53, "max_new_tokens": 12, "solve": False}
+    config = folder(tmp_path, TINY | {"vocab_size": 999})
+    alone = generate_with_longest_prompt(config, **said)
+    shared = generate_with_longest_prompt(config, parallel="tp:2", **said)
+    assert [card.card for card in shared.cards] == [0, 1]
+    first, second = shared.cards
+    assert first.cache_bytes == second.cache_bytes == alone.cache_bytes // 2
+    # Embedding and head of 999 rows: 500 and 499. In blocks, so that a rank has a little more than its half.
+    assert alone.weights_bytes / 2 < second.weights_bytes <= first.weights_bytes < alone.weights_bytes / 2 + 22 * 512
+    assert 0 < first.peaks.nccl < first.peaks.nccl_most
+    assert shared.verdict == "fits"
+
+
+def test_experts_generate_on_their_ranks(tmp_path):
+    said = {"gpu": "H100", "prompt_len": 40, "max_new_tokens": 4, "solve": False}
+    mixture = folder(tmp_path, MIXTURE)
+    alone = generate_with_longest_prompt(mixture, **said)
+    shared = generate_with_longest_prompt(mixture, parallel="ep:2", **said)
+    assert [card.card for card in shared.cards] == [0, 1]
+    assert shared.cards[0].weights_bytes < alone.weights_bytes / 2 + 40 * 512
 
 
 @pytest.mark.parametrize(
