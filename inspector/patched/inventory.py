@@ -139,7 +139,7 @@ PATCHES: Mapping[str, Patch] = dict([
             __init__=("self", "device", "backend")),
     *_names(f"{_FSDP}._init_utils", "torch", _RANK, "fsdp/_init_utils.py, _init_param_handle_from_module",
             _need_to_materialize_module=("module", "ignored_params", "ignored_modules"),
-            _move_states_to_device=("params", "buffers", "device_from_device_id")),
+            _move_module_to_device=("module", "ignored_params", "ignored_buffers", "device_from_device_id")),
     *_names(f"{_FSDP}._fully_shard._fsdp_init", "torch", _RANK, "fsdp/_fully_shard/_fsdp_init.py, _init_param_group",
             _move_states_to_device=("params", "buffers", "device")),
     *(patch for owner in ("_runtime_utils", "_flat_param")

@@ -21,9 +21,12 @@ from inspector.simulate.program.decoding import traced_generation
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from transformers import PreTrainedModel
+
     from inspector.simulate.parallel.distinct import Alike, Cut
     from inspector.simulate.parallel.rank_trace import Collective
     from inspector.simulate.program.decoding import GenerateTrace
+    from inspector.simulate.program.stored.loader import Loader
     from inspector.simulate.setup.generation import GenerateSetup
     from inspector.simulate.setup.parallel import ParallelSetup
 
@@ -74,7 +77,7 @@ def _traced(
     spread = WAYS[parallel.strategy](parallel, tracer, worst=setup.routing == "worst")
     found: list[Cut] = []
 
-    def loads(model: Any, loader: Any) -> None:
+    def loads(model: PreTrainedModel, loader: Loader | None) -> None:
         spread.loads(model, loader)
         found.extend(cuts_of(model.parameters()))
 

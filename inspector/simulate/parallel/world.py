@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from contextlib import ExitStack, contextmanager
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from inspector.simulate.parallel.lists_of_parts import list_rules
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from torch import nn
     from torch.distributed.fsdp._fully_shard._fsdp_param import FSDPParam
     from torch.distributed.tensor._op_schema import OpSchema
 
@@ -108,6 +110,22 @@ def _as_filled(function: Callable[..., None]) -> Callable[..., Any]:
     return FunctionType(code.replace(co_names=asked), function.__globals__)
 
 
+def _to_move(module: nn.Module, ignored: set[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """The tensors of a module and of those inside it, the nearer first, but for units that were wrapped before.
+
+    Its own function takes what says that it is on the CPU, which nothing without data does.
+    Source: torch/distributed/fsdp/_init_utils.py, ``_move_module_to_device``.
+    """
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    queue = deque([module])
+    while queue:
+        part = queue.popleft()
+        owned = (*part.parameters(recurse=False), *part.buffers(recurse=False))
+        yield from (each for each in owned if each not in ignored)
+        queue.extend(child for child in part.children() if not isinstance(child, FullyShardedDataParallel))
+
+
 def _replaced(tracer: RankTracer) -> dict[str, Any]:
     """What the wrappers of PyTorch ask a device, answered for tensors without data; see the inventory for each."""
     import torch.distributed.fsdp._fully_shard._fsdp_collectives
@@ -161,7 +179,9 @@ def _replaced(tracer: RankTracer) -> dict[str, Any]:
         f"{fsdp}._fully_shard._fully_shard._get_device_from_mesh": lambda _mesh: torch.device(tracer.device),
         f"{fsdp}._common_utils._FSDPDeviceHandle.__init__": handle_of,
         f"{fsdp}._init_utils._need_to_materialize_module": lambda *_args: (False, False),
-        f"{fsdp}._init_utils._move_states_to_device": arrive,
+        f"{fsdp}._init_utils._move_module_to_device": lambda module, params, buffers, _device: tracer.arrive(
+            _to_move(module, params | buffers)
+        ),
         f"{fsdp}._fully_shard._fsdp_init._move_states_to_device": arrive,
         f"{fsdp}._runtime_utils._no_dispatch_record_stream": used_on,
         f"{fsdp}._flat_param._no_dispatch_record_stream": used_on,

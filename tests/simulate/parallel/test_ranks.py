@@ -72,7 +72,12 @@ def test_gradients_that_are_views_of_their_bucket_are_not_there_twice():
 def test_what_is_loaded_on_the_cpu_comes_to_the_card_unit_by_unit(words):
     traced, line = ranked(words)
     assert traced.host_bytes >= WEIGHTS
-    assert line.stages[0].peak_allocated < WEIGHTS
+    largest, peak = max(unit.whole_bytes for unit in traced.units), line.stages[0].peak_allocated
+    if words == "fsdp1":
+        # While a unit is made flat its weights are there as they came, too: the list of them outlives the cutting.
+        assert 2 * largest < peak < 2 * largest + WEIGHTS / 4 + 22 * 512
+    else:
+        assert peak < WEIGHTS
     at_once, whole = ranked(words, via_cpu=False)
     assert at_once.host_bytes == 0
     assert whole.stages[0].peak_allocated > WEIGHTS
