@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from inspector.fit.at_least import AtLeastReport
     from inspector.fit.plan import FitPlan
     from inspector.fit.serving_table import ServingTable
     from inspector.fit.table import FitTable
@@ -74,8 +75,13 @@ class Model:
         scheme: str | Sequence[str] = (),
         block_size: int | None = None,
         by: Grouping | None = None,
+        gpu: str | None = None,
     ) -> MemoryReport:
-        """Weight memory at one precision, several, or all; see `inspector.lenses.memory.memory`."""
+        """Weight memory at one precision, several, or all; see `inspector.lenses.memory.memory`.
+
+        With ``gpu``, a card of any maker by its name, also what that has left.
+        """
+        from inspector.gpus import find_card
         from inspector.lenses.memory import memory, usual_grouping
         from inspector.lenses.schemes_of import schemes_of
         from inspector.precision import chosen_schemes
@@ -87,7 +93,8 @@ class Model:
                 skeleton, schemes = schemes_of(locate(self.reference), names, bits=bits, block_size=block_size)
         else:
             skeleton, schemes = self.skeleton, chosen_schemes(names, bits=bits, block_size=block_size)
-        return memory(skeleton, schemes, by=by or usual_grouping(skeleton))
+        card = find_card(gpu) if gpu is not None else None
+        return memory(skeleton, schemes, by=by or usual_grouping(skeleton), card=card)
 
     def lora(
         self,
@@ -124,7 +131,7 @@ class Model:
         with self._as_opened():
             return finetune_anywhere(self.reference, **options)
 
-    def generate(self, **options: Unpack[GenerateOptions]) -> GenerateReport | SplitReport:
+    def generate(self, **options: Unpack[GenerateOptions]) -> GenerateReport | SplitReport | AtLeastReport:
         """Dry-run a generation; options as `inspector simulate generate` takes them. Imports torch.
 
         With ``gpus``, ``device_map`` or ``max_memory`` the model is spread over cards, and each card is reported; with
@@ -136,7 +143,7 @@ class Model:
         with self._as_opened():
             return generate_with_longest_prompt(self.reference, **options)
 
-    def fit(self, **options: Unpack[FitOptions]) -> FitPlan | FitTable | WaysTable | ServingTable:
+    def fit(self, **options: Unpack[FitOptions]) -> FitPlan | FitTable | WaysTable | ServingTable | AtLeastReport:
         """Say which way of training fits which card; options as `inspector fit` takes them. Imports torch.
 
         For one card what to change where it does not fit, for several a table; with ``gpus`` ways to share among them;

@@ -158,7 +158,10 @@ def _answer(run: Run, options: dict[str, Any], folder: Path, *, to_stderr: bool)
     if run.kind == "generate":
         from inspector.fit.longest_prompt import generate_with_longest_prompt
 
-        return generate_with_longest_prompt(model or "", solve=False, **rest)
+        report = generate_with_longest_prompt(model or "", solve=False, **rest)
+        if report.kind == "at_least":
+            raise InspectorError("limits are of runs that are simulated, on NVIDIA's cards alone", hint="name one")
+        return cast("Answer", report)
     from inspector.fit.ways import finetune_anywhere
 
     return finetune_anywhere(model, config=[_named(folder, name) for name in run.config], advise=False, **rest)

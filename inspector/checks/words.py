@@ -35,7 +35,7 @@ _OF_SEVERAL = {
 }  # fmt: skip
 _OF_GENERATION = {
     "gpu": "str", "vram": "str", "expandable_segments": "bool", "gpus": "int", "device_map": "str",
-    "max_memory": "str",
+    "max_memory": "str", "parallel": "str",
 }  # fmt: skip
 
 

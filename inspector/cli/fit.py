@@ -54,6 +54,7 @@ def command(model: str | None, *, as_json: bool, as_csv: bool, **options: Unpack
     cheapest changes that make it fit, and with --solve how far it can go. Every number is a simulated step.
     With --gpus: the ways to share one training among cards, and how many each way needs.
     With --serving: vLLM, SGLang and llama.cpp on cards, those that hold all users, the least memory first.
+    On cards that are not NVIDIA's (MI300X, Arc A770): what weights, adapters and optimizer take at the least.
     Exit code 0 when (something) fits, 1 when it does not.
 
     \b

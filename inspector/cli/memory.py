@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     type=click.Choice(["module", "layer", "kind", "component"]),
     help="How to split the bytes. Default: kind; component for a pipeline of several models.",
 )
+@click.option("--gpu", metavar="CARD", help="Also what this card has left, of any maker: T4, MI300X, M3 Max 64GB.")
 @json_option
 @csv_option
 @vocabulary_options
 def command(
     model: str,
+    gpu: str | None,
     bits: str | None,
     load_in_4bit: bool,
     load_in_8bit: bool,
@@ -59,7 +61,9 @@ def command(
       inspector memory --bits 4
       inspector memory qwen3-30b-a3b --scheme nf4-dq --by module
       inspector memory --scheme nf4 --block-size 128 --json
+      inspector memory --gpu "RX 7900 XTX"
     """  # noqa: D301
+    from inspector.gpus import find_card
     from inspector.lenses.memory import memory, usual_grouping
     from inspector.lenses.schemes_of import schemes_of
     from inspector.sources.resolve import locate
@@ -70,4 +74,5 @@ def command(
         raise click.UsageError(f"{' and '.join(sorted(map(str, said)))} bits contradict each other")
     width = next(iter(said), None)
     skeleton, schemes = schemes_of(locate(model), names, bits=int(width) if width else None, block_size=block_size)
-    answer(memory(skeleton, schemes, by=by or usual_grouping(skeleton)), as_json=as_json, as_csv=as_csv)
+    card = find_card(gpu) if gpu is not None else None
+    answer(memory(skeleton, schemes, by=by or usual_grouping(skeleton), card=card), as_json=as_json, as_csv=as_csv)

@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack
 
 from inspector.errors import InspectorError
+from inspector.fit.at_least import AtLeastReport, generate_at_least
 from inspector.fit.largest import largest_by_halving
+from inspector.gpus import Accelerator, find_card
 from inspector.simulate.generation import answer, peaks, question
 from inspector.simulate.setup.device_map import device_map as read_device_map
 from inspector.simulate.setup.parallel import read as read_parallel
@@ -37,9 +39,10 @@ def generate_with_longest_prompt(  # noqa: PLR0913 -- options are what it takes
     max_memory: object = None,
     parallel: str | None = None,
     **options: Unpack[GenerateSettingsOptions],
-) -> GenerateReport | SplitReport:
+) -> GenerateReport | SplitReport | AtLeastReport:
     """As `inspector.simulate.generation.simulate_generate`, with ``largest_prompt`` in the report where asked for.
 
+    On an accelerator that is not NVIDIA's: weights and cache alone (`inspector.fit.at_least`).
     With ``gpus``, ``device_map`` or ``max_memory`` as `inspector.simulate.split_generation.generate_on_cards`, with
     ``parallel`` as `inspector.simulate.split_generation.generate_by_ranks`.
 
@@ -58,6 +61,13 @@ def generate_with_longest_prompt(  # noqa: PLR0913 -- options are what it takes
     Raises:
         InspectorError: as there, when no prompt fills the card, or the model's input has one size.
     """
+    if isinstance(gpu, str) and isinstance(other := find_card(gpu), Accelerator):
+        if solve or any((vram, gpus, device_map, max_memory, parallel)) or expandable_segments is not None:
+            raise InspectorError(
+                f"{other.name} is {other.maker}'s: weights and cache are told, and no run on it is simulated",
+                hint="leave out --solve, --vram, --gpus and the allocator's settings",
+            )
+        return generate_at_least(reference, other, **options)
     if parallel is not None:
         if device_map is not None or max_memory:
             raise InspectorError("--parallel and --device-map are two ways to share", hint="leave either out")

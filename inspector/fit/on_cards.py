@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from inspector.errors import InspectorError
+from inspector.fit.at_least import AtLeastReport, train_at_least
 from inspector.fit.plan import FitPlan, plan
 from inspector.fit.serving_table import ServingTable, serving_table
 from inspector.fit.table import USUAL_CARDS, FitTable, fit_table
 from inspector.fit.ways_table import ways_table
-from inspector.gpus import card_of_size, find_gpu
+from inspector.gpus import Accelerator, card_of_size, find_card, find_gpu
 from inspector.simulate.setup.asked_files import for_every_way
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.setup.stored import follow_checkpoint
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 def fit_or_serve(
     reference: str | None = None, progress: Callable[[str], None] = lambda _: None, **options: Unpack[FitOptions]
-) -> FitPlan | FitTable | WaysTable | ServingTable:
+) -> FitPlan | FitTable | WaysTable | ServingTable | AtLeastReport:
     """`fit`, or with ``serving`` the engines and cards that hold ``users`` requests of ``context`` tokens at once.
 
     Raises InspectorError as `fit` and `serving_table`, and for settings of the one said with the other.
@@ -64,7 +65,7 @@ def fit(
     tool_version: str = "",
     progress: Callable[[str], None] = lambda _: None,
     **options: Unpack[TrainingOptions],
-) -> FitPlan | FitTable | WaysTable:
+) -> FitPlan | FitTable | WaysTable | AtLeastReport:
     """Simulate the ways of training a model on cards.
 
     Args:
@@ -80,7 +81,7 @@ def fit(
 
     Returns:
         For one card a `FitPlan`: the verdict, and what to change where it does not fit; else a `FitTable`; with
-        ``gpus`` a `WaysTable`.
+        ``gpus`` a `WaysTable`. For accelerators of other makers what is taken at the least.
 
     Raises:
         InspectorError: for an unknown card, bad settings, or what a table cannot be told.
@@ -95,6 +96,13 @@ def fit(
     names = (gpu,) if isinstance(gpu, str) and gpu else tuple(gpu)
     if vram and names:
         raise InspectorError("--gpu and --vram exclude each other", hint="name one card, or its memory")
+    if others := _others(names):
+        if vram or solve or gpus is not None or files or any(value is not None for value in options.values()):
+            raise InspectorError(
+                f"{others[0].name} is {others[0].maker}'s, and no training step is simulated on it",
+                hint="without further settings: what weights, adapters and optimizer take at the least",
+            )
+        return train_at_least(reference, others)
     if gpus is not None:
         if vram or solve or "all" in names:
             raise InspectorError("--gpus takes cards by name alone", hint="leave out --vram and --solve")
@@ -121,3 +129,13 @@ def fit(
         target_len=settings.target_len,
         progress=progress,
     )
+
+
+def _others(names: Sequence[str]) -> tuple[Accelerator, ...]:
+    """The accelerators among cards by name. Raises InspectorError where they stand among NVIDIA's, or for no card."""
+    found = [find_card(name) for name in names if name != "all"]
+    others = tuple(each for each in found if isinstance(each, Accelerator))
+    if others and len(others) < len(names):
+        raise InspectorError(f"{others[0].name} is not compared with NVIDIA's: steps are simulated on those alone",
+                             hint="ask for them apart")  # fmt: skip
+    return others

@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from inspector.errors import InspectorError, closest
+from inspector.gpus.accelerators import Accelerator, exactly, find_accelerator
 from inspector.gpus.words import cuts_a_number, machine, normal, of_another_maker, several, size_behind, without_series
 from inspector.units import MiB, parse_size
 
@@ -177,10 +178,17 @@ def find_gpu(text: str) -> Gpu:
         for name in names:
             if found := _called(name):
                 return _one_of(count, text, _only(name, found))
-    if found := _called(text):
+    # A whole name of another's goes before a part of ours: an M3 is in no card's name, but in `HBM3`.
+    ours = normal(text) in _keys() or exactly(text) is None
+    if found := _called(text) if ours else ():
         return _only(text, found)
     if inside := machine(text):
         raise InspectorError(f"{text!r} is a machine that a cloud rents out, no card", hint=f"its cards are {inside}")
+    if other := find_accelerator(text):
+        raise InspectorError(
+            f"{text!r} is {other.maker}'s, no NVIDIA card, and only CUDA's kernels are simulated",
+            hint=f'weights and cache can be had: inspector memory, fit or simulate generate with --gpu "{other.name}"',
+        )
     if of_another_maker(text):
         hint = "by its memory alone, such as --vram 192GiB, it is computed as an A100 of that size"
         raise InspectorError(f"{text!r} is no NVIDIA card, and only CUDA's kernels are simulated", hint=hint)
@@ -189,6 +197,14 @@ def find_gpu(text: str) -> Gpu:
     near = list(dict.fromkeys(keys[key] for key in close))
     hint = f"did you mean {' or '.join(near)}?" if near else "give its memory instead, such as --vram 16GiB"
     raise InspectorError(f"no card is named {text!r}", hint=hint)
+
+
+def find_card(text: str) -> Gpu | Accelerator:
+    """A card of any maker by its name; an NVIDIA card before any other. Raises InspectorError as `find_gpu`."""
+    whole = exactly(text) if normal(text) not in _keys() else None
+    if whole is None and _called(text):
+        return find_gpu(text)
+    return whole or find_accelerator(text) or find_gpu(text)
 
 
 def _called(text: str) -> tuple[Gpu, ...]:

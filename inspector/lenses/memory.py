@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from inspector.gpus import Accelerator, Gpu
 from inspector.lenses.weights import Group, Grouping, WeightsReport, grouped, weights
 from inspector.precision.as_published import NAME as PUBLISHED
 from inspector.precision.as_published import AsPublished
@@ -23,7 +24,7 @@ class MemoryReport(TableReport):
     """One model under several schemes, the one that was asked for first.
 
     ``groups`` splits the focus' bytes by ``by`` (module, layer, kind or component). A figure read straight off the
-    report (``report.tensor_bytes``) is the focus'.
+    report (``report.tensor_bytes``) is the focus'. ``card`` is what it is to lie on, where one was named.
     """
 
     kind: ClassVar[str] = "memory"
@@ -35,6 +36,16 @@ class MemoryReport(TableReport):
     focus: WeightsReport
     by: Grouping
     groups: tuple[Group, ...]
+    card: Gpu | Accelerator | None = None
+
+    def left_bytes(self, line: WeightsReport) -> int:
+        """What the card has left beside the weights, below zero what is missing; 0 without a card."""
+        if self.card is None:
+            return 0
+        # On CUDA in blocks, beside the context; elsewhere by tensors alone, as no allocator is known.
+        if isinstance(self.card, Gpu):
+            return self.card.available_bytes - line.allocated_bytes
+        return self.card.usable_bytes - line.tensor_bytes
 
     @property
     def naive_bytes(self) -> int:
@@ -62,7 +73,9 @@ def usual_grouping(skeleton: Skeleton) -> Grouping:
     return "component" if skeleton.facts.model_type == PIPELINE else "kind"
 
 
-def memory(skeleton: Skeleton, schemes: Sequence[Scheme], *, by: Grouping = "kind") -> MemoryReport:
+def memory(
+    skeleton: Skeleton, schemes: Sequence[Scheme], *, by: Grouping = "kind", card: Gpu | Accelerator | None = None
+) -> MemoryReport:
     """Weight memory of a model under each scheme.
 
     The focus, which the waterfall and the groups are of, is the first scheme, or ``nf4-dq`` when it is among several
@@ -84,4 +97,5 @@ def memory(skeleton: Skeleton, schemes: Sequence[Scheme], *, by: Grouping = "kin
         focus=reports[chosen],
         by=by,
         groups=grouped(skeleton, schemes[chosen], by),
+        card=card,
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from inspector.gpus import Accelerator
 from inspector.render.terminal import NARROW, Responsive, heading, notes, page, table
 from inspector.safe_text import clean
 from inspector.units import MB, count, percent, short_count
@@ -32,7 +33,7 @@ def text(report: MemoryReport) -> RenderableType:
         Responsive(lambda width: _schemes(report, narrow=width < NARROW)),
         _waterfall(report.focus),
         Responsive(lambda width: _groups(report, narrow=width < NARROW)),
-        notes((_LEGEND, *report.focus.assumptions)),
+        notes((_LEGEND, *_of_card(report), *report.focus.assumptions)),
     )
 
 
@@ -51,14 +52,18 @@ def _schemes(report: MemoryReport, *, narrow: bool) -> Table:
     more: tuple[tuple[str, Any], ...] = (
         () if narrow else (("naive", "right"), ("allocated", "right"), ("quantized", "right"))
     )
-    rows = table("scheme", ("footprint", "right"), ("true MB", "right"), *more)
+    left = () if report.card is None else ((f"left on {report.card.name}", "right"),)
+    rows = table("scheme", ("footprint", "right"), ("true MB", "right"), *more[: 3 - len(left)], *left)
     for line in report.schemes:
         name = Text(line.scheme, style="bold" if line is report.focus else "")
         cells: list[Any] = [name, _mb(line.footprint_bytes), _mb(line.tensor_bytes)]
         if not narrow:
             covered = percent(line.quantized_parameters, line.parameters)
             style = "red" if line.coverage < LOW_COVERAGE else ""
-            cells += [_mb(line.naive_bytes), _mb(line.allocated_bytes), Text(covered, style=style)]
+            cells += [_mb(line.naive_bytes), _mb(line.allocated_bytes), Text(covered, style=style)][: 3 - len(left)]
+        if report.card is not None:
+            spare = report.left_bytes(line)
+            cells.append(Text(f"{spare / MB:+,.1f}", style="red" if spare < 0 else ""))
         rows.add_row(*cells)
     return rows
 
@@ -107,6 +112,21 @@ def _groups(report: MemoryReport, *, narrow: bool) -> Table:
     return rows
 
 
+def _of_card(report: MemoryReport) -> tuple[str, ...]:
+    """What the card's figure is, and what of it is taken already."""
+    card = report.card
+    if card is None:
+        return ()
+    if isinstance(card, Accelerator):
+        four = (
+            f"bitsandbytes runs on it from {card.bitsandbytes} on"
+            if card.bitsandbytes
+            else "bitsandbytes does not run on it"
+        )
+        return (*card.notes, f"{card.name}: {four}; activations, caches and the driver's own memory come on top")
+    return (f"{card.name}: {card.usable_bytes / MB:,.1f} MB less the CUDA context; activations and caches come on top",)
+
+
 _LEGEND = (
     "MB = 10^6 bytes. footprint: what transformers prints; true: every byte, with the quantization constants; "
     "naive: parameters x bits; allocated: what PyTorch's CUDA allocator holds after loading."
@@ -125,6 +145,23 @@ def payload(report: MemoryReport) -> dict[str, Any]:
         "focus": report.focus.scheme,
         "by": report.by,
         "groups": [_group(group) for group in report.groups],
+        "card": _card(report),
+    }
+
+
+def _card(report: MemoryReport) -> dict[str, Any] | None:
+    card = report.card
+    if card is None:
+        return None
+    return {
+        "name": card.name,
+        "maker": card.maker if isinstance(card, Accelerator) else "NVIDIA",
+        "usable_bytes": card.usable_bytes,
+        "context_bytes": 0 if isinstance(card, Accelerator) else card.context_bytes,
+        "figure": card.told if isinstance(card, Accelerator) else card.basis,
+        "checked_against_a_measurement": not isinstance(card, Accelerator) and card.context_measured,
+        "sources": list(card.sources),
+        "left_bytes": {line.scheme: report.left_bytes(line) for line in report.schemes},
     }
 
 

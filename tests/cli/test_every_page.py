@@ -31,6 +31,7 @@ PAGES = {
     "fit-card-too-small": [
         "fit", "tiny", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB", "--solve",
     ],
+    "fit-other-makers": ["fit", "tiny", "--gpu", "MI300X", "--gpu", "TPU v5e"],
     "fit-ways": ["fit", "tiny", "--gpus", "2", "--gpu", "T4", "--method", "full", "--seq-len", "64"],
     "fit-serving": [
         "fit", "llama-3.1-8b", "--serving", "--users", "50", "--context", "8192", "--gpu", "L4", "--gpu", "A100-80GB",
@@ -42,6 +43,7 @@ PAGES = {
     "lora": ["lora", "tiny"],
     "measurements": ["measurements", "records"],
     "memory": ["memory", "tiny"],
+    "memory-on-a-card": ["memory", "tiny", "--bits", "4", "--gpu", "M2 16GB"],
     "models": ["models", "smollm"],
     "replay": ["replay", "snapshot.pickle"],
     "replay-expandable": ["replay", "snapshot.pickle", "--alloc-conf", "expandable_segments:True"],
@@ -57,6 +59,7 @@ PAGES = {
         "simulate", "finetune", "tiny", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB",
     ],
     "simulate-generate": ["simulate", "generate", "tiny", "--prompt-len", "64", "--max-new-tokens", "4", "--solve"],
+    "simulate-generate-other-maker": ["simulate", "generate", "tiny", "--prompt-len", "64", "--gpu", "RX 7900 XTX"],
     "simulate-generate-answering": ["simulate", "generate", "answering", "--prompt-len", "64", "--batch-size", "2"],
     "simulate-generate-hearing": ["simulate", "generate", "hearing", "--max-new-tokens", "4"],
     "simulate-generate-too-large": ["simulate", "generate", "llama-3.1-8b", "--vram", "1GiB"],

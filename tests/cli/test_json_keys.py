@@ -39,6 +39,8 @@ COMMANDS = {
         "simulate", "generate", "{tiny}", "--gpus", "2", "--prompt-len", "64", "--max-new-tokens", "4",
     ],
     "fit, a table": ["fit", "{tiny}", "--gpu", "T4", "--gpu", "RTX 3060", "--seq-len", "64"],
+    "fit on cards of others": ["fit", "{tiny}", "--gpu", "MI300X", "--gpu", "TPU v5e"],
+    "memory on a card": ["memory", "{tiny}", "--bits", "4", "--gpu", "M2 16GB"],
     "fit --serving": ["fit", "{tiny}", "--serving", "--users", "3", "--gpu", "T4"],
     "fit on several cards": [
         "fit", "{tiny}", "--gpus", "2", "--gpu", "T4", "--method", "full", "--seq-len", "64",

@@ -179,6 +179,10 @@ REPORTS = {
         lambda: inspector.load("tiny").generate(gpu="T4", gpus=2, prompt_len=64, max_new_tokens=4),
         ["simulate", "generate", "tiny", "--gpus", "2", "--prompt-len", "64", "--max-new-tokens", "4", "--gpu", "T4"],
     ),
+    "at_least": (
+        lambda: inspector.load("tiny").fit(gpu=["MI300X", "TPU v5e"]),
+        ["fit", "tiny", "--gpu", "MI300X", "--gpu", "TPU v5e"],
+    ),
     "fit": (_fit, ["fit", "tiny", "--gpu", "T4", "--gpu", "RTX 3060", "--seq-len", "64"]),
     "fit_plan": (
         _fit_plan,

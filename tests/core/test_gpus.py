@@ -163,14 +163,16 @@ def test_names(text, name):
         ("A100", "A100-40GB, A100-80GB"),
         ("V100", "V100-16GB, V100-32GB"),
         ("RTX 4900", "did you mean"),
-        ("TPU v4", "--vram|did you mean"),
+        ("TPU v4", "no NVIDIA card"),
         ("", "--vram|several"),
         ("5060 ti", "RTX 5060 Ti 16GB, RTX 5060 Ti 8GB"),
         ("RTX 3080 Laptop", "RTX 3080 Laptop 8GB, RTX 3080 Laptop 16GB"),
         ("Jetson Orin", "Nano 8GB, Jetson Orin NX 16GB, Jetson AGX Orin 32GB, Jetson AGX Orin 64GB"),
         ("RTX 3090 48GB", "RTX 3090 has 24 GB"),
         ("MI300X", "no NVIDIA card"),
-        ("Apple M3 Max", "no NVIDIA card"),
+        ("Apple M3 Max", "could be several accelerators"),
+        ("Apple M3 Max 64GB", "no NVIDIA card"),
+        ("Ascend 910B", "no NVIDIA card"),
     ],
 )
 def test_unknown_and_ambiguous_names_are_one_line(text, message):

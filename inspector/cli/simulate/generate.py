@@ -49,6 +49,7 @@ def command(model: str, output: Path | None, *, as_json: bool, **options: Unpack
     """Predict what generating text takes: the prompt, the last token, the cache.
 
     The real model runs on tensors without data, with transformers' own cache classes.
+    On a card that is not NVIDIA's (MI300X, M3 Max 64GB, TPU v5e): weights and cache, at the least.
     With --gpus the model is spread over cards as accelerate's own device_map spreads it; --parallel tp:2 shares every
     layer, by transformers' own tensor parallelism.
     Exit code 0 when it fits, 1 when it does not.
@@ -69,6 +70,8 @@ def command(model: str, output: Path | None, *, as_json: bool, **options: Unpack
     one_form(output, as_json=as_json)
     with working("simulating generation"):
         report = generate_with_longest_prompt(model, **options)
+    if output is not None and report.kind == "at_least":
+        raise click.UsageError("what is taken at the least has no page: leave out --output")
     if output is None:
         answer(report, as_json=as_json)
     else:
