@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from inspector.errors import InspectorError, closest
-from inspector.gpus.accelerators import Accelerator, exactly, find_accelerator
+from inspector.gpus.other_makers import Accelerator, exactly, find_accelerator
 from inspector.gpus.words import cuts_a_number, machine, normal, of_another_maker, several, size_behind, without_series
 from inspector.units import MiB, parse_size
 
