@@ -45,10 +45,11 @@ test-oldest: ## run the core of the tests on the oldest libraries, those that py
 test-newest: ## run the core of the tests on the newest libraries that pyproject.toml allows
 	$(MAKE) --no-print-directory core SET=newest PINS=
 
+# setuptools: the tests build the wheel with the environment's own.
 core:
 	$(PYTHON) -m venv .venv-$(SET)
 	.venv-$(SET)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
-		--editable . pytest pytest-xdist hypothesis $(PINS)
+		--editable . pytest pytest-xdist hypothesis setuptools $(PINS)
 	.venv-$(SET)/bin/python -m pytest -n auto --dist worksteal -m "not slow and not browser and not pinned" $(CORE) $(PYTEST_ARGS)
 
 check: $(INSTALLED) ## lint, format and type-check

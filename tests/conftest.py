@@ -173,16 +173,12 @@ def inspector():
 
 @pytest.fixture
 def forked(monkeypatch):
-    """Children of users' scripts are forked: for tests to which it is no question how one is started.
-
-    Not where PyTorch has imported a real Triton by then: what stands in for it would come too late.
-    """
-    if importlib.util.find_spec("triton") is not None:
-        return
+    """Children of users' scripts are forked: for tests to which it is no question how one is started."""
     from inspector.simulate.script import child_process
 
     # The child imports it before it replaces anything.
-    popen = warm.popen(("torch._dynamo",))
+    stands_in = ("triton_stands_in",) if importlib.util.find_spec("triton") else ()
+    popen = warm.popen((*stands_in, "torch._dynamo"))
     monkeypatch.setattr(child_process, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": popen}))
 
 

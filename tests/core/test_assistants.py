@@ -127,7 +127,7 @@ def test_the_hub_s_command_line_runs_it_as_its_extension(tmp_path, monkeypatch, 
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     module, _, name = scripts["hf-inspector"].partition(":")
     monkeypatch.setattr(extensions, "EXTENSIONS_ROOT", tmp_path)
-    monkeypatch.setattr(extensions.constants, "HF_HUB_DISABLE_UPDATE_CHECK", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_UPDATE_CHECK", True)
     place = tmp_path / "hf-inspector"
     place.mkdir()
     script = place / "run"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -28,6 +29,16 @@ class Message(NamedTuple):
     kind: CollectiveKind
     nbytes: int
     group_size: int
+
+
+def know_shapes() -> None:
+    """Let tensors without data be sent.
+
+    PyTorch 2.10 knows no shapes of what ``torch.distributed`` sends before its own trackers of memory are imported.
+    Newer ones do (torch/distributed/_tools/fake_collectives.py, torch/distributed/_meta_registrations.py).
+    """
+    if not torch._C._dispatch_has_kernel_for_dispatch_key("c10d::_allgather_base_", "Meta"):
+        import_module("torch.distributed._tools.fake_collectives")
 
 
 def sent(func: OpOverload, args: tuple[object, ...]) -> Message | None:

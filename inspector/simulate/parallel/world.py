@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from inspector.errors import InspectorError
 from inspector.patched import patched
+from inspector.simulate.parallel.collectives import know_shapes
 from inspector.simulate.parallel.lists_of_parts import list_rules
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def as_rank(tracer: RankTracer, rank: int, world_size: int) -> Iterator[None]:
     Raises:
         InspectorError: where the process has a group of its own, which is left alone.
     """
+    know_shapes()
     with ExitStack() as stack:
         # The lock first of all: two dry runs must not find each other's group.
         stack.enter_context(patched())

@@ -67,8 +67,22 @@ def test_a_model_of_no_known_family_has_the_numbers_of_its_config():
 
 
 def test_an_image_processor_that_stands_in_is_its_model_s_own_class(tmp_path):
+    pytest.importorskip("PIL", reason="without Pillow no image processor tells its size")
     name = write_image_processor(tmp_path, {"model_type": "vit", "image_size": 384})
     written = json.loads((tmp_path / "preprocessor_config.json").read_text())
     assert name.startswith("ViTImageProcessor")
     assert written == {"image_processor_type": name, "size": {"height": 384, "width": 384}}
     assert write_image_processor(tmp_path, {"model_type": "llama"}) == ""
+
+
+def test_without_pillow_it_is_named_all_the_same(tmp_path, monkeypatch):
+    class Missing(type):
+        def __getattribute__(cls, name):
+            raise ImportError("requires the PIL library")
+
+    import transformers
+
+    name = write_image_processor(tmp_path, {"model_type": "vit"})
+    monkeypatch.setattr(transformers, name, Missing("Missing", (), {}), raising=False)
+    assert write_image_processor(tmp_path, {"model_type": "vit", "image_size": 384}) == name
+    assert json.loads((tmp_path / "preprocessor_config.json").read_text()) == {"image_processor_type": name}

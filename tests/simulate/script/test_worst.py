@@ -95,11 +95,11 @@ def test_two_at_once_are_as_one_after_another(tmp_path, forked, monkeypatch):
         paths.append(tmp_path / f"{at}.py")
         file = f"open('out', 'a').write('{at}')\nassert open('out').read() == '{at}'\n"
         paths[-1].write_text("import torch\n" + textwrap.dedent(text) + file)
-    cheap = child_process.subprocess.Popen
+    cheap, plain = child_process.subprocess.Popen, subprocess.Popen
 
     def popen(*args, **kwargs):
         # One process forks one child at a time: the other thread's is started as a user's is.
-        start = cheap if threading.current_thread() is threading.main_thread() else subprocess.Popen
+        start = cheap if threading.current_thread() is threading.main_thread() else plain
         return start(*args, **kwargs)
 
     monkeypatch.setattr(child_process.subprocess, "Popen", popen)

@@ -32,4 +32,7 @@ def write_image_processor(folder: Path, config: Mapping[str, Any]) -> str:
 def _default_size(name: str) -> Mapping[str, int]:
     import transformers
 
-    return getattr(getattr(transformers, name, None), "size", None) or {}
+    try:
+        return getattr(getattr(transformers, name, None), "size", None) or {}
+    except ImportError:  # without Pillow the class says so to whoever asks it anything; most scripts do not
+        return {}

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore
 
 from inspector.errors import InspectorError
+from inspector.simulate.parallel.collectives import know_shapes
 from inspector.simulate.script.child.errors import handed_on
 from inspector.simulate.script.child.replaced import replace
 
@@ -29,6 +30,7 @@ def install(exchange: Exchange) -> None:
     """Put all of it in its place."""
     from torch.testing._internal.distributed import fake_pg  # noqa: F401 -- registers its backend
 
+    know_shapes()
     c10d = "torch.distributed.distributed_c10d"
     make: Any = dist.distributed_c10d._new_process_group_helper
 

@@ -10,6 +10,7 @@ import importlib.abc
 import importlib.machinery
 import re
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ _BROUGHT_ALONG = {(2, 9): "3.5.1", (2, 12): "3.7.1"}
 
 Source: ``.ci/docker/triton_version.txt`` of the releases, pytorch pull request 186814 and ROCm/pytorch 2814.
 """
+
+_BOUND = ("backends", "compiler", "errors", "language", "runtime.autotuner", "runtime.jit", "testing", "tools")
+"""Modules that are there as attributes once the package is imported. Source: triton/__init__.py of 3.5 to 3.9."""
 
 
 def brought_along(torch: str) -> str:
@@ -65,6 +69,8 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__dict__["__getattr__"] = triton.anything_called
         if module.__name__ == "triton":
             module.__dict__["__version__"] = self._version
+            for name in _BOUND:
+                import_module(f"triton.{name}")
 
 
 def stand_in(folder: Path) -> None:
