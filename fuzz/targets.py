@@ -18,6 +18,10 @@ from inspector.checkpoint import Checkpoint, FileTensor
 from inspector.checkpoint.against_skeleton import compare_with_skeleton
 from inspector.checkpoint.equal_values import TensorReader, numbered
 from inspector.checkpoint.gguf_header import kind_of
+from inspector.checks.difference import RunsDifference, changed
+from inspector.checks.documents import documents_of
+from inspector.checks.runs import parse_runs
+from inspector.checks.updating import with_today
 from inspector.config_json import is_mlx
 from inspector.errors import InspectorError
 from inspector.explain import ExplainReport
@@ -42,6 +46,7 @@ from inspector.precision.registry import scheme_named
 from inspector.render.adapter import payload as adapter_page
 from inspector.render.checkpoint import payload as checkpoint_page
 from inspector.render.config import payload as config_page
+from inspector.render.diff_runs import payload as diff_page
 from inspector.render.explain import payload as explain_page
 from inspector.render.layers import payload
 from inspector.simulate.allocator.settings import parse_settings
@@ -80,6 +85,9 @@ ONE_LAYER = replace(
 
 
 GPT2 = load_bundled("openai-community/gpt2")
+
+
+SOME_RUN = documents_of({"format": "inspector.script", "gpu": "T4", "lines_at_peak": {"f:1": 1, "f:2": 2}}, "f")[""]
 
 
 def text(data: bytes) -> str:
@@ -191,6 +199,24 @@ def message(data: bytes) -> None:
     explain_page(ExplainReport("f", found, errors))
 
 
+def runs(data: bytes) -> None:
+    """A repository's file of named runs, and today's figures written into it: nothing else of it changes."""
+    said = text(data)
+    found = parse_runs(said, Path("inspector.toml"))
+    with refused_in_one_line():
+        made = with_today(found, {run.name: {"peak": "1.0 MiB", 'a "card"': "fits"} for run in found.runs})
+        again = parse_runs(made, Path("inspector.toml"))
+        kept = [replace(run, today={}, at="") for run in again.runs]
+        assert kept == [replace(run, today={}, at="") for run in found.runs]
+
+
+def documents(data: bytes) -> None:
+    """The JSON of a run or of a check, compared with another and with itself."""
+    found = documents_of(json_object(text(data), "f"), "f")
+    for name, each in found.items():
+        diff_page(RunsDifference("f", "f", (changed(name, SOME_RUN, each), changed(name, each, each)), (), ()))
+
+
 def trainer(data: bytes) -> None:
     """A trainer's configuration file, resolved, shown as a page, and taken for the settings of a dry run."""
     report = put_together([parse_config(text(data), Path("f"))], gpus=8)
@@ -204,6 +230,8 @@ TARGETS = {
     "safetensors": safetensors, "gguf": gguf, "files": files, "config": config, "skeleton": skeleton,
     "snapshot": snapshot, "saved": saved, "words": words, "message": message,
     "trainer": trainer,
+    "runs": runs,
+    "documents": documents,
 }  # fmt: skip
 
 

@@ -104,12 +104,13 @@ def diff_runs(before: Path | str, after: Path | str) -> RunsDifference:
             raise InspectorError(
                 f"they are of a {kinds}{f', run {name}' if name else ''}", hint="compare two of a kind"
             )
-        runs.append(_change(name, old[name], new[name]))
+        runs.append(changed(name, old[name], new[name]))
     gone, added = (tuple(name for name in one if name not in other) for one, other in ((old, new), (new, old)))
     return RunsDifference(str(before), str(after), tuple(runs), gone, added)
 
 
-def _change(name: str, old: RunDocument, new: RunDocument) -> RunChange:
+def changed(name: str, old: RunDocument, new: RunDocument) -> RunChange:
+    """What two documents of a run say otherwise."""
     beside = {"run": (old.what, new.what), "card": (old.gpu, new.gpu), "verdict": (old.verdict, new.verdict),
               "ended with": (old.failed, new.failed)}  # fmt: skip
     settings = [WordChange(word, *pair) for word, pair in beside.items() if pair[0] != pair[1]]

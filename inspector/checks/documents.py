@@ -51,10 +51,14 @@ def read_documents(path: Path) -> dict[str, RunDocument]:
 
     Raises InspectorError for a file that is no such document.
     """
-    data = read_json_object(path)
+    return documents_of(read_json_object(path), str(path))
+
+
+def documents_of(data: dict[str, Any], path: str) -> dict[str, RunDocument]:
+    """The same of a JSON object that was read from ``path``."""
     form = data.get("format")
     if form != CHECK:
-        return {"": _document(data, str(path))}
+        return {"": _document(data, path)}
     runs = data.get("runs")
     if not isinstance(runs, list):
         raise InspectorError(f"{path} is damaged: it has no runs")
@@ -70,18 +74,19 @@ def read_documents(path: Path) -> dict[str, RunDocument]:
 
 def _document(data: dict[str, Any], where: str) -> RunDocument:
     form = data.get("format")
-    if form not in FORMATS:
+    if not isinstance(form, str) or form not in FORMATS:
         said = f"is the JSON of {form!r}" if isinstance(form, str) else "is no JSON of Inspector's"
         raise InspectorError(f"{where} {said}", hint="inspector simulate, run or check print it with --json")
     one = data
     if (several := _HEAVIEST.get(form)) is not None:
-        each = [item for item in data.get(several) or () if isinstance(item, dict)]
+        listed = data.get(several)
+        each = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
         if not each:
             raise InspectorError(f"{where} is damaged: it has no {several}")
-        one = max(each, key=lambda item: item.get("process_bytes") or 0)
+        one = max(each, key=lambda item: item["process_bytes"] if _is_size(item.get("process_bytes")) else 0)
     gpu = data.get("gpu")
     return RunDocument(
-        form=str(form),
+        form=form,
         what=str(data.get("script") or data.get("model") or ""),
         gpu=str(gpu.get("name") if isinstance(gpu, dict) else gpu),
         figures=_sizes({said: one[name] for name, said in _FIGURES.items() if one.get(name) is not None}, where),
@@ -101,9 +106,14 @@ def _mapping(value: object) -> dict[str, Any]:
 
 def _sizes(said: object, where: str) -> dict[str, int]:
     found = _mapping(said)
-    if wrong := [name for name, size in found.items() if isinstance(size, bool) or not isinstance(size, int)]:
+    if wrong := [name for name, size in found.items() if not _is_size(size)]:
         raise InspectorError(f"{where} is damaged: {wrong[0]!r} has no whole number of bytes")
     return found
+
+
+def _is_size(said: object) -> bool:
+    # True is a whole number to Python, and what no disk has room for is no size.
+    return isinstance(said, int) and not isinstance(said, bool) and abs(said) < 2**63
 
 
 def _settings(data: dict[str, Any]) -> dict[str, str]:

@@ -46,7 +46,11 @@ def read_runs(path: Path) -> RunsFile:
     Raises InspectorError, with the line, for a broken file, an unknown word, a value of another kind, a limit that is
     none, settings that contradict each other, or a file that is not there.
     """
-    text = read_text(path, limit=MOST_BYTES)
+    return parse_runs(read_text(path, limit=MOST_BYTES), path)
+
+
+def parse_runs(text: str, path: Path) -> RunsFile:
+    """The same of a text that was read from ``path``."""
     data, found = read_toml(text, path.name), statements(text)
     prefix: tuple[str, ...] = ("tool", "inspector")
     ours = _mapping(data.get("tool")).get("inspector")
