@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from inspector.architecture import build_config
 from inspector.config_json import layer_count, with_layers
@@ -53,13 +54,44 @@ class Depth:
         )
 
 
-@functools.cache
+KEPT = Path(__file__).parent / "golden" / "depths.txt"
+"""What `chosen_depths` says, for every worker to read before its first test; a test holds it to today's skeletons."""
+
+
 def at_depths():
+    """Each distinct model with every sort of layer it has, and the smallest of each type with layers of two digits."""
+    return [depth for depth, _ in _kept()]
+
+
+def of_other_names():
+    """Those of `at_depths` of which no other has the same modules and tensors by name, class and dtype: not widths."""
+    return [depth for depth, own in _kept() if own]
+
+
+def _kept():
+    for line in KEPT.read_text(encoding="utf-8").splitlines():
+        model, layers, *like = line.split()
+        yield Depth(model, None if layers == "all" else int(layers)), not like
+
+
+def depths_text():
+    """The lines of the kept file: model, layers, and what other line has the same names."""
+    lines, first = [], {}
+    for depth in chosen_depths():
+        skeleton = depth.skeleton()
+        modules = tuple((module.path, module.cls, module.base, module.keep) for module in skeleton.modules)
+        tensors = tuple((tensor.name, tensor.dtype, tensor.role, tensor.tied_to) for tensor in skeleton.tensors)
+        line = f"{depth.model} {depth.layers or 'all'}"
+        like = first.setdefault((modules, tensors), line)
+        lines.append(line if like == line else f"{line} like {like}")
+    return "\n".join(lines) + "\n"
+
+
+def chosen_depths():
     """Each distinct model with every sort of layer it has, and the smallest of each type with layers of two digits.
 
     Names and patterns tell layers 1 and 10 apart or do not; a layer beyond is like one of these.
     """
-    # Each is read once, as every worker does it before its first test.
     chosen, depths, smallest = set(), set(), {}
     for model in model_ids():
         skeleton = _shipped(model)

@@ -67,7 +67,7 @@ def test_a_generation_with_a_byte_to_spare_is_tight(tiny_folder):
 
 
 def test_a_step_and_its_plan_say_the_same(tiny):
-    report = finetune_with_advice(tiny, method="lora", gpu="T4", seq_len=64, solve=True)
+    report = finetune_with_advice(tiny, method="lora", vram="600MiB", seq_len=64, solve=True)
     assert report.peaks == report.plan.peaks
     settings = resolve_setup(method="lora", seq_len=64).settings
     assert Simulator(tiny, report.gpu).peaks(settings) == report.peaks

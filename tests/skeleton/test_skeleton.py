@@ -16,6 +16,7 @@ from inspector.skeleton.json_form import dumps, loads
 from inspector.sources import bundled
 from inspector.sources.bundled import CONFIGS, load_bundled, model_ids, shipped_skeleton, skeleton_path
 from scripts import skeletons as rebuild
+from tests.models import depths_text
 
 INDEX = {row["id"]: row for row in json.loads((CONFIGS / "index.json").read_text())}
 
@@ -40,6 +41,11 @@ def test_the_shipped_skeleton_is_a_fresh_build(model):
     assert shipped.modules == fresh.modules
     assert shipped.tensors == fresh.tensors
     assert replace(shipped, built_with="") == replace(fresh, built_with="")
+
+
+@pytest.mark.slow
+def test_the_depths_that_tests_look_at_are_of_the_shipped_skeletons(golden):
+    golden("depths.txt", depths_text())
 
 
 @pytest.mark.pinned
