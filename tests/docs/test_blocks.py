@@ -44,7 +44,7 @@ def shows(shown, real):
 
 
 @pytest.fixture
-def printed(once, kept_answers, capfd, monkeypatch):
+def printed(once, kept_answers, forked, capfd, monkeypatch):
     """What a command prints in the project's folder: several pages may ask the same."""
     monkeypatch.chdir(ROOT)
 
