@@ -9,6 +9,7 @@ class MemoryKind(StrEnum):
     """What a live byte is there for. The value is the word shown to people and written to JSON."""
 
     BASE_WEIGHTS = "base weights"
+    REFERENCE = "reference model"
     QUANTIZATION_CONSTANTS = "quantization constants"
     ADAPTERS = "adapters"
     GRADIENTS = "gradients"

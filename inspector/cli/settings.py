@@ -22,6 +22,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 TRAINED, NUMBERS, BATCH = "What is trained", "Numbers", "Batch"
 LOOP, KERNELS, CARD, CARDS = "Loop", "Kernels", "Card", "Several cards"
+OBJECTIVE, EVALUATION = "Objective", "Evaluation"
 
 _HABITS: dict[str, Kind] = {
     "dtype": "dtype",
@@ -108,6 +109,9 @@ SETTINGS = (
     Setting("use_dora", TRAINED, "DoRA."),
     Setting("use_rslora", TRAINED, "Rank-stabilized LoRA."),
     Setting("peft_config", TRAINED, "PEFT config of any method (lora_bias), a JSON file or inline; options give way."),
+    Setting("objective", OBJECTIVE, "What is trained for, as TRL's trainers do (sft); --batch-size counts pairs."),
+    Setting("reference", OBJECTIVE, "Reference model (auto: the adapters off, else a copy)."),
+    Setting("logits_to_keep", OBJECTIVE, "Logits of the answers alone, with --loss full (use_logits_to_keep)."),
     Setting("bits", NUMBERS, "4: nf4, 8: LLM.int8, 16 and 32: the dtype."),
     Setting("load_in_4bit", NUMBERS, "As --bits 4.", unseen=("--4bit",)),
     Setting("load_in_8bit", NUMBERS, "As --bits 8.", unseen=("--8bit",)),
@@ -124,7 +128,7 @@ SETTINGS = (
     Setting("batch_size", BATCH, "Sequences at once (1)."),
     Setting("seq_len", BATCH, "Tokens of each (1024)."),
     Setting("target_len", BATCH, "Tokens of a decoder's labels (--seq-len, within what it takes), of a transcript."),
-    Setting("prompt_len", BATCH, "Tokens of each prompt (1024)."),
+    Setting("prompt_len", BATCH, "Tokens of each prompt (1024; of a pair 0: all are answer)."),
     Setting("max_new_tokens", BATCH, "Tokens of each answer (256)."),
     Setting("num_beams", BATCH, "Beams of each prompt (1: greedy)."),
     Setting("padding_mask", BATCH, "Pass an attention mask."),
@@ -149,6 +153,10 @@ SETTINGS = (
             ("--attention", "--attn-implementation")),
     Setting("sdpa_backend", KERNELS, "Pin sdpa's kernel; PyTorch chooses when left out."),
     Setting("routing", KERNELS, "How tokens spread over experts."),
+    Setting("eval_batch", EVALUATION, "Sequences of each batch of an evaluation after the last step (0: none)."),
+    Setting("eval_batches", EVALUATION, "Batches of it (2)."),
+    Setting("eval_gather", EVALUATION, "What is kept of each batch to the end: logits where compute_metrics asks."),
+    Setting("eval_accum", EVALUATION, "Batches after which that goes to the host (0: none does)."),
     Setting("gpu", CARD, "A card: T4, RTX 4090, A100-80GB, ... (T4)."),
     Setting("expandable_segments", CARD, "The allocator with expandable_segments:True."),
 )  # fmt: skip

@@ -19,6 +19,7 @@ OPTIMIZER, ACTIVATIONS, LOGITS, GREY = "#254A2B", "#E4E367", "#503050", "#848586
 
 KIND_COLOURS: dict[MemoryKind, str] = {
     MemoryKind.BASE_WEIGHTS: BASE,
+    MemoryKind.REFERENCE: BASE,
     MemoryKind.QUANTIZATION_CONSTANTS: CONSTANTS,
     MemoryKind.ADAPTERS: ADAPTERS,
     MemoryKind.GRADIENTS: GRADIENTS,
@@ -39,6 +40,7 @@ KIND_COLOURS: dict[MemoryKind, str] = {
 KIND_HATCHES: dict[MemoryKind, str] = {
     MemoryKind.RECOMPUTATION: "/",
     MemoryKind.CACHE: "-",
+    MemoryKind.REFERENCE: "-",
     MemoryKind.DEQUANTIZED_WEIGHTS: "x",
     MemoryKind.GATHERED_WEIGHTS: "/",
     MemoryKind.COMMUNICATION: "|",

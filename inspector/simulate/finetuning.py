@@ -277,6 +277,8 @@ def assumptions(setup: TrainSetup, gpu: Gpu, inputs: str = "") -> tuple[str, ...
         said.append(
             f"of {setup.loop.grad_accum:,} accumulated micro-batches {traced} are simulated: each is as the one before"
         )
+    if setup.objective is not None:
+        said.append("TRL's own calls in their order (1.16; with --loss full 0.24), without the figures of its log")
     if setup.loop.optimizer.startswith("paged"):
         said.append("paged optimizer state is managed memory: it moves to the card when used and is not counted")
     return (*said, *shared(gpu))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from inspector.errors import CannotSimulateError
 from inspector.gpus.links import link_of
 from inspector.reporting import Report
 from inspector.simulate.finetuning import MICRO_BATCHES, assumptions, few_micro_batches, needed
@@ -142,6 +143,10 @@ def traces_of(
     asked: Question, parallel: ParallelSetup, which: WhichRanks
 ) -> tuple[tuple[RankTrace, ...], tuple[Alike, ...]]:
     """Traces of the ranks that were asked for, each with those that are as it is."""
+    setup = asked.resolved.setup
+    if setup.objective is not None or setup.evaluation is not None:
+        what = "an evaluation" if setup.objective is None else setup.objective.kind
+        raise CannotSimulateError(f"{what} is simulated on one card", hint="leave out --gpus")
     gpu, few = asked.gpu, few_micro_batches(asked.resolved.setup, MICRO_BATCHES)
     if parallel.strategy == "device_map":
         from inspector.simulate.parallel.mapped import trace_mapped

@@ -132,6 +132,16 @@ def trl_loss(hidden: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, d
     return -_ChunkedLogProb.apply(rows, weight, labels[:, 1:].reshape(-1), dtype or hidden.dtype).mean()
 
 
+def chunked_log_probs(rows: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, dtype: torch.dtype) -> list[Any]:
+    """Log-probabilities of targets, and three numbers a token for the log: entropy, mean logit, whether it is the top.
+
+    Source: trl 1.16 trl/kernels/chunked_logprob.py, with the ``outputs`` that DPO and KTO ask for.
+    """
+    found = _ChunkedLogProb.apply(rows, weight, targets, dtype)
+    with torch.no_grad():
+        return [found, torch.empty_like(found), torch.empty_like(found), torch.empty_like(found, dtype=torch.bool)]
+
+
 class _ChunkedLogProb(torch.autograd.Function):
     """Tiles of logits in one buffer, folded into seven numbers a token; made again in the backward pass.
 

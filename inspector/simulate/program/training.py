@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,8 +15,18 @@ from inspector.memory_kinds import MemoryKind
 from inspector.simulate.device.cuda import as_on
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.device.questions import Device
-from inspector.simulate.program import adapters, end_tokens, global_attention, optimizers, routing, transcripts
+from inspector.simulate.program import (
+    adapters,
+    end_tokens,
+    global_attention,
+    objectives,
+    optimizers,
+    routing,
+    transcripts,
+)
+from inspector.simulate.program.around import carry_autocast, take_token_accuracy, to_float32
 from inspector.simulate.program.convolutions import note_convolutions
+from inspector.simulate.program.evaluation import Evaluation
 from inspector.simulate.program.heads import classes_with_a_loss
 from inspector.simulate.program.inputs import described, settle, training_inputs, trains_next_tokens
 from inspector.simulate.program.labels import target_length
@@ -35,12 +45,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import nn
-    from transformers import PreTrainedModel
 
     from inspector.simulate.device.autocast import Autocast
     from inspector.simulate.device.questions import Questions
     from inspector.simulate.events import Event
     from inspector.simulate.program.looks import Input
+    from inspector.simulate.setup.evaluation import EvalSetup
     from inspector.simulate.setup.training import TrainSetup
 
 
@@ -74,6 +84,7 @@ def trace_finetune(
     loop = setup.loop
     with quiet():
         tracer = Tracer(cuda_kernels(device))
+    config = objectives.of_its_class(config, setup.objective)
     tracer.answer = answers(lambda: setup.batch.seq_len, masks=not (setup.batch.packed or setup.batch.padded))
     routing.install(tracer, config, setup.routing)
     fp8 = keeps_fp8(setup.load)
@@ -83,6 +94,8 @@ def trace_finetune(
         training.run()
     note_convolutions(tracer)
     inputs = "" if training.next_tokens else described(training.inputs)
+    if asked := setup.objective:
+        inputs = asked.words(setup.batch.size, setup.batch.seq_len, adapted=setup.adapters is not None)
     return Trace(tracer.events(), tracer.paged_bytes, tuple(tracer.notes), device.questions, inputs)
 
 
@@ -126,12 +139,18 @@ class Loop:
         global_attention.install(tracer, model)
         transcripts.install(tracer, model, setup.batch.target_len)
         self.inputs, self.looks_at = training_inputs(model, setup.batch), set(looked_at(model, setup.batch))
+        self.objective = objectives.objective_of(setup, self.next_tokens, type(model).__name__)
+        if self.objective is not None:
+            self.inputs = self.objective.inputs()
         seen = "token ids" if self.next_tokens else described(self.inputs)
         doing = f"the training step of this {self.kind} model does not run on {seen} without data"
         with of_the_model(doing, self.config):
             self.model = self._trainable(model)
+            self.model_before = model
             # By the names that they have before anything is wrapped.
             named, head = list(self.model.named_modules()), head_path(self.model)
+            if self.objective is not None:
+                named += self.objective.prepare(self.model, self.config, tracer)
             self.model = self.spread.wrapped(self.model, tracer)
             # Only now: preparation freezes every weight, and PEFT and FSDP rename what they wrap.
             self.trainable = [
@@ -147,6 +166,8 @@ class Loop:
                     self._step(step)
                     if setup.loop.empty_cache_every and (step + 1) % setup.loop.empty_cache_every == 0:
                         tracer.empty_cache()
+                if setup.evaluation is not None:
+                    self._evaluate(setup.evaluation)
         tracer.stop()
 
     def _trainable(self, model: nn.Module) -> Any:
@@ -166,12 +187,13 @@ class Loop:
             and adapters.use_checkpointing(model, loop.checkpointing, tracer, adapted=setup.adapters is not None)
             and self.autocast is not None
         ):
-            _carry_autocast(model, self.autocast)
-        if (loop.loss != "full" or loop.token_accuracy) and not self.next_tokens:
+            carry_autocast(model, self.autocast)
+        if (loop.loss != "full" or loop.token_accuracy) and not self.next_tokens and self.objective is None:
             raise CannotSimulateError(
                 f"{type(model).__name__} has the loss of its own task, no language model's", hint="use --loss full"
             )
-        use_loss(model, loop, tracer, self.autocast.carried(checkpoint) if self.autocast else checkpoint)
+        if self.objective is None:
+            use_loss(model, loop, tracer, self.autocast.carried(checkpoint) if self.autocast else checkpoint)
         model.train()
         # Last, as casting gives tensors another storage.
         label_model(model, tracer, adapted=setup.adapters is not None)
@@ -205,6 +227,8 @@ class Loop:
 
     def _forward(self, batch: dict[str, Any]) -> Any:
         """The loss; the rest of the output lives as long as the setup says."""
+        if self.objective is not None:
+            return self._objective_loss(self.objective, batch)
         with nullcontext() if self.autocast is None else self.autocast():
             outputs = self.model(**batch)
         if getattr(outputs, "loss", None) is None or not outputs.loss.requires_grad:
@@ -213,49 +237,55 @@ class Loop:
             )
         loop = self.setup.loop
         if loop.outputs_fp32:
-            outputs = _to_float32(outputs)
+            outputs = to_float32(outputs)
         if loop.token_accuracy:
-            _token_accuracy(outputs)
+            take_token_accuracy(outputs)
         # A division makes one tensor more, which a loop without accumulation does not have.
         loss = outputs.loss / loop.grad_accum if loop.grad_accum > 1 else outputs.loss
         if loop.outputs != "loss":
             self.outputs = outputs
         return loss
 
-    def _batch(self) -> dict[str, Any]:
+    def _evaluate(self, setup: EvalSetup) -> None:
+        """Trainer's evaluation, after the last step."""
+        self.tracer.mark("evaluation", self.setup.loop.steps - 1, reset=True)
+        self.model.eval()
+        batch = replace(self.setup.batch, size=setup.size)
+        objective = objectives.objective_of(replace(self.setup, batch=batch), self.next_tokens, self.named)
+        shapes = objective.inputs() if objective is not None else training_inputs(self.model_before, batch)
+        if objective is not None and self.objective is not None:
+            objective.beside = self.objective.beside
+
+        def predict() -> tuple[Any, Any, Any]:
+            given = self._batch(shapes)
+            with torch.no_grad():
+                if objective is not None:
+                    return self._objective_loss(objective, given), None, None
+                with nullcontext() if self.autocast is None else self.autocast():
+                    outputs = self.model(**given)
+            if self.setup.loop.outputs_fp32:
+                outputs = to_float32(outputs)
+            kept = setup.gathered != "loss"
+            return outputs.loss, outputs.logits if kept else None, given.get("labels")
+
+        Evaluation(setup, predict, self.tracer).run()
+        self.model.train()
+
+    def _objective_loss(self, objective: objectives.Objective, batch: dict[str, Any]) -> Any:
+        """The loss of an objective, whose outputs are gone with its function."""
+        accumulated = self.setup.loop.grad_accum
+        with nullcontext() if self.autocast is None else self.autocast():
+            loss = objective.loss(self.model, batch)
+        return loss / accumulated if accumulated > 1 else loss
+
+    def _batch(self, shapes: Mapping[str, Input] | None = None) -> dict[str, Any]:
         shared = self.setup.batch.labels == "shared" and self.next_tokens
         batch: dict[str, Any] = {}
-        for name, given in self.inputs.items():
-            if name == "labels" and self.next_tokens:
+        for name, given in (shapes or self.inputs).items():
+            if name == "labels" and self.next_tokens and self.objective is None:
                 batch[name] = batch["input_ids"] if shared else batch["input_ids"].clone()
             else:
                 dtype = self.pixels if name in self.looks_at and given.dtype.is_floating_point else given.dtype
                 batch[name] = torch.empty(given.shape, dtype=dtype, device="meta")
             self.tracer.label(batch[name], MemoryKind.INPUTS, "")
         return batch
-
-
-def _to_float32(outputs: Any) -> Any:
-    """``accelerate.utils.operations.convert_to_fp32`` of the model's output."""
-    from accelerate.utils.operations import convert_to_fp32
-
-    return convert_to_fp32(outputs)
-
-
-def _token_accuracy(outputs: Any) -> None:
-    """Entropy in chunks, then the likeliest tokens of a shifted copy of the logits.
-
-    Source: trl 0.25 trl/trainer/sft_trainer.py, ``compute_loss``, and trainer/utils.py, ``entropy_from_logits``.
-    """
-    with torch.no_grad():
-        # 128 rows are ``chunk_size`` there.
-        for rows in outputs.logits.reshape(-1, outputs.logits.size(-1)).split(128):
-            likely = torch.nn.functional.log_softmax(rows, dim=-1)
-            -(torch.exp(likely) * likely).sum(-1)
-        outputs.logits[..., :-1, :].contiguous().argmax(dim=-1)
-
-
-def _carry_autocast(model: PreTrainedModel, autocast: Autocast) -> None:
-    for module in model.modules():
-        if checkpoint := getattr(module, "_gradient_checkpointing_func", None):
-            module._gradient_checkpointing_func = autocast.carried(checkpoint)

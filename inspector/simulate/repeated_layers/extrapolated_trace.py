@@ -77,7 +77,8 @@ def _from_few(
         # layer; and where it is not, what is lost is time.
         (
             setup.load.attention, loop.sdpa_backend, batch.packed, batch.padded, batch.padding_mask,
-            loop.checkpointing, loop.steps > 0,
+            loop.checkpointing, loop.steps > 0, setup.objective, setup.evaluation,
+            setup.adapters is None, loop.loss,
         ),
         lambda part: trace_finetune(part, setup, capability, multiprocessors),
         _grown,

@@ -7,6 +7,9 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Unpack
 
 from inspector.errors import ContradictionError, InspectorError
+from inspector.simulate.setup.evaluation import contradictions as _of_evaluation
+from inspector.simulate.setup.objective import FROM_LOGITS, IMPLIED
+from inspector.simulate.setup.objective import contradictions as _of_objective
 from inspector.simulate.setup.optimizer_names import check_optimizer
 from inspector.simulate.setup.places import FINETUNE
 from inspector.simulate.setup.settings import FinetuneSettings
@@ -73,6 +76,7 @@ def resolve_setup(
         chosen.update(words)
         set_by.update(dict.fromkeys(words, source))
     _follow_method(chosen, set_by)
+    _follow_objective(chosen, set_by)
     # Frozen all through, as settings are keys of what was simulated.
     settings = replace(FinetuneSettings(), **{name: _frozen(value) for name, value in chosen.items()})
     _check(settings, set_by)
@@ -107,6 +111,16 @@ def _follow_method(chosen: dict[str, Any], set_by: dict[str, SetBy]) -> None:
                 set_by[name] = "method" if choice == "method" else "you"
 
 
+def _follow_objective(chosen: dict[str, Any], set_by: dict[str, SetBy]) -> None:
+    """What TRL's trainers do beside their loss, where nobody said otherwise."""
+    if (kind := chosen.get("objective", "sft")) == "sft":
+        return
+    implied = {**IMPLIED, "loss": "trl"} if kind in FROM_LOGITS else IMPLIED
+    for name, value in implied.items():
+        if set_by[name] == "library":
+            chosen[name], set_by[name] = value, "objective"
+
+
 def _check(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> None:
     check_words(settings)
     # Far more than any card takes: a slip of the keys is told at once and not traced. Steps are fewer, as each of them
@@ -114,6 +128,7 @@ def _check(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> None:
     for name, least, most in (
         ("batch_size", 1, 2**20), ("seq_len", 2, 2**24), ("target_len", 0, 2**24), ("r", 1, 2**16), ("alpha", 1, 2**20),
         ("grad_accum", 1, 2**16), ("steps", 1, 64), ("empty_cache_every", 0, 2**16),
+        ("prompt_len", 0, 2**24), ("eval_batch", 0, 2**20), ("eval_batches", 1, 2**16), ("eval_accum", 0, 2**16),
     ):  # fmt: skip
         value = getattr(settings, name)
         # ``True`` is a whole number to Python.
@@ -127,7 +142,7 @@ def _check(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> None:
         raise InspectorError(f"grad_clip must be a number and not negative, not {settings.grad_clip!r}")
     # Now, as the name is read off a file: transformers itself would say it only after its import.
     check_optimizer(settings.optimizer)
-    for wrong, said, hint in _contradictions(settings, set_by):
+    for wrong, said, hint in (*_contradictions(settings, set_by), *_of_objective(settings), *_of_evaluation(settings)):
         if wrong:
             # An error of its own kind: who tries changes one after another passes over those that contradict the rest.
             raise ContradictionError(said, hint=hint)

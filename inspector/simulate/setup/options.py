@@ -21,10 +21,13 @@ if TYPE_CHECKING:
         CacheKind,
         DecodingAttention,
         Dtype,
+        Gathered,
         Labels,
         Loss,
         Method,
+        Objective,
         Outputs,
+        Reference,
         Routing,
         SdpaBackend,
         StoredAs,
@@ -99,6 +102,14 @@ class TrainingOptions(LoadOptions, total=False):
     labels: Labels | None
     empty_cache_every: int | None
     expandable_segments: bool | None
+    objective: Objective | None
+    reference: Reference | None
+    prompt_len: int | None
+    logits_to_keep: bool | None
+    eval_batch: int | None
+    eval_batches: int | None
+    eval_gather: Gathered | None
+    eval_accum: int | None
 
 
 class FinetuneSettingsOptions(TrainingOptions, total=False):

@@ -65,6 +65,14 @@ FINETUNE: Mapping[str, str] = {
     "empty_cache_every": "loop.empty_cache_every",
     "sdpa_backend": "loop.sdpa_backend",
     "routing": "routing",
+    "objective": "objective.kind",
+    "reference": "objective.reference",
+    "prompt_len": "objective.prompt_len",
+    "logits_to_keep": "objective.logits_to_keep",
+    "eval_batch": "evaluation.size",
+    "eval_batches": "evaluation.batches",
+    "eval_gather": "evaluation.gathered",
+    "eval_accum": "evaluation.accumulation",
 }
 GENERATE: Mapping[str, str] = {
     **_LOAD,

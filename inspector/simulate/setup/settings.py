@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from inspector.lora.spec import Bias
+from inspector.simulate.setup.evaluation import EvalSetup
 from inspector.simulate.setup.load import KbitPrepare, LoadSetup, Quantization
+from inspector.simulate.setup.objective import ObjectiveSetup
 from inspector.simulate.setup.places import FINETUNE, flat, part
 from inspector.simulate.setup.training import BatchSetup, Checkpointing, LoopSetup, LoraSetup, PeftSetup, TrainSetup
 from inspector.simulate.setup.words import (
@@ -14,10 +16,13 @@ from inspector.simulate.setup.words import (
     Attention,
     Autocast,
     Dtype,
+    Gathered,
     Labels,
     Loss,
     Method,
+    Objective,
     Outputs,
+    Reference,
     Routing,
     SdpaBackend,
     StoredAs,
@@ -87,6 +92,15 @@ class FinetuneSettings:
     empty_cache_every: int = 0
     via_cpu: bool = True
     routing: Routing = "balanced"
+    objective: Objective = "sft"
+    reference: Reference = "auto"
+    prompt_len: int = 0
+    logits_to_keep: bool = False
+    # No evaluation.
+    eval_batch: int = 0
+    eval_batches: int = 2
+    eval_gather: Gathered = "loss"
+    eval_accum: int = 0
 
     @property
     def setup(self) -> TrainSetup:
@@ -109,6 +123,8 @@ class FinetuneSettings:
             batch=part(BatchSetup, "batch", self, FINETUNE),
             loop=part(LoopSetup, "loop", self, FINETUNE, checkpointing=checkpointing),
             routing=self.routing,
+            objective=None if self.objective == "sft" else part(ObjectiveSetup, "objective", self, FINETUNE),
+            evaluation=part(EvalSetup, "evaluation", self, FINETUNE) if self.eval_batch else None,
         )
 
     @classmethod

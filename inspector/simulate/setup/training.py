@@ -6,7 +6,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from inspector.lora.spec import Bias, LoraSpec
+from inspector.simulate.setup.evaluation import EvalSetup
 from inspector.simulate.setup.load import LoadSetup
+from inspector.simulate.setup.objective import ObjectiveSetup
 from inspector.simulate.setup.words import (
     AdapterDtype,
     Autocast,
@@ -155,13 +157,19 @@ class LoopSetup:
 
 @dataclass(frozen=True, slots=True)
 class TrainSetup:
-    """A fine-tuning. ``adapters`` None trains every weight; ``routing`` is how tokens spread over experts."""
+    """A fine-tuning. ``adapters`` None trains every weight; ``routing`` is how tokens spread over experts.
+
+    ``objective`` None is supervised fine-tuning: the cross-entropy of the model's own forward. ``evaluation`` None
+    trains alone.
+    """
 
     load: LoadSetup
     adapters: LoraSetup | PeftSetup | None
     batch: BatchSetup
     loop: LoopSetup
     routing: Routing = "balanced"
+    objective: ObjectiveSetup | None = None
+    evaluation: EvalSetup | None = None
 
     def __post_init__(self) -> None:
         """Raise InspectorError for a word that is not known."""

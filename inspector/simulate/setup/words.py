@@ -10,7 +10,7 @@ from inspector.errors import InspectorError
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-SetBy = Literal["you", "file", "recipe", "method", "model", "library"]
+SetBy = Literal["you", "file", "recipe", "method", "objective", "model", "library"]
 Method = Literal["full", "lora", "qlora"]
 Scheme = Literal[
     "nf4", "fp4", "int8",
@@ -34,6 +34,9 @@ Routing = Literal["balanced", "worst"]
 Outputs = Literal["loss", "step", "next"]
 ZeroGrad = Literal["before", "after"]
 Labels = Literal["shared", "clone"]
+Objective = Literal["sft", "dpo", "kto", "orpo", "simpo", "cpo", "reward"]
+Gathered = Literal["loss", "logits", "argmax"]
+Reference = Literal["auto", "copy", "adapters", "precomputed", "none"]
 CacheKind = Literal["dynamic", "static", "quantized", "offloaded"]
 
 

@@ -1,0 +1,64 @@
+"""What a step trains for beside the next token of a text, each as TRL's trainer of that name calls it.
+
+An objective gives a micro-batch, the models that stand beside the one that trains, and the loss; the loop around it is
+that of any training (`inspector.simulate.program.training`). TRL need not be installed: each file names the trainer's
+source, and a test holds its steps equal to TRL's own trainers where they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import CannotSimulateError
+from inspector.simulate.program.objectives.contract import Objective
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inspector.simulate.setup.objective import ObjectiveSetup
+    from inspector.simulate.setup.training import TrainSetup
+
+__all__ = ["Objective", "objective_of", "of_its_class"]
+
+
+def objective_of(setup: TrainSetup, next_tokens: bool, name: str) -> Objective | None:
+    """The objective of a setup; None where the model's own loss is it.
+
+    Raises CannotSimulateError for a model whose class, of this ``name``, it is not for.
+    """
+    if setup.objective is None:
+        return None
+    kind = setup.objective.kind
+    if kind == "reward":
+        from inspector.simulate.program.objectives.reward import Reward
+
+        return Reward(setup)
+    if not next_tokens:
+        raise CannotSimulateError(f"{kind} trains language models, and {name} is none", hint="leave out --objective")
+    if kind == "dpo":
+        from inspector.simulate.program.objectives.dpo import Preference
+
+        return Preference(setup)
+    if kind == "kto":
+        from inspector.simulate.program.objectives.kto import Unpaired
+
+        return Unpaired(setup)
+    from inspector.simulate.program.objectives.odds import WithoutReference
+
+    return WithoutReference(setup)
+
+
+def of_its_class(config: Mapping[str, Any], setup: ObjectiveSetup | None) -> Mapping[str, Any]:
+    """The config as the trainer loads it: of a reward model the class that scores a sequence, with one label.
+
+    Source: trl/trainer/reward_trainer.py, 1.16, ``create_model_from_path(..., num_labels=1)``.
+    Raises CannotSimulateError where transformers has no such class.
+    """
+    if setup is None or setup.kind != "reward":
+        return config
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+
+    cls = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.get(str(config.get("model_type")))
+    if cls is None:
+        raise CannotSimulateError(f"transformers has no {config.get('model_type')} model that scores a sequence")
+    return {**config, "architectures": [cls], "num_labels": 1, "id2label": {"0": "LABEL_0"}}
