@@ -99,13 +99,50 @@ AS_OPTIONS: dict[str, dict[str, Any]] = {
 
 """Programs beside the settings that say them: the same bytes, but for the few numbers of a scaler."""
 
+OBJECTIVES = "trl_objectives.py"
+_SAMPLES = {
+    "dtype": "bfloat16", "batch_size": 2, "seq_len": 64, "prompt_len": 24, "grad_clip": 1.0, "optimizer": "adamw_torch",
+    "gradient_checkpointing": True, "method": "full", "use_cache": False,
+}  # fmt: skip
+AS_OBJECTIVES: dict[str, dict[str, Any]] = {
+    "dpo": {"objective": "dpo"},
+    "precomputed": {"objective": "dpo", "ref_model": "precomputed"},
+    "adapter": {"objective": "dpo", "method": "lora", "r": 8, "alpha": 8, "target_modules": "all-linear"},
+    **{kind: {"objective": kind} for kind in ("kto", "orpo", "cpo", "simpo", "reward")},
+}
+"""Trainers of trl beside the settings that say them: the same bytes, but for batches and a few numbers."""
+
+EVALUATES = "trainer_evaluates.py"
+_EVALUATED = {"eval_batch": 4, "eval_batches": 5}
+AS_EVALUATIONS: dict[str, dict[str, Any]] = {
+    "loss": _EVALUATED,
+    "logits": _EVALUATED | {"eval_gather": "logits"},
+    "accumulated": _EVALUATED | {"eval_gather": "logits", "eval_accum": 2},
+    "argmax": _EVALUATED | {"eval_gather": "argmax"},
+}
+"""Trainer's evaluation, on the card, on the CPU and by options: the same bytes, but for batches."""
+EVALUATION_OFF = 16384
+"""Bytes: the batches that a loader has ready, of ids and labels."""
+
 MOST_OFF = 0.001
 """Of a published run's steady bytes, between script and options."""
 
-ALL = [*CASES, *PUBLISHED_RUNS, *AS_OPTIONS, *(f"trl-{each}" for each in COMMANDS)]
+ALL = [
+    *CASES,
+    *PUBLISHED_RUNS,
+    *AS_OPTIONS,
+    *(f"options-{each}" for each in AS_OBJECTIVES),
+    *(f"evaluates-{each}" for each in AS_EVALUATIONS),
+    *(f"trl-{each}" for each in COMMANDS),
+]
 
 
-_OF = {**dict.fromkeys(PUBLISHED_RUNS, PUBLISHED), **dict.fromkeys(AS_OPTIONS, OPTIONS)}
+_OF = {
+    **dict.fromkeys(PUBLISHED_RUNS, PUBLISHED),
+    **dict.fromkeys(AS_OPTIONS, OPTIONS),
+    **{f"options-{each}": OBJECTIVES for each in AS_OBJECTIVES},
+    **{f"evaluates-{each}": EVALUATES for each in AS_EVALUATIONS},
+}
 
 
 def main() -> int:
@@ -130,12 +167,20 @@ def main() -> int:
                 for name, row in _trainers(program, names, folder).items():
                     names.remove(name)
                     _keep(kept, name, row)
+        wanted = [name.removeprefix("options-") for name in todo if name.startswith("options-")]
+        if wanted and _installed("trl"):
+            for name, row in _objectives(wanted).items():
+                _keep(kept, f"options-{name}", row)
+        wanted = [name.removeprefix("evaluates-") for name in todo if name.startswith("evaluates-")]
+        if wanted and _installed("datasets"):
+            for name, row in _evaluations(wanted, folder / "causal").items():
+                _keep(kept, f"evaluates-{name}", row)
         for name in todo:
             if name in PUBLISHED_RUNS:
                 _keep(kept, name, _published(PUBLISHED_RUNS[name]))
             elif name in AS_OPTIONS:
                 _keep(kept, name, _as_options(name))
-            elif name not in CASES and _installed("trl"):
+            elif name.startswith("trl-") and _installed("trl"):
                 _keep(kept, name, _command(name.removeprefix("trl-"), folder))
     wrong = [name for name, row in kept.items() if row["verdict"] not in {"ran", "equal"}]
     print(f"{len(kept)} of {len(ALL)} tried", *(f"{name}: {kept[name]['verdict']}" for name in wrong))
@@ -285,6 +330,61 @@ def _as_options(name: str) -> dict[str, Any]:
     verdict = f"fails on the card: {error}" if len(found) != len(wanted) else f"{off} bytes off"
     good = len(found) == len(wanted) and off <= (4096 if name == "scaled" else 0)
     return {"verdict": "equal" if good else verdict, "card": found, "options": wanted}
+
+
+def _objectives(names: list[str]) -> dict[str, dict[str, Any]]:
+    """Trainers of trl and the settings that say the same, on a card that multiplies in 16 bits; one start for all."""
+    model, card = "EleutherAI/pythia-14m", "A10"
+    command = [sys.executable, "-m", "inspector", "run", "--gpu", card, "--no-advise", str(PROGRAMS / OBJECTIVES)]
+    lines, error = _run([*command, model, *names])
+    found = {}
+    for name in names:
+        peaks = [int(line.split()[2]) for line in lines if line.startswith(f"PEAK {name} ")]
+        wanted = objective_peaks(name)
+        off = max((abs(one - other) for one, other in zip(peaks, wanted, strict=False)), default=0)
+        verdict = f"fails on the card: {error}" if len(peaks) != len(wanted) else f"{off} bytes off"
+        good = len(peaks) == len(wanted) and off <= OBJECTIVE_OFF
+        found[name] = {"verdict": "equal" if good else verdict, "card": peaks, "options": wanted}
+    return found
+
+
+def _evaluations(names: list[str], model: Path) -> dict[str, dict[str, Any]]:
+    """What an evaluation takes above what was there: under `inspector run`, for real, and by options."""
+    words = [str(PROGRAMS / EVALUATES), str(model), *names]
+    real = _run([sys.executable, *words], DEVICE="cpu", OMP_NUM_THREADS="1")
+    card = _run([sys.executable, "-m", "inspector", "run", "--gpu", CARD, "--no-advise", *words])
+    found = {}
+    for name in names:
+        seen = {where: _of(name, run) for where, run in (("cpu", real), ("card", card))}
+        row = {where: one["bytes"][:1] for where, one in seen.items()} | {"options": [evaluation_peak(name, model)]}
+        failed = next((f"fails on the {where}: {one['error']}" for where, one in seen.items() if one["error"]), "")
+        off = 0 if failed else max(abs(row[where][0] - row["options"][0]) for where in ("cpu", "card"))
+        verdict = failed or ("equal" if off <= EVALUATION_OFF else f"{off} bytes off")
+        found[name] = {"verdict": verdict, **row}
+    return found
+
+
+def evaluation_peak(name: str, model: Path) -> int:
+    """Bytes at the peak of an evaluation above what a step leaves behind, by options."""
+    from inspector.simulate.finetuning import finetune
+
+    said = finetune(
+        str(model), gpu=CARD, steps=1, method="full", dtype="float32", attention="eager", optimizer="sgd", seq_len=64,
+        use_cache=False, gradient_checkpointing=False, outputs="loss", zero_grad="after", **AS_EVALUATIONS[name],
+    )  # fmt: skip
+    return said.stage_peak("evaluation").peak_allocated - said.stage_peak("optimizer").end_allocated
+
+
+OBJECTIVE_OFF = 8192
+"""Bytes: a batch of the next step, which the loader has ready, and the numbers of the trainer's log."""
+
+
+def objective_peaks(name: str) -> list[int]:
+    """The peak of each of two steps, by options."""
+    from inspector.simulate.finetuning import finetune
+
+    said = finetune("EleutherAI/pythia-14m", gpu="A10", steps=2, **(_SAMPLES | AS_OBJECTIVES[name]))
+    return [max(item.peak_allocated for item in said.stages if item.step == step) for step in range(2)]
 
 
 def _models(folder: Path) -> None:

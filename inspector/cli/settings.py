@@ -110,7 +110,7 @@ SETTINGS = (
     Setting("use_rslora", TRAINED, "Rank-stabilized LoRA."),
     Setting("peft_config", TRAINED, "PEFT config of any method (lora_bias), a JSON file or inline; options give way."),
     Setting("objective", OBJECTIVE, "What is trained for, as TRL's trainers do (sft); --batch-size counts pairs."),
-    Setting("reference", OBJECTIVE, "Reference model (auto: the adapters off, else a copy)."),
+    Setting("ref_model", OBJECTIVE, "Reference model (auto: the adapters off, else a copy)."),
     Setting("logits_to_keep", OBJECTIVE, "Logits of the answers alone, with --loss full (use_logits_to_keep)."),
     Setting("bits", NUMBERS, "4: nf4, 8: LLM.int8, 16 and 32: the dtype."),
     Setting("load_in_4bit", NUMBERS, "As --bits 4.", unseen=("--4bit",)),

@@ -11,6 +11,7 @@ from inspector.render import fit_plan
 from inspector.render.at_peak import how_it_came_about
 from inspector.render.terminal import NARROW, Responsive, heading, notes, of_kind, page, table
 from inspector.safe_text import clean
+from inspector.simulate.setup.places import of_no_part
 from inspector.units import percent
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def _largest(report: StepReport, *, narrow: bool) -> Table:
 def _settings(report: StepReport) -> Table:
     rows = table("setting", "value", "set by")
     for name, setting in report.settings.items():
+        if of_no_part(name, report.setup):
+            continue
         # The user's own choices are to stand out from those that a library made.
         style = "dim" if setting["set_by"] == "library" else ""
         rows.add_row(name, Text(clean(said_of(setting["value"])), style=style), Text(setting["set_by"], style=style))

@@ -75,10 +75,14 @@ OTHERWISE = {
     "grad_accum": "2", "steps": "3", "gpu": "L4", "outputs": "next", "zero_grad": "after", "labels": "clone",
     "empty_cache_every": "4", "routing": "worst", "target_parameters": "experts.down_proj", "exclude_modules": "k_proj",
     "layers_to_transform": "0-2", "layers_pattern": "layers", "rank_pattern": "q_proj=2", "alpha_pattern": "q_proj=2",
-    "trainable_token_indices": "5", "bias": "all",
+    "trainable_token_indices": "5", "bias": "all", "objective": "orpo", "ref_model": "precomputed", "prompt_len": "5",
+    "eval_batch": "4", "eval_batches": "3", "eval_gather": "argmax", "eval_accum": "2",
 }  # fmt: skip
 """A value of each setting that is not the default; a switch is turned."""
-BESIDE = {"double_quant": {"method": "qlora"}, "layers_pattern": {"layers_to_transform": "1"}}
+BESIDE = {"double_quant": {"method": "qlora"}, "layers_pattern": {"layers_to_transform": "1"},
+          "ref_model": {"objective": "dpo"}, "prompt_len": {"objective": "dpo"},
+          "logits_to_keep": {"objective": "dpo", "loss": "full"},
+          **{key: {"eval_batch": 4} for key in ("eval_batches", "eval_gather", "eval_accum")}}  # fmt: skip
 """What a setting says nothing without."""
 
 

@@ -35,7 +35,11 @@ CUBLAS_WORKSPACE_HOPPER_BYTES = 32 * 1024 * 1024
 """The same on Hopper and, since torch 2.12 (pull request 175344), on Blackwell, in the same function."""
 
 # What multiplies through cuBLAS, and so takes its workspace.
-GEMMS = frozenset({aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.default})
+GEMMS = frozenset(
+    getattr(operator, overload)
+    for operator in (aten.mm, aten.addmm, aten.bmm, aten.baddbmm)
+    for overload in ("default", "out")
+)
 
 
 @dataclass(slots=True)

@@ -43,6 +43,7 @@ class Evaluation:
                 latest = self._as_before(latest)
             for place, new in enumerate(latest):
                 self._hold(place, new)
+            del new
             if setup.accumulation and (number + 1) % setup.accumulation == 0:
                 self.held, latest = [None, None, None], None
                 self.tracer.empty_cache()

@@ -18,16 +18,31 @@ if TYPE_CHECKING:
     from inspector.simulate.tracing.tracer import Tracer
 
 
-def make_optimizer(name: str, model: nn.Module) -> Any:
+def make_optimizer(name: str, model: nn.Module, *, of_trainer: bool = False) -> Any:
     """The optimizer that transformers' Trainer makes for a name, over the model's trainable parameters.
 
+    ``of_trainer``: in the two groups that Trainer makes of them, one without weight decay; else in one, as loops do. A
+    step takes its temporaries, and the first its state, group by group.
     Raises InspectorError when transformers knows no such optimizer, or it is not installed.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
         raise CannotSimulateError("nothing in this model is trained", hint="check --target-modules and --method")
     cls, kwargs = optimizer_class(name, model)
-    return cls(parameters, **kwargs)
+    return cls(_trainer_groups(model) if of_trainer else parameters, **kwargs)
+
+
+def _trainer_groups(model: nn.Module) -> list[dict[str, Any]]:
+    """Source: transformers/trainer.py, 5.23, ``create_optimizer`` and ``get_decay_parameter_names``."""
+    from transformers.trainer_pt_utils import get_parameter_names
+
+    without = [r"bias", r"layernorm", r"rmsnorm", r"(?:^|\.)norm(?:$|\.)", r"_norm(?:$|\.)"]
+    decayed = set(get_parameter_names(model, [torch.nn.LayerNorm], without))
+    named = [(name in decayed, tensor) for name, tensor in model.named_parameters() if tensor.requires_grad]
+    return [
+        {"params": [tensor for decays, tensor in named if decays is wanted], "weight_decay": 0.0}
+        for wanted in (True, False)
+    ]
 
 
 def optimizer_class(name: str, model: nn.Module) -> tuple[Any, dict[str, Any]]:

@@ -160,7 +160,10 @@ class Loop:
             ]
             # Images and sound in the dtype of the first layer, as scripts cast them; it may have become float32 by now.
             self.pixels = next(tensor.dtype for tensor in self.model.parameters() if tensor.is_floating_point())
-            self.optimizer = self.spread.optimizer(setup.loop.optimizer, self.model)
+            if self.objective is not None:
+                self.optimizer = optimizers.make_optimizer(setup.loop.optimizer, self.model, of_trainer=True)
+            else:
+                self.optimizer = self.spread.optimizer(setup.loop.optimizer, self.model)
             with follow_modules(tracer, named, head), tracer:
                 for step in range(setup.loop.steps):
                     self._step(step)

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from inspector.simulate.setup.settings import FinetuneSettings
 
 
+BATCHES = 2
+"""As many show what the second adds to the first."""
+
+
 @dataclass(frozen=True, slots=True)
 class EvalSetup:
     """An evaluation after the last step: ``batches`` micro-batches of ``size`` sequences, without gradients.
@@ -23,7 +27,7 @@ class EvalSetup:
     """
 
     size: int = 8
-    batches: int = 2
+    batches: int = BATCHES
     gathered: Gathered = "loss"
     accumulation: int = 0
 
@@ -34,7 +38,7 @@ class EvalSetup:
 
 def contradictions(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
     """What excludes each other: whether it is so here, what is wrong, and what to do."""
-    said = settings.eval_gather != "loss" or settings.eval_accum or settings.eval_batches != EvalSetup.batches
+    said = settings.eval_gather != "loss" or settings.eval_accum or settings.eval_batches != BATCHES
     yield not settings.eval_batch and bool(said), "an evaluation has a batch size", "add --eval-batch 8"
     yield (
         settings.objective != "sft" and settings.eval_gather != "loss",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from inspector.errors import InspectorError
+from inspector.simulate.setup.objective import COMPARES
 from inspector.simulate.setup.optimizer_names import optimizer_names
 from inspector.simulate.setup.readers.models_named import bundled_as
 from inspector.simulate.setup.readers.own import SETTINGS
 from inspector.simulate.setup.readers.training_arguments import DTYPES
-from inspector.simulate.setup.words import ON_LOADING
+from inspector.simulate.setup.words import ON_LOADING, Objective
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -46,6 +47,7 @@ def settings_of(report: ConfigReport, said: Collection[str] = ()) -> tuple[dict[
         return {}, {}
     found = _Settings(report, frozenset(said))
     found.objective()
+    found.evaluation()
     found.adapters()
     found.stored()
     found.loop()
@@ -81,13 +83,32 @@ class _Settings:
         return InspectorError(f"{where}: {what}", hint=hint)
 
     def objective(self) -> None:
-        """Only one forward and backward over one batch of texts is simulated."""
+        """What is trained for, with the reference model where the file says that it is a copy."""
         kind = self.report.value("objective")
-        if kind not in {None, "sft"}:
-            raise self.refuse("objective", f"{kind} is not simulated yet, supervised fine-tuning alone is",
-                              "inspector config shows what the file says")  # fmt: skip
-        if self.report.value("loss") == "none":
-            raise self.refuse("loss", "training without a vocabulary's logits is not simulated", "--loss full")
+        if kind in {None, "sft"}:
+            return
+        if kind not in get_args(Objective):
+            raise self.refuse("objective", f"{kind} is not simulated yet", f"{', '.join(get_args(Objective))} are")
+        self.put("objective", kind, "objective")
+        adapted = self.report.value("method") != "full"
+        if kind in COMPARES:
+            held = self.report.value("reference_model")
+            if held == "copy" and adapted:
+                self.put("ref_model", "copy", "reference_model")
+            elif held == "none" and not adapted:
+                self.put("ref_model", "precomputed", "reference_model")
+        prompt = self.report.value("prompt_length")
+        if isinstance(prompt, int) and prompt:
+            self.put("prompt_len", prompt, "prompt_length")
+
+    def evaluation(self) -> None:
+        """The evaluation between steps, of which a file says no more than its batch and when logits go to the host."""
+        size = self.report.value("eval_batch")
+        if isinstance(size, int) and size:
+            self.put("eval_batch", size, "eval_batch")
+            steps = self.report.value("eval_accumulation")
+            if isinstance(steps, int) and steps:
+                self.put("eval_accum", steps, "eval_accumulation")
 
     def adapters(self) -> None:
         """The method, and what LoRA is put on."""
@@ -168,7 +189,8 @@ class _Settings:
 
     def _loss(self) -> None:
         loss = self.report.value("loss")
-        if loss is None or "loss" in self.said:
+        # RewardTrainer makes no logits of a vocabulary: its loss is none of these.
+        if loss in {None, "none"} or "loss" in self.said:
             return
         if loss not in _LOSSES:
             raise self.refuse("loss", f"the loss {loss} is not simulated", "--loss liger comes nearest")

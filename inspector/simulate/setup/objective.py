@@ -60,7 +60,7 @@ class ObjectiveSetup:
 
 def contradictions(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
     """What excludes each other: whether it is so here, what is wrong, and what to do."""
-    kind, reference = settings.objective, settings.reference
+    kind, reference = settings.objective, settings.ref_model
     if kind == "sft":
         said = reference != "auto" or bool(settings.prompt_len) or settings.logits_to_keep
         yield said, "a reference model, a prompt's length and kept logits are of an objective", "add --objective dpo"
@@ -71,13 +71,13 @@ def contradictions(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]
     yield (
         reference not in {"auto", "none"} and kind not in COMPARES,
         f"{kind} has no reference model",
-        "leave out --reference",
+        "leave out --ref-model",
     )
-    yield reference == "none" and kind in COMPARES, f"{kind} compares with a reference model", "--reference precomputed"
+    yield reference == "none" and kind in COMPARES, f"{kind} compares with a reference model", "--ref-model precomputed"
     yield (
         reference == "adapters" and settings.method == "full",
         "full fine-tuning has no adapters to turn off",
-        "--reference copy",
+        "--ref-model copy",
     )
     yield (
         settings.prompt_len >= settings.seq_len,

@@ -103,7 +103,7 @@ class TrainingOptions(LoadOptions, total=False):
     empty_cache_every: int | None
     expandable_segments: bool | None
     objective: Objective | None
-    reference: Reference | None
+    ref_model: Reference | None
     prompt_len: int | None
     logits_to_keep: bool | None
     eval_batch: int | None

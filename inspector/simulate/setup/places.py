@@ -66,7 +66,7 @@ FINETUNE: Mapping[str, str] = {
     "sdpa_backend": "loop.sdpa_backend",
     "routing": "routing",
     "objective": "objective.kind",
-    "reference": "objective.reference",
+    "ref_model": "objective.reference",
     "prompt_len": "objective.prompt_len",
     "logits_to_keep": "objective.logits_to_keep",
     "eval_batch": "evaluation.size",
@@ -95,6 +95,12 @@ def part(cls: type[T], place: str, settings: object, places: Mapping[str, str], 
         if owner == place and name in names:
             found[name] = getattr(settings, word)
     return cls(**found, **more)
+
+
+def of_no_part(word: str, setup: object) -> bool:
+    """Whether a word is of an objective or an evaluation that a setup has not: nothing that a page need list."""
+    part, _, name = FINETUNE.get(word, "").partition(".")
+    return part in {"objective", "evaluation"} and bool(name) and getattr(setup, part) is None
 
 
 def flat(setup: object, places: Mapping[str, str]) -> dict[str, Any]:

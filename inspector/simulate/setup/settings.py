@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inspector.lora.spec import Bias
-from inspector.simulate.setup.evaluation import EvalSetup
+from inspector.simulate.setup.evaluation import BATCHES, EvalSetup
 from inspector.simulate.setup.load import KbitPrepare, LoadSetup, Quantization
 from inspector.simulate.setup.objective import ObjectiveSetup
 from inspector.simulate.setup.places import FINETUNE, flat, part
@@ -93,12 +93,12 @@ class FinetuneSettings:
     via_cpu: bool = True
     routing: Routing = "balanced"
     objective: Objective = "sft"
-    reference: Reference = "auto"
+    ref_model: Reference = "auto"
     prompt_len: int = 0
     logits_to_keep: bool = False
     # No evaluation.
     eval_batch: int = 0
-    eval_batches: int = 2
+    eval_batches: int = BATCHES
     eval_gather: Gathered = "loss"
     eval_accum: int = 0
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 _READ = torch.ops.aten._local_scalar_dense.default
 _COPY = torch.ops.aten._to_copy.default
-FOREIGN = -1
-"""The block number of a storage that is known and does not count."""
+_FORWARDS = frozenset({"forward", "evaluation", "generation"})
+FOREIGN = -1  # the block number of a storage that is known and does not count
 
 
 class _Watch(weakref.ref[Any]):
@@ -147,7 +147,7 @@ class Tracer(TorchDispatchMode):
         """Begin a stage; ``reset`` restarts the peak counters as ``reset_peak_memory_stats`` does."""
         self.stage, self.step = stage, step
         self.log.append(Mark(stage, step, reset))
-        if stage == "forward":
+        if stage in _FORWARDS:
             self.after_head = False
             self._entered, self._entries = [], []  # the last forward's graph is gone, and its numbers with it
 
@@ -259,7 +259,7 @@ class Tracer(TorchDispatchMode):
         """The kind of a tensor and its module, as far as they are known when it is made."""
         if "dequantize" in source and self.stage != "load":
             return MemoryKind.DEQUANTIZED_WEIGHTS, self.module or self._origin()[0]
-        if self.stage == "forward":
+        if self.stage in _FORWARDS:
             return MemoryKind.LOGITS_AND_LOSS if self.after_head else MemoryKind.ACTIVATIONS, self.module
         if self.stage == "backward":
             if self.module:

@@ -1,6 +1,7 @@
 """Trainers of trl whose steps options can say as well: the peak of each of two steps, of samples of one length.
 
-``python trl_objectives.py MODEL dpo ...``. With ``PLAIN=1`` trl finds no Triton on the card.
+``python trl_objectives.py MODEL dpo ...``. A trainer is made of texts, and trains on tokens of which there are exactly as
+many as options say. With ``PLAIN=1`` trl finds no Triton on the card.
 """
 
 import os
@@ -20,7 +21,7 @@ tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
 USUAL = {
     "output_dir": "out", "per_device_train_batch_size": SAMPLES, "max_steps": 2, "report_to": "none",
     "disable_tqdm": True, "bf16": False, "logging_steps": 100, "save_strategy": "no", "optim": "adamw_torch",
-    "max_grad_norm": 1.0, "max_length": None, "gradient_checkpointing": True,
+    "max_grad_norm": 1.0, "gradient_checkpointing": True,
 }  # fmt: skip
 
 
@@ -49,21 +50,22 @@ def ids(length):
     return lambda n: [5 + (n + place) % 90 for place in range(length)]
 
 
-def pairs():
-    return rows(prompt_ids=ids(PROMPT), chosen_ids=ids(ANSWER), rejected_ids=ids(ANSWER))
+TEXTS = rows(prompt=lambda n: f"Say {n}: ", chosen=lambda _: "that is so", rejected=lambda _: "it is not")
+PAIRS = {"prompt_ids": ids(PROMPT), "chosen_ids": ids(ANSWER), "rejected_ids": ids(ANSWER)}
 
 
 def dpo(**more):
     from trl import DPOConfig, DPOTrainer
 
-    words = {name: more.pop(name) for name in ("precompute_ref_log_probs",) if name in more}
-    return DPOTrainer(
-        model(), args=DPOConfig(**USUAL, **words), train_dataset=pairs(), processing_class=tokenizer, **more
-    )
+    before = more.pop("before", False)
+    arguments = DPOConfig(**USUAL, precompute_ref_log_probs=before)
+    trainer = DPOTrainer(model(), args=arguments, train_dataset=TEXTS, processing_class=tokenizer, **more)
+    known = dict.fromkeys(("ref_chosen_logps", "ref_rejected_logps"), lambda _: -1.0) if before else {}
+    return trainer, rows(**PAIRS, **known)
 
 
 def precomputed():
-    return dpo(precompute_ref_log_probs=True)
+    return dpo(before=True)
 
 
 def adapter():
@@ -75,35 +77,42 @@ def adapter():
 def kto():
     from trl import KTOConfig, KTOTrainer
 
-    said = rows(prompt_ids=ids(PROMPT), completion_ids=ids(ANSWER), label=lambda n: bool(n % 2))
-    return KTOTrainer(model(), args=KTOConfig(**USUAL), train_dataset=said, processing_class=tokenizer)
+    said = rows(prompt=lambda n: f"Say {n}: ", completion=lambda _: "that is so", label=lambda n: bool(n % 2))
+    trainer = KTOTrainer(model(), args=KTOConfig(**USUAL), train_dataset=said, processing_class=tokenizer)
+    answers = {"completion_ids": ids(ANSWER), "KL_completion_ids": ids(ANSWER)}
+    return trainer, rows(prompt_ids=ids(PROMPT), **answers, label=lambda n: bool(n % 2))
 
 
 def reward():
     from trl import RewardConfig, RewardTrainer
 
-    said = rows(chosen_ids=ids(PROMPT + ANSWER), rejected_ids=ids(PROMPT + ANSWER))
     head = model(AutoModelForSequenceClassification, num_labels=1)
-    return RewardTrainer(head, RewardConfig(**USUAL), train_dataset=said, processing_class=tokenizer)
+    trainer = RewardTrainer(head, RewardConfig(**USUAL), train_dataset=TEXTS, processing_class=tokenizer)
+    return trainer, rows(chosen_ids=ids(PROMPT + ANSWER), rejected_ids=ids(PROMPT + ANSWER))
 
 
-def texts():
-    words = "".join(" good" for _ in range(ANSWER))
-    return rows(prompt=lambda _: " so" * PROMPT, chosen=lambda _: words, rejected=lambda _: words)
+def whole():
+    """The columns of the older collator: both texts whole, with the prompt left out of their labels."""
+    texts = {}
+    for each in ("chosen", "rejected"):
+        texts[f"{each}_input_ids"] = ids(PROMPT + ANSWER)
+        texts[f"{each}_attention_mask"] = lambda _: [1] * (PROMPT + ANSWER)
+        texts[f"{each}_labels"] = lambda n: [-100] * PROMPT + ids(ANSWER)(n)
+    return rows(**texts, prompt_input_ids=ids(PROMPT), prompt_attention_mask=lambda _: [1] * PROMPT)
 
 
 def orpo():
     from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
-    words = USUAL | {"max_length": PROMPT + ANSWER}
-    return ORPOTrainer(model(), args=ORPOConfig(**words), train_dataset=texts(), processing_class=tokenizer)
+    made = ORPOTrainer(model(), args=ORPOConfig(**USUAL), train_dataset=TEXTS, processing_class=tokenizer)
+    return made, whole()
 
 
 def cpo(**more):
     from trl.experimental.cpo import CPOConfig, CPOTrainer
 
-    words = USUAL | {"max_length": PROMPT + ANSWER} | more
-    return CPOTrainer(model(), args=CPOConfig(**words), train_dataset=texts(), processing_class=tokenizer)
+    made = CPOTrainer(model(), args=CPOConfig(**USUAL, **more), train_dataset=TEXTS, processing_class=tokenizer)
+    return made, whole()
 
 
 def simpo():
@@ -111,9 +120,8 @@ def simpo():
 
 
 for each in sys.argv[2:]:
-    trainer = globals()[each]()
+    trainer, exact = globals()[each]()
+    trainer.train_dataset = exact
     trainer.add_callback(Peaks(each))
-    shapes = {name: tuple(value.shape) for name, value in next(iter(trainer.get_train_dataloader())).items()
-              if hasattr(value, "shape")}  # fmt: skip
-    print("BATCH", each, shapes, flush=True)
     trainer.train()
+    del trainer

@@ -1,0 +1,47 @@
+"""Trainer's evaluation by what it gathers: what it takes above what was there before.
+
+``python trainer_evaluates.py MODEL loss logits accumulated argmax``: on a card, or for real on a CPU (``DEVICE=cpu``).
+"""
+
+import sys
+
+import torch
+from datasets import Dataset
+from measuring import DEVICE, measured, warm
+from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
+
+BATCH, BATCHES, LENGTH = 4, 5, 64
+ROWS = Dataset.from_list([{"input_ids": list(range(5, 5 + LENGTH)), "labels": list(range(5, 5 + LENGTH))}]
+                         * (BATCH * BATCHES))  # fmt: skip
+
+
+def largest(found):
+    return {"largest": float(found.predictions.max())}
+
+
+def first(logits, _labels):
+    return (logits[0] if isinstance(logits, tuple) else logits).argmax(dim=-1)
+
+
+GATHERED = {
+    "loss": {},
+    "logits": {"compute_metrics": largest},
+    "accumulated": {"compute_metrics": largest, "eval_accumulation_steps": 2},
+    "argmax": {"compute_metrics": largest, "preprocess_logits_for_metrics": first},
+}
+
+
+def trainer(name):
+    more = dict(GATHERED[name])
+    usual = {"report_to": "none", "disable_tqdm": True, "use_cpu": DEVICE == "cpu", "dataloader_pin_memory": False}
+    steps = more.pop("eval_accumulation_steps", None)
+    arguments = TrainingArguments("out", per_device_eval_batch_size=BATCH, eval_accumulation_steps=steps, **usual)
+    made = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32, attn_implementation="eager")
+    return Trainer(made, arguments, eval_dataset=ROWS, **more)
+
+
+warm()
+made = {name: trainer(name) for name in sys.argv[2:]}
+for name, peak, left in measured({name: each.evaluate for name, each in made.items()}):
+    print("PIECE", name, peak, left, flush=True)
+    print("SAYS", name, sorted(made[name].state.log_history[-1]), flush=True)

@@ -1,0 +1,75 @@
+"""Objectives and evaluations: what a choice implies, and what contradicts what. No torch."""
+
+from __future__ import annotations
+
+import pytest
+
+from inspector.errors import InspectorError
+from inspector.simulate.setup.evaluation import EvalSetup
+from inspector.simulate.setup.finetuning import resolve_setup
+from inspector.simulate.setup.objective import ObjectiveSetup
+from inspector.simulate.setup.settings import FinetuneSettings
+
+
+def test_an_objective_brings_what_its_trainer_does():
+    said = resolve_setup(objective="dpo", method="full").explained()
+    assert said["loss"] == {"value": "trl", "set_by": "objective"}
+    assert said["padding_mask"] == {"value": True, "set_by": "objective"}
+    assert said["zero_grad"]["value"] == "after"
+    assert resolve_setup(objective="dpo", loss="full", zero_grad="before").settings.loss == "full"
+    assert resolve_setup(objective="reward").settings.loss == "full"
+    assert resolve_setup(method="full").setup.objective is None
+
+
+def test_a_setup_and_its_words_are_one():
+    settings = resolve_setup(
+        objective="kto",
+        ref_model="precomputed",
+        prompt_len=8,
+        eval_batch=4,
+        eval_batches=3,
+        eval_accum=2,
+        method="lora",
+    ).settings
+    assert settings.setup.evaluation == EvalSetup(4, 3, "loss", 2)
+    assert FinetuneSettings.of(settings.setup) == settings
+
+
+@pytest.mark.parametrize(
+    ("kind", "adapted", "held"),
+    [
+        ("dpo", True, "adapters"),
+        ("dpo", False, "copy"),
+        ("kto", False, "copy"),
+        ("orpo", False, "none"),
+        ("reward", True, "none"),
+    ],
+)
+def test_where_the_reference_model_is(kind, adapted, held):
+    assert ObjectiveSetup(kind).reference_of(adapted=adapted) == held
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"objective": "dop"}, "objective 'dop' is not known"),
+        ({"objective": "orpo", "ref_model": "copy"}, "orpo has no reference model"),
+        ({"objective": "dpo", "ref_model": "none"}, "compares with a reference"),
+        ({"objective": "dpo", "method": "full", "ref_model": "adapters"}, "no adapters to turn off"),
+        ({"objective": "dpo", "packed": True}, "no packed sequences"),
+        ({"objective": "dpo", "padded": True}, "padding is not simulated"),
+        ({"objective": "dpo", "seq_len": 64, "prompt_len": 64}, "leaves no answer"),
+        ({"objective": "kto", "loss": "full", "logits_to_keep": True}, "use_logits_to_keep"),
+        ({"objective": "dpo", "loss": "chunked"}, "not simulated with the loss chunked"),
+        ({"ref_model": "copy"}, "are of an objective"),
+        ({"prompt_len": 4}, "are of an objective"),
+        ({"eval_accum": 2}, "has a batch size"),
+        ({"eval_batch": -1}, "whole number"),
+        ({"eval_batch": 2, "eval_gather": "logits", "loss": "liger"}, "no logits to gather"),
+        ({"objective": "dpo", "eval_batch": 2, "eval_gather": "logits"}, "are not gathered"),
+    ],
+)
+def test_what_contradicts_an_objective_is_a_line(options, said):
+    with pytest.raises(InspectorError, match=said) as caught:
+        resolve_setup(**options)
+    assert "\n" not in str(caught.value)
