@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -101,12 +102,12 @@ AS_OPTIONS: dict[str, dict[str, Any]] = {
 
 OBJECTIVES = "trl_objectives.py"
 _SAMPLES = {
-    "dtype": "bfloat16", "batch_size": 2, "seq_len": 64, "prompt_len": 24, "grad_clip": 1.0, "optimizer": "adamw_torch",
+    "dtype": "bfloat16", "batch_size": 2, "seq_len": 64, "prompt_len": 24, "grad_clip": 1.0, "optimizer": "sgd",
     "gradient_checkpointing": True, "method": "full", "use_cache": False,
 }  # fmt: skip
 AS_OBJECTIVES: dict[str, dict[str, Any]] = {
     "dpo": {"objective": "dpo"},
-    "precomputed": {"objective": "dpo", "ref_model": "precomputed"},
+    "precomputed": {"objective": "dpo", "ref_model": "precomputed", "optimizer": "adamw_torch"},
     "adapter": {"objective": "dpo", "method": "lora", "r": 8, "alpha": 8, "target_modules": "all-linear"},
     **{kind: {"objective": kind} for kind in ("kto", "orpo", "cpo", "simpo", "reward")},
 }
@@ -121,7 +122,7 @@ AS_EVALUATIONS: dict[str, dict[str, Any]] = {
     "argmax": _EVALUATED | {"eval_gather": "argmax"},
 }
 """Trainer's evaluation, on the card, on the CPU and by options: the same bytes, but for batches."""
-EVALUATION_OFF = 16384
+EVALUATION_OFF = 8192
 """Bytes: the batches that a loader has ready, of ids and labels."""
 
 MOST_OFF = 0.001
@@ -167,14 +168,10 @@ def main() -> int:
                 for name, row in _trainers(program, names, folder).items():
                     names.remove(name)
                     _keep(kept, name, row)
-        wanted = [name.removeprefix("options-") for name in todo if name.startswith("options-")]
-        if wanted and _installed("trl"):
-            for name, row in _objectives(wanted).items():
-                _keep(kept, f"options-{name}", row)
-        wanted = [name.removeprefix("evaluates-") for name in todo if name.startswith("evaluates-")]
-        if wanted and _installed("datasets"):
-            for name, row in _evaluations(wanted, folder / "causal").items():
-                _keep(kept, f"evaluates-{name}", row)
+        for prefix, together in (("options-", _objectives), ("evaluates-", partial(_evaluations, folder / "causal"))):
+            names = [name.removeprefix(prefix) for name in todo if name.startswith(prefix)]
+            for name, row in together(names).items() if names and _installed("trl") else ():
+                _keep(kept, prefix + name, row)
         for name in todo:
             if name in PUBLISHED_RUNS:
                 _keep(kept, name, _published(PUBLISHED_RUNS[name]))
@@ -219,7 +216,10 @@ def _installed(module: str) -> bool:
 def _keep(kept: dict[str, dict[str, Any]], name: str, row: dict[str, Any]) -> None:
     today = dt.datetime.now(dt.UTC).date().isoformat()
     kept[name] = {"name": name, "on": today, "text": text(name), "versions": versions(), **row}
-    RESULTS.write_text("".join(json.dumps(one) + "\n" for one in kept.values()))
+    # What was found with other libraries stays until it is tried anew.
+    rows = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    every = {row["name"]: row for row in rows} | kept
+    RESULTS.write_text("".join(json.dumps(one) + "\n" for one in every.values()))
     print(json.dumps({"name": name, **row}), flush=True)
 
 
@@ -341,14 +341,15 @@ def _objectives(names: list[str]) -> dict[str, dict[str, Any]]:
     for name in names:
         peaks = [int(line.split()[2]) for line in lines if line.startswith(f"PEAK {name} ")]
         wanted = objective_peaks(name)
-        off = max((abs(one - other) for one, other in zip(peaks, wanted, strict=False)), default=0)
+        # The second step: the trainers before have left the first one the workspace of the backward's thread.
+        off = abs(peaks[1] - wanted[1]) if len(peaks) == len(wanted) else 0
         verdict = f"fails on the card: {error}" if len(peaks) != len(wanted) else f"{off} bytes off"
         good = len(peaks) == len(wanted) and off <= OBJECTIVE_OFF
         found[name] = {"verdict": "equal" if good else verdict, "card": peaks, "options": wanted}
     return found
 
 
-def _evaluations(names: list[str], model: Path) -> dict[str, dict[str, Any]]:
+def _evaluations(model: Path, names: list[str]) -> dict[str, dict[str, Any]]:
     """What an evaluation takes above what was there: under `inspector run`, for real, and by options."""
     words = [str(PROGRAMS / EVALUATES), str(model), *names]
     real = _run([sys.executable, *words], DEVICE="cpu", OMP_NUM_THREADS="1")
@@ -358,7 +359,9 @@ def _evaluations(names: list[str], model: Path) -> dict[str, dict[str, Any]]:
         seen = {where: _of(name, run) for where, run in (("cpu", real), ("card", card))}
         row = {where: one["bytes"][:1] for where, one in seen.items()} | {"options": [evaluation_peak(name, model)]}
         failed = next((f"fails on the {where}: {one['error']}" for where, one in seen.items() if one["error"]), "")
-        off = 0 if failed else max(abs(row[where][0] - row["options"][0]) for where in ("cpu", "card"))
+        # On a CPU what goes to the host stays where it is.
+        beside = ("card",) if "eval_accum" in AS_EVALUATIONS[name] else ("cpu", "card")
+        off = 0 if failed else max(abs(row[where][0] - row["options"][0]) for where in beside)
         verdict = failed or ("equal" if off <= EVALUATION_OFF else f"{off} bytes off")
         found[name] = {"verdict": verdict, **row}
     return found
@@ -375,8 +378,8 @@ def evaluation_peak(name: str, model: Path) -> int:
     return said.stage_peak("evaluation").peak_allocated - said.stage_peak("optimizer").end_allocated
 
 
-OBJECTIVE_OFF = 8192
-"""Bytes: a batch of the next step, which the loader has ready, and the numbers of the trainer's log."""
+OBJECTIVE_OFF = 6144
+"""Bytes: a batch of the next step, which the loader has ready, or the numbers of the trainer's log."""
 
 
 def objective_peaks(name: str) -> list[int]:

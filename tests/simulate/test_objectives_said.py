@@ -56,7 +56,7 @@ def test_where_the_reference_model_is(kind, adapted, held):
         ({"objective": "orpo", "ref_model": "copy"}, "orpo has no reference model"),
         ({"objective": "dpo", "ref_model": "none"}, "compares with a reference"),
         ({"objective": "dpo", "method": "full", "ref_model": "adapters"}, "no adapters to turn off"),
-        ({"objective": "dpo", "packed": True}, "no packed sequences"),
+        ({"objective": "dpo", "packed": True, "padding_mask": False}, "no packed sequences"),
         ({"objective": "dpo", "padded": True}, "padding is not simulated"),
         ({"objective": "dpo", "seq_len": 64, "prompt_len": 64}, "leaves no answer"),
         ({"objective": "kto", "loss": "full", "logits_to_keep": True}, "use_logits_to_keep"),
