@@ -154,7 +154,7 @@ MISTAKES = {
         "simulate finetune tiny --rank first",
         "simulate finetune tiny --gpus 2 --parallel ddp --solve", "simulate finetune tiny --config nowhere",
         "simulate finetune tiny --config tiny/config.json",
-        "simulate finetune --config axolotl.yml", "simulate finetune --config dpo.yaml",
+        "simulate finetune --config axolotl.yml", "simulate finetune --config ppo.yaml",
         "simulate finetune tiny --gpus 2 --parallel ddp --parallel-option nope=1",
     ],
     "simulate generate": [
@@ -228,9 +228,7 @@ def write_broken(made):
     (made / "bad-limit.toml").write_text("[runs.train]\nmodel = 'tiny'\nlimits = ['peek <= 1 GiB']\n")
     (made / "no-such-model.toml").write_text("[runs.train]\nmodel = 'nope-9b'\n")
     (made / "broken.yaml").write_text("base_model: a\nlora_r: [8\n")
-    (made / "dpo.yaml").write_text(
-        "model_name_or_path: tiny\nmax_length: 64\nbeta: 0.1\nprecompute_ref_log_probs: true\n"
-    )
+    (made / "ppo.yaml").write_text("model_name_or_path: tiny\nstage: ppo\nfinetuning_type: lora\ncutoff_len: 64\n")
     (made / "taken").write_text("a file where a folder is needed")
     (made / "harmful.pickle").write_bytes(pickle.dumps({"segments": Harm()}))
     (made / "cut-short.pickle").write_bytes((made / "snapshot.pickle").read_bytes()[:100])

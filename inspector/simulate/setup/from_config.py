@@ -213,6 +213,9 @@ class _Settings:
                 hint="say the longest: --seq-len 2048",
             )
         packed = bool(self.report.value("packing") or self.report.value("padding_free"))
+        if packed and self.words.get("objective", "sft") != "sft":
+            raise self.refuse("padding_free", "samples of pairs without padding are not simulated",
+                              "take padding_free out: with padding it is no less")  # fmt: skip
         if "packed" not in self.said and "padding_mask" not in self.said:
             name = "packing" if "packing" in self.report.told else "padding_free"
             self.put("packed", packed, name)

@@ -271,16 +271,9 @@ def test_anchors_are_read_where_they_are_no_bomb(tmp_path):
 
 
 REFUSED = {
-    "axolotl/qwen2-1.5b-dpo-qlora-fsdp.yaml": "dpo is not simulated",
-    "axolotl/mistral-7b-orpo-qlora.yaml": "orpo is not simulated",
-    "axolotl/gemma2-2b-reward.yaml": "reward is not simulated",
-    "llama-factory/openchat-8b-rm-qlora-rslora-zero2.yaml": "reward is not simulated",
-    "llama-factory/qwen3-4b-dpo-lora.yaml": "dpo is not simulated",
     "trl/qwen2.5-1.5b-grpo-vllm.yaml": "grpo is not simulated",
     "torchtune/llama3-8b-qdora-single.yaml": "nf4-torchao is not simulated",
-    "torchtune/llama3.1-8b-lora-dpo-single.yaml": "dpo is not simulated",
-    "transformers/zephyr-7b-dpo-qlora.yaml": "dpo is not simulated",
-    "transformers/smollm3-3b-apo-padding-free.yaml": "dpo is not simulated",
+    "transformers/smollm3-3b-apo-padding-free.yaml": "without padding are not simulated",
     "transformers/llama3-8b-firefly-qlora.json": "unsloth's own checkpointing is not simulated",
 }
 WORDS = {
@@ -304,6 +297,7 @@ def test_what_a_file_says_is_what_is_simulated_or_one_line(row):
         expected["parallel"]["kind"] if needs_cards else None
     )
     settings = resolve_setup(from_files=found.settings).settings
+    assert settings.objective == (expected.get("objective") or "sft")
     for name, word in WORDS.items():
         if isinstance(expected.get(name), (int, str)) and expected.get(name) != "auto":
             assert getattr(settings, word) == (usual(word, expected[name]) if word == "optimizer" else expected[name])
