@@ -56,7 +56,7 @@ class WithoutReference:
         )
         logits = model(ids, attention_mask=mask, use_cache=False).logits
         labels = torch.where(mask == 1, ids.clone(), -100) if self.kind == "orpo" else told.clone()
-        likely = None if self.kind == "simpo" else self._likelihood(logits[: self.pairs], labels[: self.pairs])
+        likely: Any = None if self.kind == "simpo" else self._likelihood(logits[: self.pairs], labels[: self.pairs])
         found = self._log_probs(logits, told)
         chosen, rejected = found[: self.pairs], found[self.pairs :]
         if self.kind == "orpo":
