@@ -56,13 +56,15 @@ class WithoutReference:
         )
         logits = model(ids, attention_mask=mask, use_cache=False).logits
         labels = torch.where(mask == 1, ids.clone(), -100) if self.kind == "orpo" else told.clone()
-        likely: Any = None if self.kind == "simpo" else self._likelihood(logits[: self.pairs], labels[: self.pairs])
+        likely = None if self.kind == "simpo" else self._likelihood(logits[: self.pairs], labels[: self.pairs])
         found = self._log_probs(logits, told)
         chosen, rejected = found[: self.pairs], found[self.pairs :]
         if self.kind == "orpo":
             chosen, rejected = chosen.float(), rejected.float()
             odds = (chosen - rejected) - (_log1mexp(chosen) - _log1mexp(rejected))
-            return likely - (BETA * functional.logsigmoid(odds)).mean()
+            assert likely is not None
+            loss: torch.Tensor = likely - (BETA * functional.logsigmoid(odds)).mean()
+            return loss
         margin = BETA * (chosen - rejected)
         # ``label_smoothing`` is 0, and both sides are computed.
         losses = -functional.logsigmoid(margin) * 1.0 - functional.logsigmoid(-margin) * 0.0
