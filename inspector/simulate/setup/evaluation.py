@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from inspector.simulate.setup.words import Gathered, check_words
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from inspector.simulate.setup.settings import FinetuneSettings
-
 
 BATCHES = 2
 """As many show what the second adds to the first."""
@@ -34,19 +27,3 @@ class EvalSetup:
     def __post_init__(self) -> None:
         """Raise InspectorError for a word that is not known."""
         check_words(self)
-
-
-def contradictions(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
-    """What excludes each other: whether it is so here, what is wrong, and what to do."""
-    said = settings.eval_gather != "loss" or settings.eval_accum or settings.eval_batches != BATCHES
-    yield not settings.eval_batch and bool(said), "an evaluation has a batch size", "add --eval-batch 8"
-    yield (
-        settings.objective != "sft" and settings.eval_gather != "loss",
-        f"the logits of {settings.objective} are not gathered: its trainer makes them anew, or none",
-        "leave out --eval-gather",
-    )
-    yield (
-        settings.eval_gather != "loss" and settings.loss in {"chunked", "liger", "trl"} and bool(settings.eval_batch),
-        f"with the loss {settings.loss} there are no logits to gather",
-        "use --loss full",
-    )

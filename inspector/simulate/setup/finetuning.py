@@ -7,9 +7,8 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Unpack
 
 from inspector.errors import ContradictionError, InspectorError
-from inspector.simulate.setup.evaluation import contradictions as _of_evaluation
+from inspector.simulate.setup.contradictions import of_evaluation, of_objective
 from inspector.simulate.setup.objective import FROM_LOGITS, IMPLIED
-from inspector.simulate.setup.objective import contradictions as _of_objective
 from inspector.simulate.setup.optimizer_names import check_optimizer
 from inspector.simulate.setup.places import FINETUNE
 from inspector.simulate.setup.settings import FinetuneSettings
@@ -142,7 +141,7 @@ def _check(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> None:
         raise InspectorError(f"grad_clip must be a number and not negative, not {settings.grad_clip!r}")
     # Now, as the name is read off a file: transformers itself would say it only after its import.
     check_optimizer(settings.optimizer)
-    for wrong, said, hint in (*_contradictions(settings, set_by), *_of_objective(settings), *_of_evaluation(settings)):
+    for wrong, said, hint in (*_contradictions(settings, set_by), *of_objective(settings), *of_evaluation(settings)):
         if wrong:
             # An error of its own kind: who tries changes one after another passes over those that contradict the rest.
             raise ContradictionError(said, hint=hint)

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.simulate.setup.words import Objective, Reference, check_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from inspector.simulate.setup.settings import FinetuneSettings
+    from collections.abc import Mapping
 
 COMPARES = frozenset({"dpo", "kto"})
 """Objectives that hold the model against a reference model."""
@@ -56,41 +54,3 @@ class ObjectiveSetup:
         beside = self.reference_of(adapted=adapted)
         held = "" if beside == "none" else f", reference: {beside}"
         return f"{size:,} {sample}{'s' * (size != 1)} of {seq_len:,} tokens for {self.kind}{held}"
-
-
-def contradictions(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
-    """What excludes each other: whether it is so here, what is wrong, and what to do."""
-    kind, reference = settings.objective, settings.ref_model
-    if kind == "sft":
-        said = reference != "auto" or bool(settings.prompt_len) or settings.logits_to_keep
-        yield said, "a reference model, a prompt's length and kept logits are of an objective", "add --objective dpo"
-        return
-    yield settings.packed, f"{kind} takes no packed sequences: a sample has a prompt and an answer", "drop --packed"
-    yield settings.padded, f"{kind} takes samples of one length here: padding is not simulated", "drop --padded"
-    yield settings.token_accuracy, f"the token accuracy is taken by SFTTrainer, not in {kind}", "drop it"
-    yield (
-        reference not in {"auto", "none"} and kind not in COMPARES,
-        f"{kind} has no reference model",
-        "leave out --ref-model",
-    )
-    yield reference == "none" and kind in COMPARES, f"{kind} compares with a reference model", "--ref-model precomputed"
-    yield (
-        reference == "adapters" and settings.method == "full",
-        "full fine-tuning has no adapters to turn off",
-        "--ref-model copy",
-    )
-    yield (
-        settings.prompt_len >= settings.seq_len,
-        f"a prompt of {settings.prompt_len:,} tokens leaves no answer within {settings.seq_len:,}",
-        "raise --seq-len, which counts both",
-    )
-    yield (
-        settings.logits_to_keep and (kind != "dpo" or settings.loss != "full"),
-        "use_logits_to_keep is of DPO, where logits are made",
-        "add --objective dpo --loss full",
-    )
-    yield (
-        kind in FROM_LOGITS and settings.loss not in {"full", "trl"},
-        f"{kind} is not simulated with the loss {settings.loss}",
-        "--loss trl as TRL 1 does, --loss full as TRL 0 did",
-    )
