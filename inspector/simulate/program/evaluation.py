@@ -61,7 +61,7 @@ class Evaluation:
         """What another forward would leave, once it is over."""
         return [None if each is None else torch.empty_like(each) for each in latest]
 
-    def _hold(self, place: int, new: Any) -> None:
+    def _hold(self, place: int, new: torch.Tensor | None) -> None:
         if new is not None:
             old = self.held[place]
             self.held[place] = new if old is None else torch.cat((old, new), dim=0)

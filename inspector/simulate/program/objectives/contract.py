@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     import torch
     from torch import nn
+    from transformers import PreTrainedModel
 
     from inspector.simulate.program.looks import Input
     from inspector.simulate.tracing.tracer import Tracer
@@ -22,8 +23,8 @@ class Objective(Protocol):
     def inputs(self) -> dict[str, Input]:
         """The tensors of one micro-batch, in the order in which the trainer's collator makes them."""
 
-    def prepare(self, model: Any, config: Mapping[str, Any], tracer: Tracer) -> list[tuple[str, nn.Module]]:
+    def prepare(self, model: PreTrainedModel, config: Mapping[str, Any], tracer: Tracer) -> list[tuple[str, nn.Module]]:
         """Load what stands beside the model that trains; its modules by the paths that reports call them."""
 
-    def loss(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    def loss(self, model: PreTrainedModel, batch: dict[str, Any]) -> torch.Tensor:
         """The loss of a micro-batch; all else that was made is gone when it returns."""

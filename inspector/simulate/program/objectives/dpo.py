@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import nn
+    from transformers import PreTrainedModel
 
     from inspector.simulate.setup.training import TrainSetup
     from inspector.simulate.tracing.tracer import Tracer
@@ -46,7 +47,7 @@ class Preference:
             found |= dict.fromkeys(("ref_chosen_logps", "ref_rejected_logps"), Input((self.pairs,), torch.float32))
         return found
 
-    def prepare(self, model: Any, config: Mapping[str, Any], tracer: Tracer) -> list[tuple[str, nn.Module]]:
+    def prepare(self, model: PreTrainedModel, config: Mapping[str, Any], tracer: Tracer) -> list[tuple[str, nn.Module]]:
         """The reference model, where it is one of its own."""
         loop = self.setup.loop
         if self.reference == "copy":
@@ -58,7 +59,7 @@ class Preference:
                     FusedHead(each, tracer, loop.autocast, self.answered)
         return named
 
-    def loss(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    def loss(self, model: PreTrainedModel, batch: dict[str, Any]) -> torch.Tensor:
         """The loss of the pairs."""
         log_probs = self._fused if self.setup.loop.loss == "trl" else self._from_logits
         chosen, rejected = log_probs(model, batch).chunk(2)
@@ -70,13 +71,13 @@ class Preference:
         delta = (chosen - ref_chosen) - (rejected - ref_rejected)
         return -functional.logsigmoid(BETA * delta).mean()
 
-    def _fused(self, model: Any, batch: dict[str, Any]) -> Any:
+    def _fused(self, model: PreTrainedModel, batch: dict[str, Any]) -> Any:
         ids = batch["input_ids"]
         labels = ids.masked_fill(batch["completion_mask"] == 0, -100)
         found = model(input_ids=ids, attention_mask=batch["attention_mask"], use_cache=False, labels=labels)
         return found[0].sum(dim=1)
 
-    def _from_logits(self, model: Any, batch: dict[str, Any]) -> Any:
+    def _from_logits(self, model: PreTrainedModel, batch: dict[str, Any]) -> Any:
         ids, more = batch["input_ids"], {}
         kept = self.length - self.asked.prompt_len + 1  # one for the first label
         if self.asked.logits_to_keep and kept < self.length:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import nn
+    from transformers import PreTrainedModel
 
     from inspector.simulate.setup.training import TrainSetup
     from inspector.simulate.tracing.tracer import Tracer
@@ -47,7 +48,7 @@ class Unpaired:
             found |= dict.fromkeys(("ref_logps", "ref_KL_logps"), Input((self.samples,), torch.float32))
         return found
 
-    def prepare(self, model: Any, config: Mapping[str, Any], tracer: Tracer) -> list[tuple[str, nn.Module]]:
+    def prepare(self, model: PreTrainedModel, config: Mapping[str, Any], tracer: Tracer) -> list[tuple[str, nn.Module]]:
         """The reference model, where it is one of its own."""
         loop = self.setup.loop
         if self.reference == "copy":
@@ -58,7 +59,7 @@ class Unpaired:
                     FusedHead(each, tracer, loop.autocast, self.answered)
         return [] if self.beside is None else reference.called_beside(self.beside)
 
-    def loss(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    def loss(self, model: PreTrainedModel, batch: dict[str, Any]) -> torch.Tensor:
         """The loss of the answers; what others say of them is without gradients."""
         with torch.no_grad():
             others = self._log_probs(model, batch, "KL_")
@@ -75,7 +76,7 @@ class Unpaired:
         bad = 1 - torch.sigmoid(BETA * (drift - ratios[self.good :]))
         return torch.cat((good, bad)).nanmean()
 
-    def _both(self, model: Any, batch: dict[str, Any]) -> tuple[Any, Any]:
+    def _both(self, model: PreTrainedModel, batch: dict[str, Any]) -> tuple[Any, Any]:
         """Log-probabilities of the answers, and what is held for the log until the loss is known."""
         if self.setup.loop.loss == "trl":
             return self._log_probs(model, batch, ""), None
@@ -88,7 +89,7 @@ class Unpaired:
         ]
         return self._of(logits, batch, ""), held
 
-    def _log_probs(self, model: Any, batch: dict[str, Any], of: str) -> Any:
+    def _log_probs(self, model: PreTrainedModel, batch: dict[str, Any], of: str) -> Any:
         ids, mask = batch[f"{of}input_ids"], batch[f"{of}attention_mask"]
         if self.setup.loop.loss == "trl":
             labels = ids.masked_fill(batch[f"{of}completion_mask"] == 0, -100)

@@ -6,7 +6,7 @@ log-softmax of each row (`selected`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch.nn import functional
@@ -15,22 +15,36 @@ from inspector.errors import CannotSimulateError
 from inspector.simulate.program.loss import chunked_log_probs
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from inspector.simulate.setup.words import Autocast
     from inspector.simulate.tracing.tracer import Tracer
+
+
+class _Context(Protocol):
+    """What autograd hands a function of one's own: what was kept in its forward, for its backward."""
+
+    shape: torch.Size
+    rows: int
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]: ...
+
+    def save_for_backward(self, *tensors: torch.Tensor | None) -> None: ...
 
 
 class _Picked(torch.autograd.Function):
     """``hidden[mask]`` of so many rows: a kernel looks where the mask is, here as it is run and as it is undone."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: torch.Tensor, mask: torch.Tensor, rows: int) -> Any:
+    def forward(ctx: _Context, hidden: torch.Tensor, mask: torch.Tensor, rows: int) -> Any:
         ctx.save_for_backward(mask)
         ctx.shape = hidden.shape
         _where = mask.new_empty((rows, 2), dtype=torch.int64)
         return hidden.new_empty((rows, hidden.size(-1)))
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
+    def backward(ctx: _Context, *gradients: torch.Tensor) -> Any:
         (mask,) = ctx.saved_tensors
         (gradient,) = gradients
         whole = gradient.new_zeros(ctx.shape)
@@ -42,14 +56,14 @@ class _Placed(torch.autograd.Function):
     """``zeros.masked_scatter(mask, rows)``."""
 
     @staticmethod
-    def forward(ctx: Any, rows: torch.Tensor, mask: torch.Tensor) -> Any:
+    def forward(ctx: _Context, rows: torch.Tensor, mask: torch.Tensor) -> Any:
         ctx.save_for_backward(mask)
         ctx.rows = len(rows)
         zeros = rows.new_zeros(mask.shape)
         return zeros.clone()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
+    def backward(ctx: _Context, *gradients: torch.Tensor) -> Any:
         (gradient,) = gradients
         return gradient.new_empty((ctx.rows,)), None
 
@@ -61,7 +75,7 @@ class FusedHead:
     Source: trl/trainer/utils.py, 1.16, ``add_fused_lm_head``: the forward is replaced below PEFT's wrapper.
     """
 
-    def __init__(self, model: Any, tracer: Tracer, autocast: Autocast, answered: int) -> None:
+    def __init__(self, model: PreTrainedModel, tracer: Tracer, autocast: Autocast, answered: int) -> None:
         self.base = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.tracer, self.answered = tracer, answered
         self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(autocast)
@@ -69,7 +83,7 @@ class FusedHead:
             raise CannotSimulateError(f"{type(self.base).__name__} has no output head")
         self.base.forward = self._forward
 
-    def _forward(self, *args: Any, labels: torch.Tensor, **kwargs: Any) -> Any:
+    def _forward(self, *args: torch.Tensor, labels: torch.Tensor, **kwargs: object) -> Any:
         head = self.base.get_output_embeddings()
         hidden = self.base.base_model(*args, **kwargs).last_hidden_state[:, :-1]
         # The head itself is not called: what follows is of it.
@@ -102,7 +116,7 @@ class _Selected(torch.autograd.Function):
     """Source: trl/kernels/logprob_entropy.py, 1.16, ``_LogProbEntropyFunction``: four numbers a token, in float32."""
 
     @staticmethod
-    def forward(ctx: Any, logits: torch.Tensor, labels: torch.Tensor) -> Any:
+    def forward(ctx: _Context, logits: torch.Tensor, labels: torch.Tensor) -> Any:
         found, _entropy, log_z, expected = (
             torch.empty(logits.shape[:-1], dtype=torch.float32, device=logits.device) for _ in range(4)
         )
@@ -110,7 +124,7 @@ class _Selected(torch.autograd.Function):
         return found
 
     @staticmethod
-    def backward(ctx: Any, *_gradients: Any) -> Any:
+    def backward(ctx: _Context, *_gradients: torch.Tensor) -> Any:
         logits, *_kept = ctx.saved_tensors
         return torch.empty_like(logits, memory_format=torch.contiguous_format), None
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import nn
+    from transformers import PreTrainedModel
 
     from inspector.simulate.setup.training import TrainSetup
     from inspector.simulate.tracing.tracer import Tracer
@@ -44,11 +45,13 @@ class WithoutReference:
             found |= {"prompt_input_ids": prompt, "prompt_attention_mask": prompt}
         return found
 
-    def prepare(self, _model: Any, _config: Mapping[str, Any], _tracer: Tracer) -> list[tuple[str, nn.Module]]:
+    def prepare(
+        self, _model: PreTrainedModel, _config: Mapping[str, Any], _tracer: Tracer
+    ) -> list[tuple[str, nn.Module]]:
         """Nothing stands beside the model."""
         return []
 
-    def loss(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    def loss(self, model: PreTrainedModel, batch: dict[str, Any]) -> torch.Tensor:
         """The loss of the pairs."""
         ids, mask, told = (
             torch.cat((batch[f"chosen_{name}"], batch[f"rejected_{name}"]))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from torch import nn
+    from transformers import PreTrainedModel
 
     from inspector.simulate.setup.load import LoadSetup
     from inspector.simulate.setup.words import Reference
@@ -46,7 +47,7 @@ def called_beside(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 @contextmanager
-def answering(model: Any, beside: Any, reference: Reference) -> Iterator[Any]:
+def answering(model: PreTrainedModel, beside: PreTrainedModel | None, reference: Reference) -> Iterator[Any]:
     """The model that answers as the reference, without gradients. Source: trl/trainer/utils.py, ``use_adapter``."""
     with torch.no_grad():
         if reference == "adapters":

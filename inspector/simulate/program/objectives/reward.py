@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import nn
+    from transformers import PreTrainedModel
 
     from inspector.simulate.setup.training import TrainSetup
     from inspector.simulate.tracing.tracer import Tracer
@@ -33,11 +34,13 @@ class Reward:
         both = Input((2 * self.batch.size, self.batch.seq_len))
         return {"input_ids": both, "attention_mask": both}
 
-    def prepare(self, _model: Any, _config: Mapping[str, Any], _tracer: Tracer) -> list[tuple[str, nn.Module]]:
+    def prepare(
+        self, _model: PreTrainedModel, _config: Mapping[str, Any], _tracer: Tracer
+    ) -> list[tuple[str, nn.Module]]:
         """Nothing stands beside the model."""
         return []
 
-    def loss(self, model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    def loss(self, model: PreTrainedModel, batch: dict[str, Any]) -> torch.Tensor:
         """The loss of the pairs."""
         outputs = model(**batch, use_cache=False)
         chosen, rejected = torch.chunk(outputs.logits.squeeze(-1), chunks=2)
