@@ -187,7 +187,8 @@ def find_gpu(text: str) -> Gpu:
     if other := find_accelerator(text):
         raise InspectorError(
             f"{text!r} is {other.maker}'s, no NVIDIA card, and only CUDA's kernels are simulated",
-            hint=f'weights and cache can be had: inspector memory, fit or simulate generate with --gpu "{other.name}"',
+            hint=f'weights and cache can be had: inspector memory, fit or simulate generate with --gpu "{other.name}"; '
+            f"--vram {other.label_gb}GiB is computed as an A100 of that size",
         )
     if of_another_maker(text):
         hint = "by its memory alone, such as --vram 192GiB, it is computed as an A100 of that size"

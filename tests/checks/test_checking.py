@@ -95,6 +95,11 @@ def test_a_file_that_is_written_otherwise_is_left_alone(project):
     with pytest.raises(InspectorError, match="is no table of its own"):
         inspector.check(update=True)
     assert file.read_text() == inline
+    table = FILE.replace('  fits = "T4"', '  fits = "T4"\n  today.peak = "1 MiB"')
+    file.write_text(table)
+    with pytest.raises(InspectorError, match="without changing more of it"):
+        inspector.check(names=["train"], update=True)
+    assert file.read_text() == table
     file.write_text(FILE)
     # What somebody writes while it is checked is theirs.
     with pytest.raises(InspectorError, match="was changed while"):
