@@ -43,7 +43,7 @@ MISTAKES = {
     "a model and a script": (f'{RUN}script = "x.py"\n', 3, "are each a whole run"),
     "nothing to run": ('[tool.inspector.runs.a]\nlimits = ["peak <= 1 GiB"]\n', 1, "has no model"),
     "an unknown word": (f"{RUN}bach-size = 4\n", 3, "no setting is named 'bach-size'"),
-    "a word of generation": (f"{RUN}prompt-len = 4\n", 3, "is of generate"),
+    "a word of generation": (f"{RUN}num-beams = 4\n", 3, "is of generate"),
     "a word of scripts": (f"{RUN}nproc = 4\n", 3, "is of script"),
     "another kind": (f'{RUN}simulate = "serving"\n', 3, "finetune or generate"),
     "a length that is a text": (f'{RUN}seq-len = "lots"\n', 3, "seq_len is a whole number"),
