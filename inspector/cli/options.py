@@ -161,15 +161,17 @@ def one_form(output: Path | None, *, as_json: bool = False, as_csv: bool = False
         check_place(output)
 
 
-def answer_page(report: Report, output: Path) -> None:
+def answer_page(report: Report, output: Path, words: tuple[str, ...] = ()) -> None:
     """Write the page of a report, with the command line that was typed on it.
 
-    Raises InspectorError when the file cannot be written.
+    ``words`` are those behind it that no option of ours has. Raises InspectorError when the file cannot be written.
     """
+    import shlex
+
     from inspector.files import write_output
     from inspector.render.pages import PAGES
 
-    html: str = PAGES[report.kind](report, command=typed())
+    html: str = PAGES[report.kind](report, command=" ".join(filter(None, (typed(), shlex.join(words)))))
     if str(output) == "-":
         click.echo(html, nl=False)
         return

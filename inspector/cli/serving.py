@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from inspector.cli.headed import HeadedCommand
-from inspector.cli.options import answer, json_option, model_argument, vocabulary_options
+from inspector.cli.options import (
+    answer,
+    answer_page,
+    json_option,
+    model_argument,
+    one_form,
+    output_option,
+    vocabulary_options,
+)
 from inspector.files import read_bytes
 
 if TYPE_CHECKING:
@@ -16,7 +24,9 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1_000_000
 """Of a fragment of YAML."""
-_VALUED = {"--engine", "--gpu", "--vram", "--engine-version", "--resize-vocab", "--pad-to-multiple-of"}
+_VALUED = {
+    "--engine", "--gpu", "--vram", "--engine-version", "--resize-vocab", "--pad-to-multiple-of", "-o", "--output",
+}  # fmt: skip
 _OWN = {*_VALUED, "--json", "-h", "--help", "--trust-remote-code"}
 
 
@@ -69,10 +79,12 @@ def _is_name(word: str) -> bool:
     "--engine-version", default="", metavar="VERSION", help='Whose rules count, such as 0.10.2 or "0.8.5 V0".'
 )
 @vocabulary_options
+@output_option
 @json_option
 def command(
-    model: str, *, engine: str, gpu: str, vram: str, engine_version: str, as_json: bool, words: tuple[str, ...] = ()
-) -> int:
+    model: str, *, engine: str, gpu: str, vram: str, engine_version: str, output: Path | None, as_json: bool,
+    words: tuple[str, ...] = (),
+) -> int:  # fmt: skip
     """Say whether an inference engine starts with a model, how many tokens it holds, how many requests.
 
     All other options are the engine's own, as on its command line:
@@ -93,10 +105,11 @@ def command(
       inspector serving qwen3-14b --engine sglang --tp 4 --mem-fraction-static 0.85 --gpu "RTX 4090"
       inspector serving model.gguf --engine llama.cpp -c 32768 -ngl 99 -ub 512 -ctk q8_0 --gpu "RTX 3060"
       inspector serving --gpu L40S -- vllm serve meta-llama/Llama-3.1-8B --max-model-len 32768
-      inspector serving gemma-3-27b-it --gpu H200 --engine-version 0.10.2 --json
+      inspector serving gemma-3-27b-it --gpu H200 --engine-version 0.10.2 -o serving.html
     """  # noqa: D301
     from inspector.serving.answering import serve, serve_line
 
+    one_form(output, as_json=as_json)
     if words[:1] == ("--",):
         report = serve_line(words[1:], engine=engine, gpu=gpu, vram=vram, engine_version=engine_version)
     elif model.endswith((".yaml", ".yml")):
@@ -104,5 +117,8 @@ def command(
         report = serve_line(text, engine=engine, gpu=gpu, vram=vram, engine_version=engine_version)
     else:
         report = serve(model, engine=engine or "vllm", gpu=gpu, vram=vram, engine_version=engine_version, words=words)
-    answer(report, as_json=as_json)
+    if output is None:
+        answer(report, as_json=as_json)
+    else:
+        answer_page(report, output, words)
     return 0 if report.fits else 1

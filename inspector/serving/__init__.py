@@ -5,6 +5,7 @@ Engines' own rules as plain arithmetic, each with the source it was read in; no 
 """
 
 from inspector.serving.answering import serve
+from inspector.serving.colocated import Colocated, colocated_bytes
 from inspector.serving.report import ServingReport
 
-__all__ = ["ServingReport", "serve"]
+__all__ = ["Colocated", "ServingReport", "colocated_bytes", "serve"]
