@@ -20,8 +20,8 @@ class Colocated:
     """Bytes on a card while the trainer steps.
 
     ``weights`` and ``kv`` are what the engine holds awake, ``host`` what lies with the host while it sleeps;
-    ``held`` is what a step of the trainer finds taken. Its profile's activations are given back to the allocator that both share,
-    and are not in it. ``report`` says how each was found.
+    ``held`` is what a step of the trainer finds taken. Activations of its profile are given back to the allocator that
+    both share, and are not in it. ``report`` says how each was found.
     """
 
     weights: int
