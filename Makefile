@@ -81,6 +81,9 @@ release: $(INSTALLED) ## build wheel, source archive and release notes into dist
 serving-llamacpp: $(INSTALLED) ## ask llama.cpp itself about every bundled architecture (pip install xllamacpp first)
 	PYTHONPATH=. $(BIN)/python scripts/serving_llamacpp.py
 
+serving-vllm: $(INSTALLED) ## ask vLLM itself about forty models on cards that are not there (VLLM=folder with vllm 0.33 and what it imports)
+	PYTHONPATH=.:$(VLLM) $(BIN)/python scripts/serving_vllm/ask.py
+
 serving-ranges: $(INSTALLED) ## make anew what engines' logs say of memory that no shape tells
 	PYTHONPATH=. $(BIN)/python scripts/serving_ranges.py
 

@@ -21,9 +21,11 @@ VOCABULARY = 64
 
 _COLUMNS = re.compile(
     r"(^|[.])(q_proj|q_b_proj|kv_b_proj|gate_proj|up_proj|gate_up_proj|fc1|fc_in|c_fc|dense_h_to_4h|w1|w3|wi|wi_0|wi_1|"
-    r"in_proj\w*|linear_fc1|query|conv1d|[qkvfg]_conv1d|[fg]_b_proj|b_proj|A_log|dt_bias|D|g_proj)$"
+    r"in_proj\w*|linear_fc1|query|conv1d|[qkvfg]_conv1d|[fg]_b_proj|b_proj|A_log|dt_bias|D|g_proj|linear_1)$"
 )
-_ROWS = re.compile(r"(^|[.])(o_proj|out_proj|dense|c_proj|down_proj|fc2|fc_out|dense_4h_to_h|w2|wo|linear_fc2|proj)$")
+_ROWS = re.compile(
+    r"(^|[.])(o_proj|out_proj|dense|c_proj|down_proj|fc2|fc_out|dense_4h_to_h|w2|wo|linear_fc2|proj|linear_2)$"
+)
 _KEY_OR_VALUE = re.compile(r"(^|[.])(k_proj|v_proj|key|value)$")
 _FUSED = re.compile(r"(^|[.])(qkv_proj|query_key_value|c_attn|Wqkv|W_pack|qkv)$")
 
@@ -59,7 +61,7 @@ def share(skeleton: Skeleton, module: Module, tensor: Tensor, ranks: Ranks) -> F
         return Fraction(1, 1 if whole else ranks.experts if ranks.experts > 1 else width)
     if width == 1 or not tensor.shape:
         return Fraction(1)
-    if in_tower(owner):
+    if in_tower(owner) or "projector" in owner:
         return _plain(owner, last, width)
     heads, kept = facts.num_attention_heads, facts.num_key_value_heads
     if _KEY_OR_VALUE.search(owner) and module.part == "attention":

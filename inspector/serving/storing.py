@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inspector.gpus import Gpu
-    from inspector.skeleton import Module, Skeleton, Tensor
+    from inspector.skeleton import ConfigFacts, Module, Skeleton, Tensor
 
 _NAMES = {
     "awq": "awq", "awq_marlin": "awq", "moe_wna16": "awq", "gptq": "gptq", "gptq_marlin": "gptq", "w4a16": "w4a16",
@@ -104,7 +104,7 @@ def engine_scheme(
 
     Raises InspectorError for a quantization that is not known, or that the card cannot run, in vLLM's words.
     """
-    rest = _plain(dtype, skeleton.facts.dtype, card)
+    rest = _plain(dtype, skeleton.facts, card)
     published = published_scheme(dict(config), skeleton)
     said = published_in(dict(config))
     method = (quantization or (said.method if said else "")).lower()
@@ -153,10 +153,23 @@ def _check(method: str, card: Gpu) -> None:
         )
 
 
-def _plain(dtype: str, published: str, card: Gpu) -> str:
-    wanted = {"half": "float16", "float": "float32", "auto": ""}.get(dtype, dtype) or published
+UNSTABLE = frozenset({"gemma2", "gemma3", "gemma3_text", "glm4"})
+"""Models that vLLM does not run in float16 (config/model.py, ``_FLOAT16_NOT_SUPPORTED_MODELS``)."""
+
+
+def _plain(dtype: str, facts: ConfigFacts, card: Gpu) -> str:
+    """The dtype of what is not quantized."""
+    wanted = {"half": "float16", "float": "float32", "auto": ""}.get(dtype, dtype) or facts.dtype
+    if wanted == "float16" and facts.model_type in UNSTABLE and dtype in {"half", "float16"}:
+        raise InspectorError(
+            f"The model type {facts.model_type!r} does not support float16. Reason: Numerical instability. Please use "
+            "bfloat16 or float32 instead.",
+            hint="--dtype float32" if not card.bf16 else "--dtype bfloat16",
+        )
     if wanted == "float32" and dtype in {"auto", ""}:
-        wanted = "float16"  # "auto" makes 16 bits of a float32 checkpoint (config/model.py, ``_resolve_auto_dtype``)
+        wanted = (
+            "bfloat16" if facts.model_type in UNSTABLE else "float16"
+        )  # "auto" makes 16 bits of a float32 checkpoint (config/model.py, ``_resolve_auto_dtype``)
     if wanted not in {"float16", "bfloat16", "float32"}:
         raise InspectorError(f"--dtype {dtype!r:.40} is none that weights are kept in", hint="auto, half or bfloat16")
     if wanted == "bfloat16" and not card.bf16:
@@ -167,7 +180,7 @@ def _plain(dtype: str, published: str, card: Gpu) -> str:
                 f"{card.device_name or card.name} GPU has compute capability {have}.",
                 hint="--dtype half",
             )
-        return "float16"
+        return "float32" if facts.model_type in UNSTABLE else "float16"
     return wanted
 
 

@@ -74,7 +74,7 @@ def vllm_report(
         parts = (*parts, lora_bytes(skeleton, ranks, settings.max_loras, settings.max_lora_rank))
     text = text_fields(config)
     scan = str(text.get("mamba_ssm_dtype") or text.get("mamba_ssm_cache_dtype") or "")
-    cache = vllm_cache(layers, settings, resolved, scheme.rest, scan)
+    cache = vllm_cache(layers, settings, resolved, scheme.rest, scan, delta=bool(text.get("linear_num_value_heads")))
     weights = _weights(parts, settings, resolved, plain=ranks.cards == 1 and scheme.bits >= 16)
     terms = _terms(skeleton, settings, resolved, card, weights, experts, size)
     left = terms[0].span
@@ -150,14 +150,16 @@ def _answer(base: Base, cache: Cache, left: Span) -> ServingReport:
     settings, resolved, plan = base.settings, base.resolved, cache.plan
     ranks = settings.decode_context_parallel_size
     length, needed = resolved.length, plan.request_bytes(resolved.length, resolved.in_flight, ranks)
-    longest = _each(left, lambda size: plan.longest(size, resolved.in_flight, base.positions, ranks))
+    # One block is held back for ever, an empty one that tables point at (kv_cache_planning.py of 0.33).
+    spare = plan.block_bytes if resolved.version >= (0, 30) else 0
+    longest = _each(left, lambda size: plan.longest(size - spare, resolved.in_flight, base.positions, ranks))
     if settings.max_model_len == -1:  # "auto": what fits
         length, needed = longest.value, plan.request_bytes(longest.value, resolved.in_flight, ranks)
     override = settings.num_gpu_blocks_override
     blocks = Span.exactly(override) if override else _each(left, plan.blocks)
     request = plan.request_blocks(length, resolved.in_flight, ranks) or 1
     least = 0 if settings.max_model_len == -1 and longest.low else needed  # what fits is taken, whatever that is
-    starts, refusal = verdict(left, least, base.card, length, longest, resolved)
+    starts, refusal = verdict(left, least, base.card, length, longest, resolved, spare=spare if least else 0)
     return ServingReport(
         engine="vllm", engine_version=base.version, model=base.skeleton.model_id, card=base.card.name,
         cards=settings.tensor_parallel_size * settings.pipeline_parallel_size * settings.data_parallel_size,

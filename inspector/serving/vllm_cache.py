@@ -32,9 +32,12 @@ class Cache:
 
 
 def vllm_cache(
-    layers: tuple[KvLayer, ...], settings: VllmSettings, resolved: Resolved, dtype: str, scan_dtype: str = ""
-) -> Cache:
+    layers: tuple[KvLayer, ...], settings: VllmSettings, resolved: Resolved, dtype: str, scan_dtype: str = "", *,
+    delta: bool = False,
+) -> Cache:  # fmt: skip
     """The plan; ``scan_dtype`` is what the config names for recurrent states, else they are in the model's.
+
+    ``delta`` says that the states are Gated DeltaNet's.
 
     Raises InspectorError where vLLM refuses such a cache.
     """
@@ -65,11 +68,12 @@ def vllm_cache(
             raise InspectorError(
                 "Hybrid KV cache manager is disabled but failed to convert the KV cache specs to one unified type."
             )
-        align = ALIGN_NOW if resolved.version >= (0, 30) else ALIGN
+        delta = delta and resolved.checkpoints and _mode(settings) == "align"
+        align = ALIGN_NOW if delta else ALIGN
         hybrid = hybrid_block(max(states.values()), attention, settings.block_size or 16, align)
         block = hybrid.tokens
     specs = [
-        _spec(layer, block, token, settings, resolved, hybrid)
+        _spec(layer, block, token, settings, resolved, hybrid, delta=delta)
         for layer in chosen
         if layer.kind not in {"none", "shared"}
     ]
@@ -85,14 +89,18 @@ def vllm_cache(
 
 def _spec(
     layer: KvLayer, block: int, token: dict[KvLayer, int], settings: VllmSettings, resolved: Resolved,
-    hybrid: HybridBlock | None,
+    hybrid: HybridBlock | None, *, delta: bool,
 ) -> Spec | None:  # fmt: skip
     if layer.kind == "state" and hybrid is not None:
         drafts = settings.num_speculative_tokens
-        mode = settings.mamba_cache_mode or ("align" if settings.enable_prefix_caching else "none")
-        held = {"none": 1 + drafts, "align": 2 + drafts, "all": 0}.get(mode, 2 + drafts)
+        # One more where a prefill writes a state out on its way.
+        held = {"none": 1 + drafts, "all": 0}.get(_mode(settings), 2 + drafts + delta)
         return Spec("state", hybrid.tokens, hybrid.page, held=held)
     page = block * token[layer]
     if layer.kind in {"window", "chunked"} and resolved.hybrid_manager:
         return Spec("window" if layer.kind == "window" else "chunked", block, page, layer.window)
     return Spec("full", block, page)
+
+
+def _mode(settings: VllmSettings) -> str:
+    return settings.mamba_cache_mode or ("align" if settings.enable_prefix_caching else "none")

@@ -53,7 +53,8 @@ class Resolved:
     """The defaults that decide, each with the word for it.
 
     ``in_flight`` are tokens that may be scheduled and not yet settled, which layers with a window keep room for;
-    ``assumed`` are the sentences for the page.
+    ``checkpoints`` is whether a prefill of Gated DeltaNet writes states out on its way; ``assumed`` are the sentences
+    for the page.
     """
 
     version: tuple[int, ...]
@@ -66,6 +67,7 @@ class Resolved:
     hybrid_manager: bool
     graph_estimate: bool
     in_flight: int
+    checkpoints: bool
     assumed: tuple[str, ...] = field(default=())
 
 
@@ -96,6 +98,7 @@ def resolve(settings: VllmSettings, said: str, card: Gpu, positions: int, *, lat
     block = settings.block_size or (_latent_block(settings, version, card) if latent and runner == "V1" else 16)
     return Resolved(
         version, runner, length, utilization, batched, sequences, block,
+        checkpoints=version >= (0, 30) and card.capability[0] in {9, 10},
         in_flight=batched * _batches_at_once(settings, version),
         # Before it, layers with a window were kept as full ones.
         hybrid_manager=version >= (0, 9, 2) and runner == "V1" and not settings.disable_hybrid_kv_cache_manager,

@@ -1,7 +1,8 @@
 """The block of a vLLM hybrid: attention's pages are made as large as a recurrent layer's state.
 
 Source: vLLM model_executor/models/config.py (``HybridAttentionMambaModelConfig.verify_and_update_config``), later
-platforms/interface.py. Multiples of 16 tokens are in logs up to 0.21, of 64 in what 0.33 itself answers for an H100.
+platforms/interface.py. Multiples of 16 tokens; of 64, a chunk of FlashInfer's prefill of Gated DeltaNet, where that
+runs (Hopper and Blackwell) and writes states out on its way (mamba/gdn/qwen_gdn_linear_attn.py of 0.33).
 """
 
 from __future__ import annotations

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from inspector.serving.vllm_settings import Resolved, VllmSettings
 
 
-def verdict(left: Span, needed: int, card: Gpu, length: int, longest: Span, resolved: Resolved) -> tuple[Starts, str]:
+def verdict(
+    left: Span, needed: int, card: Gpu, length: int, longest: Span, resolved: Resolved, *, spare: int = 0
+) -> tuple[Starts, str]:
     """Whether it starts, and vLLM's own sentence where it does not.
 
-    ``left`` is the range for the cache, ``needed`` what one request of ``length`` takes.
+    ``left`` is the range for the cache, ``needed`` what one request of ``length`` takes and ``spare`` what none
+    gets.
     """
     requested = ceil(card.usable_bytes * resolved.utilization)
     free = card.usable_bytes - card.context_bytes
@@ -31,14 +34,14 @@ def verdict(left: Span, needed: int, card: Gpu, length: int, longest: Span, reso
         )
     if left.high <= 0:
         return "no", "No available memory for the cache blocks. Try increasing `gpu_memory_utilization`."
-    if left.high < needed:
+    if left.high < needed + spare:
         fits = f"the estimated maximum model length is {longest.value}" if longest.value else "no length fits"
         return "no", (
             f"To serve at least one request with the models's max seq len ({length}), {gibibytes(needed)} KV cache is "
             f"needed, which is larger than the available KV cache memory ({gibibytes(max(left.value, 0))}). Based on "
             f"the available memory, {fits}."
         )
-    if left.low < needed or requested > free:
+    if left.low < needed + spare or requested > free:
         return "unknown", ""
     return "yes", ""
 

@@ -118,7 +118,9 @@ def rotary_bytes(skeleton: Skeleton, config: Mapping[str, Any], dtype: str) -> i
     which the weights are 14.9888 GiB, as printed.
     """
     text = text_fields(config)
-    if not (text.get("rope_theta") or text.get("rope_parameters") or text.get("rotary_emb_base")):
+    # Llama 2's config leaves the base out, and 10,000 is taken.
+    keys = ("rope_theta", "rope_parameters", "rotary_emb_base")
+    if text.get("model_type") != "llama" and not any(text.get(key) for key in keys):
         return 0
     facts = skeleton.facts
     if facts.model_type in OF_TRANSFORMERS:
