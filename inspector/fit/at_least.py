@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from inspector.simulate.setup.options import GenerateSettingsOptions
     from inspector.skeleton import Skeleton
 
-Ruled = Literal["does not fit", "not ruled out", "does not run"]
+Ruled = Literal["does not fit", "over the recommended", "not ruled out", "does not run"]
 STANDS_IN = "A100-80GB"
 """A card on which the model is run on shapes: weights and cache are the same on every one."""
 RANK = 8
@@ -71,7 +71,9 @@ class AtLeastReport(TableReport):
         """Whether a way can be ruled out on a device."""
         if way.bitsandbytes and not device.bitsandbytes:
             return "does not run"
-        return "does not fit" if way.nbytes > device.usable_bytes else "not ruled out"
+        if way.nbytes > device.refused_bytes:
+            return "does not fit"
+        return "over the recommended" if way.nbytes > device.usable_bytes else "not ruled out"
 
     @property
     def fits(self) -> bool:

@@ -26,6 +26,13 @@ Source: huggingface.co/docs/bitsandbytes, installation, v0.48.1 (Intel XPU and G
 """
 
 
+MPS_REFUSES_AT = 1.7
+"""Times the recommended working set at which PyTorch's allocator for Metal refuses.
+
+Source: ``default_high_watermark_ratio`` of ATen/mps/MPSAllocator.h, a file of every wheel of PyTorch.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Accelerator:
     """One device of a maker other than NVIDIA, as a program sees it: of a board with two chips it is one.
@@ -50,15 +57,23 @@ class Accelerator:
         return BITSANDBYTES.get(self.maker, "")
 
     @property
+    def refused_bytes(self) -> int:
+        """Beyond so many bytes PyTorch refuses; on Apple's, which swap before, more than is usable at ease."""
+        return int(self.usable_bytes * MPS_REFUSES_AT) if self.maker == "Apple" else self.usable_bytes
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What to know of its figure, a line each."""
         said = {
-            "printed": f"{self.name}: {self.usable_bytes / GiB:.2f} GiB as its driver prints it",
+            "printed": f"{self.name}: {self.usable_bytes / GiB:.2f} GiB as it is printed",
             "by others of its maker": f"{self.name}: {self.usable_bytes / GiB:.2f} GiB, reckoned by what others of "
             f"{self.maker}'s lose of their label",
             "label": f"{self.name}: {self.label_gb} GiB on its label, of which a program gets less",
         }[self.told]
         lines = [said, "not checked against a measurement on such a device"]
+        if self.maker == "Apple":
+            lines.append(f"{self.name}: that is Metal's recommended working set; PyTorch refuses at "
+                         f"{MPS_REFUSES_AT} times as much, and the system swaps before")  # fmt: skip
         if self.unified:
             lines.append(f"{self.name}: the memory is the system's own; what else runs takes its part")
         return tuple(lines)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from inspector.fit.at_least import AtLeastReport, Way
 
-_STYLES = {"does not fit": "red", "not ruled out": "yellow", "does not run": "dim"}
+_STYLES = {"does not fit": "red", "over the recommended": "red", "not ruled out": "yellow", "does not run": "dim"}
 
 
 def text(report: AtLeastReport) -> RenderableType:

@@ -3,11 +3,13 @@
 import json
 import re
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
 from inspector.errors import InspectorError
 from inspector.gpus import accelerators, catalogue, find_accelerator, find_card, find_gpu
+from inspector.gpus.other_makers import MPS_REFUSES_AT
 
 MiB, GiB = 2**20, 2**30
 
@@ -91,3 +93,13 @@ def test_bitsandbytes_own_guide_says_where_it_runs():
     assert find_card("MI300X").bitsandbytes == find_card("M1 8GB").bitsandbytes == "0.50"
     assert find_card("Gaudi 3").bitsandbytes == "0.48"
     assert find_card("TPU v4").bitsandbytes == ""
+
+
+def test_pytorchs_own_header_says_where_metals_allocator_refuses():
+    torch = pytest.importorskip("torch")
+    header = Path(torch.__file__).parent / "include" / "ATen" / "mps" / "MPSAllocator.h"
+    (ratio,) = re.findall(r"double default_high_watermark_ratio = ([\d.]+);", header.read_text())
+    assert float(ratio) == MPS_REFUSES_AT
+    mac, card = find_card("M1 8GB"), find_card("MI300X")
+    assert mac.refused_bytes == int(1.7 * mac.usable_bytes)
+    assert card.refused_bytes == card.usable_bytes

@@ -26,6 +26,14 @@ def test_ways_of_training_by_devices():
     assert report.to_dict()["checked_against_a_measurement"] is False
 
 
+def test_a_mac_swaps_before_pytorch_refuses():
+    """Llama 3.1 8B in sixteen bits is 14.96 GiB: over the 10.67 that Metal recommends, under 1.7 times as much."""
+    report = inspector.load("llama-3.1-8b").fit(gpu=["M1 16GB", "M1 8GB"])
+    lora = report.ways[1]
+    assert [report.ruled(lora, mac) for mac in report.accelerators] == ["over the recommended", "does not fit"]
+    assert report.ruled(report.ways[2], report.accelerators[0]) == "not ruled out"
+
+
 def test_nothing_fits_is_exit_code_1_and_needs_no_torch(capsys):
     assert run(["fit", "llama-3.1-70b", "--gpu", "M1 8GB", "--csv"]) == 1
     out = capsys.readouterr().out.splitlines()
