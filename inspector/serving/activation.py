@@ -77,7 +77,9 @@ def peak(facts: ConfigFacts, run: ProfileRun) -> Term:
 SORTED_UNTIL = (0, 17)
 """Below it top-k and top-p sort every row (pull request 33538 brought Triton's kernels, which do not): the rows, their
 copy in float32, the sorted values and places, and what CUDA's segmented sort has beside them, 38 bytes an entry."""
-FLASHINFER_UNTIL = (0, 10, 2)
+FLASHINFER = (0, 9), (0, 11, 1)
+"""From and until when FlashInfer's sampler, which does not sort, was taken where it was installed (pull requests 15777
+and 26859)."""
 SECOND_RUNNER = (0, 25)
 """From here on dense models are run by the second model runner (pull request 44443), later the others too."""
 
@@ -88,8 +90,7 @@ def _samplers(run: ProfileRun) -> tuple[Range, Range, Range]:
     if run.runner == "V0":
         return sort, sort, sort
     if run.version < SORTED_UNTIL:
-        # FlashInfer's sampler, which was taken where it was installed until it had to be asked for, does not sort.
-        return plain if run.version < FLASHINFER_UNTIL else sort, sort, sort
+        return plain if FLASHINFER[0] <= run.version < FLASHINFER[1] else sort, sort, sort
     if run.version < SECOND_RUNNER:
         return second, plain, plain
     return second, second, plain
