@@ -20,6 +20,7 @@ from inspector.serving.report import CacheShape, ServingReport
 from inspector.serving.sharding import Ranks
 from inspector.serving.storing import engine_scheme, expert_padding
 from inspector.serving.vllm_cache import vllm_cache
+from inspector.serving.vllm_json import named, with_json
 from inspector.serving.vllm_settings import resolve
 from inspector.serving.vllm_verdict import helps, verdict
 from inspector.serving.weights import rank_weights, table_positions
@@ -46,7 +47,7 @@ def vllm_report(
     source: Source, settings: VllmSettings, card: Gpu, version: str = "", not_understood: tuple[str, ...] = ()
 ) -> ServingReport:
     """What vLLM makes of a card. Raises InspectorError for what it refuses before it looks at memory."""
-    skeleton, config = source.skeleton, source.runnable
+    skeleton, config, settings = source.skeleton, source.runnable, with_json(settings)
     facts = skeleton.facts
     width = settings.tensor_parallel_size
     check_heads(facts, width)
@@ -120,10 +121,10 @@ def _terms(
     requested = ceil(card.usable_bytes * resolved.utilization)
     one = settings.tensor_parallel_size * settings.pipeline_parallel_size == 1
     other = measured("non_torch_one_bytes" if one else "non_torch_several_bytes")
+    vision = not settings.skip_mm_profiling and any(in_tower(module.path) for module in skeleton.modules)
     run = activation.ProfileRun(
         resolved.runner, resolved.version, resolved.batched, resolved.sequences, settings.tensor_parallel_size,
-        experts, size, vision=any(in_tower(module.path) for module in skeleton.modules),
-        rows_said=settings.max_num_seqs is not None,
+        experts, size, vision=vision, rows_said=settings.max_num_seqs is not None,
     )  # fmt: skip
     terms = [
         Term(
@@ -187,7 +188,7 @@ def _notes(settings: VllmSettings, plan: Plan) -> tuple[str, ...]:
         said.append("of several groups of layers: concurrency counts, tokens are no capacity")
     if settings.num_speculative_tokens:
         said.append("a draft model's own weights and cache are not counted; its tokens are")
-    return tuple(said)
+    return (*said, *named(settings))
 
 
 def _each(span: Span, count: Callable[[int], int]) -> Span:

@@ -46,6 +46,13 @@ class VllmSettings:
     enable_prefix_caching: bool = True
     enable_chunked_prefill: bool | None = None
     num_speculative_tokens: int = 0
+    speculative_config: str = ""
+    compilation_config: str = ""
+    kv_transfer_config: str = ""
+    kv_offloading_size: float = 0.0
+    limit_mm_per_prompt: str = ""
+    skip_mm_profiling: bool = False
+    async_scheduling: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +119,7 @@ def _batches_at_once(settings: VllmSettings, version: tuple[int, ...]) -> int:
 
     Windows count them since 0.26 (pull request 47728), where a step is scheduled while the one before still runs.
     """
-    return settings.pipeline_parallel_size + 1 if version >= (0, 26) else 1
+    return settings.pipeline_parallel_size + settings.async_scheduling if version >= (0, 26) else 1
 
 
 def _latent_block(settings: VllmSettings, version: tuple[int, ...], card: Gpu) -> int:

@@ -2,6 +2,7 @@
 
 import pytest
 
+import inspector
 from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.serving import colocated_bytes
@@ -28,3 +29,31 @@ def test_an_engine_beside_a_trainer():
     assert colocated_bytes("llama-3.2-1b", gpu="A100-80GB", sleep_level=2).host == 0
     with pytest.raises(InspectorError, match="level 1 or 2"):
         colocated_bytes("llama-3.2-1b", sleep_level=3)
+
+
+def test_options_that_are_json():
+    plain = inspector.serve("gemma-3-1b-it", gpu="H100")
+    drafts = inspector.serve("qwen3-next-80b-a3b-instruct", gpu="H100", tensor_parallel_size=4, words=(
+        "--speculative-config", '{"method": "mtp", "num_speculative_tokens": 3}', "--no-async-scheduling",
+    ))  # fmt: skip
+    assert drafts == inspector.serve(
+        "qwen3-next-80b-a3b-instruct", gpu="H100", tensor_parallel_size=4, async_scheduling=False,
+        speculative_config='{"num_speculative_tokens": 3, "method": "mtp"}',
+    )  # fmt: skip
+    assert drafts.cache.state_bytes > 0
+    assert not drafts.not_understood
+    assert any("draft" in line for line in drafts.notes)
+    # One step at a time, and a connector that keeps windows whole.
+    calm = inspector.serve("gemma-3-1b-it", gpu="H100", async_scheduling=False)
+    assert calm.cache.request_bytes < plain.cache.request_bytes
+    moved = inspector.serve("gemma-3-1b-it", gpu="H100", kv_transfer_config='{"kv_connector": "x"}')
+    assert moved.cache.groups == 1
+    shown, blind = (
+        inspector.serve("gemma-3-12b-it", gpu="H100", limit_mm_per_prompt=said).kv_bytes
+        for said in ("", '{"image": 0}')
+    )
+    assert blind.low > shown.low + 2**30
+    bare = inspector.serve("gemma-3-1b-it", gpu="H100", compilation_config='{"cudagraph_mode": "NONE"}')
+    assert not any("graphs" in term.name for term in bare.terms)
+    with pytest.raises(InspectorError, match="no object of JSON"):
+        inspector.serve("gemma-3-1b-it", speculative_config="[3")

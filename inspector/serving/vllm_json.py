@@ -1,0 +1,61 @@
+"""vLLM's options that are JSON, such as ``--speculative-config``: what of them changes a byte on the card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from inspector.errors import InspectorError
+
+if TYPE_CHECKING:
+    from inspector.serving.vllm_settings import VllmSettings
+
+
+def with_json(settings: VllmSettings) -> VllmSettings:
+    """The settings with what their JSON says in the fields that count.
+
+    Raises InspectorError for a text that is no object of JSON.
+    """
+    found: dict[str, Any] = {}
+    drafts = _object("--speculative-config", settings.speculative_config).get("num_speculative_tokens")
+    if isinstance(drafts, int) and not isinstance(drafts, bool) and drafts > 0:
+        found["num_speculative_tokens"] = drafts
+    mode = str(_object("--compilation-config", settings.compilation_config).get("cudagraph_mode", ""))
+    if mode.upper() == "NONE":
+        found["enforce_eager"] = True
+    # A connector that does not say that it can has every window layer kept whole (config/vllm.py).
+    if _object("--kv-transfer-config", settings.kv_transfer_config):
+        found["disable_hybrid_kv_cache_manager"] = True
+    limits = _object("--limit-mm-per-prompt", settings.limit_mm_per_prompt)
+    if limits and not any(limits.values()):
+        found["skip_mm_profiling"] = True
+    return replace(settings, **found) if found else settings
+
+
+def named(settings: VllmSettings) -> tuple[str, ...]:
+    """What is said of options that are known and not simulated."""
+    said = []
+    if settings.kv_transfer_config:
+        said.append("--kv-transfer-config: its connector's own buffers are not counted; windows are kept whole")
+    if settings.kv_offloading_size:
+        said.append(
+            f"--kv-offloading-size {settings.kv_offloading_size:g} GiB lie with the host, and no byte on the card"
+        )
+    if settings.speculative_config and not settings.num_speculative_tokens:
+        said.append("--speculative-config names no num_speculative_tokens, so that none are counted")
+    return tuple(said)
+
+
+def _object(option: str, text: str) -> dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise InspectorError(
+            f"{option} is {text[:40]!r}, which is no object of JSON", hint=f"{option} '{{\"key\": 1}}'"
+        )
+    return found
