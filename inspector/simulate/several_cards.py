@@ -72,7 +72,9 @@ class SeveralCardsReport(Report):
 
     @property
     def host_bytes_per_node(self) -> int:
-        """What the ranks of one machine keep in its memory: offloaded weights and state."""
+        """The most that the ranks of one machine have in its memory: the model as loaded, what is offloaded."""
+        if self.parallel.one_copy_a_machine:
+            return max(rank.host_bytes for rank in self.ranks)
         in_one = self.parallel.world_size // self.parallel.nodes
         shares = [(rank.host_bytes, sum(number < in_one for number in rank.members)) for rank in self.ranks]
         # Of ranks that were not asked for, the first that was tells.

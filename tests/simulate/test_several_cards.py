@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from inspector.gpus import catalogue, find_gpu
 from inspector.gpus.links import link_of
 from inspector.render.sharing_words import in_words, remarks, units_line
 from inspector.simulate import finetune
+from inspector.simulate.setup.parallel import changed
 from tests.simulate.conftest import TINY
 
 ONE = {"method": "full", "seq_len": 64, "gpu": "H100"}
@@ -42,6 +44,15 @@ def test_what_a_step_sends_and_how_long_that_takes(sharded):
     assert gathered.collective.nbytes >= 2 * sharded.ranks[0].whole_bytes - sharded.ranks[0].gathered_bytes
     assert gathered.seconds == pytest.approx(gathered.collective.nbytes * 3 / 4 / 450e9)
     assert sharded.link == "NVLink, 900 GB/s"
+
+
+def test_one_rank_of_a_machine_may_load_for_all(sharded):
+    alone = replace(sharded, parallel=changed(sharded.parallel, cpu_ram_efficient_loading=True))
+    assert sharded.host_bytes_per_node == 4 * alone.host_bytes_per_node >= 4 * sharded.ranks[0].whole_bytes
+    assert any("cpu_ram_efficient_loading" in said for said in remarks(sharded))
+    assert not any("cpu_ram_efficient_loading" in said for said in remarks(alone))
+    offloaded = replace(sharded, parallel=changed(alone.parallel, offload="params"))
+    assert offloaded.host_bytes_per_node == sharded.host_bytes_per_node
 
 
 def test_ddp_copies_and_a_map_idles():

@@ -53,8 +53,8 @@ class TensorParallel(FullyShard):
         """
         if loader is not None:
             raise CannotSimulateError(
-                f"{self.parallel.words} with quantized weights is not simulated: bitsandbytes' layers do not run on "
-                "weights that are cut",
+                f"{self.parallel.words} with quantized weights is not simulated: layers that unpack them are not "
+                "followed on weights that are cut",
                 hint="leave the weights in 16 bits, or train with --parallel fsdp1",
             )
         _check_heads(model, self.sizes().get("tp_size", 1))

@@ -41,6 +41,8 @@ class ParallelSetup:
     DDP: ``gradient_as_bucket_view``, ``static_graph``, ``find_unused_parameters``, ``bucket_cap_mb`` (MiB). FSDP1:
     ``limit_all_gathers``, ``use_orig_params``, ``sync_module_states``, ``forward_prefetch``, ``backward_prefetch``;
     ``checkpoint_around_units`` recomputes a layer together with its unit, as transformers did before 4.52.
+    FSDP1 and FSDP2: with ``cpu_ram_efficient_loading`` one rank of each machine has the model in the machine's memory,
+    where else each has (transformers/modeling_utils.py, ``is_local_dist_rank_0``).
     FSDP2: ``reshard_after_forward``. ZeRO: ``deepspeed`` is a file's content as JSON, its ``auto`` filled;
     ``zero_init`` cuts weights as they are made in stage 3, as transformers' trainer does (``deepspeed.zero.Init``).
     """
@@ -66,6 +68,7 @@ class ParallelSetup:
     limit_all_gathers: bool = True
     use_orig_params: bool = False
     sync_module_states: bool = False
+    cpu_ram_efficient_loading: bool = False
     forward_prefetch: bool = False
     backward_prefetch: BackwardPrefetch = "pre"
     checkpoint_around_units: bool = False
@@ -130,6 +133,11 @@ class ParallelSetup:
         if name in {"tp", "ep"}:
             return f"{name}:{self.tp if name == 'tp' else self.ep}" + (f"+{rest}" if rest else "")
         return self.strategy
+
+    @property
+    def one_copy_a_machine(self) -> bool:
+        """Whether one rank alone of each machine loads the model into its memory, and nothing stays there."""
+        return self.cpu_ram_efficient_loading and self.strategy in {"fsdp1", "fsdp2", "hsdp"} and self.offload == "none"
 
     @property
     def sharded_over(self) -> int:

@@ -55,6 +55,8 @@ class FsdpSection:
         fields = {**self._wrapping(), "offload": "params" if self._on("offload_params") else "none"}
         if precision in _DTYPES:
             fields |= {"param_dtype": _DTYPES[precision], "reduce_dtype": _DTYPES[precision]}
+        if self._on("cpu_ram_efficient_loading"):
+            fields["cpu_ram_efficient_loading"] = True
         if version == "2":
             return self._second(), {**fields, "reshard_after_forward": self._reshards()}
         if precision in _DTYPES:
