@@ -67,8 +67,8 @@ def remarks(report: SeveralCardsReport) -> tuple[str, ...]:
     if report.parallel.strategy == "fsdp2" and report.setup.adapters is not None and report.layers_are_units:
         said.append("HF Trainer with PEFT does not wrap the layers under FSDP2: --wrap trainer shows what it does")
     together = report.parallel.world_size // report.parallel.nodes
-    loads = report.parallel.strategy in {"fsdp1", "fsdp2", "hsdp"} and report.parallel.offload == "none"
-    if loads and together > 1 and report.host_bytes_per_node > report.ranks[0].whole_bytes:
+    each_loads = report.parallel.may_load_once and not report.parallel.one_copy_a_machine
+    if each_loads and together > 1 and report.host_bytes_per_node:
         said.append(
             f"All {together} ranks of a machine load the model into its memory: one does with "
             "fsdp_cpu_ram_efficient_loading: true (--parallel-option cpu_ram_efficient_loading=true)"

@@ -137,7 +137,12 @@ class ParallelSetup:
     @property
     def one_copy_a_machine(self) -> bool:
         """Whether one rank alone of each machine loads the model into its memory, and nothing stays there."""
-        return self.cpu_ram_efficient_loading and self.strategy in {"fsdp1", "fsdp2", "hsdp"} and self.offload == "none"
+        return self.cpu_ram_efficient_loading and self.may_load_once
+
+    @property
+    def may_load_once(self) -> bool:
+        """Whether accelerate can have one rank load for the others, all of whose weights then go to the cards."""
+        return self.strategy in {"fsdp1", "fsdp2", "hsdp"} and self.offload == "none"
 
     @property
     def sharded_over(self) -> int:

@@ -75,11 +75,11 @@ def model(tmp_path_factory):
 
 def test_ranks_of_a_sharded_loop_are_what_options_say(dry, model, monkeypatch):
     monkeypatch.chdir(model)
-    report, out, _ = dry(SHARDED, gpu="A10", nproc=4)
+    report, out, _ = dry(SHARDED, gpu="A10", nproc=2, nodes=2)
     assert "RANK 0 [{'lr': 3}] {'rank': 0} [4.0, 4.0] 0 4 10 nccl" in out
     ranks = report.ranks
     assert report.script_exit_code == 0
-    assert (ranks.of, ranks.world_size, [each.rank for each in ranks.each][:1]) == ("rank", 4, [0])
+    assert (ranks.of, ranks.world_size, ranks.machines, ranks.each[0].rank) == ("rank", 4, 2, 0)
     assert [unit.cls for unit in ranks.each[0].units].count("LlamaDecoderLayer") == 3
     assert {sent.collective.kind for sent in ranks.sent} == {"all-gather", "reduce-scatter"}
     assert report.verdict == "fits"
