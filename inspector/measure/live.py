@@ -35,7 +35,8 @@ class LiveStorages(TorchDispatchMode):
         storage = own_part(tensor).untyped_storage()
         # The address in C: Python may wrap one storage more than once.
         key = storage._cdata
-        if key in self._known or tensor.device.type == "meta":
+        # Of a fake tensor, by which DTensor asks for a shape, the storage alone says that it is none.
+        if key in self._known or storage.device.type == "meta":
             return
         size = storage.nbytes()
         self._known[key] = 0
