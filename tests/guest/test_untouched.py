@@ -29,6 +29,18 @@ def test_a_fine_tuning(name, tiny):
     finetune(tiny, seq_len=16, **{"gpu": "L4", **TRAINING[name]})
 
 
+def test_a_layer_that_is_run_again_and_refuses(tiny, monkeypatch):
+    def refused(*_):
+        raise ValueError("no such layer")
+
+    monkeypatch.setattr("transformers.models.llama.modeling_llama.LlamaMLP.forward", refused)
+    # Whoever holds the error holds its frames.
+    with pytest.raises(CannotSimulateError, match="no such layer") as held:
+        finetune(tiny, method="full", seq_len=16, gpu="L4", gradient_checkpointing=True)
+    assert torch._C._autograd._top_saved_tensors_default_hooks(True) is None
+    assert held.tb
+
+
 def test_a_fine_tuning_on_a_card_without_grouped_products_of_a_model_that_drops_layers():
     """OPT draws a number for each layer, from a generator that is not the caller's."""
     config = {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.architecture.at_odds import at_odds
 from inspector.architecture.error_origin import OF_THE_MODEL, is_of_the_model, package_of
 from inspector.errors import CannotSimulateError, InspectorError, in_one_line
+from inspector.simulate.program.checkpoints import end_checkpoints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,11 +31,10 @@ def of_the_model(doing: str, config: Mapping[str, Any] | object | None = None) -
     """
     try:
         yield
-    # These say already what was wrong, and in better words.
-    except InspectorError:
-        raise
-    except Exception as error:
-        if not is_of_the_model(error):
+    except BaseException as error:
+        end_checkpoints(error)
+        # One of ours says already what was wrong, and in better words.
+        if isinstance(error, InspectorError) or not isinstance(error, Exception) or not is_of_the_model(error):
             raise
         if config is not None and (fields := at_odds(error, config)):
             raise CannotSimulateError(f"{doing}: {fields}", hint="mend the config.json") from error
