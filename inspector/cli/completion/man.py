@@ -44,8 +44,10 @@ def manual_page() -> str:
     lines = [f'.TH INSPECTOR 1 "" "inspector {version("llm-inspector")}"', ".SH NAME"]
     lines += [r"inspector \- the memory of a language model, before anyone pays for a GPU", ".SH SYNOPSIS"]
     lines += [".B inspector", "COMMAND [OPTIONS] [MODEL]", ".SH DESCRIPTION", *_told(cli)]
+    # As the command line has it: click keeps a command's help option as it was first asked for (`get_help_option`).
+    names = cli.context_settings["help_option_names"]
     for path, each in _commands(cli, ()):
-        context = click.Context(each, info_name=" ".join(path))
+        context = click.Context(each, info_name=" ".join(path), help_option_names=names)
         usage = " ".join(each.collect_usage_pieces(context))
         lines += [
             f".SH {_escaped(' '.join(path).upper())}",
