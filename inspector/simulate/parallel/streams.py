@@ -93,9 +93,12 @@ class Streams:
 class CardStream:
     """One stream, by its number; 0 is the program's own."""
 
+    # As ``torch.Stream`` says of one on the first CUDA card: FSDP2 of PyTorch 2.15 hands them to an operator.
+    device_type, device_index = 1, 0
+
     def __init__(self, streams: Streams, number: int) -> None:
         self._streams = streams
-        self.number = number
+        self.number = self.stream_id = number
 
     def record_event(self, event: CardEvent | None = None) -> CardEvent:
         """A mark on this stream."""

@@ -22,12 +22,12 @@ def install(tracer: RankCardTracer) -> None:
     class Stream(CardStream):
         """A further stream of the card."""
 
-        device_type, priority = 1, 0
+        priority = 0
 
         def __init__(self, *_: object, **__: object) -> None:
             streams.names.append("communication")
             super().__init__(streams, len(streams.names) - 1)
-            self.cuda_stream = self.stream_id = self.number
+            self.cuda_stream = self.number
             self.device = card()
             self.device_index = self.device.index
 
