@@ -41,7 +41,7 @@ def forward_bytes(facts: ConfigFacts, tokens: int, width: int, experts_on: int =
 class ProfileRun:
     """What the profile run runs: tokens of a step, rows of the sampler, ranks, and what else widens its peak.
 
-    ``rows_said`` is whether ``--max-num-seqs`` was given, or is the default that counts.
+    ``rows_said`` is whether ``--max-num-seqs`` was given, or is the default that counts; ``processors`` are the card's.
     """
 
     runner: Runner
@@ -53,6 +53,7 @@ class ProfileRun:
     expert_size: int = 0
     vision: bool = False
     rows_said: bool = True
+    processors: int = 0
 
 
 def peak(facts: ConfigFacts, run: ProfileRun) -> Term:
@@ -62,7 +63,12 @@ def peak(facts: ConfigFacts, run: ProfileRun) -> Term:
     # The forward's output lives on beside the sampler.
     kept = run.tokens * facts.hidden_size * 2 if run.runner == "V1" else 0
     low, of, high = _samplers(run)
-    least, usual, most = (max(forward, int(size * entries) + kept) for size in (low.low, of.median, high.high))
+    # What Triton's kernel has for each of its programs (v1/sample/ops/topk_topp_triton.py).
+    buffer = 4 * min(run.processors, run.rows) * facts.vocab_size if of is measured("sampler_v2") else 0
+    least, usual, most = (
+        max(forward, int(size * entries) + kept + beside)
+        for size, beside in ((low.low, 0), (of.median, buffer), (high.high, 0))
+    )
     if run.runner == "V0" and (run.width > 1 or not run.rows_said):
         least = forward  # logits are gathered on the first rank alone; and logs of it seldom say their rows
     if run.vision:

@@ -124,7 +124,7 @@ def _terms(
     vision = not settings.skip_mm_profiling and any(in_tower(module.path) for module in skeleton.modules)
     run = activation.ProfileRun(
         resolved.runner, resolved.version, resolved.batched, resolved.sequences, settings.tensor_parallel_size,
-        experts, size, vision=vision, rows_said=settings.max_num_seqs is not None,
+        experts, size, vision=vision, rows_said=settings.max_num_seqs is not None, processors=card.multiprocessors,
     )  # fmt: skip
     terms = [
         Term(

@@ -85,3 +85,24 @@ def test_weights_are_its_own(compared):
         if abs(ours / theirs - 1) > 0.001:
             wrong.append((answer["model"], answer["card"], answer["ranks"], ours, theirs))
     assert wrong == []
+
+
+PEAKS = (
+    ("llama-3.1-8b", "H100", 1, "0.33", 0.9063), ("llama-3.1-8b", "A100-80GB", 1, "0.33", 0.2530),
+    ("qwen3-30b-a3b", "H100", 1, "0.33", 0.9811), ("deepseek-v2-lite", "H100", 1, "0.33", 0.6726),
+    ("qwen3-next-80b-a3b-instruct", "H100", 4, "0.33", 0.9810), ("llama-3.1-8b", "H100", 1, "0.18", 1.8536),
+    ("qwen2.5-14b", "H100", 1, "0.18", 2.2027), ("gemma-3-1b-it", "H100", 1, "0.18", 3.6509),
+    ("deepseek-v2-lite", "H100", 1, "0.18", 1.4566),
+)  # fmt: skip
+"""GiB above the loaded model that vLLM's own profile run took on shapes, by its second and its first runner."""
+
+
+@pytest.mark.parametrize("case", PEAKS, ids=str)
+def test_the_profile_runs_peak_is_its_own(case):
+    model, card, ranks, version, peak = case
+    report = inspector.serve(
+        model, gpu=card, tensor_parallel_size=ranks, engine_version=version, max_model_len=8192,
+    )  # fmt: skip
+    found = next(term.span for term in report.terms if term.name == "activation peak")
+    assert found.value / GiB == pytest.approx(peak, rel=0.01)
+    assert found.low <= peak * GiB <= found.high
