@@ -25,9 +25,12 @@ every-lora: $(INSTALLED) ## hold our LoRA equal to PEFT's over every bundled mod
 tasks: $(INSTALLED) ## dry-run every class of every task that transformers knows; goes on where it was stopped
 	$(BIN)/python benchmarks/tasks.py
 
-.PHONY: ways gloo
+.PHONY: ways gloo nccl-gaps
 ways: $(INSTALLED) ## dry-run every bundled decoder's first layers through every way of sharing; goes on where it was stopped
 	$(BIN)/python benchmarks/ways.py
+
+nccl-gaps: $(INSTALLED) ## hold a rank's process to what nvidia-smi said of published runs on several cards (a quarter of an hour)
+	$(BIN)/python benchmarks/nccl_gaps.py
 
 gloo: $(INSTALLED) ## hold every case of real gloo ranks on the CPU equal to the simulated ones (a few minutes)
 	GLOO=all $(BIN)/python -m pytest -q tests/simulate/parallel/test_gloo_tensor.py tests/simulate/parallel/test_gloo.py

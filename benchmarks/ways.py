@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import collections
 import datetime as dt
+import importlib.metadata
 import json
 import signal
 import sys
@@ -41,6 +42,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "fsdp2 lora": {"parallel": "fsdp2", "gpus": 8, "method": "lora"},
     "fsdp2 qlora": {"parallel": "fsdp2", "gpus": 8, "method": "qlora", "quant_storage": "bfloat16"},
     "zero3 full": {"parallel": "zero3", "gpus": 8, "method": "full"},
+}
+MORE: dict[str, dict[str, Any]] = {
     "tp full": {"parallel": "tp:2", "gpus": 2, "method": "full"},
     "tp fsdp2 full": {"parallel": "tp:2+fsdp2", "gpus": 8, "method": "full"},
     "ep fsdp2 full": {"parallel": "ep:8+fsdp2", "gpus": 16, "method": "full"},
@@ -58,7 +61,7 @@ def answer(model: str, way: str) -> dict[str, Any]:
     try:
         config = bundled_config(model)
         fewer = min(LAYERS, getattr(layer_count(config), "count", LAYERS))
-        report = finetune_anywhere(cut_config(config, fewer), **{**USUAL, **WAYS[way]})
+        report = finetune_anywhere(cut_config(config, fewer), **{**USUAL, **{**WAYS, **MORE}[way]})
     except InspectorError as error:
         return {"is": "refuses", "said": str(error)}
     except Exception as error:  # noqa: BLE001 -- whatever is raised is the answer here
@@ -78,11 +81,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--again", action="store_true")
     said = parser.parse_args()
-    header = {"versions": versions(), "layers": LAYERS}
+    header = {"versions": {**versions(), **deepspeed()}, "layers": LAYERS}
     first, *known = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else [{}]
     tried = {(one["model"], one["way"]): one for one in known} if first == header else {}
     began = time.perf_counter()
-    pairs = [(model, way) for model in kinds() for way in WAYS]
+    pairs = [(model, way) for ways in (WAYS, MORE) for model in kinds() for way in ways]
     for model, way in pairs:
         wanted = not said.words or any(word in text for word in said.words for text in (model, way))
         known_one = tried.get((model, way))
@@ -93,9 +96,17 @@ def main() -> None:
         today = dt.datetime.now(dt.UTC).date().isoformat()
         tried[model, way] = {"model": model, "way": way, "on": today, **answer(model, way)}
         RESULTS.write_text("".join(json.dumps(one) + "\n" for one in (header, *tried.values())))
-    for way in WAYS:
+    for way in {**WAYS, **MORE}:
         print(way, dict(collections.Counter(one["is"] for one in tried.values() if one["way"] == way)))
     print(f"{len(tried)} of {len(pairs)}")
+
+
+def deepspeed() -> dict[str, str]:
+    """Its version, which is an extra that may be missing."""
+    try:
+        return {"deepspeed": importlib.metadata.version("deepspeed")}
+    except importlib.metadata.PackageNotFoundError:
+        return {}
 
 
 def kinds() -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from inspector.simulate.parallel.nccl import LL, LL128, SIMPLE, nccl_bytes, pair_bytes
 from inspector.simulate.parallel.rank_trace import Collective
 
@@ -19,3 +22,11 @@ def test_a_communicator_for_every_group_and_a_tree_where_something_is_summed():
     assert nccl_bytes([gathers, sums]) == (24 << 20, 5 * 768 << 20)
     assert nccl_bytes([gathers, Collective("all-reduce", 8, 2, 1)]) == (48 << 20, 6 * 768 << 20)
     assert nccl_bytes([Collective("all-reduce", 8, 1, 3)]) == (0, 0)
+
+
+def test_what_cards_said_of_published_runs_lies_in_the_range():
+    """By ``python benchmarks/nccl_gaps.py``: nvidia-smi's figure of a run, a rank's process at least and at most."""
+    lines = (Path(__file__).parents[3] / "benchmarks" / "results" / "nccl_gaps.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert len(rows) >= 6
+    assert [row["run"] for row in rows if not row["least"] <= row["smi"] <= row["most"]] == []
