@@ -18,10 +18,6 @@ from inspector.checkpoint import Checkpoint, FileTensor
 from inspector.checkpoint.against_skeleton import compare_with_skeleton
 from inspector.checkpoint.equal_values import TensorReader, numbered
 from inspector.checkpoint.gguf_header import kind_of
-from inspector.checks.difference import RunsDifference, changed
-from inspector.checks.documents import documents_of
-from inspector.checks.runs import parse_runs
-from inspector.checks.updating import with_today
 from inspector.config_json import is_mlx
 from inspector.errors import InspectorError
 from inspector.explain import ExplainReport
@@ -29,6 +25,10 @@ from inspector.explain.explaining import _explained, _model_in
 from inspector.explain.log import decoded, places, plain
 from inspector.explain.tokens import Batch
 from inspector.files import json_object
+from inspector.fit.checks.difference import RunsDifference, changed
+from inspector.fit.checks.documents import documents_of
+from inspector.fit.checks.runs import parse_runs
+from inspector.fit.checks.updating import with_today
 from inspector.gpus import card_of_size, find_gpu
 from inspector.lenses.adapter_against_base import BaseAnswer
 from inspector.lenses.adapter_against_config import against_config

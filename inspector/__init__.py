@@ -13,10 +13,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from inspector.checks.checking import check
-    from inspector.checks.difference import diff_runs
     from inspector.errors import InspectorError
     from inspector.explain.explaining import explain_error
+    from inspector.fit.checks.checking import check
+    from inspector.fit.checks.difference import diff_runs
     from inspector.lora import LoraSpec
     from inspector.model import Model, load
     from inspector.serving.answering import serve
@@ -32,8 +32,8 @@ _HOMES = {
     "Model": "inspector.model",
     "ScriptReport": "inspector.simulate.script.report",
     "Skeleton": "inspector.skeleton",
-    "check": "inspector.checks.checking",
-    "diff_runs": "inspector.checks.difference",
+    "check": "inspector.fit.checks.checking",
+    "diff_runs": "inspector.fit.checks.difference",
     "explain_error": "inspector.explain.explaining",
     "load": "inspector.model",
     "load_ipython_extension": "inspector.cli.magic",

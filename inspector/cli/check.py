@@ -43,7 +43,7 @@ def command(runs: tuple[str, ...], file: Path | None, *, update: bool, as_json: 
       script = "train.py --batch 4"
       limits = ["peak <= 10 GiB"]
     """  # noqa: D301
-    from inspector.checks import check
+    from inspector.fit.checks import check
     from inspector.progress import working
 
     with working("checking") as tell:

@@ -25,6 +25,6 @@ def command(old: Path, new: Path, *, as_json: bool, as_csv: bool) -> None:
       inspector check --json > new.json
       inspector diff-runs old.json new.json
     """  # noqa: D301
-    from inspector.checks import diff_runs
+    from inspector.fit.checks import diff_runs
 
     answer(diff_runs(old, new), as_json=as_json, as_csv=as_csv)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from inspector.checks.limits import shown
+from inspector.fit.checks.limits import shown
 from inspector.render.simulate import VERDICT_STYLES
 from inspector.render.terminal import heading, notes, page, table
 from inspector.reporting import renderer
@@ -16,7 +16,7 @@ from inspector.units import mebibytes
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from inspector.checks.report import Checked, CheckReport, Fits, Held
+    from inspector.fit.checks.report import Checked, CheckReport, Fits, Held
 
 _LONG = ("timeline", "timeline_kinds", "steps")
 """What of a run's own document stays out of this one: nothing is compared by it, and it is most of the bytes."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from inspector.checks.difference import RunChange, RunsDifference, SizeChange, WordChange
+    from inspector.fit.checks.difference import RunChange, RunsDifference, SizeChange, WordChange
 
 _MOST = 15
 """Rows shown of each table; the JSON has them all."""

@@ -42,7 +42,7 @@ BROKEN = {
     "doctor": (["doctor"], "inspector.measure.doctor._hub"),
     "doctor --report": (["doctor", "--report"], "inspector.measure.doctor_report.last_error"),
     "check": (["check", "--file", "{folder}/runs.toml"], "inspector.fit.advise.answer"),
-    "diff-runs": (["diff-runs", "{tiny}", "{tiny}"], "inspector.checks.difference.read_documents"),
+    "diff-runs": (["diff-runs", "{tiny}", "{tiny}"], "inspector.fit.checks.difference.read_documents"),
     "checkpoint": (["checkpoint", "{tiny}"], "inspector.sources.resolve.locate"),
     "adapter": (["adapter", "{tiny}"], "inspector.lenses.saved_adapter.read_adapter"),
     "diff": (["diff", "llama-3.2-1b", "qwen2.5-0.5b"], "inspector.lenses.diff.diff"),

@@ -22,7 +22,7 @@ __main__
 cli mcp
 render __init__
 lesson model
-lab explain checks
+lab explain
 fit validation
 measure serving
 simulate

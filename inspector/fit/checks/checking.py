@@ -6,21 +6,21 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from inspector.checks.figures import figures_of, peaks_of, trainable
-from inspector.checks.limits import shown
-from inspector.checks.report import Checked, CheckReport, Fits, Held
-from inspector.checks.runs import find_file, read_runs
-from inspector.checks.updating import with_today
-from inspector.checks.words import card_option, script_words
 from inspector.errors import InspectorError
 from inspector.files import exists, read_text, write_output
+from inspector.fit.checks.figures import figures_of, peaks_of, trainable
+from inspector.fit.checks.limits import shown
+from inspector.fit.checks.report import Checked, CheckReport, Fits, Held
+from inspector.fit.checks.runs import find_file, read_runs
+from inspector.fit.checks.updating import with_today
+from inspector.fit.checks.words import card_option, script_words
 from inspector.units import mebibytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from inspector.checks.figures import Answer
-    from inspector.checks.named_runs import Run, RunsFile
+    from inspector.fit.checks.figures import Answer
+    from inspector.fit.checks.named_runs import Run, RunsFile
     from inspector.simulate.script.report import ScriptReport
 
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 import inspector
-from inspector.checks.moved_lines import paired
 from inspector.cli.main import run
 from inspector.errors import InspectorError
+from inspector.fit.checks.moved_lines import paired
 
 BEFORE = {
     "format": "inspector.script", "version": 1, "script": "train.py", "model": "", "gpu": {"name": "T4"},

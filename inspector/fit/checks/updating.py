@@ -11,13 +11,13 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from inspector.checks.toml_lines import Statement, read_toml, statements
 from inspector.errors import InspectorError
+from inspector.fit.checks.toml_lines import Statement, read_toml, statements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inspector.checks.named_runs import RunsFile
+    from inspector.fit.checks.named_runs import RunsFile
 
 TODAY = "today"
 _BARE = re.compile(r"[A-Za-z0-9_-]+")

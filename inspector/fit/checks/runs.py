@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inspector.checks.named_runs import RunsFile
-from inspector.checks.reading import Reader
-from inspector.checks.toml_lines import read_toml, statements
 from inspector.errors import InspectorError
 from inspector.files import exists, read_text
+from inspector.fit.checks.named_runs import RunsFile
+from inspector.fit.checks.reading import Reader
+from inspector.fit.checks.toml_lines import read_toml, statements
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from inspector.checks.limits import Limit
-    from inspector.checks.words import Kind
+    from inspector.fit.checks.limits import Limit
+    from inspector.fit.checks.words import Kind
 
 
 @dataclass(frozen=True, slots=True)

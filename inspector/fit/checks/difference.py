@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from inspector.checks.documents import FORMATS, RunDocument, read_documents
-from inspector.checks.moved_lines import paired
 from inspector.errors import InspectorError
+from inspector.fit.checks.documents import FORMATS, RunDocument, read_documents
+from inspector.fit.checks.moved_lines import paired
 from inspector.reporting import TableReport
 
 if TYPE_CHECKING:

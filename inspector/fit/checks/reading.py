@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from inspector.checks.limits import FIGURES, Limit, parse_limit
-from inspector.checks.named_runs import Run
-from inspector.checks.toml_lines import Statement, line_of
-from inspector.checks.words import (
+from inspector.errors import InspectorError, closest
+from inspector.files import exists
+from inspector.fit.checks.limits import FIGURES, Limit, parse_limit
+from inspector.fit.checks.named_runs import Run
+from inspector.fit.checks.toml_lines import Statement, line_of
+from inspector.fit.checks.words import (
     KINDS,
     WHAT,
     Kind,
@@ -18,8 +20,6 @@ from inspector.checks.words import (
     own_word,
     script_words,
 )
-from inspector.errors import InspectorError, closest
-from inspector.files import exists
 from inspector.gpus import card_of_size, find_gpu
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inspector.checks.limits import parse_limit, shown
+from inspector.fit.checks.limits import parse_limit, shown
 from inspector.units import GiB, MiB
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from inspector.checks.runs import MOST_BYTES, find_file, read_runs
-from inspector.checks.toml_lines import line_of, statements
 from inspector.errors import InspectorError
+from inspector.fit.checks.runs import MOST_BYTES, find_file, read_runs
+from inspector.fit.checks.toml_lines import line_of, statements
 
 GOOD = """
 card = "T4"
@@ -137,7 +137,7 @@ def test_statements_are_those_that_tomllib_reads():
         'a = """x = 1\n[no]\n""" # c\n"b.c" . d = \'#\' # [e]\n[t."x]y"]\nk = [ # [\n  "]", {z = 1},\n]\n'
         "[[l]]\nm = '''\n'''\n[t.u]\r\nv = 1\r\n"
     )
-    for text in (awkward, *(path.read_text() for path in Path(__file__).parents[2].glob("*.toml"))):
+    for text in (awkward, *(path.read_text() for path in Path(__file__).parents[3].glob("*.toml"))):
         found, lines = statements(text), text.split("\n")
         data = tomllib.loads(text)
         for each in found:

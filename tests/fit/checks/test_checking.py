@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 import inspector
-from inspector.checks import checking
 from inspector.cli.main import run
 from inspector.errors import InspectorError
+from inspector.fit.checks import checking
 
 TINY = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "intermediate_size": 128,

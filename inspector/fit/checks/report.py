@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from fractions import Fraction
 
-    from inspector.checks.limits import Unit
+    from inspector.fit.checks.limits import Unit
     from inspector.simulate.on_card import Verdict
 
 
@@ -51,7 +51,7 @@ class Fits:
 class Checked:
     """A run and its limits.
 
-    ``figures`` are by the names of `inspector.checks.limits.FIGURES`, in bytes, ``trainable`` in parameters of
+    ``figures`` are by the names of `inspector.fit.checks.limits.FIGURES`, in bytes, ``trainable`` in parameters of
     ``all_parameters``; on ``card``, the first of several alike. ``was`` are figures that ``--update`` wrote and that
     differ today. ``error`` is what ended a script. ``report`` is the whole answer.
     """
