@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from inspector.serving.report import ServingReport
     from inspector.simulate.finetuning import StepReport
     from inspector.simulate.generation import GenerateReport
+    from inspector.simulate.long_run.running import LongRunReport
     from inspector.simulate.setup.options import FinetuneOptions, FitOptions, GenerateOptions
     from inspector.simulate.several_cards import SeveralCardsReport
     from inspector.simulate.split_generation import SplitReport
@@ -121,10 +122,11 @@ class Model:
         sets = chosen_sets(self.skeleton, [target for target in targets if target], target_parameters)
         return lora(self.skeleton, ranks or DEFAULT_RANKS, sets, spec)
 
-    def finetune(self, **options: Unpack[FinetuneOptions]) -> StepReport | SeveralCardsReport:
+    def finetune(self, **options: Unpack[FinetuneOptions]) -> StepReport | SeveralCardsReport | LongRunReport:
         """Dry-run a fine-tuning step; options as `inspector simulate finetune` takes them. Imports torch.
 
         With ``gpus`` and ``parallel``, or a ``config`` that shares the training: on several cards, rank by rank.
+        With ``lengths``: thousands of steps whose batches differ in length, and where the run would stop.
         """
         from inspector.fit.ways import finetune_anywhere
 

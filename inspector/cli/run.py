@@ -38,7 +38,7 @@ RUN = "The run"
         help="What an unknown value is read as: number=1, mask=true, token=N.")  # fmt: skip
 @headed("--data", heading=RUN, multiple=True, metavar="NAME=FILE", help="Rows that stand for a data set of the hub.")
 @headed("--lengths", heading=RUN, default="", metavar="LENGTHS",
-        help="Tokens of a missing data set's rows: a file of numbers, or lognormal:mean,sigma,max.")  # fmt: skip
+        help="Tokens of a missing data set's rows: a file of numbers, lognormal:mean,sigma,max, alpaca.")  # fmt: skip
 @headed("--worst", heading=RUN, is_flag=True, help="The longest samples first, as its loaders give them.")
 @headed("--network", heading=RUN, is_flag=True, help="Let it use the network. Off: every connection is refused.")
 @headed("--write", heading=RUN, is_flag=True, help="Let it write where it wants to. Off: into a scratch folder.")

@@ -23,6 +23,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 TRAINED, NUMBERS, BATCH = "What is trained", "Numbers", "Batch"
 LOOP, KERNELS, CARD, CARDS = "Loop", "Kernels", "Card", "Several cards"
 OBJECTIVE, EVALUATION = "Objective", "Evaluation"
+RUN_OF_STEPS = "A run of many steps"
 
 _HABITS: dict[str, Kind] = {
     "dtype": "dtype",

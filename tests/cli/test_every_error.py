@@ -131,6 +131,11 @@ MISTAKES = {
     ],
     "simulate": ["simulate nope"],
     "simulate finetune": [
+        "simulate finetune tiny --lengths nowhere.txt", "simulate finetune tiny --lengths lognormal:1,2",
+        "simulate finetune tiny --seed 3", "simulate finetune tiny --lengths alpaca --packed",
+        "simulate finetune tiny --lengths alpaca --solve", "simulate finetune tiny --lengths alpaca --pad-batches-to 0",
+        "simulate finetune tiny --lengths alpaca --steps 0",
+        "simulate finetune tiny --lengths alpaca --gpus 2 --parallel ddp",
         "simulate finetune nope-9b", "simulate finetune tiny --method nope", "simulate finetune tiny --recipe nope",
         "simulate finetune tiny --gpu nope", "simulate finetune tiny --gpu T4 --vram 16GiB",
         "simulate finetune tiny --gpu A100", "simulate finetune tiny --vram lots",

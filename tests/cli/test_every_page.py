@@ -51,6 +51,10 @@ PAGES = {
     "run": ["run", "--gpu", "T4", "--gpu", "L4", "train.py"],
     "run-check": ["run", "--check", "parallel.py"],
     "simulate-finetune": ["simulate", "finetune", "tiny", "--seq-len", "64", "--gpu", "T4", "--solve"],
+    "simulate-finetune-lengths": [
+        "simulate", "finetune", "tiny", "--lengths", "lognormal:24,0.3,40", "--batch-size", "2", "--steps", "12",
+        "--gpu", "T4",
+    ],
     "simulate-finetune-config": ["simulate", "finetune", "--config", "sft.yaml", "--gpu", "T4"],
     "simulate-finetune-four-cards": [
         "simulate", "finetune", "tiny", "--method", "full", "--seq-len", "64", "--gpus", "4", "--parallel", "fsdp2",

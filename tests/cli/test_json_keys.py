@@ -34,6 +34,10 @@ COMMANDS = {
     "simulate finetune on two cards": [
         "simulate", "finetune", "{tiny}", "--method", "full", "--seq-len", "64", "--gpus", "2", "--parallel", "fsdp2",
     ],
+    "simulate finetune --lengths": [
+        "simulate", "finetune", "{tiny}", "--lengths", "lognormal:24,0.3,40", "--batch-size", "2", "--steps", "12",
+        "--gpu", "T4",
+    ],
     "simulate generate": ["simulate", "generate", "{tiny}", "--prompt-len", "64", "--max-new-tokens", "4"],
     "simulate generate on two cards": [
         "simulate", "generate", "{tiny}", "--gpus", "2", "--prompt-len", "64", "--max-new-tokens", "4",

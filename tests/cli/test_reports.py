@@ -175,6 +175,22 @@ REPORTS = {
             "T4",
         ],
     ),
+    "long_run": (
+        lambda: inspector.load("tiny").finetune(lengths="lognormal:24,0.3,40", batch_size=2, steps=12, gpu="T4"),
+        [
+            "simulate",
+            "finetune",
+            "tiny",
+            "--lengths",
+            "lognormal:24,0.3,40",
+            "--batch-size",
+            "2",
+            "--steps",
+            "12",
+            "--gpu",
+            "T4",
+        ],
+    ),
     "split": (
         lambda: inspector.load("tiny").generate(gpu="T4", gpus=2, prompt_len=64, max_new_tokens=4),
         ["simulate", "generate", "tiny", "--gpus", "2", "--prompt-len", "64", "--max-new-tokens", "4", "--gpu", "T4"],

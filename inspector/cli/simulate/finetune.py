@@ -18,7 +18,17 @@ from inspector.cli.options import (
     trust_option,
     vocabulary_options,
 )
-from inspector.cli.settings import CARD, CARDS, FINETUNE, TRAINED, headed, snapshot_option, vram_option, with_settings
+from inspector.cli.settings import (
+    CARD,
+    CARDS,
+    FINETUNE,
+    RUN_OF_STEPS,
+    TRAINED,
+    headed,
+    snapshot_option,
+    vram_option,
+    with_settings,
+)
 from inspector.simulate.setup.cards_asked import WhichRanks
 from inspector.simulate.setup.parallel import KNOWN, Offload, Wrap
 from inspector.simulate.setup.recipes import RECIPES
@@ -43,6 +53,22 @@ if TYPE_CHECKING:
 )
 @headed("--solve", heading=CARD, is_flag=True, help="Find the largest batch, length and rank that fit.")
 @snapshot_option
+@headed(
+    "--lengths",
+    heading=RUN_OF_STEPS,
+    default="",
+    metavar="LENGTHS",
+    help="Tokens of the samples: a file of numbers, lognormal:mean,sigma,max, or a data set (alpaca).",
+)
+@headed(
+    "--group-by-length",
+    heading=RUN_OF_STEPS,
+    is_flag=True,
+    default=None,
+    help="Samples of about one length together, as transformers' LengthGroupedSampler.",
+)
+@headed("--pad-batches-to", heading=RUN_OF_STEPS, type=int, default=None, metavar="N", help="Of a batch's tokens.")
+@headed("--seed", heading=RUN_OF_STEPS, type=int, default=None, metavar="N", help="Of the samples' order (0).")
 @headed("--gpus", heading=CARDS, type=int, default=None, metavar="N", help="So many cards alike, in all.")
 @headed("--parallel", heading=CARDS, default=None, metavar="WAY", help=f"How they share it: {KNOWN}.")
 @headed("--nodes", heading=CARDS, type=int, default=None, metavar="N", help="Machines they are in (1).")
@@ -88,6 +114,8 @@ def command(
     every allocation is replayed through a model of PyTorch's caching allocator.
     With --gpu or --vram, the cheapest changes that make it fit where it does not, each one simulated.
     With --gpus the real wrappers run on fake ranks, and each rank's card is reported.
+    With --lengths a run of --steps steps (2,000), its batches as long as samples come: what is
+    reserved as it goes on, the step at which it would stop, and what would keep it from there.
     Exit code 0 when it fits, 1 when it does not.
 
     \b
@@ -99,6 +127,7 @@ def command(
       inspector simulate finetune --method full --optimizer adamw_8bit --gpu H100
       inspector simulate finetune --method full --gpus 8 --parallel fsdp2
       inspector simulate finetune --config axolotl.yml --gpu A100-80GB
+      inspector simulate finetune smollm2-360m --lengths alpaca --batch-size 8 --steps 2000
     """  # noqa: D301
     from inspector.fit.ways import finetune_anywhere
     from inspector.progress import working

@@ -85,7 +85,7 @@ def trace_finetune(
     with quiet():
         tracer = Tracer(cuda_kernels(device))
     config = objectives.of_its_class(config, setup.objective)
-    tracer.answer = answers(lambda: setup.batch.seq_len, masks=not (setup.batch.packed or setup.batch.padded))
+    tracer.answer = answers(lambda: training.tokens, masks=not (setup.batch.packed or setup.batch.padded))
     routing.install(tracer, config, setup.routing)
     fp8 = keeps_fp8(setup.load)
     kernels: dict[str, Any] = {"sdpa_backend": loop.sdpa_backend, "autocast": loop.autocast, "fp8": fp8}
@@ -121,6 +121,7 @@ class Loop:
         self.tracer = tracer
         self.autocast = autocast
         self.outputs: Any = None
+        self.tokens = setup.batch.seq_len
 
     def run(self) -> None:
         """Load the model, then train."""
@@ -205,7 +206,7 @@ class Loop:
     def _step(self, step: int) -> None:
         loop, tracer = self.setup.loop, self.tracer
         for part in range(loop.grad_accum):
-            batch = self._batch()
+            batch = self._batch(self._shapes_of(step * loop.grad_accum + part))
             # One counter for a step: its micro-batches are one stage's peak.
             tracer.mark("forward", step, reset=part == 0)
             if loop.zero_grad == "before" and part == 0:
@@ -227,6 +228,13 @@ class Loop:
             self.optimizer.zero_grad(set_to_none=True)
         if loop.outputs != "next":
             self.outputs = None
+
+    def _shapes_of(self, number: int) -> Mapping[str, Input]:
+        """The inputs of a micro-batch, where they differ in length."""
+        if lengths := self.setup.batch.lengths:
+            self.tokens = lengths[number % len(lengths)]
+            return training_inputs(self.model_before, replace(self.setup.batch, seq_len=self.tokens))
+        return self.inputs
 
     def _forward(self, batch: dict[str, Any]) -> Any:
         """The loss; the rest of the output lives as long as the setup says."""

@@ -122,8 +122,10 @@ class FinetuneOptions(FinetuneSettingsOptions, total=False):
     """All that `inspector simulate finetune` can be told: settings, a recipe, a card by its memory, what to find out.
 
     ``advise`` simulates what would make it fit when it does not, ``solve`` the largest batch size, length and rank
-    that fit; both are in the report's ``plan``. ``snapshot`` is a file to write for PyTorch's memory_viz. What follows
-    is of several cards (`inspector.fit.ways.finetune_anywhere`).
+    that fit; both are in the report's ``plan``. ``snapshot`` is a file to write for PyTorch's memory_viz. With
+    ``lengths`` it is a run of many steps (`inspector.simulate.long_run.running.long_run`), whose options
+    ``group_by_length``, ``seed`` and ``pad_batches_to`` are. What follows is of several cards
+    (`inspector.fit.ways.finetune_anywhere`).
     """
 
     recipe: str
@@ -131,6 +133,10 @@ class FinetuneOptions(FinetuneSettingsOptions, total=False):
     advise: bool | None
     solve: bool
     snapshot: Path | str | None
+    lengths: str
+    group_by_length: bool | None
+    seed: int | None
+    pad_batches_to: int | None
     gpus: int | None
     parallel: str | None
     nodes: int | None

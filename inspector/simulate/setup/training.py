@@ -98,7 +98,8 @@ class BatchSetup:
     A ``padding_mask`` that masks nothing out is dropped by transformers; where the batch is ``padded``, some tokens
     are masked, and the mask stays. ``packed`` sequences hold several samples and have position ids. ``labels`` are the
     input ids themselves (``shared``) or a ``clone``. ``target_len`` is the tokens of an encoder-decoder's labels; 0:
-    as many as ``seq_len``, at most those its decoder takes.
+    as many as ``seq_len``, at most those its decoder takes. ``lengths`` are the tokens of each micro-batch, where they
+    differ, from the first again after the last; ``seq_len`` is then the longest.
     """
 
     size: int = 1
@@ -108,6 +109,7 @@ class BatchSetup:
     packed: bool = False
     labels: Labels = "shared"
     target_len: int = 0
+    lengths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise InspectorError for a word that is not known."""

@@ -1,10 +1,15 @@
-"""How long the samples of a data set are that is not there: a file of lengths, or a lognormal spread of them."""
+"""How long the samples of a data set are that is not there: a file of lengths, a known data set's, or a lognormal."""
 
 from __future__ import annotations
 
+import json
 import math
 import random
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import accumulate
 from pathlib import Path
 
 from inspector.errors import InspectorError
@@ -17,8 +22,30 @@ MOST_LINES = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """What was published of the lengths of a data set: ``counts`` of samples between each two ``edges``, in tokens.
+
+    Counts are of samples, or shares of them where percentiles were published. ``tokenizer`` is whose tokens they are.
+    """
+
+    name: str
+    data_set: str
+    tokenizer: str
+    source: str
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@cache
+def published() -> tuple[Published, ...]:
+    """The data sets whose lengths are known here, each with its source."""
+    found = json.loads((files("inspector") / "data" / "lengths.json").read_text(encoding="utf-8"))
+    return tuple(Published(**{**one, "edges": tuple(one["edges"]), "counts": tuple(one["counts"])}) for one in found)
+
+
+@dataclass(frozen=True, slots=True)
 class Lengths:
-    """Tokens of each sample: as they stand in a file, or drawn from a lognormal distribution.
+    """Tokens of each sample: as they stand in a file, drawn by a published histogram, or by a lognormal distribution.
 
     Attributes:
         known: the lengths of a file, in its order; empty where they are drawn.
@@ -26,6 +53,7 @@ class Lengths:
         sigma: the standard deviation of their logarithms.
         longest: no sample is longer; in tokens.
         typed: as it was given, for reports.
+        of: the data set whose histogram is drawn from, evenly between two of its edges.
     """
 
     known: tuple[int, ...] = ()
@@ -33,6 +61,7 @@ class Lengths:
     sigma: float = 0.0
     longest: int = 0
     typed: str = ""
+    of: Published | None = None
 
     def sample(self, count: int, seed: int = 0) -> tuple[int, ...]:
         """The lengths of ``count`` samples, the same for the same seed on every machine and in every Python.
@@ -41,6 +70,8 @@ class Lengths:
         """
         if self.known:
             return tuple(self.known[at % len(self.known)] for at in range(count))
+        if self.of is not None:
+            return _by_histogram(self.of, count, seed)
         # The mean of a lognormal is exp(mu + sigma^2 / 2), before what is longer is cut.
         mu = math.log(self.mean) - self.sigma**2 / 2
         # Of Random only `random` is promised to stay the same; the normal is made of it here (Box and Muller, 1958).
@@ -60,24 +91,42 @@ class Lengths:
         return max(self.known) if self.known else self.longest
 
 
-def parse_lengths(text: str) -> Lengths:
-    """Lengths from ``lognormal:mean,sigma,max`` or from a file with a whole number of tokens a line.
+def _by_histogram(of: Published, count: int, seed: int) -> tuple[int, ...]:
+    """Samples whose lengths are spread as was published; between two edges evenly, as nothing more is known."""
+    numbers = random.Random(seed)  # noqa: S311 -- lengths, no secrets
+    below = [0, *accumulate(of.counts)]
+    drawn = []
+    for _ in range(count):
+        place = numbers.random() * below[-1]
+        # The last edge that is not above it: bins without a sample are passed over.
+        at = bisect_right(below, place) - 1
+        within = (place - below[at]) / of.counts[at]
+        drawn.append(max(1, round(of.edges[at] + within * (of.edges[at + 1] - of.edges[at]))))
+    return tuple(drawn)
 
-    In a file, empty lines and what follows a ``#`` say nothing. Raises InspectorError, with the line, for anything that
-    is no length.
+
+def parse_lengths(text: str) -> Lengths:
+    """Lengths from ``lognormal:mean,sigma,max``, a file with a whole number of tokens a line, or a data set's name.
+
+    A file goes before a data set of the same name. In a file, empty lines and what follows a ``#`` say nothing. Raises
+    InspectorError, with the line, for anything that is no length.
     """
     kind, colon, numbers = text.partition(":")
     if colon and kind.strip().lower() == "lognormal":
         return _lognormal(text, numbers)
     path = Path(text)
+    if not exists(path):
+        for one in published():
+            if one.name == text.strip().lower():
+                return Lengths(longest=int(one.edges[-1]), typed=one.name, of=one)
     if not text.strip() or not exists(path):
         known = f"{kind!r} is no distribution" if colon and kind.isidentifier() and "/" not in text else ""
         raise InspectorError(known or f"no such file of lengths: {text!r}", hint=FORMS)
     return _file(path, text)
 
 
-FORMS = "lengths are a file with a whole number of tokens a line, or lognormal:mean,sigma,max"
-"""Both forms, in one line."""
+FORMS = "lengths are a file (a whole number of tokens a line), lognormal:mean,sigma,max, alpaca or recipe-nlg-alpaca"
+"""All forms, in one line."""
 
 
 def _lognormal(text: str, numbers: str) -> Lengths:

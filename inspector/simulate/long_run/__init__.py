@@ -1,0 +1,1 @@
+"""Thousands of steps of changing length through the allocator: from a few traced lengths, each step replayed."""
