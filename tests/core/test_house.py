@@ -42,7 +42,7 @@ safe_text
 
 ROOMS_OF_SIMULATE = """
 __init__
-split_generation several_cards
+split_generation several_cards long_run
 finetuning generation script
 repeated_layers
 parallel
@@ -52,7 +52,7 @@ device
 snapshot reports on_card
 allocator
 setup
-events
+events lengths
 """
 
 

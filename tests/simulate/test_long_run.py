@@ -33,7 +33,7 @@ class Setting:
 
         drawn = random.Random(7)  # noqa: S311 -- lengths, no secrets
         # Of every alignment that a kernel asks for; more lengths than are all traced.
-        self.steps = [(drawn.randrange(20, 900), 8 * drawn.randrange(3, 110)) for _ in range(16)]
+        self.steps = [(drawn.randrange(20, 900), 8 * drawn.randrange(3, 110)) for _ in range(22)]
         lengths = tuple(itertools.chain(*self.steps))
         asked = question(CONFIG, method="qlora", batch_size=2, seq_len=max(lengths), grad_accum=2, padded=True)
         self.setup, self.gpu = asked.resolved.setup, asked.gpu

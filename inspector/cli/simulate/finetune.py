@@ -67,7 +67,9 @@ if TYPE_CHECKING:
     default=None,
     help="Samples of about one length together, as transformers' LengthGroupedSampler.",
 )
-@headed("--pad-batches-to", heading=RUN_OF_STEPS, type=int, default=None, metavar="N", help="Of a batch's tokens.")
+@headed(
+    "--pad-batches-to", heading=RUN_OF_STEPS, type=int, default=None, metavar="N", help="To a multiple of N tokens."
+)
 @headed("--seed", heading=RUN_OF_STEPS, type=int, default=None, metavar="N", help="Of the samples' order (0).")
 @headed("--gpus", heading=CARDS, type=int, default=None, metavar="N", help="So many cards alike, in all.")
 @headed("--parallel", heading=CARDS, default=None, metavar="WAY", help=f"How they share it: {KNOWN}.")
@@ -127,7 +129,7 @@ def command(
       inspector simulate finetune --method full --optimizer adamw_8bit --gpu H100
       inspector simulate finetune --method full --gpus 8 --parallel fsdp2
       inspector simulate finetune --config axolotl.yml --gpu A100-80GB
-      inspector simulate finetune smollm2-360m --lengths alpaca --batch-size 8 --steps 2000
+      inspector simulate finetune smollm2-135m --lengths alpaca --batch-size 8
     """  # noqa: D301
     from inspector.fit.ways import finetune_anywhere
     from inspector.progress import working

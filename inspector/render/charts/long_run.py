@@ -19,7 +19,7 @@ RESERVED = "#5F6062"
 
 
 def reserved_over_steps(report: LongRunReport) -> Chart:
-    """A line for each way, the tensors of the run as it was asked for, and the card's room where a run comes near it."""
+    """A line for each way, the tensors of the run as asked for, and the card's room where a run comes near it."""
     lines: list[dict[str, Any]] = []
     for way, dash in zip(report.ways, DASHES, strict=False):
         values = way.run.reserved

@@ -26,7 +26,7 @@ _SEGMENT, _FREE, _FOR_EVER, _UNMAPPED, _SLOT = -1, 0, 1, 2, 3
 
 
 class Work(NamedTuple):
-    """What a lane has to do in a chunk: ``levels`` are the most bytes of the other lane before it, and after each thing."""
+    """What a lane has to do; ``levels`` are the most bytes of the other lane before it, and after each of ``doing``."""
 
     doing: tuple[int, ...]
     levels: tuple[int, ...]
@@ -114,7 +114,7 @@ class Lane:
     def run(
         self, state: int, ready: Ready, before: Place, beside: int = 0, others: Sequence[tuple[int, int]] = ()
     ) -> Took:
-        """Do a chunk's work; ``others`` are the other lane's blocks among what it frees, ``beside`` its bytes before."""
+        """Do a chunk's work; ``others`` are the other lane's blocks among the freed, ``beside`` its bytes before."""
         key = state, id(ready), before, beside, tuple(others)
         if key not in self._made:
             allocator, held = self.standing(state)
