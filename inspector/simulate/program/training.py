@@ -230,11 +230,11 @@ class Loop:
             self.outputs = None
 
     def _shapes_of(self, number: int) -> Mapping[str, Input]:
-        """The inputs of a micro-batch, where they differ in length."""
-        if lengths := self.setup.batch.lengths:
-            self.tokens = lengths[number % len(lengths)]
-            return training_inputs(self.model_before, replace(self.setup.batch, seq_len=self.tokens))
-        return self.inputs
+        """The inputs of a micro-batch; where they differ in length, by its number in the run."""
+        lengths = self.setup.batch.lengths
+        self.tokens = lengths[number % len(lengths)] if lengths else self.tokens
+        batch = replace(self.setup.batch, seq_len=self.tokens)
+        return training_inputs(self.model_before, batch) if lengths else self.inputs
 
     def _forward(self, batch: dict[str, Any]) -> Any:
         """The loss; the rest of the output lives as long as the setup says."""
