@@ -164,7 +164,10 @@ def _answer(run: Run, options: dict[str, Any], folder: Path, *, to_stderr: bool)
         return cast("Answer", report)
     from inspector.fit.ways import finetune_anywhere
 
-    return finetune_anywhere(model, config=[_named(folder, name) for name in run.config], advise=False, **rest)
+    found = finetune_anywhere(model, config=[_named(folder, name) for name in run.config], advise=False, **rest)
+    if found.kind == "long_run":
+        raise InspectorError("limits are of a step, not of a run of many lengths", hint="leave out lengths")
+    return cast("Answer", found)
 
 
 def _named(folder: Path, word: str) -> str:
