@@ -52,7 +52,7 @@ device
 snapshot reports on_card
 allocator
 setup
-events lengths
+events
 """
 
 

@@ -12,9 +12,9 @@ from inspector.errors import InspectorError
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.finetuning import question
-from inspector.simulate.lengths import parse_lengths, published
 from inspector.simulate.long_run.growing import growth
 from inspector.simulate.long_run.order import Batches, padded, steps_of
+from inspector.simulate.setup.lengths import parse_lengths, published
 from inspector.units import MiB
 
 CONFIG = {

@@ -10,7 +10,7 @@ from inspector.errors import InspectorError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from inspector.simulate.lengths import Lengths
+    from inspector.simulate.setup.lengths import Lengths
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inspector.errors import InspectorError
 from inspector.reporting import Report
 from inspector.simulate.finetuning import assumptions, check_card, question, trace
-from inspector.simulate.lengths import parse_lengths
 from inspector.simulate.long_run.chunks import PLACES, places
 from inspector.simulate.long_run.order import Batches, padded, steps_of
 from inspector.simulate.reports.libraries import versions
+from inspector.simulate.setup.lengths import parse_lengths
 from inspector.store.answers import answered
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from inspector.gpus import Gpu
     from inspector.simulate.finetuning import Question
-    from inspector.simulate.lengths import Lengths
     from inspector.simulate.long_run.steps import Replayed
+    from inspector.simulate.setup.lengths import Lengths
     from inspector.simulate.setup.training import TrainSetup
 
 STEPS = 2000
@@ -106,7 +106,7 @@ def long_run(
 
     Args:
         reference: as `inspector.simulate.finetuning.question` takes it.
-        lengths: as `inspector.simulate.lengths.parse_lengths` reads them.
+        lengths: as `inspector.simulate.setup.lengths.parse_lengths` reads them.
         group_by_length: samples of about one length together, as transformers' ``LengthGroupedSampler`` orders them.
         seed: of what is drawn, and of the order.
         pad_batches_to: batches are padded to a multiple of so many tokens.

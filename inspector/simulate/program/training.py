@@ -233,8 +233,8 @@ class Loop:
         """The inputs of a micro-batch; where they differ in length, by its number in the run."""
         lengths = self.setup.batch.lengths
         self.tokens = lengths[number % len(lengths)] if lengths else self.tokens
-        batch = replace(self.setup.batch, seq_len=self.tokens)
-        return training_inputs(self.model_before, batch) if lengths else self.inputs
+        again = replace(self.setup.batch, seq_len=self.tokens)
+        return training_inputs(self.model_before, again) if lengths else self.inputs
 
     def _forward(self, batch: dict[str, Any]) -> Any:
         """The loss; the rest of the output lives as long as the setup says."""
@@ -246,8 +246,7 @@ class Loop:
             raise CannotSimulateError(
                 f"{self.named} returns no loss that trains what is to be trained", hint=self.with_a_loss
             )
-        loop = self.setup.loop
-        if loop.outputs_fp32:
+        if (loop := self.setup.loop).outputs_fp32:
             outputs = to_float32(outputs)
         if loop.token_accuracy:
             take_token_accuracy(outputs)
@@ -284,10 +283,9 @@ class Loop:
 
     def _objective_loss(self, objective: objectives.Objective, batch: dict[str, Any]) -> Any:
         """The loss of an objective, whose outputs are gone with its function."""
-        accumulated = self.setup.loop.grad_accum
         with nullcontext() if self.autocast is None else self.autocast():
             loss = objective.loss(self.model, batch)
-        return loss / accumulated if accumulated > 1 else loss
+        return loss / self.setup.loop.grad_accum if self.setup.loop.grad_accum > 1 else loss
 
     def _batch(self, shapes: Mapping[str, Input] | None = None) -> dict[str, Any]:
         shared = self.setup.batch.labels == "shared" and self.next_tokens

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from inspector.errors import OUR_FAULT, InspectorError
 from inspector.gpus import card_of_size, find_gpu
-from inspector.simulate.lengths import parse_lengths
 from inspector.simulate.on_card import peaks_on
 from inspector.simulate.script import asked_versions
 from inspector.simulate.script.child_process import run_child
@@ -19,6 +18,7 @@ from inspector.simulate.script.invocation import Invocation, parse_invocation, s
 from inspector.simulate.script.job import SAID, Job, Outcome, read_outcome
 from inspector.simulate.script.ranks import of_cards, of_one_card, of_processes, settings_of
 from inspector.simulate.script.summary import summarize
+from inspector.simulate.setup.lengths import parse_lengths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inspector.errors import InspectorError
-from inspector.simulate.lengths import MOST_TOKENS, parse_lengths
+from inspector.simulate.setup.lengths import MOST_TOKENS, parse_lengths
 
 
 def test_a_file_of_lengths_comes_in_its_order_and_again(tmp_path):
