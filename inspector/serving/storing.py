@@ -93,6 +93,25 @@ class Repacked(Scheme):
         return tuple(piece for piece in self.inner.quantized(module, tensor) if piece.role not in self.gone)
 
 
+@dataclass(frozen=True)
+class SpreadScales(Scheme):
+    """Blocks of FP8 as Marlin has them on cards without FP8: a scale in 16 bits for each block's every column.
+
+    Source: vLLM quantization/utils/marlin_utils_fp8.py (``prepare_fp8_layer_for_marlin``).
+    """
+
+    inner: FineGrainedFp8
+
+    def quantizes(self, module: Module, tensor: Tensor) -> bool:
+        """As the file."""
+        return self.inner.quantizes(module, tensor)
+
+    def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
+        """The values, and the scales spread."""
+        values, *_ = self.inner.quantized(module, tensor)
+        return (values, Piece("scale", self.rest, tensor.numel // self.inner.blocks[1]))
+
+
 def engine_scheme(
     skeleton: Skeleton, config: Mapping[str, object], quantization: str, dtype: str, card: Gpu, *,
     plain_constants: bool = True,
@@ -129,6 +148,8 @@ def _as_kept(scheme: Scheme, card: Gpu, *, plain_constants: bool) -> Scheme:
     """The scheme as it is after loading, where the engine repacks what the file has."""
     if isinstance(scheme, AsPublished):
         return replace(scheme, inner=_as_kept(scheme.inner, card, plain_constants=plain_constants))
+    if isinstance(scheme, FineGrainedFp8) and len(scheme.blocks) == 2 and card.capability < (8, 9):
+        return SpreadScales(scheme.name, scheme.bits, scheme.title, scheme.rest, scheme.source, scheme)
     if isinstance(scheme, BitsAndBytes4bit) and plain_constants:
         return replace(scheme, double=False)
     if scheme.name.startswith("gptq"):

@@ -60,7 +60,11 @@ def rank_weights(
     kept = max(every, key=lambda stage: sum(one.nbytes for one in stage))
     if table := rotary_bytes(skeleton, config, made.rest):
         kept.append(Kept("rotary table", table))
-    if latent := _absorbed(config, ranks, made.rest, 1):
+    packed = made.bits < 16 and any(
+        made.quantizes(skeleton.module_of(tensor), tensor)
+        for tensor in skeleton.own_tensors if tensor.name.endswith("kv_b_proj.weight")
+    )  # fmt: skip
+    if packed and (latent := _absorbed(config, ranks, made.rest, 1)):
         kept += [Kept("absorbed latent projections", latent)] * -(-layers // ranks.stages)
     heaviest: dict[str, int] = {}
     for one in kept:
@@ -159,7 +163,7 @@ def table_positions(config: Mapping[str, Any], positions: int) -> int:
 
 
 def _absorbed(config: Mapping[str, Any], ranks: Ranks, dtype: str, layers: int) -> int:
-    """``W_UV`` and ``W_UK_T``: copies of the latent's projection in plain numbers, beside the projection itself.
+    """``W_UV`` and ``W_UK_T``: the latent's projection in plain numbers, beside a packed projection.
 
     Source: vLLM v1/attention/backends/mla/common.py, ``process_weights_after_loading``.
     """

@@ -13,8 +13,6 @@ from inspector.units import GiB
 
 KEPT = json.loads((files("inspector") / "data" / "serving" / "vllm_asked.json").read_text(encoding="utf-8"))
 VERSION = KEPT["about"].split()[1]
-REPACKED_LATER = ("absorbed latent projections",)
-"""What is made when weights are loaded, which a model that was only built has not."""
 FP8_ON_TURING = {("deepseek-ai/DeepSeek-R1", "T4"), ("moonshotai/Kimi-K2-Instruct", "T4")}
 """What 0.33 would run by Marlin and is refused here, as releases before it do."""
 
@@ -80,8 +78,7 @@ def test_weights_are_its_own(compared):
         if answer["quantization"] and "mxfp4" in answer["quantization"]:
             continue  # padded for a kernel after it was built: held to logs
         theirs = answer.get("processed") or answer["weights"]
-        left_out = (ROUNDED,) if answer.get("processed") else (ROUNDED, *REPACKED_LATER)
-        ours = sum(part.nbytes for part in report.weights if part.name not in left_out)
+        ours = sum(part.nbytes for part in report.weights if part.name != ROUNDED)
         if abs(ours / theirs - 1) > 0.001:
             wrong.append((answer["model"], answer["card"], answer["ranks"], ours, theirs))
     assert wrong == []
