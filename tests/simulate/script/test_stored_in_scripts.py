@@ -15,6 +15,16 @@ TINY = {
     "max_position_embeddings": 512, "dtype": "float16", "tie_word_embeddings": False,
 }  # fmt: skip
 GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": True, "desc_act": False}
+PACKED = {
+    "quant_method": "compressed-tensors", "format": "pack-quantized", "quantization_status": "compressed",
+    "ignore": ["lm_head"],
+    "config_groups": {"group_0": {"targets": ["Linear"], "weights": {
+        "num_bits": 4, "type": "int", "symmetric": True, "group_size": 128, "strategy": "group"}}},
+}  # fmt: skip
+FOUR_BITS = {
+    "quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4",
+    "bnb_4bit_compute_dtype": "float16", "bnb_4bit_use_double_quant": True,
+}  # fmt: skip
 FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128], "activation_scheme": "dynamic"}
 
 SCRIPT = """
@@ -45,7 +55,26 @@ SCRIPT = """
     def load(kind=AutoModelForCausalLM, **words):
         return kind.from_pretrained(sys.argv[2], device_map="cuda", **words)
 
+    def of_the_cache(name):
+        taken = torch.cuda.memory_allocated()
+        model = AutoModelForCausalLM.from_pretrained(f"someone/{name}", device_map="cuda")
+        layer = model.model.layers[0].mlp.up_proj
+        print("CACHE", type(layer).__name__, model.is_quantized, torch.cuda.memory_allocated() - taken)
+        return model
+
+    of_the_cache("packed")
+    given = of_the_cache("four-bits")
+    print("BIAS", given.model.layers[0].self_attn.q_proj.bias.dtype)
+    given.save_pretrained("written")
+    taken = torch.cuda.memory_allocated()
+    again = AutoModelForCausalLM.from_pretrained("written", device_map="cuda")
+    print("WRITTEN", torch.cuda.memory_allocated() - taken)
+    given = get_peft_model(given, config)
+    given(input_ids=torch.zeros((1, 8), dtype=torch.long, device="cuda")).logits.sum().backward()
+    print("MERGED", type(given.merge_and_unload()).__name__)
     kept = load(attn_implementation="eager")
+    with torch.no_grad():
+        print("LOGITS", kept(input_ids=torch.zeros((1, 8), dtype=torch.long, device="cuda")).logits.is_cuda)
     print("KEPT", kept.model.layers[0].mlp.up_proj.weight.dtype, kept.config._attn_implementation)
     plain = load(quantization_config=FineGrainedFP8Config(dequantize=True))
     print("PLAIN", plain.model.layers[0].mlp.up_proj.weight.dtype)
@@ -90,7 +119,19 @@ def files(folder, *, group=128, plain=""):
     return str(folder)
 
 
-def test_stored_weights_are_kept_trained_on_dequantized_or_refused(dry, tmp_path):
+def cached(home, name, quantization):
+    """A repository in the hub's cache, with its config alone: biases as well, which a layer has in float32 at first."""
+    folder = home / "hub" / f"models--someone--{name}" / "snapshots" / ("a" * 40)
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(
+        json.dumps({**TINY, "attention_bias": True, "quantization_config": quantization})
+    )
+
+
+def test_stored_weights_are_kept_trained_on_dequantized_or_refused(dry, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    cached(tmp_path / "home", "packed", PACKED)
+    cached(tmp_path / "home", "four-bits", FOUR_BITS)
     for name, quantization in (("gptq", GPTQ), ("fp8", FP8)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps({**TINY, "quantization_config": quantization}))
@@ -99,11 +140,19 @@ def test_stored_weights_are_kept_trained_on_dequantized_or_refused(dry, tmp_path
         files(tmp_path / "plain", plain="model.layers.1.mlp.down_proj"),
     ]  # fmt: skip
     report, out, err = dry(SCRIPT, str(tmp_path / "gptq"), str(tmp_path / "fp8"), *folders, gpu="L4")
-    assert out.splitlines() == [
-        "LOADED True True", "KEPT torch.float8_e4m3fn eager", "PLAIN torch.float16",
+    lines = out.splitlines()
+    packed, four, written = (int(line.split()[-1]) for line in (lines[1], lines[2], lines[4]))
+    assert lines == [
+        "LOADED True True", f"CACHE CompressedLinear True {packed}", f"CACHE Linear4bit True {four}",
+        "BIAS torch.float16", f"WRITTEN {written}", "MERGED LlamaForCausalLM", "LOGITS True",
+        "KEPT torch.float8_e4m3fn eager", "PLAIN torch.float16",
         "SORTS (3, 256) torch.float8_e4m3fn", "FOLDER torch.bfloat16",
         "FOLDER You set `ignore_mismatched_sizes` to `False`", "FOLDER torch.bfloat16",
     ]  # fmt: skip
+    assert four == written  # what a config says has the bytes of what the library itself has written and loads
+    # Half a byte a weight of seven kinds in two layers, and what is not packed in two bytes.
+    weights, plain = 2 * (2 * 256 * 256 + 2 * 128 * 256 + 3 * 256 * 512), 2 * 2 * 512 * 256
+    assert plain + weights // 2 < packed < plain + 3 * weights // 4
     # Layers 0 and 1 of seven kinds are of other shapes, in scales and zero points; one layer is not packed.
     assert (err.count("MISMATCH |"), err.count("MISSING |")) == (14, 4)
     assert "ckpt: (8, 32) vs model:(2, 32)" in err

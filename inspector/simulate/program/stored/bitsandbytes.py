@@ -12,6 +12,7 @@ from inspector.simulate.program.stored.loader import Loader
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+    from transformers.quantizers.base import HfQuantizer
 
     from inspector.precision.published import Published
     from inspector.simulate.tracing.tracer import Tracer
@@ -23,8 +24,7 @@ def bitsandbytes(model: PreTrainedModel, published: Published, tracer: Tracer, *
     from transformers.quantizers import AutoHfQuantizer
 
     quantizer = AutoHfQuantizer.from_config(dict(published.raw), pre_quantized=True)
-    quantizer.preprocess_model(model=model, device_map={"": 0})
-    tie_again(model)
+    put_layers(model, quantizer)
     kept = f", {', '.join(published.kept)} left alone" if published.kept else ""
     tracer.notes.append(f"weights as stored, {published.title}: layers of bitsandbytes{kept}")
 
@@ -39,6 +39,19 @@ def bitsandbytes(model: PreTrainedModel, published: Published, tracer: Tracer, *
         finish=lambda: quantizer.postprocess_model(model) and None,
         quantizer=quantizer,
     )
+
+
+def put_layers(model: PreTrainedModel, quantizer: HfQuantizer) -> None:
+    """The quantizer's layers in the place of the model's, with biases in the dtype that they are loaded in.
+
+    A layer is made in float32, and from_pretrained casts what it loads (core_model_loading.py).
+    """
+    before = {name: tensor.dtype for name, tensor in model.named_parameters()}
+    quantizer.preprocess_model(model=model, device_map={"": 0})
+    for name, tensor in model.named_parameters():
+        if name.endswith("bias") and tensor.dtype != before.get(name, tensor.dtype):
+            tensor.data = tensor.data.to(before[name])
+    tie_again(model)
 
 
 def quantized_by_bitsandbytes(old: torch.Tensor, value: torch.Tensor) -> Any:
@@ -59,8 +72,14 @@ def _as_stored(old: torch.Tensor, dtype: torch.dtype) -> Any:
     Source: integrations/bitsandbytes.py, ``Bnb4bitDeserialize`` and ``Bnb8bitDeserialize``. Shapes are those of the
     library's own quantization, which is not part of the trace.
     """
+    from bitsandbytes.functional import name2qmap
+
+    codes = dict(name2qmap)
     with torch.utils._python_dispatch._disable_current_modes():
         made = quantized_by_bitsandbytes(old, torch.empty(old.shape, dtype=dtype, device=old.device))
+    # Loading quantizes nothing: whoever quantizes later makes the code, which the library keeps.
+    name2qmap.clear()
+    name2qmap.update(codes)
     made.data = torch.empty_like(made.data)
     if getattr(made, "CB", None) is not None:
         made.CB, made.SCB = made.data, torch.empty_like(made.SCB)

@@ -74,7 +74,7 @@ class CardTracer(OnCards):
                 return func(*args, **_pageable(kwargs))
             # From Python it means ``meta``; autograd's formulas and ``x[mask] = 5`` mean the device of their tensors.
             inner = torch._C._current_autograd_node() is not None or func is aten.scalar_tensor.default
-            if kind == "meta" and not real and not inner:
+            if kind == "meta" and not real and not inner and not self.meta_is_card:
                 return self._promise(func, args, kwargs)
             if func is aten._to_copy.default:
                 return self._arrives(args[0], kwargs)
@@ -124,6 +124,8 @@ class CardTracer(OnCards):
         self._count(args, counts)
         if kwargs:
             self._count(kwargs.values(), counts)
+        if self.meta_is_card:
+            counts[0], counts[2] = counts[0] + counts[2], 0
         return counts
 
     def _count(self, values: Iterable[object], counts: list[int]) -> None:

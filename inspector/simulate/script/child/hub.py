@@ -138,6 +138,15 @@ class Hub:
         self.world.model = self.world.model or repo
         return self._known[repo]
 
+    def made_from_config(self, name: str) -> bool:
+        """Whether the weights by this name are a header that was written here."""
+        return name in self._known and self._known[name] is not None
+
+    def weights_of(self, name: str, cache_dir: str | os.PathLike[str] | None = None) -> str:
+        """Where the files of a repository are that are the user's own; else the name itself."""
+        own = None if self.made_from_config(name) or Path(name).is_dir() else _in_cache(name, cache_dir)
+        return str(own or name)
+
     def _made(self, repo: str, own: Path | None) -> Path | None:
         bundled = find(repo)
         if bundled is None and "/" in repo and (bundled := find(repo.partition("/")[2])) is not None:

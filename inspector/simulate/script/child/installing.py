@@ -26,7 +26,6 @@ from inspector.simulate.script.child import (
     tensor_methods,
     worst,
 )
-from inspector.simulate.script.child.hub import Hub
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.weight_files import WeightFiles
 
@@ -65,7 +64,7 @@ def install(world: World, text: str) -> None:
     sys.meta_path.insert(0, world.imports)
     libraries.install(world)
     data_sets.install(world)
-    Hub(world).install()
+    world.hub.install()
     if find_spec("safetensors") is not None:
         WeightFiles(world).install()
     saving.install(world)

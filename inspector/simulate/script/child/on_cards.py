@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,13 +12,25 @@ from inspector.simulate.script.child.places import Shown, number_of
 from inspector.simulate.script.child.storages import has_no_data
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from torch._ops import OpOverload
 
 
 class OnCards(TakenApart):
     """What is made lies where it is told to, else where the tensors lie, else on the current card."""
+
+    meta_is_card = False
+    """Whether what is on ``meta`` is on the card."""
+
+    @contextmanager
+    def on_meta(self) -> Iterator[None]:
+        """While a model is loaded by `simulate`, which knows no place but the card."""
+        self.meta_is_card = True
+        try:
+            yield
+        finally:
+            self.meta_is_card = False
 
     def _operator(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if Shown.count == 1:

@@ -26,7 +26,7 @@ BY_NAME = frozenset({"gptq", "awq", "fp8", "compressed-tensors"})
 
 
 def held_in(name: str, kwargs: Mapping[str, Any]) -> Held:
-    """By the headers of a folder's files; empty for one with a config alone, and for what is in a cache.
+    """By the headers of a folder's files; empty for one with a config alone.
 
     A file that is broken is not read here: whoever needs its weights says so.
     """

@@ -2,7 +2,7 @@
 
 Libraries that the formats need (gptqmodel, kernels, hqq) need not be here, and their kernels could not run: the layers
 of `inspector.simulate.program.stored` stand for them, chosen for the card. What bitsandbytes has written, transformers
-loads by itself.
+loads by itself where the files are there.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 from torch.utils._python_dispatch import _disable_current_modes
 
 from inspector.precision.published import published_in
+from inspector.simulate.device.fp8 import fp8_products
 from inspector.simulate.program.load import label_model, load_model
 from inspector.simulate.program.stored.adapted import adapters_of_packed_layers
+from inspector.simulate.program.stored.layers import is_packed
 from inspector.simulate.script.child import stored_files
 from inspector.simulate.script.child.errors import handed_on
+from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.setup.load import LoadSetup, Quantization
+from inspector.simulate.setup.stored import not_trained, trains_as_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +39,7 @@ def loading(world: World, real: Callable[..., Any]) -> Callable[..., Any]:
     def from_pretrained(cls: Any, name: object = None, *args: object, **kwargs: Any) -> Any:
         config = _config(cls, name, kwargs)
         published = None if config is None else published_in(config)
-        if published is None or published.method == "bitsandbytes":
+        if published is None or (published.method == "bitsandbytes" and not world.hub.made_from_config(str(name))):
             return handed_on(real, cls, name, *args, **kwargs)
         asked = kwargs.get("quantization_config")
         method = getattr(asked, "quant_method", None)
@@ -72,7 +76,7 @@ def _stored(world: World, cls: Any, name: str, config: Any, published: Published
     config.update({key: value for key, value in kwargs.items() if key not in TOLD and hasattr(config, key)})
     plain = bool(raw.get("dequantize")) or raw.get("run_compressed") is False
     dtype: Any = kwargs.get("dtype", kwargs.get("torch_dtype")) or "auto"
-    held = stored_files.held_in(name, kwargs)
+    held = stored_files.held_in(world.hub.weights_of(name, kwargs.get("cache_dir")), kwargs)
     if dtype == "auto" and config.dtype is None:
         dtype = stored_files.dtype_of(held) or dtype
     said: dict[str, Any] = {
@@ -88,8 +92,11 @@ def _stored(world: World, cls: Any, name: str, config: Any, published: Published
             stored_files.check(model, held, name, plain=plain, ignore_mismatched_sizes=anyway)
 
     training = raw.get("backend") == "auto_trainable"
+    if published.method == "fp8" and not plain:
+        for place, kernel in fp8_products().items():
+            replace(place, kernel)
     # Its own modes are entered in there.
-    with _disable_current_modes():
+    with _disable_current_modes(), world.tracer.on_meta():
         model = load_model(config, LoadSetup(**said), world.tracer, training=training, before=before)
     label_model(model, world.tracer)
     model.hf_quantizer = _quantizer(raw)
@@ -102,10 +109,18 @@ def _stored(world: World, cls: Any, name: str, config: Any, published: Published
 
 def _quantizer(raw: Mapping[str, Any]) -> Any:
     """Transformers' own, which trainers ask whether it trains; without the libraries that its making asks for."""
-    from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING, AutoQuantizationConfig
+    from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING, AutoHfQuantizer, AutoQuantizationConfig
     from transformers.quantizers.base import HfQuantizer
+    from transformers.utils.quantization_config import QuantizationConfigMixin
 
-    config = AutoQuantizationConfig.from_dict(dict(raw))
+    if raw["quant_method"] == "bitsandbytes":
+        return AutoHfQuantizer.from_config(dict(raw), pre_quantized=True)
+    config: Any
+    try:
+        config = AutoQuantizationConfig.from_dict(dict(raw))
+    except ImportError:
+        config = QuantizationConfigMixin(quant_method=str(raw["quant_method"]))  # type: ignore[arg-type]
+        vars(config).update(raw)
     kind = AUTO_QUANTIZER_MAPPING[config.quant_method]
     quantizer = kind.__new__(kind)
     HfQuantizer.__init__(quantizer, config, pre_quantized=True)
@@ -119,6 +134,13 @@ def adapted(real: Callable[..., Any]) -> Callable[..., Any]:
         config = self.peft_config[adapter_name]
         if hasattr(config, "_register_custom_module") and (packed := adapters_of_packed_layers(model)):
             config._register_custom_module(packed)
-        return handed_on(real, self, model, adapter_name, *args, **kwargs)
+        try:
+            return handed_on(real, self, model, adapter_name, *args, **kwargs)
+        except AttributeError as error:
+            # Such a layer has no weight for PEFT to see, and on a card neither.
+            published = published_in(model.config) if is_packed(error.obj) else None
+            if published is None or trains_as_stored(published):
+                raise
+            raise not_trained(published, full=False) from error
 
     return inject_adapter
