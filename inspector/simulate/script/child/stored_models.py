@@ -16,7 +16,7 @@ from inspector.precision.published import published_in
 from inspector.simulate.device.fp8 import fp8_products
 from inspector.simulate.program.load import label_model, load_model
 from inspector.simulate.program.stored.adapted import adapters_of_packed_layers
-from inspector.simulate.program.stored.layers import is_packed
+from inspector.simulate.program.stored.layers import Packed
 from inspector.simulate.script.child import stored_files
 from inspector.simulate.script.child.errors import handed_on
 from inspector.simulate.script.child.replaced import replace
@@ -82,7 +82,7 @@ def _stored(world: World, cls: Any, name: str, config: Any, published: Published
     said: dict[str, Any] = {
         "dtype": str(dtype).removeprefix("torch."),
         "attention": kwargs.get("attn_implementation") or "auto",
-        "quantization": None if plain else Quantization(scheme=published.method),  # type: ignore[arg-type]
+        "quantization": None if plain else Quantization(scheme=published.method),
         "via_cpu": False,
     }
 
@@ -119,7 +119,7 @@ def _quantizer(raw: Mapping[str, Any]) -> Any:
     try:
         config = AutoQuantizationConfig.from_dict(dict(raw))
     except ImportError:
-        config = QuantizationConfigMixin(quant_method=str(raw["quant_method"]))  # type: ignore[arg-type]
+        config = QuantizationConfigMixin(quant_method=str(raw["quant_method"]))
         vars(config).update(raw)
     kind = AUTO_QUANTIZER_MAPPING[config.quant_method]
     quantizer = kind.__new__(kind)
@@ -138,7 +138,7 @@ def adapted(real: Callable[..., Any]) -> Callable[..., Any]:
             return handed_on(real, self, model, adapter_name, *args, **kwargs)
         except AttributeError as error:
             # Such a layer has no weight for PEFT to see, and on a card neither.
-            published = published_in(model.config) if is_packed(error.obj) else None
+            published = published_in(model.config) if isinstance(error.obj, Packed) else None
             if published is None or trains_as_stored(published):
                 raise
             raise not_trained(published, full=False) from error
