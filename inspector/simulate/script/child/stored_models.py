@@ -82,7 +82,7 @@ def _stored(world: World, cls: Any, name: str, config: Any, published: Published
     said: dict[str, Any] = {
         "dtype": str(dtype).removeprefix("torch."),
         "attention": kwargs.get("attn_implementation") or "auto",
-        "quantization": None if plain else Quantization(scheme=published.method),
+        "quantization": None if plain else Quantization(scheme=published.method),  # type: ignore[arg-type]
         "via_cpu": False,
     }
 
