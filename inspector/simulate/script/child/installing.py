@@ -26,6 +26,7 @@ from inspector.simulate.script.child import (
     tensor_methods,
     worst,
 )
+from inspector.simulate.script.child.hub import Hub
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.script.child.weight_files import WeightFiles
 
@@ -62,9 +63,10 @@ def install(world: World, text: str) -> None:
     if world.job.worst:
         worst.install(world.tracer.notes.append)
     sys.meta_path.insert(0, world.imports)
-    libraries.install(world)
+    hub = Hub(world)
+    libraries.install(world, hub)
     data_sets.install(world)
-    world.hub.install()
+    hub.install()
     if find_spec("safetensors") is not None:
         WeightFiles(world).install()
     saving.install(world)

@@ -15,18 +15,19 @@ from inspector.simulate.script.child.replaced import replace
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from inspector.simulate.script.child.hub import Hub
     from inspector.simulate.script.child.world import World
 
 aten = torch.ops.aten
 
 
-def install(world: World) -> None:
+def install(world: World, hub: Hub) -> None:
     """Wait for them."""
     world.imports.around["bitsandbytes"] = world.cuda.out_of_sight
     world.imports.then("bitsandbytes", lambda _: _bitsandbytes(world))
     world.imports.then("transformers.integrations.moe", lambda module: _experts(world, module))
     world.imports.then("transformers.tokenization_utils_tokenizers", lambda module: _tokenizers(world, module))
-    world.imports.then("transformers.modeling_utils", lambda module: _models(world, module))
+    world.imports.then("transformers.modeling_utils", lambda module: _models(world, hub, module))
     world.imports.then("peft.utils.other", lambda module: _prepared(world, module))
     world.imports.then("peft.peft_model", lambda module: _adapters(world, module))
     world.imports.then("peft.tuners.tuners_utils", lambda module: _tuners(world, module))
@@ -92,11 +93,11 @@ def _tokenizers(world: World, module: ModuleType) -> None:
     replace(f"{place}.TokenizersBackend._save_pretrained", saved)
 
 
-def _models(world: World, module: ModuleType) -> None:
+def _models(world: World, hub: Hub, module: ModuleType) -> None:
     model = module.PreTrainedModel
     replace("transformers.modeling_utils.PreTrainedModel.save_pretrained",
             world.stages.holding("save", model.save_pretrained))  # fmt: skip
-    load = stored_models.loading(world, model.from_pretrained.__func__)
+    load = stored_models.loading(world, hub, model.from_pretrained.__func__)
     replace("transformers.modeling_utils.PreTrainedModel.from_pretrained",
             classmethod(world.stages.holding("load", load)))  # fmt: skip
 

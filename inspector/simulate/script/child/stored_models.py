@@ -27,19 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from inspector.precision.published import Published
+    from inspector.simulate.script.child.hub import Hub
     from inspector.simulate.script.child.world import World
 
 TOLD = ("dtype", "torch_dtype", "attn_implementation", "quantization_config", "device_map", "config", "use_cache")
 """Words of ``from_pretrained`` that are no fields of the config."""
 
 
-def loading(world: World, real: Callable[..., Any]) -> Callable[..., Any]:
+def loading(world: World, hub: Hub, real: Callable[..., Any]) -> Callable[..., Any]:
     """``PreTrainedModel.from_pretrained``, by a model's class, for both kinds of checkpoints."""
 
     def from_pretrained(cls: Any, name: object = None, *args: object, **kwargs: Any) -> Any:
         config = _config(cls, name, kwargs)
         published = None if config is None else published_in(config)
-        if published is None or (published.method == "bitsandbytes" and not world.hub.made_from_config(str(name))):
+        if published is None or (published.method == "bitsandbytes" and not hub.made_from_config(str(name))):
             return handed_on(real, cls, name, *args, **kwargs)
         asked = kwargs.get("quantization_config")
         method = getattr(asked, "quant_method", None)
@@ -48,7 +49,7 @@ def loading(world: World, real: Callable[..., Any]) -> Callable[..., Any]:
             from transformers.quantizers import AutoHfQuantizer
 
             handed_on(AutoHfQuantizer.merge_quantization_configs, config.quantization_config, asked)
-        return _stored(world, cls, str(name), config, published, kwargs)
+        return _stored(world, hub, cls, str(name), config, published, kwargs)
 
     return from_pretrained
 
@@ -64,7 +65,9 @@ def _config(cls: Any, name: object, kwargs: Mapping[str, Any]) -> Any:
     return handed_on(cls.config_class.from_pretrained, name, **where) if cls.config_class else None
 
 
-def _stored(world: World, cls: Any, name: str, config: Any, published: Published, kwargs: Mapping[str, Any]) -> Any:
+def _stored(
+    world: World, hub: Hub, cls: Any, name: str, config: Any, published: Published, kwargs: Mapping[str, Any]
+) -> Any:
     """The model on the card, its packed tensors traced one by one. Raises InspectorError for what is not known."""
     asked = kwargs.get("quantization_config")
     raw = dict(published.raw)
@@ -76,7 +79,7 @@ def _stored(world: World, cls: Any, name: str, config: Any, published: Published
     config.update({key: value for key, value in kwargs.items() if key not in TOLD and hasattr(config, key)})
     plain = bool(raw.get("dequantize")) or raw.get("run_compressed") is False
     dtype: Any = kwargs.get("dtype", kwargs.get("torch_dtype")) or "auto"
-    held = stored_files.held_in(world.hub.weights_of(name, kwargs.get("cache_dir")), kwargs)
+    held = stored_files.held_in(hub.weights_of(name, kwargs.get("cache_dir")), kwargs)
     if dtype == "auto" and config.dtype is None:
         dtype = stored_files.dtype_of(held) or dtype
     said: dict[str, Any] = {

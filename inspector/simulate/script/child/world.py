@@ -16,7 +16,6 @@ from inspector.simulate.device.questions import Chip, Device
 from inspector.simulate.script.child.amp import ScriptAutocast
 from inspector.simulate.script.child.card_tracer import CardTracer
 from inspector.simulate.script.child.cuda_module import Cuda
-from inspector.simulate.script.child.hub import Hub
 from inspector.simulate.script.child.imports import OnImport
 from inspector.simulate.script.child.memory import Memory
 from inspector.simulate.script.child.places import Shown
@@ -62,7 +61,6 @@ class World:
         self.imports = OnImport()
         self.skipped: list[str] = []
         self.model = ""
-        self.hub = Hub(self)
         self.scratch = Scratch(Path(job.folder))
         self.files: dict[str, int] = {}
         self.stack = ExitStack()
