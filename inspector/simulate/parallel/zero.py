@@ -68,7 +68,9 @@ class Zero(Spread):
         """The engine comes with the optimizer. Raises CannotSimulateError for what stage 3 does not cut."""
         if self.stage == 3 and any(type(each).__name__ in CUT for each in model.parameters()):
             raise CannotSimulateError(
-                "ZeRO-3 does not cut weights in 4 or 8 bits", hint="use --parallel zero2 or fsdp1"
+                "ZeRO-3 over weights in 4 or 8 bits is not simulated: transformers loads them whole on every "
+                "card, without zero.Init",
+                hint="use --parallel zero2 or fsdp1",
             )
         return model
 
