@@ -66,6 +66,12 @@ def test_a_loop_of_one_s_own_its_stages_and_lines(dry):
     for number in range(3):
         step(4096)
     print("PEAK", torch.cuda.max_memory_allocated(), "RESERVED", torch.cuda.max_memory_reserved())
+    import pickle
+    torch.cuda.memory._dump_snapshot("memory.pickle")
+    segments = pickle.load(open("memory.pickle", "rb"))["segments"]
+    lie = [block["size"] for each in segments for block in each["blocks"] if block["state"] == "active_allocated"]
+    print("SEGMENTS", sum(each["total_size"] for each in segments) == torch.cuda.memory_reserved())
+    print("BLOCKS", sum(lie) == torch.cuda.memory_allocated(), segments == torch.cuda.memory_snapshot())
     model.eval()
     with torch.no_grad():
         model(torch.randn(8, 1024, device="cuda"))
@@ -77,6 +83,7 @@ def test_a_loop_of_one_s_own_its_stages_and_lines(dry):
     figures = dict(re.findall(r"(PEAK|RESERVED) (\d+)", out))
     assert int(figures["PEAK"]) == report.peak_allocated_bytes > 4 * weights
     assert int(figures["RESERVED"]) == report.peak_reserved_bytes
+    assert "SEGMENTS True\nBLOCKS True True" in out
     assert [line.name for line in report.found_stages] == ["load", "first step", "steady step", "evaluation"]
     assert (report.steps, report.exit_code) == (3, 0)
     kinds = {share.name: share.nbytes for share in report.alive_at_peak}

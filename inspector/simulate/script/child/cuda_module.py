@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -137,6 +138,11 @@ class Cuda:
             "|===========================================================================|\n"
         )
 
+    def dump_snapshot(self, filename: str = "dump_snapshot.pickle", *_: object, **__: object) -> None:
+        """The file that PyTorch's own viewer opens, where scripts that look for their memory write it."""
+        with open(filename, "wb") as file:
+            pickle.dump(self.memory.snapshot(), file)
+
     def _properties(self, *_: object) -> Properties:
         for what in ("name", "memory", "capability"):
             self._say(what)
@@ -239,13 +245,13 @@ class Cuda:
             "memory_stats_as_nested_dict": lambda *_: {},
             "host_memory_stats": dict,
             "memory_summary": self.summary,
-            "memory_snapshot": lambda *_, **__: [],
+            "memory_snapshot": lambda *_, **__: self.memory.snapshot()["segments"],
             "list_gpu_processes": lambda *_: "GPU:0\nno processes are running",
             "set_per_process_memory_fraction": lambda fraction, *_: self.limit(fraction),
             "get_per_process_memory_fraction": lambda *_: self.memory.fraction,
             "_record_memory_history": nothing,
-            "_snapshot": lambda *_, **__: {"segments": [], "device_traces": []},
-            "_dump_snapshot": nothing,
+            "_snapshot": lambda *_, **__: self.memory.snapshot(),
+            "_dump_snapshot": self.dump_snapshot,
             "_set_allocator_settings": nothing,
             "get_allocator_backend": lambda: "native",
         }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inspector.simulate.allocator.allocator import CachingAllocator, OutOfMemoryError
 from inspector.simulate.allocator.settings import parse_settings
-from inspector.simulate.events import EmptyCache
+from inspector.simulate.events import Alloc, EmptyCache, Free
 from inspector.simulate.script.child.errors import emulated
+from inspector.simulate.snapshot.writer import snapshot
+from inspector.simulate.tracing.owners import written
 from inspector.units import MiB
 
 if TYPE_CHECKING:
@@ -108,6 +110,15 @@ class Memory:
         if self.full:
             self.settings = replace(self.settings, process_limit=int(fraction * self.card.usable_bytes))
             self.allocator.settings = self.settings
+
+    def snapshot(self) -> dict[str, Any]:
+        """``torch.cuda.memory._snapshot`` of the run so far, recorded from its first block on."""
+        tracer, cards = self._tracer, self._tracer.cards
+        events = written(tracer.log, tracer.log, tracer.rows, tracer._labels, tracer._copies)
+        mine = [
+            each for each in events if not isinstance(each, Alloc | Free) or cards.get(each.block, 0) == self.number
+        ]
+        return snapshot(mine, self.settings)
 
     def _sentence(self, nbytes: int) -> str:
         """PyTorch's own. Source: c10/cuda/CUDACachingAllocator.cpp, ``malloc``, its last branch (torch 2.9 and newer).
