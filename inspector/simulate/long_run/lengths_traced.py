@@ -49,7 +49,8 @@ class TracedLengths:
         self._accumulated = accumulated
         self._first = tuple(first)
         self._known: dict[tuple[Place, int], Chunk] = {}
-        self._grown: dict[tuple[Place, Shape], tuple[Growth | None, ...]] = {}
+        self._grown: dict[tuple[Place, Shape], tuple[list[Growth | None], list[int]]] = {}
+        self._made: dict[tuple[Place, int], Chunk] = {}
         ordered = sorted(set(wanted))
         traced = self._add(ordered if len(ordered) <= ALL else _spread(ordered))
         self.before, self.slots, self.first = traced.before, traced.slots, traced.steps[0]
@@ -90,7 +91,7 @@ class TracedLengths:
 
     def _learned(self, place: Place, tokens: int) -> Chunk | None:
         """What is known of a length, or follows from what is; kept."""
-        known = self._known.get((place, tokens))
+        known = self._known.get((place, tokens)) or self._made.get((place, tokens))
         if known is not None:
             return known
         shape = self._shape(place, tokens)
@@ -99,11 +100,13 @@ class TracedLengths:
         grown = self._grown.get((place, shape))
         if grown is None:
             grown = self._grown[place, shape] = self._growth(place, shape)
-        sizes = [0 if one is None else one.at(tokens) for one in grown]
+        rules, which = grown
+        values = [0 if rule is None else rule.at(tokens) for rule in rules]
         # A rule that is none, or gives less than a byte, was learned elsewhere than it holds.
-        if any(size <= 0 for size in sizes):
+        if any(size <= 0 for size in values):
             return None
-        return Chunk(shape, tuple(sizes))
+        made = self._made[place, tokens] = Chunk(shape, tuple(values[number] for number in which))
+        return made
 
     def _shape(self, place: Place, tokens: int) -> Shape | None:
         """What the traced lengths below and above of its class have both."""
@@ -114,15 +117,17 @@ class TracedLengths:
         below, over = (self._known[place, alike[at]].shape for at in (above - 1, above))
         return below if below == over else None
 
-    def _growth(self, place: Place, shape: Shape) -> tuple[Growth | None, ...]:
-        """How each block of a shape grows, by all traced lengths that have it."""
+    def _growth(self, place: Place, shape: Shape) -> tuple[list[Growth | None], list[int]]:
+        """By which rules blocks of a shape grow, by all traced lengths that have it, and which one each has."""
         chunks = sorted((at, chunk.sizes) for (where, at), chunk in self._known.items() if where == place and
                         chunk.shape == shape)  # fmt: skip
         lengths = [at for at, _ in chunks]
-        columns = list(zip(*(sizes for _, sizes in chunks), strict=True))
         # Layers are alike: few columns differ.
-        rules = {column: growth(lengths, column) for column in set(columns)}
-        return tuple(rules[column] for column in columns)
+        numbers: dict[tuple[int, ...], int] = {}
+        which = [
+            numbers.setdefault(column, len(numbers)) for column in zip(*(sizes for _, sizes in chunks), strict=True)
+        ]
+        return [growth(lengths, column) for column in numbers], which
 
 
 def _class(tokens: int) -> int:
