@@ -110,6 +110,9 @@ AS_OBJECTIVES: dict[str, dict[str, Any]] = {
     "precomputed": {"objective": "dpo", "ref_model": "precomputed", "optimizer": "adamw_torch"},
     "adapter": {"objective": "dpo", "method": "lora", "r": 8, "alpha": 8, "target_modules": "all-linear"},
     **{kind: {"objective": kind} for kind in ("kto", "orpo", "cpo", "simpo", "reward")},
+    "grpo": {"objective": "grpo", "num_generations": 2},
+    "several": {"objective": "grpo", "num_generations": 2, "grad_accum": 2, "ref_model": "copy"},
+    "rloo": {"objective": "rloo", "num_generations": 2},
 }
 """Trainers of trl beside the settings that say them: the same bytes, but for batches and a few numbers."""
 

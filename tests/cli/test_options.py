@@ -77,10 +77,13 @@ OTHERWISE = {
     "layers_to_transform": "0-2", "layers_pattern": "layers", "rank_pattern": "q_proj=2", "alpha_pattern": "q_proj=2",
     "trainable_token_indices": "5", "bias": "all", "objective": "orpo", "ref_model": "precomputed", "prompt_len": "5",
     "eval_batch": "4", "eval_batches": "3", "eval_gather": "argmax", "eval_accum": "2",
+    "num_generations": "4", "steps_per_generation": "8", "rollouts": "server",
 }  # fmt: skip
 """A value of each setting that is not the default; a switch is turned."""
 BESIDE = {"double_quant": {"method": "qlora"}, "layers_pattern": {"layers_to_transform": "1"},
           "ref_model": {"objective": "dpo"}, "prompt_len": {"objective": "dpo"},
+          **{key: {"objective": "grpo", "prompt_len": 8, "batch_size": 8, "loss": "trl"}
+             for key in ("num_generations", "steps_per_generation", "rollouts")},
           "logits_to_keep": {"objective": "dpo", "loss": "full"},
           **{key: {"eval_batch": 4} for key in ("eval_batches", "eval_gather", "eval_accum")}}  # fmt: skip
 """What a setting says nothing without."""

@@ -33,7 +33,7 @@ def results(benchmark):
     return {row["name"]: row for row in map(json.loads, benchmark.RESULTS.read_text().splitlines())}
 
 
-@pytest.mark.parametrize("name", ["adapter", "orpo", "kto"])
+@pytest.mark.parametrize("name", ["adapter", "orpo", "kto", "several"])
 def test_a_step_is_that_of_trl_s_trainer(name, benchmark, results):
     """A sample: the benchmark runs every objective beside TRL's own trainer, and its results are kept."""
     row = results[f"options-{name}"]
@@ -61,6 +61,20 @@ def test_a_reference_model_is_a_second_model():
     assert 0 <= kinds(copy)["reference model"] - weights < 4096
     assert abs(copy.peaks.allocated - without.peaks.allocated - kinds(copy)["reference model"]) <= 2048
     assert "reference: copy" in copy.inputs
+
+
+def test_own_answers_are_generated_beside_all_that_training_holds():
+    asked = {"objective": "grpo", "method": "full", "dtype": "bfloat16", "batch_size": 2, "num_generations": 8,
+             "steps_per_generation": 4, "grad_accum": 4, "seq_len": 96, "prompt_len": 32, "gpu": "A10"}  # fmt: skip
+    own = finetune(MODEL, **asked)
+    away = finetune(MODEL, **asked, rollouts="server")
+    first, later = (own.stage_peak("generation", step).peak_allocated for step in (0, 1))
+    # The optimizer's state is there from the second step on: two moments of each of 14,067,712 weights in 16 bits.
+    assert 4 * 14_067_712 <= later - first < 4 * 14_067_712 + 2**20
+    # Eight answers of 96 tokens: keys and values of 6 layers of 128.
+    cache = 8 * 95 * 6 * 2 * 128 * 2
+    assert own.stage_peak("generation").peak_allocated - away.stage_peak("generation").peak_allocated > cache
+    assert own.stage_peak("backward").peak_allocated == away.stage_peak("backward").peak_allocated
 
 
 def test_an_evaluation_is_a_stage_and_may_be_the_peak():

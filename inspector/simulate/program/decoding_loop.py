@@ -70,7 +70,7 @@ class Decoding:
         """Prefill, then decode; between the traced ends of a long answer the cache is grown at once."""
         from transformers import Cache
 
-        setup, tracer = self.setup, self.tracer
+        setup = self.setup
         ids = self._begun() if self.both else self._prompt()
         if setup.num_beams > 1:
             self.beams = Beams(self.model, ids, setup.num_beams, setup.max_new_tokens)
@@ -87,11 +87,11 @@ class Decoding:
             for step in (*range(1, TRACED_STEPS + 1), *last) if skipped else range(1, steps + 1):
                 if skipped and step == last[0]:
                     # What growing takes and frees goes to a stage of its own: the last steps are as they would be.
-                    tracer.mark("forward", step - 1)
+                    self._mark(step - 1, reset=False)
                     self._grow(skipped)
                     ids = self._longer(ids, skipped)
                 self.step = step
-                tracer.mark("forward", step, reset=step in {1, steps})
+                self._mark(step, reset=step in {1, steps})
                 ids = self._forward(ids, prefill=False)
 
     def _as_it_decodes(self) -> AbstractContextManager[None]:
@@ -116,13 +116,13 @@ class Decoding:
         setup = self.setup
         self._take_cache(setup.prompt_len)
         ids = self._fresh(setup.prompt_len)
-        self.tracer.mark("forward", 0, reset=True)
+        self._mark(0, reset=True)
         return self._expanded(ids)
 
     def _begun(self) -> Any:
         """The ids that a decoder starts from, when its encoder has read the source and the cache is there."""
         self.given = encoding.given(self.model, self.inputs, self.tracer)
-        self.tracer.mark("forward", 0, reset=True)
+        self._mark(0, reset=True)
         ids, self.kwargs = encoding.encoded(self.model, self.given)
         read = self.kwargs["encoder_outputs"][0]
         self.source, self.length = read.shape[1], ids.shape[1]
@@ -177,10 +177,18 @@ class Decoding:
             self.beams.length += 1
             ids = self.beams.ids
         else:
-            tokens = torch.argmax(scores, dim=-1)
+            tokens = self._next(scores)
             ids = torch.cat([ids, tokens[:, None]], dim=-1)
         self._label()
         return ids
+
+    def _mark(self, step: int, *, reset: bool) -> None:
+        """A step begins: 0 is the prefill."""
+        self.tracer.mark("forward", step, reset=reset)
+
+    def _next(self, scores: torch.Tensor) -> torch.Tensor:
+        """The next token of each row."""
+        return torch.argmax(scores, dim=-1)
 
     def _reorder(self, beams: torch.Tensor) -> None:
         """Every beam's cache becomes that of the beam which it continues."""

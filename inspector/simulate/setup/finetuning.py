@@ -127,7 +127,8 @@ def _check(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> None:
     for name, least, most in (
         ("batch_size", 1, 2**20), ("seq_len", 2, 2**24), ("target_len", 0, 2**24), ("r", 1, 2**16), ("alpha", 1, 2**20),
         ("grad_accum", 1, 2**16), ("steps", 1, 64), ("empty_cache_every", 0, 2**16),
-        ("prompt_len", 0, 2**24), ("eval_batch", 0, 2**20), ("eval_batches", 1, 2**16), ("eval_accum", 0, 2**16),
+        ("prompt_len", 0, 2**24), ("num_generations", 1, 2**16), ("steps_per_generation", 0, 2**16),
+        ("eval_batch", 0, 2**20), ("eval_batches", 1, 2**16), ("eval_accum", 0, 2**16),
     ):  # fmt: skip
         value = getattr(settings, name)
         # ``True`` is a whole number to Python.

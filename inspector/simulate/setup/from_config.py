@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, get_args
 
 from inspector.errors import InspectorError
-from inspector.simulate.setup.objective import COMPARES
+from inspector.simulate.setup.objective import COMPARES, GENERATES
 from inspector.simulate.setup.optimizer_names import optimizer_names
 from inspector.simulate.setup.readers.models_named import bundled_as
 from inspector.simulate.setup.readers.own import SETTINGS
@@ -97,14 +97,31 @@ class _Settings:
                 self.put("ref_model", "copy", "reference_model")
             elif held == "none" and not adapted:
                 self.put("ref_model", "precomputed", "reference_model")
+        if kind in GENERATES:
+            self._generation(kind, adapted=adapted)
         prompt = self.report.value("prompt_length")
         if isinstance(prompt, int) and prompt:
             self.put("prompt_len", prompt, "prompt_length")
 
+    def _generation(self, kind: str, *, adapted: bool) -> None:
+        """How answers are made, and of GRPO whether it has a reference model: where its ``beta`` is not 0."""
+        how = str(self.report.value("generation") or "transformers")
+        if how not in {"transformers", "vllm-server"} and "rollouts" not in self.said:
+            raise self.refuse("generation", "vLLM in the process that trains is not simulated",
+                              "--rollouts server is the training without it")  # fmt: skip
+        self.put("rollouts", "server" if how == "vllm-server" else "transformers", "generation")
+        for word in ("num_generations", "steps_per_generation"):
+            if isinstance(count := self.report.value(word), int):
+                self.put(word, count, word)
+        if kind == "grpo" and self.report.value("beta"):
+            copied = self.report.value("reference_model") == "copy" or not adapted
+            self.put("ref_model", "copy" if copied else "adapters", "beta")
+
     def evaluation(self) -> None:
         """The evaluation between steps, of which a file says no more than its batch and when logits go to the host."""
         size = self.report.value("eval_batch")
-        if isinstance(size, int) and size:
+        # Those that generate do so in an evaluation as well, which is not simulated.
+        if isinstance(size, int) and size and self.report.value("objective") not in GENERATES:
             self.put("eval_batch", size, "eval_batch")
             steps = self.report.value("eval_accumulation")
             if isinstance(steps, int) and steps:

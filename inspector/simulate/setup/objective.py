@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from inspector.simulate.setup.words import Objective, Reference, check_words
+from inspector.simulate.setup.words import Objective, Reference, Rollouts, check_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-COMPARES = frozenset({"dpo", "kto"})
+COMPARES = frozenset({"dpo", "kto", "rloo"})
 """Objectives that hold the model against a reference model."""
 PAIRED = frozenset({"dpo", "orpo", "simpo", "cpo", "reward"})
 """Objectives of which a sample is a chosen and a rejected text, both in one batch of twice the size."""
-FROM_LOGITS = frozenset({"dpo", "kto", "orpo", "simpo", "cpo"})
+FROM_LOGITS = frozenset({"dpo", "kto", "orpo", "simpo", "cpo", "grpo", "rloo"})
 """Objectives whose loss is made of log-probabilities over the vocabulary."""
+GENERATES = frozenset({"grpo", "rloo"})
+"""Objectives that train on the model's own answers."""
 
 IMPLIED: Mapping[str, Any] = {"outputs": "loss", "zero_grad": "after", "padding_mask": True}
 """What TRL's trainers do in their loops, whatever they train for (transformers/trainer.py, ``training_step``)."""
@@ -28,13 +30,18 @@ class ObjectiveSetup:
     ``reference`` says where the reference model is: a ``copy`` of its own on the card; the model itself with its
     ``adapters`` off; its log-probabilities ``precomputed``, so that none is on the card; ``auto`` is what TRL does.
     Of ``seq_len`` tokens ``prompt_len`` are the prompt, which no loss is taken of. ``logits_to_keep`` makes logits of
-    the answers alone (``use_logits_to_keep``, TRL 0.12 to 0.28).
+    the answers alone (``use_logits_to_keep``, TRL 0.12 to 0.28). Of own answers ``num_generations`` are to one prompt,
+    and ``steps_per_generation`` micro-batches are generated at once, 0: those of a step; ``rollouts`` says whether the
+    model generates them in its step, or a server elsewhere.
     """
 
     kind: Objective = "dpo"
     reference: Reference = "auto"
     prompt_len: int = 0
     logits_to_keep: bool = False
+    num_generations: int = 8
+    steps_per_generation: int = 0
+    rollouts: Rollouts = "transformers"
 
     def __post_init__(self) -> None:
         """Raise InspectorError for a word that is not known."""
@@ -42,7 +49,8 @@ class ObjectiveSetup:
 
     def reference_of(self, *, adapted: bool) -> Reference:
         """Where the reference model is. Source: trl/trainer/dpo_trainer.py, 1.16, ``__init__``."""
-        if self.kind not in COMPARES:
+        # GRPO's ``beta`` is 0 since TRL 0.19: no reference model, unless one is asked for.
+        if self.kind not in COMPARES and (self.kind != "grpo" or self.reference == "auto"):
             return "none"
         if self.reference != "auto":
             return self.reference

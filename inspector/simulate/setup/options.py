@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Objective,
         Outputs,
         Reference,
+        Rollouts,
         Routing,
         SdpaBackend,
         StoredAs,
@@ -106,6 +107,9 @@ class TrainingOptions(LoadOptions, total=False):
     ref_model: Reference | None
     prompt_len: int | None
     logits_to_keep: bool | None
+    num_generations: int | None
+    steps_per_generation: int | None
+    rollouts: Rollouts | None
     eval_batch: int | None
     eval_batches: int | None
     eval_gather: Gathered | None

@@ -23,6 +23,7 @@ from inspector.simulate.setup.words import (
     Objective,
     Outputs,
     Reference,
+    Rollouts,
     Routing,
     SdpaBackend,
     StoredAs,
@@ -96,6 +97,10 @@ class FinetuneSettings:
     ref_model: Reference = "auto"
     prompt_len: int = 0
     logits_to_keep: bool = False
+    # TRL's default.
+    num_generations: int = 8
+    steps_per_generation: int = 0
+    rollouts: Rollouts = "transformers"
     # No evaluation.
     eval_batch: int = 0
     eval_batches: int = BATCHES

@@ -141,15 +141,16 @@ class Tracer(TorchDispatchMode):
         block = self.block_of(tensor)
         return "" if block is None else self._labels[block][1] if block in self._labels else self.rows[block][2]
 
-    # -- what the program is doing -------------------------------------------------------------------------------
-
     def mark(self, stage: Stage, step: int, *, reset: bool = False) -> None:
         """Begin a stage; ``reset`` restarts the peak counters as ``reset_peak_memory_stats`` does."""
         self.stage, self.step = stage, step
         self.log.append(Mark(stage, step, reset))
         if stage in _FORWARDS:
-            self.after_head = False
-            self._entered, self._entries = [], []  # the last forward's graph is gone, and its numbers with it
+            self.forward_begins()
+
+    def forward_begins(self) -> None:
+        """The last forward's graph is gone, and its numbers with it."""
+        self.after_head, self._entered, self._entries = False, [], []
 
     def empty_cache(self) -> None:
         """Note a call of ``torch.cuda.empty_cache``."""
@@ -191,8 +192,6 @@ class Tracer(TorchDispatchMode):
             return "", False
         place = bisect_right(self._entered, node._sequence_nr()) - 1
         return self._entries[max(place, 0)]
-
-    # -- storages ------------------------------------------------------------------------------------------------
 
     def _note(self, tensor: torch.Tensor, source: str) -> None:
         if tensor.device.type not in self.devices:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import CannotSimulateError
 from inspector.simulate.program.objectives.contract import Objective
+from inspector.simulate.setup.objective import GENERATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,10 @@ def objective_of(setup: TrainSetup, next_tokens: bool, name: str) -> Objective |
         from inspector.simulate.program.objectives.kto import Unpaired
 
         return Unpaired(setup)
+    if kind in GENERATES:
+        from inspector.simulate.program.objectives.grpo import OwnAnswers
+
+        return OwnAnswers(setup)
     from inspector.simulate.program.objectives.odds import WithoutReference
 
     return WithoutReference(setup)

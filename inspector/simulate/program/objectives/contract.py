@@ -26,5 +26,8 @@ class Objective(Protocol):
     def prepare(self, model: PreTrainedModel, config: Mapping[str, Any], tracer: Tracer) -> list[tuple[str, nn.Module]]:
         """Load what stands beside the model that trains; its modules by the paths that reports call them."""
 
+    def begin(self, model: PreTrainedModel, step: int) -> None:
+        """Before each micro-batch of a step: what is made of a batch before its forward."""
+
     def loss(self, model: PreTrainedModel, batch: dict[str, Any]) -> torch.Tensor:
         """The loss of a micro-batch; all else that was made is gone when it returns."""

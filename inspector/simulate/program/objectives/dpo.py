@@ -59,6 +59,9 @@ class Preference:
                     FusedHead(each, tracer, loop.autocast, self.answered)
         return named
 
+    def begin(self, *_given: object) -> None:
+        """Nothing is made of a batch before its forward."""
+
     def loss(self, model: PreTrainedModel, batch: dict[str, Any]) -> torch.Tensor:
         """The loss of the pairs."""
         log_probs = self._fused if self.setup.loop.loss == "trl" else self._from_logits
@@ -74,7 +77,7 @@ class Preference:
     def _fused(self, model: PreTrainedModel, batch: dict[str, Any]) -> Any:
         ids = batch["input_ids"]
         labels = ids.masked_fill(batch["completion_mask"] == 0, -100)
-        found = model(input_ids=ids, attention_mask=batch["attention_mask"], use_cache=False, labels=labels)
+        found = model(input_ids=ids, attention_mask=batch["attention_mask"], labels=labels, fused_lm_head=True)
         return found[0].sum(dim=1)
 
     def _from_logits(self, model: PreTrainedModel, batch: dict[str, Any]) -> Any:

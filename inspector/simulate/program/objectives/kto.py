@@ -59,6 +59,9 @@ class Unpaired:
                     FusedHead(each, tracer, loop.autocast, self.answered)
         return [] if self.beside is None else reference.called_beside(self.beside)
 
+    def begin(self, *_given: object) -> None:
+        """Nothing is made of a batch before its forward."""
+
     def loss(self, model: PreTrainedModel, batch: dict[str, Any]) -> torch.Tensor:
         """The loss of the answers; what others say of them is without gradients."""
         with torch.no_grad():
@@ -93,7 +96,7 @@ class Unpaired:
         ids, mask = batch[f"{of}input_ids"], batch[f"{of}attention_mask"]
         if self.setup.loop.loss == "trl":
             labels = ids.masked_fill(batch[f"{of}completion_mask"] == 0, -100)
-            return model(input_ids=ids, attention_mask=mask, use_cache=False, labels=labels)[0].sum(-1)
+            return model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True)[0].sum(-1)
         return self._of(model(input_ids=ids, attention_mask=mask, use_cache=False).logits, batch, of)
 
     def _of(self, logits: torch.Tensor, batch: dict[str, Any], of: str) -> Any:

@@ -6,6 +6,8 @@ log-softmax of each row (`selected`).
 
 from __future__ import annotations
 
+import functools
+import types
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -81,10 +83,18 @@ class FusedHead:
         self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(autocast)
         if self.base.get_output_embeddings() is None:
             raise CannotSimulateError(f"{type(self.base).__name__} has no output head")
-        self.base.forward = self._forward
+        plain = self.base.forward
 
-    def _forward(self, *args: torch.Tensor, labels: torch.Tensor, **kwargs: object) -> Any:
+        # With the signature of the class, which `generate` asks what a forward takes.
+        @functools.wraps(type(self.base).forward)
+        def forward(_base: object, *args: torch.Tensor, fused_lm_head: bool = False, **kwargs: Any) -> Any:
+            return self._forward(*args, **kwargs) if fused_lm_head else plain(*args, **kwargs)
+
+        self.base.forward = types.MethodType(forward, self.base)
+
+    def _forward(self, *args: torch.Tensor, labels: torch.Tensor, **kwargs: Any) -> Any:
         head = self.base.get_output_embeddings()
+        kwargs["use_cache"] = False
         hidden = self.base.base_model(*args, **kwargs).last_hidden_state[:, :-1]
         # The head itself is not called: what follows is of it.
         before = self.tracer.enter(head)

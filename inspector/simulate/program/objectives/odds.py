@@ -51,6 +51,9 @@ class WithoutReference:
         """Nothing stands beside the model."""
         return []
 
+    def begin(self, *_given: object) -> None:
+        """Nothing is made of a batch before its forward."""
+
     def loss(self, model: PreTrainedModel, batch: dict[str, Any]) -> torch.Tensor:
         """The loss of the pairs."""
         ids, mask, told = (
