@@ -32,13 +32,17 @@ def load_beside(config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer) -> 
     attention and quantization; its forwards run without gradients.
     """
     model = load_model(config, setup, tracer)
-    for _, parameter in model.named_parameters():
+    for name, parameter in model.named_parameters():
         parameter.requires_grad_(False)
         for tensor in (parameter, *quantization_constants(parameter)):
-            tracer.label(tensor, MemoryKind.REFERENCE, "")
-    for _, buffer in model.named_buffers():
-        tracer.label(buffer, MemoryKind.REFERENCE, "")
+            tracer.label(tensor, MemoryKind.REFERENCE, _owner(name))
+    for name, buffer in model.named_buffers():
+        tracer.label(buffer, MemoryKind.REFERENCE, _owner(name))
     return model.eval()
+
+
+def _owner(name: str) -> str:
+    return f"{PATH}.{name.rpartition('.')[0]}"
 
 
 def called_beside(model: nn.Module) -> list[tuple[str, nn.Module]]:
