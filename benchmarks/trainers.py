@@ -100,7 +100,7 @@ AS_OPTIONS: dict[str, dict[str, Any]] = {
 
 """Programs beside the settings that say them: the same bytes, but for the few numbers of a scaler."""
 
-OBJECTIVES = "trl_objectives.py"
+OBJECTIVES, GENERATING = "trl_objectives.py", "trl_generating.py"
 _SAMPLES = {
     "dtype": "bfloat16", "batch_size": 2, "seq_len": 64, "prompt_len": 24, "grad_clip": 1.0, "optimizer": "sgd",
     "gradient_checkpointing": True, "method": "full", "use_cache": False,
@@ -144,7 +144,10 @@ ALL = [
 _OF = {
     **dict.fromkeys(PUBLISHED_RUNS, PUBLISHED),
     **dict.fromkeys(AS_OPTIONS, OPTIONS),
-    **{f"options-{each}": OBJECTIVES for each in AS_OBJECTIVES},
+    **{
+        f"options-{each}": GENERATING if "num_generations" in said else OBJECTIVES
+        for each, said in AS_OBJECTIVES.items()
+    },
     **{f"evaluates-{each}": EVALUATES for each in AS_EVALUATIONS},
 }
 
@@ -336,10 +339,14 @@ def _as_options(name: str) -> dict[str, Any]:
 
 
 def _objectives(names: list[str]) -> dict[str, dict[str, Any]]:
-    """Trainers of trl and the settings that say the same, on a card that multiplies in 16 bits; one start for all."""
+    """Trainers of trl and the settings that say the same, on a card that multiplies in 16 bits; one start a program."""
     model, card = "EleutherAI/pythia-14m", "A10"
-    command = [sys.executable, "-m", "inspector", "run", "--gpu", card, "--no-advise", str(PROGRAMS / OBJECTIVES)]
-    lines, error = _run([*command, model, *names])
+    lines, error = [], ""
+    for program in (OBJECTIVES, GENERATING):
+        if some := [name for name in names if _OF[f"options-{name}"] == program]:
+            command = [sys.executable, "-m", "inspector", "run", "--gpu", card, "--no-advise", str(PROGRAMS / program)]
+            said, error = _run([*command, model, *some])
+            lines += said
     found = {}
     for name in names:
         peaks = [int(line.split()[2]) for line in lines if line.startswith(f"PEAK {name} ")]

@@ -120,39 +120,6 @@ def simpo():
     return cpo(loss_type="simpo", cpo_alpha=0.0)
 
 
-def exactly(tokens):
-    text = "so"
-    while len(tokenizer(text)["input_ids"]) < tokens:
-        text += " so"
-    return text
-
-
-def generating(config, trainer, **more):
-    prompts = rows(prompt=lambda _: exactly(PROMPT))
-    words = USUAL | {"num_generations": SAMPLES, "max_completion_length": ANSWER} | more
-    made = trainer(
-        model(), lambda completions, **_: [float(len(each)) for each in completions], args=config(**words),
-        train_dataset=prompts, processing_class=tokenizer,
-    )  # fmt: skip
-    return made, prompts
-
-
-def grpo(**more):
-    from trl import GRPOConfig, GRPOTrainer
-
-    return generating(GRPOConfig, GRPOTrainer, **more)
-
-
-def several():
-    return grpo(gradient_accumulation_steps=2, beta=0.05)
-
-
-def rloo():
-    from trl import RLOOConfig, RLOOTrainer
-
-    return generating(RLOOConfig, RLOOTrainer)
-
-
 for each in sys.argv[2:]:
     trainer, exact = globals()[each]()
     trainer.train_dataset = exact
