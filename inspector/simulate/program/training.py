@@ -206,8 +206,7 @@ class Loop:
     def _step(self, step: int) -> None:
         loop, tracer = self.setup.loop, self.tracer
         for part in range(loop.grad_accum):
-            if self.objective is not None:
-                self.objective.begin(self.model, step)
+            objectives.begin(self.objective, self.model, step)
             batch = self._batch(self._shapes_of(step * loop.grad_accum + part))
             # One counter for a step: its micro-batches are one stage's peak.
             tracer.mark("forward", step, reset=part == 0)

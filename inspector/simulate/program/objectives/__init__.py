@@ -16,10 +16,12 @@ from inspector.simulate.setup.objective import GENERATES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from transformers import PreTrainedModel
+
     from inspector.simulate.setup.objective import ObjectiveSetup
     from inspector.simulate.setup.training import TrainSetup
 
-__all__ = ["Objective", "objective_of", "of_its_class"]
+__all__ = ["Objective", "begin", "objective_of", "of_its_class"]
 
 
 def objective_of(setup: TrainSetup, next_tokens: bool, name: str) -> Objective | None:
@@ -30,6 +32,8 @@ def objective_of(setup: TrainSetup, next_tokens: bool, name: str) -> Objective |
     if setup.objective is None:
         return None
     kind = setup.objective.kind
+    if setup.batch.lengths:
+        raise CannotSimulateError(f"{kind} is simulated with samples of one length", hint="leave out the lengths")
     if kind == "reward":
         from inspector.simulate.program.objectives.reward import Reward
 
@@ -51,6 +55,12 @@ def objective_of(setup: TrainSetup, next_tokens: bool, name: str) -> Objective |
     from inspector.simulate.program.objectives.odds import WithoutReference
 
     return WithoutReference(setup)
+
+
+def begin(objective: Objective | None, model: PreTrainedModel, step: int) -> None:
+    """Before a micro-batch of a step: what its objective makes first, where there is one."""
+    if objective is not None:
+        objective.begin(model, step)
 
 
 def of_its_class(config: Mapping[str, Any], setup: ObjectiveSetup | None) -> Mapping[str, Any]:
