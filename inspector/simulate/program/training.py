@@ -263,7 +263,7 @@ class Loop:
         self.model.eval()
         batch = replace(self.setup.batch, size=setup.size)
         objective = objectives.objective_of(replace(self.setup, batch=batch), self.next_tokens, self.named)
-        shapes = objective.inputs() if objective is not None else training_inputs(self.model_before, batch)
+        shapes = training_inputs(self.model_before, batch) if objective is None else objective.inputs()
         if objective is not None and self.objective is not None:
             objective.beside = self.objective.beside
 
@@ -276,8 +276,7 @@ class Loop:
                     outputs = self.model(**given)
             if self.setup.loop.outputs_fp32:
                 outputs = to_float32(outputs)
-            kept = setup.gathered != "loss"
-            return outputs.loss, outputs.logits if kept else None, given.get("labels")
+            return outputs.loss, outputs.logits if setup.gathered != "loss" else None, given.get("labels")
 
         Evaluation(setup, predict, self.tracer).run()
         self.model.train()
