@@ -209,6 +209,9 @@ class _Settings:
         # RewardTrainer makes no logits of a vocabulary: its loss is none of these.
         if loss in {None, "none"} or "loss" in self.said:
             return
+        if loss == "full" and (kind := self.report.value("objective")) in GENERATES:
+            raise self.refuse("loss", f"the logits of {kind} are not simulated, TRL 1's fused log-probabilities are",
+                              "--loss trl")  # fmt: skip
         if loss not in _LOSSES:
             raise self.refuse("loss", f"the loss {loss} is not simulated", "--loss liger comes nearest")
         fused = loss == "chunked" and "trl" in self.report.tools

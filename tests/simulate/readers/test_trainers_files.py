@@ -271,7 +271,7 @@ def test_anchors_are_read_where_they_are_no_bomb(tmp_path):
 
 
 REFUSED = {
-    "trl/qwen2.5-1.5b-grpo-vllm.yaml": "vLLM in the process that trains",
+    "trl/qwen2.5-1.5b-grpo-vllm.yaml": "logits of grpo are not simulated",
     "torchtune/llama3-8b-qdora-single.yaml": "nf4-torchao is not simulated",
     "transformers/smollm3-3b-apo-padding-free.yaml": "without padding are not simulated",
     "transformers/llama3-8b-firefly-qlora.json": "unsloth's own checkpointing is not simulated",
