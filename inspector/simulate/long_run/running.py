@@ -212,5 +212,6 @@ def _assumptions(setup: TrainSetup, samples: Lengths, batches: Batches, gpu: Gpu
         said.append("no sample is cut: --seq-len cuts")
     if setup.batch.padded:
         said.append("batches have padding, and the model its mask")
+    said.append("blocks of up to 1 MiB that needed no new segment in 32 steps find room until a longer batch comes")
     # The first of a single step's is the one length of its sequences; and here every micro-batch is replayed.
     return (*said, *assumptions(replace(setup, loop=replace(setup.loop, grad_accum=1)), gpu)[1:])
