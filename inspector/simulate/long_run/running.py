@@ -13,6 +13,7 @@ from inspector.reporting import Report
 from inspector.simulate.finetuning import assumptions, check_card, question, trace
 from inspector.simulate.long_run.chunks import PLACES, places
 from inspector.simulate.long_run.order import Batches, padded, steps_of
+from inspector.simulate.long_run.steps import QUIET, Card
 from inspector.simulate.reports.libraries import versions
 from inspector.simulate.setup.lengths import parse_lengths
 from inspector.store.answers import answered
@@ -144,7 +145,6 @@ def long_run(
 
 def _run(asked: Question, samples: Lengths, batches: Batches, multiple: int, steps: int) -> LongRunReport:
     from inspector.simulate.long_run.lengths_traced import TracedLengths
-    from inspector.simulate.long_run.steps import Card
 
     check_card(asked.resolved.setup, asked.gpu)
     bare = steps_of(samples, batches, steps)
@@ -212,6 +212,8 @@ def _assumptions(setup: TrainSetup, samples: Lengths, batches: Batches, gpu: Gpu
         said.append("no sample is cut: --seq-len cuts")
     if setup.batch.padded:
         said.append("batches have padding, and the model its mask")
-    said.append("blocks of up to 1 MiB that needed no new segment in 32 steps find room until a longer batch comes")
+    said.append(
+        f"blocks of up to 1 MiB that needed no new segment in {QUIET} steps find room until a longer batch comes"
+    )
     # The first of a single step's is the one length of its sequences; and here every micro-batch is replayed.
     return (*said, *assumptions(replace(setup, loop=replace(setup.loop, grad_accum=1)), gpu)[1:])
