@@ -135,7 +135,7 @@ def write_models(folder):
     (folder / "accelerate.yaml").write_text("distributed_type: MULTI_GPU\nnum_processes: 2\nmixed_precision: fp16\n")
     (folder / "axolotl.yml").write_text(AXOLOTL)
     published = json.loads((files("inspector") / "data/truth/rtx4080_qlora.json").read_text())
-    (folder / "runs.json").write_text(json.dumps([published[0], published[-1]]))
+    (folder / "published.json").write_text(json.dumps([published[0], published[-1]]))
     (folder / "parallel.py").write_text("from torch.nn import DataParallel\nmodel = DataParallel(None)\n")
     import torch
     from safetensors.torch import save_file

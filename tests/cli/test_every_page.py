@@ -84,7 +84,7 @@ PAGES = {
         "--gpu", "RTX 3060",
     ],
     "serving-sglang": ["serving", "qwen3-14b", "--engine", "sglang", "--tp", "4", "--gpu", "RTX 4090"],
-    "validate": ["validate", "runs.json", "--form", "rtx4080_qlora"],
+    "validate": ["validate", "published.json", "--form", "rtx4080_qlora"],
     "validate-serving": ["validate", "serving_llamacpp"],
 }  # fmt: skip
 VARIES = {
