@@ -124,6 +124,8 @@ def _report(asked: Question, parallel: ParallelSetup, which: WhichRanks) -> Seve
     if which == "heaviest":
         reports = [max(reports, key=lambda rank: (rank.peaks.process, -rank.rank))]
     notes = tuple(dict.fromkeys(note for trace in traced for note in trace.notes))
+    if setup.evaluation is not None:
+        notes += ("the evaluation is left out: its peak is simulated on one card alone",)
     link = link_of(gpu)
     return SeveralCardsReport(
         model=asked.model,
