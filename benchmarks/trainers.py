@@ -67,15 +67,17 @@ CASES = {
 }
 
 _PAIR = {"prompt": "Say it: ", "chosen": "that is so", "rejected": "it is not"}
+# A conversation: trl's reward indexes the messages of an answer.
+_ASKED = {"prompt": [{"role": "user", "content": "Say it: "}]}
 COMMANDS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "sft": ([], {"text": "that is so, and it is said often"}),
     "dpo": ([], _PAIR),
     "kto": ([], {"prompt": "Say it: ", "completion": "that is so", "label": True}),
     "reward": ([], _PAIR),
     "grpo": (["--reward_funcs", "think_format_reward", "--num_generations", "2", "--max_completion_length", "8"],
-             {"prompt": "Say it: "}),
+             _ASKED),
     "rloo": (["--reward_funcs", "think_format_reward", "--num_generations", "2", "--max_completion_length", "8"],
-             {"prompt": "Say it: "}),
+             _ASKED),
 }  # fmt: skip
 """``trl NAME``: what it asks for besides a model and rows, and a row."""
 
