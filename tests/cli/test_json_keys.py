@@ -54,7 +54,7 @@ COMMANDS = {
         "fit", "{tiny}", "--method", "full", "--batch-size", "64", "--seq-len", "4096", "--vram", "1GiB", "--solve",
     ],
     "serving": ["serving", "{tiny}", "--gpu", "T4"],
-    "validate": ["validate", "rtx4080_qlora"],
+    "validate": ["validate", "published.json", "--form", "rtx4080_qlora"],
     "validate serving_llamacpp": ["validate", "serving_llamacpp"],
     "replay": ["replay", "{snapshot}"],
     "lab quantize": ["lab", "quantize", "--recorded"],

@@ -139,3 +139,9 @@ def test_no_level_of_a_logger_is_set():
     """Whoever sets one leaves it changed for the caller's other threads; `architecture/quiet.py` sets none."""
     setting = re.compile(r"getLogger\(.*setLevel|set_verbosity|\.setLevel\(")
     assert [str(path) for path in PACKAGE.rglob("*.py") if setting.search(path.read_text())] == []
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports them by that name alone: of two, one is not collected, and only a run of all says so."""
+    names = [path.name for path in (PACKAGE.parent / "tests").rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)
