@@ -123,11 +123,11 @@ def test_how_long_a_server_asks_to_wait_is_told(hub, capsys):
 
 
 @pytest.mark.slow
-def test_a_thousand_shards_are_read_in_parallel(hub):
-    hub.add("acme/wide", many(1000))
+def test_hundreds_of_shards_are_read_in_parallel(hub):
+    hub.add("acme/wide", many(400))
     started = time.monotonic()
     found = hub_model("acme/wide").checkpoint
-    assert len(found.tensors) == 1000
+    assert len(found.tensors) == 400
     assert found.file_bytes == sum(len(data) for name, data in hub.repos["acme/wide"].items() if "index" not in name)
     assert 2 <= hub.most_busy <= 8
     assert time.monotonic() - started < 30
