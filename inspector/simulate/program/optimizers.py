@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +24,58 @@ def make_optimizer(name: str, model: nn.Module, *, of_trainer: bool = False) -> 
 
     ``of_trainer``: in the two groups that Trainer makes of them, one without weight decay; else in one, as loops do. A
     step takes its temporaries, and the first its state, group by group.
-    Raises InspectorError when transformers knows no such optimizer, or it is not installed.
+    Raises InspectorError when transformers knows no such optimizer, it is not installed, or its step has no dry run.
     """
+    if (why := not_simulated(name)) is not None:
+        raise InspectorError(
+            f"optimizer {name!r} is not simulated: {why}", hint="--optimizer adafactor, adamw_8bit, ..."
+        )
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
         raise CannotSimulateError("nothing in this model is trained", hint="check --target-modules and --method")
     cls, kwargs = optimizer_class(name, model)
-    return cls(_trainer_groups(model) if of_trainer else parameters, **kwargs)
+    optimizer = cls(_trainer_groups(model) if of_trainer else parameters, **kwargs)
+    # Schedule-free ones step in their training mode alone; the Trainer turns it on before each step.
+    if callable(train := getattr(optimizer, "train", None)):
+        train()
+    if of_trainer and kwargs.get("optim_bits") == 8:
+        _embeddings_in_32_bits(optimizer, model)
+    return optimizer
+
+
+def trainers_optimizer(name: str, model: nn.Module) -> Any:
+    """`make_optimizer` in Trainer's groups."""
+    return make_optimizer(name, model, of_trainer=True)
+
+
+_NOT_SIMULATED = {
+    r"(galore|apollo)_": "it projects the gradients of the layers in optim_target_modules, which no setting names",
+    r"(ada)?lomo$": "it updates the weights inside the backward pass",
+    r"grokadamw$": "it keeps its state on the host and moves it to the card weight by weight",
+    r"adamw_torch_[48]bit$": "torchao compiles its step, and what compiled kernels take is not known",
+    r"stable_adamw$": "optimi runs it by Triton kernels of its own on a card",
+}
+"""Sources: transformers/trainer_optimizer.py, 5.23; lomo_optim 0.1.1, ``fuse_update``; grokadamw 0.1.2,
+``_update_group``; torchao 0.18, optim/adam.py, ``step``; torch-optimi 0.3.3, optimi/utils.py."""
+
+
+def not_simulated(name: str) -> str | None:
+    """Why an optimizer that transformers knows has no dry run, None where it has one."""
+    return next((why for pattern, why in _NOT_SIMULATED.items() if re.match(pattern, name)), None)
+
+
+def _embeddings_in_32_bits(optimizer: Any, model: nn.Module) -> None:
+    """Source: transformers/trainer.py, 5.23, ``create_optimizer``: bitsandbytes' 8 bits leave embeddings out.
+
+    By a manager of this optimizer's own: bitsandbytes' is one for the process, and would keep every model.
+    """
+    from bitsandbytes.optim import GlobalOptimManager
+
+    optimizer.mng = GlobalOptimManager.__new__(GlobalOptimManager)
+    optimizer.mng.initialize()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding):
+            optimizer.mng.register_module_override(module, "weight", {"optim_bits": 32})
 
 
 def _trainer_groups(model: nn.Module) -> list[dict[str, Any]]:

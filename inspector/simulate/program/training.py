@@ -161,10 +161,9 @@ class Loop:
             ]
             # Images and sound in the dtype of the first layer, as scripts cast them; it may have become float32 by now.
             self.pixels = next(tensor.dtype for tensor in self.model.parameters() if tensor.is_floating_point())
-            if self.objective is not None:
-                self.optimizer = optimizers.make_optimizer(setup.loop.optimizer, self.model, of_trainer=True)
-            else:
-                self.optimizer = self.spread.optimizer(setup.loop.optimizer, self.model)
+            with tracer:  # Adagrad has its state from here on
+                make = self.spread.optimizer if self.objective is None else optimizers.trainers_optimizer
+                self.optimizer = make(setup.loop.optimizer, self.model)
             with follow_modules(tracer, named, head), tracer:
                 for step in range(setup.loop.steps):
                     self._step(step)

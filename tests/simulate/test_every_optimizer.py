@@ -1,0 +1,94 @@
+"""Every optimizer that transformers names: a step of the real one on shapes, or one line that says why not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from inspector.errors import InspectorError
+from inspector.memory_kinds import MemoryKind
+from inspector.simulate.events import Alloc
+from inspector.simulate.program import optimizers
+from inspector.simulate.program.training import trace_finetune
+from inspector.simulate.setup.finetuning import resolve_setup
+from inspector.simulate.setup.optimizer_names import optimizer_names
+
+TINY = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 256, "intermediate_size": 256,
+    "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": 320,
+    "tie_word_embeddings": False, "torch_dtype": "bfloat16",
+}  # fmt: skip
+WEIGHTS = 2 * 320 * 256 + 4 * 256**2 + 3 * 256**2 + 3 * 256
+
+STATE = {
+    "adamw_torch": 2 * 2, "adamw_torch_fused": 2 * 2, "sgd": 0, "adagrad": 2, "rmsprop": 2, "lion_32bit": 4,
+    "adamw_bnb_8bit": 2, "lion_8bit": 1, "ademamix": 3 * 4, "ademamix_8bit": 3, "rmsprop_bnb_32bit": 4,
+}  # fmt: skip
+"""Bytes a weight of bfloat16, 8 bits without scales: torch's moments are as the weight, bitsandbytes' float32."""
+
+
+def state_of(name: str, **options: object) -> int:
+    setup = resolve_setup(method="full", optimizer=name, seq_len=16, batch_size=1, steps=2, **options).setup
+    events = trace_finetune(TINY, setup, (8, 0), 108).events
+    return sum(item.nbytes for item in events if isinstance(item, Alloc) and item.kind is MemoryKind.OPTIMIZER_STATE)
+
+
+@pytest.mark.parametrize("name", optimizer_names())
+def test_an_optimizer_steps_or_says_in_a_line_why_not(name):
+    refused = None
+    try:
+        state = state_of(name)
+    except InspectorError as error:
+        refused = error.message
+    if refused is not None:
+        assert name in refused
+        assert "\n" not in refused
+        assert name not in STATE
+    elif name in STATE:
+        assert STATE[name] * WEIGHTS <= state <= (STATE[name] + 0.1) * WEIGHTS, name
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("galore_adamw_layerwise", "optim_target_modules"), ("apollo_adamw", "optim_target_modules"),
+        ("adalomo", "inside the backward"), ("grokadamw", "on the host"), ("stable_adamw", "Triton"),
+        ("adamw_torch_4bit", "torchao"), ("lomo", "inside the backward"),
+    ],
+)  # fmt: skip
+def test_a_step_without_a_dry_run_is_refused_whether_or_not_its_library_is_there(name, why):
+    with pytest.raises(InspectorError, match=why):
+        optimizers.make_optimizer(name, torch.nn.Linear(2, 2))
+
+
+def test_a_step_that_wants_its_training_mode_has_it(monkeypatch):
+    """As those of schedulefree, which refuse to step in any other."""
+
+    class InModes(torch.optim.SGD):
+        training = False
+
+        def train(self):
+            self.training = True
+
+    monkeypatch.setattr(optimizers, "optimizer_class", lambda _name, _model: (InModes, {"lr": 0.1}))
+    assert optimizers.make_optimizer("schedule_free_sgd", torch.nn.Linear(2, 2)).training
+
+
+def test_eight_bits_leave_embeddings_out_in_the_trainer_and_no_model_behind():
+    """Source: transformers/trainer.py, ``create_optimizer``: ``register_module_override``."""
+    from bitsandbytes.optim import GlobalOptimManager
+
+    model = torch.nn.Sequential(torch.nn.Embedding(128, 64), torch.nn.Linear(64, 128, bias=False))
+    optimizer = optimizers.make_optimizer("adamw_8bit", model, of_trainer=True)
+    for weight in model.parameters():
+        weight.grad = torch.zeros_like(weight)
+    optimizer.check_overrides()
+    bits = {
+        name: optimizer.get_config(group, place, optimizer.param_groups[group])["optim_bits"]
+        for name, weight in model.named_parameters()
+        for group, each in enumerate(optimizer.param_groups)
+        for place, tensor in enumerate(each["params"])
+        if tensor is weight
+    }
+    assert bits == {"0.weight": 32, "1.weight": 8}
+    assert not GlobalOptimManager.get_instance().module_weight_config_triple
