@@ -2,7 +2,8 @@
 
 Run it as ``python benchmarks/ways.py [--seconds N] [--again] [WORD ...]``: words choose models or ways that contain
 one of them. What has been tried stands in the file of results and is not tried again, so that a run may be stopped and
-taken up; ``--again`` tries anew what did not answer. The first line of the file names the libraries; with others all is
+taken up; the smallest model of each architecture comes first, so that a run stopped early has seen all of them.
+``--again`` tries anew what did not answer. The first line of the file names the libraries; with others all is
 tried anew. ``on`` is the day, ``peak`` the heaviest rank's allocated bytes, ``ranks`` how many differ.
 """
 
@@ -28,7 +29,7 @@ from inspector.errors import InspectorError
 from inspector.fit.ways import finetune_anywhere
 from inspector.measure.spec import cut_config
 from inspector.simulate.reports.libraries import versions
-from inspector.sources.bundled import bundled_config, model_ids
+from inspector.sources.bundled import bundled_config, load_bundled, model_ids
 
 RESULTS = Path(__file__).parent / "results" / "ways.jsonl"
 LONGEST = 120
@@ -41,9 +42,9 @@ WAYS: dict[str, dict[str, Any]] = {
     "fsdp2 full": {"parallel": "fsdp2", "gpus": 8, "method": "full"},
     "fsdp2 lora": {"parallel": "fsdp2", "gpus": 8, "method": "lora"},
     "fsdp2 qlora": {"parallel": "fsdp2", "gpus": 8, "method": "qlora", "quant_storage": "bfloat16"},
-    "zero3 full": {"parallel": "zero3", "gpus": 8, "method": "full"},
 }
 MORE: dict[str, dict[str, Any]] = {
+    "zero3 full": {"parallel": "zero3", "gpus": 8, "method": "full"},
     "tp full": {"parallel": "tp:2", "gpus": 2, "method": "full"},
     "tp fsdp2 full": {"parallel": "tp:2+fsdp2", "gpus": 8, "method": "full"},
     "ep fsdp2 full": {"parallel": "ep:8+fsdp2", "gpus": 16, "method": "full"},
@@ -85,7 +86,7 @@ def main() -> None:
     first, *known = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else [{}]
     tried = {(one["model"], one["way"]): one for one in known} if first == header else {}
     began = time.perf_counter()
-    pairs = [(model, way) for ways in (WAYS, MORE) for model in kinds() for way in ways]
+    pairs = [(model, way) for models in kinds() for ways in (WAYS, MORE) for model in models for way in ways]
     for model, way in pairs:
         wanted = not said.words or any(word in text for word in said.words for text in (model, way))
         known_one = tried.get((model, way))
@@ -109,12 +110,14 @@ def deepspeed() -> dict[str, str]:
         return {}
 
 
-def kinds() -> list[str]:
-    """The bundled models, those first that are the first of their architecture."""
+def kinds() -> tuple[list[str], list[str]]:
+    """The smallest bundled model of each architecture, and the others; the smaller first of both."""
+    by_size = sorted(model_ids(), key=lambda model: load_bundled(model).num_parameters)
     first: dict[str, str] = {}
-    for model in model_ids():
+    for model in by_size:
         first.setdefault(str(bundled_config(model).get("model_type")), model)
-    return [*first.values(), *(model for model in model_ids() if model not in first.values())]
+    smallest = list(first.values())
+    return smallest, [model for model in by_size if model not in smallest]
 
 
 if __name__ == "__main__":

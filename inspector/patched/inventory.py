@@ -133,6 +133,8 @@ PATCHES: Mapping[str, Patch] = dict([
             _get_device_from_mesh=("mesh",)),
     *_names(f"{_FSDP}._fully_shard._fsdp_param_group:FSDPParamGroup", "torch", _RANK, "fsdp/_fully_shard/"
             "_fsdp_param_group.py, lazy_init", _validate_no_meta_params=("self",)),
+    *_names(f"{_FSDP}._fully_shard._fsdp_param", "torch", "the parts of a million ranks, of which two are looked at",
+            "fsdp/_fully_shard/_fsdp_param.py, _init_sharded_param", _chunk_with_empty=("tensor", "num_chunks", "dim")),
     *_names(f"{_FSDP}._fully_shard._fsdp_param:FSDPParam", "torch", _RANK, "fsdp/_fully_shard/_fsdp_param.py",
             reset_sharded_param=("self",)),
     *_names(f"{_FSDP}._common_utils:_FSDPDeviceHandle", "torch", _RANK, "fsdp/_common_utils.py, from_device",

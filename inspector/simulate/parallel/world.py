@@ -16,6 +16,7 @@ from inspector.errors import InspectorError
 from inspector.patched import patched
 from inspector.simulate.parallel.collectives import know_shapes
 from inspector.simulate.parallel.lists_of_parts import list_rules
+from inspector.simulate.parallel.parts import Parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -177,6 +178,7 @@ def _replaced(tracer: RankTracer) -> dict[str, Any]:
         "torch.nn.parallel.distributed._verify_param_shape_across_processes": lambda *_args: None,
         **{f"{module}._get_device_handle": lambda *_args: tracer.streams for module in handles},
         f"{fsdp}._fully_shard._fsdp_param_group.FSDPParamGroup._validate_no_meta_params": lambda _self: None,
+        f"{fsdp}._fully_shard._fsdp_param._chunk_with_empty": Parts,
         f"{fsdp}._fully_shard._fsdp_param.FSDPParam.reset_sharded_param": _reset(tracer),
         f"{fsdp}._fully_shard._fully_shard._get_device_from_mesh": lambda _mesh: torch.device(tracer.device),
         f"{fsdp}._common_utils._FSDPDeviceHandle.__init__": handle_of,

@@ -104,7 +104,7 @@ class ParallelSetup:
                 raise ContradictionError(f"{cards} do not divide by {name}:{each}", hint="check --gpus")
             if self.strategy == name and each != self.world_size:
                 raise ContradictionError(f"{name}:{each} alone takes {each} cards, not {self.world_size:,}",
-                                     hint=f"use {name}:{each}+fsdp2")  # fmt: skip
+                                     hint=f"--gpus {each}, or {name}:{each}+fsdp2 for a training")  # fmt: skip
 
     def _check_offload(self) -> None:
         """Raise InspectorError for what a wrapper does not offload."""

@@ -9,6 +9,7 @@ from inspector.errors import InspectorError
 from inspector.gpus import find_gpu
 from inspector.simulate.finetuning import question
 from inspector.simulate.script.child.rank.launched import one_of, started_by
+from inspector.simulate.script.invocation.typed import parse_invocation
 from inspector.simulate.script.running import run
 from inspector.simulate.setup.parallel import read
 from inspector.simulate.several_cards import finetune_on_cards
@@ -152,6 +153,25 @@ def test_a_launcher_s_own_words_where_it_refuses(tmp_path):
     told = {name: first.environment[name] for name in ("FSDP_VERSION", "FSDP_OFFLOAD_PARAMS", "WORLD_SIZE")}
     assert told == {"FSDP_VERSION": "2", "FSDP_OFFLOAD_PARAMS": "true", "WORLD_SIZE": "4"}
     assert "TORCH_ELASTIC_WORKER_IDENTICAL" not in first.environment
+
+
+@pytest.mark.parametrize(
+    ("words", "ranks"),
+    [
+        ("--num_processes 4", [0, 1, 2, 3]),
+        ("--num_machines 2 --num_processes 4", [0, 1, 2, 3]),
+        ("--num_machines 3 --num_processes 6 --main_process_ip 10.0.0.1", [0, 1, 4, 5]),
+        ("--multi_gpu --num_machines 2 --num_processes 2", [0, 1]),
+    ],
+)
+def test_accelerate_finds_the_cards_and_the_machines_that_it_is_told_of(tmp_path, words, ranks):
+    (script := tmp_path / "train.py").touch()
+    found = parse_invocation(["accelerate", "launch", *words.split(), str(script)])
+    every = started_by(found.launch, find_gpu("A10"), 1)
+    assert [each.rank for each in every] == ranks
+    asked = [note for note in found.notes if "--machine_rank" in note]
+    assert bool(asked) == ("--num_machines" in words)
+    assert all(("--main_process_ip" in note) != ("--main_process_ip" in words) for note in asked)
 
 
 def test_without_a_launcher_it_is_one_line(tmp_path):

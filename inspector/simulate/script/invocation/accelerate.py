@@ -33,6 +33,7 @@ LAUNCH_ONLY = frozenset({
 })  # fmt: skip
 """Options of the launcher that no trainer's config has: what trl leaves to it."""
 
+_FIRST_MACHINE = {"machine_rank": "0", "main_process_ip": "127.0.0.1", "main_process_port": "29500"}
 _OTHERS = {"MEGATRON_LM": "Megatron-LM", "XLA": "a TPU", "MULTI_CPU": "several CPUs"}
 _BY_FLAG = {"use_megatron_lm": "Megatron-LM", "tpu": "a TPU"}
 _PRECISIONS = ("no", "fp8", "fp16", "bf16")
@@ -53,7 +54,14 @@ def accelerate_launch(words: Sequence[str], start: Start) -> Invocation:
     default = ("accelerate launch: with accelerate's default config, as `accelerate config` wrote it",)
     notes = (*(default if config and "config_file" not in options else ()), *found.notes)
     if _several(options, config):
-        return replace(found, launch=("accelerate", *words), notes=notes)
+        added = _of_a_machine(options, config)
+        if added:
+            names = " ".join(added[::2])
+            notes = (
+                f"accelerate launch: over several machines it wants {names} too, as the first is told here",
+                *notes,
+            )
+        return replace(found, launch=("accelerate", *added, *words), notes=notes)
     variables = _variables(options, config)
     notes = ("accelerate launch: one process", *notes)
     return replace(found, environment=(*variables, *found.environment), notes=notes)
@@ -95,6 +103,18 @@ def _options(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
             at += 1
         options[name.lstrip("-").replace("-", "_")] = value
     return options, list(words[at:])
+
+
+def _of_a_machine(options: Mapping[str, str], config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What accelerate asks of each of several machines and is not said: who wants to know the memory has none yet.
+
+    Source: ``prepare_multi_gpu_env`` in accelerate 1.15 ``utils/launch.py``.
+    """
+    machines = options.get("num_machines") or str(config.get("num_machines") or 1)
+    if not machines.isdecimal() or int(machines) < 2:
+        return ()
+    missing = [name for name in _FIRST_MACHINE if name not in options and config.get(name) is None]
+    return tuple(word for name in missing for word in (f"--{name}", _FIRST_MACHINE[name]))
 
 
 def _several(options: Mapping[str, str], config: Mapping[str, Any]) -> bool:

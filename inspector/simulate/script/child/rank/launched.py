@@ -99,7 +99,7 @@ def _ask(launch: Sequence[str], card: Gpu, cards: int, pipe: int) -> None:
             os.close(write)
             try:
                 _cards(card, cards)
-                _LAUNCHERS[launch[0]](launch[1:], found)
+                _LAUNCHERS[launch[0]](launch[1:], cards, found)
             finally:
                 os.dup2(nowhere.fileno(), 2)
                 os.set_blocking(read, False)
@@ -132,22 +132,26 @@ def _cards(card: Gpu, cards: int) -> None:
     replace("torch.version.cuda", "12.8")
 
 
-def _torchrun(words: Sequence[str], found: list[Any]) -> None:
+def _torchrun(words: Sequence[str], _cards: int, found: list[Any]) -> None:
     from torch.distributed import run
 
     _capture_agents(found)
     run.run(run.parse_args(list(words)))
 
 
-def _accelerate(words: Sequence[str], found: list[Any]) -> None:
+def _accelerate(words: Sequence[str], cards: int, found: list[Any]) -> None:
     from accelerate.commands.launch import launch_command, launch_command_parser
 
     _capture_agents(found)
     _capture_processes(found)
-    launch_command(launch_command_parser().parse_args(list(words)))
+    said = launch_command_parser().parse_args(list(words))
+    # It starts several processes only where it sees several cards: a machine has one for each that is asked of it.
+    processes = (said.num_processes or 1) // max(said.num_machines or 1, 1)
+    replace("torch.cuda.device_count", lambda: max(cards, processes))
+    launch_command(said)
 
 
-def _deepspeed(words: Sequence[str], found: list[Any]) -> None:
+def _deepspeed(words: Sequence[str], _cards: int, found: list[Any]) -> None:
     from inspector.simulate.script.child.imports import OnImport
     from inspector.simulate.script.child.rank import zero
 
@@ -172,7 +176,7 @@ def _deepspeed(words: Sequence[str], found: list[Any]) -> None:
     launch.main()
 
 
-def _torch_launch(words: Sequence[str], found: list[Any]) -> None:
+def _torch_launch(words: Sequence[str], _cards: int, found: list[Any]) -> None:
     from torch.distributed import launch
 
     _capture_agents(found)
