@@ -42,6 +42,7 @@ def command(runs: str, form: str, output: Path | None, as_json: bool, as_csv: bo
     SET is one published set: t4_transformers_peft_loop, rtx4080_qlora, a100_sfttrainer,
     l40s_peft_benchmark or inference_peaks. All of them take about three minutes.
     Of several cards, by name alone: multigpu_fms, multigpu_deepspeed, multigpu_torchtitan and others.
+    Of losses and preference training: preference (seconds).
     Of engines' logs: serving_vllm, serving_sglang, serving_llamacpp (seconds, without torch).
     FILE is a JSON list of runs you measured, in the form of a set (docs/records.md); a field
     that is not understood is named.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from inspector.simulate.finetuning import StepReport
     from inspector.simulate.generation import GenerateReport
     from inspector.simulate.several_cards import SeveralCardsReport
+    from inspector.validation.loss_runs import LossReport
     from inspector.validation.own_model_runs import OwnReport
     from inspector.validation.published_run import Question
 
@@ -50,6 +51,7 @@ PREDICTED: dict[str, Callable[[Any], int]] = {
     "rank_reserved": lambda report: _stepping(report, "peak_reserved"),
     "rank_process": lambda report: report.heaviest.peaks.process,
     "rank_after": lambda report: report.ranks[0].after_training_allocated_bytes,
+    "loss_peak": lambda report: report.peak_allocated_bytes,
     "generate_peak": lambda report: report.peak_allocated_bytes,
     "generate_reserved": lambda report: report.peak_reserved_bytes,
     "generate_process": lambda report: report.process_bytes,
@@ -185,12 +187,16 @@ def compare(question: Question) -> Iterator[Line]:
         yield Line(question, figure.of, PREDICTED[figure.of](report), figure.measured, figure.unit)
 
 
-def simulate(question: Question) -> StepReport | GenerateReport | SeveralCardsReport | OwnReport:
+def simulate(question: Question) -> StepReport | GenerateReport | SeveralCardsReport | OwnReport | LossReport:
     """The dry run of a measured run; what was measured on several cards is of their first rank."""
     if "own_model" in question.settings:
         from inspector.validation.own_model_runs import run_own_model
 
         return run_own_model(question.settings)
+    if "loss_benchmark" in question.settings:
+        from inspector.validation.loss_runs import run_loss_benchmark
+
+        return run_loss_benchmark(question.settings["loss_benchmark"], question.gpu)
     if "parallel" in question.settings:
         from inspector.simulate.finetuning import question as asked
         from inspector.simulate.setup.cards_asked import apart

@@ -28,6 +28,7 @@ TITLES = {
     "multigpu_ms_swift": "ms-swift",
     "multigpu_threads": "Reports of users",
     "multigpu_megatron": "Megatron-LM",
+    "preference": "Preference training and losses",
 }
 """Published sets by their names; a file of a user's own is called by its name."""
 
@@ -50,6 +51,7 @@ FIGURES = {
     "rank_reserved": "step of a rank, peak reserved",
     "rank_process": "process of the heaviest rank",
     "rank_after": "allocated after training, a rank",
+    "loss_peak": "loss alone, peak allocated",
     "generate_peak": "generation, peak allocated",
     "generate_reserved": "generation, peak reserved",
     "generate_process": "generation, whole process",
@@ -77,6 +79,7 @@ TARGETS: dict[tuple[str, str], Target] = {
     ("a100_sfttrainer", "peak"): Target(0.005),
     ("l40s_peft_benchmark", "steady"): _ONE_PERCENT,
     ("l40s_peft_benchmark", "step_reserved"): Target(0.03),
+    ("preference", "loss_peak"): Target(0.02, 0.02),
 }
 """By file and figure; a figure without one is shown all the same."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -15,7 +16,6 @@ from inspector.validation.forms.training import before
 from inspector.validation.models import config_of, find_model, is_here, original
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from inspector.validation.published_run import Question
@@ -55,7 +55,7 @@ def question(
     asked = ALL[form].read(fields)
     model = original(asked.model)
     reference = find_model(model, folder)
-    if file == form and "own_model" not in asked.settings and not is_here(reference):
+    if file == form and not {"own_model", "loss_benchmark"} & asked.settings.keys() and not is_here(reference):
         # A published run is answered without a network, or not at all.
         fields.refuse("its config.json is not kept here")
     # Before transformers 5, experts were linear layers, which bitsandbytes replaced one by one.
@@ -68,7 +68,7 @@ def question(
         own_id = None
     if not asked.figures and not fields.findings.problems:
         fields.refuse("no measured figure can be compared", wrong=True)
-    source = fields.text("source", "")
+    source = _source(fields)
     fields.name_the_rest()
     found = fields.findings
     return replace(
@@ -82,6 +82,14 @@ def question(
         wrong=bool(found.problems) and found.problems[0].wrong,
         not_understood=tuple(found.not_understood),
     )
+
+
+def _source(fields: Fields) -> str:
+    """Where a record is from: a text, or an object of repository, file and place."""
+    if isinstance(said := fields.values.get("source"), Mapping):
+        fields.told("source")
+        return ", ".join(str(value) for value in said.values() if value)
+    return fields.text("source", "")
 
 
 def _only_now_fused(fields: Fields, reference: str) -> None:

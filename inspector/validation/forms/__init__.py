@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inspector.validation.forms import a100, inference, l40s, rtx4080, several_cards, t4_loop
+from inspector.validation.forms import a100, inference, l40s, preference, rtx4080, several_cards, t4_loop
 from inspector.validation.forms.several_cards import NOT_OUR_LLAMA, NOT_OURS, TRAINER, Tool
 
 if TYPE_CHECKING:
@@ -68,4 +68,6 @@ SEVERAL_CARDS: dict[str, Form] = {
     for name, tool in _TOOLS.items()
 }
 """Sets of runs on several cards, by name alone: each takes minutes."""
-ALL = {**FORMS, **SEVERAL_CARDS}
+PREFERENCE: dict[str, Form] = {"preference": Form(preference.read, frozenset({"objective", "provider"}))}
+"""Losses and preference training, by name alone: most of its rows leave open what decides."""
+ALL = {**FORMS, **SEVERAL_CARDS, **PREFERENCE}
