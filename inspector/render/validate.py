@@ -10,6 +10,7 @@ from rich.text import Text
 from inspector.render.terminal import Responsive, heading, notes, page, table
 from inspector.safe_text import clean
 from inspector.units import count
+from inspector.validation.known_versions import known_differences
 from inspector.validation.ledger_by_set import record_sets
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def _said(found: RecordSet) -> list[str]:
     groups = groupby(sorted(found.runs, key=found.differs), key=found.differs)
     lines += [f"not understood: {item.note} ({_runs_of(len(item.runs))})" for item in found.not_understood]
     lines += [f"measured with {'; '.join(said)} ({_runs_of(len(list(runs)))})" for said, runs in groups if said]
+    lines += [f"known to differ: {item.note} ({_runs_of(len(item.runs))})" for item in found.known]
     why = groupby(sorted(found.skipped, key=lambda run: run.skipped), key=lambda run: run.skipped)
     return lines + [f"left out: {reason} ({_runs_of(len(list(runs)))})" for reason, runs in why]
 
@@ -162,5 +164,6 @@ def _record(line: Line) -> dict[str, Any]:
         "predicted_bytes": line.predicted if of_bytes else None,
         "measured_bytes": line.measured if of_bytes else None, "error": line.error,
         "measured_with": " ".join(f"{name}={version}" for name, version in question.versions.items()),
+        "known_to_differ": "; ".join(map(str, known_differences(question))),
         "notes": "; ".join(question.notes), "source": question.source,
     }  # fmt: skip

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from inspector.validation.known_versions import known_differences
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -133,6 +135,15 @@ class RecordSet:
         for run in (*self.runs, *self.skipped):
             for name, value in run.not_understood:
                 found.setdefault(f"{name} {value}", []).append(run.id)
+        return tuple(Cause(said, tuple(runs)) for said, runs in found.items())
+
+    @property
+    def known(self) -> tuple[Cause, ...]:
+        """Every known difference of a library's version, in words, with the runs it touches."""
+        found: dict[str, list[str]] = {}
+        for run in self.runs:
+            for item in known_differences(run):
+                found.setdefault(str(item), []).append(run.id)
         return tuple(Cause(said, tuple(runs)) for said, runs in found.items())
 
     def target(self, summary: Summary) -> Target | None:

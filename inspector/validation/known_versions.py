@@ -1,0 +1,78 @@
+"""Versions of libraries that are known to do otherwise than those that predict, each with its source.
+
+A run may be measured with any version; most differences leave memory alone. What is here does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inspector.validation.words import version
+
+if TYPE_CHECKING:
+    from inspector.validation.published_run import Question
+
+BITSANDBYTES = frozenset({"nf4", "fp4", "int8"})
+"""Schemes that quantize a plain checkpoint on loading."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDifference:
+    """What a library does from version ``since`` on and before ``until``; None is no bound.
+
+    ``settings`` are those of the simulator that a run must have, with one of the values, to be touched by it.
+    ``simulated``: whether such runs are simulated that way; else the figure it is about carries the difference.
+    """
+
+    library: str
+    since: tuple[int, ...] | None
+    until: tuple[int, ...]
+    settings: tuple[tuple[str, frozenset[object]], ...]
+    what: str
+    simulated: bool
+    source: str
+
+    def touches(self, run: Question) -> bool:
+        """Whether a run has such a version, and does what it changes."""
+        found = version(run.versions.get(self.library, ""))
+        return (
+            bool(found)
+            and found < self.until
+            and (self.since is None or found >= self.since)
+            and all(run.settings.get(name) in values for name, values in self.settings)
+        )
+
+    def __str__(self) -> str:
+        """``transformers 5.0 to before 5.4: ... (not simulated; source)``."""
+        first = "" if self.since is None else f"{'.'.join(map(str, self.since))} to "
+        how = "simulated so" if self.simulated else "not simulated"
+        return f"{self.library} {first}before {'.'.join(map(str, self.until))}: {self.what} ({how}; {self.source})"
+
+
+KNOWN = (
+    KnownDifference(
+        library="transformers",
+        since=(5, 0),
+        until=(5, 4),
+        settings=(("scheme", BITSANDBYTES),),
+        what="threads bring 16-bit weights to the card before others are quantized; what loading reserves varies",
+        simulated=False,
+        source="huggingface/transformers#44576",
+    ),
+    KnownDifference(
+        library="peft",
+        since=None,
+        until=(0, 20),
+        settings=(("scheme", BITSANDBYTES), ("clear_cache", frozenset({False}))),
+        what="prepare_model_for_kbit_training leaves the allocator's cache",
+        simulated=True,
+        source="huggingface/peft#3265",
+    ),
+)
+"""Found in the sources of both versions, and held to runs that have them."""
+
+
+def known_differences(run: Question) -> tuple[KnownDifference, ...]:
+    """What is known of the versions that a run was measured with."""
+    return tuple(item for item in KNOWN if item.touches(run))
