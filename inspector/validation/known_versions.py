@@ -53,6 +53,24 @@ class KnownDifference:
 KNOWN = (
     KnownDifference(
         library="transformers",
+        since=None,
+        until=(4, 46),
+        settings=(("loss", frozenset({"upcast"})),),
+        what="the model's forward keeps its logits as their float32 copy",
+        simulated=True,
+        source="v4.45 models/granite/modeling_granite.py",
+    ),
+    KnownDifference(
+        library="transformers",
+        since=(4, 46),
+        until=(4, 49),
+        settings=(("loss", frozenset({"shifted"})),),
+        what="the loss copies the shifted logits after the upcast",
+        simulated=True,
+        source="v4.48 loss/loss_utils.py",
+    ),
+    KnownDifference(
+        library="transformers",
         since=(5, 0),
         until=(5, 4),
         settings=(("scheme", BITSANDBYTES),),
