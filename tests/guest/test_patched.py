@@ -284,7 +284,6 @@ OWN = {
     ("measure/train.py", "manual_seed"), ("measure/weightsource.py", "manual_seed"),
     ("measure/quality.py", "manual_seed"), ("simulate/long_run/order.py", "manual_seed"),
     ("cli/main.py", "addHandler"), ("cli/main.py", "setLevel"),
-    ("cli/main.py", "addHandler"), ("cli/main.py", "setLevel"),
 }  # fmt: skip
 """A measurement's own process, generators of our own, and the command line's own logger."""
 

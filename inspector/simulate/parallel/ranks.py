@@ -49,6 +49,10 @@ ZERO_STEPS = 3
 """Steps until DeepSpeed is steady: the first records which weights are used when, the second is the first that knows
 (partitioned_param_coordinator.py)."""
 
+UNUSED = "Expected to have finished reduction in the prior iteration"
+"""What DDP says at the second step of a model of which a part took none: the images' part, on text
+(torch/csrc/distributed/c10d/reducer.cpp, ``ensure_prior_reduction_finished``)."""
+
 
 def trace_ranks(
     config: Mapping[str, Any],
@@ -69,11 +73,18 @@ def trace_ranks(
             hint="one unit has one dtype: --wrap trainer, --adapter-dtype auto, --no-prepare-kbit",
         ) from error
     except RuntimeError as error:
+        said = " ".join(str(error).split())
+        if said.startswith(UNUSED):
+            raise CannotSimulateError(
+                f"{parallel.words} refuses: {said.partition(' You can enable')[0]}",
+                hint="--parallel-option find_unused_parameters=true, as transformers' trainer sets it, or "
+                "--parallel-option static_graph=true",
+            ) from error
         # An operator that knows no cut tensors, as bitsandbytes' optimizers (torch/distributed/tensor/_dispatch.py).
         if "DTensor" not in str(error) or "bitsandbytes" not in str(error):
             raise
         raise CannotSimulateError(
-            f"{parallel.words} refuses {setup.loop.optimizer}: {' '.join(str(error).split())}",
+            f"{parallel.words} refuses {setup.loop.optimizer}: {said}",
             hint="its weights are cut into DTensors: --optimizer adamw_torch, or --parallel fsdp1",
         ) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from inspector.errors import CannotSimulateError
 from inspector.fit.ways import finetune_anywhere
 from tests.simulate.families import small_config
 
@@ -33,3 +34,13 @@ def test_a_kind_of_model_is_cut_and_copied(model_type):
     copied = finetune_anywhere(config, parallel="ddp", method="full", **said)
     assert copied.ranks[0].replicated_bytes >= whole
     assert copied.heaviest.peaks.allocated > cut.heaviest.peaks.allocated
+
+
+def test_a_part_that_took_no_step_is_ddp_s_own_refusal_in_a_line():
+    """A model of images and text that is trained on text alone."""
+    said = {"gpu": "H100", "gpus": 2, "seq_len": 32, "parallel": "ddp", "method": "full"}
+    config = _small("gemma3")
+    with pytest.raises(CannotSimulateError, match="ddp refuses: Expected to have finished reduction") as refused:
+        finetune_anywhere(config, **said)
+    option = refused.value.hint.partition(",")[0].removeprefix("--parallel-option ")
+    assert finetune_anywhere(config, **said, parallel_option=[option]).ranks[0].alike == 2
