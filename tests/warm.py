@@ -65,12 +65,13 @@ class Warm:
 class Forked:
     """An interpreter with these arguments, and with what is used of `subprocess.Popen`."""
 
-    def __init__(self, warm, arguments, env, streams):
+    def __init__(self, warm, arguments, env, streams, passed=()):
         self.args, self.line, self.returncode = arguments, warm.line, None
         both = [tempfile.TemporaryFile() if each == subprocess.PIPE else None for each in streams]  # noqa: SIM115
         self.stdout, self.stderr = both
-        files = [each.fileno() if each else stream for each, stream in zip(both, streams, strict=True)]
-        order = json.dumps({"arguments": arguments, "env": dict(env), "cwd": os.getcwd()}).encode()  # noqa: PTH109
+        files = [*(each.fileno() if each else stream for each, stream in zip(both, streams, strict=True)), *passed]
+        said = {"arguments": arguments, "env": dict(env), "cwd": os.getcwd(), "passed": passed}  # noqa: PTH109
+        order = json.dumps(said).encode()
         self.line.settimeout(None)
         socket.send_fds(self.line, [len(order).to_bytes(4)], files)
         self.line.sendall(order)
@@ -101,13 +102,15 @@ class Forked:
 def popen(imports):
     """In the place of `subprocess.Popen`."""
 
-    def start(command, *, env, start_new_session, stdout, stderr):
+    def start(command, *, env, start_new_session, pass_fds, stdout, stderr):
         assert (command[0], start_new_session) == (sys.executable, True)
         if early(env) != early({**os.environ, "PYTHONPATH": env["PYTHONPATH"]}):
-            return subprocess.Popen(command, env=env, start_new_session=True, stdout=stdout, stderr=stderr)
+            return subprocess.Popen(
+                command, env=env, start_new_session=True, pass_fds=pass_fds, stdout=stdout, stderr=stderr
+            )
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123
             files = [nowhere.fileno() if stream == subprocess.DEVNULL else stream for stream in (stdout, stderr)]
-            return Forked(warm(imports, env), command[1:], env, files)
+            return Forked(warm(imports, env), command[1:], env, files, pass_fds)
 
     return start
 
@@ -126,7 +129,7 @@ def exactly(line, count):
 def serve(line):
     """Fork for each order; say the child's number, and what it ended with."""
     while True:
-        size, files, _, _ = socket.recv_fds(line, 4, 2)
+        size, files, _, _ = socket.recv_fds(line, 4, 3)
         if not size:
             return
         order = json.loads(exactly(line, int.from_bytes(size)))
@@ -145,7 +148,10 @@ def become(line, order, files):
     try:
         os.setsid()
         line.close()
-        for number, file in enumerate(files, 1):
+        # What is passed has another number here.
+        numbers = {str(old): str(new) for old, new in zip(order["passed"], files[2:], strict=True)}
+        order["arguments"] = [numbers.get(each, each) for each in order["arguments"]]
+        for number, file in enumerate(files[:2], 1):
             os.dup2(file, number)
             os.close(file)
         os.environ.clear()

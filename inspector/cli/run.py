@@ -19,9 +19,27 @@ if TYPE_CHECKING:
 RUN = "The run"
 
 
+class RunCommand(HeadedCommand):
+    """Its options end with the script, or with ``-m MODULE``: what stands behind is the script's, as python has it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Click's own, told where our options end."""
+        valued = {name for each in self.params if isinstance(each, click.Option) and not each.is_flag
+                  for name in each.opts}  # fmt: skip
+        at = 0
+        while at < len(args) and args[at].startswith("-") and args[at] != "--":
+            word = args[at]
+            at += 2 if word in valued else 1
+            if word.startswith("-m"):
+                if args[at : at + 1] != ["--"]:
+                    args = [*args[:at], "--", *args[at:]]
+                break
+        return super().parse_args(ctx, args)
+
+
 @click.command(
     "run",
-    cls=HeadedCommand,
+    cls=RunCommand,
     # As with python itself: what stands behind the script is the script's.
     context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
     options_metavar="[OPTIONS]",

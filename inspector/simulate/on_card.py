@@ -90,11 +90,11 @@ def peaks_on(
 ) -> Peaks:  # fmt: skip
     """What traced events take on a card: replayed without a limit, and within the card when that is too much.
 
-    ``line`` is the replay without a limit under the same settings, when it is there already; ``nccl`` the least and
-    the most that NCCL's buffers take beside them.
+    ``line`` is the replay under the same settings, when it is there already: without a limit, or within the card where
+    the program met its end. ``nccl`` is the least and the most that NCCL's buffers take beside them.
     """
     line = line or replay(events, settings)
-    served: Served = "freely"
+    served: Served = "by giving cached memory back" if line.retries else "freely"
     least, most = nccl
     # Only then can the card's size change anything: below it both replays are the same.
     if line.peak_reserved + card.context_bytes + least > card.usable_bytes:

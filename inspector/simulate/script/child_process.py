@@ -25,7 +25,9 @@ def run_child(
     The script reads and writes as it would: its standard output is ours, or goes to standard error. Ctrl-C ends the
     child and all that it started, and is raised again here. A ``silent`` one prints nothing.
     """
-    command = [sys.executable, "-m", "inspector.simulate.script.child", str(job)]
+    # Held open by us alone: however we end, the child reads its end, and ends with its group.
+    ours_ends, held = os.pipe()
+    command = [sys.executable, "-m", "inspector.simulate.script.child", str(job), str(ours_ends)]
     root = str(Path(__file__).resolve().parents[3])
     path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
     output, copied = ((subprocess.DEVNULL,) * 2, False) if silent else _output(to_stderr=to_stderr)
@@ -38,9 +40,11 @@ def run_child(
             "PYTHONUNBUFFERED": os.environ.get("PYTHONUNBUFFERED", ""),
         },
         start_new_session=True,
+        pass_fds=[ours_ends],
         stdout=output[0],
         stderr=output[1],
     )
+    os.close(ours_ends)
     try:
         if copied:
             _copied(child, timeout, to_stderr=to_stderr)
@@ -53,6 +57,7 @@ def run_child(
         raise
     finally:
         _kill(child)
+        os.close(held)
 
 
 def _descendants(of: int) -> list[int]:

@@ -151,7 +151,13 @@ def run(  # noqa: PLR0913 -- options are what it takes
             runs.append((card, _heaviest(made, card), not first))
             first = first or made
         report = summarize(
-            what.name or str(script), runs, named=named, skipped=what.notes, keep_events=keep_events, ranks=ranks
+            what.name or str(script),
+            runs,
+            named=named,
+            skipped=what.notes,
+            keep_events=keep_events,
+            ranks=ranks,
+            full=oom,
         )
         return asked_versions.told(report, what)
     finally:

@@ -28,7 +28,7 @@ _OF_A_STEP = frozenset({"forward", "backward", "optimizer"})
 
 def summarize(
     script: str, runs: Sequence[tuple[Gpu, Outcome, bool]], *, named: bool, skipped: Sequence[str], keep_events: bool,
-    ranks: Ranks | None = None,
+    ranks: Ranks | None = None, full: bool = False,
 ) -> ScriptReport:  # fmt: skip
     """The report of a script's runs.
 
@@ -39,17 +39,20 @@ def summarize(
         skipped: what was skipped before anything ran.
         keep_events: for a snapshot.
         ranks: of the first card, where there are several processes or cards; a run is then of the heaviest of them.
+        full: whether the cards refused where they were full: memory had an end for the script, and has in its report.
 
     Raises InspectorError where the script never used the card.
     """
     gpu, outcome, _ = runs[0]
     settings = settings_of(outcome)
     events = outcome.events
-    timeline = replay(events, settings)
+    lines = {id(run): replay(run.events, settings, capacity=card.available_bytes if full else None)
+             for card, run, _ in reversed(runs)}  # fmt: skip
+    timeline = lines[id(outcome)]
     verdicts = tuple(
         CardVerdict(
             card,
-            peaks_on(run.events, card, settings, timeline if run is outcome else None, nccl_of(run)),
+            peaks_on(run.events, card, settings, lines[id(run)], nccl_of(run)),
             shared,
             run.exit_code,
             run.error if run.exit_code else "",

@@ -273,3 +273,24 @@ def test_what_a_package_asks_for_in_another_version_is_named(tmp_path, monkeypat
     assert "nowhere" not in said
     assert "torch" not in said
     assert unmet("json.tool") == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "module", "script"),
+    [
+        ("-m trl.scripts.sft --config x.yaml", "trl.scripts.sft", ["--config", "x.yaml"]),
+        ("--gpu T4 --oom -m pkg -m y --gpu L4", "pkg", ["-m", "y", "--gpu", "L4"]),
+        ("-mpkg --steps 3", "pkg", ["--steps", "3"]),
+        ("-m pkg -- --steps 3", "pkg", ["--steps", "3"]),
+        ("-m pkg rows -- -x", "pkg", ["rows", "--", "-x"]),
+        ("--data -m --steps 3 -m pkg -v", "pkg", ["-v"]),
+        ("train.py -m x", "", ["train.py", "-m", "x"]),
+        ("-- trl sft -m x", "", ["trl", "sft", "-m", "x"]),
+    ],
+)
+def test_what_stands_behind_a_module_is_its_own(typed, module, script):
+    from inspector.cli.run import command
+
+    said = command.make_context("run", typed.split()).params
+    assert said["module"] == module
+    assert [said["script"], *said["args"]] == script

@@ -245,18 +245,64 @@ def test_torchscript_and_lists_of_what_is_on_the_card(dry):
     assert any("torch.jit.script is traced as eager" in line for line in report.assumptions)
 
 
-def test_ctrl_c_ends_what_the_script_has_started(tmp_path, forked, monkeypatch):
+def test_a_card_that_refused_bounds_its_report_as_well(dry):
+    report, out, _ = dry(
+        """
+        import torch
+
+        kept = torch.empty(6 * 2**30, dtype=torch.uint8, device="cuda")
+        for quarters in (8, 80, 12, 16, 20):
+            try:
+                torch.empty(quarters * 2**28, dtype=torch.uint8, device="cuda")
+            except torch.OutOfMemoryError:
+                print("FULL", quarters, torch.cuda.memory_reserved())
+        print(torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved())
+        """,
+        oom=True,
+    )
+    full, peaks = out.splitlines()
+    assert full == f"FULL 80 {6 * 2**30}"
+    assert peaks == f"{report.peak_allocated_bytes} {report.peak_reserved_bytes}"
+    assert report.peak_reserved_bytes == 13 * 2**30
+    # 3, 4 and 5 GiB after each other, beside 6: cached segments had to go.
+    assert report.peaks.gives_back
+    assert report.verdict == "tight"
+
+
+def test_rows_stand_for_every_split_of_a_data_set(dry, tmp_path):
+    (tmp_path / "rows.jsonl").write_text("".join(f'{{"text": "{n}"}}\n' for n in range(10)))
+    text = """
+    import sys
+    import torch
+    from datasets import load_dataset
+
+    torch.empty(1, device="cuda")
+    whole = load_dataset("some/rows")
+    print(sorted(whole), len(whole["test"]), len(whole["train_sft"]))
+    for split in ("train_sft", "test[:50%]", ["train[:2]", "test"], "train+validation"):
+        found = load_dataset("some/rows", split=split)
+        print([len(each) for each in found] if isinstance(found, list) else len(found))
+    print(type(load_dataset("some/rows", split="train", streaming=True)).__name__)
+    """
+    report, out, err = dry(text, data={"some/rows": str(tmp_path / "rows.jsonl")})
+    assert report.script_exit_code == 0, err
+    assert out.splitlines() == ["['test', 'train'] 10 10", "10", "5", "[2, 10]", "20", "IterableDataset"]
+    assert "the data set some/rows, split train_sft: the same rows" in report.skipped
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_ctrl_c_ends_what_the_script_has_started(killed, tmp_path, forked, monkeypatch):
     (tmp_path / "train.py").write_text(
         "import os, time\n"
         "for own in (False, True):\n"
         "    if not os.fork():\n"
         "        own and os.setsid()\n"
         "        open(f'{own}.pid', 'w').write(str(os.getpid()))\n"
-        "        time.sleep(100)\n"
+        "        time.sleep(5 if own else 100)\n"
         "time.sleep(100)\n"
     )
     monkeypatch.chdir(tmp_path)
-    start = child_process.subprocess.Popen
+    start, started = child_process.subprocess.Popen, []
     files = [tmp_path / "False.pid", tmp_path / "True.pid"]
 
     def interrupted(*args, **kwargs):
@@ -270,12 +316,18 @@ def test_ctrl_c_ends_what_the_script_has_started(tmp_path, forked, monkeypatch):
             raise KeyboardInterrupt
 
         child.wait = first
+        started.append(child)
         return child
 
     monkeypatch.setattr(child_process.subprocess, "Popen", interrupted)
+    if killed:
+        # Who is killed does nothing more, but for the system's closing of its files.
+        monkeypatch.setattr(child_process, "_end", lambda _: None)
+        monkeypatch.setattr(child_process, "_kill", lambda _: None)
     with pytest.raises(KeyboardInterrupt):
         run("train.py", write=True, quiet=True)
-    for path in files:
+    assert started[0].wait(10) < 0 or not killed
+    for path in files[: 1 if killed else 2]:
         stat = Path("/proc", path.read_text(), "stat")
         deadline = time.monotonic() + 10
         # What is dead may wait for its new parent to ask for it.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import OUR_FAULT, InspectorError
+from inspector.simulate.script.child.orphaned import end_with_parent
 from inspector.simulate.script.job import Job, write_outcome
 from inspector.simulate.script.overrides import edits_of
 
@@ -273,6 +274,7 @@ def _tell(world: World, folder: Path, code: int, said: str, more: dict[str, Any]
 
 if __name__ == "__main__":
     try:
+        end_with_parent(int(sys.argv[2]))
         found = main(sys.argv[1])
     except KeyboardInterrupt:  # before the script had begun
         found = 130

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,10 +38,14 @@ def _load(world: World, module: ModuleType) -> None:
         if name in world.job.data:
             file = world.job.data[name]
             world.skip(f"the data set {name}: {file} stands in its place (--data)")
-            return original(READERS[Path(file).suffix], data_files=file, split=kwargs.get("split") or None)
+            split, streaming = kwargs.get("split"), bool(kwargs.get("streaming"))
+            files = dict.fromkeys(_splits(split), file)
+            found = original(READERS[Path(file).suffix], data_files=files, split=split, streaming=streaming)
+            return found if split is not None else _any_split(world, name, found)
         local = name in {"json", "csv", "text", "parquet", "arrow", "imagefolder"} or Path(name).exists()
         if world.job.lengths and not local:
-            return _of_lengths(world, module, name, kwargs.get("split"))
+            streaming = bool(kwargs.get("streaming"))
+            return _of_lengths(world, module, name, kwargs.get("split"), streaming=streaming)
         try:
             return handed_on(original, path, *args, **kwargs)
         except (ConnectionError, FileNotFoundError) as error:
@@ -89,8 +94,37 @@ def _metrics(world: World, module: ModuleType) -> None:
     replace("evaluate.loading.load", load)
 
 
-def _of_lengths(world: World, module: ModuleType, name: str, split: object) -> Any:
-    """Rows of text with so many tokens each, in one split or in a dictionary of two."""
+def _splits(split: Any) -> list[str]:
+    """The splits that are named in what ``split=`` may be: each has the rows of the one file.
+
+    Such as ``train[:10%]+test``, a ``ReadInstruction``, or a list of them; without one the two that scripts ask for.
+    """
+    if isinstance(split, list | tuple):
+        return list(dict.fromkeys(name for each in split for name in _splits(each)))
+    text = "" if split is None else str(split.to_spec() if hasattr(split, "to_spec") else split)
+    names = [re.split(r"[\[(]", part)[0].strip() for part in text.split("+")]
+    return ["train", "test"] if names in ([""], ["all"]) else names
+
+
+def _any_split(world: World, name: str, splits: Any) -> Any:
+    """Splits that answer to any other name as well: what a data set calls its splits only the hub knows."""
+
+    def missing(self: Any, split: object) -> Any:
+        world.skip(f"the data set {name}, split {split}: the same rows")
+        return self["train"]
+
+    return type(type(splits).__name__, (type(splits),), {"__missing__": missing})(splits)
+
+
+def _of_lengths(world: World, module: ModuleType, name: str, split: object, *, streaming: bool) -> Any:
+    """Rows of text with so many tokens each, in what ``split`` asks for or in a dictionary of splits."""
     world.skip(f"the data set {name}: rows of text of the given lengths stand in its place (--lengths)")
     rows = module.Dataset.from_dict({"text": [WORD * length for length in world.job.lengths]})
-    return rows if isinstance(split, str) else module.DatasetDict({"train": rows, "test": rows})
+    if streaming:
+        rows = rows.to_iterable_dataset()
+    if isinstance(split, list | tuple):
+        return [rows for _ in split]
+    if split is not None:
+        return rows
+    kind = module.IterableDatasetDict if streaming else module.DatasetDict
+    return _any_split(world, name, kind({"train": rows, "test": rows}))

@@ -72,7 +72,8 @@ class Memory:
             nbytes = self._tracer.rows[number][0]
             said = self._sentence(nbytes)
             self.refusals.append((self._tracer.lines[number], nbytes))
-            self._tracer.log.pop()
+            # What is left of it: looking for room gave all cached segments back, here (`follow`) and in a replay.
+            self._tracer.log[-1] = EmptyCache()
             self._read = len(self._tracer.log)
             raise emulated(torch.OutOfMemoryError(said)) from None
 
