@@ -57,6 +57,9 @@ def installed() -> tuple[str, ...]:
     """
     names = set()
     for folder in sys.path:
+        # setuptools puts its own vendored distributions there once it is imported, by whomever; none is installed.
+        if folder.endswith("_vendor"):
+            continue
         with suppress(OSError), os.scandir(folder or ".") as entries:
             names |= {entry.name for entry in entries if entry.name.endswith((".dist-info", ".egg-info"))}
     # This package is left out: its code is what `source_of` reads, and an editable install has no true version.

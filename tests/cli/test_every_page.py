@@ -117,6 +117,7 @@ def test_page(name, inputs, golden, capsys):
     golden(f"pages/{name}.txt", checked(out + err))
 
 
+@pytest.mark.pinned  # a column is as wide as the process is large, which is mostly libraries
 def test_page_of_a_measurement(made, golden):
     golden("pages/measure.txt", checked((made / "measured.txt").read_text()))
 

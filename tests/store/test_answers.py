@@ -148,6 +148,15 @@ def test_other_code_and_other_libraries_make_other_entries(tmp_path, monkeypatch
     assert any(name.startswith("torch-") for name in freshness.installed())
 
 
+def test_what_setuptools_brings_along_is_not_installed(tmp_path, monkeypatch):
+    """It is on the path of whoever has imported it: the same question would have another name there."""
+    before = freshness.installed.__wrapped__()
+    for folder, counts in (("setuptools/_vendor", False), ("more", True)):
+        (tmp_path / folder / "thing-1.0.dist-info").mkdir(parents=True)
+        monkeypatch.syspath_prepend(str(tmp_path / folder))
+        assert (freshness.installed.__wrapped__() != before) is counts
+
+
 def test_every_setting_and_fact_of_the_card_is_part_of_the_question():
     setup, card = resolve_setup().setup, find_gpu("T4")
     questions = [

@@ -1,5 +1,6 @@
 """A user's script, run: what it finds, what it is told, and what the report says of it."""
 
+import importlib.util
 import json
 import re
 import time
@@ -269,6 +270,7 @@ def test_a_card_that_refused_bounds_its_report_as_well(dry):
     assert report.verdict == "tight"
 
 
+@pytest.mark.skipif(importlib.util.find_spec("datasets") is None, reason="datasets is not installed")
 def test_rows_stand_for_every_split_of_a_data_set(dry, tmp_path):
     (tmp_path / "rows.jsonl").write_text("".join(f'{{"text": "{n}"}}\n' for n in range(10)))
     text = """
