@@ -115,6 +115,14 @@ AS_OBJECTIVES: dict[str, dict[str, Any]] = {
     "grpo": {"objective": "grpo", "num_generations": 2},
     "several": {"objective": "grpo", "num_generations": 2, "grad_accum": 2, "ref_model": "copy"},
     "rloo": {"objective": "rloo", "num_generations": 2},
+    "scored": {
+        "objective": "grpo",
+        "num_generations": 2,
+        "grad_accum": 2,
+        "reward_model": "EleutherAI/pythia-14m",
+    },
+    "synced": {"objective": "rloo", "num_generations": 2, "sync_ref_model": True},
+    "follows": {"objective": "dpo", "sync_ref_model": True, "optimizer": "adamw_torch"},
 }
 """Trainers of trl beside the settings that say them: the same bytes, but for batches and a few numbers."""
 

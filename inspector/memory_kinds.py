@@ -10,6 +10,8 @@ class MemoryKind(StrEnum):
 
     BASE_WEIGHTS = "base weights"
     REFERENCE = "reference model"
+    REWARD = "reward model"
+    ENGINE = "inference engine"
     QUANTIZATION_CONSTANTS = "quantization constants"
     ADAPTERS = "adapters"
     GRADIENTS = "gradients"

@@ -82,7 +82,7 @@ _TYPES: dict[str, Any] = {
 
 _SHORTER = {
     "scheme": "[none|nf4|fp4|int8|FORMAT]", "rank_pattern": "NAME=R", "alpha_pattern": "NAME=A",
-    "trainable_token_indices": "[NAME=]NUMBERS",
+    "trainable_token_indices": "[NAME=]NUMBERS", "vllm_memory": "PART=BYTES",
 }  # fmt: skip
 """What the help page shows for what is more than a line of it, or than a text."""
 
@@ -115,7 +115,13 @@ SETTINGS = (
     Setting("logits_to_keep", OBJECTIVE, "Logits of the answers alone, with --loss full (use_logits_to_keep)."),
     Setting("num_generations", OBJECTIVE, "Answers to each prompt (8); --batch-size counts answers."),
     Setting("steps_per_generation", OBJECTIVE, "Micro-batches generated at once (0: those of a step)."),
-    Setting("rollouts", OBJECTIVE, "What generates: the model in its step, or a vLLM server on other cards."),
+    Setting("rollouts", OBJECTIVE, "What generates: the model in its step, or vLLM, on other cards or colocated."),
+    Setting("vllm_gpu_memory_utilization", OBJECTIVE, "Share of the card that a colocated vLLM takes (0.3)."),
+    Setting("vllm_max_model_length", OBJECTIVE, "Tokens that it makes room for (0: all that the model takes)."),
+    Setting("vllm_enable_sleep_mode", OBJECTIVE, "It sleeps while the model trains (level 2)."),
+    Setting("vllm_memory", OBJECTIVE, "What it holds, as its log says (found by its rules); repeatable."),
+    Setting("reward_model", OBJECTIVE, "A model on the card that scores the answers, by its name."),
+    Setting("sync_ref_model", OBJECTIVE, "The model is mixed into its reference now and then (TR-DPO)."),
     Setting("bits", NUMBERS, "4: nf4, 8: LLM.int8, 16 and 32: the dtype."),
     Setting("load_in_4bit", NUMBERS, "As --bits 4.", unseen=("--4bit",)),
     Setting("load_in_8bit", NUMBERS, "As --bits 8.", unseen=("--8bit",)),

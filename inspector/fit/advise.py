@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from inspector.files import check_place
+from inspector.fit.colocated import with_engine
 from inspector.fit.plan import plan
 from inspector.fit.simulator import Traces
 from inspector.simulate.finetuning import answer, question, save_snapshot
@@ -47,7 +48,7 @@ def finetune_with_advice(
     # A place that cannot be written to is told before the simulation and not after it.
     if snapshot is not None:
         check_place(Path(snapshot))
-    asked = question(reference, recipe=recipe, vram=vram, from_files=from_files, **options)
+    asked = with_engine(question(reference, recipe=recipe, vram=vram, from_files=from_files, **options))
     traces = Traces()
     report = answer(asked, keep_events=snapshot is not None, traced=traces)
     if snapshot is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from inspector.errors import InspectorError
 from inspector.fit.at_least import AtLeastReport, train_at_least
+from inspector.fit.colocated import engine_told
 from inspector.fit.plan import FitPlan, plan
 from inspector.fit.serving_table import ServingTable, serving_table
 from inspector.fit.table import USUAL_CARDS, FitTable, fit_table
@@ -112,7 +113,8 @@ def fit(
         card = card_of_size(vram) if vram else find_gpu(names[0])
         found = resolve_config(reference)
         settings = follow_checkpoint(resolve_setup(from_files=said.settings, **options), found).settings
-        return plan(find(reference) or reference, found, settings, card, solve=solve)
+        name = find(reference) or reference
+        return plan(name, found, engine_told(name, settings, card), card, solve=solve)
     # The rows of a table are ways of training: any other setting contradicts some of them, or is the same in all.
     typed = {name for name, value in options.items() if value is not None}
     if (other := sorted(typed - {"batch_size", "seq_len", "target_len", "dtype"})) or solve:

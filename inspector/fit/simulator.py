@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.events import Alloc, Free
-from inspector.simulate.finetuning import few_micro_batches, trace
+from inspector.simulate.finetuning import trace
 from inspector.simulate.on_card import Peaks, peaks_on
+from inspector.simulate.reports.assumed import few_micro_batches
 from inspector.simulate.setup.finetuning import resolve_setup
+from inspector.simulate.setup.further_models import further_models
 from inspector.store.answers import answered
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def kept_peaks(config: Mapping[str, Any], settings: FinetuneSettings, gpu: Gpu, 
     Raises CannotSimulateError when it cannot be simulated.
     """
     card = (gpu.capability, gpu.multiprocessors, gpu.usable_bytes, gpu.context_bytes)
-    question = ("peaks", config, settings.setup, settings.expandable_segments, card)
+    question = ("peaks", config, *further_models(settings.setup), settings.setup, settings.expandable_segments, card)
     return answered(question, Peaks, make)
 
 

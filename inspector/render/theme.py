@@ -20,6 +20,8 @@ OPTIMIZER, ACTIVATIONS, LOGITS, GREY = "#254A2B", "#E4E367", "#503050", "#848586
 KIND_COLOURS: dict[MemoryKind, str] = {
     MemoryKind.BASE_WEIGHTS: BASE,
     MemoryKind.REFERENCE: BASE,
+    MemoryKind.REWARD: BASE,
+    MemoryKind.ENGINE: ACTIVATIONS,
     MemoryKind.QUANTIZATION_CONSTANTS: CONSTANTS,
     MemoryKind.ADAPTERS: ADAPTERS,
     MemoryKind.GRADIENTS: GRADIENTS,
@@ -41,6 +43,8 @@ KIND_HATCHES: dict[MemoryKind, str] = {
     MemoryKind.RECOMPUTATION: "/",
     MemoryKind.CACHE: "-",
     MemoryKind.REFERENCE: "-",
+    MemoryKind.REWARD: "|",
+    MemoryKind.ENGINE: "x",
     MemoryKind.DEQUANTIZED_WEIGHTS: "x",
     MemoryKind.GATHERED_WEIGHTS: "/",
     MemoryKind.COMMUNICATION: "|",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
-from inspector.gpus import card_of_size, find_gpu
+from inspector.gpus import Gpu, card_of_size, find_gpu
 from inspector.serving.llamacpp import llamacpp_report
 from inspector.serving.llamacpp_settings import SHORT as LLAMACPP_SHORT
 from inspector.serving.llamacpp_settings import LlamaCppSettings
@@ -23,7 +23,6 @@ from inspector.serving.vllm_settings import VllmSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from inspector.gpus import Gpu
     from inspector.serving.report import ServingReport
 
 DEFAULT_CARD = "RTX 4090"
@@ -60,7 +59,7 @@ def engine_named(name: str) -> str:
 
 
 def serve(
-    model: str, *, engine: str = "vllm", gpu: str = "", vram: str = "", engine_version: str = "",
+    model: str, *, engine: str = "vllm", gpu: str | Gpu = "", vram: str = "", engine_version: str = "",
     words: Sequence[str] = (), **options: Any,
 ) -> ServingReport:  # fmt: skip
     """Whether an engine starts with a model on a card, how many tokens its cache holds, and how many requests.
@@ -72,7 +71,7 @@ def serve(
     Args:
         model: a model as everywhere.
         engine: vllm, sglang, llama.cpp, ollama or transformers.
-        gpu: the card's name; an RTX 4090 when left out.
+        gpu: the card's name, or the card; an RTX 4090 when left out.
         vram: its memory, such as ``16GiB``, in the place of a name.
         engine_version: the version whose rules count; the newest known when left out.
         words: the engine's own options as on its command line.
@@ -118,8 +117,10 @@ def serve_line(
     )  # fmt: skip
 
 
-def chosen_card(gpu: str, vram: str) -> Gpu:
+def chosen_card(gpu: str | Gpu, vram: str) -> Gpu:
     """The card that was named. Raises InspectorError for two ways at once, or none that is known."""
+    if isinstance(gpu, Gpu):
+        return gpu
     if gpu and vram:
         raise InspectorError("--gpu and --vram exclude each other", hint="name one card, or its memory")
     return card_of_size(vram) if vram else find_gpu(gpu or DEFAULT_CARD)

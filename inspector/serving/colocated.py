@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from inspector.gpus import Gpu
     from inspector.serving.figures import Span
     from inspector.serving.report import ServingReport
 
@@ -20,26 +21,29 @@ class Colocated:
     """Bytes on a card while the trainer steps.
 
     ``weights`` and ``kv`` are what the engine holds awake, ``host`` what lies with the host while it sleeps;
-    ``held`` is what a step of the trainer finds taken. Activations of its profile are given back to the allocator that
-    both share, and are not in it. ``report`` says how each was found.
+    ``held`` is what a step of the trainer finds taken. ``graphs`` are CUDA's, which stay while it sleeps;
+    ``activations`` are those of its profile, given back to the allocator that both share: neither is in ``held``.
+    ``report`` says how each was found.
     """
 
     weights: int
     kv: Span
     held: int
     host: int
+    graphs: int
+    activations: int
     report: ServingReport
 
 
 def colocated_bytes(
-    model: str, *, gpu: str = "", vram: str = "", gpu_memory_utilization: float = 0.3, sleep_level: int = 0,
+    model: str, *, gpu: str | Gpu = "", vram: str = "", gpu_memory_utilization: float = 0.3, sleep_level: int = 0,
     engine_version: str = "", **options: Any,
 ) -> Colocated:  # fmt: skip
     """What a colocated vLLM leaves less of a card.
 
     Args:
         model: a model as everywhere.
-        gpu: the card's name.
+        gpu: the card's name, or the card.
         vram: its memory in the place of a name.
         gpu_memory_utilization: the engine's share of the card; TRL's default.
         sleep_level: 0 where it stays awake during a step, 1 and 2 as vLLM counts them.
@@ -60,4 +64,8 @@ def colocated_bytes(
     )  # fmt: skip
     weights = report.weights_bytes.value
     held = 0 if sleep_level else weights + max(report.kv_bytes.value, 0)
-    return Colocated(weights, report.kv_bytes, held, weights if sleep_level == 1 else 0, report)
+    found = {term.name: max(term.span.value, 0) for term in report.terms}
+    graphs = next((size for name, size in found.items() if name.startswith("CUDA graphs")), 0)
+    activations = found.get("activation peak", 0)
+    host = weights if sleep_level == 1 else 0
+    return Colocated(weights, report.kv_bytes, held, host, graphs, activations, report)

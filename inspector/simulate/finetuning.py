@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from inspector.architecture.libraries import need, need_later
 from inspector.errors import ContradictionError, InspectorError
-from inspector.gpus import Gpu, card_of_size, find_gpu, shared
+from inspector.gpus import Gpu, card_of_size, find_gpu
 from inspector.reporting import Report
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import STAGES
 from inspector.simulate.on_card import OnCard, Peaks, peaks_on
 from inspector.simulate.reports import at_peak
+from inspector.simulate.reports.assumed import MICRO_BATCHES, assumptions, few_micro_batches
 from inspector.simulate.reports.libraries import versions
 from inspector.simulate.setup.finetuning import Resolved, resolve_setup
+from inspector.simulate.setup.further_models import further_models
 from inspector.simulate.setup.recipes import recipe as find_recipe
 from inspector.simulate.setup.stored import follow_checkpoint
 from inspector.simulate.setup.words import ON_LOADING
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
     from inspector.simulate.setup.training import TrainSetup
 
     Tracing = Callable[[Mapping[str, Any], TrainSetup, Gpu], Trace]
-
-MICRO_BATCHES = 16
-"""Accumulated micro-batches that are traced at the most: more take their time and say nothing more."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,7 @@ def answer(asked: Question, *, keep_events: bool = False, traced: Tracing | None
         found = traced(asked.config, setup, gpu)
         return replace(summarize(asked, found), events=found.events)
     report = answered(
-        ("finetune", asked.config, setup, asked.allocator, gpu),
+        ("finetune", asked.config, *further_models(setup), setup, asked.allocator, gpu),
         StepReport,
         lambda: summarize(asked, traced(asked.config, setup, gpu)),
     )
@@ -218,16 +217,6 @@ def needed(setup: TrainSetup) -> None:
         need_later("peft")  # which imports bitsandbytes, too
 
 
-def few_micro_batches(setup: TrainSetup, most: int) -> TrainSetup:
-    """The setup with so many accumulated micro-batches at most, one more where they are odd.
-
-    Each takes and frees what the one before did: allocated peaks are the same, reserved memory may wander by a segment
-    of 2 MiB, as a test shows.
-    """
-    accumulated = setup.loop.grad_accum
-    return replace(setup, loop=replace(setup.loop, grad_accum=min(accumulated, most + accumulated % 2)))
-
-
 def summarize(asked: Question, traced: Trace) -> StepReport:
     """The report on traced events: replayed without a limit, and on the card."""
     from inspector.simulate.device.math_attention import math_calls, math_cures
@@ -262,26 +251,6 @@ def summarize(asked: Question, traced: Trace) -> StepReport:
         math_attention=bool(math_calls(traced.questions)),
         math_cures=math_cures(traced.questions, Chip(gpu.capability, gpu.multiprocessors)),
     )
-
-
-def assumptions(setup: TrainSetup, gpu: Gpu, inputs: str = "") -> tuple[str, ...]:
-    """What the numbers take for granted; ``inputs`` is a micro-batch in words, where it is not tokens alone."""
-    batch = f"every micro-batch is {inputs}" if inputs else f"every sequence has {setup.batch.seq_len:,} tokens"
-    said = [
-        f"{batch}; one process, one {gpu.name}, nothing else on it",
-        "kernels and libraries as in the versions named; loading is sequential, as transformers quantizes",
-    ]
-    if setup.load.quantization is not None and setup.load.quantization.scheme == "int8":
-        said.append("LLM.int8 keeps columns with outliers apart; which have them is data, and none has here")
-    if setup.loop.grad_accum > (traced := few_micro_batches(setup, MICRO_BATCHES).loop.grad_accum):
-        said.append(
-            f"of {setup.loop.grad_accum:,} accumulated micro-batches {traced} are simulated: each is as the one before"
-        )
-    if setup.objective is not None:
-        said.append("TRL's own calls in their order (1.16; with --loss full 0.24), without the figures of its log")
-    if setup.loop.optimizer.startswith("paged"):
-        said.append("paged optimizer state is managed memory: it moves to the card when used and is not counted")
-    return (*said, *shared(gpu))
 
 
 def _model(reference: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

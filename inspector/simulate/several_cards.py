@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inspector.errors import CannotSimulateError
 from inspector.gpus.links import link_of
 from inspector.reporting import Report
-from inspector.simulate.finetuning import MICRO_BATCHES, assumptions, few_micro_batches, needed
+from inspector.simulate.finetuning import needed
 from inspector.simulate.parallel.distinct import Alike
 from inspector.simulate.parallel.nccl import nccl_bytes
 from inspector.simulate.parallel.rank_report import RankReport, Sent, rank_report, seconds_of
+from inspector.simulate.reports.assumed import MICRO_BATCHES, assumptions, few_micro_batches
 from inspector.simulate.reports.libraries import versions
 from inspector.store.answers import answered
 

@@ -78,12 +78,18 @@ OTHERWISE = {
     "trainable_token_indices": "5", "bias": "all", "objective": "orpo", "ref_model": "precomputed", "prompt_len": "5",
     "eval_batch": "4", "eval_batches": "3", "eval_gather": "argmax", "eval_accum": "2",
     "num_generations": "4", "steps_per_generation": "8", "rollouts": "server",
+    "vllm_memory": "weights=2GiB", "vllm_gpu_memory_utilization": "0.5", "vllm_max_model_length": "2048",
+    "reward_model": "llama-3.2-1b",
 }  # fmt: skip
 """A value of each setting that is not the default; a switch is turned."""
 BESIDE = {"double_quant": {"method": "qlora"}, "layers_pattern": {"layers_to_transform": "1"},
           "ref_model": {"objective": "dpo"}, "prompt_len": {"objective": "dpo"},
           **{key: {"objective": "grpo", "prompt_len": 8, "batch_size": 8, "loss": "trl"}
-             for key in ("num_generations", "steps_per_generation", "rollouts")},
+             for key in ("num_generations", "steps_per_generation", "rollouts", "reward_model")},
+          **{key: {"objective": "grpo", "prompt_len": 8, "batch_size": 8, "rollouts": "colocated"}
+             for key in ("vllm_memory", "vllm_gpu_memory_utilization", "vllm_max_model_length",
+                         "vllm_enable_sleep_mode")},
+          "sync_ref_model": {"objective": "dpo", "method": "full"},
           "logits_to_keep": {"objective": "dpo", "loss": "full"},
           **{key: {"eval_batch": 4} for key in ("eval_batches", "eval_gather", "eval_accum")}}  # fmt: skip
 """What a setting says nothing without."""

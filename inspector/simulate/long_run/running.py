@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import InspectorError
 from inspector.reporting import Report
-from inspector.simulate.finetuning import assumptions, check_card, question, trace
+from inspector.simulate.finetuning import check_card, question, trace
 from inspector.simulate.long_run.chunks import PLACES, places
 from inspector.simulate.long_run.order import Batches, padded, steps_of
 from inspector.simulate.long_run.steps import QUIET, Card
+from inspector.simulate.reports.assumed import assumptions
 from inspector.simulate.reports.libraries import versions
 from inspector.simulate.setup.lengths import parse_lengths
 from inspector.store.answers import answered

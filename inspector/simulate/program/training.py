@@ -226,6 +226,7 @@ class Loop:
         optimizers.label_state(self.optimizer, self.trainable, tracer)
         if loop.zero_grad == "after":
             self.optimizer.zero_grad(set_to_none=True)
+        objectives.end(self.objective, self.model, self.setup)
         if loop.outputs != "next":
             self.outputs = None
 

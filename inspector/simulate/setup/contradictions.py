@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inspector.simulate.setup.evaluation import BATCHES
-from inspector.simulate.setup.objective import COMPARES, FROM_LOGITS, GENERATES
+from inspector.simulate.setup.objective import COMPARES, FROM_LOGITS, GENERATES, SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +17,10 @@ def of_objective(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
     """What excludes each other: whether it is so here, what is wrong, and what to do."""
     kind, reference = settings.objective, settings.ref_model
     if kind == "sft":
-        said = reference != "auto" or bool(settings.prompt_len) or settings.logits_to_keep
+        said = reference != "auto" or bool(settings.prompt_len) or settings.logits_to_keep or settings.sync_ref_model
         yield said, "a reference model, a prompt's length and kept logits are of an objective", "add --objective dpo"
+        scored = bool(settings.reward_model) or settings.rollouts != "transformers"
+        yield scored, "answers and their reward model are of an objective", "add --objective grpo"
         return
     yield settings.packed, f"{kind} takes no packed sequences: a sample has a prompt and an answer", "drop --packed"
     yield settings.padded, f"{kind} takes samples of one length here: padding is not simulated", "drop --padded"
@@ -35,6 +37,7 @@ def of_objective(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
         "--ref-model copy",
     )
     yield from _generating(settings)
+    yield from _synced(settings)
     yield (
         reference == "adapters" and settings.method == "full",
         "full fine-tuning has no adapters to turn off",
@@ -60,9 +63,13 @@ def of_objective(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
 def _generating(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
     """What the generation of own answers wants, and who has none."""
     kind, per = settings.objective, settings.steps_per_generation or settings.grad_accum
+    told = settings.vllm_memory or settings.vllm_enable_sleep_mode or settings.vllm_max_model_length
+    told = told or settings.vllm_gpu_memory_utilization != SHARE
+    yield bool(told) and settings.rollouts != "colocated", "vLLM is not on this card", "add --rollouts colocated"
     if kind not in GENERATES:
         yield settings.steps_per_generation > 0, f"{kind} generates nothing", "leave out --steps-per-generation"
         yield settings.rollouts != "transformers", f"{kind} generates nothing", "leave out --rollouts"
+        yield bool(settings.reward_model), f"{kind} has no answers of its own to score", "leave out --reward-model"
         return
     yield not settings.prompt_len, f"{kind} answers prompts: their length is part of --seq-len", "add --prompt-len 512"
     yield settings.eval_batch > 0, f"an evaluation of {kind}, which generates, is not simulated", "drop --eval-batch"
@@ -70,6 +77,28 @@ def _generating(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
         settings.batch_size * per % settings.num_generations != 0,
         f"{settings.num_generations} answers to a prompt do not divide the {settings.batch_size * per} of a generation",
         "--batch-size times --steps-per-generation (or --grad-accum) is a multiple of --num-generations",
+    )
+    # trl/generation/vllm_generation.py: "vLLM does not support in-flight 8-bit quantization."
+    yield (
+        settings.rollouts == "colocated" and settings.scheme == "int8",
+        "vLLM does not quantize to 8 bits as it loads: TRL refuses it",
+        "use --bits 4",
+    )
+
+
+def _synced(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
+    """What a reference model that follows the model is held against, as TRL's trainers refuse it."""
+    kind, on = settings.objective, settings.sync_ref_model
+    yield on and kind not in COMPARES | {"grpo"}, f"{kind} has no reference model", "leave out --sync-ref-model"
+    yield (
+        on and settings.method != "full",
+        "a reference model that follows is a copy: TRL has none with adapters",
+        "use --method full",
+    )
+    yield (
+        on and settings.ref_model not in {"auto", "copy"},
+        "a reference model that follows is a copy",
+        "leave out --ref-model",
     )
 
 

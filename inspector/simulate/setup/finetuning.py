@@ -128,16 +128,20 @@ def _check(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> None:
         ("batch_size", 1, 2**20), ("seq_len", 2, 2**24), ("target_len", 0, 2**24), ("r", 1, 2**16), ("alpha", 1, 2**20),
         ("grad_accum", 1, 2**16), ("steps", 1, 64), ("empty_cache_every", 0, 2**16),
         ("prompt_len", 0, 2**24), ("num_generations", 1, 2**16), ("steps_per_generation", 0, 2**16),
+        ("vllm_max_model_length", 0, 2**24),
         ("eval_batch", 0, 2**20), ("eval_batches", 1, 2**16), ("eval_accum", 0, 2**16),
     ):  # fmt: skip
         value = getattr(settings, name)
         # ``True`` is a whole number to Python.
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise InspectorError(f"{name} must be a whole number from {least} to {most:,}, not {value!r}")
+    # Written so that NaN is refused too, here and below.
+    if not 0 < settings.vllm_gpu_memory_utilization <= 1:
+        said = settings.vllm_gpu_memory_utilization
+        raise InspectorError(f"vllm_gpu_memory_utilization is a share above 0 and at most 1, not {said!r}")
     # Torch divides what is left by one less the rate.
     if not 0 <= settings.dropout < 1:
         raise InspectorError(f"dropout must be at least 0 and below 1, not {settings.dropout!r}")
-    # Written so that NaN, which is neither less nor more, is refused too.
     if not 0 <= settings.grad_clip < inf:
         raise InspectorError(f"grad_clip must be a number and not negative, not {settings.grad_clip!r}")
     # Now, as the name is read off a file: transformers itself would say it only after its import.

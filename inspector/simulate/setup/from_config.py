@@ -28,6 +28,9 @@ _PLAIN = {
     "empty_cache_every": "empty_cache_every", "dtype": "load_dtype", "prepare_kbit": "kbit_preparation",
 }  # fmt: skip
 """Settings that are a resolved value as it is."""
+_ENGINE = {"vllm_gpu_memory_utilization": "vllm_gpu_memory_utilization", "vllm_enable_sleep_mode": "vllm_sleep",
+           "vllm_max_model_length": "vllm_max_model_length"}  # fmt: skip
+"""Those of a vLLM in the process that trains."""
 
 
 def settings_of(report: ConfigReport, said: Collection[str] = ()) -> tuple[dict[str, Any], dict[str, str]]:
@@ -91,6 +94,9 @@ class _Settings:
             raise self.refuse("objective", f"{kind} is not simulated yet", f"{', '.join(get_args(Objective))} are")
         self.put("objective", kind, "objective")
         adapted = self.report.value("method") != "full"
+        for word in ("sync_ref_model", "reward_model"):
+            if value := self.report.value(word):
+                self.put(word, value, word)
         if kind in COMPARES:
             held = self.report.value("reference_model")
             if held == "copy" and adapted:
@@ -105,11 +111,12 @@ class _Settings:
 
     def _generation(self, kind: str, *, adapted: bool) -> None:
         """How answers are made, and of GRPO whether it has a reference model: where its ``beta`` is not 0."""
-        how = str(self.report.value("generation") or "transformers")
-        if how not in {"transformers", "vllm-server"} and "rollouts" not in self.said:
-            raise self.refuse("generation", "vLLM in the process that trains is not simulated",
-                              "--rollouts server is the training without it")  # fmt: skip
-        self.put("rollouts", "server" if how == "vllm-server" else "transformers", "generation")
+        how = {"vllm-server": "server", "vllm-colocate": "colocated"}.get(str(self.report.value("generation")))
+        self.put("rollouts", how or "transformers", "generation")
+        if how == "colocated" and "rollouts" not in self.said:
+            for word, name in _ENGINE.items():
+                if (value := self.report.value(name)) is not None:
+                    self.put(word, value, name)
         for word in ("num_generations", "steps_per_generation"):
             if isinstance(count := self.report.value(word), int):
                 self.put(word, count, word)

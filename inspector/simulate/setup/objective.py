@@ -18,6 +18,10 @@ FROM_LOGITS = frozenset({"dpo", "kto", "orpo", "simpo", "cpo", "grpo", "rloo"})
 """Objectives whose loss is made of log-probabilities over the vocabulary."""
 GENERATES = frozenset({"grpo", "rloo"})
 """Objectives that train on the model's own answers."""
+ENGINE = ("weights", "cache", "graphs", "activations")
+"""What a vLLM in the process of the trainer holds, each in bytes; its activations while it answers alone."""
+SHARE = 0.3
+"""``vllm_gpu_memory_utilization`` where nobody says it (trl/trainer/grpo_config.py, since 0.18)."""
 
 IMPLIED: Mapping[str, Any] = {"outputs": "loss", "zero_grad": "after", "padding_mask": True}
 """What TRL's trainers do in their loops, whatever they train for (transformers/trainer.py, ``training_step``)."""
@@ -32,7 +36,11 @@ class ObjectiveSetup:
     Of ``seq_len`` tokens ``prompt_len`` are the prompt, which no loss is taken of. ``logits_to_keep`` makes logits of
     the answers alone (``use_logits_to_keep``, TRL 0.12 to 0.28). Of own answers ``num_generations`` are to one prompt,
     and ``steps_per_generation`` micro-batches are generated at once, 0: those of a step; ``rollouts`` says whether the
-    model generates them in its step, or a server elsewhere.
+    model generates them in its step, a server elsewhere, or a vLLM ``colocated`` in its process, which holds
+    ``engine`` (bytes by the names of `ENGINE`) of an ``engine_share`` of the card for sequences of an
+    ``engine_length`` (0: those that the model takes), and, where it ``engine_sleeps``
+    between its answers, graphs alone. ``reward_model`` scores them, a model by its name on the same card.
+    ``sync_ref_model`` mixes the model into its reference model every so often (TR-DPO), which is a copy then.
     """
 
     kind: Objective = "dpo"
@@ -42,6 +50,12 @@ class ObjectiveSetup:
     num_generations: int = 8
     steps_per_generation: int = 0
     rollouts: Rollouts = "transformers"
+    engine: tuple[tuple[str, int], ...] = ()
+    engine_share: float = SHARE
+    engine_length: int = 0
+    engine_sleeps: bool = False
+    reward_model: str = ""
+    sync_ref_model: bool = False
 
     def __post_init__(self) -> None:
         """Raise InspectorError for a word that is not known."""
@@ -50,10 +64,13 @@ class ObjectiveSetup:
     def reference_of(self, *, adapted: bool) -> Reference:
         """Where the reference model is. Source: trl/trainer/dpo_trainer.py, 1.16, ``__init__``."""
         # GRPO's ``beta`` is 0 since TRL 0.19: no reference model, unless one is asked for.
-        if self.kind not in COMPARES and (self.kind != "grpo" or self.reference == "auto"):
+        unasked = self.reference == "auto" and not self.sync_ref_model
+        if self.kind not in COMPARES and (self.kind != "grpo" or unasked):
             return "none"
         if self.reference != "auto":
             return self.reference
+        if self.sync_ref_model:
+            return "copy"
         return "adapters" if adapted else "copy"
 
     def words(self, size: int, seq_len: int, *, adapted: bool) -> str:
@@ -61,4 +78,5 @@ class ObjectiveSetup:
         sample = "pair" if self.kind in PAIRED else "answer"
         beside = self.reference_of(adapted=adapted)
         held = "" if beside == "none" else f", reference: {beside}"
+        held += f", scored by {self.reward_model}" if self.reward_model else ""
         return f"{size:,} {sample}{'s' * (size != 1)} of {seq_len:,} tokens for {self.kind}{held}"

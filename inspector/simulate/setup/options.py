@@ -110,6 +110,12 @@ class TrainingOptions(LoadOptions, total=False):
     num_generations: int | None
     steps_per_generation: int | None
     rollouts: Rollouts | None
+    vllm_memory: Pattern | None
+    vllm_gpu_memory_utilization: float | None
+    vllm_max_model_length: int | None
+    vllm_enable_sleep_mode: bool | None
+    reward_model: str | None
+    sync_ref_model: bool | None
     eval_batch: int | None
     eval_batches: int | None
     eval_gather: Gathered | None

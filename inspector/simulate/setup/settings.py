@@ -8,7 +8,7 @@ from typing import Any
 from inspector.lora.spec import Bias
 from inspector.simulate.setup.evaluation import BATCHES, EvalSetup
 from inspector.simulate.setup.load import KbitPrepare, LoadSetup, Quantization
-from inspector.simulate.setup.objective import ObjectiveSetup
+from inspector.simulate.setup.objective import SHARE, ObjectiveSetup
 from inspector.simulate.setup.places import FINETUNE, flat, part
 from inspector.simulate.setup.training import BatchSetup, Checkpointing, LoopSetup, LoraSetup, PeftSetup, TrainSetup
 from inspector.simulate.setup.words import (
@@ -101,6 +101,13 @@ class FinetuneSettings:
     num_generations: int = 8
     steps_per_generation: int = 0
     rollouts: Rollouts = "transformers"
+    vllm_memory: tuple[tuple[str, int], ...] = ()
+    vllm_gpu_memory_utilization: float = SHARE
+    # Those of the model.
+    vllm_max_model_length: int = 0
+    vllm_enable_sleep_mode: bool = False
+    reward_model: str = ""
+    sync_ref_model: bool = False
     # No evaluation.
     eval_batch: int = 0
     eval_batches: int = BATCHES

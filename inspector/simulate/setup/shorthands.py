@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError, closest
 from inspector.lora.options import excluded_modules, pattern, token_indices, whole_numbers
+from inspector.simulate.setup.objective import ENGINE
 from inspector.skeleton.habits import usual
+from inspector.units import parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
+    from inspector.lora.options import Pattern
     from inspector.skeleton.habits import Kind
 
 SHORTHANDS = ("bits", "load_in_4bit", "load_in_8bit")
@@ -30,8 +34,9 @@ _READ: dict[str, Callable[[str, Any], object]] = {
     "rank_pattern": lambda name, said: pattern(said, name),
     "alpha_pattern": lambda name, said: pattern(said, name),
     "trainable_token_indices": lambda _, said: token_indices(said),
+    "vllm_memory": lambda _, said: _sizes(said),
 }
-"""Fields of LoRA that are neither a word nor a list of names: as typed, or as PEFT takes them."""
+"""What is neither a word nor a list of names: fields of LoRA as typed, or as PEFT takes them, and an engine's bytes."""
 _SCHEMES = {4: ("nf4", "fp4"), 8: ("int8",), 16: ("none",), 32: ("none",)}
 """Schemes of so many bits, the usual one first."""
 
@@ -61,6 +66,18 @@ def spelled_out(options: Mapping[str, object], names: Collection[str]) -> dict[s
     for bits in said:
         _follow_bits(chosen, bits)
     return chosen
+
+
+def _sizes(said: Pattern) -> tuple[tuple[str, int], ...]:
+    """An engine's bytes by the names of its parts: ``weights=2.1GiB``, pairs, or a mapping."""
+    given = said.items() if isinstance(said, Mapping) else (said,) if isinstance(said, str) else said
+    pairs = [each.partition("=")[::2] if isinstance(each, str) else each for each in given]
+    found = {str(part).strip(): size if isinstance(size, int) else parse_size(size) for part, size in pairs}
+    if wrong := [part for part in found if part not in ENGINE]:
+        raise InspectorError(f"vLLM holds no {wrong[0]!r}", hint=f"PART=BYTES, of {', '.join(ENGINE)}")
+    if wrong := [part for part, size in found.items() if isinstance(size, bool) or not 0 <= size < 2**50]:
+        raise InspectorError(f"{found[wrong[0]]!r} is no size of vLLM's {wrong[0]}", hint="such as weights=2.1GiB")
+    return tuple(found.items())
 
 
 def _names(name: str, value: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ ZeroGrad = Literal["before", "after"]
 Labels = Literal["shared", "clone"]
 Objective = Literal["sft", "dpo", "kto", "orpo", "simpo", "cpo", "reward", "grpo", "rloo"]
 Gathered = Literal["loss", "logits", "argmax"]
-Rollouts = Literal["transformers", "server"]
+Rollouts = Literal["transformers", "server", "colocated"]
 Reference = Literal["auto", "copy", "adapters", "precomputed", "none"]
 CacheKind = Literal["dynamic", "static", "quantized", "offloaded"]
 

@@ -7,21 +7,19 @@ source, and a test holds its steps equal to TRL's own trainers where they are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inspector.errors import CannotSimulateError
+from inspector.simulate.program.objectives.classes import of_its_class
 from inspector.simulate.program.objectives.contract import Objective
 from inspector.simulate.setup.objective import GENERATES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from transformers import PreTrainedModel
 
-    from inspector.simulate.setup.objective import ObjectiveSetup
     from inspector.simulate.setup.training import TrainSetup
 
-__all__ = ["Objective", "begin", "objective_of", "of_its_class"]
+__all__ = ["Objective", "begin", "end", "objective_of", "of_its_class"]
 
 
 def objective_of(setup: TrainSetup, next_tokens: bool, name: str) -> Objective | None:
@@ -63,17 +61,10 @@ def begin(objective: Objective | None, model: PreTrainedModel, step: int) -> Non
         objective.begin(model, step)
 
 
-def of_its_class(config: Mapping[str, Any], setup: ObjectiveSetup | None) -> Mapping[str, Any]:
-    """The config as the trainer loads it: of a reward model the class that scores a sequence, with one label.
+def end(objective: Objective | None, model: PreTrainedModel, setup: TrainSetup) -> None:
+    """After a step of the optimizer: a reference model that follows the model, where there is one."""
+    if objective is not None and setup.objective is not None and setup.objective.sync_ref_model:
+        from inspector.simulate.program.objectives.reference import mix_in
 
-    Source: trl/trainer/reward_trainer.py, 1.16, ``create_model_from_path(..., num_labels=1)``.
-    Raises CannotSimulateError where transformers has no such class.
-    """
-    if setup is None or setup.kind != "reward":
-        return config
-    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
-
-    cls = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.get(str(config.get("model_type")))
-    if cls is None:
-        raise CannotSimulateError(f"transformers has no {config.get('model_type')} model that scores a sequence")
-    return {**config, "architectures": [cls], "num_labels": 1, "id2label": {"0": "LABEL_0"}}
+        assert objective.beside is not None
+        mix_in(model, objective.beside)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Objective(Protocol):
     """What a step trains for. ``beside`` is the model that it compares with, where that is one of its own."""
 
-    beside: Any
+    beside: PreTrainedModel | None
 
     def inputs(self) -> dict[str, Input]:
         """The tensors of one micro-batch, in the order in which the trainer's collator makes them."""

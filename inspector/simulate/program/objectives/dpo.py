@@ -37,7 +37,7 @@ class Preference:
         self.pairs, self.length = setup.batch.size, setup.batch.seq_len
         # Nothing says the first token.
         self.answered = min(self.length - 1, self.length - self.asked.prompt_len)
-        self.beside: Any = None
+        self.beside: PreTrainedModel | None = None
 
     def inputs(self) -> dict[str, Input]:
         """Source: ``DataCollatorForPreference`` (1.16); 0.24 makes the same of a prompt and two answers."""

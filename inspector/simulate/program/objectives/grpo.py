@@ -12,8 +12,10 @@ import torch
 
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.program.objectives import reference
+from inspector.simulate.program.objectives.engine import Engine
 from inspector.simulate.program.objectives.log_probs import FusedHead
 from inspector.simulate.program.objectives.rollout import generate
+from inspector.simulate.program.objectives.scorer import Scorer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from inspector.simulate.tracing.tracer import Tracer
 
 BETA, EPSILON = 0.05, 0.2
+MOST_RATIO = 3.0
+"""``vllm_importance_sampling_clip_max``, by ``sequence_mask``."""
 
 
 class OwnAnswers:
@@ -38,8 +42,10 @@ class OwnAnswers:
         self.answers, self.length = setup.batch.size, setup.batch.seq_len
         self.answered = self.length - self.asked.prompt_len
         self.per_generation = self.asked.steps_per_generation or setup.loop.grad_accum
-        self.beside: Any = None
-        self.number = 0
+        self.beside: PreTrainedModel | None = None
+        self.scorer: Scorer | None = None
+        self.engine: Engine | None = None
+        self.number, self.synced = 0, -1
         self.buffered: list[dict[str, Any]] = []
 
     def inputs(self) -> dict[str, Input]:
@@ -54,20 +60,30 @@ class OwnAnswers:
         for each in (model, self.beside):
             if each is not None:
                 FusedHead(each, tracer, self.setup.loop.autocast, self.answered)
-        return [] if self.beside is None else reference.called_beside(self.beside)
+        found = [] if self.beside is None else reference.called_beside(self.beside)
+        if self.asked.reward_model:
+            self.scorer = Scorer(self.asked.reward_model, self.setup.load, tracer)
+            found += self.scorer.named()
+        # Last: vLLM starts when all others are on the card.
+        if self.asked.rollouts == "colocated":
+            self.engine = Engine(self.asked, tracer)
+        return found
 
     def begin(self, model: PreTrainedModel, step: int) -> None:
         """Before a micro-batch: answers are made where the last ones are used up."""
         if self.number % self.per_generation == 0:
             self.tracer.mark("generation", step, reset=True)
             # Those of the last generation are there until the new ones are.
-            self.buffered = self._generated(model)
+            self.buffered = self._generated(model, step)
         self.number += 1
 
-    def _generated(self, model: PreTrainedModel) -> list[dict[str, Any]]:
+    def _generated(self, model: PreTrainedModel, step: int) -> list[dict[str, Any]]:
         count, prompt = self.answers * self.per_generation, self.asked.prompt_len
         if self.asked.rollouts == "transformers":
             generate(model, self.setup, self.tracer, count)
+        elif self.engine is not None:
+            self.engine.answer(model, stale=step != self.synced)
+            self.synced = step
         made = {
             name: torch.empty((count, length), dtype=torch.int64, device="meta")
             for name, length in (
@@ -81,9 +97,18 @@ class OwnAnswers:
         with torch.no_grad():
             if self._needs_old():
                 made["old"] = self._in_parts(model, ids, mask)
+            if self._corrected():
+                made["sampled"] = torch.empty((count, self.answered), device="meta")
+                apart = (made["old"] - made["sampled"]) * made["completion_mask"]
+                ratio = torch.exp(torch.nan_to_num(apart, nan=0.0).sum(dim=-1, keepdim=True))
+                made["ratio"] = ratio.masked_fill(ratio > MOST_RATIO, value=0.0)
+                del apart, ratio
             if self.reference != "none":
                 with reference.answering(model, self.beside, self.reference) as other:
                     made["ref"] = self._in_parts(other, ids, mask)
+        if self.scorer is not None:
+            with torch.no_grad():
+                self.scorer.score(count, self.length)
         made["advantages"] = torch.empty((count,), device="meta")
         # ``shuffle_sequence_dict``: each is a copy in another order; then views of it.
         order = torch.empty((count,), dtype=torch.int64, device="meta")
@@ -94,9 +119,15 @@ class OwnAnswers:
     def _needs_old(self) -> bool:
         """Log-probabilities of the policy that answered: else they are those of the step itself.
 
-        GRPO has no need of them where a generation ends with a step; RLOO always takes them.
+        GRPO has no need of them where a generation ends with a step and the model itself answered; RLOO always takes
+        them.
         """
-        return self.asked.kind == "rloo" or self.setup.loop.grad_accum % self.per_generation != 0
+        unlike = self.setup.loop.grad_accum % self.per_generation != 0
+        return self.asked.kind == "rloo" or unlike or self._corrected()
+
+    def _corrected(self) -> bool:
+        """``vllm_importance_sampling_correction``, on by default, for what vLLM takes its answers for."""
+        return self.asked.kind == "grpo" and self.asked.rollouts != "transformers"
 
     @staticmethod
     def _whole(made: dict[str, Any]) -> tuple[Any, Any]:
@@ -132,6 +163,8 @@ class OwnAnswers:
         if self.asked.kind == "rloo":
             mean: torch.Tensor = losses.mean()
             return mean
+        if "ratio" in batch:
+            losses = losses * batch["ratio"]
         if "ref" in batch:
             drift = batch["ref"] - each
             losses = losses + BETA * (torch.exp(drift) - drift - 1)

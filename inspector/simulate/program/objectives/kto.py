@@ -36,7 +36,7 @@ class Unpaired:
         self.samples, self.length = setup.batch.size, setup.batch.seq_len
         self.answered = min(self.length - 1, self.length - self.asked.prompt_len)
         self.good = (self.samples + 1) // 2
-        self.beside: Any = None
+        self.beside: PreTrainedModel | None = None
 
     def inputs(self) -> dict[str, Input]:
         """Source: ``DataCollatorForUnpairedPreference``, 1.16."""

@@ -34,7 +34,7 @@ class WithoutReference:
         assert setup.objective is not None
         self.setup, self.kind, self.prompt = setup, setup.objective.kind, setup.objective.prompt_len
         self.pairs, self.length = setup.batch.size, setup.batch.seq_len
-        self.beside: Any = None
+        self.beside: PreTrainedModel | None = None
 
     def inputs(self) -> dict[str, Input]:
         """Source: ``DPODataCollatorWithPadding``: a prompt, and both texts whole with their labels."""

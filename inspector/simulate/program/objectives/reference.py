@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,11 @@ PATH = "reference"
 """What the modules of a second model are called below, in reports."""
 
 
-def load_beside(config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer) -> Any:
-    """A second model, loaded as the first was, that only answers.
+def load_beside(
+    config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer, *, path: str = PATH,
+    kind: MemoryKind = MemoryKind.REFERENCE,
+) -> Any:  # fmt: skip
+    """A further model, loaded as the first was, that only answers; reports call its modules below a ``path``.
 
     Source: trl/trainer/dpo_trainer.py, 1.16, ``__init__``: ``create_model_from_path`` with the policy's dtype,
     attention and quantization; its forwards run without gradients.
@@ -35,19 +39,28 @@ def load_beside(config: Mapping[str, Any], setup: LoadSetup, tracer: Tracer) -> 
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(False)
         for tensor in (parameter, *quantization_constants(parameter)):
-            tracer.label(tensor, MemoryKind.REFERENCE, _owner(name))
+            tracer.label(tensor, kind, _called(path, name.rpartition(".")[0]))
     for name, buffer in model.named_buffers():
-        tracer.label(buffer, MemoryKind.REFERENCE, _owner(name))
+        tracer.label(buffer, kind, _called(path, name.rpartition(".")[0]))
     return model.eval()
 
 
-def _owner(name: str) -> str:
-    return f"{PATH}.{name.rpartition('.')[0]}"
+def _called(path: str, name: str) -> str:
+    """A module of a further model; layers of one with a config of its own are none of the layers that train."""
+    name = name if path == PATH else re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", name)
+    return f"{path}.{name}" if name else path
 
 
-def called_beside(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """A second model's modules by the paths that reports call them."""
-    return [(f"{PATH}.{name}" if name else PATH, module) for name, module in model.named_modules()]
+def called_beside(model: nn.Module, path: str = PATH) -> list[tuple[str, nn.Module]]:
+    """A further model's modules by the paths that reports call them."""
+    return [(_called(path, name), module) for name, module in model.named_modules()]
+
+
+def mix_in(model: nn.Module, beside: nn.Module) -> None:
+    """Source: trl/trainer/callbacks.py, 1.16, ``SyncRefModelCallback``, as a step ends, by its default."""
+    mixed = 0.6
+    for own, other in zip(model.parameters(), beside.parameters(), strict=True):
+        other.data.mul_(1.0 - mixed).add_(own.data, alpha=mixed)
 
 
 @contextmanager

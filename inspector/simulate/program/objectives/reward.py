@@ -27,7 +27,7 @@ class Reward:
 
     def __init__(self, setup: TrainSetup) -> None:
         self.batch = setup.batch
-        self.beside: Any = None
+        self.beside: PreTrainedModel | None = None
 
     def inputs(self) -> dict[str, Input]:
         """The chosen texts, then the rejected ones."""

@@ -104,7 +104,7 @@ def read_trl(file: ConfigFile, version: Version | None = None) -> TrainerSays:
     also_unread(reading)
     for key, said in (
         ("model_init_kwargs", "what the model is loaded with is not read"),
-        ("lora_target_parameters", "say --target-parameters"), ("sync_ref_model", "the reference is kept and mixed"),
+        ("lora_target_parameters", "say --target-parameters"),
         ("use_transformers_paged", "paged generation"), ("cache_implementation", "another key-value cache"),
         ("loss_weights", "several losses at once"), ("cast_lm_head_to_fp32", "the head in float32"),
         ("router_aux_loss_coef", "router logits are kept for the balance"),
@@ -244,6 +244,8 @@ def _reference(reading: Reading, objective: str, version: Version, *, adapters: 
     ref = "none" if adapters or (before and version >= (1, 0)) else "copy"
     why = "adapters are switched off" if adapters else "computed before" if ref == "none" else "a copy is loaded"
     reading.follows("reference_model", ref, why)
+    if reading.on("sync_ref_model"):
+        reading.put("sync_ref_model", True, "sync_ref_model")
     reading.note("reference_model", why)
 
 
@@ -258,3 +260,8 @@ def _generation(reading: Reading, objective: str, version: Version) -> None:
         value = reading.number("vllm_gpu_memory_utilization", default=share or 0.3)
         reading.put("vllm_gpu_memory_utilization", value, "vllm_gpu_memory_utilization")
         reading.put("vllm_sleep", reading.on("vllm_enable_sleep_mode"), "vllm_enable_sleep_mode")
+        key = reading.first("vllm_max_model_length", "vllm_max_model_len")
+        if longest := reading.whole(key):
+            reading.put("vllm_max_model_length", longest, key)
+    if scorer := reading.text("reward_model_name_or_path"):
+        reading.put("reward_model", scorer, "reward_model_name_or_path")

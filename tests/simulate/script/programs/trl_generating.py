@@ -7,7 +7,7 @@ import sys
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
 
 NAME, PROMPT, ANSWER, SAMPLES = sys.argv[1], 24, 40, 2
 tokenizer = AutoTokenizer.from_pretrained(NAME)
@@ -37,11 +37,15 @@ def prompt():
     return text
 
 
-def trainer(config, kind, **more):
+def trainer(config, kind, scored=False, **more):
     model = AutoModelForCausalLM.from_pretrained(NAME, dtype=torch.bfloat16)
     model.config.pad_token_id = tokenizer.pad_token_id
+    scores = lambda completions, **_: [float(len(each)) for each in completions]  # noqa: E731
+    if scored:
+        words = {"num_labels": 1, "dtype": torch.bfloat16, "device_map": "auto"}
+        scores = AutoModelForSequenceClassification.from_pretrained(NAME, **words)
     return kind(
-        model, lambda completions, **_: [float(len(each)) for each in completions], args=config(**USUAL | more),
+        model, scores, args=config(**USUAL | more), reward_processing_classes=tokenizer if scored else None,
         train_dataset=Dataset.from_list([{"prompt": prompt()}] * (4 * SAMPLES)), processing_class=tokenizer,
     )  # fmt: skip
 
@@ -56,10 +60,18 @@ def several():
     return grpo(gradient_accumulation_steps=2, beta=0.05)
 
 
-def rloo():
+def scored():
+    return grpo(gradient_accumulation_steps=2, scored=True)
+
+
+def rloo(**more):
     from trl import RLOOConfig, RLOOTrainer
 
-    return trainer(RLOOConfig, RLOOTrainer)
+    return trainer(RLOOConfig, RLOOTrainer, **more)
+
+
+def synced():
+    return rloo(sync_ref_model=True, ref_model_sync_steps=1)
 
 
 for each in sys.argv[2:]:

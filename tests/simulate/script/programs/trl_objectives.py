@@ -69,6 +69,13 @@ def precomputed():
     return dpo(before=True)
 
 
+def follows():
+    from trl import DPOConfig, DPOTrainer
+
+    arguments = DPOConfig(**USUAL | {"optim": "adamw_torch"}, sync_ref_model=True, ref_model_sync_steps=1)
+    return DPOTrainer(model(), args=arguments, train_dataset=TEXTS, processing_class=tokenizer), rows(**PAIRS)
+
+
 def adapter():
     from peft import LoraConfig
 
