@@ -45,8 +45,8 @@ def kept_peaks(config: Mapping[str, Any], settings: FinetuneSettings, gpu: Gpu, 
     Raises CannotSimulateError when it cannot be simulated.
     """
     card = (gpu.capability, gpu.multiprocessors, gpu.usable_bytes, gpu.context_bytes)
-    question = ("peaks", config, *further_models(settings.setup), settings.setup, settings.expandable_segments, card)
-    return answered(question, Peaks, make)
+    others = further_models(settings.setup)
+    return answered(("peaks", config, *others, settings.setup, settings.expandable_segments, card), Peaks, make)
 
 
 def kept_inputs(config: Mapping[str, Any], batch: BatchSetup) -> str:

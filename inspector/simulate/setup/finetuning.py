@@ -136,9 +136,8 @@ def _check(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise InspectorError(f"{name} must be a whole number from {least} to {most:,}, not {value!r}")
     # Written so that NaN is refused too, here and below.
-    if not 0 < settings.vllm_gpu_memory_utilization <= 1:
-        said = settings.vllm_gpu_memory_utilization
-        raise InspectorError(f"vllm_gpu_memory_utilization is a share above 0 and at most 1, not {said!r}")
+    if not 0 < (share := settings.vllm_gpu_memory_utilization) <= 1:
+        raise InspectorError(f"vllm_gpu_memory_utilization is a share above 0 and at most 1, not {share!r}")
     # Torch divides what is left by one less the rate.
     if not 0 <= settings.dropout < 1:
         raise InspectorError(f"dropout must be at least 0 and below 1, not {settings.dropout!r}")
