@@ -76,7 +76,8 @@ def run_cell(line: str, cell: str, earlier: Sequence[str]) -> Any:
         path = Path(folder, "notebook.ipynb")
         cells = [{"cell_type": "code", "source": text} for text in code]
         path.write_text(json.dumps({"cells": cells, "nbformat": 4}), encoding="utf-8")
-        what = Invocation("notebook", str(path), name=f"cell {len(texts)}", notes=_with(taken, len(texts)))
+        what = Invocation("notebook", str(path), name=f"cell {len(texts)}", notes=_with(taken, len(texts)),
+                          unnamed=True)  # fmt: skip
         report = run(what, **options["run"])
         return with_advice(report, what, **options["advice"]) if options["advise"] else report
 
@@ -126,6 +127,8 @@ def _python(text: str, number: int) -> str:
 
 def _with(taken: set[int], count: int) -> tuple[str, ...]:
     others = sorted(at + 1 for at in taken if at + 1 < count)
+    if len(others) == 1:
+        return (f"cell {others[0]} runs before it: it makes what it needs",)
     return (f"cells {', '.join(map(str, others))} run before it: they make what it needs",) if others else ()
 
 

@@ -112,7 +112,7 @@ def run(  # noqa: PLR0913 -- options are what it takes
         job = Job(
             kind=what.kind,
             target=what.target if what.kind in {"module", "entry"} else str(Path(what.target).resolve()),
-            shown=what.target,
+            shown=what.shown,
             args=what.argv,
             card=vram or cards[0].name,
             vram=bool(vram),

@@ -92,13 +92,31 @@ def test_a_cell_for_real(capsys, forked):
     shell.run_cell("%load_ext inspector", store_history=True).raise_error()
     shell.run_cell("def rows():\n    return 1024\nimport torch", store_history=True).raise_error()
     lines = ["x = torch.ones(rows(), 1024, device='cuda')", "print('PEAK', torch.cuda.max_memory_allocated())"]
+    lines += ["x[0, 0].item()"]
     cell = "\n".join(["%%inspector --gpu T4", *lines])
     shell.run_cell(cell, store_history=True).raise_error()
     report = shell.user_ns[magic.REPORT]
     assert report.peak_allocated_bytes == 4 * 2**20
-    assert report.lines_at_peak[0].name.endswith("cell 3:2")
+    assert [share.name for share in report.lines_at_peak] == ["cell 3:2"]
+    assert report.assumed == ("unknown numbers (losses, norms, scores) are read as 1 (cell 3:4)",)
     assert report.fits
     printed = capsys.readouterr().out
     assert f"PEAK {4 * 2**20}" in printed
     assert "peak allocated" in printed
     assert "x" not in shell.user_ns
+    # Of the file that the cells were put into nothing is seen, wherever the report is told.
+    told = [printed, json.dumps(report.to_dict()), report._repr_html_(), str(report)]
+    assert not [text for text in told if "inspector-cell" in text or "notebook.ipynb" in text]
+
+
+def test_a_cell_that_fails_is_told_by_its_number_and_its_line(capfd, forked, monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "beside.py").write_text("import torch\ndef made():\n    return torch.ones(256, device='cuda')\n")
+    report = magic.run_cell("", "kept = beside.made()\nsize(kept)", ["import beside", "def size(x):\n    x.nope()"])
+    assert report.error == "AttributeError: 'Tensor' object has no attribute 'nope'"
+    told = capfd.readouterr().err
+    assert 'File "cell 3", line 3, in <module>\n    size(kept)' in told
+    assert 'File "cell 2", line 2, in size\n    x.nope()' in told
+    assert "inspector-cell" not in told
+    assert [share.name for share in report.lines_at_peak] == ["beside.py:3"]

@@ -406,10 +406,10 @@ def test_a_notebook_is_run_cell_by_cell(tmp_path, capfd, forked):
     report = inspector.run(path, gpu="T4")
     out, err = capfd.readouterr()
     assert out == "Name? \nTrue\n\ncuda:0\n"
-    assert "cell 4" in err
+    assert f'File "{path}, cell 4", line 1, in <module>\n    1 / 0' in err
     assert "ZeroDivisionError" in err
     assert any("pip install" in line for line in report.skipped)
-    assert report.lines_at_peak[0].name.endswith("cell 3:1")
+    assert report.lines_at_peak[0].name == "week7.ipynb, cell 3:1"
 
 
 def test_a_fault_of_ours_is_not_the_script_s(dry):

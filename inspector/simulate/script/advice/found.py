@@ -35,7 +35,7 @@ def candidates(what: Invocation) -> tuple[ScriptChange, ...]:
     path = what.source
     own = path is not None and not {"site-packages", "dist-packages"} & set(path.absolute().parts)
     if path is not None and own and what.kind != "entry":
-        main = read_source(path, "__main__", shown=what.target if what.kind != "module" else "")
+        main = read_source(path, "__main__", shown=what.shown if what.kind != "module" else None)
         reach = Reach(main, what.argv, dict(what.environment), what.home)
         # A script runs as it is read; what Python imports, or runs by -m, is known by its file.
         files = {source.name: str(source.folder / Path(source.file).name) for source in reach.sources.values()}

@@ -45,7 +45,7 @@ def check_script(
     found: list[Finding] = []
     files: tuple[str, ...] = ()
     if own:
-        main = read_source(path, "__main__", shown=what.target if what.kind != "module" else "")
+        main = read_source(path, "__main__", shown=what.shown if what.kind != "module" else None)
         reach = Reach(main, what.argv, dict(what.environment), what.home)
         files = tuple(dict.fromkeys(source.file for source in reach.sources.values()))
         for source in reach.sources.values():

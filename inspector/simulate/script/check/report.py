@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from inspector.reporting import Report
+from inspector.simulate.script.notebook.read import cell_filename
 
 Grade = Literal["error", "refused", "assumed", "skipped"]
 """``error``: the script's own mistake, which Python itself would tell. ``refused``: ends a dry run. ``assumed``: a
@@ -25,7 +26,9 @@ class Place:
     def __str__(self) -> str:
         if not self.line:
             return self.file
-        return f"{self.file}, cell {self.cell}, line {self.line}" if self.cell else f"{self.file}:{self.line}"
+        if self.cell:
+            return f"{cell_filename(self.file, self.cell)}, line {self.line}"
+        return f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,12 +57,12 @@ class Source:
         return Place(self.file, getattr(node, "lineno", 1), part.cell)
 
 
-def read_source(path: Path, name: str, *, shown: str = "") -> Source:
+def read_source(path: Path, name: str, *, shown: str | None = None) -> Source:
     """A file of Python or a notebook.
 
     What Python could not read is among its mistakes. Raises InspectorError when there is no such file, or no notebook.
     """
-    shown = shown or _short(path)
+    shown = _short(path) if shown is None else shown
     parts, mistakes = [], []
     skipped: tuple[Skipped, ...] = ()
     if path.suffix.lower() == ".ipynb":

@@ -51,9 +51,9 @@ def main(path: str) -> int:
     if job.kind == "notebook":
         from inspector.simulate.script.notebook import read_notebook
 
-        notebook = read_notebook(job.shown or job.target)
+        notebook = read_notebook(job.shown or job.target, job.shown)
         own = [cell.filename for cell in notebook.cells]
-    lines = Lines(Path(job.target).parent if job.kind in {"file", "notebook"} else Path.cwd(), tuple(own))
+    lines = Lines(_folder(job), tuple(own))
 
     world = World(job, lines, conf)
     readable = job.kind in {"file", "notebook"}
@@ -174,15 +174,15 @@ def _run(job: Job, lines: Lines) -> None:
         top = sys.modules[module.partition(".")[0]]
         lines.also(top.__file__ or found.__file__ or "", package=bool(top.__file__))
         sys.exit(getattr(found, function)())
-    shown = job.shown or job.target
-    sys.argv = [shown, *job.args]
-    sys.path[0] = str(Path(job.target).parent)
+    sys.argv = [job.shown or "ipykernel_launcher.py", *job.args]
+    sys.path[0] = str(_folder(job))
     if job.kind == "notebook":
         sys.path.insert(1, str(Path.cwd()))  # as a kernel has it, also for a cell that is run by itself
         _as_a_kernel(main_module)
-    main_module.__file__ = shown
+    else:
+        main_module.__file__ = job.shown
     main_module.__annotations__ = {}
-    for text, name in _texts(job, shown):
+    for text, name in _texts(job):
         exec(compile(text, name, "exec"), main_module.__dict__)  # noqa: S102 -- running it is the purpose
 
 
@@ -196,20 +196,25 @@ def _as_a_kernel(main_module: Any) -> None:
     replace("getpass.getpass", lambda prompt="Password: ", *_, **__: secret(prompt.strip(" :") or "password"))
 
 
-def _texts(job: Job, shown: str) -> Iterator[tuple[str | bytes, str]]:
+def _folder(job: Job) -> Path:
+    """Where modules of the user's own lie: beside a file that has a name, else where we are."""
+    return Path(job.target).parent if job.kind in {"file", "notebook"} and job.shown else Path.cwd()
+
+
+def _texts(job: Job) -> Iterator[tuple[str | bytes, str]]:
     """The script, or a notebook's cells in their order, with what a traceback calls each."""
     from inspector.simulate.script.overrides import apply_edits, decoded
 
     edits = edits_of(job.edits)
     if job.kind != "notebook":
         data = Path(job.target).read_bytes()
-        yield (apply_edits(decoded(data), edits) if edits else data), shown
+        yield (apply_edits(decoded(data), edits) if edits else data), job.shown
         return
     import linecache
 
     from inspector.simulate.script.notebook import read_notebook
 
-    for cell in read_notebook(job.shown or job.target).cells:
+    for cell in read_notebook(job.shown or job.target, job.shown).cells:
         # So that a traceback shows the line of the cell.
         lines = cell.code.splitlines(keepends=True)
         linecache.cache[cell.filename] = (len(cell.code), None, lines, cell.filename)

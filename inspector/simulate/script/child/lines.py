@@ -69,8 +69,7 @@ class Lines:
 
     def _name(self, file: str) -> str | None:
         if file in self._own:
-            # A cell of a notebook is called by its number, which is no part of a path.
-            return file if ", cell " in file else Path(file).name
+            return Path(file).name
         if file.startswith("<"):
             return None
         full = str(Path(file).resolve())

@@ -25,6 +25,8 @@ class Invocation:
         name: what it is called in reports, as typed.
         launch: the launcher's name and all words behind it, which start the program as one of several ranks; the
             launcher itself is asked what it tells them.
+        unnamed: whether its file is one that nobody typed, as where a notebook that is open is asked for one cell: its
+            lines are then those of ``cell 4``, and its folder is where we are.
     """
 
     kind: Kind
@@ -34,6 +36,12 @@ class Invocation:
     notes: tuple[str, ...] = ()
     name: str = ""
     launch: tuple[str, ...] = ()
+    unnamed: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The file as its lines name it: as typed, or "" where it has no name."""
+        return "" if self.unnamed else self.target
 
     @property
     def source(self) -> Path | None:

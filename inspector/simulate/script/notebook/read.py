@@ -43,12 +43,12 @@ class Notebook:
 
 
 def cell_filename(path: str, number: int) -> str:
-    """What a traceback calls a cell: ``week7.ipynb, cell 7``."""
-    return f"{path}, cell {number}"
+    """What a traceback calls a cell: ``week7.ipynb, cell 7``, or ``cell 7`` of a notebook that has no name."""
+    return f"{path}, cell {number}" if path else f"cell {number}"
 
 
-def read_notebook(path: Path | str) -> Notebook:
-    """The notebook at a path, as the format's versions 2 to 4 keep it.
+def read_notebook(path: Path | str, shown: str | None = None) -> Notebook:
+    """The notebook at a path, as the format's versions 2 to 4 keep it, its cells named by ``shown`` in its place.
 
     Raises InspectorError, in one line, when the file is no notebook, none of Python, or holds no code.
     """
@@ -62,7 +62,7 @@ def read_notebook(path: Path | str) -> Notebook:
             continue
         number = len(cells) + 1
         code, left = python_of(text, number)
-        cells.append(Cell(number, code, cell_filename(str(path), number)))
+        cells.append(Cell(number, code, cell_filename(str(path) if shown is None else shown, number)))
         skipped += left
     if not cells:
         raise InspectorError(f"{path} has no cell of code")
