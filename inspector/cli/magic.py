@@ -7,8 +7,6 @@ import builtins
 import json
 import shlex
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from inspector.errors import InspectorError
@@ -62,6 +60,7 @@ def run_cell(line: str, cell: str, earlier: Sequence[str]) -> Any:
     """
     from inspector.simulate.script.advised import with_advice
     from inspector.simulate.script.invocation import Invocation
+    from inspector.simulate.script.run_folder import run_folder
     from inspector.simulate.script.running import run
 
     words = shlex.split(line)
@@ -72,8 +71,8 @@ def run_cell(line: str, cell: str, earlier: Sequence[str]) -> Any:
     taken = {len(earlier)} if alone else needed(texts)
     # Every other cell is there without its code, so that numbers are those that the notebook shows.
     code = [text if at in taken else "pass" for at, text in enumerate(texts)]
-    with tempfile.TemporaryDirectory(prefix="inspector-cell-") as folder:
-        path = Path(folder, "notebook.ipynb")
+    with run_folder("inspector-cell-") as folder:
+        path = folder / "notebook.ipynb"
         cells = [{"cell_type": "code", "source": text} for text in code]
         path.write_text(json.dumps({"cells": cells, "nbformat": 4}), encoding="utf-8")
         what = Invocation("notebook", str(path), name=f"cell {len(texts)}", notes=_with(taken, len(texts)),
@@ -150,7 +149,7 @@ def _options(words: list[str]) -> dict[str, Any]:
     shared["steps"] = params["steps"] or 0
     return {
         "run": shared | {name: params[name] for name in ("gpu", "oom", "timeout", "write")},
-        "advice": shared,
+        "advice": shared | {"timeout": params["timeout"]},
         "advise": params["advise"],
     }
 

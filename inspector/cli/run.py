@@ -51,7 +51,9 @@ class RunCommand(HeadedCommand):
 @headed(
     "--steps", heading=RUN, type=click.IntRange(min=1), metavar="N", help="Train for N optimizer steps, then go on."
 )
-@headed("--timeout", heading=RUN, type=float, metavar="SECONDS", help="End it after so long, and tell until then.")
+@headed(
+    "--timeout", heading=RUN, type=float, metavar="SECONDS", help="End it after so long: it fits so far, or does not."
+)
 @headed("--assume", heading=RUN, multiple=True, metavar="NAME=VALUE",
         help="What an unknown value is read as: number=1, mask=true, token=N.")  # fmt: skip
 @headed("--data", heading=RUN, multiple=True, metavar="NAME=FILE", help="Rows that stand for a data set of the hub.")
@@ -107,6 +109,7 @@ def command(
     your rights, in a process of its own. Nothing is downloaded or uploaded unless --network is given,
     and files go into a scratch folder unless --write is. Its tensors on the card have shapes and no data.
     The exit code is the script's own where it is not 0; else 0 when it fits the cards, 1 when it does not.
+    Of a run that --timeout or --steps cut short, that is of what it did until there; 2 where it did nothing.
 
     \b
     Examples:
@@ -148,7 +151,7 @@ def command(
         with working("the script") as tell:
             report = with_advice(
                 report, what, assume=assume, data=data, lengths=lengths, worst=worst, network=network, steps=steps or 0,
-                vram=vram, gpus=gpus or 0, told=tell,
+                vram=vram, gpus=gpus or 0, timeout=timeout, told=tell,
             )  # fmt: skip
     if snapshot is not None:
         from inspector.simulate.snapshot.writer import write_snapshot

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from inspector.simulate.script.report import CardVerdict, ScriptReport
 
 SHOWN = 10
+_STOPPED = "stopped after {:g} s (--timeout): what it would have done later is in no figure"
 
 
 def text(report: ScriptReport) -> RenderableType:
@@ -44,6 +45,7 @@ def text(report: ScriptReport) -> RenderableType:
         notes(
             (
                 *report.assumptions,
+                *([_STOPPED.format(report.stopped_after)] if report.stopped_after else []),
                 "the script ran on shapes: what it prints of losses and scores was never computed",
                 "simulated with " + ", ".join(f"{name} {version}" for name, version in report.versions.items()),
                 "MiB = 2^20 bytes, in blocks as the allocator hands them out.",
@@ -65,7 +67,8 @@ def what(report: ScriptReport) -> str:
     """The run in a line: its model, its steps, how it ended."""
     steps = f"{report.steps:,} optimizer step{'s' * (report.steps != 1)}"
     ended = f"ended with exit code {report.script_exit_code}" if report.script_exit_code else ""
-    return ", ".join(part for part in (clean(report.model), steps, ended) if part)
+    stopped = f"stopped after {report.stopped_after:g} s" if report.stopped_after else ""
+    return ", ".join(part for part in (clean(report.model), steps, stopped, ended) if part)
 
 
 def _peaks(report: ScriptReport) -> Table:
@@ -81,8 +84,16 @@ def _peaks(report: ScriptReport) -> Table:
     if report.verdicts:
         rows.add_row("usable on the card", _mib(report.gpu.usable_bytes))
         style = VERDICT_STYLES[report.verdict]
-        rows.add_row(Text(report.verdict, style=style), Text(f"{report.margin_bytes / 2**20:+,.1f}", style=style))
+        rows.add_row(
+            Text(verdict_words(report.verdict, report), style=style),
+            Text(f"{report.margin_bytes / 2**20:+,.1f}", style=style),
+        )
     return rows
+
+
+def verdict_words(verdict: str, report: ScriptReport) -> str:
+    """What does not fit stays so; of a script that was stopped, what fits has done so until then."""
+    return f"{verdict} so far" if report.stopped_after and verdict != "does not fit" else verdict
 
 
 def _verdicts(report: ScriptReport) -> Table:
@@ -93,7 +104,7 @@ def _verdicts(report: ScriptReport) -> Table:
             each.gpu.name,
             _mib(each.peaks.process),
             f"{each.peaks.margin / 2**20:+,.1f}",
-            Text(each.verdict, style=style),
+            Text(verdict_words(each.verdict, report), style=style),
             _answered(each),
         )
     return rows
@@ -156,6 +167,7 @@ def payload(report: ScriptReport) -> dict[str, Any]:
         "script_exit_code": report.script_exit_code,
         "error": report.error,
         "optimizer_steps": report.steps,
+        "stopped_after_seconds": report.stopped_after or None,
         "verdicts": [
             {
                 "gpu": each.gpu.name,

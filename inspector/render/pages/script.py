@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inspector.render.pages.sheet import sheet_html
-from inspector.render.script import charts, what
+from inspector.render.script import charts, verdict_words, what
 from inspector.render.simulate import stage_name
 
 if TYPE_CHECKING:
@@ -22,4 +22,5 @@ def script_html(report: ScriptReport, *, command: str = "inspector run") -> str:
         report=report,
         what=what(report),
         stage_name=stage_name,
+        words=verdict_words,
     )

@@ -29,6 +29,7 @@ class Options(TypedDict, total=False):
     steps: int
     vram: str
     gpus: int
+    timeout: float | None
 
 
 def with_advice(
@@ -53,13 +54,15 @@ def with_advice(
     card = "" if options.get("vram") else small.gpu.name
     # A peak in evaluation or saving is reached after the steps.
     ends = report.peak_stage in _TRAINING
+    if report.stopped_after and not ends:  # nor would any other run come to an end of its own
+        return report
     options["steps"] = options.get("steps", 0) or (_steps(report) if ends else 0)
 
     def again(override: Override) -> Peaks | None:
         words = [*(f"{name}={value}" for name, value in override.environment), *override.argv]
         told(" ".join(words) or "; ".join(edit.text.strip(" ,;") for edit in override.edits))
         tried = run(what, gpu=card, override=override, quiet=True, ends=ends, rank=rank, **options)
-        return tried.peaks if tried.script_exit_code == 0 else None
+        return None if tried.script_exit_code or tried.stopped_after else tried.peaks
 
     # What is tried is tried on the rank that does not fit; the first is heard by all others.
     rank: WhichRanks = "first" if report.ranks is None or report.ranks.heaviest.rank == 0 else "all"

@@ -10,11 +10,19 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inspector.simulate.script.signalled import Signalled
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 GRACE = 20.0
-"""Seconds that a child has to write what it has, once it was told to end."""
+"""Seconds that a script has to end, once Ctrl-C or the end of its time was told it."""
+
+LITTLE = 2.0
+"""Seconds that it has where we were told to end ourselves: who sends a signal waits little before killing."""
+
+TELLING = 20.0
+"""Seconds that the child has to write what the script did, where that goes on nevertheless."""
 
 
 def run_child(
@@ -23,7 +31,7 @@ def run_child(
     """Run a job's child to its end; returns its exit code, None where its time was up.
 
     The script reads and writes as it would: its standard output is ours, or goes to standard error. Ctrl-C ends the
-    child and all that it started, and is raised again here. A ``silent`` one prints nothing.
+    child and all that it started, and is raised again here, and so do the signals of `signalled`. A ``silent`` one prints nothing.
     """
     # Held open by us alone: however we end, the child reads its end, and ends with its group.
     ours_ends, held = os.pipe()
@@ -50,10 +58,11 @@ def run_child(
             _copied(child, timeout, to_stderr=to_stderr)
         return child.wait(timeout)
     except subprocess.TimeoutExpired:
-        _end(child)
+        # A script that catches what Ctrl-C raises and goes on hears nothing of the second, which writes and ends.
+        _end(child, (signal.SIGINT, GRACE), (signal.SIGTERM, TELLING))
         return None
-    except KeyboardInterrupt:
-        _end(child)
+    except (KeyboardInterrupt, Signalled) as error:
+        _end(child, (signal.SIGINT, LITTLE if isinstance(error, Signalled) else GRACE))
         raise
     finally:
         _kill(child)
@@ -89,14 +98,18 @@ def _copied(child: subprocess.Popen[bytes], timeout: float | None, *, to_stderr:
     sys.stderr.write(err.decode(errors="replace"))
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Ask the child to end as Ctrl-C would, so that it writes what it has; then end it, and all that it started."""
+def _end(child: subprocess.Popen[bytes], *asked: tuple[int, float]) -> None:
+    """Ask the child to end by signals, each with the seconds it is given; then end it, and all that it started."""
     # Asked before: those with a session of their own have another parent when it has ended.
     started = _descendants(child.pid)
-    with contextlib.suppress(ProcessLookupError):
-        child.send_signal(signal.SIGINT)
-    with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-        child.communicate(timeout=GRACE) if child.stdout else child.wait(GRACE)
+    for number, seconds in asked:
+        with contextlib.suppress(ProcessLookupError):
+            child.send_signal(number)
+        try:
+            child.communicate(timeout=seconds) if child.stdout else child.wait(seconds)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            continue
+        break
     for each in started:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(each, signal.SIGKILL)

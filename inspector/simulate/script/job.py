@@ -111,6 +111,8 @@ class Outcome:
     mistake: str = ""
     hint: str = ""
     files: tuple[tuple[str, int], ...] = ()
+    stopped_after: float = 0.0
+    """Seconds after which its time was up; 0 where it came to its end."""
 
 
 def write_outcome(

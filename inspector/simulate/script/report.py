@@ -69,7 +69,8 @@ class ScriptReport(OnCard, Report):
     none, and the figures are those on an A100 of 80 GB. ``script_exit_code`` is the script's own. ``lines_at_peak``
     has what was alive at the peak by the script's lines that made it. ``assumed`` are policies that stood for values
     nobody computed, ``skipped`` what was not done, ``files`` what the script saved, by its size. ``refusals`` are
-    those of ``--oom``. ``ranks`` are the processes of a launched script, or the cards of one that has several; all
+    those of ``--oom``. ``stopped_after`` is 0, or the seconds after which ``--timeout`` ended the script: all figures, and
+    the verdicts, are then of what it did until there. ``ranks`` are the processes of a launched script, or the cards of one that has several; all
     other figures are then those of the heaviest. ``advice`` is for ``advised_card``, the first that is too small.
     """
 
@@ -106,6 +107,7 @@ class ScriptReport(OnCard, Report):
     advice: ScriptAdvice | None = None
     advised_card: str = ""
     ranks: Ranks | None = None
+    stopped_after: float = 0.0
     events: tuple[Event, ...] = field(default=(), repr=False)
 
     @property

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,8 @@ from inspector.simulate.script.child_process import run_child
 from inspector.simulate.script.invocation import Invocation, parse_invocation, several
 from inspector.simulate.script.job import SAID, Job, Outcome, read_outcome
 from inspector.simulate.script.ranks import of_cards, of_one_card, of_processes, settings_of
+from inspector.simulate.script.run_folder import run_folder
+from inspector.simulate.script.signalled import ends_on_signals
 from inspector.simulate.script.summary import summarize
 from inspector.simulate.setup.lengths import parse_lengths
 
@@ -107,8 +107,7 @@ def run(  # noqa: PLR0913 -- options are what it takes
                        launch=(*what.launch, *override.argv) if what.launch else ())  # fmt: skip
     cards, named = _cards(gpu, vram)
     policies = _policies(assume)
-    folder = Path(tempfile.mkdtemp(prefix="inspector-run-"))
-    try:
+    with ends_on_signals(), run_folder() as folder:
         job = Job(
             kind=what.kind,
             target=what.target if what.kind in {"module", "entry"} else str(Path(what.target).resolve()),
@@ -160,8 +159,6 @@ def run(  # noqa: PLR0913 -- options are what it takes
             full=oom,
         )
         return asked_versions.told(report, what)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _processes(job: Job, once: Once, which: WhichRanks, card: Gpu, *, later: bool) -> tuple[Outcome, ...]:
@@ -191,6 +188,7 @@ def _heaviest(outcomes: Sequence[Outcome], card: Gpu) -> Outcome:
     if len(outcomes) == 1 and not outcomes[0].launched:
         own = [of_one_card(outcomes[0], number) for number in sorted({0, *outcomes[0].cards.values()})]
     most = max(own, key=lambda each: peaks_on(each.events, card, settings_of(each)).process)
+    most = replace(most, stopped_after=max(each.stopped_after for each in outcomes))
     failed = next((each for each in outcomes if each.exit_code), None)
     if failed is None:
         return most
@@ -216,7 +214,7 @@ def _one(job: Job, what: Invocation, folder: Path, timeout: float | None, *, to_
             raise OurFaultError("the simulated world could not be put together")
         if code is None:
             raise InspectorError(
-                f"{what.name} had not begun to run when its time was up", hint="give it a longer --timeout"
+                f"{what.name} had done nothing when its time was up", hint="give it a longer --timeout"
             )
         raise InspectorError(
             f"{what.name} ended its process without a word (a crash in C code, or too little memory here)",
@@ -227,7 +225,7 @@ def _one(job: Job, what: Invocation, folder: Path, timeout: float | None, *, to_
     if outcome.mistake:
         raise InspectorError(outcome.mistake, hint=outcome.hint)
     if code is None:
-        return replace(outcome, exit_code=0, error="", skipped=(*outcome.skipped, "everything after --timeout"))
+        return replace(outcome, exit_code=0, error="", stopped_after=timeout or 0.0)
     return outcome
 
 

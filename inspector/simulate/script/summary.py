@@ -41,7 +41,7 @@ def summarize(
         ranks: of the first card, where there are several processes or cards; a run is then of the heaviest of them.
         full: whether the cards refused where they were full: memory had an end for the script, and has in its report.
 
-    Raises InspectorError where the script never used the card.
+    Raises InspectorError where its time was up before it used the card.
     """
     gpu, outcome, _ = runs[0]
     settings = settings_of(outcome)
@@ -59,6 +59,11 @@ def summarize(
         )
         for card, run, shared in runs
     )
+    stopped = max(run.stopped_after for _, run, _ in runs)
+    if stopped and not timeline.peak_allocated:
+        raise InspectorError(
+            f"{script} had put nothing on the card after {stopped:g} s", hint="give it a longer --timeout"
+        )
     alive = timeline.alive(events)
     points = at_peak.points(events, timeline)
     tops = [item for item in timeline.stages if item.peak_allocated == timeline.peak_allocated]
@@ -94,6 +99,7 @@ def summarize(
         files=outcome.files,
         refusals=tuple(Refusal(line, nbytes) for line, nbytes in outcome.refused),
         ranks=ranks,
+        stopped_after=stopped,
         events=events if keep_events else (),
     )
 

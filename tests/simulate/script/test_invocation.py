@@ -83,6 +83,10 @@ def test_a_module_is_found_without_importing_it(tmp_path):
     [
         ("", "no script is named"),
         ("tran.py", "no such file: tran.py (did you mean train.py?)"),
+        ("train", "no such file: train (did you mean train.py?)"),
+        ("sub/../wek7.py", "no such file: sub/../wek7.py"),
+        ("nope.py", "no such file: nope.py (here is ranked.py, train.py, two words.py, week7.ipynb)"),
+        ("home/nope.py", "no such file: home/nope.py"),
         ("nowhere/train.py", "no such file: nowhere/train.py"),
         ("home", "home is a folder without"),
         ("run.sh", "run.sh is a script of the shell"),

@@ -2,7 +2,11 @@
 
 import importlib.util
 import json
+import os
 import re
+import signal
+import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -12,7 +16,9 @@ import inspector
 from inspector.cli.main import run as command
 from inspector.errors import InspectorError
 from inspector.simulate.script import child_process
+from inspector.simulate.script.run_folder import run_folder
 from inspector.simulate.script.running import OurFaultError, run
+from inspector.simulate.script.signalled import Signalled, ends_on_signals
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -292,8 +298,40 @@ def test_rows_stand_for_every_split_of_a_data_set(dry, tmp_path):
     assert "the data set some/rows, split train_sft: the same rows" in report.skipped
 
 
-@pytest.mark.parametrize("killed", [False, True])
-def test_ctrl_c_ends_what_the_script_has_started(killed, tmp_path, forked, monkeypatch):
+@pytest.fixture
+def comes(monkeypatch, forked):
+    """What comes to the waiting parent as soon as files are there: it is called then. Gives the children."""
+
+    def comes(what, *files):
+        start, started = child_process.subprocess.Popen, []
+
+        def interrupted(*args, **kwargs):
+            child = start(*args, **kwargs)
+            wait = child.wait
+
+            def first(timeout=None):
+                while not all(path.is_file() and path.read_text() for path in files):
+                    time.sleep(0.01)
+                child.wait = wait
+                what()
+                time.sleep(60)  # until a signal is heard
+
+            child.wait = first
+            started.append(child)
+            return child
+
+        monkeypatch.setattr(child_process.subprocess, "Popen", interrupted)
+        return started
+
+    return comes
+
+
+def ctrl_c():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("how", ["interrupted", "killed", "signalled"])
+def test_what_ends_a_run_ends_what_the_script_has_started(how, tmp_path, comes, monkeypatch):
     (tmp_path / "train.py").write_text(
         "import os, time\n"
         "for own in (False, True):\n"
@@ -304,38 +342,90 @@ def test_ctrl_c_ends_what_the_script_has_started(killed, tmp_path, forked, monke
         "time.sleep(100)\n"
     )
     monkeypatch.chdir(tmp_path)
-    start, started = child_process.subprocess.Popen, []
     files = [tmp_path / "False.pid", tmp_path / "True.pid"]
-
-    def interrupted(*args, **kwargs):
-        child = start(*args, **kwargs)
-        wait = child.wait
-
-        def first(timeout=None):
-            while not all(path.is_file() and path.read_text() for path in files):
-                time.sleep(0.01)
-            child.wait = wait
-            raise KeyboardInterrupt
-
-        child.wait = first
-        started.append(child)
-        return child
-
-    monkeypatch.setattr(child_process.subprocess, "Popen", interrupted)
-    if killed:
+    started = comes(ctrl_c if how != "signalled" else lambda: os.kill(os.getpid(), signal.SIGTERM), *files)
+    if how == "killed":
         # Who is killed does nothing more, but for the system's closing of its files.
-        monkeypatch.setattr(child_process, "_end", lambda _: None)
+        monkeypatch.setattr(child_process, "_end", lambda *_: None)
         monkeypatch.setattr(child_process, "_kill", lambda _: None)
-    with pytest.raises(KeyboardInterrupt):
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    with pytest.raises(SystemExit if how == "signalled" else KeyboardInterrupt) as caught:
         run("train.py", write=True, quiet=True)
-    assert started[0].wait(10) < 0 or not killed
-    for path in files[: 1 if killed else 2]:
+    if how == "signalled":
+        assert caught.value.code == 143
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert list(scratch.iterdir()) == []
+    assert started[0].wait(10) < 0 or how != "killed"
+    for path in files[: 1 if how == "killed" else 2]:
         stat = Path("/proc", path.read_text(), "stat")
         deadline = time.monotonic() + 10
         # What is dead may wait for its new parent to ask for it.
         while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+@pytest.mark.parametrize("uses", [True, False])
+def test_a_script_without_an_end_is_told_up_to_its_time(uses, tmp_path, comes, monkeypatch, capfd):
+    """One that lets nothing end it, but for the signal that cannot be caught by ``except``."""
+    (tmp_path / "train.py").write_text(
+        "import time, torch\n"
+        f"x = torch.ones({2**24 * uses}, 256, device='cuda')\n"
+        "open('begun', 'w').write('yes')\n"
+        "while True:\n"
+        "    try:\n"
+        "        time.sleep(0.01)\n"
+        "    except:\n"
+        "        pass\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(child_process, "GRACE", 0.2)
+
+    def up():
+        raise subprocess.TimeoutExpired("python", 7)
+
+    comes(up, tmp_path / "begun")
+    code = command(["run", "--gpu", "T4", "--timeout", "7", "--no-advise", "--json", "--write", "train.py"])
+    out, err = capfd.readouterr()
+    if not uses:
+        assert (code, out) == (2, "")
+        assert err == "inspector: train.py had put nothing on the card after 7 s\n  give it a longer --timeout\n"
+        return
+    document = json.loads(out)
+    assert code == 1
+    assert (document["stopped_after_seconds"], document["script_exit_code"]) == (7, 0)
+    assert document["verdict"] == "does not fit"
+    assert document["peak_allocated_bytes"] == 2**34
+
+
+def test_what_a_killed_run_has_left_goes_with_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with run_folder() as living, run_folder("other-") as other:
+        dead, young = tmp_path / "inspector-run-dead", tmp_path / "inspector-run-young"
+        for each in (dead, young):
+            (each / "0").mkdir(parents=True)
+        for each in (living, dead, other):
+            os.utime(each, (1, 1))
+        with run_folder() as folder:
+            assert {*tmp_path.iterdir()} == {living, other, young, folder}
+    assert [*tmp_path.iterdir()] == [young]
+
+
+def test_signals_that_somebody_answers_are_left_to_them(monkeypatch):
+    heard = []
+    with ends_on_signals():
+        with pytest.raises(Signalled) as caught:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert caught.value.code == 129
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append(True))
+    try:
+        with ends_on_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [True]
 
 
 def test_a_config_in_the_cache_is_enough(dry, tmp_path, monkeypatch):

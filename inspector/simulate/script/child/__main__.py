@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import traceback
 import types
@@ -64,6 +66,7 @@ def main(path: str) -> int:
     install(world, text + " ".join(job.args))
     code, said, ours = 0, "", False
     mistake: InspectorError | None = None
+    _tells_at_once(world, folder)
     changed.install(edits_of(job.edits))
     try:
         _run(job, lines)
@@ -92,6 +95,21 @@ def main(path: str) -> int:
         more |= {"mistake": mistake.message, "hint": mistake.hint}
     _tell(world, folder, code, said, more)
     return code
+
+
+def _tells_at_once(world: World, folder: Path) -> None:
+    """Write what came of it, and end, where a script goes on that was asked to end by what Ctrl-C raises."""
+    own = os.getpid()
+
+    def end(number: int, _frame: object) -> None:
+        if os.getpid() != own:  # a process that the script has forked ends as it would
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        with contextlib.suppress(Exception):  # it may come in the middle of anything
+            _tell(world, folder, 128 + number, "", {"alloc_conf": world.memories[0].conf})
+        os._exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _launched(job: Job) -> Job:

@@ -149,19 +149,32 @@ def _cards(variables: Sequence[tuple[str, str]]) -> tuple[str, ...]:
 _WANTED = "name a script, `-m module`, or a command after --"
 
 
+_MOST_NAMED = 5
+
+
+def _near(typed: Path, there: Sequence[str]) -> list[str]:
+    """The one that is meant perhaps: by what stands before the ending, which most names there share."""
+    stems = {Path(each).stem: each for each in there}
+    return [stems[each] for each in closest(typed.stem if typed.suffix else typed.name, stems, most=1)]
+
+
 def _nothing(typed: str) -> InspectorError:
     """The error for a word that is neither a file nor a command."""
     folder = Path(typed).parent
     near: list[str] = []
+    there: list[str] = []
     if exists(folder) and folder.is_dir():
-        there = [each.name for each in folder.iterdir() if each.suffix in {".py", ".ipynb"}]
-        near = closest(Path(typed).name, there, most=1)
+        there = sorted(each.name for each in folder.iterdir() if each.suffix in {".py", ".ipynb"})
+        near = _near(Path(typed), there)
     if near:
         return InspectorError(f"no such file: {typed}", hint=f"did you mean {folder / near[0]}?")
     if exists(Path(typed)):
         return InspectorError(f"{typed} is neither a script of Python nor a notebook", hint=_WANTED)
     if _is_script(typed) or "/" in typed:
-        return InspectorError(f"no such file: {typed}")
+        more = " and more" * (len(there) > _MOST_NAMED)
+        return InspectorError(
+            f"no such file: {typed}", hint=f"here is {', '.join(there[:_MOST_NAMED])}{more}" if there else ""
+        )
     return InspectorError(
         f"{typed} is neither a file nor the command of a package that is installed here",
         hint=_WANTED,
