@@ -51,9 +51,7 @@ class RunCommand(HeadedCommand):
 @headed(
     "--steps", heading=RUN, type=click.IntRange(min=1), metavar="N", help="Train for N optimizer steps, then go on."
 )
-@headed(
-    "--timeout", heading=RUN, type=float, metavar="SECONDS", help="End it after so long: it fits so far, or does not."
-)
+@headed("--timeout", heading=RUN, type=float, metavar="SECONDS", help="End it after so long: fits so far, or does not.")
 @headed("--assume", heading=RUN, multiple=True, metavar="NAME=VALUE",
         help="What an unknown value is read as: number=1, mask=true, token=N.")  # fmt: skip
 @headed("--data", heading=RUN, multiple=True, metavar="NAME=FILE", help="Rows that stand for a data set of the hub.")

@@ -31,7 +31,8 @@ def run_child(
     """Run a job's child to its end; returns its exit code, None where its time was up.
 
     The script reads and writes as it would: its standard output is ours, or goes to standard error. Ctrl-C ends the
-    child and all that it started, and is raised again here, and so do the signals of `signalled`. A ``silent`` one prints nothing.
+    child and all that it started, and is raised again here, and so do the signals of `signalled`. A ``silent`` one
+    prints nothing.
     """
     # Held open by us alone: however we end, the child reads its end, and ends with its group.
     ours_ends, held = os.pipe()

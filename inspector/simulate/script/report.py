@@ -69,9 +69,10 @@ class ScriptReport(OnCard, Report):
     none, and the figures are those on an A100 of 80 GB. ``script_exit_code`` is the script's own. ``lines_at_peak``
     has what was alive at the peak by the script's lines that made it. ``assumed`` are policies that stood for values
     nobody computed, ``skipped`` what was not done, ``files`` what the script saved, by its size. ``refusals`` are
-    those of ``--oom``. ``stopped_after`` is 0, or the seconds after which ``--timeout`` ended the script: all figures, and
-    the verdicts, are then of what it did until there. ``ranks`` are the processes of a launched script, or the cards of one that has several; all
-    other figures are then those of the heaviest. ``advice`` is for ``advised_card``, the first that is too small.
+    those of ``--oom``. ``stopped_after`` is 0, or the seconds after which ``--timeout`` ended the script: all figures,
+    and the verdicts, are then of what it did until there. ``ranks`` are the processes of a launched script, or the
+    cards of one that has several; all other figures are then those of the heaviest. ``advice`` is for ``advised_card``,
+    the first that is too small.
     """
 
     kind: ClassVar[str] = "script"
