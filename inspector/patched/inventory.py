@@ -67,6 +67,7 @@ _NUMPY = (
 )  # fmt: skip
 _RANK = "the wrappers of several cards take tensors without data for a card's, and its streams are ours"
 _HOST = "what is offloaded lies on the host, although its tensors are on meta as the card's are"
+_MILLION = "the parts of a million ranks, of which two are looked at"
 _FSDP = "torch.distributed.fsdp"
 _LIMIT = "a config that makes modules without end is stopped"
 
@@ -133,8 +134,18 @@ PATCHES: Mapping[str, Patch] = dict([
             _get_device_from_mesh=("mesh",)),
     *_names(f"{_FSDP}._fully_shard._fsdp_param_group:FSDPParamGroup", "torch", _RANK, "fsdp/_fully_shard/"
             "_fsdp_param_group.py, lazy_init", _validate_no_meta_params=("self",)),
-    *_names(f"{_FSDP}._fully_shard._fsdp_param", "torch", "the parts of a million ranks, of which two are looked at",
+    *_names(f"{_FSDP}._fully_shard._fsdp_param", "torch", _MILLION,
             "fsdp/_fully_shard/_fsdp_param.py, _init_sharded_param", _chunk_with_empty=("tensor", "num_chunks", "dim")),
+    *_names(f"{_FSDP}._flat_param:FlatParamHandle", "torch", _MILLION, "fsdp/_flat_param.py",
+            _get_unpadded_shard=("tensor", "rank", "world_size")),
+    *_names(f"{_FSDP}._runtime_utils", "torch", _MILLION, "fsdp/_runtime_utils.py, _reduce_grad",
+            _get_reduce_scatter_tensors=("state", "unsharded_grad")),
+    *_names("torch.distributed.device_mesh:DeviceMesh", "torch", "groups that this rank is not in, and a mesh anew for "
+            "each weight", "torch/distributed/device_mesh.py", __getitem__=("self", "mesh_dim_names"),
+            _concatenate=("device_mesh_list",),
+            _init_one_process_group=("sub_layout", "rank_map", "dim_name", "backend_override")),
+    *_names("torch.distributed._mesh_layout:_MeshLayout", "torch", "the rows of a mesh that this rank is not in",
+            "torch/distributed/device_mesh.py, _init_one_process_group", remap_to_tensor=("self", "rank_map")),
     *_names(f"{_FSDP}._fully_shard._fsdp_param:FSDPParam", "torch", _RANK, "fsdp/_fully_shard/_fsdp_param.py",
             reset_sharded_param=("self",)),
     *_names(f"{_FSDP}._common_utils:_FSDPDeviceHandle", "torch", _RANK, "fsdp/_common_utils.py, from_device",

@@ -16,7 +16,8 @@ from inspector.errors import InspectorError
 from inspector.patched import patched
 from inspector.simulate.parallel.collectives import know_shapes
 from inspector.simulate.parallel.lists_of_parts import list_rules
-from inspector.simulate.parallel.parts import Parts
+from inspector.simulate.parallel.meshes import of_this_rank
+from inspector.simulate.parallel.parts import Parts, flat_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ def as_rank(tracer: RankTracer, rank: int, world_size: int) -> Iterator[None]:
         stack.enter_context(patched())
         stack.enter_context(_fake_group(rank, world_size))
         stack.enter_context(_nothing_remembered())
-        stack.enter_context(patched({**_replaced(tracer), **list_rules()}))
+        stack.enter_context(patched({**_replaced(tracer), **list_rules(), **flat_parts(), **of_this_rank()}))
         yield
 
 
