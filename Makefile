@@ -68,8 +68,8 @@ docs: $(INSTALLED) ## build the site for people into site/, strictly
 	@echo $(abspath site/index.html)
 
 .PHONY: links script-advice
-trainer-arguments: $(INSTALLED) ## hold our reading of LLaMA-Factory's files to its own classes: FOLDERS="..." with PYTHONPATH
-	$(BIN)/python scripts/trainer_arguments.py tests/simulate/readers/given/llama-factory $(FOLDERS)
+trainer-arguments: $(INSTALLED) ## hold our reading of trainers' files to their own classes: TOOL=axolotl@COMMIT or llama-factory, FOLDERS="..." with PYTHONPATH
+	$(BIN)/python scripts/trainer_arguments $(TOOL) tests/simulate/readers/given/$(firstword $(subst @, ,$(TOOL))) $(FOLDERS)
 trainer-keys: $(INSTALLED) ## read the keys of trainers' argument classes off their sources: SOURCES="VERSION=FOLDER ..."
 	$(BIN)/python scripts/trainer_keys.py $(SOURCES)
 script-advice: $(INSTALLED) ## run the changes that docs/scripts.md advises anew (a minute and a half)

@@ -11,7 +11,7 @@ from inspector.reporting import Report
 from inspector.simulate.setup.readers.axolotl import is_axolotl, read_axolotl
 from inspector.simulate.setup.readers.config_file import ConfigFile, read_config_file
 from inspector.simulate.setup.readers.launchers import is_launcher, resolve_launcher
-from inspector.simulate.setup.readers.llama_factory import is_llama_factory, read_llama_factory
+from inspector.simulate.setup.readers.llama_factory import is_llama_factory, read_llama_factory, trains_nothing
 from inspector.simulate.setup.readers.models_named import bundled_as
 from inspector.simulate.setup.readers.own import is_own, own_options, read_own
 from inspector.simulate.setup.readers.plain_trainer import (
@@ -148,6 +148,8 @@ def _trainer(file: ConfigFile, versions: Mapping[str, tuple[int, int]]) -> Train
         (is_trl, lambda: read_trl(file, versions.get("trl", versions.get("tool")))),
         (is_training_arguments, lambda: read_training_arguments(file, transformers)),
     )
+    if other := trains_nothing(file):
+        raise InspectorError(other)
     for recognises, read in readers:
         if recognises(file):
             return read()

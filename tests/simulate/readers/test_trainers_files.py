@@ -237,6 +237,22 @@ def test_twenty_wrong_values_are_a_line_each_and_name_the_file(tool, tmp_path):
 
 
 BROKEN = {
+    "exports": (
+        "model_name_or_path: a/b\ntemplate: qwen3\nexport_dir: out\n",
+        "it.yaml:3: LLaMA-Factory chats with, serves or exports a model by this file: it trains nothing",
+    ),
+    "next version": (
+        "model: a/b\nmodel_class: llm\nmicro_batch_size: 1\ntrain_dataset: x\n",
+        "it.yaml is of LLaMA-Factory's version 1",
+    ),
+    "eight bits sharded": (
+        "base_model: a/b\noptimizer: adamw_8bit\nfsdp_version: 2\nfsdp_config:\n  offload_params: false\n",
+        "it.yaml:2: FSDP2 not compatible with adamw_8bit",
+    ),
+    "kernels under FSDP1": (
+        "base_model: a/b\nadapter: lora\nlora_r: 8\nlora_alpha: 8\nlora_qkv_kernel: true\nfsdp_config:\n  version: 1\n",
+        "it.yaml:6: lora_mlp_kernel, lora_qkv_kernel and lora_o_kernel are not for FSDP1",
+    ),
     "not yaml": ("a: [1", ":1"), "tag": ("base_model: !!python/object/apply:os.system [true]", ":1"),
     "own tag": ("base_model: !include other.yaml", ":1"), "bomb": (
         "a: &a [x, x, x, x, x, x, x, x, x]\n" + "\n".join(

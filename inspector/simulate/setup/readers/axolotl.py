@@ -9,12 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
+from inspector.simulate.setup.readers.axolotl_fsdp import (
+    efficient_loading,
+    fsdp_version,
+    refuse_what_fsdp_does,
+    sharded_by_fsdp,
+)
 from inspector.simulate.setup.readers.axolotl_objective import objective
 from inspector.simulate.setup.readers.axolotl_unread import unread
 from inspector.simulate.setup.readers.known_keys import version_of
 from inspector.simulate.setup.readers.models_named import mirror_of
 from inspector.simulate.setup.readers.reading import Reading
-from inspector.simulate.setup.readers.training_arguments import DTYPES, as_accelerate, launcher, under_zero3
+from inspector.simulate.setup.readers.training_arguments import DTYPES, launcher, under_zero3
 
 if TYPE_CHECKING:
     from inspector.simulate.setup.readers.config_file import ConfigFile
@@ -52,21 +58,19 @@ def read_axolotl(file: ConfigFile) -> TrainerSays:
     optim = reading.text("optimizer", default="adamw_torch_fused")
     reading.put("optimizer", optim, "optimizer", why="schemas/training.py")
     reading.put("max_grad_norm", reading.number("max_grad_norm", default=1.0), "max_grad_norm")
+    refuse_what_fsdp_does(reading, rl, optim)
     objective(reading, rl, adapter)
     unread(reading)
-    files = _fsdp(reading) or launcher(reading, "axolotl", why="the launcher decides: no deepspeed and no fsdp")
+    files = sharded_by_fsdp(reading) or launcher(
+        reading, "axolotl", why="the launcher decides: no deepspeed and no fsdp"
+    )
     if reading.value("quantization.scheme"):
         sharded = bool(files) and (
             under_zero3(files)
-            or (reading.said("fsdp_config") is not None and (adapter == "qlora" or _efficient(reading)))
+            or (reading.said("fsdp_config") is not None and (adapter == "qlora" or efficient_loading(reading)))
         )
         reading.follows("kbit_preparation", not sharded, "not with FSDP and QLoRA, nor ZeRO-3: loaders/model.py")
     return reading.done(*files)
-
-
-def _efficient(reading: Reading) -> bool:
-    config = reading.part("fsdp_config")
-    return bool(config.get("cpu_ram_efficient_loading", config.get("fsdp_cpu_ram_efficient_loading")))
 
 
 def _precision(reading: Reading) -> tuple[str, str]:
@@ -127,9 +131,15 @@ def _kernels(reading: Reading, adapter: str, rl: str) -> None:
     keys = ("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel", "lora_embedding_kernel")
     said = [key for key in keys if reading.said(key) is not None]
     own = not rl and not (adapter == "lora" and reading.on("load_in_8bit")) and not reading.on("trust_remote_code")
-    # With FSDP1 on several cards they stay off.
-    own = own and not (reading.said("fsdp_config") is not None and _fsdp_version(reading) == "1")
-    reading.put("lora_kernels", any(map(reading.on, said)) if said else own, *said, why="on where nothing forbids them")
+    # With FSDP on several cards they stay off, but where version 2 stands at the top: the rule is asked before the
+    # version that ``fsdp_config`` names is known. A merge that is aware of NVFP4 wants PEFT's own forward.
+    first = reading.said("fsdp_config") is not None and str(reading.said("fsdp_version")) != "2"
+    own = own and not first and not reading.on("nvfp4_merge_aware")
+    # DeepSeek V4's own kernels take the MLP's key for themselves.
+    fused = [key for key in said if reading.on(key) and not (key == keys[0] and reading.on("use_dsv4_kernels"))]
+    if first and fused and fsdp_version(reading) == "1":
+        raise reading.refuse("lora_mlp_kernel, lora_qkv_kernel and lora_o_kernel are not for FSDP1", "fsdp_config")
+    reading.put("lora_kernels", bool(fused) if said else own, *said, why="on where nothing forbids them")
 
 
 def _targets(reading: Reading) -> None:
@@ -178,8 +188,11 @@ def _batch(reading: Reading) -> None:
     accum, whole = reading.whole("gradient_accumulation_steps"), reading.whole("batch_size")
     if accum is not None and whole is not None:
         raise reading.refuse("please set only one of gradient_accumulation_steps or batch_size", "batch_size")
-    steps = accum or (max(whole // size, 1) if whole else 1)
-    reading.put("gradient_accumulation", steps, "gradient_accumulation_steps", "batch_size")
+    reading.put("gradient_accumulation", accum or 1, "gradient_accumulation_steps", why="schemas/training.py")
+    if whole is not None:
+        reading.note(
+            "gradient_accumulation", "batch_size changes nothing: the schema sets the steps to 1 before it is read"
+        )
     reading.put("seq_len", reading.whole("sequence_len", default=512), "sequence_len")
     packed = reading.on("sample_packing")
     reading.put("packing", packed, "sample_packing")
@@ -218,37 +231,3 @@ def _attention(reading: Reading) -> tuple[str, str]:
     if name:
         return name, "attn_implementation"
     return (_FLAGS[flags[0]], flags[0]) if flags else ("sdpa", "attn_implementation")
-
-
-def _fsdp_version(reading: Reading) -> str:
-    config = reading.part("fsdp_config")
-    return str(reading.said("fsdp_version") or config.get("fsdp_version") or config.get("version") or 1)
-
-
-def _fsdp(reading: Reading) -> tuple[ConfigFile, ...]:
-    said = reading.said("fsdp") or []
-    config = reading.part("fsdp_config")
-    if not said and not config:
-        return ()
-    version = _fsdp_version(reading)
-    fields = {f"fsdp_{key.removeprefix('fsdp_')}": value for key, value in config.items() if value is not None}
-    fields["fsdp_version"] = version
-    words = [str(word).lower() for word in (said if isinstance(said, list) else str(said).split())]
-    if version == "1":
-        strategy = next((word.upper() for word in words if word.endswith(("shard", "zero2", "grad_op"))), None)
-        if strategy:
-            fields.setdefault("fsdp_sharding_strategy", strategy)
-        if isinstance(fields.get("fsdp_reshard_after_forward"), bool):
-            fields.pop("fsdp_reshard_after_forward")
-    if "offload" in words:
-        fields.setdefault("fsdp_offload_params", True)
-    if "auto_wrap" in words or "fsdp_transformer_layer_cls_to_wrap" in fields:
-        fields.setdefault("fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP")
-    for key in ("dp_shard_size", "dp_replicate_size"):
-        reading.unread(key, why="groups of cards are said with --parallel hsdp:2x4")
-    return (as_accelerate(reading, {key: value for key, value in fields.items() if key not in _FSDP_UNREAD}),)
-
-
-_FSDP_UNREAD = {"fsdp_final_state_dict_type", "fsdp_cpu_offload_pin_memory", "fsdp_mixed_precision_policy",
-                "fsdp_limit_all_gathers"}  # fmt: skip
-"""Of axolotl's own, or of transformers', that accelerate's launcher knows nothing of."""

@@ -35,9 +35,24 @@ _ATTENTION = {"auto": "sdpa", "sdpa": "sdpa", "fa2": "flash_attention_2", "fa3":
               "disabled": "eager", "off": "sdpa"}  # fmt: skip
 
 
+_OTHER_WORK = frozenset({"template", "infer_backend", "export_dir", "export_size", "export_device"})
+_VERSION_1 = frozenset({"model_class", "dist_config", "kernel_config", "train_dataset", "sample_backend"})
+
+
 def is_llama_factory(file: ConfigFile) -> bool:
     """Whether a file is LLaMA-Factory's: two of its own words at least."""
     return len(OWN & set(file.data)) >= 2
+
+
+def trains_nothing(file: ConfigFile) -> str:
+    """What another file of LLaMA-Factory's is for, or one of its next version's; empty where it is neither."""
+    keys = set(file.data)
+    if "model_name_or_path" in keys and "stage" not in keys and {"template"} < keys & _OTHER_WORK:
+        word = min(keys & _OTHER_WORK - {"template"})
+        return f"{file.at(word)}: LLaMA-Factory chats with, serves or exports a model by this file: it trains nothing"
+    if "model" in keys and "micro_batch_size" in keys and len(keys & _VERSION_1) > 1:
+        return f"{file.name} is of LLaMA-Factory's version 1 (USE_V1), whose words are not read: say options instead"
+    return ""
 
 
 def read_llama_factory(file: ConfigFile, transformers: int | None = None) -> TrainerSays:
