@@ -48,10 +48,20 @@ _BY_OPERATOR: dict[str, tuple[str, ...]] = {
     "8-bit weights": ("bitsandbytes 0.45 or newer, which saves 8-bit weights without a copy of another layout",),
 }  # fmt: skip
 
+_MAKER = {"hip": ("amd-smi", "PYTORCH_HIP_ALLOC_CONF"), "xpu": ("xpu-smi", "PYTORCH_XPU_ALLOC_CONF")}
+"""What shows an AMD or Intel card's processes, and where its allocator's settings are said."""
+
 
 def helps(kind: Kind, cause: Cause | None, named: Named | None, operator: Operator | None) -> tuple[str, ...]:
-    """What to try, the nearest cause first; each is said once."""
-    return tuple(dict.fromkeys(_helps(kind, cause, named, operator)))
+    """What to try, the nearest cause first, in the words of the card's maker; each is said once."""
+    return tuple(dict.fromkeys(_by_maker(kind.name, text) for text in _helps(kind, cause, named, operator)))
+
+
+def _by_maker(kind: str, text: str) -> str:
+    if kind not in _MAKER:
+        return text
+    monitor, setting = _MAKER[kind]
+    return text.replace("nvidia-smi", monitor).replace("PYTORCH_CUDA_ALLOC_CONF", setting)
 
 
 def _helps(kind: Kind, cause: Cause | None, named: Named | None, operator: Operator | None) -> Iterator[str]:

@@ -130,8 +130,9 @@ KINDS = (
          "little free for the whole model. Nothing was refused by an allocator.",
          (_ALONE, "device_map={'': 0} loads all of it on the card, or says how much is missing",
           "llm_int8_enable_fp32_cpu_offload=True for inference alone")),
-    Kind("xla", r"RESOURCE_EXHAUSTED:[^\n]{0,40}Out of memory", "XLA out of memory", "card",
-         "XLA (JAX, TPU) could not place a program's buffers."),
+    Kind("xla", r"RESOURCE_EXHAUSTED:[^\n]{0,40}Out of memory|"
+         r"failed to allocate [\d.]{1,12}\w{0,4} \(\d{1,20} bytes\) from device", "XLA out of memory", "card",
+         "XLA (JAX, TensorFlow, TPU) could not place a program's buffers."),
     Kind("triton", r"out of resource: shared memory", "a Triton kernel is too large for this card", "other",
          "Not the card's memory: the kernel wants more shared memory in a multiprocessor than this card has.",
          ("another attention (sdpa), or a version of the kernel with smaller tiles for this card",)),

@@ -48,6 +48,7 @@ SAID = {
     "unsized": "MemoryError",
 }  # fmt: skip
 MORE = {
+    "xla": ["E xla/stream_executor/rocm/rocm_driver.cc:606] failed to allocate 115.19TiB (126656857505792 bytes) from device: HIP_ERROR_OutOfMemory"],
     "killed": ["slurmstepd: error: Detected 1 oom-kill event(s) in StepId=1.batch.", "torch.distributed.elastic: failed (exitcode: -9) local_rank: 0", "container exited with code 137",
                "Out of memory: Killed process 4242 (python)", "./run.sh: line 3:   321 Killed     python train.py",
                "reason: OOMKilled"],
@@ -73,6 +74,16 @@ def test_it_is_told_from_the_others(name):
         assert report.errors[0].error.name == name, text
         assert report.errors[0].line >= 2
         assert report.errors[0].helps or name in {"cuda", "hip", "xpu", "xla", "async"}
+
+
+def test_what_helps_is_said_in_the_words_of_the_cards_maker():
+    said = (
+        "out of memory. Tried to allocate 4.50 GiB. GPU 0 has a total capacity of 15.98 GiB of which 1.40 GiB is free. "
+        "Of the allocated memory 1.26 GiB is allocated by PyTorch, and 152.50 MiB is reserved by PyTorch but unallocated."
+    )
+    for maker, monitor in {"CUDA": "nvidia-smi", "HIP": "amd-smi", "XPU": "xpu-smi"}.items():
+        helps = inspector.explain_error(f"torch.OutOfMemoryError: {maker} {said}").errors[0].helps
+        assert [word for word in ("nvidia-smi", "amd-smi", "xpu-smi") if word in " ".join(helps)] == [monitor]
 
 
 def test_their_figures():
