@@ -14,9 +14,10 @@ from inspector.sources.bundled import load_bundled, model_ids
 from inspector.sources.resolve import locate
 
 PLACE = Path(__file__).parent.parent / "inspector" / "data" / "serving" / "llamacpp_asked.json"
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "8192": {"ctx_size": 8192},
     "two slots of 16384, a micro-batch of 1024": {"ctx_size": 16384, "parallel": 2, "ubatch_size": 1024},
+    "4096 without flash attention": {"ctx_size": 4096, "flash_attn": "off"},
 }
 
 

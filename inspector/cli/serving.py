@@ -108,10 +108,13 @@ def command(
       inspector serving gemma-3-27b-it --gpu H200 --engine-version 0.10.2 -o serving.html
     """  # noqa: D301
     from inspector.serving.answering import serve, serve_line
+    from inspector.serving.pasted import is_line
 
     one_form(output, as_json=as_json)
     if words[:1] == ("--",):
         report = serve_line(words[1:], engine=engine, gpu=gpu, vram=vram, engine_version=engine_version)
+    elif is_line(model):
+        report = serve_line(model, engine=engine, gpu=gpu, vram=vram, engine_version=engine_version)
     elif model.endswith((".yaml", ".yml")):
         text = read_bytes(Path(model).expanduser(), limit=MOST_BYTES).decode("utf-8", "replace")
         report = serve_line(text, engine=engine, gpu=gpu, vram=vram, engine_version=engine_version)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from inspector.errors import InspectorError
 from inspector.explain.log import decoded, places, plain
 from inspector.explain.startup_figures import read_startup
+from inspector.precision.gguf_rules import FILE_TYPES
 from inspector.reporting import Report
 from inspector.serving.answering import serve
 from inspector.validation.serving_ledger import lines_of
@@ -26,7 +27,7 @@ _TAKEN = {
              "quantization", "tensor_parallel", "pipeline_parallel"),
     "sglang": ("mem_fraction_static", "context_length", "page_size", "kv_cache_dtype", "quantization",
                "tensor_parallel"),
-    "llama.cpp": ("n_ctx", "n_ubatch"),
+    "llama.cpp": ("n_ctx", "n_ubatch", "n_gpu_layers"),
 }  # fmt: skip
 
 
@@ -96,12 +97,15 @@ def explain_startup(text: str, model: str = "", *, gpu: str = "", vram: str = ""
             from inspector.sources.resolve import locate
 
             locate(model)  # raises what is wrong with the name
-        notes.append(f"{said or 'no model'} is none that is kept here: name it, inspector explain FILE MODEL")
+        what = f"{said} is no model that is kept here" if said else "the log names no model"
+        notes.append(f"{what}: name it, inspector explain FILE MODEL")
     serving = None
     if log.source is not None and (gpu or vram or "total" in record["figures"]):
         options = {
             _WORDS.get(name, name): record[name] for name in _TAKEN[log.engine] if record.get(name) is not None
         }  # fmt: skip
+        if log.engine == "llama.cpp" and (packed := record.get("quantization")) in FILE_TYPES:
+            options["scheme"] = f"gguf:{packed}"
         size = record["figures"].get("total", {}).get("bytes")
         serving = serve(
             log.source.name, engine=log.engine, gpu=gpu, vram=vram or ("" if gpu or not size else f"{size}B"),

@@ -26,6 +26,9 @@ _SIZES: tuple[tuple[str, str, int], ...] = (
     ("kv_total", r"llama_kv_cache\w*: size = *([\d.]+) MiB", MIB),
     ("kv_k", r"K \(\w+\): *([\d.]+) MiB", MIB),
     ("kv_v", r"V \(\w+\): *([\d.]+) MiB", MIB),
+    ("model_cuda0", r"CUDA0 (?:model )?buffer size = *([\d.]+) MiB", MIB),
+    ("model_cpu_mapped", r"CPU_Mapped model buffer size = *([\d.]+) MiB", MIB),
+    ("model_cpu", r"CPU (?:model )?buffer size = *([\d.]+) MiB", MIB),
     ("compute_cuda0", r"CUDA0 compute buffer size = *([\d.]+) MiB", MIB),
     ("compute_cpu", r"CPU compute buffer size = *([\d.]+) MiB", MIB),
     ("compute_metal", r"Metal compute buffer size = *([\d.]+) MiB", MIB),
@@ -60,11 +63,12 @@ _SAID: tuple[tuple[str, str, type], ...] = (
     ("context_length", r"context_length=(\d+)", int),
     ("page_size", r"page_size=(\d+)", int),
     ("n_ctx", r"n_ctx +(?:= +)?(\d+)|n_ctx *= *(\d+)", int),
+    ("n_gpu_layers", r"offloaded (\d+)/\d+ layers to GPU", int),
     ("n_ubatch", r"n_ubatch *= *(\d+)", int),
 )
 _MODEL = re.compile(
     r"model='([^']{1,200})'|'model(?:_tag)?': '([^']{1,200})'|model_path='([^']{1,200})'|"
-    r"general\.name +str +(?:= +)?([^\n]{1,100})|Starting to load model ([^\s.]\S{0,200}?)\.\.\."
+    r"general\.name +(?:str +)?(?:= +)?([^\n]{1,100})|Starting to load model ([^\s.]\S{0,200}?)\.\.\."
 )
 _VERSION = re.compile(
     r"LLM engine \(v([^)\s]{1,40})\)|API server version ([\d.]\S{0,30})|\bbuild: (\d+)|version: (\d+) \("
@@ -94,13 +98,11 @@ def read_startup(text: str) -> dict[str, Any] | None:
         return None
     engine = next((name for name, pattern in _ENGINES if pattern.search(text)), "vllm")
     record: dict[str, Any] = {"id": "the log", "engine": engine, "figures": figures, "tensor_parallel": 1}
-    for name, pattern, kind in _SAID:
-        if found := re.search(pattern, text):
-            word = next(group for group in found.groups() if group)
-            if word.lower() not in {"none", "null"}:
-                record[name] = kind(word.replace(",", "") if kind is int else word)
+    record |= _said(text)
     if found := _MODEL.search(text):
         record["model"] = next(group for group in found.groups() if group).strip()
+    if engine == "llama.cpp":
+        record |= _of_llamacpp(text)
     version = _VERSION.search(text)
     runner = " V1" if "V1 LLM engine" in text else " V0" if "Initializing an LLM engine" in text else ""
     record["version"] = (next(group for group in version.groups() if group) if version else "") + runner
@@ -108,6 +110,27 @@ def read_startup(text: str) -> dict[str, Any] | None:
         "refused" if re.search(r"KV cache is needed|No available memory for the cache", text) else "started"
     )
     return record
+
+
+def _said(text: str) -> dict[str, Any]:
+    """The options that the log names."""
+    said: dict[str, Any] = {}
+    for name, pattern, kind in _SAID:
+        if found := re.search(pattern, text):
+            word = next(group for group in found.groups() if group)
+            if word.lower() not in {"none", "null"}:
+                said[name] = kind(word.replace(",", "") if kind is int else word)
+    return said
+
+
+def _of_llamacpp(text: str) -> dict[str, Any]:
+    """How the file is packed (``Q4_K - Medium``), and whether scores are kept."""
+    found: dict[str, Any] = {}
+    if packed := re.search(r"(?:file type|model ftype) *= *(\w+)(?: - (\w))?", text):
+        found["quantization"] = "_".join(part for part in packed.groups() if part).lower()
+    if flash := re.search(r"flash_attn *= *(0|1|enabled|disabled)", text):
+        found["flash_attn"] = flash[1] in {"1", "enabled"}
+    return found
 
 
 def _size(printed: str, unit: int) -> dict[str, Any]:

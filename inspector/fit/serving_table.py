@@ -10,6 +10,7 @@ from inspector.gpus import find_gpu
 from inspector.reporting import TableReport
 from inspector.serving.llamacpp import llamacpp_report
 from inspector.serving.llamacpp_settings import LlamaCppSettings
+from inspector.serving.option_words import EVERY
 from inspector.serving.sglang import sglang_report
 from inspector.serving.sglang_settings import SglangSettings
 from inspector.serving.vllm import vllm_report
@@ -134,4 +135,4 @@ def _asked(source: Source, engine: str, card: Gpu, users: int, length: int, widt
         return vllm_report(source, VllmSettings(max_model_len=length, **options), card)
     if engine == "sglang":
         return sglang_report(source, SglangSettings(context_length=length, **options), card)
-    return llamacpp_report(source, LlamaCppSettings(ctx_size=length * users, parallel=users), card)
+    return llamacpp_report(source, LlamaCppSettings(ctx_size=length * users, parallel=users, n_gpu_layers=EVERY), card)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from inspector.serving.report import ServingReport
+    from inspector.sources.source import Source
 
 DEFAULT_CARD = "RTX 4090"
 
@@ -80,19 +82,48 @@ def serve(
     Raises:
         InspectorError: for a model, card or option that is none, and for what the engine refuses before any memory.
     """
-    from inspector.sources.resolve import locate
+    return _served(model, engine, gpu, vram, engine_version, words, options, elsewhere=False)
 
+
+def _served(
+    model: str, engine: str, gpu: str, vram: str, engine_version: str, words: Sequence[str], options: dict[str, Any],
+    *, elsewhere: bool,
+) -> ServingReport:  # fmt: skip
+    """`serve`; ``elsewhere`` says that the words are another machine's, whose files are not here."""
     name = engine_named(engine)
     card = chosen_card(gpu, vram)
     kind, short, report = ENGINES[name]
     read = read_words(words, kind, short)
     if read.alone:
         raise InspectorError(f"{read.alone[0]!r:.60} is no option of {name}", hint="name one model, and then options")
-    settings: Any = settings_of(kind, {**read.values, **options})
+    values = {**read.values, **options}
     if name == "transformers":
-        return report(model, settings, card, _said(read.not_understood, kind))
-    source = locate(model)
-    return report(source, settings, card, engine_version, _said(read.not_understood, kind))
+        return report(model, settings_of(kind, values), card, _said(read.not_understood, kind))
+    source, packed, assumed = _source(model, name, elsewhere=elsewhere)
+    settings: Any = settings_of(kind, {**packed, **values})
+    found = report(source, settings, card, engine_version, _said(read.not_understood, kind))
+    return replace(found, assumed=(*assumed, *found.assumed)) if assumed else found
+
+
+def _source(model: str, engine: str, *, elsewhere: bool) -> tuple[Source, dict[str, str], tuple[str, ...]]:
+    """The model, else the bundled one that its name says, with how it is packed and what is said of that."""
+    from inspector.serving.named_models import namesake
+    from inspector.sources.resolve import locate
+
+    try:
+        source = locate(model)
+        if source.where != "bundled":
+            _ = source.runnable  # asks the hub
+    except InspectorError:
+        of_disk = model.endswith((".gguf", ".json", ".safetensors")) or model.startswith((".", "/", "~"))
+        found = None if of_disk and not elsewhere else namesake(model, engine)
+        if found is None:
+            raise
+        packed = {"scheme": found.file_type, "quantization": found.quantization}
+        packed = {key: word for key, word in packed.items() if word}
+        how = "".join(f", {word} by its name" for word in packed.values())
+        return locate(found.model), packed, (f"{found.model} for {model}, which is not at hand{how}",)
+    return source, {}, ()
 
 
 def serve_line(
@@ -111,9 +142,9 @@ def serve_line(
         InspectorError: where no engine or no model is in it, and as `serve`.
     """
     pasted = read_pasted(line)
-    return serve(
-        pasted.model, engine=engine or pasted.engine, gpu=gpu, vram=vram, engine_version=engine_version,
-        words=pasted.words,
+    return _served(
+        pasted.model, engine or pasted.engine, gpu, vram, engine_version or pasted.version, pasted.words, {},
+        elsewhere=True,
     )  # fmt: skip
 
 

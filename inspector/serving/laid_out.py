@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from inspector.serving.sharding import share
@@ -56,13 +57,15 @@ def laid_out(
         stages_of: the stages that hold a tensor.
         padding: of experts' matrices, by the kernel that multiplies them.
     """
-    stages: list[dict[tuple[str, str, str], Fraction]] = [{} for _ in range(ranks.stages)]
+    stages: list[dict[tuple[str, str, str], Fraction | int]] = [{} for _ in range(ranks.stages)]
     for tensor in skeleton.own_tensors:
         if not tensor.is_parameter:
             continue  # an engine makes its own tables
         module = skeleton.module_of(tensor)
         part = "vision" if in_tower(tensor.name) else "experts" if module.part == "expert" else module.part
-        there = share(skeleton, module, tensor, ranks) * (padding if part == "experts" else 1)
+        there: Fraction | int = share(skeleton, module, tensor, ranks)
+        there = there if part != "experts" else there * padding
+        there = there.numerator if there.denominator == 1 else there  # whole numbers are several times as fast
         if (
             skeleton.facts.model_type in EXACT_ROUTERS
             and module.path.endswith(".gate")
@@ -73,11 +76,13 @@ def laid_out(
         for piece in scheme.pieces(module, tensor):
             role = last if piece.role == "weight" else f"{last}.{piece.role}"
             place = (fused(owner), role, part)
+            size = there * piece.nbytes
             for stage in stages_of(tensor):
-                stages[stage][place] = stages[stage].get(place, Fraction()) + there * piece.nbytes
+                stages[stage][place] = stages[stage].get(place, 0) + size
     return [[Kept(part, int(size)) for (_, _, part), size in stage.items() if size] for stage in stages]
 
 
+@lru_cache(maxsize=16_384)
 def fused(owner: str) -> str:
     """The module of the engine that a module of transformers goes into, itself for most."""
     for pattern, name in _TOGETHER:

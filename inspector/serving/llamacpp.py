@@ -12,7 +12,9 @@ from inspector.precision.stored import stored
 from inspector.serving.figures import Span, Term
 from inspector.serving.language_part import language_part
 from inspector.serving.llamacpp_compute import compute
-from inspector.serving.llamacpp_kv import cells, llamacpp_layers
+from inspector.serving.llamacpp_fit import MARGIN, SINCE, fitted_context, kept_on_card, layers_that_fit
+from inspector.serving.llamacpp_fit import longest as longest_contexts
+from inspector.serving.llamacpp_kv import cells, check_caches, llamacpp_layers
 from inspector.serving.llamacpp_weights import experts_on_host, placed
 from inspector.serving.report import CacheShape, ServingReport
 from inspector.serving.versions import NEWEST, version_of
@@ -20,14 +22,15 @@ from inspector.serving.weights import Part
 from inspector.units import MiB
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from inspector.gpus import Gpu
     from inspector.precision import Scheme
     from inspector.serving.kv_layers import KvLayer
     from inspector.serving.llamacpp_kv import Cells
     from inspector.serving.llamacpp_real import Asked
     from inspector.serving.llamacpp_settings import LlamaCppSettings
-    from inspector.serving.llamacpp_weights import Placed
-    from inspector.skeleton import Skeleton
+    from inspector.skeleton import ConfigFacts, Skeleton
     from inspector.sources.source import Source
 
 USUAL = "gguf:q4_k_m"
@@ -41,21 +44,38 @@ def llamacpp_report(
     facts = skeleton.facts
     layers = llamacpp_layers(facts, source.runnable)
     context = settings.ctx_size or facts.context_length or 4096
-    if context < 1 or settings.ubatch_size < 1 or settings.parallel < 1:
-        raise InspectorError("a context, a micro-batch and slots are 1 or more", hint="-c 8192 -ub 512 -np 1")
+    if min(context, settings.batch_size, settings.ubatch_size, settings.parallel) < 1:
+        raise InspectorError("a context, a batch, a micro-batch and slots are 1 or more", hint="-c 8192 -ub 512 -np 1")
     scheme = weights_scheme(source, settings)
     there = placed(skeleton, scheme)
-    made = cells(layers, settings, context)
     off = experts_on_host(settings, facts.num_layers)
-    wanted = facts.num_layers + 1 if settings.n_gpu_layers < 0 else min(settings.n_gpu_layers, facts.num_layers + 1)
+    every = facts.num_layers + 1
+    wanted = every if settings.n_gpu_layers < 0 else min(settings.n_gpu_layers, every)
     flash = settings.flash_attn.lower() not in {"off", "0", "false", "disabled"}
-    text = text_fields(source.runnable)
-    expert = text.get("moe_intermediate_size")
-    buffer = compute(
-        facts, made, settings.ubatch_size, flash=flash, build=version_of("llama.cpp", version)[0],
-        expert=expert if isinstance(expert, int) else 0,
-        normalized=bool(text.get("norm_topk_prob")),
-    )  # fmt: skip
+    check_caches(facts, settings, flash=flash)
+    build = version_of("llama.cpp", version)[0]
+
+    def buffer_of(made: Cells) -> Span:
+        return _buffer(facts, source.runnable, made, settings.ubatch_size, flash=flash, build=build)
+
+    def need_of(size: int) -> int:
+        made = cells(layers, settings, size)
+        return there.on_card(every, off) + sum(kept_on_card(made, every, settings)) + buffer_of(made).value
+
+    notes: list[str] = []
+    if settings.n_gpu_layers < 0 and build >= SINCE:
+        room = card.usable_bytes - card.context_bytes - MARGIN
+        asked, context = context, context if settings.ctx_size else fitted_context(context, need_of, room)
+        if context < asked:
+            notes.append(f"it fits itself (--fit): -c is lowered from {asked:,} to {context:,}, 1 GiB is left free")
+        if need_of(context) > room:
+            made = cells(layers, settings, context)
+            wanted = layers_that_fit(there, made, settings, off, room - buffer_of(made).value, every)
+            notes.append(f"it fits itself (--fit): {wanted} of {every} layers on the card, 1 GiB is left free")
+            if facts.num_experts:
+                notes.append("of a mixture it leaves experts with the host before whole layers: not simulated")
+    made = cells(layers, settings, context)
+    buffer = buffer_of(made)
     answer = _asked(source, skeleton, scheme, settings, context) if settings.ask_engine else None
     if answer is not None:
         value = answer.compute_mib * MiB
@@ -69,8 +89,9 @@ def llamacpp_report(
         usable - context_bytes.low - need - buffer.low,
     )  # fmt: skip
     starts = "yes" if left.low >= kept else "no" if left.high < kept else "unknown"
-    fitting = layers_that_fit(there, made, settings, off, left.value + need, wanted)
-    longest = _longest(layers, settings, wanted, left, facts.context_length)
+    most = every if settings.n_gpu_layers < 0 else wanted
+    fitting = layers_that_fit(there, made, settings, off, left.value + need, most)
+    longest = Span(*longest_contexts(layers, settings, wanted, left, facts.context_length))
     total = need + kept + buffer.value
     return ServingReport(
         engine="llama.cpp", engine_version=version or NEWEST["llama.cpp"], model=skeleton.model_id, card=card.name,
@@ -94,14 +115,26 @@ def llamacpp_report(
             sum(_token(layer, made, size) for layer, size in zip(layers, made.layers, strict=True)), 1, 0,
             request_bytes=made.nbytes, state_bytes=0, grows=not made.window,
         ),
-        helps=() if starts == "yes" else _helps(fitting, facts.num_layers + 1, bool(facts.num_experts), longest),
-        assumed=_assumed(source, settings, context), not_understood=not_understood,
-        notes=(*_notes(made, settings), *_said_by(answer)),
+        helps=() if starts == "yes" else _helps(fitting, every, bool(facts.num_experts), longest),
+        assumed=_assumed(source, settings, facts.context_length or 4096), not_understood=not_understood,
+        notes=(*notes, *_notes(made, settings), *_said_by(answer)),
         extra=(
             ("KV cache of that context", made.nbytes), ("  of it on the card", kept),
             ("in all on the card", total),
         ),
         layers_that_fit=fitting,
+    )  # fmt: skip
+
+
+def _buffer(
+    facts: ConfigFacts, config: Mapping[str, object], made: Cells, ubatch: int, *, flash: bool, build: int
+) -> Span:
+    """The compute buffer of these caches."""
+    text = text_fields(config)
+    expert = text.get("moe_intermediate_size")
+    return compute(
+        facts, made, ubatch, flash=flash, build=build, expert=expert if isinstance(expert, int) else 0,
+        normalized=bool(text.get("norm_topk_prob")),
     )  # fmt: skip
 
 
@@ -129,37 +162,6 @@ def _said_by(answer: Asked | None) -> tuple[str, ...]:
         return ()
     what = f"model {answer.model_mib:,} MiB, context {answer.context_mib:,} MiB, compute {answer.compute_mib:,} MiB"
     return (f"llama.cpp itself (xllamacpp {answer.version}, CPU back end) answers: {what}; compute is taken from it",)
-
-
-def kept_on_card(made: Cells, count: int, settings: LlamaCppSettings) -> tuple[int, ...]:
-    """Bytes of the caches of the last ``count`` layers; none with ``--no-kv-offload``."""
-    if settings.no_kv_offload:
-        return ()
-    return made.layers[max(len(made.layers) - count, 0) :] if count else ()
-
-
-def layers_that_fit(
-    there: Placed, made: Cells, settings: LlamaCppSettings, off: tuple[bool, ...], room: int, most: int
-) -> int:
-    """The largest ``-ngl`` whose weights and caches lie in ``room`` bytes, at most what was asked for."""
-    for count in range(most, 0, -1):
-        if there.on_card(count, off) + sum(kept_on_card(made, count, settings)) <= room:
-            return count
-    return 0
-
-
-def _longest(layers: tuple[KvLayer, ...], settings: LlamaCppSettings, count: int, left: Span, most: int) -> Span:
-    def fits(context: int, room: int) -> bool:
-        return sum(kept_on_card(cells(layers, settings, context), count, settings)) <= room
-
-    found = []
-    for room in (left.low, left.value, left.high):
-        low, high = 0, max(most, 1)
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if fits(middle, room) else (low, middle - 1)
-        found.append(low)
-    return Span(*found)
 
 
 def _token(layer: KvLayer, made: Cells, size: int) -> int:

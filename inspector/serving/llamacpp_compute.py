@@ -45,11 +45,30 @@ def with_flash(facts: ConfigFacts, cells: Cells, ubatch: int, expert: int, *, no
     return 4 * ubatch * wide + 2 * ubatch * (cells.full + cells.window) // cells.streams
 
 
-def without_flash(facts: ConfigFacts, cells: Cells, ubatch: int, *, host: bool = False) -> int:
-    """Bytes where scores are kept: exact in logs of Llama and Qwen3, on the ``host`` with its inputs, and on Metal."""
-    heads = facts.num_attention_heads
-    wide = cells.full * (1 + heads) + 2 * facts.hidden_size + 2 * heads * facts.head_dim
-    return 4 * ubatch * wide + (MiB // 100 if host else 0)
+FUSED_BEFORE = {"gpt_neox": 6}
+"""Streams of the hidden width beside the scores before that build, where queries, keys and values are one product that
+is copied apart: of two logs of b4581, which the others' four do not meet."""
+FUSED = {"gpt_neox": 7, "phi3": 7, "gpt2": 10, "bloom": 10, "falcon": 5}
+"""The same since then, as the engine answers for headers of them."""
+NORMED_AFTER = {"gemma2": 4, "gemma3_text": 4, "gemma3": 4, "olmo2": 2}
+"""Streams of the hidden width where a norm follows the attention; three for all others."""
+
+
+def without_flash(facts: ConfigFacts, cells: Cells, ubatch: int, *, build: int, host: bool = False) -> int:
+    """Bytes where scores are kept, beside their mask in 32 bits.
+
+    Older builds: exact in logs of Llama, Qwen3 and GPT-NeoX, on the ``host`` with its inputs, on CUDA and on Metal.
+    Since `BEFORE` as the engine answers, to the MiB for most.
+    """
+    heads, hidden, kind = facts.num_attention_heads, facts.hidden_size, facts.model_type
+    queries = heads * facts.head_dim
+    if build < BEFORE:
+        beside = FUSED_BEFORE[kind] * hidden if kind in FUSED_BEFORE else 2 * hidden + 2 * queries
+        return 4 * ubatch * (cells.full * (1 + heads) + beside) + (MiB // 100 if host else 0)
+    beside = NORMED_AFTER.get(kind, 3) * hidden + 3 * queries + 2 * facts.num_key_value_heads * facts.head_dim
+    if kind in FUSED:
+        beside = FUSED[kind] * hidden
+    return 4 * ubatch * (cells.full * (1 + heads) + cells.window + beside)
 
 
 def compute(
@@ -57,10 +76,12 @@ def compute(
 ) -> Span:
     """The buffer as a range: exact without flash attention on one device; with it, logits in older builds."""
     ubatch = min(ubatch, max(cells.full, 1))
-    if not flash:
-        value = without_flash(facts, cells, ubatch)
-        return Span(value, value, int(value * 1.07))  # what CUDA's kernels take beside it, in one log
     value = with_flash(facts, cells, ubatch, expert, normalized=normalized)
+    if not flash:
+        scores = without_flash(facts, cells, ubatch, build=build)
+        # A wide feed-forward may be more, with the mask in 32 bits.
+        value = scores if build < BEFORE else max(scores, value + 2 * ubatch * (cells.full + cells.window))
+        return Span(value, value, int(value * 1.07))  # what CUDA's kernels may take beside it
     logits = 4 * ubatch * (facts.hidden_size + facts.vocab_size)
     if build < BEFORE:
         return Span(max(value, logits), max(value, logits), int(1.1 * max(value, logits)))

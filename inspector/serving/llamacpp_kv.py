@@ -76,6 +76,26 @@ def cells(layers: tuple[KvLayer, ...], settings: LlamaCppSettings, context: int)
     return Cells(full * streams, kept * streams if window else 0, streams, tuple(sizes))
 
 
+PLAIN_TYPES = frozenset({"f32", "f16", "bf16"})
+_PACKED_TOGETHER = 32
+"""Values of a block of a packed cache (``ggml_blck_size``)."""
+
+
+def check_caches(facts: ConfigFacts, settings: LlamaCppSettings, *, flash: bool) -> None:
+    """Raise InspectorError for caches that llama.cpp does not make (``llama_init_from_model``)."""
+    if settings.cache_type_v.lower() not in PLAIN_TYPES and not flash:
+        raise InspectorError(
+            "llama_init_from_model: V cache quantization requires flash_attn", hint="-fa on, or leave -ctv out"
+        )
+    for name, letter in ((settings.cache_type_k, "K"), (settings.cache_type_v, "V")):
+        if name.lower() in GGML_TYPES and name.lower() not in PLAIN_TYPES and facts.head_dim % _PACKED_TOGETHER:
+            raise InspectorError(
+                f"{letter} cache type {name} with block size {_PACKED_TOGETHER} does not divide "
+                f"n_embd_head_{letter.lower()}={facts.head_dim}",
+                hint=f"-ct{letter.lower()} f16",
+            )
+
+
 def padded(count: int) -> int:
     """Cells rounded up."""
     return -(-count // PAD) * PAD

@@ -57,9 +57,11 @@ def ollama_report(
 ) -> ServingReport:
     """What ollama makes of a card. Raises InspectorError as `llamacpp_report`."""
     context = settings.num_ctx * settings.num_parallel
+    # Without flash attention it keeps a cache of 16 bits, whatever was asked for (llm/server.go).
+    kept = settings.kv_cache_type if settings.flash_attention else "f16"
     words = LlamaCppSettings(
         scheme=settings.scheme, ctx_size=context, n_gpu_layers=settings.num_gpu, ubatch_size=settings.num_batch,
-        cache_type_k=settings.kv_cache_type, cache_type_v=settings.kv_cache_type, parallel=settings.num_parallel,
+        cache_type_k=kept, cache_type_v=kept, parallel=settings.num_parallel,
         flash_attn="on" if settings.flash_attention else "off",
     )  # fmt: skip
     found = llamacpp_report(source, words, card, "", not_understood)
@@ -67,8 +69,8 @@ def ollama_report(
     graph = graph_bytes(source.skeleton.facts, settings.num_batch, context)
     notes = [f"-c {context} in llama.cpp's words: num_ctx x num_parallel"]
     if version_of("ollama", said) < ASKED_ITSELF:
-        kept = sum(1 for layer in kv_layers(source.skeleton.facts, source.runnable) if layer.attends)
-        notes.append(f"its estimator takes {graph:,} bytes for the graph and counts {kept} layers of cache")
+        count = sum(1 for layer in kv_layers(source.skeleton.facts, source.runnable) if layer.attends)
+        notes.append(f"its estimator takes {graph:,} bytes for the graph and counts {count} layers of cache")
     helps = tuple(line.replace("-ngl", "num_gpu").replace("-c ", "num_ctx ") for line in found.helps)
     return replace(
         found, engine="ollama", engine_version=said, notes=(*found.notes, *notes), helps=helps,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inspector.errors import InspectorError
@@ -77,9 +78,12 @@ def read_words(words: Sequence[str], settings: type, short: Mapping[str, str]) -
             values[field] = _TRUTH[said.lower()] is not negated if said.lower() in _TRUTH else not negated
             continue
         if not glued:
-            if not rest:
-                raise InspectorError(f"{word} lacks its value", hint=f"write {word} and a value")
-            value = rest.pop(0)
+            if not rest or _is_option(rest[0]):
+                if field not in _ALONE:
+                    raise InspectorError(f"{word} lacks its value", hint=f"write {word} and a value")
+                value = _ALONE[field]
+            else:
+                value = rest.pop(0)
         values[field] = _value(word, value, types[field])
     return Understood(values, tuple(unknown), tuple(alone))
 
@@ -106,6 +110,8 @@ def settings_of(kind: type[T], values: Mapping[str, Any]) -> T:
     return kind(**values)
 
 
+_ALONE = {"flash_attn": "on"}
+"""What an option means that older releases had as a flag: ``llama-server -fa``."""
 _TRUTH = {"true": True, "false": False, "on": True, "off": False, "1": True, "0": False, "auto": True}
 _FLAGS = frozenset({
     "trust-remote-code", "enable-auto-tool-choice", "disable-log-requests", "disable-log-stats", "enable-metrics",
@@ -131,20 +137,29 @@ def _value(word: str, value: str, kind: str) -> Any:
     except ValueError:
         pass
     if value.lower() in {"auto", "all"}:
-        return -1
+        return -1 if value.lower() == "auto" else EVERY
     # ``32k`` and ``1K`` as vLLM's ``human_readable_int``: small letters are thousands, large ones 1024.
     scale = {"k": 1000, "m": 10**6, "g": 10**9, "K": 1024, "M": 1024**2, "G": 1024**3}.get(value[-1:], 0)
     if scale and _is_number(value[:-1]):
         return int(float(value[:-1]) * scale)
     if "bytes" in word:
         return parse_size(value)
-    raise InspectorError(f"{word} is {value[:40]!r}, not a whole number", hint=f"write it as {word} 8192")
+    raise InspectorError(
+        f"{word} is {value[:40]!r}, not a whole number", hint=f"write it as {word} {8192 if _LONG.search(word) else 2}"
+    )
 
 
 def _number(word: str, value: str) -> float:
-    if not _is_number(value):
-        raise InspectorError(f"{word} is {value[:40]!r}, not a number", hint=f"write it as {word} 0.9")
+    if not _is_number(value.removeprefix("-")):
+        raise InspectorError(
+            f"{word} is {value[:40]!r}, not a number", hint=f"write it as {word} {4 if _GIB.search(word) else 0.9}"
+        )
     return float(value)
+
+
+_LONG, _GIB = re.compile(r"len|tokens|context|ctx|^-c$"), re.compile(r"gb|space|size")
+EVERY = 10_000
+"""``-ngl all``: more layers than any model has."""
 
 
 def _is_number(value: str) -> bool:

@@ -28,18 +28,28 @@ _DOCKER_VALUED = frozenset(
     }
 )  # fmt: skip
 """Options of ``docker run`` (and podman) that take a word; what follows the image is the server's."""
+_IMAGE = re.compile(r"(?:vllm-openai|sglang|ollama/ollama|llama\.cpp)\S*?:(?:v|\S*-(?=b\d))?(b?\d+(?:\.\d+)*)")
+"""The version that an image's tag names: ``vllm/vllm-openai:v0.9.1``, ``llama.cpp:server-cuda-b4719``."""
+_LAST_OF_V0 = "0.10.0 V0"
+_ENDS = frozenset({"&&", "||", "|", ";", "&", ">", ">>", "2>&1", "&>"})
+"""What a shell does after the server's words."""
 _MODEL = ("--model", "--model-path", "-m", "--hf-repo", "-hf")
 _LONGEST = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class Pasted:
-    """What a command line asks for: the engine, the model as it names it, the engine's words, the cards."""
+    """What a command line asks for: the engine, the model as it names it, the engine's words, the image's version."""
 
     engine: str
     model: str
     words: tuple[str, ...]
-    cards: int = 0
+    version: str = ""
+
+
+def is_line(text: str) -> bool:
+    """Whether a text is a server's whole line, pasted as one word."""
+    return " " in text.strip() and any(re.search(pattern, text) for pattern, _ in _BEGINS)
 
 
 def read_pasted(text: str | Sequence[str]) -> Pasted:
@@ -62,11 +72,35 @@ def read_pasted(text: str | Sequence[str]) -> Pasted:
             hint="vllm serve, sglang.launch_server, llama-server",
         )
     rest = _after_the_program(words, engine)
+    rest = rest[: next((place for place, word in enumerate(rest) if word in _ENDS), len(rest))]
     model, rest = _model(rest, engine)
-    return Pasted(engine, model, tuple(rest), _cards(words))
+    return Pasted(engine, model, tuple(rest), _version(words, engine))
+
+
+def _version(words: list[str], engine: str) -> str:
+    """What the image's tag says; the last release that had V0 where a vLLM without a tag is told to run it."""
+    found = next((match[1] for word in words if (match := _IMAGE.search(word))), "")
+    first = any(re.fullmatch(r"(--env=|-e)?VLLM_USE_V1=0", word) for word in words)
+    if engine == "vllm" and first:
+        return f"{found} V0" if found else _LAST_OF_V0
+    return found
 
 
 def _words(text: str | Sequence[str]) -> list[str]:
+    """The words of a line; a line that is one word of it (``sh -c "vllm serve ..."``) is split too."""
+    found: list[str] = []
+    left = list(reversed(_outer_words(text)))
+    while left:
+        word = left.pop()
+        inner = _split(word) if is_line(word) else [word]
+        if inner == [word]:
+            found.append(word)
+        else:
+            left += reversed(inner)
+    return found
+
+
+def _outer_words(text: str | Sequence[str]) -> list[str]:
     """The words of a line; of YAML's or JSON's lists the items, of YAML's text each line's."""
     if not isinstance(text, str):
         return [word for part in text for word in (_split(part) if "\n" in part else [part])]
@@ -166,11 +200,3 @@ def _model(words: list[str], engine: str) -> tuple[str, list[str]]:
     if not model:
         raise InspectorError("the line names no model", hint="vllm serve MODEL, or --model MODEL")
     return model, rest
-
-
-def _cards(words: list[str]) -> int:
-    for index, word in enumerate(words):
-        value = word.partition("=")[2] or (words[index + 1] if index + 1 < len(words) else "")
-        if word.split("=")[0] == "--gpus" and value.isdecimal():
-            return int(value)
-    return 0

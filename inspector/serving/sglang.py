@@ -47,7 +47,14 @@ def sglang_report(
     if not 0 < share < 1:
         raise InspectorError(f"--mem-fraction-static is {share}, and a share lies between 0 and 1")
     terms, rest = _budget(settings, card, sum(part.nbytes for part in parts), share)
-    length = settings.context_length or max(facts.context_length, 1)
+    derived = max(facts.context_length, 1)
+    length = settings.context_length or derived
+    if length > derived > 1:
+        raise InspectorError(
+            f"User-specified context_length ({length}) is greater than the derived context_length ({derived}). This "
+            "may lead to incorrect model outputs or CUDA errors.",
+            hint="SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN=1 allows it",
+        )
     tokens = Span(*(_tokens(made, settings, size) for size in (rest.low, rest.value, rest.high)))
     chunk, _ = steps(settings, card)
     starts, refusal, smallest = _verdict(terms, rest, made, forward_bytes(facts, chunk, settings.tensor_parallel_size))

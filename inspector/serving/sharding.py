@@ -49,6 +49,11 @@ def padded_rows(rows: int) -> int:
     return -(-rows // VOCABULARY) * VOCABULARY
 
 
+def of_rows(owner: str) -> bool:
+    """Whether a layer's inputs are shared out and not its outputs."""
+    return _ROWS.search(owner) is not None
+
+
 def share(skeleton: Skeleton, module: Module, tensor: Tensor, ranks: Ranks) -> Fraction:
     """The part of a tensor's bytes that one rank of its stage holds; above 1 where padding adds rows."""
     facts, width = skeleton.facts, ranks.tensor

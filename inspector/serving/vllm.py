@@ -5,7 +5,7 @@ Source: vLLM v1/worker/gpu_worker.py (``determine_available_memory``), v1/core/k
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from inspector.serving.report import CacheShape, ServingReport
 from inspector.serving.sharding import Ranks
 from inspector.serving.storing import engine_scheme, expert_padding
 from inspector.serving.vllm_cache import vllm_cache
+from inspector.serving.vllm_checks import check_cache, check_model, check_numbers, check_step
 from inspector.serving.vllm_json import named, with_json
 from inspector.serving.vllm_settings import resolve
 from inspector.serving.vllm_verdict import helps, verdict
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from inspector.skeleton import Skeleton
     from inspector.sources.source import Source
 
+UNTOLD = frozenset({"falcon"})
+"""Models whose attention is not handed the cache's config, so that its dtype stays the model's (models/falcon.py)."""
 UNLIKE, UNLIKE_PLAIN = 0.003, 0.0005
 """By how much printed weights may differ from the allocator's blocks: of several ranks or packed numbers, where
 repacking leaves blocks of other sizes, and of plain numbers on one card (logs of both: 0.28 % and 0.01 % at most)."""
@@ -50,12 +53,19 @@ def vllm_report(
     skeleton, config, settings = source.skeleton, source.runnable, with_json(settings)
     facts = skeleton.facts
     width = settings.tensor_parallel_size
+    check_numbers(settings)
     check_heads(facts, width)
     layers = kv_layers(facts, config)
+    latent = any(layer.kind == "latent" for layer in layers)
+    check_model(settings, facts, latent=latent)
+    if facts.model_type in UNTOLD:
+        settings = replace(settings, kv_cache_dtype="auto")
     positions = max(facts.context_length, 1)
     if "yarn" in str(text_fields(config).get("rope_scaling") or ""):
         positions = max(positions, table_positions(config, positions))
-    resolved = resolve(settings, version, card, positions, latent=any(layer.kind == "latent" for layer in layers))
+    resolved = resolve(settings, version, card, positions, latent=latent)
+    check_step(settings, resolved)
+    check_cache(settings, resolved, card)
     scheme = engine_scheme(
         skeleton, config, settings.quantization, settings.dtype, card, plain_constants=resolved.version >= (0, 9, 2)
     )

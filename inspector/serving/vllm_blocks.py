@@ -70,26 +70,47 @@ class Plan:
         return low
 
 
-def plan(specs: Sequence[Spec]) -> Plan:
-    """The groups of a model's layers on one stage, ``specs`` one a layer that keeps something.
+def plan(specs: Sequence[Spec], stages: Sequence[int] = ()) -> Plan:
+    """The groups of a model's layers, and a block's bytes on the pipeline stage where it takes the most.
 
-    Raises InspectorError where pages of different sizes have no common one, as vLLM does.
+    Groups are of the whole model, and each stage holds its layers of them (``_project_kv_cache_groups_to_worker``).
+
+    Args:
+        specs: one a layer that keeps something, in order.
+        stages: the stage of each; all on one when left out.
+
+    Raises:
+        InspectorError: where pages of different sizes have no common one, as vLLM does.
     """
     if not specs:
         raise InspectorError("no layer of this model keeps a cache", hint="an engine for decoders serves it not")
-    specs = _of_one_page(specs)
+    specs, stages = _of_one_page(specs), stages or (0,) * len(specs)
     counts = Counter(specs)
     if len(counts) == 1 or len({(spec.kind, spec.window, spec.block) for spec in counts}) == 1:
         # Of one kind: one group, whose page is the sum of all layers', also where their widths differ.
-        first = specs[0]
-        return Plan((replace(first, page=0),), len(specs), sum(spec.page for spec in specs))
+        pages: Counter[int] = Counter()
+        for spec, stage in zip(specs, stages, strict=True):
+            pages[stage] += spec.page
+        return Plan((replace(specs[0], page=0),), len(specs), max(pages.values()))
     sizes = counts.values()
     least, most = min(sizes), max(sizes)
     # A class a little larger than the smallest, as a draft layer makes it, does not open groups of one layer.
     size = most if most < least * 1.5 else least
     groups = tuple(spec for spec, count in counts.items() for _ in range(-(-count // size)))
     padding = sum(-(-count // size) * size - count for count in sizes)
-    return Plan(groups, size, size * max(spec.page for spec in specs), padding)
+    return Plan(groups, size, _most_together(specs, stages, counts, size) * max(spec.page for spec in specs), padding)
+
+
+def _most_together(specs: Sequence[Spec], stages: Sequence[int], counts: Counter[Spec], size: int) -> int:
+    """The most layers that a group has on one stage: every n-th layer of a sort goes to the same of its n groups."""
+    if len(set(stages)) == 1:
+        return size
+    seen: Counter[Spec] = Counter()
+    together: Counter[tuple[Spec, int, int]] = Counter()
+    for spec, stage in zip(specs, stages, strict=True):
+        together[spec, seen[spec] % -(-counts[spec] // size), stage] += 1
+        seen[spec] += 1
+    return max(together.values())
 
 
 def _of_one_page(specs: Sequence[Spec]) -> list[Spec]:

@@ -42,22 +42,16 @@ def vllm_cache(
     Raises InspectorError where vLLM refuses such a cache.
     """
     width, kept = settings.tensor_parallel_size, settings.kv_cache_dtype
-    stages = settings.pipeline_parallel_size
-    first, chosen = 0, layers
-    if stages > 1:
-        parts = []
-        for count in stage_layers(len(layers), stages):
-            parts.append(layers[first : first + count])
-            first += count
-        chosen = max(parts, key=lambda part: sum(token_bytes(layer, kept, dtype, width) for layer in part))
-    token = {layer: token_bytes(layer, kept, dtype, width) for layer in set(chosen)}
+    counts = stage_layers(len(layers), settings.pipeline_parallel_size)
+    stages = [stage for stage, count in enumerate(counts) for _ in range(count)]
+    token = {layer: token_bytes(layer, kept, dtype, width) for layer in set(layers)}
     model = DTYPE_BYTES[dtype]
     said = settings.mamba_ssm_cache_dtype
     scan = DTYPE_BYTES.get(scan_dtype if said == "auto" else said, model)
     drafts = settings.num_speculative_tokens
     states = {
         layer: state_bytes(layer, width, model_bytes=model, scan_bytes=scan, drafts=drafts)
-        for layer in set(chosen) if layer.kind == "state"
+        for layer in set(layers) if layer.kind == "state"
     }  # fmt: skip
     block, hybrid = resolved.block, None
     if states:
@@ -72,14 +66,17 @@ def vllm_cache(
         align = ALIGN_NOW if delta else ALIGN
         hybrid = hybrid_block(max(states.values()), attention, settings.block_size or 16, align)
         block = hybrid.tokens
-    specs = [
-        _spec(layer, block, token, settings, resolved, hybrid, delta=delta)
-        for layer in chosen
-        if layer.kind not in {"none", "shared"}
-    ]
-    found = [spec for spec in specs if spec is not None]
+    keeping = [
+        (spec, stage)
+        for layer, stage in zip(layers, stages, strict=True) if layer.kind not in {"none", "shared"}
+        if (spec := _spec(layer, block, token, settings, resolved, hybrid, delta=delta)) is not None
+    ]  # fmt: skip
+    chosen = max(
+        ([layer for layer, there in zip(layers, stages, strict=True) if there == stage] for stage in set(stages)),
+        key=lambda part: sum(token[layer] for layer in part),
+    )
     index = sum(INDEX_BYTES for layer in chosen if layer.index)
-    made = plan(found)
+    made = plan([spec for spec, _ in keeping], [stage for _, stage in keeping])
     if index:  # indexers have a page of their own beside each latent's
         made = Plan(made.groups, made.size, made.block_bytes + index * made.block, made.padding_layers)
     return Cache(

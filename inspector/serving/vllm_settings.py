@@ -151,7 +151,7 @@ def _scheduler(
     if settings.max_num_seqs is None:
         assumed.append(f"--max-num-seqs {sequences:,} is its default there")
     batched, wanted = settings.max_num_batched_tokens or batched, settings.max_num_seqs or sequences
-    return batched, min(wanted, batched)
+    return batched, min(wanted, batched) if settings.max_num_seqs is None else wanted
 
 
 def _dotted(version: tuple[int, ...]) -> str:

@@ -28,6 +28,10 @@ OF_TRANSFORMERS = frozenset({"smollm3", "arcee"})
 """Models that vLLM runs by transformers' own modules, which compute sines as they go (models/registry.py)."""
 
 
+EVERYWHERE = frozenset({"mixtral", "olmoe", "qwen3_moe", "qwen3_next"})
+"""Models that make embedding and head on every pipeline stage (their files in vLLM's model_executor/models)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Bytes of one kind of weights on a rank."""
@@ -85,8 +89,11 @@ def _stages(skeleton: Skeleton, tensor: Tensor, layer: str | None, layers: int, 
         yield stage_of(int(number[1]), layers, stages)
         return
     owner, facts = tensor.owner, skeleton.facts
+    if facts.model_type in EVERYWHERE and owner in {facts.input_embeddings, facts.output_embeddings}:
+        yield from range(stages)
+        return
     tied = any(other.tied_to == tensor.name for other in skeleton.tensors)
-    if owner == facts.input_embeddings or in_tower(owner):
+    if owner == facts.input_embeddings or in_tower(owner) or "projector" in owner:
         yield 0
         if tied:
             yield stages - 1

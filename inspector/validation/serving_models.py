@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.gpus import find_gpu
-from inspector.sources.bundled import find, model_ids
+from inspector.serving.named_models import shapes_of
+from inspector.sources.bundled import bundled_config
+from inspector.sources.source import Bundled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +26,18 @@ _SHAPES = {
 }  # fmt: skip
 """Short names of shapes in the logs' ``arch``, where they are not the ending of a bundled id."""
 _MADE = re.compile(r"[-_.](fp8|awq|gptq|nvfp4|int4|int8|quantized\.w8a8|w4a16|4bit|bnb)\b.*$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Packed(Bundled):
+    """A bundled model as a checkpoint has it whose ``quantization_config`` a log prints."""
+
+    packed: Mapping[str, Any]
+
+    @cached_property
+    def config(self) -> dict[str, Any] | None:
+        """Its bundled config, with that."""
+        return {**(bundled_config(self.name) or {}), "quantization_config": dict(self.packed)}
 
 
 def card_of(record: Mapping[str, Any]) -> Gpu | None:
@@ -45,8 +60,9 @@ def model_of(record: Mapping[str, Any]) -> Source | None:
     if isinstance(path := record.get("config"), str):
         return locate(path)
     for name in _names(str(record.get("model") or ""), str(record.get("arch") or "")):
-        if found := _found(name):
-            return locate(found)
+        if found := shapes_of(name):
+            packed = record.get("quantization_config")
+            return Packed(found, "bundled", packed) if isinstance(packed, dict) else locate(found)
     return None
 
 
@@ -54,6 +70,7 @@ def _names(model: str, arch: str) -> list[str]:
     plain = re.split(r"[\s(]", model.strip(), maxsplit=1)[0]
     bare = _MADE.sub("", plain.rpartition("/")[2])
     names = [plain, bare, bare.replace("Meta-Llama-3.1", "Llama-3.1")]
+    names.append("-".join(model.split()))  # a GGUF's own: Meta Llama 3.1 8B Instruct
     if tag := re.fullmatch(r"([a-z-]+?)([\d.]*):(\d+b)", bare.lower()):  # ollama's: gemma3:27b
         names.append("-".join(filter(None, tag.groups())))
     if re.match(r"mistral 7b", model, re.IGNORECASE):
@@ -63,15 +80,3 @@ def _names(model: str, arch: str) -> list[str]:
     if arch:
         names += [_SHAPES.get(arch, arch)]
     return [name for name in names if name]
-
-
-def _found(name: str) -> str | None:
-    """A bundled id: the one that is meant, or the shortest of those that begin so, which have the same shapes."""
-    with suppress(InspectorError):  # the ending of several
-        if found := find(name):
-            return found
-    wanted = name.lower()
-    if not re.search(r"\d[bm](-|$)", wanted):  # a family alone is no model
-        return None
-    begin = [model for model in model_ids() if f"{model.lower().partition('/')[2]}-".startswith(f"{wanted}-")]
-    return min(begin, key=len, default=None)

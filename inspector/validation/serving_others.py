@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from inspector.errors import InspectorError
+from inspector.precision.registry import scheme_named
 from inspector.serving.kv_layers import kv_layers
 from inspector.serving.language_part import language_part
 from inspector.serving.llamacpp_compute import without_flash
 from inspector.serving.llamacpp_kv import cells, llamacpp_layers
 from inspector.serving.llamacpp_settings import LlamaCppSettings
+from inspector.serving.llamacpp_weights import placed
 from inspector.serving.ollama import graph_bytes
 from inspector.serving.option_words import settings_of
 from inspector.serving.sglang import sglang_report
@@ -20,6 +24,8 @@ from inspector.validation.serving_lines import LogLine, of_print
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from inspector.serving.llamacpp_kv import Cells
+    from inspector.skeleton import Skeleton
     from inspector.validation.serving_records import Log
 
 
@@ -81,12 +87,51 @@ def llamacpp_lines(log: Log) -> Iterator[LogLine]:
     for name, found in pairs:
         if (printed := log.printed(name)) is not None:
             yield LogLine(log.id, name, found, found, found, printed, log.doubt(name))
+    yield from _of_weights(log, skeleton, made)
     if log.record.get("flash_attn") is False and not made.window:
         for name in ("compute_cpu", "compute_metal", "compute_cuda0"):
-            found = without_flash(skeleton.facts, made, settings.ubatch_size, host=name == "compute_cpu")
+            found = without_flash(
+                skeleton.facts, made, settings.ubatch_size, build=_build(log), host=name == "compute_cpu"
+            )
             alone = name != "compute_cpu" or log.printed("compute_metal") is None
             if (printed := log.printed(name)) is not None and alone:
                 yield LogLine(log.id, "compute", found, found, int(found * 1.07), printed, log.doubt(name))
+
+
+def _build(log: Log) -> int:
+    """The build that a log names; logs that name none are of 2025 and before."""
+    found = re.search(r"\bb?(\d{4,6})\b(?!-)", log.version)
+    number = int(found[1]) if found else 0
+    return 0 if 2020 <= number <= 2030 else number
+
+
+def _of_weights(log: Log, skeleton: Skeleton, made: Cells) -> Iterator[LogLine]:
+    """The model's buffers, and all that lies on one card, where the log says how the file is packed."""
+    count = log.record.get("n_gpu_layers")
+    try:
+        there = placed(skeleton, scheme_named(f"gguf:{str(log.record.get('quantization')).lower()}"))
+    except InspectorError:  # a mixture of one's own, or none that is named
+        return
+    if count is None:
+        return
+    card = there.on_card(int(count), (False,) * len(there.layers))
+    host = there.whole - card + (there.embedding if there.output == there.embedding and card else 0)
+    for name, found in (
+        ("model_cuda0", card),
+        *((name, host) for name in ("model_cpu", "model_cpu_mapped")),
+    ):
+        if (printed := log.printed(name)) is not None:
+            yield LogLine(log.id, "model", found, found, found, printed, log.doubt(name))
+    parts = [log.printed(name) for name in ("model_cuda0", "kv_total", "compute_cuda0")]
+    if (
+        int(count) > len(there.layers)
+        and all(part is not None for part in parts)
+        and log.record.get("flash_attn") is False
+    ):
+        buffer = without_flash(skeleton.facts, made, _llama(log).ubatch_size, build=_build(log))
+        found = card + made.nbytes + buffer
+        doubt = sum(log.doubt(name) for name in ("model_cuda0", "kv_total", "compute_cuda0"))
+        yield LogLine(log.id, "on the card", found, found, int(found + 0.07 * buffer), sum(filter(None, parts)), doubt)
 
 
 def ollama_lines(log: Log) -> Iterator[LogLine]:

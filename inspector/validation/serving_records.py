@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.gpus import card_of_size
+from inspector.serving.option_words import read_words
+from inspector.serving.vllm_settings import VllmSettings
 from inspector.units import MiB
 from inspector.validation.serving_models import card_of, model_of
 
@@ -61,7 +63,8 @@ def logs(name: str) -> tuple[Log, ...]:
     """The logs of a published set, or of a file in that form. Raises InspectorError for what is none."""
     if name in SETS:
         text = (files("inspector") / "data" / "truth" / f"{name}.json").read_text(encoding="utf-8")
-        return tuple(log_of(record) for record in json.loads(text))
+        beside = _beside()
+        return tuple(log_of({**record, **beside.get(record["id"], {})}) for record in json.loads(text))
     from inspector.files import read_bytes
 
     try:
@@ -71,6 +74,13 @@ def logs(name: str) -> tuple[Log, ...]:
     if not isinstance(found, list) or not all(is_log(record) for record in found):
         raise InspectorError(f"{name} is no list of an engine's logs", hint="each has id, engine and figures")
     return tuple(log_of(record) for record in found)
+
+
+def _beside() -> dict[str, dict[str, Any]]:
+    """What the text around a published log says, and its record does not, by the record's id."""
+    text = (files("inspector") / "data" / "serving" / "log_details.json").read_text(encoding="utf-8")
+    found: dict[str, dict[str, Any]] = json.loads(text)["logs"]
+    return found
 
 
 def is_of_engines(name: str) -> bool:
@@ -118,8 +128,13 @@ def _options(record: Mapping[str, Any]) -> dict[str, Any]:
     plain = (
         "max_model_len", "gpu_memory_utilization", "kv_cache_dtype", "max_num_seqs", "max_num_batched_tokens",
         "block_size", "enforce_eager", "mem_fraction_static", "page_size", "max_total_tokens", "context_length",
-        "chunked_prefill_size", "mamba_cache_mode",
+        "chunked_prefill_size", "mamba_cache_mode", "enable_lora", "max_loras", "max_lora_rank",
     )  # fmt: skip
+    # Options that only a log's note has, as they were typed.
+    typed = [word for word in str(record.get("note") or "").replace(";", " ").split() if word.startswith("--")]
+    if typed:
+        said_there = str(record["note"]).replace(";", " ").split()
+        found |= read_words(said_there[said_there.index(typed[0]) :], VllmSettings, {}).values
     for name in plain:
         if record.get(name) is not None:
             found[name] = record[name]

@@ -26,9 +26,20 @@ CARDS = {
     "A100-80GB": ("NVIDIA A100-SXM4-80GB", int(79.25 * GIB), (8, 0), 108),
     "RTX 4090": ("NVIDIA GeForce RTX 4090", int(23.5 * GIB), (8, 9), 128),
 }
-QUESTIONS = (("H100", 1, "auto"), ("H100", 8, "auto"), ("T4", 1, "auto"), ("H100", 1, "fp8"), ("A100-80GB", 2, "auto"),
-             ("RTX 4090", 4, "fp8"))  # fmt: skip
-"""Card, ranks and dtype of the cache; each is asked of every model."""
+QUESTIONS = (
+    ("H100", 1, "auto", ""), ("H100", 8, "auto", ""), ("T4", 1, "auto", ""), ("H100", 1, "fp8", ""),
+    ("A100-80GB", 2, "auto", ""), ("RTX 4090", 4, "fp8", ""), ("RTX 4090", 1, "auto", ""), ("H100", 2, "auto", "lora"),
+    ("H100", 4, "auto", "experts"), ("RTX 4090", 1, "auto", "stages"), ("H100", 8, "auto", "contexts"),
+)  # fmt: skip
+"""Card, ranks, dtype of the cache and what more is said; each is asked of every model that it can be asked of."""
+MORE: dict[str, dict[str, Any]] = {
+    "": {},
+    "lora": {"enable_lora": True, "max_loras": 2, "max_lora_rank": 32},
+    "experts": {"enable_expert_parallel": True},
+    "stages": {"pipeline_parallel_size": 3},
+    "contexts": {"decode_context_parallel_size": 2},
+}
+"""vLLM's own options, by the word that an answer has under ``more``."""
 ASKED = (
     "meta-llama/Llama-3.2-1B", "Qwen/Qwen2.5-7B-Instruct", "google/gemma-3-1b-it", "google/gemma-2-9b",
     "Qwen/Qwen3-30B-A3B", "Qwen/Qwen3-Next-80B-A3B-Instruct", "openai/gpt-oss-20b", "deepseek-ai/DeepSeek-V2-Lite",
@@ -45,8 +56,8 @@ ASKED = (
 )  # fmt: skip
 
 
-def build(folder: Path, ranks: int, kept: str) -> tuple[Any, Any]:
-    """The resolved config and the model on shapes, rank 0 of so many, through vLLM's own calls."""
+def build(folder: Path, ranks: int, kept: str, more: str, stage: int = 0) -> tuple[Any, Any]:
+    """The resolved config and the model on shapes, the first rank of a stage, through vLLM's own calls."""
     import torch
     import torch.distributed as dist
     import vllm.distributed.parallel_state as parallel
@@ -60,7 +71,7 @@ def build(folder: Path, ranks: int, kept: str) -> tuple[Any, Any]:
 
     engine = EngineArgs(
         model=str(folder), load_format="dummy", skip_tokenizer_init=True, tensor_parallel_size=ranks,
-        distributed_executor_backend="mp" if ranks > 1 else None, kv_cache_dtype=kept,
+        distributed_executor_backend="mp" if ranks > 1 or more == "stages" else None, kv_cache_dtype=kept, **MORE[more],
     )  # fmt: skip
     config = engine.create_engine_config(UsageContext.OPENAI_API_SERVER)
     config.device_config.device, config.device_config.device_type = torch.device("meta"), "meta"
@@ -68,12 +79,37 @@ def build(folder: Path, ranks: int, kept: str) -> tuple[Any, Any]:
     if dist.is_initialized():
         parallel.destroy_model_parallel()
         parallel.destroy_distributed_environment()
+    stages, contexts = (MORE[more].get(f"{name}_size", 1) for name in ("pipeline_parallel", "decode_context_parallel"))
+    first, world = stage * ranks, ranks * stages
+    config.parallel_config.rank = first
     with set_current_vllm_config(config):
-        dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=ranks)
-        parallel.init_distributed_environment(ranks, 0, "fake://", 0, "fake")
-        parallel.initialize_model_parallel(ranks, 1)
+        dist.init_process_group("fake", store=FakeStore(), rank=first, world_size=world)
+        parallel.init_distributed_environment(world, first, "fake://", 0, "fake")
+        parallel.initialize_model_parallel(ranks, stages, decode_context_model_parallel_size=contexts)
         with set_default_torch_dtype(config.model_config.dtype), torch.device("meta"):
-            return config, initialize_model(vllm_config=config)
+            model = initialize_model(vllm_config=config)
+        return config, with_slots(config, model) if more == "lora" else model
+
+
+def with_slots(config: Any, model: Any) -> Any:
+    """The model with the room that vLLM keeps for adapters."""
+    import torch
+    from vllm.v1.worker.lora_model_runner_mixin import LoRAModelRunnerMixin
+
+    runner: Any = LoRAModelRunnerMixin()
+    return runner.load_lora_model(model, config, torch.device("meta"))
+
+
+def slots(model: Any) -> int:
+    """Bytes of that room: stacked matrices are plain attributes of the layers."""
+    found: dict[int, int] = {}
+    for module in model.modules():
+        for name, value in vars(module).items():
+            for tensor in (
+                () if not name.endswith("_stacked") else value if isinstance(value, tuple | list) else (value,)
+            ):
+                found[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
+    return sum(found.values())
 
 
 def tensors(model: Any) -> int:
@@ -99,25 +135,26 @@ def processed(config: Any, model: Any) -> int | None:
     return tensors(model)
 
 
-def planned(config: Any) -> dict[str, Any]:
-    """What vLLM's planner makes of the bytes: blocks, groups, concurrency, or its refusal."""
+def planned(config: Any, stages: list[Any]) -> dict[str, Any]:
+    """What vLLM's planner makes of the bytes: blocks, groups, concurrency, or its refusal.
+
+    ``stages`` are the layers' specs of each pipeline stage, of one rank.
+    """
     from vllm.config import set_current_vllm_config
     from vllm.distributed.kv_transfer.kv_connector.utils import get_current_attn_backends
-    from vllm.platforms import current_platform
     from vllm.v1.attention.backends.utils import get_supported_kv_cache_layouts, resolve_kv_cache_layout
     from vllm.v1.core.kv_cache_planning import get_global_kv_cache_groups, get_kv_cache_configs
     from vllm.v1.core.kv_cache_utils import generate_scheduler_kv_cache_config, get_kv_cache_capacity
-    from vllm.v1.worker.gpu.attn_utils import get_kv_cache_spec
 
     with set_current_vllm_config(config):
-        current_platform.update_block_size_for_backend(config)
-        spec, ranks = get_kv_cache_spec(config), config.parallel_config.world_size
+        ranks = config.parallel_config.world_size
+        specs = [spec for spec in stages for _ in range(ranks // len(stages))]
         backends = get_current_attn_backends(config)
         layouts = [layout.name for layout in get_supported_kv_cache_layouts(backends)]
-        resolve_kv_cache_layout(config, [layouts] * ranks, list(spec.values()))
-        groups = get_global_kv_cache_groups(config, [spec] * ranks)
+        resolve_kv_cache_layout(config, [layouts] * ranks, [each for spec in stages for each in spec.values()])
+        groups = get_global_kv_cache_groups(config, specs)
         try:
-            configs = get_kv_cache_configs(config, [spec] * ranks, [AVAILABLE] * ranks, groups)
+            configs = get_kv_cache_configs(config, specs, [AVAILABLE] * ranks, groups)
         except ValueError as error:
             return {"refusal": str(error)}
         made = generate_scheduler_kv_cache_config(configs)
@@ -129,24 +166,44 @@ def planned(config: Any) -> dict[str, Any]:
         }  # fmt: skip
 
 
-def one(model: str, card: str, ranks: int, kept: str) -> dict[str, Any]:
+def spec_of(config: Any) -> Any:
+    """What each layer of a rank keeps."""
+    from vllm.config import set_current_vllm_config
+    from vllm.platforms import current_platform
+    from vllm.v1.worker.gpu.attn_utils import get_kv_cache_spec
+
+    with set_current_vllm_config(config):
+        current_platform.update_block_size_for_backend(config)
+        return get_kv_cache_spec(config)
+
+
+def one(model: str, card: str, ranks: int, kept: str, more: str) -> dict[str, Any]:
     """The answer about one model."""
-    asked = {"model": model, "card": card, "ranks": ranks, "kept": kept}
+    asked = {"model": model, "card": card, "ranks": ranks, "kept": kept} | ({"more": more} if more else {})
+    specs: list[Any] = []
+    weights: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
         text = (MODELS / f"{model.replace('/', '--')}.json").read_text(encoding="utf-8")
         (Path(folder) / "config.json").write_text(text, encoding="utf-8")
         try:
-            config, made = build(Path(folder), ranks, kept)
+            for stage in range(MORE[more].get("pipeline_parallel_size", 1)):
+                config, made = build(Path(folder), ranks, kept, more, stage)
+                weights.append(tensors(made))
+                specs.append(spec_of(config))
         except (ValueError, AssertionError, NotImplementedError) as error:
             return {**asked, "refused": str(error).replace(folder, model)[:300]}
         step = config.scheduler_config
         answer = {
-            **asked, "weights": tensors(made), "batched": step.max_num_batched_tokens, "seqs": step.max_num_seqs,
+            **asked, "weights": max(weights), "batched": step.max_num_batched_tokens, "seqs": step.max_num_seqs,
             "length": config.model_config.max_model_len, "dtype": str(config.model_config.dtype)[6:],
             "quantization": config.model_config.quantization,
         }  # fmt: skip
-        answer |= planned(config)
-        if config.model_config.quantization or config.model_config.use_mla:
+        if len(weights) > 1:
+            answer["stages"] = weights
+        if more == "lora":
+            answer["slots"] = slots(made)
+        answer |= planned(config, specs)
+        if len(weights) == 1 and more != "lora" and (config.model_config.quantization or config.model_config.use_mla):
             answer["processed"] = processed(config, made)
     del made
     gc.collect()
@@ -172,21 +229,32 @@ def child(card: str) -> None:
         None if self.ns == "vllm" else fake(self, *args, **options)
     )
     there = kept_answers()
-    for each, ranks, kept in QUESTIONS:
+    for each, ranks, kept, more in QUESTIONS:
         for model in ASKED if each == card else ():
-            if (model, card, ranks, kept) not in there and not (kept == "fp8" and latent(model)):
-                print(json.dumps(one(model, card, ranks, kept)), flush=True)
+            if (model, card, ranks, kept, more) not in there and askable(model, kept, more):
+                print(json.dumps(one(model, card, ranks, kept, more)), flush=True)
 
 
-def latent(model: str) -> bool:
-    """Whether it keeps a latent: of such a cache in fp8 FlashMLA's compiled extension decides, which is not here."""
-    return '"kv_lora_rank"' in (MODELS / f"{model.replace('/', '--')}.json").read_text(encoding="utf-8")
+def askable(model: str, kept: str, more: str) -> bool:
+    """Whether it can be asked so.
+
+    Of a latent in fp8 FlashMLA's compiled extension decides, which is not here; experts are spread where there are any.
+    """
+    text = (MODELS / f"{model.replace('/', '--')}.json").read_text(encoding="utf-8")
+    mixture = any(f'"{name}"' in text for name in ("num_experts", "num_local_experts", "n_routed_experts"))
+    spread = {"experts": mixture, "lora": not mixture}  # adapters of experts need kernels that are chosen with data
+    return not (kept == "fp8" and '"kv_lora_rank"' in text) and spread.get(more, True)
 
 
-def kept_answers() -> dict[tuple[str, str, int, str], dict[str, Any]]:
+def kept_answers() -> dict[tuple[str, str, int, str, str], dict[str, Any]]:
     """What is known by now."""
     found = json.loads(PLACE.read_text(encoding="utf-8"))["answers"] if PLACE.exists() else []
-    return {(row["model"], row["card"], row["ranks"], row["kept"]): row for row in found}
+    return {key(row): row for row in found}
+
+
+def key(row: dict[str, Any]) -> tuple[str, str, int, str, str]:
+    """What an answer is of."""
+    return row["model"], row["card"], row["ranks"], row["kept"], row.get("more", "")
 
 
 def main() -> None:
@@ -200,7 +268,7 @@ def main() -> None:
                 if not line.startswith("{"):
                     continue
                 row = json.loads(line)
-                answers = kept_answers() | {(row["model"], row["card"], row["ranks"], row["kept"]): row}
+                answers = kept_answers() | {key(row): row}
                 about = f"vLLM {version('vllm')} on shapes, 40 GiB for the cache, asked {dt.date.today()}"  # noqa: DTZ011
                 write(about, list(answers.values()))
                 print(row, flush=True)

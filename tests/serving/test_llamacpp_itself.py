@@ -34,7 +34,9 @@ def test_the_answer_is_read_off_its_breakdown():
 def compared():
     found = []
     for answer in KEPT["answers"]:
-        options = {name: answer[name] for name in ("ctx_size", "parallel", "ubatch_size") if name in answer}
+        options = {
+            name: answer[name] for name in ("ctx_size", "parallel", "ubatch_size", "flash_attn") if name in answer
+        }
         report = inspector.serve(answer["model"], engine="llama.cpp", gpu="B200", scheme="f16", **options)
         buffer = next(term.span.value for term in report.terms if term.name == "compute buffer")
         found.append((answer, report, buffer))
@@ -63,6 +65,14 @@ def test_compute_buffers_are_near_its_own(compared):
     errors = [abs(buffer / MiB - answer["compute_mib"]) / answer["compute_mib"] for answer, _, buffer in compared]
     assert median(errors) < 0.01
     assert max(errors) < 0.04
+
+
+def test_compute_buffers_with_scores_are_its_own(compared):
+    kept = [(answer, buffer) for answer, _, buffer in compared if answer.get("flash_attn") == "off"]
+    errors = sorted(abs(buffer / MiB - answer["compute_mib"]) / answer["compute_mib"] for answer, buffer in kept)
+    exact = [answer for answer, buffer in kept if abs(buffer / MiB - answer["compute_mib"]) < 1]
+    assert len(exact) >= 19
+    assert errors[-1] < 0.02
 
 
 def test_a_header_is_a_file_of_holes(tmp_path):

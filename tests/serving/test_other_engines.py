@@ -38,7 +38,7 @@ def test_llamacpp_as_the_engine_answers(case):
 
 
 def test_experts_and_layers_on_the_host():
-    whole = inspector.serve("qwen3-30b-a3b", engine="llama.cpp", gpu="RTX 3060", ctx_size=8192)
+    whole = inspector.serve("qwen3-30b-a3b", engine="llama.cpp", gpu="RTX 3060", words=("-c", "8192", "-ngl", "all"))
     assert whole.starts == "no"
     assert 20 < whole.layers_that_fit < 40
     off = inspector.serve("qwen3-30b-a3b", engine="llama.cpp", gpu="RTX 3060", words=("-c", "8192", "-ot", "exps=CPU"))
@@ -51,6 +51,35 @@ def test_experts_and_layers_on_the_host():
     assert fewer.starts in {"yes", "unknown"}
     with pytest.raises(InspectorError, match="no type of a cache"):
         inspector.serve("llama-3.2-1b", engine="llama.cpp", cache_type_k="q9")
+
+
+def test_it_fits_itself_where_nobody_said_how_many_layers():
+    asked = {"engine": "llama.cpp", "gpu": "RTX 3060", "scheme": "q4_k_m"}
+    lowered = inspector.serve("llama-3.1-8b", **asked)
+    assert lowered.starts == "yes"
+    assert 4096 < lowered.max_model_len < 131_072
+    assert any("-c is lowered from 131,072" in line for line in lowered.notes)
+    split = inspector.serve("qwen2.5-32b", **asked, ctx_size=8192)
+    assert split.starts == "yes"
+    assert split.max_model_len == 8192
+    assert any("of 65 layers on the card" in line for line in split.notes)
+    older = inspector.serve("qwen2.5-32b", **asked, ctx_size=8192, engine_version="b6000")
+    assert older.starts == "no"
+    assert inspector.serve("llama-3.1-70b", engine="ollama", gpu="RTX 4090").starts == "yes"
+    assert inspector.serve("llama-3.1-70b", engine="ollama", gpu="RTX 4090", num_gpu=81).starts == "no"
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "said"),
+    [
+        ("llama-3.1-8b", "-ctv q8_0 -fa off", "V cache quantization requires flash_attn"),
+        ("pythia-2.8b", "-ctk q4_0 -fa", "K cache type q4_0 with block size 32 does not divide n_embd_head_k=80"),
+        ("llama-3.1-8b", "-b 0", "a context, a batch"),
+    ],
+)
+def test_caches_that_it_does_not_make(model, words, said):
+    with pytest.raises(InspectorError, match=said):
+        inspector.serve(model, engine="llama.cpp", words=words.split())
 
 
 def test_sglang_takes_a_share_of_what_is_free():

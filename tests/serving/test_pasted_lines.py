@@ -72,3 +72,27 @@ def test_a_line_is_answered():
 def test_what_is_no_servers_line(line):
     with pytest.raises(InspectorError):
         read_pasted(line)
+
+
+WRAPPED = """
+      - name: server
+        image: vllm/vllm-openai:v0.8.5
+        command: ["/bin/sh", "-c"]
+        args: ["vllm serve Qwen/Qwen3-8B --max_model_len 4096"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "version"),
+    [
+        (WRAPPED, ("--max_model_len", "4096"), "0.8.5"),
+        ("bash -c 'pip install vllm && vllm serve Qwen/Qwen3-8B -tp 2 2>&1 | tee out'", ("-tp", "2"), ""),
+        ("docker run -e VLLM_USE_V1=0 vllm/vllm-openai:v0.8.4 --model Qwen/Qwen3-8B", (), "0.8.4 V0"),
+        ("VLLM_USE_V1=0 vllm serve Qwen/Qwen3-8B --seed 1", ("--seed", "1"), "0.10.0 V0"),
+        ("docker run lmsysorg/sglang:v0.5.3-cu126 sglang serve Qwen/Qwen3-8B --tp 4", ("--tp", "4"), "0.5.3"),
+        ("docker run ghcr.io/ggml-org/llama.cpp:server-cuda-b4719 -m Qwen/Qwen3-8B -c 99", ("-c", "99"), "b4719"),
+    ],
+)
+def test_shells_and_images_around_it(line, words, version):
+    found = read_pasted(line)
+    assert (found.model, found.words, found.version) == ("Qwen/Qwen3-8B", words, version)

@@ -21,10 +21,8 @@ def _errors(ledger, figure, without=()):
     return sorted(abs(line.error) for line in _of(ledger, figure) if line.log not in without)
 
 
-NOT_UNDERSTOOD = {"vllm-qwen3next-w4a16-0.92", "vllm-qwen3next-w4a16-0.75"}
-"""Tokens of a hybrid in a version that is not said, whose concurrency grows faster than its memory does."""
-WEIGHTS_UNLIKE = {
-    "vllm-qwen1.5b-bnb-8gb",  # a third larger than any such checkpoint whose every layer is packed
+LAYERS_UNSAID = {
+    "vllm-qwen1.5b-bnb-8gb",  # Unsloth's own mix, which leaves some layers in 16 bits; the log names none
 }
 
 
@@ -33,13 +31,14 @@ def test_bytes_a_token_and_blocks_are_exact(vllm):
         lines = _of(vllm, figure)
         assert len(lines) >= 10
         assert all(line.verdict == "exact" for line in lines), figure
-    wrong = {line.log for line in _of(vllm, "tokens") if line.verdict != "exact"}
-    assert wrong <= NOT_UNDERSTOOD
+    tokens = _of(vllm, "tokens")
+    assert len(tokens) >= 12
+    assert all(line.verdict == "exact" for line in tokens)
 
 
 def test_weights_of_a_rank(vllm):
-    found = _errors(vllm, "weights", WEIGHTS_UNLIKE)
-    assert len(found) >= 21
+    found = _errors(vllm, "weights", LAYERS_UNSAID)
+    assert len(found) >= 25
     assert found[len(found) // 2] < 0.002
     assert found[-1] < 0.02
 
