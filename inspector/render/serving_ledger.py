@@ -25,8 +25,9 @@ def text(ledger: ServingLedger) -> RenderableType:
     """The page `inspector validate serving_vllm` prints: what is not exact, what is left out, the summary last."""
     parts: list[RenderableType] = [
         heading(f"{ledger.name}: predicted beside printed", f"{count(len(ledger.lines))} figures of engines' logs"),
-        Responsive(lambda width: _lines(ledger, roomy=width >= ROOMY)),
-    ]
+        Responsive(lambda width: _lines(ledger, roomy=width >= ROOMY))
+        if any(line.verdict != "exact" for line in ledger.lines) else Text("all of them are exact"),
+    ]  # fmt: skip
     if ledger.left_out:
         parts.append(notes(f"left out: {name}: {why}" for name, why in ledger.left_out))
     parts += [_summary(ledger), notes((_LEGEND,))]

@@ -86,8 +86,8 @@ def serve(
 
 
 def _served(
-    model: str, engine: str, gpu: str, vram: str, engine_version: str, words: Sequence[str], options: dict[str, Any],
-    *, elsewhere: bool,
+    model: str, engine: str, gpu: str | Gpu, vram: str, engine_version: str, words: Sequence[str],
+    options: dict[str, Any], *, elsewhere: bool,
 ) -> ServingReport:  # fmt: skip
     """`serve`; ``elsewhere`` says that the words are another machine's, whose files are not here."""
     name = engine_named(engine)
