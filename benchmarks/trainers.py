@@ -122,6 +122,18 @@ AS_OBJECTIVES: dict[str, dict[str, Any]] = {
         "reward_model": "EleutherAI/pythia-14m",
     },
     "synced": {"objective": "rloo", "num_generations": 2, "sync_ref_model": True},
+    "gkd": {"objective": "gkd", "teacher": "EleutherAI/pythia-14m"},
+    "distill": {
+        "objective": "distill",
+        "teacher": "EleutherAI/pythia-14m",
+        "grad_accum": 2,
+        "method": "lora",
+        "r": 8,
+        "alpha": 8,
+        "target_modules": "all-linear",
+    },
+    "mixed": {"objective": "orpo", "dtype": "float32", "autocast": "bf16", "outputs_fp32": True},
+    "prm": {"objective": "prm"},
     "follows": {"objective": "dpo", "sync_ref_model": True, "optimizer": "adamw_torch"},
 }
 """Trainers of trl beside the settings that say them: the same bytes, but for batches and a few numbers."""
@@ -137,6 +149,9 @@ AS_EVALUATIONS: dict[str, dict[str, Any]] = {
 """Trainer's evaluation, on the card, on the CPU and by options: the same bytes, but for batches."""
 EVALUATION_OFF = 8192
 """Bytes: the batches that a loader has ready, of ids and labels."""
+
+OF_OTHER_RELEASES = {"prm": "trl.experimental.prm"}
+"""Trainers that not every release of trl has: tried where it does (prm: up to 1.13)."""
 
 MOST_OFF = 0.001
 """Of a published run's steady bytes, between script and options."""
@@ -155,7 +170,7 @@ _OF = {
     **dict.fromkeys(PUBLISHED_RUNS, PUBLISHED),
     **dict.fromkeys(AS_OPTIONS, OPTIONS),
     **{
-        f"options-{each}": GENERATING if "num_generations" in said else OBJECTIVES
+        f"options-{each}": GENERATING if "num_generations" in said or each == "distill" else OBJECTIVES
         for each, said in AS_OBJECTIVES.items()
     },
     **{f"evaluates-{each}": EVALUATES for each in AS_EVALUATIONS},
@@ -186,6 +201,7 @@ def main() -> int:
                     _keep(kept, name, row)
         for prefix, together in (("options-", _objectives), ("evaluates-", partial(_evaluations, folder / "causal"))):
             names = [name.removeprefix(prefix) for name in todo if name.startswith(prefix)]
+            names = [name for name in names if _is_there(OF_OTHER_RELEASES.get(name, ""))]
             for name, row in together(names).items() if names and _installed("trl") else ():
                 _keep(kept, prefix + name, row)
         for name in todo:
@@ -223,6 +239,14 @@ def text(name: str) -> str:
     names = [program, "measuring.py"] if program else []
     told = json.dumps(COMMANDS.get(name.removeprefix("trl-"), "")).encode()
     return hashlib.sha256(b"".join((PROGRAMS / each).read_bytes() for each in names) or told).hexdigest()[:16]
+
+
+def _is_there(module: str) -> bool:
+    """Whether this release has a module; true of none."""
+    try:
+        return not module or _installed(module)
+    except ModuleNotFoundError:  # what it would be in is not there either
+        return False
 
 
 def _installed(module: str) -> bool:

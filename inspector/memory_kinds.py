@@ -11,6 +11,7 @@ class MemoryKind(StrEnum):
     BASE_WEIGHTS = "base weights"
     REFERENCE = "reference model"
     REWARD = "reward model"
+    TEACHER = "teacher"
     ENGINE = "inference engine"
     QUANTIZATION_CONSTANTS = "quantization constants"
     ADAPTERS = "adapters"

@@ -121,6 +121,7 @@ SETTINGS = (
     Setting("vllm_enable_sleep_mode", OBJECTIVE, "It sleeps while the model trains (level 2)."),
     Setting("vllm_memory", OBJECTIVE, "What it holds, as its log says (found by its rules); repeatable."),
     Setting("reward_model", OBJECTIVE, "A model on the card that scores the answers, by its name."),
+    Setting("teacher", OBJECTIVE, "The model that a student follows (gkd, distill), by its name."),
     Setting("sync_ref_model", OBJECTIVE, "The model is mixed into its reference now and then (TR-DPO)."),
     Setting("bits", NUMBERS, "4: nf4, 8: LLM.int8, 16 and 32: the dtype."),
     Setting("load_in_4bit", NUMBERS, "As --bits 4.", unseen=("--4bit",)),

@@ -79,7 +79,7 @@ OTHERWISE = {
     "eval_batch": "4", "eval_batches": "3", "eval_gather": "argmax", "eval_accum": "2",
     "num_generations": "4", "steps_per_generation": "8", "rollouts": "server",
     "vllm_memory": "weights=2GiB", "vllm_gpu_memory_utilization": "0.5", "vllm_max_model_length": "2048",
-    "reward_model": "llama-3.2-1b",
+    "reward_model": "llama-3.2-1b", "teacher": "llama-3.2-1b",
 }  # fmt: skip
 """A value of each setting that is not the default; a switch is turned."""
 BESIDE = {"double_quant": {"method": "qlora"}, "layers_pattern": {"layers_to_transform": "1"},
@@ -89,6 +89,7 @@ BESIDE = {"double_quant": {"method": "qlora"}, "layers_pattern": {"layers_to_tra
           **{key: {"objective": "grpo", "prompt_len": 8, "batch_size": 8, "rollouts": "colocated"}
              for key in ("vllm_memory", "vllm_gpu_memory_utilization", "vllm_max_model_length",
                          "vllm_enable_sleep_mode")},
+          "teacher": {"objective": "gkd"},
           "sync_ref_model": {"objective": "dpo", "method": "full"},
           "logits_to_keep": {"objective": "dpo", "loss": "full"},
           **{key: {"eval_batch": 4} for key in ("eval_batches", "eval_gather", "eval_accum")}}  # fmt: skip

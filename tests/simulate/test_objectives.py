@@ -33,7 +33,7 @@ def results(benchmark):
     return {row["name"]: row for row in map(json.loads, benchmark.RESULTS.read_text().splitlines())}
 
 
-@pytest.mark.parametrize("name", ["adapter", "orpo", "kto", "several", "scored"])
+@pytest.mark.parametrize("name", ["adapter", "mixed", "kto", "several", "scored", "gkd", "distill", "prm"])
 def test_a_step_is_that_of_trl_s_trainer(name, benchmark, results):
     """A sample: the benchmark runs every objective beside TRL's own trainer, and its results are kept."""
     row = results[f"options-{name}"]
@@ -108,6 +108,11 @@ def test_a_colocated_engine_stands_beside_the_training(colocated):
 def test_an_engine_that_nobody_knows_is_a_line():
     with pytest.raises(CannotSimulateError, match="what a colocated vLLM holds is not said"):
         finetune(MODEL, **ANSWERS, rollouts="colocated")
+
+
+def test_a_teacher_of_another_vocabulary_is_a_line():
+    with pytest.raises(CannotSimulateError, match="a vocabulary of 50,304 is compared with the 49,152"):
+        finetune(MODEL, objective="gkd", teacher="smollm2-135m", method="full", seq_len=16, gpu="A10")
 
 
 def test_packed_layers_are_merged_through_the_host():

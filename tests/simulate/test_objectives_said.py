@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from inspector.errors import InspectorError
+from inspector.simulate.setup.configured import read_config
 from inspector.simulate.setup.evaluation import EvalSetup
 from inspector.simulate.setup.finetuning import resolve_setup
+from inspector.simulate.setup.from_config import settings_of
 from inspector.simulate.setup.objective import ObjectiveSetup
 from inspector.simulate.setup.settings import FinetuneSettings
 
@@ -18,6 +20,8 @@ def test_an_objective_brings_what_its_trainer_does():
     assert said["zero_grad"]["value"] == "after"
     assert resolve_setup(objective="dpo", loss="full", zero_grad="before").settings.loss == "full"
     assert resolve_setup(objective="reward").settings.loss == "full"
+    assert resolve_setup(objective="gkd", teacher="llama-3.2-1b").settings.loss == "full"
+    assert resolve_setup(objective="orpo", autocast="bf16").explained()["outputs_fp32"]["set_by"] == "objective"
     assert resolve_setup(method="full").setup.objective is None
 
 
@@ -51,6 +55,35 @@ def test_where_the_reference_model_is(kind, adapted, held):
     assert ObjectiveSetup(kind).reference_of(adapted=adapted) == held
 
 
+OF_A_FILE = """
+model_name_or_path: Qwen/Qwen2.5-0.5B
+dtype: bfloat16
+per_device_train_batch_size: 8
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ("teacher_model_name_or_path: Qwen/Qwen2.5-1.5B\nlmbda: 0.5\nmax_length: 512",
+         {"objective": "gkd", "teacher": "Qwen/Qwen2.5-1.5B", "batch_size": 8}),
+        ("teacher_model_name_or_path: Qwen/Qwen2.5-1.5B\nmax_completion_length: 128\nuse_vllm: true",
+         {"objective": "distill", "teacher": "Qwen/Qwen2.5-1.5B", "rollouts": "colocated"}),
+        ("num_generations: 8\nuse_vllm: true\nvllm_mode: colocate\nvllm_gpu_memory_utilization: 0.4\n"
+         "vllm_enable_sleep_mode: true\nvllm_max_model_length: 2048\nreward_model_name_or_path: Qwen/Qwen2.5-0.5B",
+         {"objective": "grpo", "rollouts": "colocated", "vllm_gpu_memory_utilization": 0.4,
+          "vllm_enable_sleep_mode": True, "vllm_max_model_length": 2048, "reward_model": "Qwen/Qwen2.5-0.5B"}),
+        ("max_length: 512\nprecompute_ref_log_probs: false\nsync_ref_model: true",
+         {"objective": "dpo", "sync_ref_model": True}),
+    ],
+)  # fmt: skip
+def test_a_file_of_trl_says_what_options_say(tmp_path, lines, found):
+    (tmp_path / "trl.yaml").write_text(OF_A_FILE + lines)
+    # What is typed is not asked of the file: TRL's own defaults leave both open.
+    words, _ = settings_of(read_config([tmp_path / "trl.yaml"]), {"loss", "seq_len"})
+    assert found.items() <= words.items()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -77,6 +110,16 @@ def test_where_the_reference_model_is(kind, adapted, held):
         ({"objective": "grpo", "vllm_gpu_memory_utilization": 0.0}, "a share above 0"),
         ({"objective": "grpo", "vllm_memory": ["weight=1GiB"]}, "vLLM holds no 'weight'"),
         ({"objective": "grpo", "vllm_memory": {"cache": -1}}, "no size of vLLM's cache"),
+        ({"objective": "gkd"}, "gkd follows a teacher"),
+        ({"objective": "dpo", "teacher": "llama-3.2-1b"}, "dpo has no teacher"),
+        ({"teacher": "llama-3.2-1b"}, "of an objective"),
+        ({"objective": "gkd", "teacher": "llama-3.2-1b", "loss": "trl"}, "not simulated with the loss trl"),
+        ({"objective": "distill", "teacher": "llama-3.2-1b"}, "answers prompts"),
+        ({"objective": "distill", "teacher": "llama-3.2-1b", "prompt_len": 8, "steps_per_generation": 2}, "at once"),
+        (
+            {"objective": "distill", "teacher": "llama-3.2-1b", "prompt_len": 8, "reward_model": "llama-3.2-1b"},
+            "no answers",
+        ),
         ({"objective": "orpo", "sync_ref_model": True}, "no reference model"),
         ({"objective": "dpo", "sync_ref_model": True}, "TRL has none with adapters"),
         ({"objective": "dpo", "method": "full", "sync_ref_model": True, "ref_model": "precomputed"}, "is a copy"),

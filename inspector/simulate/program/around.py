@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from inspector.simulate.device.autocast import Autocast
+    from inspector.simulate.setup.training import LoopSetup
 
 
 def to_float32(outputs: Any) -> Any:
@@ -17,6 +18,11 @@ def to_float32(outputs: Any) -> Any:
     from accelerate.utils.operations import convert_to_fp32
 
     return convert_to_fp32(outputs)
+
+
+def said(loop: LoopSetup, outputs: Any) -> Any:
+    """What a model says to its trainer: accelerate's wrapper converts it under mixed precision."""
+    return to_float32(outputs) if loop.outputs_fp32 else outputs
 
 
 def take_token_accuracy(outputs: Any) -> None:

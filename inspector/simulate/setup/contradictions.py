@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inspector.simulate.setup.evaluation import BATCHES
-from inspector.simulate.setup.objective import COMPARES, FROM_LOGITS, GENERATES, SHARE
+from inspector.simulate.setup.objective import COMPARES, FROM_LOGITS, GENERATES, LOSSES, SCORED, SHARE, TAUGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,8 @@ def of_objective(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
     if kind == "sft":
         said = reference != "auto" or bool(settings.prompt_len) or settings.logits_to_keep or settings.sync_ref_model
         yield said, "a reference model, a prompt's length and kept logits are of an objective", "add --objective dpo"
-        scored = bool(settings.reward_model) or settings.rollouts != "transformers"
-        yield scored, "answers and their reward model are of an objective", "add --objective grpo"
+        scored = bool(settings.reward_model or settings.teacher) or settings.rollouts != "transformers"
+        yield scored, "answers, their reward model and a teacher are of an objective", "add --objective grpo"
         return
     yield settings.packed, f"{kind} takes no packed sequences: a sample has a prompt and an answer", "drop --packed"
     yield settings.padded, f"{kind} takes samples of one length here: padding is not simulated", "drop --padded"
@@ -36,6 +36,8 @@ def of_objective(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
         f"{kind} trains on answers of its own, which nobody knows before",
         "--ref-model copy",
     )
+    yield settings.teacher != "" and kind not in TAUGHT, f"{kind} has no teacher", "leave out --teacher"
+    yield kind in TAUGHT and not settings.teacher, f"{kind} follows a teacher", "add --teacher, such as qwen2.5-7b"
     yield from _generating(settings)
     yield from _synced(settings)
     yield (
@@ -54,9 +56,9 @@ def of_objective(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
         "add --objective dpo --loss full",
     )
     yield (
-        kind in FROM_LOGITS and settings.loss not in ({"trl"} if kind in GENERATES else {"full", "trl"}),
+        kind in FROM_LOGITS and settings.loss not in LOSSES.get(kind, ("trl", "full")),
         f"{kind} is not simulated with the loss {settings.loss}",
-        "--loss trl as TRL 1 does, --loss full as TRL 0 did",
+        f"--loss {LOSSES[kind][0]}" if kind in LOSSES else "--loss trl as TRL 1 does, --loss full as TRL 0 did",
     )
 
 
@@ -71,10 +73,13 @@ def _generating(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
         yield settings.rollouts != "transformers", f"{kind} generates nothing", "leave out --rollouts"
         yield bool(settings.reward_model), f"{kind} has no answers of its own to score", "leave out --reward-model"
         return
+    if kind not in SCORED:
+        yield settings.steps_per_generation > 0, f"{kind} generates for a step at once", "drop --steps-per-generation"
+        yield bool(settings.reward_model), f"{kind} scores no answers", "leave out --reward-model"
     yield not settings.prompt_len, f"{kind} answers prompts: their length is part of --seq-len", "add --prompt-len 512"
     yield settings.eval_batch > 0, f"an evaluation of {kind}, which generates, is not simulated", "drop --eval-batch"
     yield (
-        settings.batch_size * per % settings.num_generations != 0,
+        kind in SCORED and settings.batch_size * per % settings.num_generations != 0,
         f"{settings.num_generations} answers to a prompt do not divide the {settings.batch_size * per} of a generation",
         "--batch-size times --steps-per-generation (or --grad-accum) is a multiple of --num-generations",
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from inspector.errors import ContradictionError, InspectorError
 from inspector.simulate.setup.contradictions import of_evaluation, of_objective
-from inspector.simulate.setup.objective import FROM_LOGITS, IMPLIED
+from inspector.simulate.setup.objective import FROM_LOGITS, IMPLIED, LOSSES
 from inspector.simulate.setup.optimizer_names import check_optimizer
 from inspector.simulate.setup.places import FINETUNE
 from inspector.simulate.setup.settings import FinetuneSettings
@@ -114,7 +114,9 @@ def _follow_objective(chosen: dict[str, Any], set_by: dict[str, SetBy]) -> None:
     """What TRL's trainers do beside their loss, where nobody said otherwise."""
     if (kind := chosen.get("objective", "sft")) == "sft":
         return
-    implied = {**IMPLIED, "loss": "trl"} if kind in FROM_LOGITS else IMPLIED
+    implied = {**IMPLIED, "loss": LOSSES.get(kind, ("trl",))[0]} if kind in FROM_LOGITS else dict(IMPLIED)
+    # accelerate's wrapper of every trainer.
+    implied |= {"outputs_fp32": True} if chosen.get("autocast", "none") != "none" else {}
     for name, value in implied.items():
         if set_by[name] == "library":
             chosen[name], set_by[name] = value, "objective"

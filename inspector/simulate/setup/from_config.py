@@ -92,9 +92,9 @@ class _Settings:
             return
         if kind not in get_args(Objective):
             raise self.refuse("objective", f"{kind} is not simulated yet", f"{', '.join(get_args(Objective))} are")
-        self.put("objective", kind, "objective")
+        self.put("objective", self.report.value("distillation") or kind, "objective")
         adapted = self.report.value("method") != "full"
-        for word in ("sync_ref_model", "reward_model"):
+        for word in ("sync_ref_model", "reward_model", "teacher"):
             if value := self.report.value(word):
                 self.put(word, value, word)
         if kind in COMPARES:
@@ -103,7 +103,7 @@ class _Settings:
                 self.put("ref_model", "copy", "reference_model")
             elif held == "none" and not adapted:
                 self.put("ref_model", "precomputed", "reference_model")
-        if kind in GENERATES:
+        if self.words.get("objective") in GENERATES:
             self._generation(kind, adapted=adapted)
         prompt = self.report.value("prompt_length")
         if isinstance(prompt, int) and prompt:
@@ -216,7 +216,10 @@ class _Settings:
         # RewardTrainer makes no logits of a vocabulary: its loss is none of these.
         if loss in {None, "none"} or "loss" in self.said:
             return
-        if loss == "full" and (kind := self.report.value("objective")) in GENERATES:
+        kind = self.words.get("objective")
+        if kind == "distill":  # it has one loss, which no key says
+            return
+        if loss == "full" and kind in GENERATES:
             raise self.refuse("loss", f"the logits of {kind} are not simulated, TRL 1's fused log-probabilities are",
                               "--loss trl")  # fmt: skip
         if loss not in _LOSSES:

@@ -15,4 +15,4 @@ def further_models(setup: TrainSetup) -> tuple[Mapping[str, Any], ...]:
     from inspector.sources.resolve import resolve_config
 
     asked = setup.objective
-    return () if asked is None else tuple(resolve_config(name) for name in (asked.reward_model,) if name)
+    return () if asked is None else tuple(resolve_config(name) for name in (asked.reward_model, asked.teacher) if name)

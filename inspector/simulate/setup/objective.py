@@ -14,10 +14,16 @@ COMPARES = frozenset({"dpo", "kto", "rloo"})
 """Objectives that hold the model against a reference model."""
 PAIRED = frozenset({"dpo", "orpo", "simpo", "cpo", "reward"})
 """Objectives of which a sample is a chosen and a rejected text, both in one batch of twice the size."""
-FROM_LOGITS = frozenset({"dpo", "kto", "orpo", "simpo", "cpo", "grpo", "rloo"})
+FROM_LOGITS = frozenset({"dpo", "kto", "orpo", "simpo", "cpo", "grpo", "rloo", "gkd", "distill"})
 """Objectives whose loss is made of log-probabilities over the vocabulary."""
-GENERATES = frozenset({"grpo", "rloo"})
+GENERATES = frozenset({"grpo", "rloo", "distill"})
 """Objectives that train on the model's own answers."""
+SCORED = frozenset({"grpo", "rloo"})
+"""Objectives whose answers are scored, several to each prompt."""
+TAUGHT = frozenset({"gkd", "distill"})
+"""Objectives of a student, whose distribution is to be that of a teacher on the same card."""
+LOSSES = {"gkd": ("full",), **dict.fromkeys(("grpo", "rloo", "distill"), ("trl",))}
+"""How the loss of an objective is computed, the usual way first, where it is not ``trl`` or ``full``."""
 ENGINE = ("weights", "cache", "graphs", "activations")
 """What a vLLM in the process of the trainer holds, each in bytes; its activations while it answers alone."""
 SHARE = 0.3
@@ -37,9 +43,9 @@ class ObjectiveSetup:
     the answers alone (``use_logits_to_keep``, TRL 0.12 to 0.28). Of own answers ``num_generations`` are to one prompt,
     and ``steps_per_generation`` micro-batches are generated at once, 0: those of a step; ``rollouts`` says whether the
     model generates them in its step, a server elsewhere, or a vLLM ``colocated`` in its process, which holds
-    ``engine`` (bytes by the names of `ENGINE`) of an ``engine_share`` of the card for sequences of an
-    ``engine_length`` (0: those that the model takes), and, where it ``engine_sleeps``
-    between its answers, graphs alone. ``reward_model`` scores them, a model by its name on the same card.
+    ``engine`` (bytes by the names of `ENGINE`) of an ``engine_share`` of the card for sequences of an ``engine_length``
+    (0: those that the model takes), and, where it ``engine_sleeps`` between its answers, graphs alone. ``reward_model``
+    scores them, a model by its name on the same card. ``teacher`` is the model by its name that a student follows.
     ``sync_ref_model`` mixes the model into its reference model every so often (TR-DPO), which is a copy then.
     """
 
@@ -55,6 +61,7 @@ class ObjectiveSetup:
     engine_length: int = 0
     engine_sleeps: bool = False
     reward_model: str = ""
+    teacher: str = ""
     sync_ref_model: bool = False
 
     def __post_init__(self) -> None:
@@ -79,4 +86,5 @@ class ObjectiveSetup:
         beside = self.reference_of(adapted=adapted)
         held = "" if beside == "none" else f", reference: {beside}"
         held += f", scored by {self.reward_model}" if self.reward_model else ""
+        held += f", taught by {self.teacher}" if self.teacher else ""
         return f"{size:,} {sample}{'s' * (size != 1)} of {seq_len:,} tokens for {self.kind}{held}"

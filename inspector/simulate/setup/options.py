@@ -115,6 +115,7 @@ class TrainingOptions(LoadOptions, total=False):
     vllm_max_model_length: int | None
     vllm_enable_sleep_mode: bool | None
     reward_model: str | None
+    teacher: str | None
     sync_ref_model: bool | None
     eval_batch: int | None
     eval_batches: int | None

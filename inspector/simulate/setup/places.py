@@ -77,6 +77,7 @@ FINETUNE: Mapping[str, str] = {
     "vllm_max_model_length": "objective.engine_length",
     "vllm_enable_sleep_mode": "objective.engine_sleeps",
     "reward_model": "objective.reward_model",
+    "teacher": "objective.teacher",
     "sync_ref_model": "objective.sync_ref_model",
     "eval_batch": "evaluation.size",
     "eval_batches": "evaluation.batches",

@@ -107,6 +107,7 @@ class FinetuneSettings:
     vllm_max_model_length: int = 0
     vllm_enable_sleep_mode: bool = False
     reward_model: str = ""
+    teacher: str = ""
     sync_ref_model: bool = False
     # No evaluation.
     eval_batch: int = 0

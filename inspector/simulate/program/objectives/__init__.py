@@ -7,12 +7,12 @@ source, and a test holds its steps equal to TRL's own trainers where they are.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from inspector.errors import CannotSimulateError
 from inspector.simulate.program.objectives.classes import of_its_class
 from inspector.simulate.program.objectives.contract import Objective
-from inspector.simulate.setup.objective import GENERATES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -20,6 +20,21 @@ if TYPE_CHECKING:
     from inspector.simulate.setup.training import TrainSetup
 
 __all__ = ["Objective", "begin", "end", "objective_of", "of_its_class"]
+
+
+_MADE: dict[str, tuple[str, str]] = {
+    "dpo": ("dpo", "Preference"),
+    "kto": ("kto", "Unpaired"),
+    **dict.fromkeys(("orpo", "simpo", "cpo"), ("odds", "WithoutReference")),
+    "reward": ("reward", "Reward"),
+    "prm": ("prm", "Judge"),
+    **dict.fromkeys(("grpo", "rloo"), ("grpo", "OwnAnswers")),
+    "gkd": ("gkd", "Student"),
+    "distill": ("distill", "Distilled"),
+}
+"""Where each is made: its file and its class, imported when it is asked for."""
+MADE_OF_TEXT = frozenset({"reward", "prm"})
+"""Those that score texts, with a class of model of their own."""
 
 
 def objective_of(setup: TrainSetup, next_tokens: bool, name: str) -> Objective | None:
@@ -32,27 +47,11 @@ def objective_of(setup: TrainSetup, next_tokens: bool, name: str) -> Objective |
     kind = setup.objective.kind
     if setup.batch.lengths:
         raise CannotSimulateError(f"{kind} is simulated with samples of one length", hint="leave out the lengths")
-    if kind == "reward":
-        from inspector.simulate.program.objectives.reward import Reward
-
-        return Reward(setup)
-    if not next_tokens:
+    if kind not in MADE_OF_TEXT and not next_tokens:
         raise CannotSimulateError(f"{kind} trains language models, and {name} is none", hint="leave out --objective")
-    if kind == "dpo":
-        from inspector.simulate.program.objectives.dpo import Preference
-
-        return Preference(setup)
-    if kind == "kto":
-        from inspector.simulate.program.objectives.kto import Unpaired
-
-        return Unpaired(setup)
-    if kind in GENERATES:
-        from inspector.simulate.program.objectives.grpo import OwnAnswers
-
-        return OwnAnswers(setup)
-    from inspector.simulate.program.objectives.odds import WithoutReference
-
-    return WithoutReference(setup)
+    room, made = _MADE[kind]
+    found: Objective = getattr(import_module(f"{__name__}.{room}"), made)(setup)
+    return found
 
 
 def begin(objective: Objective | None, model: PreTrainedModel, step: int) -> None:

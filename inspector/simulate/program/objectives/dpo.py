@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
+from inspector.simulate.program.around import said
 from inspector.simulate.program.looks import Input
 from inspector.simulate.program.objectives import reference
 from inspector.simulate.program.objectives.log_probs import FusedHead, selected
@@ -86,7 +87,10 @@ class Preference:
         if self.asked.logits_to_keep and kept < self.length:
             more["logits_to_keep"] = kept
         # Held as long as this function runs, with all that a model gives beside them.
-        outputs = model(ids, attention_mask=batch["attention_mask"], use_cache=False, output_hidden_states=True, **more)
+        outputs = said(
+            self.setup.loop,
+            model(ids, attention_mask=batch["attention_mask"], use_cache=False, output_hidden_states=True, **more),
+        )
         logits = outputs.logits
         labels = torch.roll(ids, shifts=-1, dims=1)
         mask = torch.roll(batch["completion_mask"], shifts=-1, dims=1).bool()

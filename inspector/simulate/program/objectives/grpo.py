@@ -64,10 +64,13 @@ class OwnAnswers:
         if self.asked.reward_model:
             self.scorer = Scorer(self.asked.reward_model, self.setup.load, tracer)
             found += self.scorer.named()
-        # Last: vLLM starts when all others are on the card.
+        self._start(tracer)
+        return found
+
+    def _start(self, tracer: Tracer) -> None:
+        """The engine, where there is one, when all else is on the card."""
         if self.asked.rollouts == "colocated":
             self.engine = Engine(self.asked, tracer)
-        return found
 
     def begin(self, model: PreTrainedModel, step: int) -> None:
         """Before a micro-batch: answers are made where the last ones are used up."""
@@ -93,6 +96,15 @@ class OwnAnswers:
         }  # fmt: skip
         for tensor in made.values():
             self.tracer.label(tensor, MemoryKind.INPUTS, "")
+        self._complete(made, model, count)
+        # ``shuffle_sequence_dict``: each is a copy in another order; then views of it.
+        order = torch.empty((count,), dtype=torch.int64, device="meta")
+        made = {name: tensor[order] for name, tensor in made.items()}
+        parts = {name: tensor.chunk(self.per_generation) for name, tensor in made.items()}
+        return [{name: tensors[part] for name, tensors in parts.items()} for part in range(self.per_generation)]
+
+    def _complete(self, made: dict[str, Any], model: PreTrainedModel, count: int) -> None:
+        """What is known of answers before a step trains on them."""
         ids, mask = self._whole(made)
         with torch.no_grad():
             if self._needs_old():
@@ -110,11 +122,6 @@ class OwnAnswers:
             with torch.no_grad():
                 self.scorer.score(count, self.length)
         made["advantages"] = torch.empty((count,), device="meta")
-        # ``shuffle_sequence_dict``: each is a copy in another order; then views of it.
-        order = torch.empty((count,), dtype=torch.int64, device="meta")
-        made = {name: tensor[order] for name, tensor in made.items()}
-        parts = {name: tensor.chunk(self.per_generation) for name, tensor in made.items()}
-        return [{name: tensors[part] for name, tensors in parts.items()} for part in range(self.per_generation)]
 
     def _needs_old(self) -> bool:
         """Log-probabilities of the policy that answered: else they are those of the step itself.
@@ -147,9 +154,13 @@ class OwnAnswers:
         found = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True)
         return found[0][:, -self.answered :]
 
+    def _now(self) -> dict[str, Any]:
+        """The micro-batch that is trained on."""
+        return self.buffered[(self.number - 1) % self.per_generation]
+
     def loss(self, model: PreTrainedModel, _batch: dict[str, Any]) -> torch.Tensor:
         """The loss of one micro-batch of the answers."""
-        batch = self.buffered[(self.number - 1) % self.per_generation]
+        batch = self._now()
         mask = batch["completion_mask"]
         each = self._log_probs(model, *self._whole(batch))
         advantages = batch["advantages"].unsqueeze(1)

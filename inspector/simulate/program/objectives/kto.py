@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.simulate.program.around import said
 from inspector.simulate.program.looks import Input
 from inspector.simulate.program.objectives import reference
 from inspector.simulate.program.objectives.log_probs import FusedHead, selected
@@ -83,7 +84,9 @@ class Unpaired:
         """Log-probabilities of the answers, and what is held for the log until the loss is known."""
         if self.setup.loop.loss == "trl":
             return self._log_probs(model, batch, ""), None
-        logits = model(batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
+        outputs = model(batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False)
+        logits = said(self.setup.loop, outputs).logits
+        del outputs
         # ``completion_logits[chosen_idx, ...]`` and the rejected ones: copies by index, held beside the logits.
         held = [
             logits[torch.zeros(rows, dtype=torch.int64, device=logits.device)]
@@ -97,7 +100,8 @@ class Unpaired:
         if self.setup.loop.loss == "trl":
             labels = ids.masked_fill(batch[f"{of}completion_mask"] == 0, -100)
             return model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True)[0].sum(-1)
-        return self._of(model(input_ids=ids, attention_mask=mask, use_cache=False).logits, batch, of)
+        outputs = said(self.setup.loop, model(input_ids=ids, attention_mask=mask, use_cache=False))
+        return self._of(outputs.logits, batch, of)
 
     def _of(self, logits: torch.Tensor, batch: dict[str, Any], of: str) -> Any:
         labels = batch[f"{of}input_ids"][:, 1:].clone()

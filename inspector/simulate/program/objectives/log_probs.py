@@ -42,7 +42,7 @@ class _Picked(torch.autograd.Function):
     def forward(ctx: _Context, hidden: torch.Tensor, mask: torch.Tensor, rows: int) -> Any:
         ctx.save_for_backward(mask)
         ctx.shape = hidden.shape
-        _where = mask.new_empty((rows, 2), dtype=torch.int64)
+        _where = mask.new_empty((rows, mask.dim()), dtype=torch.int64)
         return hidden.new_empty((rows, hidden.size(-1)))
 
     @staticmethod
@@ -50,8 +50,13 @@ class _Picked(torch.autograd.Function):
         (mask,) = ctx.saved_tensors
         (gradient,) = gradients
         whole = gradient.new_zeros(ctx.shape)
-        _where = mask.new_empty((len(gradient), 2), dtype=torch.int64)
+        _where = mask.new_empty((len(gradient), mask.dim()), dtype=torch.int64)
         return whole, None, None
+
+
+def picked(values: torch.Tensor, mask: torch.Tensor, rows: int) -> Any:
+    """``values[mask]``, of so many rows."""
+    return _Picked.apply(values, mask, rows)
 
 
 class _Placed(torch.autograd.Function):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
+from inspector.simulate.program.around import said
 from inspector.simulate.program.looks import Input
 from inspector.simulate.program.objectives.log_probs import selected, selected_fused
 
@@ -60,7 +61,7 @@ class WithoutReference:
             torch.cat((batch[f"chosen_{name}"], batch[f"rejected_{name}"]))
             for name in ("input_ids", "attention_mask", "labels")
         )
-        logits = model(ids, attention_mask=mask, use_cache=False).logits
+        logits = said(self.setup.loop, model(ids, attention_mask=mask, use_cache=False)).logits
         labels = torch.where(mask == 1, ids.clone(), -100) if self.kind == "orpo" else told.clone()
         likely = None if self.kind == "simpo" else self._likelihood(logits[: self.pairs], labels[: self.pairs])
         found = self._log_probs(logits, told)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _SFT_ALONE = {"packing", "max_seq_length", "dataset_text_field", "assistant_only_loss", "completion_only_loss",
               "neftune_noise_alpha", "eval_packing", "packing_strategy"}  # fmt: skip
 _MARKS: tuple[tuple[str, frozenset[str]], ...] = (
+    # First: its students generate by GRPO's words.
+    ("distill", frozenset({"teacher_model_name_or_path", "lmbda", "seq_kd"})),
     ("rloo", frozenset({"normalize_advantages", "rloo_k", "reward_clip_range"})),
     ("grpo", frozenset({"num_generations", "max_completion_length", "reward_funcs", "reward_weights", "use_vllm",
                         "scale_rewards", "epsilon_high", "log_completions", "steps_per_generation"})),
@@ -43,7 +45,6 @@ _MARKS: tuple[tuple[str, frozenset[str]], ...] = (
     ("orpo", frozenset({"orpo_alpha"})),
     ("reward", frozenset({"center_rewards_coefficient"})),
     ("ppo", frozenset({"vf_coef", "reward_model_path", "missing_eos_penalty", "num_ppo_epochs", "cliprange"})),
-    ("distill", frozenset({"teacher_model_name_or_path", "lmbda", "seq_kd"})),
 )  # fmt: skip
 _DPO = frozenset({"beta", "precompute_ref_log_probs", "rpo_alpha", "max_prompt_length", "f_divergence_type",
                   "ref_model_init_kwargs", "generate_during_eval", "sync_ref_model", "use_weighting", "ld_alpha",
@@ -85,7 +86,8 @@ def read_trl(file: ConfigFile, version: Version | None = None) -> TrainerSays:
         reading.follows("adapter_dtype", cast, "PEFT's float32; on a quantized model bfloat16 from 0.26 on")
         reading.follows("kbit_preparation", quantized and not late, "prepare_model_for_kbit_training until 0.25")
     batch(reading)
-    _lengths(reading, objective, found)
+    answers = objective in {"grpo", "rloo"} or (objective == "distill" and not _of_rows(reading))
+    _lengths(reading, objective, found, answers=answers)
     checkpointing(
         reading, silent=versions.checkpointing_silent(found), reentrant=versions.reentrant_silent(found, transformers),
         why="TRL's own, or that of transformers",
@@ -97,9 +99,13 @@ def read_trl(file: ConfigFile, version: Version | None = None) -> TrainerSays:
     if reading.on("use_flash_attention_2"):
         reading.put("attention", "flash_attention_2", "use_flash_attention_2")
     optimizer(reading, transformers=transformers)
+    if objective == "distill":
+        rows = _of_rows(reading)
+        reading.put("distillation", "gkd" if rows else "distill", *rows)
+        reading.put("teacher", reading.text("teacher_model_name_or_path") or None, "teacher_model_name_or_path")
     _loss(reading, objective, found)
     _reference(reading, objective, found, adapters=adapters)
-    if objective in {"grpo", "rloo"}:
+    if answers:
         _generation(reading, objective, found)
     also_unread(reading)
     for key, said in (
@@ -193,11 +199,16 @@ def _quantization(reading: Reading, dtype: str, *, adapters: bool) -> None:
         reading.put("quantization", None, "load_in_4bit")
 
 
-def _lengths(reading: Reading, objective: str, version: Version) -> None:
+def _of_rows(reading: Reading) -> list[str]:
+    """Keys of GKDTrainer, which takes rows and a share of own answers; DistillationTrainer takes own answers alone."""
+    return [key for key in ("lmbda", "seq_kd") if reading.said(key) is not None]
+
+
+def _lengths(reading: Reading, objective: str, version: Version, *, answers: bool) -> None:
     key = reading.first("max_length", "max_seq_length")
     longest = reading.whole(key, default=versions.length_silent(objective, version))
     prompt = reading.whole("max_prompt_length", default=versions.prompt_silent(version))
-    if objective in {"grpo", "rloo"}:
+    if answers:
         answer = reading.whole("max_completion_length", default=versions.completion_silent(version)) or 256
         reading.put("completion_length", answer, "max_completion_length")
         reading.put("prompt_length", prompt, "max_prompt_length", why="as long as they are, from 0.26 on")

@@ -10,7 +10,13 @@ import sys
 import torch
 import transformers.utils
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    TrainerCallback,
+)
 
 if os.environ.get("PLAIN"):
     transformers.utils.is_triton_available = lambda: False  # before trl asks
@@ -99,6 +105,33 @@ def reward():
     return trainer, rows(chosen_ids=ids(PROMPT + ANSWER), rejected_ids=ids(PROMPT + ANSWER))
 
 
+def gkd():
+    from trl.experimental.gkd import GKDConfig, GKDTrainer
+
+    arguments = GKDConfig(**USUAL, lmbda=0.0)
+    made = GKDTrainer(
+        model(), model(), args=arguments, train_dataset=rows(messages=lambda n: [{"role": "user", "content": str(n)}]),
+        processing_class=tokenizer, data_collator=texts,
+    )  # fmt: skip
+    return made, rows(ids=ids(PROMPT + ANSWER))
+
+
+def texts(rows):
+    whole = torch.tensor([row["ids"] for row in rows])
+    labels = whole.clone()
+    labels[:, :PROMPT] = -100
+    found = {"input_ids": whole, "attention_mask": torch.ones_like(whole), "labels": labels}
+    return found | {"prompts": whole[:, :PROMPT].clone(), "prompt_attention_mask": torch.ones_like(whole[:, :PROMPT])}
+
+
+def prm():
+    from trl.experimental.prm import PRMConfig, PRMTrainer
+
+    head = model(AutoModelForTokenClassification, num_labels=2)
+    solved = rows(input_ids=ids(PROMPT + ANSWER), labels=lambda n: [-100] * (PROMPT + ANSWER - 1) + [n % 2])
+    return PRMTrainer(head, PRMConfig(**USUAL), train_dataset=solved, processing_class=tokenizer), solved
+
+
 def whole():
     """The columns of the older collator: both texts whole, with the prompt left out of their labels."""
     texts = {}
@@ -114,6 +147,15 @@ def orpo():
 
     made = ORPOTrainer(model(), args=ORPOConfig(**USUAL), train_dataset=TEXTS, processing_class=tokenizer)
     return made, whole()
+
+
+def mixed():
+    """Under mixed precision, which converts what the model says to float32."""
+    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+    wide = AutoModelForCausalLM.from_pretrained(NAME, dtype=torch.float32)
+    arguments = ORPOConfig(**USUAL | {"bf16": True})
+    return ORPOTrainer(wide, args=arguments, train_dataset=TEXTS, processing_class=tokenizer), whole()
 
 
 def cpo(**more):
