@@ -69,8 +69,8 @@ per_device_train_batch_size: 8
          {"objective": "gkd", "teacher": "Qwen/Qwen2.5-1.5B", "batch_size": 8}),
         ("teacher_model_name_or_path: Qwen/Qwen2.5-1.5B\nmax_completion_length: 128\nuse_vllm: true",
          {"objective": "distill", "teacher": "Qwen/Qwen2.5-1.5B", "rollouts": "colocated"}),
-        ("num_generations: 8\nuse_vllm: true\nvllm_mode: colocate\nvllm_gpu_memory_utilization: 0.4\n"
-         "vllm_enable_sleep_mode: true\nvllm_max_model_length: 2048\nreward_model_name_or_path: Qwen/Qwen2.5-0.5B",
+        (("num_generations: 8\nuse_vllm: true\nvllm_mode: colocate\nvllm_gpu_memory_utilization: 0.4\n"
+         "vllm_enable_sleep_mode: true\nvllm_max_model_length: 2048\nreward_model_name_or_path: Qwen/Qwen2.5-0.5B"),
          {"objective": "grpo", "rollouts": "colocated", "vllm_gpu_memory_utilization": 0.4,
           "vllm_enable_sleep_mode": True, "vllm_max_model_length": 2048, "reward_model": "Qwen/Qwen2.5-0.5B"}),
         ("max_length: 512\nprecompute_ref_log_probs: false\nsync_ref_model: true",
