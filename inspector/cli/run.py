@@ -154,7 +154,7 @@ def command(
     if snapshot is not None:
         from inspector.simulate.snapshot.writer import write_snapshot
 
-        write_snapshot(snapshot, report.events, report.allocator)
+        write_snapshot(snapshot, report.events, report.allocator, capacity=report.capacity)
     if output is None:
         answer(report, as_json=as_json)
     else:

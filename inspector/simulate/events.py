@@ -52,7 +52,9 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class EmptyCache:
-    """``torch.cuda.empty_cache()``: segments with nothing alive in them go back to the driver."""
+    """Segments with nothing alive go back to the driver: of all cards (``torch.cuda.empty_cache()``), or of one."""
+
+    card: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

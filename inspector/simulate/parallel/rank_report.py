@@ -83,9 +83,11 @@ def alike(chosen: tuple[int, ...], rank: int, world_size: int) -> Alike:
     return Alike(rank, len(members), tuple(members) if len(members) <= MOST_NAMED else ())
 
 
-def rank_report(trace: RankTrace, gpu: Gpu, allocator: AllocatorSettings, alike: Alike) -> RankReport:
-    """What a rank's trace takes on its card, and of which ranks that is told."""
-    line = replay(trace.events, allocator)
+def rank_report(
+    trace: RankTrace, gpu: Gpu, allocator: AllocatorSettings, alike: Alike, capacity: int | None = None
+) -> RankReport:
+    """What a rank's trace takes on its card, and of which ranks that is told; ``capacity`` is as for `replay`."""
+    line = replay(trace.events, allocator, capacity=capacity)
     alive, points = line.alive(trace.events), at_peak.points(trace.events, line)
     top = next(item for item in line.stages if item.peak_allocated == line.peak_allocated)
     return RankReport(
@@ -93,7 +95,7 @@ def rank_report(trace: RankTrace, gpu: Gpu, allocator: AllocatorSettings, alike:
         alike=alike.count,
         members=alike.ranks,
         peaks=peaks_on(trace.events, gpu, allocator, line, nccl_bytes(trace.collectives)),
-        reserved_behind_bytes=replay(trace.events, allocator, behind=True).peak_reserved,
+        reserved_behind_bytes=replay(trace.events, allocator, behind=True, capacity=capacity).peak_reserved,
         after_training_allocated_bytes=line.stages[-1].end_allocated,
         peak_stage=top.stage,
         peak_step=top.step,

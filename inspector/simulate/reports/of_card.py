@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inspector.simulate.events import Alloc, Free
+from inspector.simulate.events import Alloc, EmptyCache, Free
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -14,4 +14,10 @@ if TYPE_CHECKING:
 
 def events_of(events: Iterable[Event], cards: Mapping[int, int], card: int) -> tuple[Event, ...]:
     """The events of one card, by the card of each block; stages are everybody's."""
-    return tuple(event for event in events if not isinstance(event, (Alloc, Free)) or cards[event.block] == card)
+
+    def here(event: Event) -> bool:
+        if isinstance(event, (Alloc, Free)):
+            return cards[event.block] == card
+        return not isinstance(event, EmptyCache) or event.card in {None, card}
+
+    return tuple(event for event in events if here(event))

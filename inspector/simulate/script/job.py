@@ -111,6 +111,8 @@ class Outcome:
     mistake: str = ""
     hint: str = ""
     files: tuple[tuple[str, int], ...] = ()
+    full: bool = False
+    """Whether the card refused where it was full: memory had an end for the script, and has in what is told of it."""
     stopped_after: float = 0.0
     """Seconds after which its time was up; 0 where it came to its end."""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inspector.gpus import Gpu
+    from inspector.simulate.allocator.timeline import Timeline
     from inspector.simulate.events import Event
     from inspector.simulate.parallel.rank_report import RankReport
     from inspector.simulate.script.job import Outcome
@@ -74,19 +75,30 @@ def settings_of(outcome: Outcome) -> AllocatorSettings:
     return parse_settings(outcome.alloc_conf) if outcome.alloc_conf else AllocatorSettings()
 
 
+def capacity_of(outcome: Outcome, gpu: Gpu) -> int | None:
+    """Where a card's memory ended for the script; None where it had no end."""
+    return gpu.available_bytes if outcome.full else None
+
+
+def line_of(outcome: Outcome, gpu: Gpu) -> Timeline:
+    """What a process did on its card, as the allocator served it there."""
+    return replay(outcome.events, settings_of(outcome), capacity=capacity_of(outcome, gpu))
+
+
 def of_processes(outcomes: Sequence[Outcome], gpu: Gpu) -> Ranks:
     """The ranks of a launched script, which were run in the order of their numbers."""
     first = outcomes[0]
     chosen = tuple(each.rank for each in outcomes)
     machines = max(first.world_size // first.on_a_machine, 1)
     traces = [_trace(each, each.rank, each.card, first.world_size) for each in outcomes]
-    link = link_of(gpu)
+    link, room = link_of(gpu), capacity_of(first, gpu)
     return Ranks(
         "rank",
         first.world_size,
         machines,
         tuple(
-            rank_report(trace, gpu, settings_of(first), alike(chosen, trace.rank, first.world_size)) for trace in traces
+            rank_report(trace, gpu, settings_of(first), alike(chosen, trace.rank, first.world_size), room)
+            for trace in traces
         ),
         tuple(Sent(each, seconds_of(each, machines, gpu)) for each in traces[0].collectives),
         link.name if link else "",
@@ -100,11 +112,12 @@ def of_cards(outcome: Outcome, gpu: Gpu) -> Ranks | None:
     if len(used) == 1:
         return None
     traces = [_trace(outcome, card, card, len(used)) for card in used]
+    settings, room = settings_of(outcome), capacity_of(outcome, gpu)
     return Ranks(
         "card",
         len(used),
         1,
-        tuple(rank_report(trace, gpu, settings_of(outcome), Alike(trace.rank, 1, (trace.rank,))) for trace in traces),
+        tuple(rank_report(trace, gpu, settings, Alike(trace.rank, 1, (trace.rank,)), room) for trace in traces),
     )
 
 

@@ -72,7 +72,7 @@ class ScriptReport(OnCard, Report):
     those of ``--oom``. ``stopped_after`` is 0, or the seconds after which ``--timeout`` ended the script: all figures,
     and the verdicts, are then of what it did until there. ``ranks`` are the processes of a launched script, or the
     cards of one that has several; all other figures are then those of the heaviest. ``advice`` is for ``advised_card``,
-    the first that is too small.
+    the first that is too small. ``capacity`` is where memory ended for the script under ``--oom``, None without.
     """
 
     kind: ClassVar[str] = "script"
@@ -109,6 +109,7 @@ class ScriptReport(OnCard, Report):
     advised_card: str = ""
     ranks: Ranks | None = None
     stopped_after: float = 0.0
+    capacity: int | None = None
     events: tuple[Event, ...] = field(default=(), repr=False)
 
     @property

@@ -14,7 +14,7 @@ from inspector.simulate.script import asked_versions
 from inspector.simulate.script.child_process import run_child
 from inspector.simulate.script.invocation import Invocation, parse_invocation, several
 from inspector.simulate.script.job import SAID, Job, Outcome, read_outcome
-from inspector.simulate.script.ranks import of_cards, of_one_card, of_processes, settings_of
+from inspector.simulate.script.ranks import line_of, of_cards, of_one_card, of_processes, settings_of
 from inspector.simulate.script.run_folder import run_folder
 from inspector.simulate.script.signalled import ends_on_signals
 from inspector.simulate.script.summary import summarize
@@ -156,7 +156,6 @@ def run(  # noqa: PLR0913 -- options are what it takes
             skipped=what.notes,
             keep_events=keep_events,
             ranks=ranks,
-            full=oom,
         )
         return asked_versions.told(report, what)
 
@@ -179,7 +178,7 @@ def _processes(job: Job, once: Once, which: WhichRanks, card: Gpu, *, later: boo
 
 def _own_peaks(outcome: Outcome, card: Gpu) -> Peaks:
     own = of_one_card(outcome, outcome.card)
-    return peaks_on(own.events, card, settings_of(own))
+    return peaks_on(own.events, card, settings_of(own), line_of(own, card))
 
 
 def _heaviest(outcomes: Sequence[Outcome], card: Gpu) -> Outcome:
@@ -187,7 +186,7 @@ def _heaviest(outcomes: Sequence[Outcome], card: Gpu) -> Outcome:
     own = [of_one_card(each, each.card) for each in outcomes]
     if len(outcomes) == 1 and not outcomes[0].launched:
         own = [of_one_card(outcomes[0], number) for number in sorted({0, *outcomes[0].cards.values()})]
-    most = max(own, key=lambda each: peaks_on(each.events, card, settings_of(each)).process)
+    most = max(own, key=lambda each: peaks_on(each.events, card, settings_of(each), line_of(each, card)).process)
     most = replace(most, stopped_after=max(each.stopped_after for each in outcomes))
     failed = next((each for each in outcomes if each.exit_code), None)
     if failed is None:

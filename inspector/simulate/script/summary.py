@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
 from inspector.gpus import shared
-from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.on_card import peaks_on
 from inspector.simulate.reports import at_peak
 from inspector.simulate.reports.at_peak import Share
 from inspector.simulate.reports.libraries import versions
-from inspector.simulate.script.ranks import nccl_of, settings_of
+from inspector.simulate.script.ranks import capacity_of, line_of, nccl_of, settings_of
 from inspector.simulate.script.report import CardVerdict, Refusal, ScriptReport, StageLine
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ _OF_A_STEP = frozenset({"forward", "backward", "optimizer"})
 
 def summarize(
     script: str, runs: Sequence[tuple[Gpu, Outcome, bool]], *, named: bool, skipped: Sequence[str], keep_events: bool,
-    ranks: Ranks | None = None, full: bool = False,
+    ranks: Ranks | None = None,
 ) -> ScriptReport:  # fmt: skip
     """The report of a script's runs.
 
@@ -39,15 +38,13 @@ def summarize(
         skipped: what was skipped before anything ran.
         keep_events: for a snapshot.
         ranks: of the first card, where there are several processes or cards; a run is then of the heaviest of them.
-        full: whether the cards refused where they were full: memory had an end for the script, and has in its report.
 
     Raises InspectorError where its time was up before it used the card.
     """
     gpu, outcome, _ = runs[0]
     settings = settings_of(outcome)
     events = outcome.events
-    lines = {id(run): replay(run.events, settings, capacity=card.available_bytes if full else None)
-             for card, run, _ in reversed(runs)}  # fmt: skip
+    lines = {id(run): line_of(run, card) for card, run, _ in reversed(runs)}
     timeline = lines[id(outcome)]
     verdicts = tuple(
         CardVerdict(
@@ -74,6 +71,7 @@ def summarize(
         model=outcome.model,
         gpu=gpu,
         allocator=settings,
+        capacity=capacity_of(outcome, gpu),
         peaks=verdicts[0].peaks,
         verdicts=verdicts if named else (),
         script_exit_code=next((run.exit_code for _, run, _ in runs if run.exit_code), 0),

@@ -19,6 +19,7 @@ from inspector.simulate.script import child_process
 from inspector.simulate.script.run_folder import run_folder
 from inspector.simulate.script.running import OurFaultError, run
 from inspector.simulate.script.signalled import Signalled, ends_on_signals
+from inspector.simulate.snapshot.writer import write_snapshot
 
 PROGRAMS = Path(__file__).parent / "programs"
 
@@ -252,27 +253,67 @@ def test_torchscript_and_lists_of_what_is_on_the_card(dry):
     assert any("torch.jit.script is traced as eager" in line for line in report.assumptions)
 
 
-def test_a_card_that_refused_bounds_its_report_as_well(dry):
-    report, out, _ = dry(
-        """
-        import torch
+UNTIL_FULL = """
+    import os, torch
 
-        kept = torch.empty(6 * 2**30, dtype=torch.uint8, device="cuda")
-        for quarters in (8, 80, 12, 16, 20):
-            try:
-                torch.empty(quarters * 2**28, dtype=torch.uint8, device="cuda")
-            except torch.OutOfMemoryError:
-                print("FULL", quarters, torch.cuda.memory_reserved())
-        print(torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved())
-        """,
-        oom=True,
-    )
+    card = int(os.environ.get("LOCAL_RANK", torch.cuda.device_count() - 1))
+    torch.cuda.set_device(card)
+    kept = torch.empty(6 * 2**30 + card * 2**22, dtype=torch.uint8, device="cuda")
+    for quarters in (8, 80, 12, 16, 20):
+        try:
+            torch.empty(quarters * 2**28, dtype=torch.uint8, device="cuda")
+        except torch.OutOfMemoryError:
+            print("FULL", quarters, torch.cuda.memory_reserved())
+    print(torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved())
+"""
+
+
+def test_a_card_that_refused_bounds_its_report_as_well(dry, tmp_path):
+    report, out, _ = dry(UNTIL_FULL, oom=True, keep_events=True)
     full, peaks = out.splitlines()
     assert full == f"FULL 80 {6 * 2**30}"
     assert peaks == f"{report.peak_allocated_bytes} {report.peak_reserved_bytes}"
     assert report.peak_reserved_bytes == 13 * 2**30
     # 3, 4 and 5 GiB after each other, beside 6: cached segments had to go.
     assert report.peaks.gives_back
+    assert report.verdict == "tight"
+    # What the viewer of PyTorch is given had the same end.
+    write_snapshot(tmp_path / "s.json", report.events, report.allocator, capacity=report.capacity)
+    held = most = 0
+    for entry in json.loads((tmp_path / "s.json").read_text())["device_traces"][0]:
+        held += {"segment_alloc": 1, "segment_free": -1}.get(entry["action"], 0) * entry["size"]
+        most = max(most, held)
+    assert most == report.peak_reserved_bytes
+
+
+def test_a_card_that_refuses_leaves_the_others_what_they_have_cached(dry):
+    report, out, _ = dry(
+        """
+        import torch
+
+        torch.empty(2**30, device="cuda:0")
+        held = torch.empty(2**20, device="cuda:1")
+        try:
+            torch.empty(2**33, device="cuda:1")
+        except torch.OutOfMemoryError:
+            torch.empty(2**29, device="cuda:0")
+        print(torch.cuda.max_memory_reserved(0))
+        """,
+        oom=True,
+        gpus=2,
+    )
+    assert int(out) == report.ranks.each[0].peaks.reserved == 2**32
+    # Half of what is cached already was asked for: nothing new, unless the other's refusal had emptied it.
+    assert report.ranks.each[0].stages[-1].end_reserved == 2**32
+
+
+@pytest.mark.parametrize("cards", [{"nproc": 2}, {"gpus": 2}])
+def test_every_card_that_refused_bounds_what_is_told_of_it(dry, cards):
+    report, _, _ = dry(UNTIL_FULL, oom=True, **cards)
+    last = report.ranks.each[-1]
+    assert last.peaks.reserved == last.reserved_behind_bytes == 13 * 2**30 + 2**22
+    assert [each.peaks.allocated for each in report.ranks.each[:-1]] == [11 * 2**30] * ("nproc" in cards) or [0]
+    assert report.peak_reserved_bytes == last.peaks.reserved
     assert report.verdict == "tight"
 
 

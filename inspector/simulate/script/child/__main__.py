@@ -206,6 +206,7 @@ def _tell(world: World, folder: Path, code: int, said: str, more: dict[str, Any]
             "files": sorted(world.files.items()),
             **of_rank,
             "card": world.job.local_rank,
+            "full": world.job.oom,
             "launched": bool(world.job.launch),
             "rank": world.job.rank,
             "world_size": world.job.world_size,

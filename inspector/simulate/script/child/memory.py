@@ -49,7 +49,7 @@ class Memory:
         cards, number = self._tracer.cards, self.number
         for entry in log[self._read :]:
             if not isinstance(entry, int):
-                if isinstance(entry, EmptyCache):
+                if isinstance(entry, EmptyCache) and entry.card in {None, number}:
                     allocator.empty_cache()
             elif entry < 0:
                 if (block := self._blocks.pop(~entry, None)) is not None:
@@ -73,7 +73,7 @@ class Memory:
             said = self._sentence(nbytes)
             self.refusals.append((self._tracer.lines[number], nbytes))
             # What is left of it: looking for room gave all cached segments back, here (`follow`) and in a replay.
-            self._tracer.log[-1] = EmptyCache()
+            self._tracer.log[-1] = EmptyCache(self.number)
             self._read = len(self._tracer.log)
             raise emulated(torch.OutOfMemoryError(said)) from None
 
