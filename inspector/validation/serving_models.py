@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.errors import InspectorError
 from inspector.gpus import find_gpu
 from inspector.serving.named_models import shapes_of
-from inspector.sources.bundled import bundled_config
+from inspector.sources.bundled import bundled_config, load_bundled, model_ids
 from inspector.sources.source import Bundled
 
 if TYPE_CHECKING:
@@ -61,9 +61,21 @@ def model_of(record: Mapping[str, Any]) -> Source | None:
         return locate(path)
     for name in _names(str(record.get("model") or ""), str(record.get("arch") or "")):
         if found := shapes_of(name):
+            found = _of_that_length(found, record.get("max_model_len"))
             packed = record.get("quantization_config")
             return Packed(found, "bundled", packed) if isinstance(packed, dict) else locate(found)
     return None
+
+
+def _of_that_length(model: str, length: object) -> str:
+    """The model, or the instruct one of its shapes where that has the length of the log and the model has not.
+
+    A log says the length of which the engine makes its tables, and often no more of the name than the size.
+    """
+    other = f"{model}-Instruct"
+    if other not in model_ids() or load_bundled(model).facts.context_length == length:
+        return model
+    return other if load_bundled(other).facts.context_length == length else model
 
 
 def _names(model: str, arch: str) -> list[str]:

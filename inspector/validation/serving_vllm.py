@@ -73,10 +73,13 @@ def _of_the_command_line(log: Log, asked: ServingReport) -> Iterator[LogLine]:
         return
     if log.record.get("consistent") is False:
         return
+    # V0 samples on the first rank alone, and such a log does not say whose figures it prints.
+    some = " of one rank" if "V0" in log.version and (log.record.get("tensor_parallel") or 1) > 1 else ""
+    if (peak := log.printed("act")) is not None:
+        span = next(term.span for term in asked.terms if term.name == "activation peak")
+        yield LogLine(log.id, f"activation peak{some}", span.value, span.low, span.high, peak, log.doubt("act"))
     if left is not None and left > 0:
         span = asked.kv_bytes
-        # V0 samples on the first rank alone, and such a log does not say whose figures it prints.
-        some = " of one rank" if "V0" in log.version and (log.record.get("tensor_parallel") or 1) > 1 else ""
         yield LogLine(log.id, f"pool{_adapters(log)}{some}", span.value, span.low, span.high, left, log.doubt("kv"))
     if log.record.get("outcome") in {"started", "refused"} and log.record.get("max_model_len"):
         said = {"yes": 1, "no": 0, "unknown": -1}[asked.starts]
@@ -88,8 +91,15 @@ def _of_the_command_line(log: Log, asked: ServingReport) -> Iterator[LogLine]:
 
 
 def _adapters(log: Log) -> str:
-    """What a figure's name has after it where adapters of a rank that is not said are in the figure."""
-    return " with adapters" if "LoRA" in str(log.record.get("model")) and not log.options.get("max_lora_rank") else ""
+    """What a figure's name has after it where a log does not say what decides it.
+
+    That is the rank of adapters, or which layers a 4-bit checkpoint of bitsandbytes leaves in 16 bits: Unsloth's leave
+    some of every model, and their config.json alone names them.
+    """
+    if "LoRA" in str(log.record.get("model")) and not log.options.get("max_lora_rank"):
+        return " with adapters"
+    told = {"quantization_config", "llm_int8_skip_modules"} & set(log.record)
+    return " of layers unsaid" if log.options.get("quantization") == "bitsandbytes" and not told else ""
 
 
 def _blocks(report: ServingReport) -> int:
