@@ -34,9 +34,7 @@ def text(report: ScriptReport) -> RenderableType:
         *script_ranks.parts(report),
         _peaks(report),
         *([_verdicts(report)] if len(report.verdicts) > 1 else []),
-        _stages(report),
-        _shares("alive at the peak", report.alive_at_peak, report.peak_allocated_bytes),
-        _shares("by the script's line", report.lines_at_peak[:SHOWN], report.peak_allocated_bytes),
+        *([_stages(report), *_alive(report)] if report.peak_allocated_bytes else []),
         *script_advice.parts(report),
         *_said("assumed, as nothing was computed", report.assumed),
         *_said("skipped", report.skipped),
@@ -45,6 +43,7 @@ def text(report: ScriptReport) -> RenderableType:
         notes(
             (
                 *report.assumptions,
+                *(["nothing was put on the card"] if not report.peak_allocated_bytes else []),
                 *([_STOPPED.format(report.stopped_after)] if report.stopped_after else []),
                 "the script ran on shapes: what it prints of losses and scores was never computed",
                 "simulated with " + ", ".join(f"{name} {version}" for name, version in report.versions.items()),
@@ -81,7 +80,7 @@ def _peaks(report: ScriptReport) -> Table:
     rows.add_row(Text("whole process", style="bold"), Text(_mib(report.process_bytes), style="bold"))
     if report.paged_bytes:
         rows.add_row("paged optimizer state, in no figure above", _mib(report.paged_bytes))
-    if report.verdicts:
+    if report.verdicts and (report.peak_allocated_bytes or not report.script_exit_code):
         rows.add_row("usable on the card", _mib(report.gpu.usable_bytes))
         style = VERDICT_STYLES[report.verdict]
         rows.add_row(
@@ -92,8 +91,11 @@ def _peaks(report: ScriptReport) -> Table:
 
 
 def verdict_words(verdict: str, report: ScriptReport) -> str:
-    """What does not fit stays so; of a script that was stopped, what fits has done so until then."""
-    return f"{verdict} so far" if report.stopped_after and verdict != "does not fit" else verdict
+    """What does not fit stays so; of a script that was stopped, or broke, what fits has done so until then."""
+    ended = report.stopped_after or report.script_exit_code
+    if report.ended_by_card and verdict == "does not fit":
+        return f"{verdict}: {_mib(report.refusals[-1].nbytes)} more were asked for"
+    return f"{verdict} so far" if ended and verdict != "does not fit" else verdict
 
 
 def _verdicts(report: ScriptReport) -> Table:
@@ -128,6 +130,14 @@ def _shares(title: str, shares: Sequence[Share], whole: int) -> Table:
     for share in shares:
         rows.add_row(of_kind(share.name or "(a library's own)"), _mib(share.nbytes), percent(share.nbytes, whole))
     return rows
+
+
+def _alive(report: ScriptReport) -> list[Table]:
+    whole = report.peak_allocated_bytes
+    return [
+        _shares("alive at the peak", report.alive_at_peak, whole),
+        _shares("by the script's line", report.lines_at_peak[:SHOWN], whole),
+    ]
 
 
 def _said(title: str, lines: Sequence[str]) -> list[Table]:

@@ -49,7 +49,7 @@ def with_advice(
     """
     small = next((each for each in report.verdicts if not each.peaks.fits), None)
     # What failed of itself would fail again; what took less than its own peak says nothing of its changes.
-    if small is None or report.script_exit_code:
+    if small is None or (report.script_exit_code and not report.ended_by_card):
         return report
     card = "" if options.get("vram") else small.gpu.name
     # A peak in evaluation or saving is reached after the steps.

@@ -116,6 +116,11 @@ class Outcome:
     stopped_after: float = 0.0
     """Seconds after which its time was up; 0 where it came to its end."""
 
+    @property
+    def ended_by_card(self) -> bool:
+        """Whether the script ended by a request that the card refused, and not by an error of its own."""
+        return bool(self.exit_code and self.refused and self.error.startswith("OutOfMemoryError"))
+
 
 def write_outcome(
     folder: Path, rows: list[tuple[int, str, str, str, str, int, int]], log: list[Any], said: dict[str, Any]

@@ -113,6 +113,11 @@ class ScriptReport(OnCard, Report):
     events: tuple[Event, ...] = field(default=(), repr=False)
 
     @property
+    def ended_by_card(self) -> bool:
+        """Whether a card refused what the script asked for, and that ended it."""
+        return bool(self.script_exit_code and self.refusals and self.error.startswith("OutOfMemoryError"))
+
+    @property
     def exit_code(self) -> int:
         """What the command ends with: the script's own code where it is not 0, else 1 where a card is too small."""
         if self.script_exit_code:

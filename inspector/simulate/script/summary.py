@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from inspector.gpus import Gpu
     from inspector.simulate.allocator.timeline import AliveBlock, StagePeak
+    from inspector.simulate.on_card import Peaks
     from inspector.simulate.script.job import Outcome
     from inspector.simulate.script.ranks import Ranks
 
@@ -49,7 +51,7 @@ def summarize(
     verdicts = tuple(
         CardVerdict(
             card,
-            peaks_on(run.events, card, settings, lines[id(run)], nccl_of(run)),
+            _served(run, peaks_on(run.events, card, settings, lines[id(run)], nccl_of(run))),
             shared,
             run.exit_code,
             run.error if run.exit_code else "",
@@ -100,6 +102,11 @@ def summarize(
         stopped_after=stopped,
         events=events if keep_events else (),
     )
+
+
+def _served(run: Outcome, peaks: Peaks) -> Peaks:
+    """What the card refused and the script did not get over is in no event: the card is too small for it."""
+    return replace(peaks, served="not") if run.ended_by_card else peaks
 
 
 def _steady(stages: Sequence[StagePeak]) -> int:

@@ -1,6 +1,7 @@
 """A user's script, run: what it finds, what it is told, and what the report says of it."""
 
 import importlib.util
+import io
 import json
 import os
 import re
@@ -11,10 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import inspector
 from inspector.cli.main import run as command
 from inspector.errors import InspectorError
+from inspector.render.script import text
 from inspector.simulate.script import child_process
 from inspector.simulate.script.run_folder import run_folder
 from inspector.simulate.script.running import OurFaultError, run
@@ -22,6 +25,14 @@ from inspector.simulate.script.signalled import Signalled, ends_on_signals
 from inspector.simulate.snapshot.writer import write_snapshot
 
 PROGRAMS = Path(__file__).parent / "programs"
+
+
+def printed(report):
+    """The page, as `inspector run` prints it after the script's own output."""
+    console = Console(width=100, file=io.StringIO())
+    console.print(text(report))
+    return console.file.getvalue()
+
 
 MODEL = """
     import sys, torch
@@ -305,6 +316,25 @@ def test_a_card_that_refuses_leaves_the_others_what_they_have_cached(dry):
     assert int(out) == report.ranks.each[0].peaks.reserved == 2**32
     # Half of what is cached already was asked for: nothing new, unless the other's refusal had emptied it.
     assert report.ranks.each[0].stages[-1].end_reserved == 2**32
+
+
+def test_a_card_whose_refusal_ends_the_script_is_too_small(dry):
+    report, _, _ = dry(
+        "import torch\n\nheld = torch.empty(8 * 2**30, dtype=torch.uint8, device='cuda')\nheld.repeat(2)\n", oom=True
+    )
+    assert report.script_exit_code == report.exit_code == 1
+    # What was refused is in no figure, and what was served would fit.
+    assert report.margin_bytes > 0
+    assert (report.fits, report.verdict, report.verdicts[0].verdict) == (False, "does not fit", "does not fit")
+    assert "does not fit: 16,384.0 more were asked for" in printed(report)
+
+
+def test_a_script_that_broke_fits_so_far(dry):
+    report, _, _ = dry("import torch\n\ntorch.empty(2**30, device='cuda')\nraise ValueError\n", gpu="T4")
+    assert "fits so far" in printed(report)
+    report, _, _ = dry("raise ValueError\n", gpu="T4")
+    assert "nothing was put on the card" in printed(report)
+    assert "usable on the card" not in printed(report)
 
 
 @pytest.mark.parametrize("cards", [{"nproc": 2}, {"gpus": 2}])
