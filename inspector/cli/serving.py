@@ -90,6 +90,7 @@ def command(
     All other options are the engine's own, as on its command line:
       vLLM: --max-model-len --gpu-memory-utilization --tensor-parallel-size --kv-cache-dtype
         --quantization --max-num-seqs --max-num-batched-tokens --enforce-eager --enable-lora ...
+        --ask-engine asks vLLM itself, too, where it is installed or INSPECTOR_VLLM names its Python
       SGLang: --mem-fraction-static --tp --context-length --chunked-prefill-size --kv-cache-dtype ...
       llama.cpp: -c -ngl -ub -ctk -ctv -fa -np -ot --cpu-moe --n-cpu-moe --swa-full, and --scheme q4_k_m
       ollama: --num-ctx --num-parallel --num-gpu --kv-cache-type, and --scheme

@@ -93,9 +93,15 @@ def vllm_report(
         left = Span(left.low - term.span.high, left.value - term.span.value, left.high - term.span.low)
     if settings.kv_cache_memory_bytes:
         left = Span.exactly(settings.kv_cache_memory_bytes)
-    notes = (f"experts are padded for the {kernel} kernel",) if kernel and padding > 1 else ()
+    notes = [f"experts are padded for the {kernel} kernel"] if kernel and padding > 1 else []
+    if settings.ask_engine:
+        from inspector.serving.vllm_real import ask
+
+        notes.append(ask(config, settings, card, left.value).said())
     said = version or ".".join(map(str, resolved.version))
-    base = Base(skeleton, settings, resolved, card, said, parts, weights, terms, positions, not_understood, notes)
+    base = Base(
+        skeleton, settings, resolved, card, said, parts, weights, terms, positions, not_understood, tuple(notes)
+    )
     return _answer(base, cache, left)
 
 

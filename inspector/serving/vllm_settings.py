@@ -17,7 +17,10 @@ GIB_70 = 70 * 2**30
 
 @dataclass(frozen=True, slots=True)
 class VllmSettings:
-    """What ``vllm serve`` was told, by its own words; None where its default decides."""
+    """What ``vllm serve`` was told, by its own words; None where its default decides.
+
+    ``ask_engine`` is ours: ask vLLM itself too (`inspector.serving.vllm_real`).
+    """
 
     dtype: str = "auto"
     quantization: str = ""
@@ -53,6 +56,7 @@ class VllmSettings:
     limit_mm_per_prompt: str = ""
     skip_mm_profiling: bool = False
     async_scheduling: bool = True
+    ask_engine: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class Loose(type):
 class Anything(types.ModuleType):
     """A module any name of which is a class."""
 
-    __path__: ClassVar[list[str]] = []
+    __path__: ClassVar[list[str]] = []  # type: ignore[misc]
 
     def __getattr__(self, name: str) -> Any:
         """A class of that name, made once."""
@@ -133,8 +133,9 @@ def _torch(name: str, total: int, capability: tuple[int, int], processors: int) 
     for owner, answers in said.items():
         for each, answer in answers.items():
             setattr(owner, each, lambda *_, answer=answer, **__: answer)
-    torch.cuda.Stream = torch.cuda.Event = Stream
-    torch.cuda.stream = nothing
+    cuda: Any = torch.cuda
+    cuda.Stream = cuda.Event = Stream
+    cuda.stream = nothing
 
 
 def _triton(capability: tuple[int, int]) -> None:
@@ -175,10 +176,11 @@ def _nvml(name: str, total: int, capability: tuple[int, int]) -> None:
 
     kind: Any = CudaPlatformBase
     communicator = "vllm.distributed.device_communicators.base_device_communicator.DeviceCommunicatorBase"
-    for each, answer in {
+    of_cuda: dict[str, Any] = {
         "is_pin_memory_available": False, "device_count": 8, "get_device_communicator_cls": communicator,
         "current_device": torch.device("meta"), "set_device": None,
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for each, answer in of_cuda.items():
         setattr(kind, each, classmethod(lambda *_, answer=answer: answer))
     kind.dispatch_key = "Meta"
 
