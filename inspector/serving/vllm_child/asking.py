@@ -12,7 +12,11 @@ import json
 import runpy
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+    from vllm.config import VllmConfig
 
 
 def become(card: tuple[str, int, tuple[int, int], int]) -> None:
@@ -98,7 +102,7 @@ def build(folder: Path, options: dict[str, Any], stage: int = 0) -> tuple[Any, A
         return config, with_slots(config, model) if options.get("enable_lora") else model
 
 
-def with_slots(config: Any, model: Any) -> Any:
+def with_slots(config: VllmConfig, model: nn.Module) -> Any:
     """The model with the room that vLLM keeps for adapters."""
     import torch
     from vllm.v1.worker.lora_model_runner_mixin import LoRAModelRunnerMixin
@@ -107,7 +111,7 @@ def with_slots(config: Any, model: Any) -> Any:
     return runner.load_lora_model(model, config, torch.device("meta"))
 
 
-def slots(model: Any) -> int:
+def slots(model: nn.Module) -> int:
     """Bytes of that room: stacked matrices are plain attributes of the layers."""
     found: dict[int, int] = {}
     for module in model.modules():
@@ -118,7 +122,7 @@ def slots(model: Any) -> int:
     return sum(found.values())
 
 
-def tensors(model: Any) -> int:
+def tensors(model: nn.Module) -> int:
     """Bytes of all storages of a model."""
     found = {
         tensor.untyped_storage()._cdata: tensor.untyped_storage().nbytes()
@@ -127,7 +131,7 @@ def tensors(model: Any) -> int:
     return sum(found.values())
 
 
-def processed(config: Any, model: Any) -> int | None:
+def processed(config: VllmConfig, model: nn.Module) -> int | None:
     """Bytes after the weights were repacked for their kernels; None where that asks for data."""
     import torch
     from vllm.config import set_current_vllm_config
@@ -141,7 +145,7 @@ def processed(config: Any, model: Any) -> int | None:
     return tensors(model)
 
 
-def spec_of(config: Any) -> Any:
+def spec_of(config: VllmConfig) -> Any:
     """What each layer of a rank keeps."""
     from vllm.config import set_current_vllm_config
     from vllm.platforms import current_platform
@@ -152,7 +156,7 @@ def spec_of(config: Any) -> Any:
         return get_kv_cache_spec(config)
 
 
-def planned(config: Any, stages: list[Any], available: int) -> dict[str, Any]:
+def planned(config: VllmConfig, stages: list[Any], available: int) -> dict[str, Any]:
     """What vLLM's planner makes of the bytes: blocks, groups, concurrency, or its refusal.
 
     ``stages`` are the layers' specs of each pipeline stage, of one rank.

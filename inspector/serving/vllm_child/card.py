@@ -12,7 +12,10 @@ import os
 import sys
 import types
 from contextlib import contextmanager
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KERNELS = {
     "vllm._C_stable_libtorch", "vllm._moe_C_stable_libtorch", "vllm._qutlass_C",
@@ -60,7 +63,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             return importlib.machinery.ModuleSpec(name, self, is_package=True)
         return None
 
-    def create_module(self, spec: Any) -> Anything:
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> Anything:
         """A module of classes."""
         return Anything(spec.name)
 
@@ -191,7 +194,7 @@ class Operator:
     def __init__(self, name: str, capability: int, fakes: dict[str, Any]) -> None:
         self.name, self.capability, self.fakes = name, capability, fakes
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
+    def __call__(self, *args: object, **options: object) -> Any:
         """Nothing, whether it is supported, or what the fake says."""
         if "support" in self.name:
             return self.capability >= (90 if "90" in self.name else 89)
@@ -224,9 +227,9 @@ def _kernels(capability: int) -> None:
 
     fakes: dict[str, Any] = {}
 
-    real = torch.library.register_fake
+    real: Any = torch.library.register_fake
 
-    def register(op: Any, func: Any = None, /, **options: Any) -> Any:
+    def register(op: object, func: Callable[..., object] | None = None, /, **options: object) -> Any:
         if isinstance(op, str) and op.split("::")[0] in SPACES:
             return fakes.setdefault(op, func) if func is not None else lambda made: fakes.setdefault(op, made)
         return real(op, func, **options) if func is not None else real(op, **options)
