@@ -172,7 +172,7 @@ _HEAD = (
     f"inspector beside {', '.join(f'{name}=={_version(name)}' for name in RIVALS)}; {dt.date.today()}.", "",  # noqa: DTZ011
     "Of the published logs whose model is bundled; each calculator with the model's real config and parameter count,",
     "the card's printed bytes and the options that it has. `pool` is the cache of the command line alone. kvfit says",
-    "the cache of a sequence, and no engine's pool; ridgepoint's is of a share of 0.9 on one card that it has by name.", "",
+    "the cache of a sequence, and no engine's pool; ridgepoint's is of a share of 0.9 on one card that it names.", "",
     "| figure | tool | logs | mean error | median | worst | ours on the same logs: mean, worst |",
     "|---|---|---|---|---|---|---|",
 )  # fmt: skip
