@@ -21,7 +21,8 @@ from inspector.serving.sharding import Ranks
 from inspector.serving.storing import engine_scheme, expert_padding
 from inspector.serving.vllm_cache import vllm_cache
 from inspector.serving.vllm_checks import check_cache, check_model, check_numbers, check_step
-from inspector.serving.vllm_json import named, with_json
+from inspector.serving.vllm_drafts import Drafts, drafts
+from inspector.serving.vllm_json import named, object_of, with_json
 from inspector.serving.vllm_settings import resolve
 from inspector.serving.vllm_verdict import helps, verdict
 from inspector.serving.weights import rank_weights, table_positions
@@ -83,9 +84,15 @@ def vllm_report(
     parts = rank_weights(skeleton, scheme, config, ranks, padding=padding)
     if settings.enable_lora:
         parts = (*parts, lora_bytes(skeleton, ranks, settings.max_loras, settings.max_lora_rank))
+    draft = Drafts()
+    if settings.num_speculative_tokens:
+        draft = drafts(object_of("--speculative-config", settings.speculative_config), source, scheme, ranks, layers)
+        parts = (*parts, *draft.parts)
     text = text_fields(config)
     scan = str(text.get("mamba_ssm_dtype") or text.get("mamba_ssm_cache_dtype") or "")
-    cache = vllm_cache(layers, settings, resolved, scheme.rest, scan, delta=bool(text.get("linear_num_value_heads")))
+    cache = vllm_cache(
+        (*layers, *draft.layers), settings, resolved, scheme.rest, scan, delta=bool(text.get("linear_num_value_heads"))
+    )
     weights = _weights(parts, settings, resolved, plain=ranks.cards == 1 and scheme.bits >= 16)
     terms = _terms(skeleton, settings, resolved, card, weights, experts, size)
     left = terms[0].span
@@ -94,6 +101,8 @@ def vllm_report(
     if settings.kv_cache_memory_bytes:
         left = Span.exactly(settings.kv_cache_memory_bytes)
     notes = [f"experts are padded for the {kernel} kernel"] if kernel and padding > 1 else []
+    if draft.said:
+        notes.append(draft.said)
     if settings.ask_engine:
         from inspector.serving.vllm_real import ask
 
@@ -202,8 +211,6 @@ def _notes(settings: VllmSettings, plan: Plan) -> tuple[str, ...]:
         said.append(f"--swap-space {settings.swap_space:g} holds {held:,} blocks on the host")
     if len(plan.groups) > 1:
         said.append("of several groups of layers: concurrency counts, tokens are no capacity")
-    if settings.num_speculative_tokens:
-        said.append("a draft model's own weights and cache are not counted; its tokens are")
     return (*said, *named(settings))
 
 

@@ -18,16 +18,16 @@ def with_json(settings: VllmSettings) -> VllmSettings:
     Raises InspectorError for a text that is no object of JSON.
     """
     found: dict[str, Any] = {}
-    drafts = _object("--speculative-config", settings.speculative_config).get("num_speculative_tokens")
+    drafts = object_of("--speculative-config", settings.speculative_config).get("num_speculative_tokens")
     if isinstance(drafts, int) and not isinstance(drafts, bool) and drafts > 0:
         found["num_speculative_tokens"] = drafts
-    mode = str(_object("--compilation-config", settings.compilation_config).get("cudagraph_mode", ""))
+    mode = str(object_of("--compilation-config", settings.compilation_config).get("cudagraph_mode", ""))
     if mode.upper() == "NONE":
         found["enforce_eager"] = True
     # A connector that does not say that it can has every window layer kept whole (config/vllm.py).
-    if _object("--kv-transfer-config", settings.kv_transfer_config):
+    if object_of("--kv-transfer-config", settings.kv_transfer_config):
         found["disable_hybrid_kv_cache_manager"] = True
-    limits = _object("--limit-mm-per-prompt", settings.limit_mm_per_prompt)
+    limits = object_of("--limit-mm-per-prompt", settings.limit_mm_per_prompt)
     if limits and not any(limits.values()):
         found["skip_mm_profiling"] = True
     return replace(settings, **found) if found else settings
@@ -47,7 +47,8 @@ def named(settings: VllmSettings) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _object(option: str, text: str) -> dict[str, Any]:
+def object_of(option: str, text: str) -> dict[str, Any]:
+    """An option's object of JSON, empty for none. Raises InspectorError for a text that is none."""
     if not text:
         return {}
     try:

@@ -42,7 +42,7 @@ def test_options_that_are_json():
     )  # fmt: skip
     assert drafts.cache.state_bytes > 0
     assert not drafts.not_understood
-    assert any("draft" in line for line in drafts.notes)
+    assert any("multi-token prediction" in line for line in drafts.notes)
     # One step at a time, and a connector that keeps windows whole.
     calm = inspector.serve("gemma-3-1b-it", gpu="H100", async_scheduling=False)
     assert calm.cache.request_bytes < plain.cache.request_bytes
