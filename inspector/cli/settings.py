@@ -22,7 +22,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 TRAINED, NUMBERS, BATCH = "What is trained", "Numbers", "Batch"
 LOOP, KERNELS, CARD, CARDS = "Loop", "Kernels", "Card", "Several cards"
-OBJECTIVE, EVALUATION = "Objective", "Evaluation"
+OBJECTIVE, EVALUATION, SAVING = "Objective", "Evaluation", "Saving"
 RUN_OF_STEPS = "A run of many steps"
 
 _HABITS: dict[str, Kind] = {
@@ -168,6 +168,11 @@ SETTINGS = (
     Setting("eval_batches", EVALUATION, "Batches of it (2)."),
     Setting("eval_gather", EVALUATION, "What is kept of each batch to the end: logits where compute_metrics asks."),
     Setting("eval_accum", EVALUATION, "Batches after which that goes to the host (0: none does)."),
+    Setting("save", SAVING, "What is saved after the last step, with its files and host memory (none)."),
+    Setting("merge_on", SAVING, "Where adapters are merged for it (card)."),
+    Setting("save_only_model", SAVING, "Checkpoints without the optimizer's state."),
+    Setting("save_total_limit", SAVING, "Checkpoints that stay on the disk (0: nobody says)."),
+    Setting("load_best_model_at_end", SAVING, "The best one is loaded again."),
     Setting("gpu", CARD, "A card: T4, RTX 4090, A100-80GB, ... (T4)."),
     Setting("expandable_segments", CARD, "The allocator with expandable_segments:True."),
 )  # fmt: skip

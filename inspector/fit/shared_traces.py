@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from inspector.gpus import Gpu
     from inspector.simulate.allocator.timeline import Timeline
-    from inspector.simulate.program.training import Trace
+    from inspector.simulate.program.trace import Trace
     from inspector.simulate.setup.training import TrainSetup
 
 

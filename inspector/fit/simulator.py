@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from inspector.gpus import Gpu
-    from inspector.simulate.program.training import Trace
+    from inspector.simulate.program.trace import Trace
     from inspector.simulate.setup.settings import FinetuneSettings
     from inspector.simulate.setup.training import BatchSetup, TrainSetup
 

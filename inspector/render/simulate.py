@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from inspector.fit.plan import FitPlan
-from inspector.render import fit_plan
+from inspector.render import fit_plan, saved
 from inspector.render.at_peak import how_it_came_about
 from inspector.render.terminal import NARROW, Responsive, heading, notes, of_kind, page, table
 from inspector.safe_text import clean
@@ -41,6 +41,7 @@ def text(report: StepReport) -> RenderableType:
         # Largest first, so what is cut is the smallest; the JSON has all.
         _shares("by module", report.modules_at_peak[:SHOWN_MODULES], report.peak_allocated_bytes),
         Responsive(lambda width: _largest(report, narrow=width < NARROW)),
+        *saved.parts(report.saved),
         _settings(report),
         # With the versions: which allocations a step makes is decided by the libraries' code.
         notes((*report.assumptions, _versions(report), "MiB = 2^20 bytes, in blocks as the allocator hands them out.")),
@@ -185,6 +186,7 @@ def payload(report: StepReport) -> dict[str, Any]:
         ],
         "alive_at_peak": {share.name: share.nbytes for share in report.alive_at_peak},
         **how_it_came_about(report),
+        "saved": saved.payload(report.saved),
         "plan": report.plan.to_dict() if report.plan else None,
         "settings": {name: dict(setting) for name, setting in report.settings.items()},
         "versions": dict(report.versions),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from inspector.memory_kinds import MemoryKind
 
 Stage = Literal["load", "adapters", "forward", "backward", "optimizer", "evaluation", "generation", "save"]
-STAGES: tuple[Stage, ...] = ("load", "forward", "backward", "optimizer", "generation", "evaluation")
+STAGES: tuple[Stage, ...] = ("load", "forward", "backward", "optimizer", "generation", "evaluation", "save")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from inspector.simulate.allocator.timeline import StagePeak
     from inspector.simulate.events import Event, Stage
-    from inspector.simulate.program.training import Trace
+    from inspector.simulate.program.trace import Trace
     from inspector.simulate.reports.at_peak import KindLine, LiveTensor, Point, Share
+    from inspector.simulate.reports.saved import Saved
     from inspector.simulate.setup.options import FinetuneSettingsOptions
     from inspector.simulate.setup.training import TrainSetup
 
@@ -49,6 +50,7 @@ class StepReport(OnCard, Report):
     ``timeline_kinds`` splits the points of ``timeline``. ``math_attention`` says that sdpa fell back to its math
     kernel, ``math_cures`` what would keep it from there (`inspector.simulate.device.math_attention`). ``inputs`` says
     what a micro-batch is, by the names and shapes of its tensors, where it is not the tokens of a language model.
+    ``saved`` is what a save wrote, and what the machine's memory held for it.
     """
 
     kind: ClassVar[str] = "simulate"
@@ -77,6 +79,7 @@ class StepReport(OnCard, Report):
     math_attention: bool = False
     inputs: str = ""
     math_cures: tuple[str, ...] = ()
+    saved: Saved | None = None
 
     def stage_peak(self, stage: Stage, step: int | None = None) -> StagePeak:
         """The stage of a step; of the last one when no step is said."""
@@ -225,6 +228,7 @@ def summarize(asked: Question, traced: Trace) -> StepReport:
     events, gpu, resolved = traced.events, asked.gpu, asked.resolved
     timeline = replay(events, asked.allocator)
     alive, points = timeline.alive(events), at_peak.points(events, timeline)
+    trained = [item for item in timeline.stages if item.stage != "save"]
     # Of several that reach it the first: the later ones only repeat it.
     top = next(item for item in timeline.stages if item.peak_allocated == timeline.peak_allocated)
     return StepReport(
@@ -235,7 +239,7 @@ def summarize(asked: Question, traced: Trace) -> StepReport:
         allocator=asked.allocator,
         versions=versions(),
         peaks=peaks_on(events, gpu, asked.allocator, timeline),
-        steady_allocated_bytes=timeline.stages[-1].end_allocated,
+        steady_allocated_bytes=trained[-1].end_allocated,
         paged_bytes=traced.paged_bytes,
         peak_stage=top.stage,
         peak_step=top.step,
@@ -248,6 +252,7 @@ def summarize(asked: Question, traced: Trace) -> StepReport:
         num_events=len(events),
         inputs=traced.inputs,
         assumptions=(*traced.notes, *assumptions(resolved.setup, gpu, traced.inputs)),
+        saved=traced.saved,
         math_attention=bool(math_calls(traced.questions)),
         math_cures=math_cures(traced.questions, Chip(gpu.capability, gpu.multiprocessors)),
     )

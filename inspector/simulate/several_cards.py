@@ -127,6 +127,8 @@ def _report(asked: Question, parallel: ParallelSetup, which: WhichRanks) -> Seve
     notes = tuple(dict.fromkeys(note for trace in traced for note in trace.notes))
     if setup.evaluation is not None:
         notes += ("the evaluation is left out: its peak is simulated on one card alone",)
+    if setup.saving is not None:
+        notes += ("what is saved is left out: it is simulated on one card alone",)
     link = link_of(gpu)
     return SeveralCardsReport(
         model=asked.model,
@@ -148,8 +150,8 @@ def traces_of(
     asked: Question, parallel: ParallelSetup, which: WhichRanks
 ) -> tuple[tuple[RankTrace, ...], tuple[Alike, ...]]:
     """Traces of the ranks that were asked for, each with those that are as it is."""
-    # Of an evaluation the assumptions say that it is left out: a trainer's file has one more often than not.
-    setup = replace(asked.resolved.setup, evaluation=None)
+    # Of an evaluation and a save the assumptions say that they are left out: a trainer has them more often than not.
+    setup = replace(asked.resolved.setup, evaluation=None, saving=None)
     if setup.objective is not None:
         raise CannotSimulateError(f"{setup.objective.kind} is simulated on one card", hint="leave out --gpus")
     gpu, few = asked.gpu, few_micro_batches(setup, MICRO_BATCHES)

@@ -30,7 +30,7 @@ from inspector.simulate.setup.words import words_of
 from inspector.skeleton.habits import HABITS, usual
 
 FORMS = {
-    "model", "file", "output", "as_json", "as_csv", "save", "help", "trust_remote_code", "resize_vocab",
+    "model", "file", "output", "as_json", "as_csv", "help", "trust_remote_code", "resize_vocab",
     "pad_to_multiple_of",
 }  # fmt: skip
 """What only a command has: which model (a method has it already), and how the answer leaves the program."""
@@ -57,7 +57,9 @@ def command(*names):
 
 @pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
 def test_a_command_and_its_method_take_the_same(names):
-    options = {option.name for option in command(*names).params} - FORMS
+    # A measurement is saved as a record: how its answer leaves the program.
+    forms = FORMS | {"save"} if names == ("measure",) else FORMS
+    options = {option.name for option in command(*names).params} - forms
     assert options == COMMANDS[names].__optional_keys__ | COMMANDS[names].__required_keys__
 
 
@@ -76,6 +78,7 @@ OTHERWISE = {
     "empty_cache_every": "4", "routing": "worst", "target_parameters": "experts.down_proj", "exclude_modules": "k_proj",
     "layers_to_transform": "0-2", "layers_pattern": "layers", "rank_pattern": "q_proj=2", "alpha_pattern": "q_proj=2",
     "trainable_token_indices": "5", "bias": "all", "objective": "orpo", "ref_model": "precomputed", "prompt_len": "5",
+    "save": "adapter", "merge_on": "cpu", "save_total_limit": "3",
     "eval_batch": "4", "eval_batches": "3", "eval_gather": "argmax", "eval_accum": "2",
     "num_generations": "4", "steps_per_generation": "8", "rollouts": "server",
     "vllm_memory": "weights=2GiB", "vllm_gpu_memory_utilization": "0.5", "vllm_max_model_length": "2048",
@@ -89,6 +92,9 @@ BESIDE = {"double_quant": {"method": "qlora"}, "layers_pattern": {"layers_to_tra
           **{key: {"objective": "grpo", "prompt_len": 8, "batch_size": 8, "rollouts": "colocated"}
              for key in ("vllm_memory", "vllm_gpu_memory_utilization", "vllm_max_model_length",
                          "vllm_enable_sleep_mode")},
+          "merge_on": {"save": "merged"},
+          **{key: {"save": "checkpoint"}
+             for key in ("save_only_model", "save_total_limit", "load_best_model_at_end")},
           "teacher": {"objective": "gkd"},
           "sync_ref_model": {"objective": "dpo", "method": "full"},
           "logits_to_keep": {"objective": "dpo", "loss": "full"},

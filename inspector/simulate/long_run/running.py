@@ -127,6 +127,8 @@ def long_run(
     asked = question(reference, **options)
     if asked.resolved.setup.objective is not None:
         raise InspectorError("a run of many lengths is of plain fine-tuning", hint="leave out --lengths")
+    if asked.resolved.setup.saving is not None:
+        raise InspectorError("a run of many lengths saves nothing", hint="leave out --save")
     if asked.resolved.setup.batch.packed:
         raise InspectorError("packed sequences have one length", hint="leave out --packed or --lengths")
     by = asked.resolved.set_by

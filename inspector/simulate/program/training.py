@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -35,8 +35,10 @@ from inspector.simulate.program.looks import looked_at, text_length
 from inspector.simulate.program.loss import use_loss
 from inspector.simulate.program.position_limits import check_positions
 from inspector.simulate.program.refusals import of_the_model
+from inspector.simulate.program.saving import save
 from inspector.simulate.program.spread import Alone
 from inspector.simulate.program.stored.fp8 import dequantized_in_parts
+from inspector.simulate.program.trace import Trace
 from inspector.simulate.tracing.answers import answers
 from inspector.simulate.tracing.following import follow_modules
 from inspector.simulate.tracing.tracer import Tracer
@@ -47,26 +49,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from inspector.simulate.device.autocast import Autocast
-    from inspector.simulate.device.questions import Questions
-    from inspector.simulate.events import Event
     from inspector.simulate.program.looks import Input
+    from inspector.simulate.reports.saved import Saved
     from inspector.simulate.setup.evaluation import EvalSetup
     from inspector.simulate.setup.training import TrainSetup
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """What was traced. ``paged_bytes`` is optimizer state in managed memory, in none of the events.
-
-    A card that gives the same answers to the ``questions`` has the same trace. ``inputs`` says what a micro-batch is
-    where it is not the tokens of a language model.
-    """
-
-    events: tuple[Event, ...]
-    paged_bytes: int = 0
-    notes: tuple[str, ...] = ()
-    questions: Questions = field(default_factory=dict)
-    inputs: str = ""
 
 
 def trace_finetune(
@@ -96,7 +82,8 @@ def trace_finetune(
     inputs = "" if training.next_tokens else described(training.inputs)
     if asked := setup.objective:
         inputs = asked.words(setup.batch.size, setup.batch.seq_len, adapted=setup.adapters is not None)
-    return Trace(tracer.events(), tracer.paged_bytes, tuple(tracer.notes), device.questions, inputs)
+    notes = tuple(tracer.notes)
+    return Trace(tracer.events(), tracer.paged_bytes, notes, device.questions, inputs, training.saved)
 
 
 class Loop:
@@ -122,6 +109,7 @@ class Loop:
         self.autocast = autocast
         self.outputs: Any = None
         self.tokens = setup.batch.seq_len
+        self.saved: Saved | None = None
 
     def run(self) -> None:
         """Load the model, then train."""
@@ -171,6 +159,8 @@ class Loop:
                         tracer.empty_cache()
                 if setup.evaluation is not None:
                     self._evaluate(setup.evaluation)
+                if setup.saving is not None:
+                    self.saved = save(self.model, self.optimizer, self.config, setup, tracer)
         tracer.stop()
 
     def _trainable(self, model: nn.Module) -> Any:

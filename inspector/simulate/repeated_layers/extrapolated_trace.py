@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from inspector.errors import CannotSimulateError
 from inspector.precision.published import published_in
 from inspector.simulate.program.decoding import GenerateTrace, trace_generate
-from inspector.simulate.program.training import Trace, trace_finetune
+from inspector.simulate.program.trace import Trace
+from inspector.simulate.program.training import trace_finetune
 from inspector.simulate.repeated_layers.normal_form import ByLayers
 from inspector.simulate.repeated_layers.rules import NoPatternError, Small, alike, whole_events
 from inspector.simulate.repeated_layers.smaller_models import TRIES, Fewer, fewer_layers, names_a_layer
@@ -38,7 +39,9 @@ def finetune_events(
 ) -> Trace:
     """As `step.trace_finetune`, in the time that a few layers take where that is enough."""
     # Code that came with a model may do what it likes in any layer, and its modules say nothing of it.
-    if not is_code_trusted() and _adapts_layers_alike(setup.adapters) and not _stores_layers_unlike(config):
+    alike_all = _adapts_layers_alike(setup.adapters) and not _stores_layers_unlike(config)
+    # Files that are saved have the names of all layers in them.
+    if not is_code_trusted() and setup.saving is None and alike_all:
         found = _from_few(config, setup, capability, multiprocessors)
         if found is not None:
             return found

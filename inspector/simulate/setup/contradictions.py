@@ -121,3 +121,13 @@ def of_evaluation(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]
         f"with the loss {settings.loss} there are no logits to gather",
         "use --loss full",
     )
+
+
+def of_saving(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
+    """What excludes each other: whether it is so here, what is wrong, and what to do."""
+    what, full = settings.save, settings.method == "full"
+    said = settings.save_only_model or settings.save_total_limit or settings.load_best_model_at_end
+    yield bool(said) and what != "checkpoint", "checkpoints are what Trainer saves", "add --save checkpoint"
+    yield settings.merge_on != "card" and what != "merged", "nothing is merged", "add --save merged"
+    yield full and what in {"adapter", "merged"}, "full fine-tuning has no adapters", "use --save full"
+    yield not full and what == "full", "with adapters they alone are saved", "use --save adapter, or --save merged"

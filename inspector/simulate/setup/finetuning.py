@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Unpack
 
 from inspector.errors import ContradictionError, InspectorError
-from inspector.simulate.setup.contradictions import of_evaluation, of_objective
+from inspector.simulate.setup.contradictions import of_evaluation, of_objective, of_saving
 from inspector.simulate.setup.objective import FROM_LOGITS, IMPLIED, LOSSES
 from inspector.simulate.setup.optimizer_names import check_optimizer
 from inspector.simulate.setup.places import FINETUNE
@@ -132,6 +132,7 @@ def _check(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> None:
         ("prompt_len", 0, 2**24), ("num_generations", 1, 2**16), ("steps_per_generation", 0, 2**16),
         ("vllm_max_model_length", 0, 2**24),
         ("eval_batch", 0, 2**20), ("eval_batches", 1, 2**16), ("eval_accum", 0, 2**16),
+        ("save_total_limit", 0, 2**16),
     ):  # fmt: skip
         value = getattr(settings, name)
         # ``True`` is a whole number to Python.
@@ -147,7 +148,12 @@ def _check(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> None:
         raise InspectorError(f"grad_clip must be a number and not negative, not {settings.grad_clip!r}")
     # Now, as the name is read off a file: transformers itself would say it only after its import.
     check_optimizer(settings.optimizer)
-    for wrong, said, hint in (*_contradictions(settings, set_by), *of_objective(settings), *of_evaluation(settings)):
+    for wrong, said, hint in (
+        *_contradictions(settings, set_by),
+        *of_objective(settings),
+        *of_evaluation(settings),
+        *of_saving(settings),
+    ):
         if wrong:
             # An error of its own kind: who tries changes one after another passes over those that contradict the rest.
             raise ContradictionError(said, hint=hint)

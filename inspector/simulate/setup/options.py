@@ -24,12 +24,14 @@ if TYPE_CHECKING:
         Gathered,
         Labels,
         Loss,
+        MergeOn,
         Method,
         Objective,
         Outputs,
         Reference,
         Rollouts,
         Routing,
+        Saved,
         SdpaBackend,
         StoredAs,
         ZeroGrad,
@@ -121,6 +123,11 @@ class TrainingOptions(LoadOptions, total=False):
     eval_batches: int | None
     eval_gather: Gathered | None
     eval_accum: int | None
+    save: Saved | None
+    merge_on: MergeOn | None
+    save_only_model: bool | None
+    save_total_limit: int | None
+    load_best_model_at_end: bool | None
 
 
 class FinetuneSettingsOptions(TrainingOptions, total=False):

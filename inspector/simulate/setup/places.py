@@ -79,6 +79,11 @@ FINETUNE: Mapping[str, str] = {
     "reward_model": "objective.reward_model",
     "teacher": "objective.teacher",
     "sync_ref_model": "objective.sync_ref_model",
+    "save": "saving.what",
+    "merge_on": "saving.merge_on",
+    "save_only_model": "saving.only_model",
+    "save_total_limit": "saving.total_limit",
+    "load_best_model_at_end": "saving.load_best",
     "eval_batch": "evaluation.size",
     "eval_batches": "evaluation.batches",
     "eval_gather": "evaluation.gathered",
@@ -108,9 +113,9 @@ def part(cls: type[T], place: str, settings: object, places: Mapping[str, str], 
 
 
 def of_no_part(word: str, setup: object) -> bool:
-    """Whether a word is of an objective or an evaluation that a setup has not: nothing that a page need list."""
+    """Whether a word is of an objective, an evaluation or a save that a setup has not: nothing for a page to list."""
     part, _, name = FINETUNE.get(word, "").partition(".")
-    return part in {"objective", "evaluation"} and bool(name) and getattr(setup, part) is None
+    return part in {"objective", "evaluation", "saving"} and bool(name) and getattr(setup, part) is None
 
 
 def flat(setup: object, places: Mapping[str, str]) -> dict[str, Any]:

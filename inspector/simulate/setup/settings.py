@@ -10,6 +10,7 @@ from inspector.simulate.setup.evaluation import BATCHES, EvalSetup
 from inspector.simulate.setup.load import KbitPrepare, LoadSetup, Quantization
 from inspector.simulate.setup.objective import SHARE, ObjectiveSetup
 from inspector.simulate.setup.places import FINETUNE, flat, part
+from inspector.simulate.setup.saving import SaveSetup
 from inspector.simulate.setup.training import BatchSetup, Checkpointing, LoopSetup, LoraSetup, PeftSetup, TrainSetup
 from inspector.simulate.setup.words import (
     AdapterDtype,
@@ -19,12 +20,14 @@ from inspector.simulate.setup.words import (
     Gathered,
     Labels,
     Loss,
+    MergeOn,
     Method,
     Objective,
     Outputs,
     Reference,
     Rollouts,
     Routing,
+    Saved,
     SdpaBackend,
     StoredAs,
     ZeroGrad,
@@ -114,6 +117,12 @@ class FinetuneSettings:
     eval_batches: int = BATCHES
     eval_gather: Gathered = "loss"
     eval_accum: int = 0
+    # Nothing is saved.
+    save: Saved = "none"
+    merge_on: MergeOn = "card"
+    save_only_model: bool = False
+    save_total_limit: int = 0
+    load_best_model_at_end: bool = False
 
     @property
     def setup(self) -> TrainSetup:
@@ -138,6 +147,7 @@ class FinetuneSettings:
             routing=self.routing,
             objective=None if self.objective == "sft" else part(ObjectiveSetup, "objective", self, FINETUNE),
             evaluation=part(EvalSetup, "evaluation", self, FINETUNE) if self.eval_batch else None,
+            saving=part(SaveSetup, "saving", self, FINETUNE) if self.save != "none" else None,
         )
 
     @classmethod

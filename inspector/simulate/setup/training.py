@@ -9,6 +9,7 @@ from inspector.lora.spec import Bias, LoraSpec
 from inspector.simulate.setup.evaluation import EvalSetup
 from inspector.simulate.setup.load import LoadSetup
 from inspector.simulate.setup.objective import ObjectiveSetup
+from inspector.simulate.setup.saving import SaveSetup
 from inspector.simulate.setup.words import (
     AdapterDtype,
     Autocast,
@@ -162,7 +163,7 @@ class TrainSetup:
     """A fine-tuning. ``adapters`` None trains every weight; ``routing`` is how tokens spread over experts.
 
     ``objective`` None is supervised fine-tuning: the cross-entropy of the model's own forward. ``evaluation`` None
-    trains alone.
+    trains alone, ``saving`` None saves nothing.
     """
 
     load: LoadSetup
@@ -172,6 +173,7 @@ class TrainSetup:
     routing: Routing = "balanced"
     objective: ObjectiveSetup | None = None
     evaluation: EvalSetup | None = None
+    saving: SaveSetup | None = None
 
     def __post_init__(self) -> None:
         """Raise InspectorError for a word that is not known."""
