@@ -17,6 +17,8 @@ from inspector.simulate.program.stored.bitsandbytes import quantized_by_bitsandb
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from peft.tuners.lora import LoraLayer
+    from peft.tuners.tuners_utils import BaseTunerLayer
     from torch import nn
 
     from inspector.simulate.tracing.tracer import Tracer
@@ -46,14 +48,14 @@ def _adapted(model: nn.Module) -> Iterator[tuple[str, Any]]:
     return ((name, layer) for name, layer in model.named_modules() if isinstance(layer, BaseTunerLayer))
 
 
-def _packed(layer: Any) -> bool:
+def _packed(layer: BaseTunerLayer) -> bool:
     from peft.utils.integrations import get_bnb_param_type
 
     weight = getattr(layer.get_base_layer(), "weight", None)
     return weight is not None and bool(get_bnb_param_type(weight))
 
 
-def _through_the_host(name: str, layer: Any, tracer: Tracer) -> None:
+def _through_the_host(name: str, layer: LoraLayer, tracer: Tracer) -> None:
     """Dequantized, added to, sent to the host, and quantized as it comes back: all of it there until the last."""
     from peft.utils.integrations import dequantize_bnb_weight
 

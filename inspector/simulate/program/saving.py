@@ -21,6 +21,7 @@ from inspector.simulate.reports.saved import OnHost, Saved, SavedFile
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from peft import PeftModel
     from torch import nn
 
     from inspector.simulate.setup.training import TrainSetup
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
 ON_CARD = "cuda:0"
 
 
-def save(model: Any, optimizer: Any, config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer) -> Saved:
-    """Save, and load again where that is asked for."""
+def save(
+    model: PeftModel, optimizer: torch.optim.Optimizer, config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer
+) -> Saved:
+    """Save, and load again where that is asked for; ``model`` is PEFT's where it has adapters."""
     asked = setup.saving
     assert asked is not None
     tracer.mark("save", setup.loop.steps - 1, reset=True)
@@ -63,7 +66,7 @@ def save(model: Any, optimizer: Any, config: Mapping[str, Any], setup: TrainSetu
 
 
 def _merged(
-    model: Any, config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer, host: list[OnHost]
+    model: PeftModel, config: Mapping[str, Any], setup: TrainSetup, tracer: Tracer, host: list[OnHost]
 ) -> tuple[SavedFile, ...]:
     """``merge_and_unload`` and ``save_pretrained``: on the card as the model stands there, or on the host, anew."""
     assert setup.saving is not None
@@ -93,7 +96,7 @@ def _saved_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     return found
 
 
-def _adapter_tensors(model: Any) -> dict[str, torch.Tensor]:
+def _adapter_tensors(model: PeftModel) -> dict[str, torch.Tensor]:
     from peft.utils import get_peft_model_state_dict
     from peft.utils.constants import EMBEDDING_LAYER_NAMES
 
@@ -114,7 +117,7 @@ def _adapted_elements(model: nn.Module) -> list[int]:
     return [rows * columns for rows, columns in sizes if isinstance(rows, int) and isinstance(columns, int)]
 
 
-def _load_best(model: Any, tracer: Tracer, *, adapted: bool, weights: SavedFile) -> OnHost:
+def _load_best(model: PeftModel, tracer: Tracer, *, adapted: bool, weights: SavedFile) -> OnHost:
     """The best checkpoint again: adapters come to the card beside those there, all weights stay on the host."""
     if adapted:
         loaded = [torch.empty_like(tensor) for tensor in _adapter_tensors(model).values()]

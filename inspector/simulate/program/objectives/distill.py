@@ -68,7 +68,7 @@ class Distilled(OwnAnswers):
         entropy.sum()
         return loss
 
-    def _hidden(self, model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def _hidden(self, model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """What the head sees of the answers; the head itself is not called."""
         found: torch.Tensor = model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
         return found[:, :-1, :][:, -self.answered :, :]
