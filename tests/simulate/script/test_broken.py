@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-import pytest
 from torch.torch_version import TorchVersion, __version__
-
-from inspector.errors import InspectorError
 
 
 def test_mistakes_are_told_as_they_are_for_real_and_are_the_script_s(on_both):
@@ -55,12 +52,22 @@ def test_what_stops_a_script_is_its_own(dry):
     assert "/inspector/" not in err
 
 
-def test_a_metric_that_is_not_here_is_one_line(dry, tmp_path):
+def test_a_metric_that_is_not_here_is_stood_in_for(dry, tmp_path):
     """The evaluate library looks for its code on the hub; a package of its form stands for it here."""
     (tmp_path / "evaluate").mkdir()
     (tmp_path / "evaluate" / "__init__.py").write_text("from evaluate.loading import load\n")
     loading = "def load(path, config_name=None):\n    raise ConnectionError('could not reach ' + path)\n"
     (tmp_path / "evaluate" / "loading.py").write_text(loading)
-    with pytest.raises(InspectorError, match=r"^train\.py:3: the metric rouge is not on this disk") as raised:
-        dry("\nimport evaluate\nevaluate.load('rouge')\n")
-    assert "--network" in raised.value.hint
+    text = """
+    import evaluate
+    import torch
+
+    rows = torch.zeros(4, device="cuda")
+    glue, wer = evaluate.load("glue", "mrpc"), evaluate.load("wer")
+    glue.add_batch(predictions=rows, references=rows)
+    print(glue.compute(), glue.compute()["matthews_correlation"], wer.compute(predictions=rows, references=rows))
+    """
+    report, out, _ = dry(text, assume=("number=0.5",))
+    assert out == "{'accuracy': 0.5, 'f1': 0.5} 0.5 0.5\n"
+    assert any(line.startswith("the metric glue is not on this disk") for line in report.skipped)
+    assert any("read as 0.5 (train.py:6)" in line for line in report.assumed)

@@ -162,7 +162,7 @@ CASES = {
     "from transformers import pipeline\npipeline('text-generation', model='no/thing')": [
         "refused 2 the model no/thing is neither bundled nor on this disk"
     ],
-    "import evaluate as e\nm = e.load('rouge')\ne.load('.')": ["refused 2 the metric rouge is not on this disk"],
+    "import evaluate as e\nm = e.load('rouge')\ne.load('.')": ["assumed 2 the metric rouge is not on this disk"],
     "from trl import SFTTrainer\nSFTTrainer('no/thing', train_dataset=d)": [
         "refused 2 the model no/thing is neither bundled nor on this disk"
     ],

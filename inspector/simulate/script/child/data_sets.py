@@ -27,7 +27,6 @@ def install(world: World) -> None:
     """Answer as soon as the library is imported."""
     world.imports.then("datasets.load", lambda module: _load(world, module))
     world.imports.then("datasets.arrow_dataset", lambda module: _saving(world, module))
-    world.imports.then("evaluate.loading", lambda module: _metrics(world, module))
 
 
 def _load(world: World, module: ModuleType) -> None:
@@ -71,27 +70,6 @@ def _saving(world: World, module: ModuleType) -> None:
         return handed_on(save, self, *args, **kwargs)
 
     replace("datasets.arrow_dataset.Dataset.save_to_disk", save_to_disk)
-
-
-def _metrics(world: World, module: ModuleType) -> None:
-    """A metric of the evaluate library is code on the hub, where it was not fetched before."""
-    original = module.load
-
-    def load(path: object, *args: object, **kwargs: object) -> object:
-        try:
-            return handed_on(original, path, *args, **kwargs)
-        except (ConnectionError, FileNotFoundError) as error:
-            if world.job.network or Path(str(path)).exists():
-                raise
-            line = world.tracer.line()
-            raise InspectorError(
-                f"{line}: the metric {path} is not on this disk, and nothing is downloaded"
-                if line
-                else f"the metric {path} is not on this disk, and nothing is downloaded",
-                hint="compute it in the script (it takes nothing of the card); --network fetches it",
-            ) from error
-
-    replace("evaluate.loading.load", load)
 
 
 def _splits(split: Any) -> list[str]:

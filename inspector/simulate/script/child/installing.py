@@ -17,6 +17,7 @@ from inspector.simulate.script.child import (
     compiled,
     data_sets,
     libraries,
+    metrics,
     outside,
     refused,
     sandbox,
@@ -66,6 +67,7 @@ def install(world: World, text: str) -> None:
     hub = Hub(world)
     libraries.install(world, hub)
     data_sets.install(world)
+    metrics.install(world)
     hub.install()
     if find_spec("safetensors") is not None:
         WeightFiles(world).install()

@@ -183,7 +183,7 @@ PLACES: tuple[Place, ...] = (
           "datasets/load.py", _names("load_dataset")),
     Place("datasets.arrow_dataset:Dataset", "datasets", ">=4,<6", "processes that are spawned have no world",
           "datasets/arrow_dataset.py", _names("save_to_disk")),
-    Place("evaluate.loading", "evaluate", ">=0.4,<0.5", "a metric that is not on this disk is said in a line",
+    Place("evaluate.loading", "evaluate", ">=0.4,<0.5", "a metric that is not on this disk is stood in for",
           "evaluate/loading.py", _names("load")),
     Place("subprocess:Popen", "python", ">=3.11,<3.15", "commands of the script are not run", "Lib/subprocess.py",
           _names("__init__")),
