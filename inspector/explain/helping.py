@@ -58,6 +58,7 @@ def helps(kind: Kind, cause: Cause | None, named: Named | None, operator: Operat
 
 
 def _by_maker(kind: str, text: str) -> str:
+    # Kinds that name no maker are CUDA's, or of the host.
     if kind not in _MAKER:
         return text
     monitor, setting = _MAKER[kind]

@@ -92,6 +92,7 @@ def _peaks(report: ScriptReport) -> Table:
 
 def verdict_words(verdict: str, report: ScriptReport) -> str:
     """What does not fit stays so; of a script that was stopped, or broke, what fits has done so until then."""
+    # Nothing is known of what would have come after.
     ended = report.stopped_after or report.script_exit_code
     if report.ended_by_card and verdict == "does not fit":
         return f"{verdict}: {_mib(report.refusals[-1].nbytes)} more were asked for"

@@ -106,6 +106,7 @@ def summarize(
 
 def _served(run: Outcome, peaks: Peaks) -> Peaks:
     """What the card refused and the script did not get over is in no event: the card is too small for it."""
+    # Served requests alone say that it fits: a verdict from them would be the opposite of what happened.
     return replace(peaks, served="not") if run.ended_by_card else peaks
 
 

@@ -67,8 +67,10 @@ def _load(world: World, module: ModuleType) -> None:
         try:
             return handed_on(original, path, *args, **kwargs)
         except (ConnectionError, FileNotFoundError):
+            # A metric of one's own, beside the script, failed by itself.
             if world.job.network or Path(str(path)).exists():
                 raise
+            # Scores choose among checkpoints and stop early, as any unknown number does.
             policies = world.policies
             policies.note(policies.said(torch.float32), world.tracer.line())
             world.skip(f"the metric {path} is not on this disk: its scores are not computed")

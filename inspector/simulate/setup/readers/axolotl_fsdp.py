@@ -23,11 +23,13 @@ def refuse_what_fsdp_does(reading: Reading, rl: str, optimizer: str) -> None:
     if not config:
         return
     version = fsdp_version(reading)
+    # bitsandbytes' kernels know no DTensor; torchao's do.
     if version == "2" and optimizer in {"adamw_8bit", "adamw_bnb_8bit"}:
         raise reading.refuse(f"FSDP2 not compatible with {optimizer}, use `adamw_torch_8bit` instead", "optimizer")
     offloads = config.get("offload_params", config.get("fsdp_offload_params"))
     if version == "1" and offloads and "8bit" in optimizer:
         raise reading.refuse(f"FSDP Offload not compatible with {optimizer}", "optimizer")
+    # Asked of the key at the top alone, before the one inside is moved there.
     quantized = next((key for key in ("load_in_8bit", "load_in_4bit") if reading.on(key)), "")
     if str(reading.said("fsdp_version")) == "2" and rl in {"dpo", "kto", "orpo", "ipo"} and quantized:
         raise reading.refuse(f"FSDP2 does not support load_in_8bit or load_in_4bit with {rl}", quantized)
@@ -49,6 +51,7 @@ def sharded_by_fsdp(reading: Reading) -> tuple[ConfigFile, ...]:
     fields = {f"fsdp_{key.removeprefix('fsdp_')}": value for key, value in config.items() if value is not None}
     fields["fsdp_version"] = version
     words = [str(word).lower() for word in (said if isinstance(said, list) else str(said).split())]
+    # Only the first version has strategies; the second says whether it reshards.
     if version == "1":
         strategy = next((word.upper() for word in words if word.endswith(("shard", "zero2", "grad_op"))), None)
         if strategy:
