@@ -33,6 +33,20 @@ class QuantizedBase:
         return self.method == BITSANDBYTES
 
 
+def put_layers(model: Any, quantizer: Any, device: str | int = 0) -> None:
+    """A quantizer's layers in the place of the model's, on the meta device, as ``from_pretrained`` puts them there.
+
+    What they make without a dtype, their biases, is in the model's: transformers makes its own dtype the default while
+    it does so (modeling_utils.py, ``get_init_context``). ``device`` is where the model will be.
+    """
+    import torch
+
+    from inspector.architecture.default_dtype import own_default_dtype
+
+    with own_default_dtype(model.dtype), torch.device("meta"):
+        quantizer.preprocess_model(model=model, dtype=model.dtype, device_map={"": device})
+
+
 def quantized(model: Any, base: QuantizedBase) -> None:
     """Give the model the layers, packed weights and marks that PEFT looks at; but for bitsandbytes the marks alone."""
     model.is_quantized, model.quantization_method = True, base.method
@@ -46,7 +60,7 @@ def quantized(model: Any, base: QuantizedBase) -> None:
 
     config = BitsAndBytesConfig(**base.settings)
     quantizer = AutoHfQuantizer.from_config(config, pre_quantized=False)
-    quantizer.preprocess_model(model=model, device_map={"": 0})
+    put_layers(model, quantizer)
     for module in model.modules():
         if isinstance(module, bnb.nn.Linear4bit):
             whole = torch.empty(module.weight.shape, dtype=model.dtype, device="meta")

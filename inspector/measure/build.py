@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.architecture import build_config, build_model
-from inspector.architecture.default_dtype import own_default_dtype
+from inspector.architecture.quantized_base import put_layers
 from inspector.architecture.quiet import quiet
 from inspector.architecture.ties import forget_untied
 from inspector.precision import Scheme, scheme_named
@@ -46,9 +46,8 @@ def meta_model(config: Mapping[str, Any], scheme: Scheme, *, attention: str = "s
     model = build_model(parsed, scheme.rest)
     quantizer = quantizer_for(scheme)
     if quantizer is not None:
-        with own_default_dtype(getattr(torch, scheme.rest)), torch.device("meta"):
-            # bitsandbytes' quantizers look at the map only for modules kept in 32 bits on a CPU; we ask for none.
-            quantizer.preprocess_model(model=model, dtype=getattr(torch, scheme.rest), device_map={"": "cpu"})
+        # bitsandbytes' quantizers look at the map only for modules kept in 32 bits on a CPU; we ask for none.
+        put_layers(model, quantizer, "cpu")
     return model, quantizer
 
 

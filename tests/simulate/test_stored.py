@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -291,3 +292,42 @@ def test_a_config_that_says_no_sizes_is_an_error_line(wrong):
 def test_layers_that_are_treated_otherwise_are_all_traced():
     assert published_in({"quantization_config": {**NF4, "llm_int8_skip_modules": ["model.layers.1.mlp"]}}).names_layers
     assert not published_in({"quantization_config": NF4}).names_layers
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"quant_method": "fp8", "weight_block_size": [128, 128], "dequantize": False},
+        {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
+        {"quant_method": "bitsandbytes", "load_in_8bit": True},
+    ],
+)
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+def test_layers_are_put_in_place_as_from_pretrained_puts_them(raw, name):
+    """Its biases too, which its layers make without a dtype."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+    from transformers.modeling_utils import ContextManagers
+    from transformers.quantizers import AutoHfQuantizer
+
+    from inspector.architecture import build_model
+    from inspector.architecture.quantized_base import put_layers
+
+    dtype = getattr(torch, name)
+    config = Qwen2Config(
+        hidden_size=256, intermediate_size=128, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1,
+        vocab_size=64,
+    )  # fmt: skip
+    # As `PreTrainedModel.from_pretrained` does, up to where it reads files.
+    with ContextManagers(Qwen2ForCausalLM.get_init_context(dtype, True, False, None)):
+        real = Qwen2ForCausalLM(copy.deepcopy(config))
+        quantizer = AutoHfQuantizer.from_config(dict(raw), pre_quantized=True)
+        quantizer.preprocess_model(model=real, dtype=dtype, device_map={"": 0})
+    ours = build_model(config, name)
+    put_layers(ours, AutoHfQuantizer.from_config(dict(raw), pre_quantized=True))
+
+    def tensors(model):
+        return {name: (tensor.shape, tensor.dtype) for name, tensor in model.state_dict().items()}
+
+    assert tensors(ours) == tensors(real)
+    assert tensors(ours)["model.layers.0.self_attn.q_proj.bias"] == ((256,), dtype)

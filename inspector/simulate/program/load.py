@@ -12,13 +12,15 @@ import torch
 
 from inspector.architecture.error_origin import is_of_the_model
 from inspector.architecture.facts import language_config
+from inspector.architecture.quantized_base import put_layers
+from inspector.architecture.ties import tie_again
 from inspector.errors import CannotSimulateError
 from inspector.memory_kinds import MemoryKind
 from inspector.precision.published import published_in
 from inspector.simulate.device.bitsandbytes import quantization_constants
 from inspector.simulate.device.flash_attention import FLASH_ATTENTION_2
 from inspector.simulate.program.arrival import load_on_device, move, warm_up
-from inspector.simulate.program.stored.bitsandbytes import put_layers, quantized_by_bitsandbytes
+from inspector.simulate.program.stored.bitsandbytes import quantized_by_bitsandbytes
 from inspector.simulate.program.stored.formats import dequantized_loader, stored_loader
 from inspector.simulate.program.stored.layers import is_packed
 from inspector.simulate.program.stored.loader import Loader
@@ -177,6 +179,7 @@ def _on_loading(model: PreTrainedModel, setup: Quantization, computed: str, stor
     """Bitsandbytes' layers put in place by transformers' quantizer, and its own quantization of what arrives."""
     quantizer = make_quantizer(setup.scheme, computed, double_quant=setup.double_quant, storage=storage)
     put_layers(model, quantizer)
+    tie_again(model)
     return Loader(
         arriving=lambda name, old: _quantized(model, quantizer, name, old),
         element_size=lambda name, _: quantizer.param_element_size(model, name, _),

@@ -3,6 +3,8 @@
 import json
 import re
 
+import pytest
+
 from inspector.simulate.finetuning import finetune
 
 SCRIPT = """
@@ -53,25 +55,31 @@ def test_lora_in_a_loop_is_what_options_say(dry):
     assert [whole, *after] == [(i.stage, i.step, i.peak_allocated, i.peak_reserved) for i in said.stages]
 
 
-def test_biases_of_quantized_layers_are_cast_on_loading_by_options_too(dry, tmp_path, monkeypatch):
-    # A 4-bit layer is made with a bias in float32; from_pretrained casts it, and preparing for k-bit casts it back.
+@pytest.mark.parametrize(
+    ("asked", "dtype", "words"),
+    [
+        ("load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_compute_dtype=torch.bfloat16", "bfloat16",
+         {"scheme": "nf4", "double_quant": False}),
+        ("load_in_8bit=True", "float16", {"scheme": "int8"}),
+    ],
+)  # fmt: skip
+def test_quantized_layers_with_biases_arrive_by_options_as_in_a_script(asked, dtype, words, dry, tmp_path, monkeypatch):
     config = {
         "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "hidden_size": 2048, "intermediate_size": 512,
         "num_hidden_layers": 2, "num_attention_heads": 16, "num_key_value_heads": 16, "vocab_size": 64,
-        "tie_word_embeddings": True, "dtype": "bfloat16",
+        "tie_word_embeddings": True, "dtype": dtype,
     }  # fmt: skip
     model = tmp_path / "hub" / "models--someone--biased" / "snapshots" / ("a" * 40)
     model.mkdir(parents=True)
     (model / "config.json").write_text(json.dumps(config))
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    text = """
+    text = f"""
     import torch
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    four = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
     model = AutoModelForCausalLM.from_pretrained(
-        "someone/biased", dtype=torch.bfloat16, quantization_config=four, device_map={"": 0}
+        "someone/biased", dtype=torch.{dtype}, quantization_config=BitsAndBytesConfig({asked}), device_map={{"": 0}}
     )
     model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     get_peft_model(model, LoraConfig(r=8, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM"))
@@ -79,7 +87,7 @@ def test_biases_of_quantized_layers_are_cast_on_loading_by_options_too(dry, tmp_
     report, _, err = dry(text, gpu="A10")
     assert report.script_exit_code == 0, err
     said = finetune(
-        str(model), method="qlora", scheme="nf4", double_quant=False, dtype="bfloat16", r=8,
+        str(model), method="qlora", dtype=dtype, r=8, **words,
         target_modules="q_proj,v_proj", batch_size=1, seq_len=16, gradient_checkpointing=False, steps=1, gpu="A10",
     )  # fmt: skip
     loading = max(item.peak_allocated for item in report.stages), max(item.peak_reserved for item in report.stages)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.architecture.libraries import need
+from inspector.architecture.quantized_base import put_layers
 from inspector.architecture.ties import tie_again
 from inspector.simulate.program.stored.loader import Loader
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-    from transformers.quantizers.base import HfQuantizer
 
     from inspector.precision.published import Published
     from inspector.simulate.tracing.tracer import Tracer
@@ -25,6 +25,7 @@ def bitsandbytes(model: PreTrainedModel, published: Published, tracer: Tracer, *
 
     quantizer = AutoHfQuantizer.from_config(dict(published.raw), pre_quantized=True)
     put_layers(model, quantizer)
+    tie_again(model)
     kept = f", {', '.join(published.kept)} left alone" if published.kept else ""
     tracer.notes.append(f"weights as stored, {published.title}: layers of bitsandbytes{kept}")
 
@@ -41,19 +42,6 @@ def bitsandbytes(model: PreTrainedModel, published: Published, tracer: Tracer, *
     )
 
 
-def put_layers(model: PreTrainedModel, quantizer: HfQuantizer) -> None:
-    """The quantizer's layers in the place of the model's, with biases in the dtype that they are loaded in.
-
-    A layer is made in float32, and from_pretrained casts what it loads (core_model_loading.py).
-    """
-    before = {name: tensor.dtype for name, tensor in model.named_parameters()}
-    quantizer.preprocess_model(model=model, device_map={"": 0})
-    for name, tensor in model.named_parameters():
-        if name.endswith("bias") and tensor.dtype != before.get(name, tensor.dtype):
-            tensor.data = tensor.data.to(before[name])
-    tie_again(model)
-
-
 def quantized_by_bitsandbytes(old: torch.Tensor, value: torch.Tensor) -> Any:
     """A layer's weight as bitsandbytes quantizes the value of it that has arrived."""
     import bitsandbytes
@@ -63,7 +51,10 @@ def quantized_by_bitsandbytes(old: torch.Tensor, value: torch.Tensor) -> Any:
         return bitsandbytes.nn.Params4bit(value, requires_grad=False, **kwargs)._quantize(value.device)
     kwargs.pop("SCB", None)
     kwargs.pop("CB", None)
-    return bitsandbytes.nn.Int8Params(value, requires_grad=False, **kwargs)._quantize(value.device)
+    # transformers brings it by way of the host (integrations/bitsandbytes.py, ``Bnb8bitQuantize``), so that what is
+    # quantized lies beside what has arrived, also where both are in float16.
+    again = value.clone() if value.dtype == torch.float16 else value
+    return bitsandbytes.nn.Int8Params(again, requires_grad=False, **kwargs)._quantize(value.device)
 
 
 def _as_stored(old: torch.Tensor, dtype: torch.dtype) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.architecture.quantized_base import put_layers
 from inspector.errors import CannotSimulateError
 from inspector.simulate.device.fp8 import experts_at_once, has_deepgemm, has_fp8
 from inspector.simulate.program.arrival import as_it_is
@@ -36,7 +37,7 @@ def fp8(model: PreTrainedModel, published: Published, tracer: Tracer, *, trainin
 
     # A config passed in has the last word on it (``get_loading_attributes``), and is asked for what is stored.
     quantizer = AutoHfQuantizer.from_config({**published.raw, "dequantize": False}, pre_quantized=True)
-    quantizer.preprocess_model(model=model, device_map={"": 0})
+    put_layers(model, quantizer)
     # Frozen from the first: adapters train on them, and they are not trained.
     model.requires_grad_(False)
     layers = "FP8Linear and FP8Experts" if fused_experts(model) else "FP8Linear"
@@ -66,7 +67,7 @@ def dequantized_fp8(model: PreTrainedModel, published: Published, tracer: Tracer
     from transformers.quantizers.quantizers_utils import should_convert_module
 
     quantizer: Any = AutoHfQuantizer.from_config({**published.raw, "dequantize": True}, pre_quantized=True)
-    quantizer.preprocess_model(model=model, device_map={"": 0})
+    put_layers(model, quantizer)
     kept = quantizer.modules_to_not_convert
     stored = {
         name
