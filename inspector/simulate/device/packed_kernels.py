@@ -6,6 +6,7 @@ Source: GPTQModel 7.7.0 (the first that PEFT 0.21 takes is 7.0): gptqmodel/utils
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -27,6 +28,9 @@ BACKENDS: dict[str, Kernel] = {
 ``qlinear_tritonv2`` dequantizes for the forward and anew for the backward (AutoGPTQ 0.7, triton_utils/dequant.py), its
 first ExLlama is what transformers took by itself (``GPTQConfig.post_init``, ``ExllamaVersion.ONE``).
 """
+
+LEARNS_NOT = {"Marlin": "MarlinLinear", "ExLlamaV2": "ExllamaV2Linear"}
+"""Kernels that refuse ``train()`` (``SUPPORTS_TRAINING``), with the class that says so; of AWQ it begins with Awq."""
 
 MARLIN_GROUPS = (-1, 32, 64, 128)
 
@@ -113,6 +117,29 @@ def awq_split_product(x: torch.Tensor, outputs: int) -> torch.Tensor:
     rows = x.reshape(-1, x.shape[-1])
     parts = torch.empty((_SPLIT_K, rows.shape[0], outputs), dtype=torch.float32, device=x.device)
     return parts.sum(0).to(x.dtype)
+
+
+class NoGradient(torch.autograd.Function):
+    """A product by an operator that was given no gradient: its result asks for one, and hands nothing on.
+
+    Source: torch/csrc/autograd/autograd_not_implemented_fallback.cpp, whose default is to warn. The operators of
+    gptqmodel_ext/marlin and gptqmodel_ext/exllamav2 are registered for CUDA alone.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, product: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:  # noqa: ARG004
+        """The product."""
+        return product(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[None, None]:  # noqa: ARG004
+        """Nothing."""
+        warnings.warn(
+            "an autograd kernel was not registered to the Autograd key(s) but we are trying to backprop through it. "
+            "This may lead to silently incorrect behavior.",
+            stacklevel=2,
+        )
+        return None, None
 
 
 class DequantizedProduct(torch.autograd.Function):

@@ -172,3 +172,45 @@ def test_stored_weights_are_kept_trained_on_dequantized_or_refused(dry, tmp_path
     notes = " ".join(report.assumptions)
     assert "weights as stored, gptq" in notes
     assert "auto_trainable" in notes
+
+
+def test_kernels_that_do_not_train_say_so_as_the_library_does(dry, tmp_path):
+    for name in ("gptq", "awq"):
+        (tmp_path / name).mkdir()
+        packed = {"quant_method": name, "bits": 4, "group_size": 128}
+        config = TINY | {"quantization_config": packed}
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    report, out, err = dry(
+        """
+        import sys, warnings
+        import torch
+        from peft import LoraConfig, get_peft_model
+        from transformers import AutoModelForCausalLM
+
+        ids = torch.zeros((1, 64), dtype=torch.long, device="cuda")
+        for folder in sys.argv[1:]:
+            model = AutoModelForCausalLM.from_pretrained(folder, device_map="cuda")
+            model = get_peft_model(model, LoraConfig(target_modules=["v_proj"]))
+            # Nobody said train(): PyTorch warns, and nothing comes through such a layer.
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                model(input_ids=ids).logits.sum().backward()
+            print("autograd kernel was not registered" in str([each.message for each in said]))
+            print([each.grad is None for each in model.parameters() if each.requires_grad])
+            try:
+                model.train()
+            except NotImplementedError as error:
+                print(error)
+        model.train()
+        """,
+        str(tmp_path / "gptq"),
+        str(tmp_path / "awq"),
+        gpu="A10",
+    )
+    first = "`model.layers.0.self_attn.q_proj` switching to training mode."
+    assert report.error == f"NotImplementedError: AwqMarlinLinear: {first}", err
+    lines = out.splitlines()
+    assert (lines[2], lines[5]) == (f"MarlinLinear: {first}", f"AwqMarlinLinear: {first}")
+    assert lines[0] == lines[3] == "True"
+    assert any("backend='auto_trainable'" in line for line in report.assumptions)
+    assert report.exit_code == 1

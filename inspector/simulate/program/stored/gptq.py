@@ -16,8 +16,10 @@ from inspector.simulate.device.packed_kernels import (
     AWQ_GEMM_ROWS,
     EXLLAMA1_ROWS,
     EXLLAMA_ROWS,
+    LEARNS_NOT,
     DequantizedProduct,
     Kernel,
+    NoGradient,
     awq_split_product,
     dequantized,
     marlin,
@@ -54,8 +56,11 @@ def awq_parts(inputs: int, outputs: int, bits: int, group: int, dtype: torch.dty
     }
 
 
-class _GptqModelLinear(PackedLinear, ABC):
+class GptqModelLinear(PackedLinear, ABC):
     """A layer of GPTQModel. ``compute_dtype`` is what PEFT asks of it."""
+
+    prefix = ""
+    name = ""
 
     values = ("qweight",)
     qweight: torch.Tensor
@@ -82,6 +87,11 @@ class _GptqModelLinear(PackedLinear, ABC):
         self.compute_dtype = self.scales.dtype
         for name in ("workspace", "sort_indices", "scratch"):
             self.register_buffer(name, None, persistent=False)
+
+    @property
+    def refuses_training(self) -> str:
+        """The library's class whose ``train()`` raises; "" where it does not (``BaseQuantLinear.train``)."""
+        return f"{self.prefix}{LEARNS_NOT[self.kernel]}" if self.kernel in LEARNS_NOT else ""
 
     def scratch_bytes(self, batch: int) -> int:
         """ExLlamaV2's: a whole weight in float16, and room for 2,048 tokens of so many sequences in float32.
@@ -112,6 +122,14 @@ class _GptqModelLinear(PackedLinear, ABC):
         """The weight, inputs by outputs."""
         return dequantized(self.qweight, (self.in_features, self.out_features), dtype)
 
+    @staticmethod
+    def _without_gradient(product: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = NoGradient.apply(x, product)
+        return out
+
+    def _marlin(self, x: torch.Tensor, *, reordered: bool) -> torch.Tensor:
+        return self.with_bias(marlin(x, self.out_features, self.processors, reordered=reordered))
+
     def _exllama(self, x: torch.Tensor) -> torch.Tensor:
         """In float16; many rows by the weight in the scratch memory."""
         assert self.scratch is not None
@@ -124,7 +142,7 @@ class _GptqModelLinear(PackedLinear, ABC):
         return out.to(x.dtype)
 
 
-class GptqLinear(_GptqModelLinear):
+class GptqLinear(GptqModelLinear):
     """GPTQ: Marlin, ExLlamaV2, or a dequantized weight (Triton, Torch)."""
 
     g_idx: torch.Tensor
@@ -143,10 +161,10 @@ class GptqLinear(_GptqModelLinear):
         """The product; in training Triton's layers use Torch's, whose weight autograd keeps (tritonv2.py)."""
         shape = (*x.shape[:-1], self.out_features)
         if self.kernel == "Marlin":
-            return self.with_bias(marlin(x, self.out_features, self.processors, reordered=self.reordered))
+            return self._without_gradient(lambda x: self._marlin(x, reordered=self.reordered), x)
         rows = x.reshape(-1, self.in_features)
         if self.kernel in EXLLAMAS:
-            return self.with_bias(self._exllama(rows)).reshape(shape)
+            return self._without_gradient(lambda x: self.with_bias(self._exllama(x)), rows).reshape(shape)
         if self.kernel == "AutoGPTQ Triton" or (self.kernel == "Triton" and not self.training):
             out: torch.Tensor = DequantizedProduct.apply(rows, self.whole, None)
             return self.with_bias(out.reshape(shape)).to(x.dtype)
@@ -156,8 +174,10 @@ class GptqLinear(_GptqModelLinear):
         return self.with_bias(product)
 
 
-class AwqLinear(_GptqModelLinear):
+class AwqLinear(GptqModelLinear):
     """AWQ: Marlin, ExLlamaV2, or AWQ's own GEMM."""
+
+    prefix = "Awq"
 
     def _order(self) -> None:
         self.qzeros = torch.empty_like(self.qzeros)
@@ -166,9 +186,10 @@ class AwqLinear(_GptqModelLinear):
         """The product."""
         shape = (*x.shape[:-1], self.out_features)
         if self.kernel == "Marlin":
-            return self.with_bias(marlin(x, self.out_features, self.processors, reordered=False))
+            return self._without_gradient(lambda x: self._marlin(x, reordered=False), x)
         if self.kernel == "ExLlamaV2":
-            return self.with_bias(self._exllama(x.reshape(-1, self.in_features))).reshape(shape)
+            rows = x.reshape(-1, self.in_features)
+            return self._without_gradient(lambda x: self.with_bias(self._exllama(x)), rows).reshape(shape)
         # Other dtypes are multiplied in float16.
         half = x if x.dtype in {torch.float16, torch.bfloat16} else x.to(torch.float16)
         rows = half.reshape(-1, self.in_features)

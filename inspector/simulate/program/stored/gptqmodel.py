@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.errors import CannotSimulateError
 from inspector.simulate.device.packed_kernels import (
     BACKENDS,
     EXLLAMA1_LENGTH,
+    LEARNS_NOT,
     Kernel,
     awq_kernel,
     gptq_kernel,
@@ -36,7 +38,7 @@ def gptq(model: PreTrainedModel, published: Published, tracer: Tracer, *, traini
     symmetric, ordered = bool(raw.get("sym", True)), bool(raw.get("desc_act"))
     device = tracer.kernels.device
     assert device is not None
-    pinned = _pinned(published)
+    pinned = _pinned(published, training=training)
     kernel: Kernel = pinned or "Torch"
     if pinned is None:
         kernel = device.ask(gptq_kernel, published.bits, published.group, symmetric, half, training)
@@ -60,7 +62,7 @@ def awq(model: PreTrainedModel, published: Published, tracer: Tracer, *, trainin
     """AWQ in every linear layer but the head and those the config lists (transformers integrations/awq.py)."""
     device = tracer.kernels.device
     assert device is not None
-    pinned = _pinned(published)
+    pinned = _pinned(published, training=training)
     kernel: Kernel = pinned or "Torch"
     if pinned is None:
         kernel = device.ask(awq_kernel, published.bits, published.group, training)
@@ -79,9 +81,16 @@ def awq(model: PreTrainedModel, published: Published, tracer: Tracer, *, trainin
     return Loader(finish=lambda: _prepare(made, batch=1))
 
 
-def _pinned(published: Published) -> Kernel | None:
-    """The kernel that the config's own ``backend`` asks for."""
-    return BACKENDS.get(str(published.raw.get("backend") or "").lower())
+def _pinned(published: Published, *, training: bool) -> Kernel | None:
+    """The kernel that the config's own ``backend`` asks for. Raises CannotSimulateError for one that does not train."""
+    backend = str(published.raw.get("backend") or "").lower()
+    kernel = BACKENDS.get(backend)
+    if training and kernel in LEARNS_NOT:
+        raise CannotSimulateError(
+            f"the config's backend {backend!r} does not train: GPTQModel's {kernel} refuses it (NotImplementedError)",
+            hint="'auto_trainable' takes a kernel that does",
+        )
+    return kernel
 
 
 def _scales(dtype: torch.dtype) -> torch.dtype:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from inspector.precision.published import published_in
 from inspector.simulate.device.fp8 import fp8_products
 from inspector.simulate.program.load import label_model, load_model
 from inspector.simulate.program.stored.adapted import adapters_of_packed_layers
+from inspector.simulate.program.stored.gptq import GptqModelLinear
 from inspector.simulate.program.stored.layers import Packed
 from inspector.simulate.script.child import stored_files
-from inspector.simulate.script.child.errors import handed_on
+from inspector.simulate.script.child.errors import emulated, handed_on
 from inspector.simulate.script.child.replaced import replace
 from inspector.simulate.setup.load import LoadSetup, Quantization
 from inspector.simulate.setup.stored import not_trained, trains_as_stored
@@ -107,7 +109,30 @@ def _stored(
     model.config.name_or_path = model.name_or_path = name
     model.hf_device_map = {"": 0}
     model.eval()
+    _refuse_training(model, world)
     return model
+
+
+def _refuse_training(model: Any, world: World) -> None:
+    """What GPTQModel's kernels do that have no gradient (qlinear/__init__.py, ``BaseQuantLinear.train``)."""
+    refused = [(path, each) for path, each in model.named_modules()
+               if isinstance(each, GptqModelLinear) and each.refuses_training]  # fmt: skip
+    for path, layer in refused:
+        layer.name = path
+
+    def train(self: GptqModelLinear, mode: bool = True) -> GptqModelLinear:
+        if mode and not self.training and self.refuses_training:
+            said = f"{self.refuses_training}: `{self.name}` switching to training mode."
+            raise emulated(NotImplementedError(said))
+        return nn.Module.train(self, mode)
+
+    if refused:
+        # This process's alone, where a script may train; by options it is asked before.
+        setattr(GptqModelLinear, "train", train)  # noqa: B010
+        world.tracer.notes.append(
+            f"GPTQModel's {refused[0][1].kernel} kernel does not train: with backend='auto_trainable' in the"
+            " quantization_config it takes one that does"
+        )
 
 
 def _quantizer(raw: Mapping[str, Any]) -> Any:
