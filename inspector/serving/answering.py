@@ -117,6 +117,11 @@ def _source(model: str, engine: str, *, elsewhere: bool) -> tuple[Source, dict[s
     except InspectorError:
         of_disk = model.endswith((".gguf", ".json", ".safetensors")) or model.startswith((".", "/", "~"))
         found = None if of_disk and not elsewhere else namesake(model, engine)
+        if found is None and of_disk and elsewhere:
+            raise InspectorError(
+                f"{model:.80} is another machine's, and its name is of no model that is kept here",
+                hint="copy its config.json, or the file, and name that: inspector serving config.json ...",
+            ) from None
         if found is None:
             raise
         packed = {"scheme": found.file_type, "quantization": found.quantization}

@@ -64,10 +64,10 @@ def namesake(name: str, engine: str) -> Namesake | None:
         plain = re.sub(r"-\d{5}-of-\d{5}$", "", re.sub(r"\.gguf$", "", plain, flags=re.IGNORECASE))
         plain, packed = _split(_FILE_TYPE, plain)
         plain = re.sub(r"[-._]gguf$", "", plain.partition(":")[0], flags=re.IGNORECASE)
-        found = shapes_of(plain)
+        found = shapes_of(plain) or made_of(plain)
         return Namesake(found, file_type=_file_type(packed, found)) if found else None
     plain, packed = _split(_PACKED, plain)
-    found = shapes_of(plain)
+    found = shapes_of(plain) or made_of(plain)
     return Namesake(found, quantization=_method(packed)) if found else None
 
 
@@ -77,6 +77,17 @@ def shapes_of(name: str) -> str | None:
         if found := _found(wanted):
             return found
     return None
+
+
+def made_of(name: str) -> str | None:
+    """The bundled id that a model was made of, by its name: ``Hermes-3-Llama-3.1-8B``, ``Qwen2.5-Coder-14B``."""
+    plain = re.sub(r"^(qwen2\.5)-(?:coder|math)-", r"\1-", name.lower())
+    if plain != name.lower() and (found := shapes_of(plain)):
+        return found
+    short = {model.lower().partition("/")[2]: model for model in model_ids()}
+    inside = [known for known in short if re.search(rf"(^|[-_.]){re.escape(known)}([-_.]|$)", plain)]
+    inside = [known for known in inside if re.search(r"\d[bm](-|$)", known)]
+    return short[max(inside, key=len)] if inside else None
 
 
 def _found(name: str) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
+from inspector.serving.pasted_yaml import of_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,15 @@ _DOCKER_VALUED = frozenset(
 """Options of ``docker run`` (and podman) that take a word; what follows the image is the server's."""
 _IMAGE = re.compile(r"(?:vllm-openai|sglang|ollama/ollama|llama\.cpp)\S*?:(?:v|\S*-(?=b\d))?(b?\d+(?:\.\d+)*)")
 """The version that an image's tag names: ``vllm/vllm-openai:v0.9.1``, ``llama.cpp:server-cuda-b4719``."""
+_VARIABLES = {
+    "ollama": {
+        "OLLAMA_CONTEXT_LENGTH": "--num-ctx", "OLLAMA_NUM_PARALLEL": "--num-parallel",
+        "OLLAMA_KV_CACHE_TYPE": "--kv-cache-type", "OLLAMA_FLASH_ATTENTION": "--flash-attention",
+    },
+    "vllm": {"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "--allow-long-max-model-len"},
+    "sglang": {"SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN": "--allow-longer-context"},
+}  # fmt: skip
+"""What engines read from the environment and what of it counts, as options of our own settings."""
 _LAST_OF_V0 = "0.10.0 V0"
 _ENDS = frozenset({"&&", "||", "|", ";", "&", ">", ">>", "2>&1", "&>"})
 """What a shell does after the server's words."""
@@ -49,7 +59,11 @@ class Pasted:
 
 def is_line(text: str) -> bool:
     """Whether a text is a server's whole line, pasted as one word."""
-    return " " in text.strip() and any(re.search(pattern, text) for pattern, _ in _BEGINS)
+    return " " in text.strip() and _names_a_server(text)
+
+
+def _names_a_server(text: str) -> bool:
+    return any(re.search(pattern, text) for pattern, _ in _BEGINS)
 
 
 def read_pasted(text: str | Sequence[str]) -> Pasted:
@@ -74,7 +88,17 @@ def read_pasted(text: str | Sequence[str]) -> Pasted:
     rest = _after_the_program(words, engine)
     rest = rest[: next((place for place, word in enumerate(rest) if word in _ENDS), len(rest))]
     model, rest = _model(rest, engine)
-    return Pasted(engine, model, tuple(rest), _version(words, engine))
+    return Pasted(engine, model, (*rest, *_said_by_environment(words, engine)), _version(words, engine))
+
+
+def _said_by_environment(words: list[str], engine: str) -> list[str]:
+    """Options that are variables of the environment, before the program or behind docker's ``-e``."""
+    found = []
+    for word in words:
+        name, _, value = word.removeprefix("--env=").removeprefix("-e").strip().partition("=")
+        if value and (option := _VARIABLES.get(engine, {}).get(name)):
+            found += [option, value]
+    return found
 
 
 def _version(words: list[str], engine: str) -> str:
@@ -113,7 +137,7 @@ def _outer_words(text: str | Sequence[str]) -> list[str]:
         if isinstance(found, list):
             return [str(item) for item in found]
     if re.search(r"(?m)^\s*-\s+\S|^\s*(?:command|args|image)\s*:", text):
-        return _of_yaml(text)
+        return of_yaml(text, _names_a_server)
     return _split(text)
 
 
@@ -123,36 +147,6 @@ def _split(text: str) -> list[str]:
         return shlex.split(joined, comments=True)
     except ValueError as error:
         raise InspectorError(f"this is no command line: {error}", hint="close its quotes") from error
-
-
-def _of_yaml(text: str) -> list[str]:
-    """The image and the items of ``command`` and ``args``, without a YAML library: lists, inline lists, one line."""
-    words: list[str] = []
-    taking = False
-    for line in text.splitlines():
-        key = re.match(r"\s*(?:-\s+)?([\w-]+)\s*:\s*(.*)$", line)
-        item = re.match(r"\s*-\s+(.*)$", line)
-        if key and not re.match(r"\s*-\s+[\"']?--", line):
-            taking = key[1] in {"command", "args", "entrypoint"}
-            value = key[2].strip()
-            if key[1] == "image" or taking:
-                words += _value(value)
-        elif item and taking:
-            words += _value(item[1].strip())
-        elif taking and line.strip() and not line.strip().startswith("#"):
-            words += _value(line.strip())
-    return words
-
-
-def _value(value: str) -> list[str]:
-    if value in {"", "|", ">", ">-", "|-"}:
-        return []
-    if value.startswith("["):
-        try:
-            return [str(item) for item in json.loads(value.replace("'", '"'))]
-        except ValueError:
-            return _split(value.strip("[]").replace(",", " "))
-    return _split(value.removesuffix("\\"))
 
 
 def _after_the_program(words: list[str], engine: str) -> list[str]:
@@ -199,4 +193,6 @@ def _model(words: list[str], engine: str) -> tuple[str, list[str]]:
         rest.append(word)
     if not model:
         raise InspectorError("the line names no model", hint="vllm serve MODEL, or --model MODEL")
+    if "$" in model:
+        raise InspectorError(f"the line's model is a variable, {model:.60}", hint="write its name in that place")
     return model, rest

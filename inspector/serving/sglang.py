@@ -49,7 +49,7 @@ def sglang_report(
     terms, rest = _budget(settings, card, sum(part.nbytes for part in parts), share)
     derived = max(facts.context_length, 1)
     length = settings.context_length or derived
-    if length > derived > 1:
+    if length > derived > 1 and not settings.allow_longer_context:
         raise InspectorError(
             f"User-specified context_length ({length}) is greater than the derived context_length ({derived}). This "
             "may lead to incorrect model outputs or CUDA errors.",

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SglangSettings:
-    """What ``sglang.launch_server`` was told, by its own words; None where its default decides."""
+    """What ``sglang.launch_server`` was told, by its own words; None where its default decides.
+
+    ``allow_longer_context`` is the variable ``SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN``.
+    """
 
     dtype: str = "auto"
     quantization: str = ""
@@ -41,6 +44,7 @@ class SglangSettings:
     speculative_num_draft_tokens: int = 0
     cpu_offload_gb: float = 0.0
     attention_backend: str = ""
+    allow_longer_context: bool = False
 
 
 SHORT = {

@@ -22,7 +22,7 @@ from inspector.serving.storing import engine_scheme, expert_padding
 from inspector.serving.vllm_cache import vllm_cache
 from inspector.serving.vllm_checks import check_cache, check_model, check_numbers, check_step
 from inspector.serving.vllm_drafts import Drafts, drafts
-from inspector.serving.vllm_json import named, object_of, with_json
+from inspector.serving.vllm_json import named, object_of, overridden, with_json
 from inspector.serving.vllm_settings import resolve
 from inspector.serving.vllm_verdict import helps, verdict
 from inspector.serving.weights import rank_weights, table_positions
@@ -51,7 +51,8 @@ def vllm_report(
     source: Source, settings: VllmSettings, card: Gpu, version: str = "", not_understood: tuple[str, ...] = ()
 ) -> ServingReport:
     """What vLLM makes of a card. Raises InspectorError for what it refuses before it looks at memory."""
-    skeleton, config, settings = source.skeleton, source.runnable, with_json(settings)
+    skeleton, settings = source.skeleton, with_json(settings)
+    config = overridden(source.runnable, settings)
     facts = skeleton.facts
     width = settings.tensor_parallel_size
     check_numbers(settings)
@@ -61,8 +62,10 @@ def vllm_report(
     check_model(settings, facts, latent=latent)
     if facts.model_type in UNTOLD:
         settings = replace(settings, kv_cache_dtype="auto")
-    positions = max(facts.context_length, 1)
-    if "yarn" in str(text_fields(config).get("rope_scaling") or ""):
+    text = text_fields(config)
+    told = text.get("max_position_embeddings") if settings.hf_overrides else None
+    positions = max(told if isinstance(told, int) else facts.context_length, 1)
+    if any("yarn" in str(text.get(key) or "") for key in ("rope_scaling", "rope_parameters")):
         positions = max(positions, table_positions(config, positions))
     resolved = resolve(settings, version, card, positions, latent=latent)
     check_step(settings, resolved)
@@ -88,7 +91,6 @@ def vllm_report(
     if settings.num_speculative_tokens:
         draft = drafts(object_of("--speculative-config", settings.speculative_config), source, scheme, ranks, layers)
         parts = (*parts, *draft.parts)
-    text = text_fields(config)
     scan = str(text.get("mamba_ssm_dtype") or text.get("mamba_ssm_cache_dtype") or "")
     cache = vllm_cache(
         (*layers, *draft.layers), settings, resolved, scheme.rest, scan, delta=bool(text.get("linear_num_value_heads"))

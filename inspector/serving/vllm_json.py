@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from inspector.errors import InspectorError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from inspector.serving.vllm_settings import VllmSettings
 
 
@@ -31,6 +33,19 @@ def with_json(settings: VllmSettings) -> VllmSettings:
     if limits and not any(limits.values()):
         found["skip_mm_profiling"] = True
     return replace(settings, **found) if found else settings
+
+
+def overridden(config: Mapping[str, Any], settings: VllmSettings) -> dict[str, Any]:
+    """A config with ``--hf-overrides`` and ``--rope-scaling``, also in the part that is the language model's.
+
+    Raises InspectorError as `with_json`.
+    """
+    said = object_of("--hf-overrides", settings.hf_overrides)
+    if scaling := object_of("--rope-scaling", settings.rope_scaling):
+        said = {**said, "rope_scaling": scaling}
+    text = config.get("text_config")
+    inner = {"text_config": {**text, **said}} if isinstance(text, dict) else {}
+    return {**config, **said, **inner}
 
 
 def named(settings: VllmSettings) -> tuple[str, ...]:

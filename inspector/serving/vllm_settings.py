@@ -19,7 +19,8 @@ GIB_70 = 70 * 2**30
 class VllmSettings:
     """What ``vllm serve`` was told, by its own words; None where its default decides.
 
-    ``ask_engine`` is ours: ask vLLM itself too (`inspector.serving.vllm_real`).
+    ``allow_long_max_model_len`` is the variable ``VLLM_ALLOW_LONG_MAX_MODEL_LEN``; ``ask_engine`` is ours: ask vLLM
+    itself too (`inspector.serving.vllm_real`).
     """
 
     dtype: str = "auto"
@@ -56,6 +57,9 @@ class VllmSettings:
     limit_mm_per_prompt: str = ""
     skip_mm_profiling: bool = False
     async_scheduling: bool = True
+    hf_overrides: str = ""
+    rope_scaling: str = ""
+    allow_long_max_model_len: bool = False
     ask_engine: bool = False
 
 
@@ -91,7 +95,7 @@ def resolve(settings: VllmSettings, said: str, card: Gpu, positions: int, *, lat
     version, runner = version_of("vllm", said), runner_of(said)
     assumed = []
     length = settings.max_model_len or positions
-    if length > positions and settings.max_model_len:
+    if length > positions and settings.max_model_len and not settings.allow_long_max_model_len:
         raise InspectorError(
             f"User-specified max_model_len ({length}) is greater than the derived max_model_len "
             f"(max_position_embeddings={positions})",

@@ -19,6 +19,9 @@ NAMES = (
     ("ollama", "llama3.2:latest", "meta-llama/Llama-3.2-3B", "", ""),
     ("vllm", "RedHatAI/Qwen2.5-72B-Instruct-quantized.w8a8", "Qwen/Qwen2.5-72B-Instruct", "", "w8a8"),
     ("vllm", "/models/Meta-Llama-3.1-8B-Instruct-GPTQ-Int4", "meta-llama/Llama-3.1-8B-Instruct", "", "gptq"),
+    ("vllm", "mlabonne/Qwen3-14B-abliterated", "Qwen/Qwen3-14B", "", ""),
+    ("llama.cpp", "Hermes-3-Llama-3.1-8B.Q6_K.gguf", "meta-llama/Llama-3.1-8B", "q6_k", ""),
+    ("vllm", "Qwen/Qwen2.5-Coder-32B-Instruct-AWQ", "Qwen/Qwen2.5-32B-Instruct", "", "awq"),
     ("sglang", "unsloth/gemma-3-12b-it-unsloth-bnb-4bit", "google/gemma-3-12b-it", "", "bitsandbytes"),
 )  # fmt: skip
 
@@ -41,6 +44,8 @@ def test_a_line_of_another_machine_is_answered_and_says_so():
     assert report.assumed[0] == "Qwen/Qwen3-14B for /data/qwen3-14b-Q8_0.gguf, which is not at hand, q8_0 by its name"
     with pytest.raises(InspectorError, match="no such file"):  # but a file of one's own has to be there
         inspector.serve("/data/qwen3-14b-Q8_0.gguf", engine="llama.cpp", gpu="RTX 4090")
+    with pytest.raises(InspectorError, match=r"/m/own\.gguf is another machine's"):
+        serve_line("llama-server -m /m/own.gguf -c 8192", gpu="RTX 4090")
     typed = inspector.serve("gemma3:4b", engine="ollama", gpu="RTX 3060")
     assert typed.model == "google/gemma-3-4b-it"
     with pytest.raises(InspectorError, match="no bundled model"):

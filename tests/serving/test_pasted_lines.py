@@ -1,5 +1,7 @@
 """Servers' command lines as people paste them."""
 
+import json
+
 import pytest
 
 from inspector.errors import InspectorError
@@ -96,3 +98,75 @@ WRAPPED = """
 def test_shells_and_images_around_it(line, words, version):
     found = read_pasted(line)
     assert (found.model, found.words, found.version) == ("Qwen/Qwen3-8B", words, version)
+
+
+TWO = """
+services:
+  ui: {image: some/ui, command: [serve, --port, "1"]}
+  llm:
+    image: lmsysorg/sglang:v0.4.6.post5-cu124
+    command:
+      - python3
+      - -m
+      - sglang.launch_server
+      - --model
+      - Qwen/Qwen3-8B
+      - --mem-fraction-static
+      - "0.82"   # leaves room
+"""
+INLINE = """
+containers:
+  - image: vllm/vllm-openai:v0.10.1
+    args: ["--model=Qwen/Qwen3-8B", "--tensor-parallel-size=4",
+           "--max-model-len=32768"]
+    env: [{name: VLLM_ALLOW_LONG_MAX_MODEL_LEN, value: "1"}]
+"""
+TEMPLATE = """
+    image: vllm/vllm-openai:{{ .Values.tag }}
+    args:
+      - --model
+      - Qwen/Qwen3-8B
+      {{- range .Values.more }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "version"),
+    [
+        (TWO, ("--mem-fraction-static", "0.82"), "0.4.6"),
+        (
+            INLINE, ("--tensor-parallel-size=4", "--max-model-len=32768", "--allow-long-max-model-len", "1"), "0.10.1",
+        ),
+        (TEMPLATE, (), ""),
+        ("OLLAMA_CONTEXT_LENGTH=8192 OLLAMA_KV_CACHE_TYPE=q8_0 ollama run Qwen/Qwen3-8B",
+         ("--num-ctx", "8192", "--kv-cache-type", "q8_0"), ""),
+    ],
+)  # fmt: skip
+def test_files_of_several_services_and_the_environment(text, words, version):
+    found = read_pasted(text)
+    assert (found.model, found.version) == ("Qwen/Qwen3-8B", version)
+    assert (
+        tuple(word for word in found.words if "{{" not in word and word not in {"range", ".Values.more", "}}"}) == words
+    )
+
+
+def test_a_file_that_grows_without_end_is_read_in_time():
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"{letter}: &{letter} [{', '.join(['*' + before] * 9)}]\n"
+        for before, letter in zip("abcdefg", "bcdefgh", strict=True)
+    )
+    with pytest.raises(InspectorError):
+        read_pasted(f"{bomb}\nimage: nothing\n")
+
+
+def test_positions_that_options_scale():
+    scaled = json.dumps({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768})
+    line = f"vllm serve Qwen/Qwen3-32B -tp 4 --max-model-len 131072 --rope-scaling '{scaled}'"
+    assert serve_line(line, gpu="H100").max_model_len == 131_072
+    overrides = json.dumps({"rope_scaling": json.loads(scaled)})
+    other = f"vllm serve Qwen/Qwen3-32B -tp 4 --max-model-len 131072 --hf-overrides '{overrides}'"
+    assert serve_line(other, gpu="H100").kv_bytes == serve_line(line, gpu="H100").kv_bytes
+    with pytest.raises(InspectorError, match="greater than the derived"):
+        serve_line("vllm serve Qwen/Qwen3-32B --max-model-len 131072", gpu="H100")
+    with pytest.raises(InspectorError, match="is a variable"):
+        serve_line('vllm serve "$MODEL" --max-model-len 4096', gpu="H100")
