@@ -28,6 +28,7 @@ _TAKEN = {
     "sglang": ("mem_fraction_static", "context_length", "page_size", "kv_cache_dtype", "quantization",
                "tensor_parallel"),
     "llama.cpp": ("n_ctx", "n_ubatch", "n_gpu_layers"),
+    "ollama": ("n_ctx",),
 }  # fmt: skip
 
 
@@ -104,6 +105,8 @@ def explain_startup(text: str, model: str = "", *, gpu: str = "", vram: str = ""
         options = {
             _WORDS.get(name, name): record[name] for name in _TAKEN[log.engine] if record.get(name) is not None
         }  # fmt: skip
+        if log.engine == "ollama" and "ctx_size" in options:
+            options["num_ctx"] = options.pop("ctx_size")
         if log.engine == "llama.cpp" and (packed := record.get("quantization")) in FILE_TYPES:
             options["scheme"] = f"gguf:{packed}"
         size = record["figures"].get("total", {}).get("bytes")

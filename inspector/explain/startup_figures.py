@@ -31,6 +31,14 @@ _SIZES: tuple[tuple[str, str, int], ...] = (
     ("model_cpu", r"CPU (?:model )?buffer size = *([\d.]+) MiB", MIB),
     ("compute_cuda0", r"CUDA0 compute buffer size = *([\d.]+) MiB", MIB),
     ("compute_cpu", r"CPU compute buffer size = *([\d.]+) MiB", MIB),
+    ("kv_total", r'memory\.required\.kv="([\d.]+) MiB"', MIB),
+    ("kv_total", r'memory\.required\.kv="([\d.]+) GiB"', GIB),
+    ("graph_full", r'memory\.graph\.full="([\d.]+) MiB"', MIB),
+    ("graph_full", r'memory\.graph\.full="([\d.]+) GiB"', GIB),
+    ("weights", r'memory\.weights\.total="([\d.]+) MiB"', MIB),
+    ("weights", r'memory\.weights\.total="([\d.]+) GiB"', GIB),
+    ("required_full", r'memory\.required\.full="([\d.]+) GiB"', GIB),
+    ("required_full", r'memory\.required\.full="([\d.]+) MiB"', MIB),
     ("compute_metal", r"Metal compute buffer size = *([\d.]+) MiB", MIB),
 )
 _COUNTS: tuple[tuple[str, str], ...] = (
@@ -62,7 +70,7 @@ _SAID: tuple[tuple[str, str, type], ...] = (
     ("mem_fraction_static", r"mem_fraction_static=([\d.]+)", float),
     ("context_length", r"context_length=(\d+)", int),
     ("page_size", r"page_size=(\d+)", int),
-    ("n_ctx", r"n_ctx +(?:= +)?(\d+)|n_ctx *= *(\d+)", int),
+    ("n_ctx", r"n_ctx +(?:= +)?(\d+)|n_ctx *= *(\d+)|--ctx-size (\d+)", int),
     ("n_gpu_layers", r"offloaded (\d+)/\d+ layers to GPU", int),
     ("n_ubatch", r"n_ubatch *= *(\d+)", int),
 )
@@ -74,9 +82,14 @@ _VERSION = re.compile(
     r"LLM engine \(v([^)\s]{1,40})\)|API server version ([\d.]\S{0,30})|\bbuild: (\d+)|version: (\d+) \("
 )
 _ENGINES = (
+    ("ollama", re.compile(r"memory\.required\.|ollama runner|ollama_llama_server")),
     ("sglang", re.compile(r"ServerArgs\(|Load weight (?:begin|end)|max_total_num_tokens")),
     ("llama.cpp", re.compile(r"llama_(?:model|kv|context|new|init)|llm_load|ggml_")),
     ("vllm", re.compile(r"vllm|KV cache (?:memory|size)|# (?:GPU|cuda) blocks|memory_profiling", re.IGNORECASE)),
+)
+_REFUSED = re.compile(
+    r"KV cache is needed|No available memory for the cache|Not enough memory. Please try to increase|"
+    r"failed to initialize the context|unable to load model"
 )
 HEAD = 2_000_000
 """Characters of a log that are read: a start-up is at its beginning."""
@@ -106,9 +119,7 @@ def read_startup(text: str) -> dict[str, Any] | None:
     version = _VERSION.search(text)
     runner = " V1" if "V1 LLM engine" in text else " V0" if "Initializing an LLM engine" in text else ""
     record["version"] = (next(group for group in version.groups() if group) if version else "") + runner
-    record["outcome"] = (
-        "refused" if re.search(r"KV cache is needed|No available memory for the cache", text) else "started"
-    )
+    record["outcome"] = "refused" if _REFUSED.search(text) else "started"
     return record
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.gpus import find_gpu
-from inspector.serving.named_models import shapes_of
+from inspector.serving.named_models import made_of, shapes_of
 from inspector.sources.bundled import bundled_config, load_bundled, model_ids
 from inspector.sources.source import Bundled
 
@@ -64,7 +64,9 @@ def model_of(record: Mapping[str, Any]) -> Source | None:
             found = _of_that_length(found, record.get("max_model_len"))
             packed = record.get("quantization_config")
             return Packed(found, "bundled", packed) if isinstance(packed, dict) else locate(found)
-    return None
+    # A model of one's own by what it was made of, where its name says that.
+    found = made_of(re.sub(r"[\s(].*$", "", str(record.get("model") or "")).rpartition("/")[2])
+    return locate(_of_that_length(found, record.get("max_model_len"))) if found else None
 
 
 def _of_that_length(model: str, length: object) -> str:

@@ -96,3 +96,49 @@ def test_the_command_tells_a_start_up_from_an_error(tmp_path, capsys):
     assert found["format"] == "inspector.startup"
     assert found["off"] == []
     assert not is_startup(b"CUDA out of memory. Tried to allocate 2.00 GiB\nModel loading took 3 GiB\n# GPU blocks: 3")
+
+
+LLAMACPP_FILE = """
+print_info: general.name     = Llama 3.2 3B
+print_info: file type   = Q6_K
+load_tensors: offloaded 29/29 layers to GPU
+load_tensors:   CPU_Mapped model buffer size =   308.23 MiB
+llama_context: n_ctx         = 8192
+llama_context: flash_attn    = 1
+llama_kv_cache: size =  896.00 MiB (  8192 cells,  28 layers,  1 seqs), K (f16):  448.00 MiB, V (f16):  448.00 MiB
+"""
+
+
+def test_a_llamacpp_log_says_how_its_file_is_packed():
+    report = explain_startup(LLAMACPP_FILE, gpu="RTX 4090")
+    assert report.model == "meta-llama/Llama-3.2-3B"
+    found = {line.figure: line for line in report.lines}
+    assert {name: line.verdict for name, line in found.items()} == dict.fromkeys(found, "exact")
+    assert set(found) == {"kv_total", "kv_k", "kv_v", "model"}  # the embedding, with the host
+    assert report.serving is not None
+    assert any("29 layers" in term.source for term in report.serving.terms)
+
+
+OLLAMA = (
+    'msg="offload to cuda" layers.model=29 memory.required.kv="448.0 MiB" memory.weights.total="934.7 MiB" '
+    'memory.graph.full="584.0 MiB"\nmsg="starting llama server" cmd="/usr/bin/ollama runner --ctx-size 16384"'
+)
+
+
+def test_an_ollama_log_and_sglangs_refusal():
+    report = explain_startup(OLLAMA, "qwen2.5-1.5b")
+    assert (report.engine, report.started) == ("ollama", True)
+    assert [line.verdict for line in report.lines if line.figure == "kv_total"] == ["exact"]
+    refused = explain_startup(
+        "ServerArgs(model_path='Qwen/Qwen3-32B', mem_fraction_static=0.7)\n"
+        "Load weight end. type=Qwen3ForCausalLM, avail mem=17.39 GB, mem usage=61.19 GB.\n"
+        "RuntimeError: Not enough memory. Please try to increase --mem-fraction-static.",
+        gpu="H100",
+    )
+    assert not refused.started
+    assert any(line.startswith("--mem-fraction-static 0.") for line in refused.helps)
+
+
+def test_a_model_is_known_by_what_it_was_made_of():
+    log = ("model='/data/Hermes-3-Llama-3.1-8B' max_seq_len=4096", "Model loading took 14.9889 GiB")
+    assert explain_startup("\n".join((*log, "Available KV cache memory: 4.00 GiB"))).model == "meta-llama/Llama-3.1-8B"
