@@ -97,6 +97,11 @@ AS_OPTIONS: dict[str, dict[str, Any]] = {
         "method": "full", "dtype": "float32", "autocast": "fp16", "grad_accum": 2, "grad_clip": 1.0,
         "optimizer": "adamw_torch", "gradient_checkpointing": True,
     },
+    "by_trainer": {
+        "method": "full", "dtype": "bfloat16", "optimizer": "adamw_8bit", "optimizer_by": "trainer",
+        "gradient_checkpointing": False, "outputs": "loss", "zero_grad": "after", "labels": "clone",
+        "use_cache": False,
+    },
     "eight_bits": {"method": "full", "dtype": "bfloat16", "optimizer": "adamw_8bit", "gradient_checkpointing": False},
 }  # fmt: skip
 
@@ -368,7 +373,7 @@ def _as_options(name: str) -> dict[str, Any]:
     wanted = [max(item.peak_allocated for item in said.stages if item.step == step) for step in range(2)]
     off = max((abs(one - other) for one, other in zip(found, wanted, strict=False)), default=0)
     verdict = f"fails on the card: {error}" if len(found) != len(wanted) else f"{off} bytes off"
-    good = len(found) == len(wanted) and off <= (4096 if name == "scaled" else 0)
+    good = len(found) == len(wanted) and off <= (4096 if name in {"scaled", "by_trainer"} else 0)
     return {"verdict": "equal" if good else verdict, "card": found, "options": wanted}
 
 

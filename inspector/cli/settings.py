@@ -147,6 +147,7 @@ SETTINGS = (
     Setting("packed", BATCH, "Several samples in one sequence."),
     Setting("labels", BATCH, "The input ids themselves, or a copy."),
     Setting("optimizer", LOOP, "By transformers' names: adamw_torch, paged_adamw_8bit, sgd, ..."),
+    Setting("optimizer_by", LOOP, "Who makes it: a plain loop, or Trainer, whose 8 bits leave embeddings 32 (loop)."),
     Setting("gradient_checkpointing", LOOP, "Recompute activations in the backward pass."),
     Setting("reentrant", LOOP, "The older kind of checkpointing."),
     Setting("grad_accum", LOOP, "Micro-batches in a step (1)."),

@@ -78,7 +78,7 @@ OTHERWISE = {
     "empty_cache_every": "4", "routing": "worst", "target_parameters": "experts.down_proj", "exclude_modules": "k_proj",
     "layers_to_transform": "0-2", "layers_pattern": "layers", "rank_pattern": "q_proj=2", "alpha_pattern": "q_proj=2",
     "trainable_token_indices": "5", "bias": "all", "objective": "orpo", "ref_model": "precomputed", "prompt_len": "5",
-    "save": "adapter", "merge_on": "cpu", "save_total_limit": "3",
+    "optimizer_by": "trainer", "save": "adapter", "merge_on": "cpu", "save_total_limit": "3",
     "eval_batch": "4", "eval_batches": "3", "eval_gather": "argmax", "eval_accum": "2",
     "num_generations": "4", "steps_per_generation": "8", "rollouts": "server",
     "vllm_memory": "weights=2GiB", "vllm_gpu_memory_utilization": "0.5", "vllm_max_model_length": "2048",

@@ -8,6 +8,7 @@ import torch
 from inspector.errors import InspectorError
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.events import Alloc
+from inspector.simulate.finetuning import finetune
 from inspector.simulate.program import optimizers
 from inspector.simulate.program.training import trace_finetune
 from inspector.simulate.setup.finetuning import resolve_setup
@@ -72,6 +73,17 @@ def test_a_step_that_wants_its_training_mode_has_it(monkeypatch):
 
     monkeypatch.setattr(optimizers, "optimizer_class", lambda _name, _model: (InModes, {"lr": 0.1}))
     assert optimizers.make_optimizer("schedule_free_sgd", torch.nn.Linear(2, 2)).training
+
+
+def test_a_setting_says_whose_optimizer_it_is():
+    asked = {"method": "full", "dtype": "bfloat16", "optimizer": "adamw_8bit", "seq_len": 16, "gpu": "A10", "steps": 1}
+    loop = finetune("EleutherAI/pythia-14m", **asked)
+    trainer = finetune("EleutherAI/pythia-14m", **asked, optimizer_by="trainer")
+    held = [{share.name: share.nbytes for share in each.alive_at_peak}["optimizer state"] for each in (loop, trainer)]
+    # Two moments of 50,304 x 128 in 32 bits and not in 8, which have a scale for every 256.
+    assert held[1] - held[0] >= 2 * 3 * 50304 * 128 - 2 * 4 * 50304 * 128 // 256
+    assert any("--optimizer-by trainer" in line for line in loop.assumptions)
+    assert not any("--optimizer-by trainer" in line for line in trainer.assumptions)
 
 
 def test_eight_bits_leave_embeddings_out_in_the_trainer_and_no_model_behind():

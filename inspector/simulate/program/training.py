@@ -150,7 +150,9 @@ class Loop:
             # Images and sound in the dtype of the first layer, as scripts cast them; it may have become float32 by now.
             self.pixels = next(tensor.dtype for tensor in self.model.parameters() if tensor.is_floating_point())
             with tracer:  # Adagrad has its state from here on
-                make = self.spread.optimizer if self.objective is None else optimizers.trainers_optimizer
+                # What spreads a model over cards makes groups of its own.
+                of_trainer = setup.loop.optimizer_by == "trainer" and type(self.spread) is Alone
+                make = optimizers.trainers_optimizer if of_trainer else self.spread.optimizer
                 self.optimizer = make(setup.loop.optimizer, self.model)
             with follow_modules(tracer, named, head), tracer:
                 for step in range(setup.loop.steps):

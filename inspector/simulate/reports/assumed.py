@@ -44,6 +44,11 @@ def assumptions(setup: TrainSetup, gpu: Gpu, inputs: str = "") -> tuple[str, ...
         said.append("TRL's own calls in their order (1.16; with --loss full 0.24), without the figures of its log")
     if setup.objective is not None and setup.objective.engine:
         said.append(of_engine(setup.objective))
+    if "8bit" in setup.loop.optimizer and setup.loop.optimizer_by == "loop" and setup.adapters is None:
+        said.append(
+            "a plain loop: its 8-bit optimizer has 8 bits for embeddings too; transformers' Trainer leaves them 32"
+            " (--optimizer-by trainer)"
+        )
     if setup.loop.optimizer.startswith("paged"):
         said.append("paged optimizer state is managed memory: it moves to the card when used and is not counted")
     return (*said, *shared(gpu))

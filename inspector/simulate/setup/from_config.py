@@ -202,6 +202,8 @@ class _Settings:
         # transformers' Trainer, and torchtune's recipes: the loss alone is held, and gradients go after the optimizer.
         for name, value in (("outputs", "loss"), ("zero_grad", "after"), ("labels", "clone")):
             self.put(name, value, "")
+        if "torchtune" not in self.report.tools:
+            self.put("optimizer_by", "trainer", "")
 
     def _attention(self) -> None:
         name = self.report.value("attention")

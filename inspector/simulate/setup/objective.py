@@ -29,7 +29,9 @@ ENGINE = ("weights", "cache", "graphs", "activations")
 SHARE = 0.3
 """``vllm_gpu_memory_utilization`` where nobody says it (trl/trainer/grpo_config.py, since 0.18)."""
 
-IMPLIED: Mapping[str, Any] = {"outputs": "loss", "zero_grad": "after", "padding_mask": True}
+IMPLIED: Mapping[str, Any] = {
+    "outputs": "loss", "zero_grad": "after", "padding_mask": True, "optimizer_by": "trainer", "use_cache": False,
+}  # fmt: skip
 """What TRL's trainers do in their loops, whatever they train for (transformers/trainer.py, ``training_step``)."""
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         MergeOn,
         Method,
         Objective,
+        OptimizerBy,
         Outputs,
         Reference,
         Rollouts,
@@ -94,6 +95,7 @@ class TrainingOptions(LoadOptions, total=False):
     sdpa_backend: SdpaBackend | None
     loss: Loss | None
     optimizer: str | None
+    optimizer_by: OptimizerBy | None
     grad_clip: float | None
     grad_accum: int | None
     steps: int | None

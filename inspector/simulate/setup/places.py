@@ -51,6 +51,7 @@ FINETUNE: Mapping[str, str] = {
     "packed": "batch.packed",
     "labels": "batch.labels",
     "optimizer": "loop.optimizer",
+    "optimizer_by": "loop.optimizer_by",
     "grad_clip": "loop.grad_clip",
     "grad_accum": "loop.grad_accum",
     "steps": "loop.steps",

@@ -23,6 +23,7 @@ from inspector.simulate.setup.words import (
     MergeOn,
     Method,
     Objective,
+    OptimizerBy,
     Outputs,
     Reference,
     Rollouts,
@@ -81,6 +82,7 @@ class FinetuneSettings:
     sdpa_backend: SdpaBackend = ""
     loss: Loss = "full"
     optimizer: str = "adamw_torch"
+    optimizer_by: OptimizerBy = "loop"
     grad_clip: float = 0.0
     grad_accum: int = 1
     steps: int = 2

@@ -16,6 +16,7 @@ from inspector.simulate.setup.words import (
     Labels,
     Loss,
     Method,
+    OptimizerBy,
     Outputs,
     Routing,
     SdpaBackend,
@@ -128,16 +129,19 @@ class Checkpointing:
 class LoopSetup:
     """The loop around the model. ``checkpointing`` None keeps every activation.
 
-    ``outputs`` says how long the loop holds the model's output, logits and all: until ``loss`` is known, to the end of
-    the ``step``, or into the ``next`` forward. ``outputs_fp32`` says that they are converted to float32 first, as
-    accelerate does under mixed precision. ``zero_grad`` says whether gradients are dropped ``before`` the forward or
-    ``after`` the optimizer. ``token_accuracy`` says that the loop takes the accuracy from a shifted copy of the logits
-    before the backward, as SFTTrainer did in TRL 0.25; ``trl_casting``, that it makes norms float32 and embeddings
-    bfloat16 after the adapters were added, as older SFTTrainers do. ``empty_cache_every`` counts steps; 0 is never.
+    ``optimizer_by`` says whether a plain ``loop`` makes the optimizer, over one group, or transformers' ``trainer``: in
+    two, and where it has 8 bits, 32 for embeddings. ``outputs`` says how long the loop holds the model's output, logits
+    and all: until ``loss`` is known, to the end of the ``step``, or into the ``next`` forward. ``outputs_fp32`` says
+    that they are converted to float32 first, as accelerate does under mixed precision. ``zero_grad`` says whether
+    gradients are dropped ``before`` the forward or ``after`` the optimizer. ``token_accuracy`` says that the loop takes
+    the accuracy from a shifted copy of the logits before the backward, as SFTTrainer did in TRL 0.25; ``trl_casting``,
+    that it makes norms float32 and embeddings bfloat16 after the adapters were added, as older SFTTrainers do.
+    ``empty_cache_every`` counts steps; 0 is never.
     ``sdpa_backend`` pins the kernel of scaled dot-product attention; empty, PyTorch chooses.
     """
 
     optimizer: str = "adamw_torch"
+    optimizer_by: OptimizerBy = "loop"
     grad_clip: float = 0.0
     grad_accum: int = 1
     # The first makes the optimizer's state, the second is as all that follow.

@@ -1,7 +1,7 @@
 """Programs that options can say as well, in the forms in which people write them: the peak of each of two steps.
 
 ``python as_options.py MODEL qlora``: 4 bits as PEFT's examples prepare them; ``scaled``: float16 with a scaler that skips
-nothing, accumulating; ``eight_bits``: bitsandbytes' 8-bit Adam.
+nothing, accumulating; ``eight_bits``: bitsandbytes' 8-bit Adam; ``by_trainer``: the same of transformers' Trainer.
 """
 
 import sys
@@ -62,6 +62,26 @@ def scaled():
 def eight_bits():
     model = AutoModelForCausalLM.from_pretrained(NAME, dtype=torch.bfloat16).to("cuda").train()
     steps("eight_bits", model, bnb.optim.AdamW8bit(model.parameters()), 1)
+
+
+def by_trainer():
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    class Peaks(TrainerCallback):
+        def on_step_begin(self, *_args, **_more):
+            torch.cuda.reset_peak_memory_stats()
+
+        def on_step_end(self, *_args, **_more):
+            print("PEAK by_trainer", torch.cuda.max_memory_allocated())
+
+    ids = list(range(128))
+    arguments = TrainingArguments(
+        output_dir="out", per_device_train_batch_size=2, max_steps=2, report_to="none", disable_tqdm=True,
+        optim="adamw_bnb_8bit", save_strategy="no", max_grad_norm=0.0, logging_steps=100,
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_pretrained(NAME, dtype=torch.bfloat16)
+    rows = [{"input_ids": ids, "labels": ids}] * 4
+    Trainer(model, arguments, train_dataset=rows, callbacks=[Peaks()]).train()
 
 
 globals()[sys.argv[2]]()
