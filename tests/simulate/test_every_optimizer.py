@@ -81,7 +81,8 @@ def test_a_setting_says_whose_optimizer_it_is():
     trainer = finetune("EleutherAI/pythia-14m", **asked, optimizer_by="trainer")
     held = [{share.name: share.nbytes for share in each.alive_at_peak}["optimizer state"] for each in (loop, trainer)]
     # Two moments of 50,304 x 128 in 32 bits and not in 8, which have a scale for every 256.
-    assert held[1] - held[0] >= 2 * 3 * 50304 * 128 - 2 * 4 * 50304 * 128 // 256
+    scales = 2 * 4 * 50304 * 128 // 256
+    assert 0 <= 2 * 3 * 50304 * 128 - (held[1] - held[0]) <= scales + 4096
     assert any("--optimizer-by trainer" in line for line in loop.assumptions)
     assert not any("--optimizer-by trainer" in line for line in trainer.assumptions)
 
