@@ -12,7 +12,7 @@ from inspector.precision.stored import stored
 from inspector.serving.figures import Span, Term
 from inspector.serving.language_part import language_part
 from inspector.serving.llamacpp_compute import compute
-from inspector.serving.llamacpp_fit import MARGIN, SINCE, fitted_context, kept_on_card, layers_that_fit
+from inspector.serving.llamacpp_fit import SINCE, fitted_context, kept_on_card, layers_that_fit
 from inspector.serving.llamacpp_fit import longest as longest_contexts
 from inspector.serving.llamacpp_kv import cells, check_caches, llamacpp_layers
 from inspector.serving.llamacpp_weights import experts_on_host, placed
@@ -63,15 +63,18 @@ def llamacpp_report(
         return there.on_card(every, off) + sum(kept_on_card(made, every, settings)) + buffer_of(made).value
 
     notes: list[str] = []
-    if settings.n_gpu_layers < 0 and build >= SINCE:
-        room = card.usable_bytes - card.context_bytes - MARGIN
-        asked, context = context, context if settings.ctx_size else fitted_context(context, need_of, room)
+    if settings.n_gpu_layers < 0 and build >= SINCE and settings.fit.lower() not in {"off", "0", "false"}:
+        room = card.usable_bytes - card.context_bytes - settings.fit_target * MiB
+        free = f"{settings.fit_target:,} MiB are left free"
+        asked = context
+        if settings.ctx_size is None:  # -c 0 asks for all of it
+            context = fitted_context(context, settings.fit_ctx, need_of, room)
         if context < asked:
-            notes.append(f"it fits itself (--fit): -c is lowered from {asked:,} to {context:,}, 1 GiB is left free")
+            notes.append(f"it fits itself (--fit): -c is lowered from {asked:,} to {context:,}, {free}")
         if need_of(context) > room:
             made = cells(layers, settings, context)
             wanted = layers_that_fit(there, made, settings, off, room - buffer_of(made).value, every)
-            notes.append(f"it fits itself (--fit): {wanted} of {every} layers on the card, 1 GiB is left free")
+            notes.append(f"it fits itself (--fit): {wanted} of {every} layers on the card, {free}")
             if facts.num_experts:
                 notes.append("of a mixture it leaves experts with the host before whole layers: not simulated")
     made = cells(layers, settings, context)

@@ -1,7 +1,7 @@
 """How llama.cpp fits itself to a card where nobody said how many layers lie there, and the largest that fit.
 
 Source: llama.cpp common/fit.cpp (``common_params_fit``, ``--fit``, pull request 16653 of 2025-12): the context is
-lowered first, where it was not said, and then layers are left with the host, until a margin is free.
+lowered first, where it was not said, and then layers are left with the host, until a margin is free (``--fit-target``).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inspector.serving.llamacpp_kv import cells
-from inspector.units import MiB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
 
 SINCE = 7407
 """The first build with ``--fit``, which is on unless ``-ngl`` is said."""
-MARGIN = 1024 * MiB
-"""What is left free (``--fit-target``)."""
-LEAST_CONTEXT = 4096
-"""Below it the context is not lowered (``--fit-ctx``)."""
 
 
 def kept_on_card(made: Cells, count: int, settings: LlamaCppSettings) -> tuple[int, ...]:
@@ -48,10 +43,13 @@ def layers_that_fit(
     return 0
 
 
-def fitted_context(context: int, need: Callable[[int], int], room: int) -> int:
-    """The context as it is lowered until ``need`` bytes of it lie in the room, in steps of 256 tokens."""
-    low, high = LEAST_CONTEXT // 256, max(context // 256, LEAST_CONTEXT // 256)
-    if need(context) <= room or context <= LEAST_CONTEXT:
+def fitted_context(context: int, least: int, need: Callable[[int], int], room: int) -> int:
+    """The context as it is lowered until ``need`` bytes of it lie in the room, in steps of 256 tokens.
+
+    ``least`` is where it stops (``--fit-ctx``).
+    """
+    low, high = max(least // 256, 1), max(context, least, 256) // 256
+    if need(context) <= room or context <= least:
         return context
     while low < high:
         middle = (low + high + 1) // 2

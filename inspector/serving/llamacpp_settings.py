@@ -27,11 +27,15 @@ class LlamaCppSettings:
     n_cpu_moe: int = 0
     override_tensor: str = ""
     no_kv_offload: bool = False
+    fit: str = "on"
+    fit_target: int = 1024
+    fit_ctx: int = 4096
     ask_engine: bool = False
 
 
 SHORT = {
     "c": "ctx_size", "ngl": "n_gpu_layers", "gpu-layers": "n_gpu_layers", "b": "batch_size", "ub": "ubatch_size",
     "ctk": "cache_type_k", "ctv": "cache_type_v", "fa": "flash_attn", "np": "parallel", "kvu": "kv_unified",
-    "cmoe": "cpu_moe", "ncmoe": "n_cpu_moe", "ot": "override_tensor", "nkvo": "no_kv_offload",
+    "cmoe": "cpu_moe", "ncmoe": "n_cpu_moe", "ot": "override_tensor", "nkvo": "no_kv_offload", "fitt": "fit_target",
+    "fitc": "fit_ctx",
 }  # fmt: skip

@@ -63,6 +63,10 @@ def test_it_fits_itself_where_nobody_said_how_many_layers():
     assert split.starts == "yes"
     assert split.max_model_len == 8192
     assert any("of 65 layers on the card" in line for line in split.notes)
+    whole = inspector.serve("llama-3.1-8b", **asked, words=("-c", "0", "-fitt", "512"))
+    assert whole.max_model_len == 131_072
+    assert any("512 MiB are left free" in line for line in whole.notes)
+    assert inspector.serve("qwen2.5-32b", **asked, ctx_size=8192, fit="off").starts == "no"
     older = inspector.serve("qwen2.5-32b", **asked, ctx_size=8192, engine_version="b6000")
     assert older.starts == "no"
     assert inspector.serve("llama-3.1-70b", engine="ollama", gpu="RTX 4090").starts == "yes"
