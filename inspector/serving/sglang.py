@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from inspector.errors import InspectorError
 from inspector.serving.activation import forward_bytes
 from inspector.serving.checks import check_heads
+from inspector.serving.drafts import Drafts, drafts
 from inspector.serving.figures import Span, Term
 from inspector.serving.kv_layers import kv_layers
 from inspector.serving.measured import measured
@@ -41,7 +42,13 @@ def sglang_report(
     scheme = engine_scheme(skeleton, config, settings.quantization, settings.dtype, card)
     ranks = Ranks(settings.tensor_parallel_size, settings.pipeline_parallel_size, settings.expert_parallel_size)
     parts = rank_weights(skeleton, scheme, config, ranks, segments=True)
-    made = pools(kv_layers(facts, config), settings, scheme.rest)
+    layers, draft = kv_layers(facts, config), Drafts()
+    if settings.speculative_algorithm:
+        # The draft's layers hold the same tokens, in a pool of the same length (model_runner_kv_cache_mixin.py).
+        named = {"method": settings.speculative_algorithm.lower(), "model": settings.speculative_draft_model_path}
+        draft = drafts(named, source, scheme, ranks, layers)
+        parts = (*parts, *draft.parts)
+    made = pools((*layers, *draft.layers), settings, scheme.rest)
     vision = any(in_tower(module.path) for module in skeleton.modules)
     share = fraction(settings, version, card, vision=vision)
     if not 0 < share < 1:
@@ -74,7 +81,8 @@ def sglang_report(
             grows=not (made.window or made.state),
         ),
         helps=helps,
-        assumed=_assumed(settings, share), not_understood=not_understood, notes=_notes(settings, made, rest, length),
+        assumed=_assumed(settings, share), not_understood=not_understood,
+        notes=(*_notes(settings, made, rest, length), *((draft.said,) if draft.said else ())),
     )  # fmt: skip
 
 
@@ -127,6 +135,4 @@ def _notes(settings: SglangSettings, made: Pools, rest: Span, length: int) -> tu
     said = [f"at most {running:,} requests run at once; their table of slots takes {table:.2f} GiB of what is kept"]
     if slots:
         said.append(f"states of {slots:,} sequences fit beside the tokens; a third of them may run at once")
-    if settings.speculative_algorithm:
-        said.append("a draft model's own weights and cache are not counted")
     return tuple(said)

@@ -42,6 +42,9 @@ class SglangSettings:
     disable_radix_cache: bool = False
     speculative_algorithm: str = ""
     speculative_num_draft_tokens: int = 0
+    speculative_num_steps: int = 0
+    speculative_eagle_topk: int = 0
+    speculative_draft_model_path: str = ""
     cpu_offload_gb: float = 0.0
     attention_backend: str = ""
     allow_longer_context: bool = False
@@ -50,7 +53,9 @@ class SglangSettings:
 SHORT = {
     "tp": "tensor_parallel_size", "tp-size": "tensor_parallel_size", "pp": "pipeline_parallel_size",
     "pp-size": "pipeline_parallel_size", "dp": "data_parallel_size", "dp-size": "data_parallel_size",
-    "ep": "expert_parallel_size", "ep-size": "expert_parallel_size",
+    "ep": "expert_parallel_size", "ep-size": "expert_parallel_size", "speculative-algo": "speculative_algorithm",
+    "speculative-draft-model": "speculative_draft_model_path",
+    "speculative-draft": "speculative_draft_model_path",
 }  # fmt: skip
 
 _BY_SIZE = ((20, 2048, 8, 8), (35, 2048, 24, 80), (60, 4096, 32, 160), (90, 8192, 256, 512), (160, 8192, 256, 512))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from inspector.config_json import text_fields
 from inspector.serving import activation
 from inspector.serving.checks import check_heads
+from inspector.serving.drafts import Drafts, drafts
 from inspector.serving.figures import Span, Term
 from inspector.serving.kv_layers import kv_layers
 from inspector.serving.lora_slots import lora_bytes
@@ -21,7 +22,6 @@ from inspector.serving.sharding import Ranks
 from inspector.serving.storing import engine_scheme, expert_padding
 from inspector.serving.vllm_cache import vllm_cache
 from inspector.serving.vllm_checks import check_cache, check_model, check_numbers, check_step
-from inspector.serving.vllm_drafts import Drafts, drafts
 from inspector.serving.vllm_json import named, object_of, overridden, with_json
 from inspector.serving.vllm_settings import resolve
 from inspector.serving.vllm_verdict import helps, verdict

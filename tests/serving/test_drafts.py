@@ -59,3 +59,15 @@ def test_what_is_not_counted_is_named(model, config, said):
     plain, report = _asked(model), _asked(model, {**config, "num_speculative_tokens": 2})
     assert any(said in line for line in report.notes)
     assert (report.weights_bytes, report.cache.token_bytes) == (plain.weights_bytes, plain.cache.token_bytes)
+
+
+def test_sglang_counts_them_too():
+    def asked(*words):
+        return inspector.serve("deepseek-v3", engine="sglang", gpu="H200", words=("--tp", "8", *words))
+
+    plain, drafting = asked(), asked("--speculative-algorithm", "EAGLE", "--speculative-num-steps", "3")
+    assert drafting.cache.token_bytes - plain.cache.token_bytes == 1152
+    assert _part(drafting, "multi-token prediction") > 0
+    assert not drafting.not_understood
+    named = asked("--speculative-algo", "EAGLE3", "--speculative-draft-model-path", "org/EAGLE3-head")
+    assert any("org/EAGLE3-head is not at hand" in line for line in named.notes)
