@@ -17,7 +17,7 @@ from inspector.serving.kv_layers import kv_layers
 from inspector.serving.measured import measured
 from inspector.serving.report import CacheShape, ServingReport, Starts
 from inspector.serving.sglang_cache import pools
-from inspector.serving.sglang_settings import fraction, steps
+from inspector.serving.sglang_settings import attending, fraction, steps
 from inspector.serving.sharding import Ranks
 from inspector.serving.storing import engine_scheme
 from inspector.serving.versions import NEWEST
@@ -40,7 +40,10 @@ def sglang_report(
     facts = skeleton.facts
     check_heads(facts, settings.tensor_parallel_size)
     scheme = engine_scheme(skeleton, config, settings.quantization, settings.dtype, card)
-    ranks = Ranks(settings.tensor_parallel_size, settings.pipeline_parallel_size, settings.expert_parallel_size)
+    ranks = Ranks(
+        settings.tensor_parallel_size, settings.pipeline_parallel_size, settings.expert_parallel_size,
+        attending(settings) if settings.enable_dp_attention else 0,
+    )  # fmt: skip
     parts = rank_weights(skeleton, scheme, config, ranks, segments=True)
     layers, draft = kv_layers(facts, config), Drafts()
     if settings.speculative_algorithm:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inspector.serving.kv_bytes import state_bytes, token_bytes
+from inspector.serving.sglang_settings import attending
 from inspector.skeleton import DTYPE_BYTES
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Pools:
 
 def pools(layers: tuple[KvLayer, ...], settings: SglangSettings, dtype: str) -> Pools:
     """The pools of a rank."""
-    width = 1 if settings.enable_dp_attention else settings.tensor_parallel_size
+    width = attending(settings)
     stages = settings.pipeline_parallel_size
     kept, model = settings.kv_cache_dtype, DTYPE_BYTES[dtype]
     full = window = state = 0

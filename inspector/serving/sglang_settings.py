@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from inspector.errors import InspectorError
 from inspector.serving.versions import version_of
 from inspector.units import MiB
 
@@ -48,6 +49,21 @@ class SglangSettings:
     cpu_offload_gb: float = 0.0
     attention_backend: str = ""
     allow_longer_context: bool = False
+
+
+def attending(settings: SglangSettings) -> int:
+    """Ranks that share the heads of one request: with data parallel attention fewer than the width.
+
+    Raises InspectorError where the one does not divide the other (server_args.py asserts it).
+    """
+    width, replicas = settings.tensor_parallel_size, settings.data_parallel_size
+    if not settings.enable_dp_attention:
+        return width
+    if replicas < 1 or width % replicas:
+        raise InspectorError(
+            f"--dp {replicas} does not divide --tp {width}", hint="--enable-dp-attention: tp_size % dp_size == 0"
+        )
+    return width // replicas
 
 
 SHORT = {

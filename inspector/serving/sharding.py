@@ -32,11 +32,16 @@ _FUSED = re.compile(r"(^|[.])(qkv_proj|query_key_value|c_attn|Wqkv|W_pack|qkv)$"
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """How a model is spread: tensor parallel width, pipeline stages, whether experts lie whole on ranks."""
+    """How a model is spread: tensor parallel width, pipeline stages, whether experts lie whole on ranks.
+
+    ``attending`` is over how many ranks attention is, 0 for the width: SGLang's data parallel attention has fewer, and
+    the embedding whole on each (layers/dp_attention.py, models/deepseek_v2.py).
+    """
 
     tensor: int = 1
     stages: int = 1
     experts: int = 1
+    attending: int = 0
 
     @property
     def cards(self) -> int:
@@ -58,6 +63,10 @@ def share(skeleton: Skeleton, module: Module, tensor: Tensor, ranks: Ranks) -> F
     """The part of a tensor's bytes that one rank of its stage holds; above 1 where padding adds rows."""
     facts, width = skeleton.facts, ranks.tensor
     owner, last = tensor.owner, tensor.name.rpartition(".")[2]
+    if ranks.attending and owner == facts.input_embeddings:
+        return Fraction(1)
+    if ranks.attending and module.part == "attention":
+        width = ranks.attending
     if module.part == "head" or owner in {facts.input_embeddings, facts.output_embeddings}:
         of_words = bool(tensor.shape) and tensor.shape[0] in {facts.vocab_size, facts.resized_from}
         return Fraction(padded_rows(tensor.shape[0]), tensor.shape[0] * width) if of_words else Fraction(1)

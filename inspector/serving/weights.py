@@ -178,6 +178,6 @@ def _absorbed(config: Mapping[str, Any], ranks: Ranks, dtype: str, layers: int) 
     latent = text.get("kv_lora_rank")
     if not latent:
         return 0
-    heads = int(text.get("num_attention_heads") or 0) // ranks.tensor
+    heads = int(text.get("num_attention_heads") or 0) // (ranks.attending or ranks.tensor)
     width = int(text.get("qk_nope_head_dim") or 0) + int(text.get("v_head_dim") or 0)
     return int(layers * latent * heads * width * DTYPE_BYTES[dtype])

@@ -109,3 +109,26 @@ def test_ollamas_estimator():
     assert dict(report.extra)["graph, as ollama 0.3 to 0.11 estimated it"] == 314_310_656
     assert report.weights_bytes.value / MiB == pytest.approx(934.7, abs=0.05)
     assert report.layers_that_fit == 29
+
+
+def test_attention_that_is_data_parallel_lies_whole_on_its_ranks():
+    words = ("--tp", "8", "--mem-fraction-static", "0.85")
+    whole = inspector.serve("qwen3-235b-a22b", engine="sglang", gpu="H200", words=words)
+    spread = {
+        ranks: inspector.serve(
+            "qwen3-235b-a22b", engine="sglang", gpu="H200", words=(*words, "--enable-dp-attention", "--dp", ranks)
+        )
+        for ranks in ("8", "2")
+    }
+
+    def part(report, name):
+        return next(part.nbytes for part in report.weights if part.name == name)
+
+    # Of 4 heads of keys and values eight ranks together hold one each; alone each holds all, in groups of four one.
+    assert part(spread["8"], "attention") > 6 * part(whole, "attention")
+    assert part(spread["8"], "embedding") == 8 * part(whole, "embedding")
+    assert part(spread["8"], "experts") == part(whole, "experts")
+    assert spread["8"].cache.token_bytes == 4 * whole.cache.token_bytes
+    assert spread["2"].cache.token_bytes == whole.cache.token_bytes
+    with pytest.raises(InspectorError, match="--dp 3 does not divide --tp 8"):
+        inspector.serve("qwen3-235b-a22b", engine="sglang", words=("--tp", "8", "--dp", "3", "--enable-dp-attention"))
