@@ -79,6 +79,15 @@ KNOWN = (
         source="huggingface/transformers#44576",
     ),
     KnownDifference(
+        library="torch",
+        since=None,
+        until=(2, 8),
+        settings=(("parallel", frozenset({"fsdp1"})),),
+        what="NCCL's stream holds what FSDP broadcasts as it wraps, so that shards are cut from it",
+        simulated=True,
+        source="pytorch/pytorch#148590",
+    ),
+    KnownDifference(
         library="peft",
         since=None,
         until=(0, 20),

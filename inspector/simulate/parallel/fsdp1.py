@@ -32,6 +32,7 @@ class FlatSharded(Spread):
         mixed = None
         if setup.param_dtype or setup.reduce_dtype or setup.buffer_dtype:
             mixed = MixedPrecision(dtype(setup.param_dtype), dtype(setup.reduce_dtype), dtype(setup.buffer_dtype))
+        self.tracer.records_broadcasts = setup.record_broadcasts
         prefetch = {"pre": BackwardPrefetch.BACKWARD_PRE, "post": BackwardPrefetch.BACKWARD_POST}
         wrapped = FullyShardedDataParallel(
             model,
@@ -45,6 +46,7 @@ class FlatSharded(Spread):
             sync_module_states=setup.sync_module_states,
             device_id=torch.device(self.tracer.device),
         )
+        self.tracer.records_broadcasts = False
         if mixed is not None:
             _upcast(wrapped)
         if setup.checkpoint_around_units:

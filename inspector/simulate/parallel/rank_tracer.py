@@ -42,6 +42,9 @@ class RankTracer(Streamed):
 
     ``cards`` are those of one machine. While it is ``on_host``, what is made is in the machine's memory, ``host``. With
     ``two_devices`` what operators make lies where their inputs lie; while it is ``inside`` one, only the card is there.
+
+    While it ``records_broadcasts``, what was broadcast is in use until the next block was asked for: NCCL's own stream
+    is behind the host. Source: ProcessGroupNCCL.cpp before PyTorch 2.8, ``recordStream`` (pytorch/pytorch#148590).
     """
 
     def __init__(self, kernels: Kernels, device: str = "meta", *, cards: int = 1) -> None:
@@ -51,6 +54,8 @@ class RankTracer(Streamed):
         self.on_host = self.two_devices = self.inside = False
         self.host = HostMemory()
         self._place = ""
+        self.records_broadcasts = False
+        self._being_sent: list[torch.UntypedStorage] = []
 
     def __torch_dispatch__(
         self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -87,6 +92,8 @@ class RankTracer(Streamed):
             return kept
         if (message := sent(func, args)) is not None:
             self.messages[self.step][message] += 1
+            if self.records_broadcasts and message.kind == "broadcast":
+                self._being_sent += [tensor.untyped_storage() for tensor in _tensors(args)]
         return super().__torch_dispatch__(func, types, args, kwargs)
 
     # -- the machine's memory -----------------------------------------------------------------------------------
@@ -128,6 +135,12 @@ class RankTracer(Streamed):
             super()._note(tensor, source)
         elif tensor.device.type in self.devices and tensor.untyped_storage()._cdata not in self._live:
             self.on_the_host([tensor], pinned=self._place == "pinned")
+
+    def new_block(self, nbytes: int, source: str, kind: MemoryKind | None = None) -> int:
+        """Write down an allocation; by the next, what was sent before is free."""
+        block = super().new_block(nbytes, source, kind)
+        self._being_sent.clear()
+        return block
 
     def transient(self, sizes: Iterable[int], source: str, kind: MemoryKind = MemoryKind.TEMPORARIES) -> None:
         """Storages that live inside one kernel, where it is one of the card's."""

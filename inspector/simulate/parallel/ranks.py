@@ -53,6 +53,10 @@ UNUSED = "Expected to have finished reduction in the prior iteration"
 """What DDP says at the second step of a model of which a part took none: the images' part, on text
 (torch/csrc/distributed/c10d/reducer.cpp, ``ensure_prior_reduction_finished``)."""
 
+REGATHERED = "torch.utils.checkpoint: Recomputed values for the following tensors have different metadata"
+"""What PyTorch says of a frozen weight that stage 3 has let go again when a layer is recomputed without reentrance. TRL
+forces ``use_reentrant`` there (trl/trainer/sft_trainer.py: PEFT with ZeRO-3); transformers' Trainer does not."""
+
 
 def trace_ranks(
     config: Mapping[str, Any],
@@ -79,6 +83,13 @@ def trace_ranks(
                 f"{parallel.words} refuses: {said.partition(' You can enable')[0]}",
                 hint="--parallel-option find_unused_parameters=true, as transformers' trainer sets it, or "
                 "--parallel-option static_graph=true",
+            ) from error
+        if said.startswith(REGATHERED) and parallel.strategy == "zero3":
+            first = said.removeprefix("torch.utils.checkpoint: ").partition(" tensor at ")[0]
+            raise CannotSimulateError(
+                f"{parallel.words} refuses: {first}",
+                hint="frozen weights are let go before the backward: --reentrant, as TRL has it with adapters, or "
+                "--no-gradient-checkpointing",
             ) from error
         # An operator that knows no cut tensors, as bitsandbytes' optimizers (torch/distributed/tensor/_dispatch.py).
         if "DTensor" not in str(error) or "bitsandbytes" not in str(error):

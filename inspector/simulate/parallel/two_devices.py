@@ -129,7 +129,7 @@ def _without_data(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     size = kwargs.get("size", args[0] if args else ())
     if isinstance(size, torch.Tensor):
         return _device(local(size)).type == "meta" or size.numel() > 1
-    return _elements(args, kwargs) > (1 if kwargs.get("dtype", torch.float32).is_floating_point else SMALL)
+    return _elements(args, kwargs) > (1 if (kwargs.get("dtype") or torch.float32).is_floating_point else SMALL)
 
 
 def _elements(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from inspector.simulate.program.stored.loader import Loader
 
-CUT = {"Params4bit", "Int8Params"}
-
 
 class Zero(Spread):
     """As Trainer hands a model to DeepSpeed: with its own optimizer, the stage, and what a file says."""
@@ -50,7 +48,7 @@ class Zero(Spread):
 
     def config(self, model: nn.Module) -> dict[str, Any]:
         """What the engine is made with."""
-        dtypes = {parameter.dtype for parameter in model.parameters()}
+        dtypes = {parameter.dtype for parameter in model.parameters() if type(parameter).__name__ not in QUANTIZED}
         half = next((short for dtype, short in _SHORT.items() if dtype in dtypes), "")
         half = self.half if self.half != "none" else half
         return engine_config(self.parallel, self.stage, half, self.grad_accum)
@@ -65,13 +63,20 @@ class Zero(Spread):
         self.stays_on_host = False
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """The engine comes with the optimizer. Raises CannotSimulateError for what stage 3 does not cut."""
-        if self.stage == 3 and any(type(each).__name__ in CUT for each in model.parameters()):
-            raise CannotSimulateError(
-                "ZeRO-3 over weights in 4 or 8 bits is not simulated: transformers loads them whole on every "
-                "card, without zero.Init",
-                hint="use --parallel zero2 or fsdp1",
-            )
+        """The engine comes with the optimizer. Raises CannotSimulateError for packed numbers that it would convert.
+
+        Source: deepspeed/runtime/engine.py, ``_configure_distributed_model``, ``self.module.bfloat16()``.
+        """
+        config = self.config(model)
+        half = next((full for full, short in _SHORT.items() if config.get(short, {}).get("enabled") is True), None)
+        stored = {each.dtype for each in model.parameters() if type(each).__name__ == "Params4bit"}
+        for dtype in stored if half else ():
+            if dtype.is_floating_point and dtype != half:
+                raise CannotSimulateError(
+                    f"{self.parallel.words} would convert 4-bit weights that are stored as {dtype} to {half}: they are "
+                    "packed codes, and no numbers after it",
+                    hint=f"--parallel-option quant_storage={str(half).removeprefix('torch.')}, or leave it auto",
+                )
         return model
 
     def optimizer(self, name: str, model: nn.Module) -> Any:
@@ -151,13 +156,14 @@ class Zero(Spread):
         if self.stage < 3:
             return ()
         found: dict[str, list[int]] = {}
+        classes = {plain(name): type(module).__name__ for name, module in self.model.named_modules()}
         for name, parameter in self.model.named_parameters():
             sums = found.setdefault(plain(name).rpartition(".")[0], [0, 0, 0])
             whole = parameter.ds_numel * parameter.ds_tensor.element_size()
             sums[0] += whole
             sums[1] += parameter.ds_tensor.nbytes
             sums[2] += whole * parameter.requires_grad
-        return tuple(Unit(name, "", *sums) for name, sums in found.items())
+        return tuple(Unit(name, classes.get(name, ""), *sums) for name, sums in found.items())
 
     def whole_parameters(self) -> Iterator[torch.Tensor]:
         """All of them, before stage 3."""
@@ -169,4 +175,8 @@ class Zero(Spread):
             self.tracer.label(parameter, MemoryKind.BASE_WEIGHTS, "")
 
 
+QUANTIZED = {"Params4bit", "Int8Params"}
+"""bitsandbytes' weights, whose dtype is that of their bytes. Stage 3 cuts them as any other once they are loaded, which
+each card does with all of them (transformers/modeling_utils.py, ``get_init_context``: no ``zero.Init``); 8-bit layers
+keep the whole weight besides (bitsandbytes/nn/modules.py, ``Linear8bitLt.init_8bit_state``)."""
 _SHORT = {torch.bfloat16: "bf16", torch.float16: "fp16"}

@@ -40,7 +40,8 @@ class ParallelSetup:
 
     DDP: ``gradient_as_bucket_view``, ``static_graph``, ``find_unused_parameters``, ``bucket_cap_mb`` (MiB). FSDP1:
     ``limit_all_gathers``, ``use_orig_params``, ``sync_module_states``, ``forward_prefetch``, ``backward_prefetch``;
-    ``checkpoint_around_units`` recomputes a layer together with its unit, as transformers did before 4.52.
+    ``checkpoint_around_units`` recomputes a layer together with its unit, as transformers did before 4.52;
+    ``record_broadcasts`` keeps what ``sync_module_states`` sends until NCCL is done, as PyTorch did before 2.8.
     FSDP1 and FSDP2: with ``cpu_ram_efficient_loading`` one rank of each machine has the model in the machine's memory,
     where else each has (transformers/modeling_utils.py, ``is_local_dist_rank_0``).
     FSDP2: ``reshard_after_forward``. ZeRO: ``deepspeed`` is a file's content as JSON, its ``auto`` filled;
@@ -72,6 +73,7 @@ class ParallelSetup:
     forward_prefetch: bool = False
     backward_prefetch: BackwardPrefetch = "pre"
     checkpoint_around_units: bool = False
+    record_broadcasts: bool = False
     quant_storage: Dtype = "auto"
     zero_init: bool = True
     deepspeed: str = ""

@@ -155,6 +155,8 @@ def _cards(fields: Fields, tool: Tool, versions: dict[str, str], method: str) ->
         part.told("cpu_ram_efficient_loading")
         if before(versions, "transformers", 4, 52):
             options["checkpoint_around_units"] = True
+        if before(versions, "torch", 2, 8):
+            options["record_broadcasts"] = True
     _mixed(part, options)
     if options:
         found["parallel_option"] = options
