@@ -83,7 +83,7 @@ def what(report: SeveralCardsReport) -> str:
     setup, parallel = report.setup, report.parallel
     stored = setup.load.quantization
     quantized = f" on {stored.scheme}" if stored else ""
-    shared = parallel.ep if parallel.strategy == "ep" else parallel.tp
+    shared = parallel.ep if parallel.strategy == "ep" else max(parallel.tp, parallel.cp)
     its = "a card" if shared == 1 else f"for {shared} cards together"
     batch = report.inputs or f"{setup.batch.size} x {setup.batch.seq_len} tokens {its}"
     machines = f" on {parallel.nodes} machines" if parallel.nodes > 1 else ""

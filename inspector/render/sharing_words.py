@@ -24,7 +24,7 @@ _SHARDS = (
 )
 _SHARDING = {
     "fsdp1": "FSDP", "fsdp2": "FSDP", "hsdp": "HSDP", "zero3": "ZeRO-3", "tp+fsdp2": "FSDP2 over tensor parallelism",
-    "ep+fsdp2": "FSDP2 with experts that stay on their cards",
+    "ep+fsdp2": "FSDP2 with experts that stay on their cards", "cp+fsdp2": "FSDP2 over parts of sequences",
 }  # fmt: skip
 _STAGES = {
     "zero1": "ZeRO-1 shards the optimizer state alone: weights and gradients are whole on every card.",
@@ -53,7 +53,7 @@ def units_line(units: Sequence[Unit]) -> str:
 def remarks(report: SeveralCardsReport) -> tuple[str, ...]:
     """What of this way of sharing a user should know, and what to set."""
     said = []
-    sharded = report.parallel.strategy in {"fsdp1", "fsdp2", "hsdp", "tp+fsdp2", "ep+fsdp2"}
+    sharded = report.parallel.strategy in {"fsdp1", "fsdp2", "hsdp", "tp+fsdp2", "ep+fsdp2", "cp+fsdp2"}
     if sharded and not report.layers_are_units:
         said.append(
             "No layer is a unit of its own: the model is gathered as a whole. accelerate's FSDP2 knows two policies, "

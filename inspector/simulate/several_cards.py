@@ -162,19 +162,24 @@ def traces_of(
         every = trace_mapped(asked.config, few, cards, gpu.available_bytes, gpu.capability, gpu.multiprocessors)
         shown = {"first": every[:1], "last": every[-1:]}.get(which, every)
         return shown, tuple(Alike(trace.rank, 1, (trace.rank,)) for trace in shown)
+    from inspector.simulate.parallel.apart import traced_apart
     from inspector.simulate.parallel.ranks import alike, trace_ranks
 
     question = (asked.config, few, parallel, gpu.capability, gpu.multiprocessors)
     if parallel.strategy.startswith("zero"):
         from inspector.architecture.libraries import need_later
-        from inspector.simulate.parallel.apart import traced_apart
 
         need_later("deepspeed")
         known = alike(parallel, ())
         picked = {"first": known[:1], "last": known[-1:]}.get(which, known)
         return tuple(traced_apart(question, [group.first for group in picked])), picked
-    (first,) = trace_ranks(*question, [parallel.world_size - 1 if which == "last" else 0])
+
+    def traced(ranks: list[int]) -> list[RankTrace]:
+        # PyTorch's context parallelism replaces its attention for all threads of a process.
+        return traced_apart(question, ranks) if parallel.cp > 1 else trace_ranks(*question, ranks)
+
+    (first,) = traced([parallel.world_size - 1 if which == "last" else 0])
     chosen = alike(parallel, first.cuts)
     if which in {"first", "last"}:
         return (first,), (next((group for group in chosen if first.rank in group.ranks), chosen[-1]),)
-    return (first, *trace_ranks(*question, [group.first for group in chosen[1:]])), chosen
+    return (first, *(traced([group.first for group in chosen[1:]]) if chosen[1:] else ())), chosen

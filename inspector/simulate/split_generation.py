@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from inspector.architecture.libraries import need
 from inspector.errors import InspectorError
@@ -94,6 +94,14 @@ class SplitReport(Report):
         return self.verdict != "does not fit"
 
 
+def _asked(reference: str, **options: Any) -> GenerateQuestion:
+    """What is asked of all cards. Raises InspectorError for a cache that no several cards have."""
+    whole = question(reference, **options)
+    if whole.setup.cache == "offloaded":
+        raise InspectorError("an offloaded cache is not simulated on several cards", hint="leave out --gpus")
+    return whole
+
+
 def generate_on_cards(
     reference: str,
     asked: DeviceMap,
@@ -116,9 +124,7 @@ def generate_on_cards(
     Raises:
         InspectorError: as `inspector.simulate.generation.simulate_generate`, and where accelerate makes no map.
     """
-    whole = question(reference, gpu=gpu, vram=vram, expandable_segments=expandable_segments, **options)
-    if whole.setup.cache == "offloaded":
-        raise InspectorError("an offloaded cache is not simulated on several cards", hint="leave out --gpus")
+    whole = _asked(reference, gpu=gpu, vram=vram, expandable_segments=expandable_segments, **options)
     kept = answered(("split", *whole.key, asked), SplitReport, lambda: _report(whole, asked))
     return replace(kept, model=whole.model)
 
@@ -170,9 +176,7 @@ def generate_by_ranks(
     Raises:
         InspectorError: as `generate_on_cards`, and for what transformers' own plan does not divide.
     """
-    whole = question(reference, gpu=gpu, vram=vram, expandable_segments=expandable_segments, **options)
-    if whole.setup.cache == "offloaded":
-        raise InspectorError("an offloaded cache is not simulated on several cards", hint="leave out --gpus")
+    whole = _asked(reference, gpu=gpu, vram=vram, expandable_segments=expandable_segments, **options)
     kept = answered(("ranks", *whole.key, parallel), SplitReport, lambda: _by_ranks(whole, parallel))
     return replace(kept, model=whole.model)
 

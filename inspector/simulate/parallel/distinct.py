@@ -42,12 +42,19 @@ class Alike:
     ranks: tuple[int, ...]
 
 
-def groups(cuts: Iterable[Cut], world_size: int) -> tuple[Alike, ...]:
-    """The ranks of a world by what they have of every cut; the group of rank 0 first."""
+def groups(cuts: Iterable[Cut], world_size: int, *, ring: int = 1) -> tuple[Alike, ...]:
+    """The ranks of a world by what they have of every cut; the group of rank 0 first.
+
+    In a ``ring`` of ranks that share a sequence the first looks at half of all other keys alone, the last with half of
+    its own queries alone, and those between do both (_context_parallel/_attention.py, ``_templated_ring_attention``).
+    """
     import numpy as np
 
     rank = np.arange(world_size)
     rows = [part for cut in dict.fromkeys(cuts) for part in _parts(cut, rank)]
+    if ring > 1:
+        place = rank % ring
+        rows.append(np.where(place == 0, 0, np.where(place == ring - 1, 2, 1)))
     if not rows:
         return (Alike(0, world_size, tuple(range(world_size)) if world_size <= MOST_NAMED else ()),)
     _, first, inverse, counts = np.unique(

@@ -13,6 +13,7 @@ from inspector.simulate.device.cuda import as_on
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.device.questions import Device
 from inspector.simulate.parallel.collectives import collectives
+from inspector.simulate.parallel.context import ContextParallel
 from inspector.simulate.parallel.ddp import DataParallel
 from inspector.simulate.parallel.distinct import MOST_NAMED, Alike, cuts_of, groups
 from inspector.simulate.parallel.experts import ExpertParallel
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 WAYS: dict[str, type[Spread]] = {
     "ddp": DataParallel, "fsdp1": FlatSharded, "fsdp2": FullyShard, "hsdp": FullyShard,
     "zero1": Zero, "zero2": Zero, "zero3": Zero, "tp": TensorParallel, "tp+fsdp2": TensorParallel,
-    "ep": ExpertParallel, "ep+fsdp2": ExpertParallel,
+    "ep": ExpertParallel, "ep+fsdp2": ExpertParallel, "cp+fsdp2": ContextParallel,
 }  # fmt: skip
 
 
@@ -188,4 +189,4 @@ def alike(parallel: ParallelSetup, cuts: tuple[Cut, ...]) -> tuple[Alike, ...]:
     if parallel.strategy == "zero3" and parallel.zero_init and world > 1:
         # Partitions are padded to one size; the first rank has the checkpoint in its memory besides.
         return Alike(0, 1, (0,)), Alike(1, world - 1, tuple(range(1, world)) if world <= MOST_NAMED else ())
-    return groups(() if parallel.strategy.startswith("zero") else cuts, world)
+    return groups(() if parallel.strategy.startswith("zero") else cuts, world, ring=parallel.cp)

@@ -43,6 +43,10 @@ class Alone:
         """The optimizer over what it trains, by transformers' name."""
         return optimizers.make_optimizer(name, model)
 
+    def shared(self, batch: dict[str, Any]) -> AbstractContextManager[Any]:
+        """Around forward and backward of a batch that several cards have together, which becomes this card's part."""
+        return nullcontext()
+
     def micro_batch(self, *, last: bool) -> AbstractContextManager[Any]:
         """Around forward and backward of one accumulated micro-batch."""
         return nullcontext()

@@ -203,7 +203,7 @@ class Loop:
             tracer.mark("forward", step, reset=part == 0)
             if loop.zero_grad == "before" and part == 0:
                 self.optimizer.zero_grad(set_to_none=True)
-            with self.spread.micro_batch(last=part + 1 == loop.grad_accum):
+            with self.spread.shared(batch), self.spread.micro_batch(last=part + 1 == loop.grad_accum):
                 loss = self._forward(batch)
                 tracer.mark("backward", step)
                 self.spread.backward(loss)

@@ -72,7 +72,7 @@ def apart(options: Mapping[str, Any]) -> tuple[CardsAsked, dict[str, Any]]:
 
 _TYPES = {item.name: item.type for item in fields(ParallelSetup)}
 
-_ELSEWHERE = {"strategy", "world_size", "nodes", "replicas", "shards", "tp", "ep", "offload", "deepspeed"}
+_ELSEWHERE = {"strategy", "world_size", "nodes", "replicas", "shards", "tp", "ep", "cp", "offload", "deepspeed"}
 """What has an option, or a file, of its own."""
 
 

@@ -10,17 +10,19 @@ from inspector.errors import ContradictionError, InspectorError
 from inspector.simulate.setup.words import Dtype, check_words
 
 Strategy = Literal["ddp", "fsdp1", "fsdp2", "hsdp", "zero1", "zero2", "zero3", "tp", "tp+fsdp2", "ep",
-                   "ep+fsdp2", "device_map"]  # fmt: skip
-"""PyTorch's wrappers, DeepSpeed's stages, tensor parallelism by transformers' own plans, layers laid out in turn."""
+                   "ep+fsdp2", "cp+fsdp2", "device_map"]  # fmt: skip
+"""PyTorch's wrappers, DeepSpeed's stages, transformers' own plans (tp, ep), parts of sequences, layers laid in turn."""
 Offload = Literal["none", "params", "optimizer"]
 Wrap = Literal["layers", "trainer", "size", "none"]
 BackwardPrefetch = Literal["pre", "post", "none"]
 MixedDtype = Literal["", "float32", "float16", "bfloat16"]
 
-KNOWN = "ddp, fsdp1, fsdp2, hsdp:2x4, zero1, zero2, zero3, tp:2, ep:2, tp:2+fsdp2, ep:2+fsdp2, pp:2, device_map"
+KNOWN = (
+    "ddp, fsdp1, fsdp2, hsdp:2x4, zero1, zero2, zero3, tp:2, ep:2, tp:2+fsdp2, ep:2+fsdp2, cp:2+fsdp2, pp:2, device_map"
+)
 """What `read` takes, as a user types it."""
 
-_SIZES = re.compile(r"(hsdp):(\d+)x(\d+)|(tp|ep|pp):(\d+)|(tp|ep):(\d+)\+(fsdp2)")
+_SIZES = re.compile(r"(hsdp):(\d+)x(\d+)|(tp|ep|pp):(\d+)|(tp|ep|cp):(\d+)\+(fsdp2)")
 _OFFLOADING = frozenset({"fsdp1", "fsdp2", "hsdp", "zero1", "zero2", "zero3"})
 _MOST = 1 << 20
 
@@ -30,8 +32,8 @@ class ParallelSetup:
     """A model over ``world_size`` cards on ``nodes`` machines; the defaults are PyTorch's and DeepSpeed's own.
 
     ``replicas`` times ``shards`` cards hold the model in HSDP: each group of ``shards`` cards has it once. ``tp`` cards
-    share every layer's products, ``ep`` cards the experts of a mixture, each of them whole. ``offload`` keeps sharded
-    ``params`` (with their optimizer state), or the ``optimizer`` state alone, in the machine's memory.
+    share every layer's products, ``ep`` cards the experts of a mixture, each of them whole, ``cp`` cards a sequence.
+    ``offload`` keeps sharded ``params`` (with their optimizer state), or the ``optimizer`` state alone, on the host.
 
     ``wrap`` says which modules are units, gathered and let go as one: the transformer ``layers`` and the root; what
     accelerate's and PEFT's own policy in the ``trainer`` finds; all of ``min_num_params`` (``size``); or the root alone
@@ -55,6 +57,7 @@ class ParallelSetup:
     shards: int = 1
     tp: int = 1
     ep: int = 1
+    cp: int = 1
     offload: Offload = "none"
     wrap: Wrap = "layers"
     min_num_params: int = 100_000_000
@@ -86,7 +89,7 @@ class ParallelSetup:
             raise ContradictionError(f"{cards} cannot be simulated", hint="give --gpus 2 or more")
         if self.nodes < 1 or self.world_size % self.nodes:
             raise ContradictionError(f"{cards} do not divide over {self.nodes:,} machines", hint="check --nodes")
-        if min(self.tp, self.ep, self.replicas, self.shards) < 1:
+        if min(self.tp, self.ep, self.cp, self.replicas, self.shards) < 1:
             raise ContradictionError("no group of cards can be empty", hint="give 1 or more")
         if self.bucket_cap_mb < 1 or self.min_num_params < 1:
             raise ContradictionError("bucket_cap_mb and min_num_params are at least 1")
@@ -101,7 +104,7 @@ class ParallelSetup:
 
     def _check_groups(self, cards: str) -> None:
         """Raise InspectorError for cards that are not as many as share a layer."""
-        for name, each in (("tp", self.tp), ("ep", self.ep)):
+        for name, each in (("tp", self.tp), ("ep", self.ep), ("cp", self.cp)):
             if self.world_size % each:
                 raise ContradictionError(f"{cards} do not divide by {name}:{each}", hint="check --gpus")
             if self.strategy == name and each != self.world_size:
@@ -132,8 +135,8 @@ class ParallelSetup:
         if self.strategy == "hsdp":
             return f"hsdp:{self.replicas}x{self.shards}"
         name, _, rest = self.strategy.partition("+")
-        if name in {"tp", "ep"}:
-            return f"{name}:{self.tp if name == 'tp' else self.ep}" + (f"+{rest}" if rest else "")
+        if name in {"tp", "ep", "cp"}:
+            return f"{name}:{getattr(self, name)}" + (f"+{rest}" if rest else "")
         return self.strategy
 
     @property
@@ -163,12 +166,8 @@ def read(words: str, gpus: int, *, nodes: int = 1) -> ParallelSetup:
         return ParallelSetup(said, gpus, nodes)  # type: ignore[arg-type]
     if said in {"tp", "ep"}:
         return ParallelSetup(said, gpus, nodes, **{said: gpus})  # type: ignore[arg-type]
-    if re.match(r"cp\b", said):
-        raise InspectorError(
-            "context parallelism is not simulated: PyTorch's ring attention runs the card's own flash kernels part by "
-            "part, and no run on shapes reaches them",
-            hint=f"choose from {KNOWN}",
-        )
+    if re.fullmatch(r"cp(:\d+)?", said):  # accelerate has it under FSDP2 alone
+        said = f"{said if ':' in said else f'cp:{gpus}'}+fsdp2"
     found = _SIZES.fullmatch(said)
     if found is None:
         raise InspectorError(f"--parallel {words!r} is not known", hint=f"choose from {KNOWN}")

@@ -30,7 +30,7 @@ def test_words_are_read_and_said_again(words, gpus, said):
         ("tp:2", 8, "takes 2 cards"), ("hsdp:0x8", 8, "empty"), ("tp:0", 8, "empty"), ("ddp", 0, "0 cards"),
         ("pp:4", 2, "takes 4 cards"), ("hsdp:" + "9" * 99 + "x1", 8, "too many"), ("", 2, "not known"),
         ("ep:3+fsdp2", 8, "do not divide by ep:3"), ("ep:2", 8, "takes 2 cards"),
-        ("cp:2+fsdp2", 4, "ring attention"),
+        ("cp:3", 8, "do not divide by cp:3"), ("cp:0", 8, "empty"),
         ("hsdp:-1x8", 8, "not known"), ("fsdp2+tp:2", 8, "not known"), ("fsdp2", 10**9, "cannot be simulated"),
     ],
 )  # fmt: skip

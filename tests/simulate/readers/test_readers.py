@@ -184,9 +184,16 @@ REFUSED = {
     "reshard": ({**FSDP, "fsdp_config": {"fsdp_version": 2, "fsdp_reshard_after_forward": "FULL_SHARD"}},
                 "not supported with FSDP2, please set to a `bool`"),
     "number": ({**FSDP, "num_processes": "many"}, "accelerate.yaml:3: num_processes is a whole number"),
-    "context": ({**FSDP, "fsdp_config": {"fsdp_version": 2}, "parallelism_config": {"parallelism_config_cp_size": 2}},
-                "cp_size is not simulated"),
+    "context": ({**FSDP, "fsdp_config": {"fsdp_version": 2}, "parallelism_config": {"parallelism_config_sp_size": 2}},
+                "sp_size is not simulated"),
+    "beside": ({**FSDP, "fsdp_config": {"fsdp_version": 2}, "parallelism_config": {"cp_size": 2, "tp_size": 2}},
+               "cp_size beside tp_size"),
 }  # fmt: skip
+
+
+def test_sequences_in_parts(tmp_path):
+    content = {**FSDP, "fsdp_config": {"fsdp_version": 2}, "parallelism_config": {"parallelism_config_cp_size": 2}}
+    assert several([written(tmp_path, content)]).parallel.words == "cp:2+fsdp2"
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -146,9 +146,12 @@ class FsdpSection:
             self.notes.append(f"{self.where['forward_prefetch']}: FSDP2 has no forward prefetch")
         replicas, shards, tp = map(self._size, ("dp_replicate_size", "dp_shard_size", "tp_size"))
         whole = self.file.at("parallelism_config")
-        for name in ("cp_size", "sp_size"):
-            if self._size(name) > 1:
-                raise InspectorError(f"{whole}: {name} is not simulated: sequences stay whole")
+        if self._size("sp_size") > 1:
+            raise InspectorError(f"{whole}: sp_size is not simulated: sequences stay whole")
+        if (cp := self._size("cp_size")) > 1:
+            if tp > 1 or replicas > 1:
+                raise InspectorError(f"{whole}: cp_size beside tp_size or dp_replicate_size is not simulated")
+            return f"cp:{cp}+fsdp2"
         if tp > 1 and replicas > 1:
             raise InspectorError(f"{whole}: tensor parallelism beside replicas is not simulated")
         if tp > 1:
