@@ -150,8 +150,10 @@ AS_EVALUATIONS: dict[str, dict[str, Any]] = {
     "logits": _EVALUATED | {"eval_gather": "logits"},
     "accumulated": _EVALUATED | {"eval_gather": "logits", "eval_accum": 2},
     "argmax": _EVALUATED | {"eval_gather": "argmax"},
+    "generated": _EVALUATED | {"eval_gather": "generated", "generation_max_length": 48, "target_len": 4},
 }
 """Trainer's evaluation, on the card, on the CPU and by options: the same bytes, but for batches."""
+OF_SEQ2SEQ = frozenset({"generated"})
 EVALUATION_OFF = 8192
 """Bytes: the batches that a loader has ready, of ids and labels."""
 
@@ -204,7 +206,7 @@ def main() -> int:
                 for name, row in _trainers(program, names, folder).items():
                     names.remove(name)
                     _keep(kept, name, row)
-        for prefix, together in (("options-", _objectives), ("evaluates-", partial(_evaluations, folder / "causal"))):
+        for prefix, together in (("options-", _objectives), ("evaluates-", partial(_evaluations, folder))):
             names = [name.removeprefix(prefix) for name in todo if name.startswith(prefix)]
             names = [name for name in names if _is_there(OF_OTHER_RELEASES.get(name, ""))]
             for name, row in together(names).items() if names and _installed("trl") else ():
@@ -398,8 +400,20 @@ def _objectives(names: list[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _evaluations(model: Path, names: list[str]) -> dict[str, dict[str, Any]]:
+def _evaluations(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
     """What an evaluation takes above what was there: under `inspector run`, for real, and by options."""
+    found = {}
+    for kind, some in (
+        ("causal", [name for name in names if name not in OF_SEQ2SEQ]),
+        ("seq2seq", [name for name in names if name in OF_SEQ2SEQ]),
+    ):
+        if some:
+            found |= _evaluated(folder / kind, some)
+    return found
+
+
+def _evaluated(model: Path, names: list[str]) -> dict[str, dict[str, Any]]:
+    """Those of one model."""
     words = [str(PROGRAMS / EVALUATES), str(model), *names]
     real = _run([sys.executable, *words], DEVICE="cpu", OMP_NUM_THREADS="1")
     card = _run([sys.executable, "-m", "inspector", "run", "--gpu", CARD, "--no-advise", *words])
@@ -422,7 +436,9 @@ def evaluation_peak(name: str, model: Path) -> int:
 
     said = finetune(
         str(model), gpu=CARD, steps=1, method="full", dtype="float32", attention="eager", optimizer="sgd", seq_len=64,
-        use_cache=False, gradient_checkpointing=False, outputs="loss", zero_grad="after", **AS_EVALUATIONS[name],
+        # T5's decoder has a config of its own, which Trainer's ``use_cache`` does not reach.
+        use_cache=name in OF_SEQ2SEQ, gradient_checkpointing=False, outputs="loss", zero_grad="after",
+        **AS_EVALUATIONS[name],
     )  # fmt: skip
     return said.stage_peak("evaluation").peak_allocated - said.stage_peak("optimizer").end_allocated
 

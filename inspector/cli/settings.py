@@ -168,6 +168,8 @@ SETTINGS = (
     Setting("eval_batch", EVALUATION, "Sequences of each batch of an evaluation after the last step (0: none)."),
     Setting("eval_batches", EVALUATION, "Batches of it (2)."),
     Setting("eval_gather", EVALUATION, "What is kept of each batch to the end: logits where compute_metrics asks."),
+    Setting("generation_max_length", EVALUATION, "Tokens of what it generates (20): predict_with_generate."),
+    Setting("generation_num_beams", EVALUATION, "Beams of it (1)."),
     Setting("eval_accum", EVALUATION, "Batches after which that goes to the host (0: none does)."),
     Setting("save", SAVING, "What is saved after the last step, with its files and host memory (none)."),
     Setting("merge_on", SAVING, "Where adapters are merged for it (card)."),

@@ -78,6 +78,7 @@ OTHERWISE = {
     "empty_cache_every": "4", "routing": "worst", "target_parameters": "experts.down_proj", "exclude_modules": "k_proj",
     "layers_to_transform": "0-2", "layers_pattern": "layers", "rank_pattern": "q_proj=2", "alpha_pattern": "q_proj=2",
     "trainable_token_indices": "5", "bias": "all", "objective": "orpo", "ref_model": "precomputed", "prompt_len": "5",
+    "generation_max_length": "64", "generation_num_beams": "4",
     "optimizer_by": "trainer", "save": "adapter", "merge_on": "cpu", "save_total_limit": "3",
     "eval_batch": "4", "eval_batches": "3", "eval_gather": "argmax", "eval_accum": "2",
     "num_generations": "4", "steps_per_generation": "8", "rollouts": "server",
@@ -98,6 +99,8 @@ BESIDE = {"double_quant": {"method": "qlora"}, "layers_pattern": {"layers_to_tra
           "teacher": {"objective": "gkd"},
           "sync_ref_model": {"objective": "dpo", "method": "full"},
           "logits_to_keep": {"objective": "dpo", "loss": "full"},
+          **{key: {"eval_batch": 4, "eval_gather": "generated"}
+             for key in ("generation_max_length", "generation_num_beams")},
           **{key: {"eval_batch": 4} for key in ("eval_batches", "eval_gather", "eval_accum")}}  # fmt: skip
 """What a setting says nothing without."""
 

@@ -135,6 +135,25 @@ def test_an_evaluation_is_a_stage_and_may_be_the_peak():
     assert kinds(many)["logits and loss"] > 23 * logits
 
 
+T5 = {
+    "architectures": ["T5ForConditionalGeneration"], "model_type": "t5", "vocab_size": 512, "d_model": 64, "d_ff": 128,
+    "d_kv": 16, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0, "dtype": "float32",
+}  # fmt: skip
+
+
+def test_an_evaluation_may_generate_what_it_gathers():
+    asked = {"method": "full", "seq_len": 64, "target_len": 4, "steps": 1, "gpu": "A10", "eval_batch": 8,
+             "eval_gather": "generated"}  # fmt: skip
+    short = finetune(T5, **asked).stage_peak("evaluation").peak_allocated
+    long = finetune(T5, **asked, generation_max_length=220).stage_peak("evaluation").peak_allocated
+    beams = finetune(T5, **asked, generation_max_length=220, generation_num_beams=4).stage_peak("evaluation")
+    # Keys and values of two layers, for 200 tokens more.
+    assert long - short > 8 * 200 * 2 * 2 * 64 * 4
+    assert beams.peak_allocated - long > 3 * 8 * 219 * 2 * 2 * 64 * 4
+    with pytest.raises(CannotSimulateError, match="no encoder-decoder"):
+        finetune(MODEL, method="full", seq_len=16, steps=1, eval_batch=2, eval_gather="generated")
+
+
 def test_an_objective_of_language_models_refuses_others():
     with pytest.raises(CannotSimulateError, match="dpo trains language models"):
         finetune("google-bert/bert-base-uncased", objective="dpo", method="full", seq_len=16)

@@ -127,6 +127,7 @@ def test_a_file_of_trl_says_what_options_say(tmp_path, lines, found):
         ({"objective": "kto", "steps_per_generation": 2}, "generates nothing"),
         ({"prompt_len": 4}, "are of an objective"),
         ({"eval_accum": 2}, "has a batch size"),
+        ({"eval_batch": 2, "generation_max_length": 64}, "nothing is generated"),
         ({"eval_batch": -1}, "whole number"),
         ({"eval_batch": 2, "eval_gather": "logits", "loss": "liger"}, "no logits to gather"),
         ({"objective": "dpo", "eval_batch": 2, "eval_gather": "logits"}, "are not gathered"),

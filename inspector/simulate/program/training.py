@@ -34,6 +34,7 @@ from inspector.simulate.program.load import head_path, keeps_fp8, label_model, l
 from inspector.simulate.program.looks import looked_at, text_length
 from inspector.simulate.program.loss import use_loss
 from inspector.simulate.program.position_limits import check_positions
+from inspector.simulate.program.predicting import predicted
 from inspector.simulate.program.refusals import of_the_model
 from inspector.simulate.program.saving import save
 from inspector.simulate.program.spread import Alone
@@ -261,6 +262,10 @@ class Loop:
 
         def predict() -> tuple[Any, Any, Any]:
             given = self._batch(shapes)
+            made = None
+            if setup.gathered == "generated":
+                with nullcontext() if self.autocast is None else self.autocast():
+                    made = predicted(self.model, self.setup, setup, self.tracer)
             with torch.no_grad():
                 if objective is not None:
                     return self._objective_loss(objective, given), None, None
@@ -268,7 +273,8 @@ class Loop:
                     outputs = self.model(**given)
             if self.setup.loop.outputs_fp32:
                 outputs = to_float32(outputs)
-            return outputs.loss, outputs.logits if setup.gathered != "loss" else None, given.get("labels")
+            gathered = made if made is not None else outputs.logits if setup.gathered != "loss" else None
+            return outputs.loss, gathered, given.get("labels")
 
         Evaluation(setup, predict, self.tracer).run()
         self.model.train()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inspector.simulate.setup.evaluation import BATCHES
+from inspector.simulate.setup.evaluation import BATCHES, LENGTH
 from inspector.simulate.setup.objective import COMPARES, FROM_LOGITS, GENERATES, LOSSES, SCORED, SHARE, TAUGHT
 
 if TYPE_CHECKING:
@@ -111,13 +111,21 @@ def of_evaluation(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]
     """What excludes each other: whether it is so here, what is wrong, and what to do."""
     said = settings.eval_gather != "loss" or settings.eval_accum or settings.eval_batches != BATCHES
     yield not settings.eval_batch and bool(said), "an evaluation has a batch size", "add --eval-batch 8"
+    answers = settings.generation_max_length != LENGTH or settings.generation_num_beams != 1
+    yield (
+        answers and settings.eval_gather != "generated",
+        "nothing is generated in this evaluation",
+        "add --eval-gather generated",
+    )
     yield (
         settings.objective != "sft" and settings.eval_gather != "loss",
         f"the logits of {settings.objective} are not gathered: its trainer makes them anew, or none",
         "leave out --eval-gather",
     )
     yield (
-        settings.eval_gather != "loss" and settings.loss in {"chunked", "liger", "trl"} and bool(settings.eval_batch),
+        settings.eval_gather in {"logits", "argmax"}
+        and settings.loss in {"chunked", "liger", "trl"}
+        and bool(settings.eval_batch),
         f"with the loss {settings.loss} there are no logits to gather",
         "use --loss full",
     )

@@ -132,6 +132,7 @@ def _check(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> None:
         ("prompt_len", 0, 2**24), ("num_generations", 1, 2**16), ("steps_per_generation", 0, 2**16),
         ("vllm_max_model_length", 0, 2**24),
         ("eval_batch", 0, 2**20), ("eval_batches", 1, 2**16), ("eval_accum", 0, 2**16),
+        ("generation_max_length", 2, 2**20), ("generation_num_beams", 1, 2**10),
         ("save_total_limit", 0, 2**16),
     ):  # fmt: skip
         value = getattr(settings, name)

@@ -125,6 +125,8 @@ class TrainingOptions(LoadOptions, total=False):
     eval_batches: int | None
     eval_gather: Gathered | None
     eval_accum: int | None
+    generation_max_length: int | None
+    generation_num_beams: int | None
     save: Saved | None
     merge_on: MergeOn | None
     save_only_model: bool | None

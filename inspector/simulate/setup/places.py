@@ -89,6 +89,8 @@ FINETUNE: Mapping[str, str] = {
     "eval_batches": "evaluation.batches",
     "eval_gather": "evaluation.gathered",
     "eval_accum": "evaluation.accumulation",
+    "generation_max_length": "evaluation.max_length",
+    "generation_num_beams": "evaluation.num_beams",
 }
 GENERATE: Mapping[str, str] = {
     **_LOAD,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inspector.lora.spec import Bias
-from inspector.simulate.setup.evaluation import BATCHES, EvalSetup
+from inspector.simulate.setup.evaluation import BATCHES, LENGTH, EvalSetup
 from inspector.simulate.setup.load import KbitPrepare, LoadSetup, Quantization
 from inspector.simulate.setup.objective import SHARE, ObjectiveSetup
 from inspector.simulate.setup.places import FINETUNE, flat, part
@@ -119,6 +119,8 @@ class FinetuneSettings:
     eval_batches: int = BATCHES
     eval_gather: Gathered = "loss"
     eval_accum: int = 0
+    generation_max_length: int = LENGTH
+    generation_num_beams: int = 1
     # Nothing is saved.
     save: Saved = "none"
     merge_on: MergeOn = "card"

@@ -1,6 +1,7 @@
 """Trainer's evaluation by what it gathers: what it takes above what was there before.
 
-``python trainer_evaluates.py MODEL loss logits accumulated argmax``: on a card, or for real on a CPU (``DEVICE=cpu``).
+``python trainer_evaluates.py MODEL loss logits accumulated argmax``: on a card, or for real on a CPU (``DEVICE=cpu``);
+``generated`` is of an encoder-decoder.
 """
 
 import sys
@@ -8,7 +9,14 @@ import sys
 import torch
 from datasets import Dataset
 from measuring import DEVICE, measured, warm
-from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
+    Trainer,
+    TrainingArguments,
+)
 
 BATCH, BATCHES, LENGTH = 4, 5, 64
 ROWS = Dataset.from_list([{"input_ids": list(range(5, 5 + LENGTH)), "labels": list(range(5, 5 + LENGTH))}]
@@ -27,6 +35,7 @@ GATHERED = {
     "loss": {},
     "logits": {"compute_metrics": largest},
     "accumulated": {"compute_metrics": largest, "eval_accumulation_steps": 2},
+    "generated": {"compute_metrics": largest, "generates": True},
     "argmax": {"compute_metrics": largest, "preprocess_logits_for_metrics": first},
 }
 
@@ -34,10 +43,27 @@ GATHERED = {
 def trainer(name):
     more = dict(GATHERED[name])
     usual = {"report_to": "none", "disable_tqdm": True, "use_cpu": DEVICE == "cpu", "dataloader_pin_memory": False}
+    if more.pop("generates", False):
+        return predicting(usual, **more)
     steps = more.pop("eval_accumulation_steps", None)
     arguments = TrainingArguments("out", per_device_eval_batch_size=BATCH, eval_accumulation_steps=steps, **usual)
     made = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32, attn_implementation="eager")
     return Trainer(made, arguments, eval_dataset=ROWS, **more)
+
+
+def predicting(usual, **more):
+    arguments = Seq2SeqTrainingArguments(
+        "out", per_device_eval_batch_size=BATCH, predict_with_generate=True, generation_max_length=48,
+        **usual,
+    )  # fmt: skip
+    words = {"dtype": torch.float32, "attn_implementation": "eager"}
+    made = AutoModelForSeq2SeqLM.from_pretrained(sys.argv[1], **words)
+    # Every answer is as long as the longest.
+    made.generation_config.eos_token_id = None
+    made.generation_config.pad_token_id = 0
+    # Short ones: what is generated is the most.
+    rows = ROWS.map(lambda row: {"labels": row["labels"][:4]})
+    return Seq2SeqTrainer(made, arguments, eval_dataset=rows, **more)
 
 
 warm()
