@@ -35,6 +35,7 @@ def engine_told(model: str, settings: FinetuneSettings, card: Gpu) -> FinetuneSe
         return settings
     from inspector.serving import colocated_bytes
 
+    # TRL asks for room for all answers of a generation, and no more.
     answers = settings.batch_size * (settings.steps_per_generation or settings.grad_accum)
     options: dict[str, Any] = {"quantization": "bitsandbytes"} if settings.scheme in {"nf4", "fp4"} else {}
     if settings.vllm_max_model_length:

@@ -19,6 +19,7 @@ def parts(saved: Saved | None) -> tuple[Table, ...]:
     files = table("saved files", ("MiB", "right"))
     for file in saved.files:
         files.add_row(file.name, _mib(file.nbytes))
+    # A sum of one is the line above.
     if len(saved.files) > 1:
         files.add_row("each save", _mib(saved.nbytes))
     if saved.kept > 1:

@@ -45,6 +45,7 @@ def unmerge(model: nn.Module, tracer: Tracer) -> None:
 def _adapted(model: nn.Module) -> Iterator[tuple[str, Any]]:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
+    # Those within modules_to_save and wrapped embeddings are of the same class, and merge as they do there.
     return ((name, layer) for name, layer in model.named_modules() if isinstance(layer, BaseTunerLayer))
 
 

@@ -40,6 +40,7 @@ def predicted(model: PreTrainedModel, training: TrainSetup, setup: EvalSetup, tr
             f"{type(base).__name__} is no encoder-decoder, whose answers an evaluation predicts",
             hint="--eval-gather logits",
         )
+    # One token is the decoder's start, which the length counts.
     asked = GenerateSetup(
         load=training.load, batch_size=setup.size, prompt_len=training.batch.seq_len,
         max_new_tokens=setup.max_length - 1, num_beams=setup.num_beams, cache="dynamic", routing=training.routing,

@@ -51,6 +51,7 @@ def save(
         files += weights_files(_saved_tensors(model), _parameters(model))
     host.append(OnHost("weights on their way to the disk, a file at a time", max(file.nbytes for file in files)))
     if asked.what == "checkpoint" and not asked.only_model:
+        # As it is on the card: a file says of each tensor where it was.
         state = optimizer.state_dict()
         with torch.utils._python_dispatch._disable_current_modes():
             files.append(SavedFile("optimizer.pt", state_bytes(state, ON_CARD)))
@@ -80,6 +81,7 @@ def _merged(
         # peft/tuners/lora/layer.py, ``get_delta_weight``: in float32 on a CPU, once more as it is scaled.
         host.append(OnHost("the base model, its adapters, and the largest layer's change, merged", held + 8 * layers))
         return weights_files(weights, _parameters(plain))
+    # Layers one after the other, and their adapters only when all are merged.
     merge(model, tracer)
     base = model.unload()
     return weights_files(_saved_tensors(base), _parameters(base))

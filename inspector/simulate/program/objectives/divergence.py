@@ -36,6 +36,7 @@ class _Divergence(torch.autograd.Function):
         def zeros() -> torch.Tensor:
             return torch.zeros((len(own),), device=own.device, dtype=torch.float32)
 
+        # Nine numbers a token, whether this divergence has need of them or not.
         s_max, t_max = zeros() - torch.inf, zeros() - torch.inf
         s_sum, s_x_sum, t_sum, _gap, s_gap, _jsd, _kl = (zeros() for _ in range(7))
         buffers = _buffers(own)

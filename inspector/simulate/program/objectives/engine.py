@@ -37,6 +37,7 @@ class Engine:
             )
         self.bytes, self.sleeps, self.tracer = dict(setup.engine), setup.engine_sleeps, tracer
         self.held: dict[str, torch.Tensor] = {}
+        # It starts awake whatever comes after: the most that loading takes is here.
         with tracer:
             for part in ("weights", "cache", "graphs"):
                 self._hold(part)
@@ -59,6 +60,7 @@ class Engine:
         if self.sleeps:
             self.tracer.empty_cache()
             self._hold("weights")
+        # Of a model in full its weights are copied one by one into the engine's, which takes nothing.
         if (stale or self.sleeps) and hasattr(model, "merge_adapter"):
             merge(model, self.tracer)
             unmerge(model, self.tracer)

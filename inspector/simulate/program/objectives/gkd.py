@@ -72,6 +72,7 @@ class Student:
     def _divergence(self, student: torch.Tensor, teacher: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         student, teacher = student / 1.0, teacher / 1.0  # the temperature
         own, other = (functional.log_softmax(each, dim=-1) for each in (student, teacher))
+        # A tensor there, not a number: what is multiplied by it is made anew, and not in place.
         beta = torch.empty((), dtype=own.dtype, device=own.device)
         mixture = torch.logsumexp(torch.stack([own + torch.log1p(-beta), other + torch.log(beta)]), dim=0)
         of_teacher = functional.kl_div(mixture, other, reduction="none", log_target=True)

@@ -30,6 +30,7 @@ def load_teacher(setup: TrainSetup, student: PreTrainedModel, tracer: Tracer) ->
     """
     assert setup.objective is not None
     name = setup.objective.teacher
+    # Trainer turns the student's cache off, and nobody the teacher's.
     load = replace(setup.load, quantization=None, use_cache=True)
     model = reference.load_beside(resolve_config(name), load, tracer, path=PATH, kind=MemoryKind.TEACHER)
     own, other = (each.config.get_text_config().vocab_size for each in (student, model))
