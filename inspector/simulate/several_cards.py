@@ -125,8 +125,10 @@ def _report(asked: Question, parallel: ParallelSetup, which: WhichRanks) -> Seve
     if which == "heaviest":
         reports = [max(reports, key=lambda rank: (rank.peaks.process, -rank.rank))]
     notes = tuple(dict.fromkeys(note for trace in traced for note in trace.notes))
-    if setup.evaluation is not None:
-        notes += ("the evaluation is left out: its peak is simulated on one card alone",)
+    if _left_out(setup, parallel):
+        notes += (
+            "the evaluation is left out: over a map of layers, and generating, it is simulated on one card alone",
+        )
     if setup.saving is not None:
         notes += ("what is saved is left out: it is simulated on one card alone",)
     link = link_of(gpu)
@@ -146,12 +148,20 @@ def _report(asked: Question, parallel: ParallelSetup, which: WhichRanks) -> Seve
     )
 
 
+def _left_out(setup: TrainSetup, parallel: ParallelSetup) -> bool:
+    """Whether an evaluation is not simulated on these cards."""
+    asked = setup.evaluation
+    return asked is not None and (parallel.strategy == "device_map" or asked.gathered == "generated")
+
+
 def traces_of(
     asked: Question, parallel: ParallelSetup, which: WhichRanks
 ) -> tuple[tuple[RankTrace, ...], tuple[Alike, ...]]:
     """Traces of the ranks that were asked for, each with those that are as it is."""
-    # Of an evaluation and a save the assumptions say that they are left out: a trainer has them more often than not.
-    setup = replace(asked.resolved.setup, evaluation=None, saving=None)
+    # Of what is left out the assumptions say so: a trainer saves and evaluates more often than not.
+    setup = replace(asked.resolved.setup, saving=None)
+    if _left_out(setup, parallel):
+        setup = replace(setup, evaluation=None)
     if setup.objective is not None:
         raise CannotSimulateError(f"{setup.objective.kind} is simulated on one card", hint="leave out --gpus")
     gpu, few = asked.gpu, few_micro_batches(setup, MICRO_BATCHES)

@@ -55,13 +55,33 @@ def test_one_rank_of_a_machine_may_load_for_all(sharded):
     assert offloaded.host_bytes_per_node == sharded.host_bytes_per_node
 
 
+@pytest.mark.parametrize("words", ["ddp", "fsdp2"])
+def test_an_evaluation_gathers_what_all_ranks_have(words):
+    reports = {
+        gather: finetune_anywhere(dict(TINY), gpus=4, parallel=words, eval_batch=64, eval_gather=gather, **ONE)
+        for gather in ("loss", "logits")
+    }
+    peaks = {}
+    for gather, report in reports.items():
+        stage = report.ranks[0].stages[-1]
+        assert stage.stage == "evaluation"
+        peaks[gather] = stage.peak_allocated
+        assert not any("evaluation" in said for said in report.assumptions)
+    one = 64 * ONE["seq_len"] * TINY["vocab_size"] * 2
+    # Two batches of four ranks, and both together while the second is put behind the first.
+    assert peaks["logits"] > 16 * one
+    assert 8 * one < peaks["logits"] - peaks["loss"] < 16 * one
+    # No part of the step that it comes after.
+    assert [each.collective for each in reports["loss"].sent] == [each.collective for each in reports["logits"].sent]
+
+
 def test_ddp_copies_and_a_map_idles():
-    copied = finetune_anywhere(dict(TINY), gpus=2, parallel="ddp", eval_batch=8, **ONE)
-    assert "the evaluation is left out: its peak is simulated on one card alone" in copied.assumptions
+    copied = finetune_anywhere(dict(TINY), gpus=2, parallel="ddp", **ONE)
     alone = finetune(dict(TINY), **ONE)
     assert copied.ranks[0].peaks.allocated > alone.peak_allocated_bytes
     assert "copies" in in_words(copied)
-    mapped = finetune_anywhere(dict(TINY), gpus=2, parallel="pp:2", **ONE)
+    mapped = finetune_anywhere(dict(TINY), gpus=2, parallel="pp:2", eval_batch=8, **ONE)
+    assert any(said.startswith("the evaluation is left out: over a map of layers") for said in mapped.assumptions)
     assert [rank.rank for rank in mapped.ranks] == [0, 1]
     assert "idles" in in_words(mapped)
     # Nothing is twice but the workspaces, two on each card, and the logits, which go back to the first.

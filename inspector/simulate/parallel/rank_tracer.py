@@ -91,7 +91,8 @@ class RankTracer(Streamed):
             self.ignore([kept])  # in the machine's memory, without data there either
             return kept
         if (message := sent(func, args)) is not None:
-            self.messages[self.step][message] += 1
+            # An evaluation is no part of the step that it comes after.
+            self.messages[self.step if self.stage != "evaluation" else -1][message] += 1
             if self.records_broadcasts and message.kind == "broadcast":
                 self._being_sent += [tensor.untyped_storage() for tensor in _tensors(args)]
         return super().__torch_dispatch__(func, types, args, kwargs)

@@ -83,6 +83,12 @@ class Spread(Alone):
         """The model in the library's wrapper, on the tracer."""
         raise NotImplementedError
 
+    def gathered(self, tensor: torch.Tensor) -> torch.Tensor:
+        """All ranks' in one tensor. Source: accelerate/utils/operations.py, ``_gpu_gather``."""
+        whole = tensor.new_empty((self.parallel.world_size * tensor.numel(),))
+        torch.distributed.all_gather_into_tensor(whole, tensor.contiguous())
+        return whole.view(-1, *tensor.shape[1:])
+
     def called(self, name: str) -> str:
         """A weight's path as it was before anything was wrapped."""
         return plain(name)

@@ -27,10 +27,12 @@ class Evaluation:
         setup: how much, and what is gathered.
         predict: the forward of one batch: its loss, its logits (None where only the loss is asked for), its labels.
         tracer: what it is told of.
+        gather: what several cards have together of what one has; ``gather_function``, after the logits' argmax.
     """
 
-    def __init__(self, setup: EvalSetup, predict: Callable[[], tuple[Any, Any, Any]], tracer: Tracer) -> None:
-        self.setup, self.predict, self.tracer = setup, predict, tracer
+    def __init__(self, setup: EvalSetup, predict: Callable[[], tuple[Any, Any, Any]], tracer: Tracer,
+                 gather: Callable[[torch.Tensor], torch.Tensor]) -> None:  # fmt: skip
+        self.setup, self.predict, self.tracer, self.gather = setup, predict, tracer, gather
         self.held: list[Any] = [None, None, None]
 
     def run(self) -> None:
@@ -50,10 +52,10 @@ class Evaluation:
 
     def _batch(self) -> list[Any]:
         loss, logits, labels = self.predict()
-        found = [loss.repeat(self.setup.size), None, None]
+        found = [self.gather(loss.repeat(self.setup.size)), None, None]
         if logits is not None:
-            found[1] = logits.argmax(dim=-1) if self.setup.gathered == "argmax" else logits
-            found[2] = labels
+            found[1] = self.gather(logits.argmax(dim=-1) if self.setup.gathered == "argmax" else logits)
+            found[2] = self.gather(labels)
         return found
 
     @staticmethod

@@ -47,6 +47,10 @@ class Alone:
         """Around forward and backward of a batch that several cards have together, which becomes this card's part."""
         return nullcontext()
 
+    def gathered(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What all cards have of a batch that is evaluated."""
+        return tensor
+
     def micro_batch(self, *, last: bool) -> AbstractContextManager[Any]:
         """Around forward and backward of one accumulated micro-batch."""
         return nullcontext()

@@ -266,7 +266,7 @@ class Loop:
             if setup.gathered == "generated":
                 with nullcontext() if self.autocast is None else self.autocast():
                     made = predicted(self.model, self.setup, setup, self.tracer)
-            with torch.no_grad():
+            with torch.no_grad(), self.spread.shared(given):
                 if objective is not None:
                     return self._objective_loss(objective, given), None, None
                 with nullcontext() if self.autocast is None else self.autocast():
@@ -276,7 +276,7 @@ class Loop:
             gathered = made if made is not None else outputs.logits if setup.gathered != "loss" else None
             return outputs.loss, gathered, given.get("labels")
 
-        Evaluation(setup, predict, self.tracer).run()
+        Evaluation(setup, predict, self.tracer, self.spread.gathered).run()
         self.model.train()
 
     def _objective_loss(self, objective: objectives.Objective, batch: dict[str, Any]) -> Any:
