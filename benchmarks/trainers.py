@@ -107,7 +107,7 @@ AS_OPTIONS: dict[str, dict[str, Any]] = {
 
 """Programs beside the settings that say them: the same bytes, but for the few numbers of a scaler."""
 
-OBJECTIVES, GENERATING = "trl_objectives.py", "trl_generating.py"
+OBJECTIVES, GENERATING, PPO = "trl_objectives.py", "trl_generating.py", "trl_ppo.py"
 _SAMPLES = {
     "dtype": "bfloat16", "batch_size": 2, "seq_len": 64, "prompt_len": 24, "grad_clip": 1.0, "optimizer": "sgd",
     "gradient_checkpointing": True, "method": "full", "use_cache": False,
@@ -138,6 +138,15 @@ AS_OBJECTIVES: dict[str, dict[str, Any]] = {
         "target_modules": "all-linear",
     },
     "mixed": {"objective": "orpo", "dtype": "float32", "autocast": "bf16", "outputs_fp32": True},
+    "ppo": {
+        "objective": "ppo",
+        "reward_model": "EleutherAI/pythia-14m",
+        "grad_accum": 2,
+        "optimizer": "adamw_torch",
+        "grad_clip": 0.0,
+        "gradient_checkpointing": False,
+        "use_cache": True,
+    },
     "prm": {"objective": "prm"},
     "follows": {"objective": "dpo", "sync_ref_model": True, "optimizer": "adamw_torch"},
 }
@@ -157,8 +166,8 @@ OF_SEQ2SEQ = frozenset({"generated"})
 EVALUATION_OFF = 8192
 """Bytes: the batches that a loader has ready, of ids and labels."""
 
-OF_OTHER_RELEASES = {"prm": "trl.experimental.prm"}
-"""Trainers that not every release of trl has: tried where it does (prm: up to 1.13)."""
+OF_OTHER_RELEASES = {"prm": "trl.experimental.prm", "ppo": "trl.experimental.ppo"}
+"""Trainers that not every release of trl has: tried where it does (prm up to 1.13, ppo up to 1.12)."""
 
 MOST_OFF = 0.001
 """Of a published run's steady bytes, between script and options."""
@@ -180,6 +189,7 @@ _OF = {
         f"options-{each}": GENERATING if "num_generations" in said or each == "distill" else OBJECTIVES
         for each, said in AS_OBJECTIVES.items()
     },
+    "options-ppo": PPO,
     **{f"evaluates-{each}": EVALUATES for each in AS_EVALUATIONS},
 }
 
@@ -383,7 +393,7 @@ def _objectives(names: list[str]) -> dict[str, dict[str, Any]]:
     """Trainers of trl and the settings that say the same, on a card that multiplies in 16 bits; one start a program."""
     model, card = "EleutherAI/pythia-14m", "A10"
     lines, error = [], ""
-    for program in (OBJECTIVES, GENERATING):
+    for program in (OBJECTIVES, GENERATING, PPO):
         if some := [name for name in names if _OF[f"options-{name}"] == program]:
             command = [sys.executable, "-m", "inspector", "run", "--gpu", card, "--no-advise", str(PROGRAMS / program)]
             said, error = _run([*command, model, *some])
@@ -394,8 +404,9 @@ def _objectives(names: list[str]) -> dict[str, dict[str, Any]]:
         wanted = objective_peaks(name)
         # The second step: the trainers before have left the first one the workspace of the backward's thread.
         off = abs(peaks[1] - wanted[1]) if len(peaks) == len(wanted) else 0
+        most = PPO_OFF if name == "ppo" else OBJECTIVE_OFF
         verdict = f"fails on the card: {error}" if len(peaks) != len(wanted) else f"{off} bytes off"
-        good = len(peaks) == len(wanted) and off <= OBJECTIVE_OFF
+        good = len(peaks) == len(wanted) and off <= most
         found[name] = {"verdict": "equal" if good else verdict, "card": peaks, "options": wanted}
     return found
 
@@ -445,6 +456,8 @@ def evaluation_peak(name: str, model: Path) -> int:
 
 OBJECTIVE_OFF = 6144
 """Bytes: a batch of the next step, which the loader has ready, or the numbers of the trainer's log."""
+PPO_OFF = 24576
+"""Bytes: a loop that keeps its masks, ids and statistics in fifty names, of which each takes a block of 512."""
 
 
 def objective_peaks(name: str) -> list[int]:

@@ -33,13 +33,13 @@ def results(benchmark):
     return {row["name"]: row for row in map(json.loads, benchmark.RESULTS.read_text().splitlines())}
 
 
-@pytest.mark.parametrize("name", ["adapter", "mixed", "kto", "several", "scored", "gkd", "distill", "prm"])
+@pytest.mark.parametrize("name", ["adapter", "mixed", "kto", "several", "scored", "gkd", "distill", "prm", "ppo"])
 def test_a_step_is_that_of_trl_s_trainer(name, benchmark, results):
     """A sample: the benchmark runs every objective beside TRL's own trainer, and its results are kept."""
     row = results[f"options-{name}"]
     ours = benchmark.objective_peaks(name)
     assert row["verdict"] == "equal"
-    assert abs(row["card"][1] - ours[1]) <= benchmark.OBJECTIVE_OFF
+    assert abs(row["card"][1] - ours[1]) <= (benchmark.PPO_OFF if name == "ppo" else benchmark.OBJECTIVE_OFF)
 
 
 def test_every_objective_and_evaluation_was_compared(benchmark, results):

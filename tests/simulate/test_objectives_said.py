@@ -110,6 +110,8 @@ def test_a_file_of_trl_says_what_options_say(tmp_path, lines, found):
         ({"objective": "grpo", "vllm_gpu_memory_utilization": 0.0}, "a share above 0"),
         ({"objective": "grpo", "vllm_memory": ["weight=1GiB"]}, "vLLM holds no 'weight'"),
         ({"objective": "grpo", "vllm_memory": {"cache": -1}}, "no size of vLLM's cache"),
+        ({"objective": "ppo", "prompt_len": 8}, "ppo has a reward model"),
+        ({"objective": "ppo", "prompt_len": 8, "reward_model": "llama-3.2-1b", "rollouts": "server"}, "by itself"),
         ({"objective": "gkd"}, "gkd follows a teacher"),
         ({"objective": "dpo", "teacher": "llama-3.2-1b"}, "dpo has no teacher"),
         ({"teacher": "llama-3.2-1b"}, "of an objective"),

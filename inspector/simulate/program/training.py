@@ -33,6 +33,7 @@ from inspector.simulate.program.labels import target_length
 from inspector.simulate.program.load import head_path, keeps_fp8, label_model, load_model
 from inspector.simulate.program.looks import looked_at, text_length
 from inspector.simulate.program.loss import use_loss
+from inspector.simulate.program.objectives.policy_and_value import own_name
 from inspector.simulate.program.position_limits import check_positions
 from inspector.simulate.program.predicting import predicted
 from inspector.simulate.program.refusals import of_the_model
@@ -141,10 +142,10 @@ class Loop:
             named, head = list(self.model.named_modules()), head_path(self.model)
             if self.objective is not None:
                 named += self.objective.prepare(self.model, self.config, tracer)
-            self.model = self.spread.wrapped(self.model, tracer)
+            self.model = self.spread.wrapped(objectives.trained(self.objective, self.model), tracer)
             # Only now: preparation freezes every weight, and PEFT and FSDP rename what they wrap.
             self.trainable = [
-                (self.spread.called(name), tensor)
+                (own_name(self.spread.called(name)), tensor)
                 for name, tensor in self.model.named_parameters()
                 if tensor.requires_grad
             ]

@@ -75,7 +75,13 @@ def _generating(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
         return
     if kind not in SCORED:
         yield settings.steps_per_generation > 0, f"{kind} generates for a step at once", "drop --steps-per-generation"
-        yield bool(settings.reward_model), f"{kind} scores no answers", "leave out --reward-model"
+        yield bool(settings.reward_model) and kind != "ppo", f"{kind} scores no answers", "leave out --reward-model"
+    yield (
+        kind == "ppo" and not settings.reward_model,
+        "ppo has a reward model, and a value model of its kind",
+        "add --reward-model, such as qwen2.5-0.5b",
+    )
+    yield kind == "ppo" and settings.rollouts != "transformers", "PPOTrainer generates by itself", "drop --rollouts"
     yield not settings.prompt_len, f"{kind} answers prompts: their length is part of --seq-len", "add --prompt-len 512"
     yield settings.eval_batch > 0, f"an evaluation of {kind}, which generates, is not simulated", "drop --eval-batch"
     yield (
@@ -94,7 +100,8 @@ def _generating(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
 def _synced(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
     """What a reference model that follows the model is held against, as TRL's trainers refuse it."""
     kind, on = settings.objective, settings.sync_ref_model
-    yield on and kind not in COMPARES | {"grpo"}, f"{kind} has no reference model", "leave out --sync-ref-model"
+    followed = {"dpo", "kto", "grpo", "rloo"}
+    yield on and kind not in followed, f"{kind} has no reference model that follows", "leave out --sync-ref-model"
     yield (
         on and settings.method != "full",
         "a reference model that follows is a copy: TRL has none with adapters",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from inspector.errors import ContradictionError, InspectorError
 from inspector.simulate.setup.contradictions import of_evaluation, of_objective, of_saving
-from inspector.simulate.setup.objective import FROM_LOGITS, IMPLIED, LOSSES
+from inspector.simulate.setup.objective import FROM_LOGITS, IMPLIED, LOSSES, OF_PPO
 from inspector.simulate.setup.optimizer_names import check_optimizer
 from inspector.simulate.setup.places import FINETUNE
 from inspector.simulate.setup.settings import FinetuneSettings
@@ -115,6 +115,7 @@ def _follow_objective(chosen: dict[str, Any], set_by: dict[str, SetBy]) -> None:
     if (kind := chosen.get("objective", "sft")) == "sft":
         return
     implied = {**IMPLIED, "loss": LOSSES.get(kind, ("trl",))[0]} if kind in FROM_LOGITS else dict(IMPLIED)
+    implied |= OF_PPO if kind == "ppo" else {}
     # accelerate's wrapper of every trainer.
     implied |= {"outputs_fp32": True} if chosen.get("autocast", "none") != "none" else {}
     for name, value in implied.items():

@@ -90,6 +90,9 @@ class _Settings:
         kind = self.report.value("objective")
         if kind in {None, "sft"}:
             return
+        if kind == "ppo" and "trl" not in self.report.tools:
+            raise self.refuse("objective", "ppo is simulated as TRL's PPOTrainer does it, and not as another tool",
+                              "--objective rloo trains on own answers too")  # fmt: skip
         if kind not in get_args(Objective):
             raise self.refuse("objective", f"{kind} is not simulated yet", f"{', '.join(get_args(Objective))} are")
         self.put("objective", self.report.value("distillation") or kind, "objective")
@@ -98,16 +101,20 @@ class _Settings:
             if value := self.report.value(word):
                 self.put(word, value, word)
         if kind in COMPARES:
-            held = self.report.value("reference_model")
-            if held == "copy" and adapted:
-                self.put("ref_model", "copy", "reference_model")
-            elif held == "none" and not adapted:
-                self.put("ref_model", "precomputed", "reference_model")
+            self._reference(adapted=adapted)
         if self.words.get("objective") in GENERATES:
             self._generation(kind, adapted=adapted)
         prompt = self.report.value("prompt_length")
         if isinstance(prompt, int) and prompt:
             self.put("prompt_len", prompt, "prompt_length")
+
+    def _reference(self, *, adapted: bool) -> None:
+        """The reference model, where it is not what the trainer makes of the method."""
+        held = self.report.value("reference_model")
+        if held == "copy" and adapted:
+            self.put("ref_model", "copy", "reference_model")
+        elif held == "none" and not adapted:
+            self.put("ref_model", "precomputed", "reference_model")
 
     def _generation(self, kind: str, *, adapted: bool) -> None:
         """How answers are made, and of GRPO whether it has a reference model: where its ``beta`` is not 0."""
@@ -187,7 +194,8 @@ class _Settings:
             self.put("autocast", word, "mixed_precision")
             self.put("outputs_fp32", word != "none", "mixed_precision")
         on = self.report.value("gradient_checkpointing.enabled")
-        if on is not None:
+        # PPOTrainer has a loop of its own, which turns neither on nor off.
+        if on is not None and self.words.get("objective") != "ppo":
             self.put("gradient_checkpointing", on, "gradient_checkpointing.enabled")
             self.put("use_cache", not on, "gradient_checkpointing.enabled")
         kind = self.report.value("gradient_checkpointing.reentrant")
@@ -219,7 +227,7 @@ class _Settings:
         if loss in {None, "none"} or "loss" in self.said:
             return
         kind = self.words.get("objective")
-        if kind == "distill":  # it has one loss, which no key says
+        if kind in {"distill", "ppo"}:  # they have one loss, which no key says
             return
         if loss == "full" and kind in GENERATES:
             raise self.refuse("loss", f"the logits of {kind} are not simulated, TRL 1's fused log-probabilities are",

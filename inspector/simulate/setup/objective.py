@@ -10,19 +10,19 @@ from inspector.simulate.setup.words import Objective, Reference, Rollouts, check
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-COMPARES = frozenset({"dpo", "kto", "rloo"})
+COMPARES = frozenset({"dpo", "kto", "rloo", "ppo"})
 """Objectives that hold the model against a reference model."""
 PAIRED = frozenset({"dpo", "orpo", "simpo", "cpo", "reward"})
 """Objectives of which a sample is a chosen and a rejected text, both in one batch of twice the size."""
-FROM_LOGITS = frozenset({"dpo", "kto", "orpo", "simpo", "cpo", "grpo", "rloo", "gkd", "distill"})
+FROM_LOGITS = frozenset({"dpo", "kto", "orpo", "simpo", "cpo", "grpo", "rloo", "ppo", "gkd", "distill"})
 """Objectives whose loss is made of log-probabilities over the vocabulary."""
-GENERATES = frozenset({"grpo", "rloo", "distill"})
+GENERATES = frozenset({"grpo", "rloo", "ppo", "distill"})
 """Objectives that train on the model's own answers."""
 SCORED = frozenset({"grpo", "rloo"})
 """Objectives whose answers are scored, several to each prompt."""
 TAUGHT = frozenset({"gkd", "distill"})
 """Objectives of a student, whose distribution is to be that of a teacher on the same card."""
-LOSSES = {"gkd": ("full",), **dict.fromkeys(("grpo", "rloo", "distill"), ("trl",))}
+LOSSES = {**dict.fromkeys(("gkd", "ppo"), ("full",)), **dict.fromkeys(("grpo", "rloo", "distill"), ("trl",))}
 """How the loss of an objective is computed, the usual way first, where it is not ``trl`` or ``full``."""
 ENGINE = ("weights", "cache", "graphs", "activations")
 """What a vLLM in the process of the trainer holds, each in bytes; its activations while it answers alone."""
@@ -33,6 +33,9 @@ IMPLIED: Mapping[str, Any] = {
     "outputs": "loss", "zero_grad": "after", "padding_mask": True, "optimizer_by": "trainer", "use_cache": False,
 }  # fmt: skip
 """What TRL's trainers do in their loops, whatever they train for (transformers/trainer.py, ``training_step``)."""
+
+OF_PPO: Mapping[str, Any] = {**IMPLIED, "gradient_checkpointing": False, "use_cache": True, "optimizer_by": "trainer"}
+"""PPOTrainer has a loop of its own, which turns on no checkpointing and no cache off."""
 
 
 @dataclass(frozen=True, slots=True)

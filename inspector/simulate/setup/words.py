@@ -35,7 +35,9 @@ Outputs = Literal["loss", "step", "next"]
 OptimizerBy = Literal["loop", "trainer"]
 ZeroGrad = Literal["before", "after"]
 Labels = Literal["shared", "clone"]
-Objective = Literal["sft", "dpo", "kto", "orpo", "simpo", "cpo", "reward", "prm", "grpo", "rloo", "gkd", "distill"]
+Objective = Literal[
+    "sft", "dpo", "kto", "orpo", "simpo", "cpo", "reward", "prm", "grpo", "rloo", "ppo", "gkd", "distill"
+]
 Gathered = Literal["loss", "logits", "argmax", "generated"]
 Saved = Literal["none", "checkpoint", "adapter", "full", "merged"]
 MergeOn = Literal["card", "cpu"]

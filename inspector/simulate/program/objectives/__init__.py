@@ -15,11 +15,12 @@ from inspector.simulate.program.objectives.classes import of_its_class
 from inspector.simulate.program.objectives.contract import Objective
 
 if TYPE_CHECKING:
+    from torch import nn
     from transformers import PreTrainedModel
 
     from inspector.simulate.setup.training import TrainSetup
 
-__all__ = ["Objective", "begin", "end", "objective_of", "of_its_class"]
+__all__ = ["Objective", "begin", "end", "objective_of", "of_its_class", "trained"]
 
 
 _MADE: dict[str, tuple[str, str]] = {
@@ -29,6 +30,7 @@ _MADE: dict[str, tuple[str, str]] = {
     "reward": ("reward", "Reward"),
     "prm": ("prm", "Judge"),
     **dict.fromkeys(("grpo", "rloo"), ("grpo", "OwnAnswers")),
+    "ppo": ("ppo", "ProximalPolicy"),
     "gkd": ("gkd", "Student"),
     "distill": ("distill", "Distilled"),
 }
@@ -60,8 +62,17 @@ def begin(objective: Objective | None, model: PreTrainedModel, step: int) -> Non
         objective.begin(model, step)
 
 
+def trained(objective: Objective | None, model: nn.Module) -> nn.Module:
+    """What a step trains: the model, or with it another (PPO's value model)."""
+    own = getattr(objective, "trained", None)
+    found: nn.Module = model if own is None else own()
+    return found
+
+
 def end(objective: Objective | None, model: PreTrainedModel, setup: TrainSetup) -> None:
     """After a step of the optimizer: a reference model that follows the model, where there is one."""
+    if callable(own := getattr(objective, "end", None)):
+        own()
     if objective is not None and setup.objective is not None and setup.objective.sync_ref_model:
         from inspector.simulate.program.objectives.reference import mix_in
 

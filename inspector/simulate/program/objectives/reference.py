@@ -39,13 +39,13 @@ def load_beside(
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(False)
         for tensor in (parameter, *quantization_constants(parameter)):
-            tracer.label(tensor, kind, _called(path, name.rpartition(".")[0]))
+            tracer.label(tensor, kind, named_beside(path, name.rpartition(".")[0]))
     for name, buffer in model.named_buffers():
-        tracer.label(buffer, kind, _called(path, name.rpartition(".")[0]))
+        tracer.label(buffer, kind, named_beside(path, name.rpartition(".")[0]))
     return model.eval()
 
 
-def _called(path: str, name: str) -> str:
+def named_beside(path: str, name: str) -> str:
     """A module of a further model; layers of one with a config of its own are none of the layers that train."""
     name = name if path == PATH else re.sub(r"\.(\d+)(?=\.|$)", r"[\1]", name)
     return f"{path}.{name}" if name else path
@@ -53,7 +53,7 @@ def _called(path: str, name: str) -> str:
 
 def called_beside(model: nn.Module, path: str = PATH) -> list[tuple[str, nn.Module]]:
     """A further model's modules by the paths that reports call them."""
-    return [(_called(path, name), module) for name, module in model.named_modules()]
+    return [(named_beside(path, name), module) for name, module in model.named_modules()]
 
 
 def mix_in(model: nn.Module, beside: nn.Module) -> None:

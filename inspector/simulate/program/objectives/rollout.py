@@ -35,8 +35,55 @@ class _Sampling(Decoding):
         return torch.multinomial(torch.softmax(scores, dim=-1), num_samples=1).squeeze(1)
 
 
+class _Keeping(_Sampling):
+    """With the scores of every token, by a temperature (``output_scores``)."""
+
+    def __init__(self, model: PreTrainedModel, setup: GenerateSetup, tracer: Tracer, temperature: float) -> None:
+        super().__init__(model, setup, tracer)
+        self.temperature, self.kept = temperature, list[torch.Tensor]()
+
+    def _next(self, scores: torch.Tensor) -> torch.Tensor:
+        self.kept.append(scores / self.temperature)
+        return super()._next(self.kept[-1])
+
+    def _grow(self, tokens: int) -> None:
+        super()._grow(tokens)
+        # Those of the steps between, at once.
+        self.kept.append(self.kept[-1].new_empty((tokens, *self.kept[-1].shape)))
+
+
+def generate_with_scores(
+    model: PreTrainedModel, setup: TrainSetup, tracer: Tracer, prompts: int, temperature: float
+) -> torch.Tensor:
+    """Let a model answer so many prompts; the scores of its answers stay: (prompts, tokens, vocabulary), in float32.
+
+    Source: trl/experimental/ppo/ppo_trainer.py, 1.12, ``generate`` (each token's scores, then all of them stacked) and
+    ``batch_generation`` (padded: one copy more).
+    """
+    base, asked = _asked(model, setup, prompts)
+    answered = tracer.answer
+    with torch.no_grad(), _without_checkpointing(base):
+        loop = _Keeping(base, asked, tracer, temperature)
+        loop.run(every_step=False)
+        first = loop.kept[0]
+        stacked = first.new_empty((prompts, asked.max_new_tokens, first.size(-1)))
+        del loop, first
+        padded = torch.empty_like(stacked)
+    tracer.answer = answered
+    return padded
+
+
 def generate(model: PreTrainedModel, setup: TrainSetup, tracer: Tracer, prompts: int) -> None:
     """Let a model answer so many prompts; of what that takes nothing stays."""
+    base, asked = _asked(model, setup, prompts)
+    answered = tracer.answer
+    with torch.no_grad(), _without_checkpointing(base):
+        _Sampling(base, asked, tracer).run(every_step=False)
+    tracer.answer = answered
+
+
+def _asked(model: PreTrainedModel, setup: TrainSetup, prompts: int) -> tuple[PreTrainedModel, GenerateSetup]:
+    """The model below PEFT's wrapper, and what it is asked."""
     assert setup.objective is not None
     asked = GenerateSetup(
         load=setup.load,
@@ -47,11 +94,7 @@ def generate(model: PreTrainedModel, setup: TrainSetup, tracer: Tracer, prompts:
         cache="dynamic",
         routing=setup.routing,
     )
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    answered = tracer.answer
-    with torch.no_grad(), _without_checkpointing(base):
-        _Sampling(base, asked, tracer).run(every_step=False)
-    tracer.answer = answered
+    return (model.get_base_model() if hasattr(model, "get_base_model") else model), asked
 
 
 @contextmanager

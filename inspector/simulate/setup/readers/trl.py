@@ -99,6 +99,8 @@ def read_trl(file: ConfigFile, version: Version | None = None) -> TrainerSays:
     if reading.on("use_flash_attention_2"):
         reading.put("attention", "flash_attention_2", "use_flash_attention_2")
     optimizer(reading, transformers=transformers)
+    if objective == "ppo" and (scorer := reading.text("reward_model_path")):
+        reading.put("reward_model", scorer, "reward_model_path")
     if objective == "distill":
         rows = _of_rows(reading)
         reading.put("distillation", "gkd" if rows else "distill", *rows)
