@@ -166,11 +166,13 @@ def gguf_names(skeleton: Skeleton) -> dict[str, str]:
         # gpt-oss names the biases of its experts so: `gate_up_proj_bias`.
         name = f"{name.removesuffix('_bias')}.bias" if name.endswith("_bias") else name
         name = name if name.endswith((".weight", ".bias")) else f"{name}.weight"
+        # Granite's mixtures had a layer inside their router when their names were written down.
+        name = name.replace("block_sparse_moe.router.weight", "block_sparse_moe.router.layer.weight")
         suffixes = (".weight", ".bias")
         ours = table.get_name(name, suffixes) or table.get_name(name.removeprefix("transformer."), suffixes)
-        if ours is None and "experts.gate" in name:
+        if ours is None and (part := re.search(r"experts\.(gate|down)", name)):
             block = re.search(r"\.(\d+)\.", name)
-            ours = f"blk.{block[1] if block else 0}.ffn_gate_exps.{name.rpartition('.')[2]}"
+            ours = f"blk.{block[1] if block else 0}.ffn_{part[1]}_exps.{name.rpartition('.')[2]}"
         # A vector needs no name: it is in float32 under any.
         if ours is None and len(tensor.shape) > 1:
             raise InspectorError(

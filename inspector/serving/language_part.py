@@ -43,4 +43,6 @@ def _kept(name: str) -> bool:
 
 
 def _plain(name: str, prefix: str) -> str:
-    return f"model.{name.removeprefix(prefix)}" if prefix and name.startswith(prefix) else name
+    if prefix and name.startswith(prefix):
+        return f"model.{name.removeprefix(prefix)}"
+    return name.removeprefix("language_model.")  # Llama 4's head lies beside its layers
