@@ -143,6 +143,13 @@ def gguf_shapes(skeleton: Skeleton) -> dict[str, tuple[int, ...]]:
         if len(shape) < 2:
             continue
         module = skeleton.module_of(tensor)
+        if "gate_up" in tensor.name and tensor.name.endswith("bias"):  # a bias an expert, written apart
+            shape = (*shape[:-1], shape[-1] // 2)
+            found[ours] = found[ours.replace("ffn_gate_exps", "ffn_up_exps")] = shape
+            continue
+        if tensor.name.endswith("bias"):
+            found[ours] = shape
+            continue
         # Both are multiplied as they are, and not said to be transposed: a Conv1D and Llama 4's experts.
         if module.transposed or module.base == "Conv1D" or module.cls == "Llama4TextExperts":
             shape = (*shape[:-2], shape[-1], shape[-2])

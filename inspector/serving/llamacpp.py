@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inspector.config_json import text_fields
 from inspector.errors import InspectorError
@@ -138,7 +138,16 @@ def _buffer(
     return compute(
         facts, made, ubatch, flash=flash, build=build, expert=expert if isinstance(expert, int) else 0,
         normalized=bool(text.get("norm_topk_prob")),
+        latent=_latent_queries(text),
     )  # fmt: skip
+
+
+def _latent_queries(text: Mapping[str, Any]) -> int:
+    """Width of a head's queries against a latent, twice, and as they were; 0 for plain attention."""
+    if not text.get("kv_lora_rank"):
+        return 0
+    rope, plain = int(text["qk_rope_head_dim"]), int(text["qk_nope_head_dim"])
+    return 2 * (int(text["kv_lora_rank"]) + rope) + plain + rope
 
 
 def weights_scheme(source: Source, settings: LlamaCppSettings) -> Scheme:
