@@ -7,6 +7,7 @@ it generated before the next ones are there, nor what a forward gave before the 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -61,7 +62,9 @@ class ProximalPolicy:
         """The value model, which trains; then the reference model, where it is one of its own, and the reward model."""
         self.tracer = tracer
         judge = scoring(resolve_config(self.asked.reward_model))
-        value = reference.load_beside(judge, self.setup.load, tracer, path="value", kind=MemoryKind.BASE_WEIGHTS)
+        # What packs the policy's weights is not told to these: packed weights do not train.
+        plain = replace(self.setup.load, quantization=None)
+        value = reference.load_beside(judge, plain, tracer, path="value", kind=MemoryKind.BASE_WEIGHTS)
         for parameter in value.parameters():
             parameter.requires_grad_(parameter.is_floating_point())
         self.both = PolicyAndValue(model, value.train())
@@ -69,7 +72,7 @@ class ProximalPolicy:
         if self.reference == "copy":
             self.beside = reference.load_beside(config, self.setup.load, tracer)
             found += reference.called_beside(self.beside)
-        self.scorer = Scorer(self.asked.reward_model, self.setup.load, tracer)
+        self.scorer = Scorer(self.asked.reward_model, plain, tracer)
         return found + self.scorer.named()
 
     def trained(self) -> PolicyAndValue:
