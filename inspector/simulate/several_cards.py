@@ -154,6 +154,28 @@ def _left_out(setup: TrainSetup, parallel: ParallelSetup) -> bool:
     return asked is not None and (parallel.strategy == "device_map" or asked.gathered == "generated")
 
 
+ANSWERED = frozenset({"dpo", "kto", "orpo", "simpo", "cpo", "reward", "prm"})
+"""Objectives whose answers are given: a rank's step is that of one card, within the wrapper. The others generate, or
+have a teacher, of which each way of sharing makes another program."""
+
+
+def _check_objective(setup: TrainSetup, parallel: ParallelSetup) -> None:
+    """Raise CannotSimulateError for an objective that is not simulated over these cards."""
+    asked = setup.objective
+    if asked is None:
+        return
+    if asked.kind not in ANSWERED or parallel.strategy not in {"ddp", "fsdp2"}:
+        raise CannotSimulateError(
+            f"{asked.kind} over {parallel.words} is not simulated",
+            hint=f"{', '.join(sorted(ANSWERED))} are over ddp and fsdp2; without --gpus it is simulated on one card",
+        )
+    if parallel.strategy == "fsdp2" and asked.reference_of(adapted=setup.adapters is not None) == "copy":
+        raise CannotSimulateError(
+            f"a second model beside {parallel.words} is not simulated: TRL wraps it too",
+            hint="--method lora, whose reference is the model without its adapters, or --ref-model precomputed",
+        )
+
+
 def traces_of(
     asked: Question, parallel: ParallelSetup, which: WhichRanks
 ) -> tuple[tuple[RankTrace, ...], tuple[Alike, ...]]:
@@ -162,8 +184,7 @@ def traces_of(
     setup = replace(asked.resolved.setup, saving=None)
     if _left_out(setup, parallel):
         setup = replace(setup, evaluation=None)
-    if setup.objective is not None:
-        raise CannotSimulateError(f"{setup.objective.kind} is simulated on one card", hint="leave out --gpus")
+    _check_objective(setup, parallel)
     gpu, few = asked.gpu, few_micro_batches(setup, MICRO_BATCHES)
     if parallel.strategy == "device_map":
         from inspector.simulate.parallel.mapped import trace_mapped

@@ -24,7 +24,7 @@ from inspector.simulate.parallel.rank_tracer import RankTracer
 from inspector.simulate.parallel.tensor import TensorParallel
 from inspector.simulate.parallel.world import as_rank
 from inspector.simulate.parallel.zero import Zero
-from inspector.simulate.program import routing
+from inspector.simulate.program import objectives, routing
 from inspector.simulate.program.convolutions import note_convolutions
 from inspector.simulate.program.inputs import described
 from inspector.simulate.program.load import keeps_fp8
@@ -147,6 +147,7 @@ def trace_rank(
     loop = setup.loop
     with quiet():
         tracer = RankTracer(cuda_kernels(device), cards=parallel.world_size // parallel.nodes)
+    config = objectives.of_its_class(config, setup.objective)
     tracer.answer = answers(lambda: setup.batch.seq_len, masks=not (setup.batch.packed or setup.batch.padded))
     routing.install(tracer, config, setup.routing)
     on_cpu = setup.load.via_cpu and setup.load.quantization is None
@@ -165,6 +166,9 @@ def trace_rank(
         units, replicated = spread.units(), spread.replicated_bytes()
         cuts = cuts_of(training.model.parameters())
     note_convolutions(tracer)
+    inputs = "" if training.next_tokens else described(training.inputs)
+    if asked := setup.objective:
+        inputs = asked.words(setup.batch.size, setup.batch.seq_len, adapted=setup.adapters is not None)
     return RankTrace(
         rank=rank,
         world_size=parallel.world_size,
@@ -178,7 +182,7 @@ def trace_rank(
         paged_bytes=tracer.paged_bytes,
         notes=tuple(tracer.notes),
         questions=device.questions,
-        inputs="" if training.next_tokens else described(training.inputs),
+        inputs=inputs,
         cuts=cuts,
     )
 

@@ -68,7 +68,8 @@ def answering(model: PreTrainedModel, beside: PreTrainedModel | None, reference:
     """The model that answers as the reference, without gradients. Source: trl/trainer/utils.py, ``use_adapter``."""
     with torch.no_grad():
         if reference == "adapters":
-            with model.disable_adapter():
+            # DDP's own wrapper has no such name: it is of the model inside, as TRL unwraps it.
+            with (model if hasattr(model, "disable_adapter") else model.module).disable_adapter():
                 yield model
         else:
             yield beside
