@@ -33,7 +33,7 @@ ENGINES: dict[str, tuple[type, Mapping[str, str], Callable[..., ServingReport]]]
     "vllm": (
         VllmSettings,
         {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size", "dp": "data_parallel_size", "q": "quantization",
-         "dcp": "decode_context_parallel_size", "ep": "enable_expert_parallel"},
+         "dcp": "decode_context_parallel_size", "ep": "enable_expert_parallel", "O0": "enforce_eager"},
         vllm_report,
     ),
     "sglang": (SglangSettings, SGLANG_SHORT, sglang_report),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +26,8 @@ IGNORED = frozenset({
     "lora-modules", "task", "runner", "enable-log-requests", "no-enable-log-requests", "max-log-len",
     "enable-reasoning", "schedule-policy", "n-predict", "n", "p", "prompt", "metrics", "slots", "no-webui",
     "skip-server-warmup", "response-role", "disable-uvicorn-access-log", "enable-prompt-tokens-details",
-    "enable-server-load-tracking", "override-generation-config", "no-warmup",
+    "enable-server-load-tracking", "override-generation-config", "no-warmup", "O1",
+    "O2", "O3",
 })  # fmt: skip
 """Options of serving that change no byte on the card; nothing is said of them."""
 
@@ -54,7 +56,7 @@ def read_words(words: Sequence[str], settings: type, short: Mapping[str, str]) -
     values: dict[str, Any] = {}
     unknown: list[str] = []
     alone: list[str] = []
-    rest = list(words)
+    rest = _whole_objects(words, types)
     while rest:
         word = rest.pop(0)
         if not _is_option(word):
@@ -86,6 +88,37 @@ def read_words(words: Sequence[str], settings: type, short: Mapping[str, str]) -
                 value = rest.pop(0)
         values[field] = _value(word, value, types[field])
     return Understood(values, tuple(unknown), tuple(alone))
+
+
+def _whole_objects(words: Sequence[str], types: Mapping[str, str]) -> list[str]:
+    """The words with options that are JSON in one piece: ``--limit-mm-per-prompt.image 0`` writes one key of them."""
+    objects: dict[str, dict[str, Any]] = {}
+    kept: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        name, glued, value = word.partition("=")
+        head, _, key = name.lstrip("-").partition(".")
+        if not key or not _is_option(word) or not types.get(head.replace("-", "_"), "").startswith("str"):
+            kept.append(word)
+            continue
+        said = value if glued else left.pop(0) if left and not _is_option(left[0]) else "true"
+        _put(objects.setdefault(head, {}), key, said)
+    return [*kept, *(word for head, whole in objects.items() for word in (f"--{head}", json.dumps(whole)))]
+
+
+def _put(whole: dict[str, Any], key: str, said: str) -> None:
+    """Set a key, which may be nested, to what JSON makes of a word, else to the word."""
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = whole.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise InspectorError(f"{key:.60} is a key of what is no object", hint="write the whole as JSON")
+        whole = inner
+    try:
+        whole[last] = json.loads(said)
+    except ValueError:
+        whole[last] = said
 
 
 def nearest_option(word: str, settings: type) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,8 @@ def with_json(settings: VllmSettings) -> VllmSettings:
     drafts = object_of("--speculative-config", settings.speculative_config).get("num_speculative_tokens")
     if isinstance(drafts, int) and not isinstance(drafts, bool) and drafts > 0:
         found["num_speculative_tokens"] = drafts
-    mode = str(object_of("--compilation-config", settings.compilation_config).get("cudagraph_mode", ""))
-    if mode.upper() == "NONE":
+    compiled = object_of("--compilation-config", settings.compilation_config)
+    if str(compiled.get("cudagraph_mode", "")).upper() == "NONE" or compiled.get("level") == 0:
         found["enforce_eager"] = True
     # A connector that does not say that it can has every window layer kept whole (config/vllm.py).
     if object_of("--kv-transfer-config", settings.kv_transfer_config):
@@ -66,6 +67,10 @@ def object_of(option: str, text: str) -> dict[str, Any]:
     """An option's object of JSON, empty for none. Raises InspectorError for a text that is none."""
     if not text:
         return {}
+    if text.isdecimal() and option == "--compilation-config":  # its level alone
+        return {"level": int(text[:3])}
+    if re.fullmatch(r"\w{1,20}=\d{1,6}(,\w{1,20}=\d{1,6})*", text):  # releases of 2024: image=2,video=0
+        return {name: int(count) for name, _, count in (part.partition("=") for part in text.split(","))}
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

@@ -55,3 +55,19 @@ def test_options_that_are_json():
     assert not any("graphs" in term.name for term in bare.terms)
     with pytest.raises(InspectorError, match="no object of JSON"):
         inspector.serve("gemma-3-1b-it", speculative_config="[3")
+
+
+def test_one_key_of_json_is_written_with_a_dot():
+    def asked(*words):
+        return inspector.serve("gemma-3-4b-it", gpu="H100", max_model_len=8192, words=words)
+
+    whole = asked("--limit-mm-per-prompt", '{"image": 0}')
+    assert asked("--limit-mm-per-prompt.image", "0").kv_bytes == whole.kv_bytes
+    assert asked("--limit_mm_per_prompt.image=0").kv_bytes == whole.kv_bytes
+    assert asked("--limit-mm-per-prompt", "image=0,video=0").kv_bytes == whole.kv_bytes
+    assert asked().kv_bytes != whole.kv_bytes
+    eager = asked("--enforce-eager")
+    assert eager == asked("-O0") == asked("--compilation-config.cudagraph_mode", "NONE", "-O3")
+    assert eager.kv_bytes == asked("--compilation-config", "0").kv_bytes
+    drafts = ("--speculative-config.method", "ngram", "--speculative-config.num_speculative_tokens", "3")
+    assert any("ngram looks its drafts up" in line for line in asked(*drafts).notes)
