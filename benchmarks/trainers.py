@@ -36,6 +36,11 @@ LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "
 CARD = "T4"
 TRL = "trl_trainers.py"
 
+HABITS = "habits.py"
+BESIDE = {HABITS: ("habits_parts.py",)}
+"""Modules of a program's own."""
+
+_COUNTED = "what it keeps on the host, of the optimizer the counts of steps, a CPU counts with the rest"
 _WHOLE = "its largest tensor is over 1 MiB: a card hands out a block whole that leaves less, and counts it"
 _BROUGHT = "it brings the weights to the card within the run, and back: 821,760 bytes that a CPU has already"
 _DROPOUT = "a CPU keeps what dropout leaves out as numbers, a card as bytes"
@@ -64,7 +69,12 @@ CASES = {
     "accelerated": Case("whole_trainers.py", "datasets"),
     "lightning": Case("whole_trainers.py", "lightning", _BROUGHT),
     "sentences": Case("whole_trainers.py", "sentence_transformers"),
-}
+    **{name: Case(HABITS, "yaml", _COUNTED) for name in ("reads_its_settings", "keeps_and_takes_up", "mixed")},
+    **{name: Case(HABITS, "yaml") for name in ("hooks", "checkpoints", "streams", "convolutions")},
+    "workers": Case(HABITS, "yaml", batch=4 * 16 * 128 * 4),
+    **{name: Case("habits_models.py", "peft") for name in (
+        "pipelines", "classifies", "generates", "beams", "distils", "adapters", "contrasts", "translates", "sees")},
+}  # fmt: skip
 
 _PAIR = {"prompt": "Say it: ", "chosen": "that is so", "rejected": "it is not"}
 # A conversation: trl's reward indexes the messages of an answer.
@@ -253,7 +263,7 @@ def versions() -> dict[str, str]:
 def text(name: str) -> str:
     """A digest of the program that a row is of."""
     program = CASES[name].program if name in CASES else _OF.get(name, "")
-    names = [program, "measuring.py"] if program else []
+    names = [program, "measuring.py", *BESIDE.get(program, ())] if program else []
     told = json.dumps(COMMANDS.get(name.removeprefix("trl-"), "")).encode()
     return hashlib.sha256(b"".join((PROGRAMS / each).read_bytes() for each in names) or told).hexdigest()[:16]
 

@@ -33,3 +33,20 @@ def test_what_it_says_of_itself_is_what_it_says_for_real(on_both):
     assert [peak for _, peak in sorted(lengths.items())] == sorted(lengths.values())
     saved = next(size for path, size in report.files if path.endswith("state.pt"))
     assert saved > 3 * weights
+
+
+def test_habits_take_what_they_take_for_real(on_both):
+    """A few of those that `make scripts-trainers` runs: hooks that keep, checkpoints by hand, a loader's processes."""
+    real, simulated, report = on_both("habits.py", ".", "hooks", "checkpoints", "workers")
+    assert report.script_exit_code == 0
+    says, pieces = [], []
+    for lines in (real, simulated):
+        says.append([line for line in lines if line.startswith("SAYS")])
+        pieces.append({line.split()[1]: [*map(int, line.split()[2:])] for line in lines if line.startswith("PIECE")})
+    assert says[0] == says[1]
+    assert len(says[0]) == 3
+    assert pieces[0]["hooks"] == pieces[1]["hooks"]
+    # A CPU counts the random numbers' state that each checkpoint keeps, and the batches before they are moved.
+    assert 0 <= pieces[0]["checkpoints"][0] - pieces[1]["checkpoints"][0] <= 5120
+    assert 0 <= pieces[0]["workers"][0] - pieces[1]["workers"][0] <= 2 * (4 * 16 * 128 * 4 + 512)
+    assert [each[1] for each in pieces[0].values()] == [each[1] for each in pieces[1].values()]

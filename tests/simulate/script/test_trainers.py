@@ -20,6 +20,7 @@ def test_a_trainer_evaluates_saves_resumes_and_merges_after_the_steps(dry):
     assert report.script_exit_code == 0, err[-3000:]
     assert "FIRST 2 ['checkpoint-2']" in out
     assert "AGAIN 4 16" in out
+    assert "BEAMS 9 9 9" in out
     assert re.search(r"WROTE 14067712 cuda(:0)? 1", out)
     # Those of trl that have no test of their own; `make scripts-trainers` runs each beside its real run.
     steps = {line.split()[1]: int(line.split()[2]) for line in out.splitlines() if line.startswith("SAYS")}

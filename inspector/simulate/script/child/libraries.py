@@ -147,5 +147,29 @@ def _generation(world: World, module: ModuleType) -> None:
                             world.tracer.line())  # fmt: skip
         return handed_on(original, self, *args, **kwargs)
 
+    finish = mixin._update_finished_beams
+
+    def finished(self: Any, *args: object, **kwargs: Any) -> Any:
+        """Of scores that are not known the first are best: those that have just ended, not the empty ones before."""
+        sequences, scores, indices, ended = handed_on(finish, self, *args, **kwargs)
+        hits = world.tracer._known(kwargs["next_token_hits_stopping_criteria"])
+        count = kwargs["num_beams"]
+        for row in range(len(hits) if hits is not None else 0):
+            if bool(hits[row, :count].all()):
+                sequences[row].copy_(kwargs["topk_running_sequences"][row, :count])
+                indices[row].copy_(kwargs["topk_running_beam_indices"][row, :count])
+                ended[row].fill_(True)
+        return sequences, scores, indices, ended
+
+    goes_on = mixin._check_early_stop_heuristic
+
+    def going_on(*args: object, **kwargs: object) -> Any:
+        """Any score is above that of a beam that has not ended (-1e9)."""
+        said = handed_on(goes_on, *args, **kwargs)
+        said.fill_(True)
+        return said
+
+    replace("transformers.generation.utils.GenerationMixin._update_finished_beams", finished)
+    replace("transformers.generation.utils.GenerationMixin._check_early_stop_heuristic", staticmethod(going_on))
     original = mixin.generate
     replace("transformers.generation.utils.GenerationMixin.generate", world.stages.holding("generation", generate))

@@ -75,6 +75,10 @@ merged = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(name), "
 merged.save_pretrained("merged")
 tokenizer.save_pretrained("merged")
 write = pipeline("text-generation", model="merged", device=0)
+ids = torch.ones((2, 5), dtype=torch.long, device="cuda")
+beams = [merged.cuda().generate(ids, num_beams=2, max_new_tokens=4, **way).shape[1]
+         for way in ({}, {"early_stopping": True}, {"do_sample": True})]  # fmt: skip
+print("BEAMS", *beams)
 print("WROTE", write.model.num_parameters(), write.device, len(write("Hello", max_new_tokens=3)))
 
 sys.path.insert(0, sys.argv[1])
