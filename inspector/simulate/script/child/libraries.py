@@ -154,8 +154,8 @@ def _generation(world: World, module: ModuleType) -> None:
         sequences, scores, indices, ended = handed_on(finish, self, *args, **kwargs)
         hits = world.tracer._known(kwargs["next_token_hits_stopping_criteria"])
         count = kwargs["num_beams"]
-        for row in range(len(hits) if hits is not None else 0):
-            if bool(hits[row, :count].all()):
+        for row, hit in enumerate(() if hits is None else hits):
+            if bool(hit[:count].all()):
                 sequences[row].copy_(kwargs["topk_running_sequences"][row, :count])
                 indices[row].copy_(kwargs["topk_running_beam_indices"][row, :count])
                 ended[row].fill_(True)
