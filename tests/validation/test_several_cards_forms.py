@@ -44,6 +44,16 @@ def test_what_never_counts():
     assert {run.skipped for run in questions("multigpu_megatron")} == {NOT_OURS}
 
 
+def test_of_torchtitan_what_is_not_compiled():
+    runs = {run.id: run for run in questions("multigpu_torchtitan")}
+    (compared,) = (run for run in runs.values() if not run.skipped)
+    assert compared.settings["parallel_option"] == {
+        "param_dtype": "bfloat16", "reduce_dtype": "float32", "as_torchtitan": True,
+    }  # fmt: skip
+    assert (compared.settings["dtype"], compared.gpu) == ("float32", "H200")
+    assert sum(run.skipped == "compile is not simulated" for run in runs.values()) == 4
+
+
 def test_only_one_card_is_validated_unasked():
     assert not any(run.file.startswith("multigpu_") for run in questions())
 

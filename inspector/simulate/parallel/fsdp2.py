@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.simulate.parallel.cut import local
 from inspector.simulate.parallel.rank_trace import Unit
 from inspector.simulate.parallel.spreading import Spread, dtype, layer_classes, plain
+from inspector.simulate.parallel.torchtitan import keep_last_gathered, keep_some_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,9 +33,14 @@ class FullyShard(Spread):
             model = self._by_accelerate(model, given)
             self.tracer.arrive(model.buffers())
             return model
-        for module in _chosen(model, self.parallel.wrap, self.parallel.min_num_params):
+        chosen = _chosen(model, self.parallel.wrap, self.parallel.min_num_params)
+        if self.parallel.as_torchtitan:
+            keep_some_results(model)
+        for module in chosen:
             fully_shard(module, **given)
         fully_shard(model, **given)
+        if self.parallel.as_torchtitan:
+            keep_last_gathered(chosen[:1])  # the innermost and last come first
         self.tracer.arrive(model.buffers())  # which it leaves to the first forward
         return model
 

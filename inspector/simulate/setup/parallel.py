@@ -46,8 +46,9 @@ class ParallelSetup:
     ``record_broadcasts`` keeps what ``sync_module_states`` sends until NCCL is done, as PyTorch did before 2.8.
     FSDP1 and FSDP2: with ``cpu_ram_efficient_loading`` one rank of each machine has the model in the machine's memory,
     where else each has (transformers/modeling_utils.py, ``is_local_dist_rank_0``).
-    FSDP2: ``reshard_after_forward``. ZeRO: ``deepspeed`` is a file's content as JSON, its ``auto`` filled;
-    ``zero_init`` cuts weights as they are made in stage 3, as transformers' trainer does (``deepspeed.zero.Init``).
+    FSDP2: ``reshard_after_forward``; ``as_torchtitan`` keeps what its op policy keeps of a recomputed layer. ZeRO:
+    ``deepspeed`` is a file's content as JSON, its ``auto`` filled; ``zero_init`` cuts weights as they are made in stage
+    3, as transformers' trainer does (``deepspeed.zero.Init``).
     """
 
     strategy: Strategy
@@ -62,6 +63,7 @@ class ParallelSetup:
     wrap: Wrap = "layers"
     min_num_params: int = 100_000_000
     reshard_after_forward: bool = True
+    as_torchtitan: bool = False
     param_dtype: MixedDtype = ""
     reduce_dtype: MixedDtype = ""
     buffer_dtype: MixedDtype = ""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inspector.validation.forms import a100, inference, l40s, preference, rtx4080, several_cards, t4_loop
-from inspector.validation.forms.several_cards import NOT_OUR_LLAMA, NOT_OURS, TRAINER, Tool
+from inspector.validation.forms.several_cards import NOT_OURS, TITAN, TRAINER, Tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ FORMS: dict[str, Form] = {
 """By the sets' names, in the order of the ledger. Another kind of measurement is another line here."""
 
 _TOOLS = {
-    "fms": Tool(TRAINER, wrap="trainer"), "deepspeed": Tool(), "torchtitan": Tool(refused=NOT_OUR_LLAMA),
+    "fms": Tool(TRAINER, wrap="trainer"), "deepspeed": Tool(), "torchtitan": Tool(TITAN),
     "peft_docs": Tool(TRAINER, wrap="trainer"), "torchao": Tool(), "torchtune": Tool(), "litgpt": Tool(),
     "ms_swift": Tool(TRAINER, wrap="trainer"), "threads": Tool(), "megatron": Tool(refused=NOT_OURS),
 }  # fmt: skip

@@ -36,6 +36,10 @@ TRAINER: dict[str, Any] = {
 }  # fmt: skip
 """HF Trainer under FSDP: gradients stay until the next step (its ``zero_grad`` is that of the model inside)."""
 LOOP: dict[str, Any] = {"outputs": "loss", "zero_grad": "after", "labels": "clone", "use_cache": False}
+TITAN: dict[str, Any] = {**LOOP, "outputs": "loss", "zero_grad": "before", "grad_clip": 1.0}
+"""torchtitan/train.py: ``zero_grad`` first, the prediction deleted before the backward, gradients clipped. Its Llama is
+its own (torchtitan/models/llama/model.py), with the same products in the same order: transformers' stands for it."""
+SELECTIVE = re.compile("selective, op policy")
 _WAYS = re.compile(r"(ddp|fsdp1|fsdp2|zero1|zero2|zero3)")
 _MIXED = {"bf16": "bfloat16", "fp16": "float16"}
 
@@ -65,6 +69,7 @@ def read(tool: Tool, fields: Fields) -> Question:
         return _of_its_own(fields, versions)
     _kernels(fields)
     cards = _cards(fields, tool, versions, method := fields.text("method").lower().partition(" ")[0])
+    _keep_some(fields, cards)
     settings: dict[str, Any] = {**tool.usual, **_step(fields, versions), **_numbers(fields, cards)}
     settings |= _trained(fields, method, settings["dtype"])
     if settings["method"] == "qlora" and cards.get("parallel") in {"fsdp1", "fsdp2"}:
@@ -76,7 +81,7 @@ def read(tool: Tool, fields: Fields) -> Question:
         method=method,
         config=f"{cards.get('parallel', 'one card')} x{cards.get('gpus', 1)}, "
         f"{settings['batch_size']}x{settings['seq_len'] or None}",
-        gpu=fields.read("card", words.card, "", required=True),
+        gpu=fields.read("card", _card, "", required=True),
         settings={**settings, **{name: value for name, value in cards.items() if value and name != "autocast"}},
         figures=_figures(fields),
         versions=versions,
@@ -163,6 +168,17 @@ def _cards(fields: Fields, tool: Tool, versions: dict[str, str], method: str) ->
     return found
 
 
+def _keep_some(fields: Fields, cards: dict[str, Any]) -> None:
+    """The op policy of torchtitan, which layers are recomputed by."""
+    if cards.get("parallel") == "fsdp2" and SELECTIVE.match(str(fields.values.get("gradient_checkpointing"))):
+        cards["parallel_option"] = {**cards.get("parallel_option", {}), "as_torchtitan": True}
+
+
+def _card(text: str) -> str:
+    """A card; for an H100 of another size the same chip with more memory, as no run came to its end."""
+    return "H200" if text.startswith("H100 96GB") else words.card(text)
+
+
 def _mixed(part: Fields, options: dict[str, object]) -> None:
     """FSDP's mixed precision; ``fp32 parameters and Adam, bf16 compute, fp32 reduce`` is torchtitan's."""
     said = part.text("mixed_precision", "no")
@@ -177,6 +193,8 @@ def _step(fields: Fields, versions: dict[str, str]) -> dict[str, Any]:
     attention = fields.read("attention", _attention, words.Attention("auto"))
     checkpointing = fields.raw("gradient_checkpointing")
     if isinstance(checkpointing, str):
+        if SELECTIVE.match(checkpointing):
+            checkpointing = "full"  # of which `_keep_some` says what is kept
         if checkpointing not in {"full", "none"}:
             fields.refuse(f"gradient checkpointing {checkpointing} is not simulated")
         checkpointing = checkpointing == "full"
@@ -266,8 +284,3 @@ def _measured(text: str) -> str:
 OWN = "of the example's own"
 """What stands for a model that has no config.json."""
 NOT_OURS = "Megatron-LM's own layers and distributed optimizer are another code base: none of it runs here"
-NOT_OUR_LLAMA = (
-    "torchtitan's Llama is another code base: it rotates in complex numbers, repeats keys and values, and its "
-    "checkpoints keep results by operator; most of its runs are compiled"
-)
-"""Source: torchtitan/models/llama/model.py and parallelize_llama.py, early 2025."""
