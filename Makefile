@@ -25,6 +25,10 @@ every-lora: $(INSTALLED) ## hold our LoRA equal to PEFT's over every bundled mod
 tasks: $(INSTALLED) ## dry-run every class of every task that transformers knows; goes on where it was stopped
 	$(BIN)/python benchmarks/tasks.py
 
+.PHONY: largest
+largest: $(INSTALLED) ## dry-run the largest bundled models on 64 and 512 cards; goes on where it was stopped
+	$(BIN)/python benchmarks/largest.py
+
 .PHONY: ways gloo nccl-gaps
 ways: $(INSTALLED) ## dry-run every bundled decoder's first layers through every way of sharing; goes on where it was stopped
 	$(BIN)/python benchmarks/ways.py
