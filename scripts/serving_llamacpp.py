@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from inspector.errors import InspectorError
-from inspector.serving.llamacpp_real import ask
-from inspector.serving.llamacpp_settings import LlamaCppSettings
+from inspector.serving.llamacpp.asked import ask
+from inspector.serving.llamacpp.settings import LlamaCppSettings
 from inspector.sources.bundled import load_bundled, model_ids
 from inspector.sources.resolve import locate
 

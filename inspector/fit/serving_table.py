@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from inspector.errors import InspectorError
 from inspector.gpus import find_gpu
 from inspector.reporting import TableReport
-from inspector.serving.llamacpp import llamacpp_report
-from inspector.serving.llamacpp_settings import LlamaCppSettings
+from inspector.serving.llamacpp.engine import llamacpp_report
+from inspector.serving.llamacpp.settings import LlamaCppSettings
 from inspector.serving.option_words import EVERY
-from inspector.serving.sglang import sglang_report
-from inspector.serving.sglang_settings import SglangSettings
-from inspector.serving.vllm import vllm_report
-from inspector.serving.vllm_settings import VllmSettings
+from inspector.serving.sglang.engine import sglang_report
+from inspector.serving.sglang.settings import SglangSettings
+from inspector.serving.vllm.engine import vllm_report
+from inspector.serving.vllm.settings import VllmSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.gpus import Gpu, card_of_size, find_gpu
-from inspector.serving.llamacpp import llamacpp_report
-from inspector.serving.llamacpp_settings import SHORT as LLAMACPP_SHORT
-from inspector.serving.llamacpp_settings import LlamaCppSettings
-from inspector.serving.ollama import SHORT as OLLAMA_SHORT
-from inspector.serving.ollama import OllamaSettings, ollama_report
+from inspector.serving.llamacpp.engine import llamacpp_report
+from inspector.serving.llamacpp.ollama import SHORT as OLLAMA_SHORT
+from inspector.serving.llamacpp.ollama import OllamaSettings, ollama_report
+from inspector.serving.llamacpp.settings import SHORT as LLAMACPP_SHORT
+from inspector.serving.llamacpp.settings import LlamaCppSettings
 from inspector.serving.option_words import nearest_option, read_words, settings_of
 from inspector.serving.pasted import read_pasted
-from inspector.serving.sglang import sglang_report
-from inspector.serving.sglang_settings import SHORT as SGLANG_SHORT
-from inspector.serving.sglang_settings import SglangSettings
+from inspector.serving.sglang.engine import sglang_report
+from inspector.serving.sglang.settings import SHORT as SGLANG_SHORT
+from inspector.serving.sglang.settings import SglangSettings
 from inspector.serving.transformers_engine import TransformersSettings, transformers_report
-from inspector.serving.vllm import vllm_report
-from inspector.serving.vllm_settings import VllmSettings
+from inspector.serving.vllm.engine import vllm_report
+from inspector.serving.vllm.settings import VllmSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

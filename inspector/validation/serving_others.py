@@ -10,21 +10,21 @@ from inspector.errors import InspectorError
 from inspector.precision.registry import scheme_named
 from inspector.serving.kv_layers import kv_layers
 from inspector.serving.language_part import language_part
-from inspector.serving.llamacpp_compute import without_flash
-from inspector.serving.llamacpp_kv import cells, llamacpp_layers
-from inspector.serving.llamacpp_settings import LlamaCppSettings
-from inspector.serving.llamacpp_weights import placed
-from inspector.serving.ollama import graph_bytes
+from inspector.serving.llamacpp.compute import without_flash
+from inspector.serving.llamacpp.kv import cells, llamacpp_layers
+from inspector.serving.llamacpp.ollama import graph_bytes
+from inspector.serving.llamacpp.settings import LlamaCppSettings
+from inspector.serving.llamacpp.weights import placed
 from inspector.serving.option_words import settings_of
-from inspector.serving.sglang import sglang_report
-from inspector.serving.sglang_cache import pools
-from inspector.serving.sglang_settings import SglangSettings
+from inspector.serving.sglang.cache import pools
+from inspector.serving.sglang.engine import sglang_report
+from inspector.serving.sglang.settings import SglangSettings
 from inspector.validation.serving_lines import LogLine, of_print
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inspector.serving.llamacpp_kv import Cells
+    from inspector.serving.llamacpp.kv import Cells
     from inspector.skeleton import Skeleton
     from inspector.validation.serving_records import Log
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.errors import InspectorError
 from inspector.gpus import card_of_size
 from inspector.serving.option_words import read_words
-from inspector.serving.vllm_settings import VllmSettings
+from inspector.serving.vllm.settings import VllmSettings
 from inspector.units import MiB
 from inspector.validation.serving_models import card_of, model_of
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from inspector.errors import InspectorError
 from inspector.gpus import find_gpu
 from inspector.serving.option_words import settings_of
-from inspector.serving.vllm import vllm_report
-from inspector.serving.vllm_settings import VllmSettings
+from inspector.serving.vllm.engine import vllm_report
+from inspector.serving.vllm.settings import VllmSettings
 from inspector.validation.serving_lines import LogLine, of_print
 
 if TYPE_CHECKING:

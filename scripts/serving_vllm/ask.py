@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from inspector.serving.vllm_child import asking
+from inspector.serving.vllm.child import asking
 
 PLACE = Path(__file__).parent.parent.parent / "inspector" / "data" / "serving" / "vllm_asked.json"
 MODELS = Path(__file__).parent.parent.parent / "inspector" / "data" / "models"

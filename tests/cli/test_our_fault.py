@@ -25,7 +25,7 @@ BROKEN = {
     "simulate generate": (["simulate", "generate", "{tiny}"], "inspector.simulate.program.decoding_loop.grow_layer"),
     "fit": (["fit", "{tiny}", "--gpu", "T4", "--gpu", "L4"], "inspector.fit.table.peaks_on"),
     "fit on one card": (["fit", "{tiny}", "--gpu", "T4"], "inspector.simulate.finetuning.summarize"),
-    "serving": (["serving", "{tiny}"], "inspector.serving.vllm.vllm_cache"),
+    "serving": (["serving", "{tiny}"], "inspector.serving.vllm.engine.vllm_cache"),
     "validate": (["validate", "rtx4080_qlora"], "inspector.validation.ledger.simulate"),
     "compare": (["compare", "llama-3.2-1b", "qwen2.5-0.5b"], "inspector.lenses.compare._same"),
     "report": (["report", "-o", "{folder}/page.html"], "inspector.render.deck.deck_html"),

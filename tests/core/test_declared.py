@@ -31,7 +31,7 @@ EXTRA = declared(line for name, lines in PROJECT["optional-dependencies"].items(
 def imported():
     """Every module that a file of the package imports, by its first name: also inside functions, and by name."""
     for path in PACKAGE.rglob("*.py"):
-        if path.parent.name == "vllm_child":
+        if path.parent == PACKAGE / "serving" / "vllm" / "child":
             continue  # run by another environment's Python, which has vLLM
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = []

@@ -252,7 +252,7 @@ def assigned(tree):
             yield node.context_expr, node.optional_vars
 
 
-CHILDREN = (PACKAGE / "simulate" / "script" / "child", PACKAGE / "serving" / "vllm_child")
+CHILDREN = (PACKAGE / "simulate" / "script" / "child", PACKAGE / "serving" / "vllm" / "child")
 """Run in processes of their own, which are there to be changed; their inventories are their own."""
 
 

@@ -8,9 +8,9 @@ import pytest
 
 import inspector
 from inspector.errors import InspectorError
-from inspector.serving.gguf_header import write_header
-from inspector.serving.llamacpp_real import Asked, ask, is_here, read_breakdown
-from inspector.serving.llamacpp_settings import LlamaCppSettings
+from inspector.serving.llamacpp.asked import Asked, ask, is_here, read_breakdown
+from inspector.serving.llamacpp.gguf_header import write_header
+from inspector.serving.llamacpp.settings import LlamaCppSettings
 from inspector.sources.gguf import read_gguf
 from inspector.sources.resolve import locate
 from inspector.units import MiB

@@ -6,7 +6,7 @@ import pytest
 
 import inspector
 from inspector.errors import InspectorError
-from inspector.serving.vllm_real import VARIABLE, read_answer, where
+from inspector.serving.vllm.asked import VARIABLE, read_answer, where
 from inspector.serving.weights import ROUNDED
 from inspector.units import GiB
 

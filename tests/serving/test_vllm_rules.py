@@ -14,7 +14,7 @@ from inspector.precision.registry import scheme_named
 from inspector.serving.resident import resident
 from inspector.serving.sharding import Ranks
 from inspector.serving.storing import engine_scheme, expert_padding
-from inspector.serving.vllm_state import hybrid_block
+from inspector.serving.vllm.state import hybrid_block
 from inspector.serving.weights import ROUNDED, rank_weights, stage_layers
 from inspector.sources.resolve import locate
 from inspector.units import GiB, MiB

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
-from inspector.serving import vllm_child
+from inspector.serving.vllm import child
 from inspector.units import count, gibibytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inspector.gpus import Gpu
-    from inspector.serving.vllm_settings import VllmSettings
+    from inspector.serving.vllm.settings import VllmSettings
 
 VARIABLE = "INSPECTOR_VLLM"
 KNOWN = ("0.33",)
@@ -94,7 +94,7 @@ def ask(config: Mapping[str, Any], settings: VllmSettings, card: Gpu, available:
             "folder": folder, "options": _options(settings), "available": max(available, 0),
             "card": [card.device_name or card.name, card.usable_bytes, list(card.capability), card.multiprocessors],
         }  # fmt: skip
-        command = [*python, str(Path(vllm_child.__path__[0]) / "asking.py"), json.dumps(question)]
+        command = [*python, str(Path(child.__path__[0]) / "asking.py"), json.dumps(question)]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False,

@@ -16,8 +16,8 @@ from inspector.serving.figures import Span, Term
 from inspector.serving.kv_layers import kv_layers
 from inspector.serving.measured import measured
 from inspector.serving.report import CacheShape, ServingReport, Starts
-from inspector.serving.sglang_cache import pools
-from inspector.serving.sglang_settings import attending, fraction, steps
+from inspector.serving.sglang.cache import pools
+from inspector.serving.sglang.settings import attending, fraction, steps
 from inspector.serving.sharding import Ranks
 from inspector.serving.storing import engine_scheme
 from inspector.serving.versions import NEWEST
@@ -27,8 +27,8 @@ from inspector.units import GiB
 
 if TYPE_CHECKING:
     from inspector.gpus import Gpu
-    from inspector.serving.sglang_cache import Pools
-    from inspector.serving.sglang_settings import SglangSettings
+    from inspector.serving.sglang.cache import Pools
+    from inspector.serving.sglang.settings import SglangSettings
     from inspector.sources.source import Source
 
 

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
-from inspector.serving.gguf_header import write_header
+from inspector.serving.llamacpp.gguf_header import write_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inspector.serving.llamacpp_settings import LlamaCppSettings
+    from inspector.serving.llamacpp.settings import LlamaCppSettings
     from inspector.skeleton import Skeleton
 
 SECONDS = 30

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from inspector.errors import InspectorError
 from inspector.serving.kv_bytes import state_bytes, token_bytes
 from inspector.serving.kv_layers import INDEX_BYTES
-from inspector.serving.vllm_blocks import Plan, Spec, plan
-from inspector.serving.vllm_state import ALIGN, ALIGN_NOW, HybridBlock, hybrid_block
+from inspector.serving.vllm.blocks import Plan, Spec, plan
+from inspector.serving.vllm.state import ALIGN, ALIGN_NOW, HybridBlock, hybrid_block
 from inspector.serving.weights import stage_layers
 from inspector.skeleton import DTYPE_BYTES
 
 if TYPE_CHECKING:
     from inspector.serving.kv_layers import KvLayer
-    from inspector.serving.vllm_settings import Resolved, VllmSettings
+    from inspector.serving.vllm.settings import Resolved, VllmSettings
 
 
 @dataclass(frozen=True, slots=True)

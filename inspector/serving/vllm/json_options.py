@@ -12,7 +12,7 @@ from inspector.errors import InspectorError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from inspector.serving.vllm_settings import VllmSettings
+    from inspector.serving.vllm.settings import VllmSettings
 
 
 def with_json(settings: VllmSettings) -> VllmSettings:

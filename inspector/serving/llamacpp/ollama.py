@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from inspector.serving.kv_layers import kv_layers
-from inspector.serving.llamacpp import llamacpp_report
-from inspector.serving.llamacpp_settings import LlamaCppSettings
+from inspector.serving.llamacpp.engine import llamacpp_report
+from inspector.serving.llamacpp.settings import LlamaCppSettings
 from inspector.serving.versions import NEWEST, version_of
 
 if TYPE_CHECKING:

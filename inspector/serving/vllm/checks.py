@@ -12,7 +12,7 @@ from inspector.errors import InspectorError
 
 if TYPE_CHECKING:
     from inspector.gpus import Gpu
-    from inspector.serving.vllm_settings import Resolved, VllmSettings
+    from inspector.serving.vllm.settings import Resolved, VllmSettings
     from inspector.skeleton import ConfigFacts
 
 _POSITIVE = (

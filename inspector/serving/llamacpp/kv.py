@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from inspector.serving.kv_layers import KvLayer
-    from inspector.serving.llamacpp_settings import LlamaCppSettings
+    from inspector.serving.llamacpp.settings import LlamaCppSettings
     from inspector.skeleton import ConfigFacts
 
 PAD = 256

@@ -15,7 +15,7 @@ from inspector.skeleton.skeleton import in_tower
 
 if TYPE_CHECKING:
     from inspector.precision import Scheme
-    from inspector.serving.llamacpp_settings import LlamaCppSettings
+    from inspector.serving.llamacpp.settings import LlamaCppSettings
     from inspector.skeleton import Skeleton
 
 ALIGN = 128

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inspector.serving.kv_bytes import state_bytes, token_bytes
-from inspector.serving.sglang_settings import attending
+from inspector.serving.sglang.settings import attending
 from inspector.skeleton import DTYPE_BYTES
 
 if TYPE_CHECKING:
     from inspector.serving.kv_layers import KvLayer
-    from inspector.serving.sglang_settings import SglangSettings
+    from inspector.serving.sglang.settings import SglangSettings
 
 
 @dataclass(frozen=True, slots=True)

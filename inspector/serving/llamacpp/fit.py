@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inspector.serving.llamacpp_kv import cells
+from inspector.serving.llamacpp.kv import cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inspector.serving.figures import Span
     from inspector.serving.kv_layers import KvLayer
-    from inspector.serving.llamacpp_kv import Cells
-    from inspector.serving.llamacpp_settings import LlamaCppSettings
-    from inspector.serving.llamacpp_weights import Placed
+    from inspector.serving.llamacpp.kv import Cells
+    from inspector.serving.llamacpp.settings import LlamaCppSettings
+    from inspector.serving.llamacpp.weights import Placed
 
 SINCE = 7407
 """The first build with ``--fit``, which is on unless ``-ngl`` is said."""

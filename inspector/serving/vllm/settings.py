@@ -20,7 +20,7 @@ class VllmSettings:
     """What ``vllm serve`` was told, by its own words; None where its default decides.
 
     ``allow_long_max_model_len`` is the variable ``VLLM_ALLOW_LONG_MAX_MODEL_LEN``; ``ask_engine`` is ours: ask vLLM
-    itself too (`inspector.serving.vllm_real`).
+    itself too (`inspector.serving.vllm.asked`).
     """
 
     dtype: str = "auto"

@@ -11,11 +11,11 @@ from inspector.precision.registry import scheme_named
 from inspector.precision.stored import stored
 from inspector.serving.figures import Span, Term
 from inspector.serving.language_part import language_part
-from inspector.serving.llamacpp_compute import compute
-from inspector.serving.llamacpp_fit import SINCE, fitted_context, kept_on_card, layers_that_fit
-from inspector.serving.llamacpp_fit import longest as longest_contexts
-from inspector.serving.llamacpp_kv import cells, check_caches, llamacpp_layers
-from inspector.serving.llamacpp_weights import experts_on_host, placed
+from inspector.serving.llamacpp.compute import compute
+from inspector.serving.llamacpp.fit import SINCE, fitted_context, kept_on_card, layers_that_fit
+from inspector.serving.llamacpp.fit import longest as longest_contexts
+from inspector.serving.llamacpp.kv import cells, check_caches, llamacpp_layers
+from inspector.serving.llamacpp.weights import experts_on_host, placed
 from inspector.serving.report import CacheShape, ServingReport
 from inspector.serving.versions import NEWEST, version_of
 from inspector.serving.weights import Part
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from inspector.gpus import Gpu
     from inspector.precision import Scheme
     from inspector.serving.kv_layers import KvLayer
-    from inspector.serving.llamacpp_kv import Cells
-    from inspector.serving.llamacpp_real import Asked
-    from inspector.serving.llamacpp_settings import LlamaCppSettings
+    from inspector.serving.llamacpp.asked import Asked
+    from inspector.serving.llamacpp.kv import Cells
+    from inspector.serving.llamacpp.settings import LlamaCppSettings
     from inspector.skeleton import ConfigFacts, Skeleton
     from inspector.sources.source import Source
 
@@ -160,7 +160,7 @@ def weights_scheme(source: Source, settings: LlamaCppSettings) -> Scheme:
 
 def _asked(source: Source, skeleton: Skeleton, scheme: Scheme, settings: LlamaCppSettings, context: int) -> Asked:
     """What the installed engine answers for a header of the model, or for the file. Raises InspectorError."""
-    from inspector.serving.llamacpp_real import ask, ask_file
+    from inspector.serving.llamacpp.asked import ask, ask_file
 
     path = Path(source.where)
     if path.suffix == ".gguf" and path.is_file():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from inspector.gpus import Gpu
     from inspector.serving.figures import Span
     from inspector.serving.report import Starts
-    from inspector.serving.vllm_settings import Resolved, VllmSettings
+    from inspector.serving.vllm.settings import Resolved, VllmSettings
 
 
 def verdict(

@@ -14,7 +14,7 @@ from inspector.serving.figures import Span
 from inspector.units import MiB
 
 if TYPE_CHECKING:
-    from inspector.serving.llamacpp_kv import Cells
+    from inspector.serving.llamacpp.kv import Cells
     from inspector.skeleton import ConfigFacts
 
 STREAMS = 5

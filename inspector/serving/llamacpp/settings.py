@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class LlamaCppSettings:
     """What ``llama-server`` was told; None where its default decides.
 
-    ``ask_engine`` is ours: ask the installed engine itself too (`inspector.serving.llamacpp_real`).
+    ``ask_engine`` is ours: ask the installed engine itself too (`inspector.serving.llamacpp.asked`).
     """
 
     scheme: str = ""

@@ -20,11 +20,11 @@ from inspector.serving.measured import measured
 from inspector.serving.report import CacheShape, ServingReport
 from inspector.serving.sharding import Ranks
 from inspector.serving.storing import engine_scheme, expert_padding
-from inspector.serving.vllm_cache import vllm_cache
-from inspector.serving.vllm_checks import check_cache, check_model, check_numbers, check_step
-from inspector.serving.vllm_json import named, object_of, overridden, with_json
-from inspector.serving.vllm_settings import resolve
-from inspector.serving.vllm_verdict import helps, verdict
+from inspector.serving.vllm.cache import vllm_cache
+from inspector.serving.vllm.checks import check_cache, check_model, check_numbers, check_step
+from inspector.serving.vllm.json_options import named, object_of, overridden, with_json
+from inspector.serving.vllm.settings import resolve
+from inspector.serving.vllm.verdict import helps, verdict
 from inspector.serving.weights import rank_weights, table_positions
 from inspector.skeleton.skeleton import in_tower
 from inspector.units import GiB
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from inspector.gpus import Gpu
-    from inspector.serving.vllm_blocks import Plan
-    from inspector.serving.vllm_cache import Cache
-    from inspector.serving.vllm_settings import Resolved, VllmSettings
+    from inspector.serving.vllm.blocks import Plan
+    from inspector.serving.vllm.cache import Cache
+    from inspector.serving.vllm.settings import Resolved, VllmSettings
     from inspector.serving.weights import Part
     from inspector.skeleton import Skeleton
     from inspector.sources.source import Source
@@ -106,7 +106,7 @@ def vllm_report(
     if draft.said:
         notes.append(draft.said)
     if settings.ask_engine:
-        from inspector.serving.vllm_real import ask
+        from inspector.serving.vllm.asked import ask
 
         notes.append(ask(config, settings, card, left.value).said())
     said = version or ".".join(map(str, resolved.version))

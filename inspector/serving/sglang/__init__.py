@@ -1,0 +1,1 @@
+"""SGLang: its options, its pool by version, and its caches."""
