@@ -66,6 +66,29 @@ SHARDED = """
 """
 
 
+WHOLE_STATE = """
+    import torch, torch.distributed as dist
+    from torch import nn
+    from torch.distributed.fsdp import FullOptimStateDictConfig, FullStateDictConfig, StateDictType
+    from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
+    from torch.distributed.fsdp.wrap import ModuleWrapPolicy
+
+    dist.init_process_group("nccl")
+    torch.cuda.set_device(dist.get_rank())
+    # Rank 0 has nothing of the last bias, the others little of the first weight.
+    model = nn.Sequential(nn.Linear(64, 256), nn.Sequential(nn.Linear(256, 8), nn.Linear(8, 8)))
+    policy = ModuleWrapPolicy({nn.Sequential})
+    model = FSDP(model, auto_wrap_policy=policy, device_id=dist.get_rank(), use_orig_params=True)
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.ones(2, 64, device="cuda")).sum().backward()
+    optimizer.step()
+    configs = FullStateDictConfig(rank0_only=True), FullOptimStateDictConfig(rank0_only=True)
+    with FSDP.state_dict_type(model, StateDictType.FULL_STATE_DICT, *configs):
+        whole = FSDP.optim_state_dict(model, optimizer).get("state", {})
+    print(dist.get_rank(), {name: tuple(state["exp_avg"].shape) for name, state in whole.items()})
+"""
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("launched")
@@ -178,3 +201,12 @@ def test_without_a_launcher_it_is_one_line(tmp_path):
     (tmp_path / "train.py").write_text("import torch.distributed as dist\ndist.init_process_group('nccl')\n")
     with pytest.raises(InspectorError, match="--nproc"):
         run(tmp_path / "train.py", gpu="T4", output_to_stderr=True)
+
+
+def test_fsdp1_puts_the_optimizers_states_of_all_ranks_together(dry):
+    report, out, err = dry(WHOLE_STATE, gpu="A10", nproc=4)
+    assert report.script_exit_code == 0, err[-2000:]
+    assert out.startswith(
+        "0 {'0.bias': (256,), '0.weight': (256, 64), '1.0.bias': (8,), '1.0.weight': (8, 256), '1.1.bias': (8,), "
+        "'1.1.weight': (8, 8)}"
+    )

@@ -97,6 +97,8 @@ PLACES: tuple[Place, ...] = (
           "deepspeed/ops/op_builder/builder.py", _names("installed_cuda_version")),
     Place("deepspeed.ops.op_builder.builder:OpBuilder", "deepspeed", ">=0.18,<0.19", "nothing is compiled",
           "deepspeed/ops/op_builder/builder.py", _names("load")),
+    Place("torch.distributed.fsdp._optim_utils", "torch", TORCH, "other ranks have the states that this one has not",
+          "torch/distributed/fsdp/_optim_utils.py", _names("_map_param_key_to_optim_keys _allgather_state_info")),
     Place("torch.distributed.checkpoint.default_planner", "torch", TORCH, "other ranks say what this one says",
           "torch/distributed/checkpoint/default_planner.py", _names("_validate_global_plan")),
     Place("torch._C", "torch", TORCH, "the build has CUDA", "torch/csrc/Module.cpp", _names("_get_accelerator")),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def as_rank(world: World) -> None:
     """Put what a rank has of its own in its place."""
-    from inspector.simulate.script.child.rank import group, streams, wrappers, zero
+    from inspector.simulate.script.child.rank import fsdp_states, group, streams, wrappers, zero
     from inspector.simulate.script.child.rank.spread import units_of
     from inspector.simulate.script.child.rank.tracer import RankCardTracer
 
@@ -24,6 +24,7 @@ def as_rank(world: World) -> None:
     streams.install(tracer)
     group.install(tracer.exchange)
     wrappers.install(tracer, world.imports)
+    fsdp_states.install(world.imports)
     zero.install(world.imports)
     world.stages.at_first_step = lambda root: tracer.units.update(units_of(root))
 
