@@ -39,7 +39,8 @@ class HostMemory:
     def made(self, tensor: torch.Tensor, *, pinned: bool = False) -> None:
         """A tensor lies in the machine's memory, until its storage dies."""
         storage = local(tensor).untyped_storage()
-        if storage._cdata in self._held:
+        # Another may have died where this one was made, and not have been told of yet.
+        if (before := self._held.get(storage._cdata)) is not None and before() is not None:
             return
         held = _Held(storage, self._died)
         held.key, held.nbytes, held.pinned = storage._cdata, storage.nbytes(), pinned
@@ -55,7 +56,8 @@ class HostMemory:
         self.most = max(self.most, self._pageable + self.pinned_bytes)
 
     def _died(self, held: _Held) -> None:
-        self._held.pop(held.key, None)
+        if self._held.get(held.key) is held:
+            del self._held[held.key]
         if not held.pinned:
             self._pageable -= held.nbytes
         elif held.nbytes:
