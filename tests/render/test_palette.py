@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from inspector.lesson.texts.reading import LANGUAGES, texts
 from inspector.memory_kinds import MemoryKind
 from inspector.render.terminal import of_kind
 from inspector.render.theme import DARK, KIND_COLOURS, KIND_HATCHES, LIGHT, PART_COLOURS, luminance, text_on
@@ -82,6 +83,9 @@ def test_kinds_are_told_apart(vision):
 
 def test_every_kind_has_a_look_of_its_own():
     assert set(KIND_COLOURS) == set(MemoryKind)
+    for language in LANGUAGES:
+        say = texts(language)
+        assert all(say(f"{part}.{kind.name.lower()}") for kind in MemoryKind for part in ("kinds", "short"))
     assert len(FAMILIES) == 8
     looks = [(KIND_COLOURS[kind], KIND_HATCHES.get(kind, "")) for kind in MemoryKind]
     assert len(set(looks)) == len(looks)

@@ -60,7 +60,8 @@ class RankTracer(Streamed):
     def __torch_dispatch__(
         self, func: OpOverload, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if not self.two_devices:
+        # What an operator asks for by itself, as a result whose shape is remembered, lies where its own result does.
+        if not self.two_devices or self.inside:
             return self._dispatched(func, types, args, kwargs or {})
         before = self.on_host, self.inside
         # What is below asks for the one device that there is.

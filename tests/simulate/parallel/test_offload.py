@@ -6,7 +6,10 @@ import pytest
 
 from inspector.errors import InspectorError
 from inspector.memory_kinds import MemoryKind
+from inspector.simulate.device.kernels import cuda_kernels
+from inspector.simulate.device.questions import Device
 from inspector.simulate.parallel.host_memory import HostMemory, power_of_two
+from inspector.simulate.parallel.rank_tracer import RankTracer
 from inspector.simulate.parallel.ranks import alike
 from inspector.simulate.setup.parallel import changed, read
 from tests.simulate.parallel.test_ranks import WEIGHTS, alive_at_end, ranked
@@ -43,6 +46,19 @@ def test_pinned_memory_is_in_powers_of_two_and_kept():
     assert host.pinned_bytes == 4096
     assert host.most == 4096 + 40
     assert [power_of_two(each) for each in (1, 2, 3, 4096, 4097)] == [1, 2, 4, 4096, 8192]
+
+
+def test_a_copy_of_what_is_on_the_host_is_there_too_when_its_shape_is_remembered():
+    import torch
+
+    tracer = RankTracer(cuda_kernels(Device((8, 0), 108)), cards=2)
+    tracer.two_devices = True
+    # Entered twice, as where a rank is traced after another: the second hears what the first makes.
+    with tracer, tracer:
+        with tracer.placed("host"):
+            weight = torch.empty(1000, 1000, device="meta")
+        copies = [weight.clone() for _ in range(3)]
+        assert all(tracer.is_on_host(copy) for copy in copies)
 
 
 def test_what_no_wrapper_offloads_is_refused():

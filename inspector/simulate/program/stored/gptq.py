@@ -28,6 +28,7 @@ from inspector.simulate.program.stored.layers import PackedLinear, Parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
 EXLLAMAS = ("ExLlamaV2", "AutoGPTQ ExLlama")
 
@@ -61,6 +62,7 @@ class GptqModelLinear(PackedLinear, ABC):
 
     prefix = ""
     name = ""
+    on_train: Callable[[], None] | None = None
 
     values = ("qweight",)
     qweight: torch.Tensor
@@ -92,6 +94,12 @@ class GptqModelLinear(PackedLinear, ABC):
     def refuses_training(self) -> str:
         """The library's class whose ``train()`` raises; "" where it does not (``BaseQuantLinear.train``)."""
         return f"{self.prefix}{LEARNS_NOT[self.kernel]}" if self.kernel in LEARNS_NOT else ""
+
+    def train(self, mode: bool = True) -> Self:
+        """As any module; in a script ``on_train`` is asked first, which raises where the kernel has no gradient."""
+        if mode and not self.training and self.on_train is not None:
+            self.on_train()
+        return super().train(mode)
 
     def scratch_bytes(self, batch: int) -> int:
         """ExLlamaV2's: a whole weight in float16, and room for 2,048 tokens of so many sequences in float32.

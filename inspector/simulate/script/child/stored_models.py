@@ -8,9 +8,9 @@ loads by itself where the files are there.
 from __future__ import annotations
 
 import copy
+import functools
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from inspector.precision.published import published_in
@@ -117,18 +117,14 @@ def _refuse_training(model: Any, world: World) -> None:
     """What GPTQModel's kernels do that have no gradient (qlinear/__init__.py, ``BaseQuantLinear.train``)."""
     refused = [(path, each) for path, each in model.named_modules()
                if isinstance(each, GptqModelLinear) and each.refuses_training]  # fmt: skip
+
+    def told(layer: GptqModelLinear) -> None:
+        said = f"{layer.refuses_training}: `{layer.name}` switching to training mode."
+        raise emulated(NotImplementedError(said))
+
     for path, layer in refused:
-        layer.name = path
-
-    def train(self: GptqModelLinear, mode: bool = True) -> GptqModelLinear:
-        if mode and not self.training and self.refuses_training:
-            said = f"{self.refuses_training}: `{self.name}` switching to training mode."
-            raise emulated(NotImplementedError(said))
-        return nn.Module.train(self, mode)
-
+        layer.name, layer.on_train = path, functools.partial(told, layer)
     if refused:
-        # This process's alone, where a script may train; by options it is asked before.
-        setattr(GptqModelLinear, "train", train)  # noqa: B010
         world.tracer.notes.append(
             f"GPTQModel's {refused[0][1].kernel} kernel does not train: with backend='auto_trainable' in the"
             " quantization_config it takes one that does"
