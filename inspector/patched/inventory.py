@@ -143,7 +143,8 @@ PATCHES: Mapping[str, Patch] = dict([
     *_names("torch.distributed.device_mesh:DeviceMesh", "torch", "groups that this rank is not in, and a mesh anew for "
             "each weight", "torch/distributed/device_mesh.py", __getitem__=("self", "mesh_dim_names"),
             _concatenate=("device_mesh_list",),
-            _init_one_process_group=("sub_layout", "rank_map", "dim_name", "backend_override")),
+            # Handed on as it comes: since 2.15 it is told whether to keep the ranks' order.
+            _init_one_process_group=None),
     *_names("torch.distributed._mesh_layout:_MeshLayout", "torch", "the rows of a mesh that this rank is not in",
             "torch/distributed/device_mesh.py, _init_one_process_group", remap_to_tensor=("self", "rank_map")),
     *_names(f"{_FSDP}._fully_shard._fsdp_param:FSDPParam", "torch", _RANK, "fsdp/_fully_shard/_fsdp_param.py",

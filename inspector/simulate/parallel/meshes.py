@@ -23,12 +23,12 @@ def of_this_rank() -> dict[str, Any]:
     joined = DeviceMesh._concatenate
     parts: dict[tuple[DeviceMesh, str | tuple[str, ...]], DeviceMesh] = {}
     wholes: dict[tuple[DeviceMesh, ...], DeviceMesh] = {}
-    making = []
+    making: list[object] = []
 
-    def one_group(sub_layout: Any, rank_map: torch.Tensor, dim_name: str, backend_override: Any) -> object:
-        making.append(dim_name)
+    def one_group(*asked: Any) -> object:
+        making.append(asked)
         try:
-            return of_one(sub_layout, rank_map, dim_name, backend_override)
+            return of_one(*asked)
         finally:
             making.pop()
 
