@@ -19,12 +19,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import nn
+    from transformers import PreTrainedConfig
 
 ROTATE = "allgather"
 """How keys and values go round: ``cp_comm_strategy`` of accelerate's ``TorchContextParallelConfig``, its default."""
 
 UNFUSED = "got mixed torch.Tensor and DTensor"
 """What PyTorch says where attention falls back to plain products, whose mask nobody has cut."""
+
+
+def masked_otherwise(config: PreTrainedConfig) -> list[str]:
+    """The types of a model's layers that see less than all tokens before, by accelerate 1.15's own rule.
+
+    Source: accelerate/big_modeling.py, ``_attach_context_parallel_hooks``, which 1.14 has without it.
+    """
+    text = config.get_text_config()
+    types = getattr(text, "layer_types", None)
+    if types is None:
+        return ["sliding_attention"] if getattr(text, "sliding_window", None) else []
+    return sorted(set(types) - {"full_attention"})
 
 
 class ContextParallel(FullyShard):
@@ -53,6 +66,11 @@ class ContextParallel(FullyShard):
             _attach_context_parallel_hooks(model)
         except ValueError as error:
             raise self._refused(error) from error
+        if dropped := masked_otherwise(model.config):
+            self.tracer.notes.append(
+                f"the mask of {' and '.join(dropped)} layers is dropped: this accelerate trains them with full causal "
+                "attention and says nothing, accelerate 1.15 refuses them"
+            )
         return super().wrap(model)
 
     @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 
@@ -73,14 +75,34 @@ def test_ranks_of_a_ring_are_the_first_the_last_and_those_between(parts):
     [
         ({"attention": "eager"}, "supported only with SDPA attention, you are using eager"),
         ({"seq_len": 500}, "sequences of 500 tokens are not in 8 parts of one length"),
-        ({"config": {**TINY, "model_type": "mistral", "architectures": ["MistralForCausalLM"], "sliding_window": 64}},
-         "does not support attention layers of type"),
         ({"dtype": "float32"}, "got mixed torch.Tensor and DTensor"),
     ],
-)  # fmt: skip
+)
 def test_what_accelerate_pytorch_and_the_trainer_refuse(settings, said):
     with pytest.raises(CannotSimulateError, match=said):
         ranked("cp:4", **settings)
+
+
+SLIDING = {**TINY, "model_type": "mistral", "architectures": ["MistralForCausalLM"], "sliding_window": 64}
+
+
+def test_a_window_is_refused_or_said_to_be_dropped(monkeypatch):
+    import accelerate.big_modeling as accelerates
+
+    attach = accelerates._attach_context_parallel_hooks
+
+    def without_asking(model):
+        """As accelerate 1.14: the masks are dropped of any layers."""
+        model.config.sliding_window, window = None, model.config.sliding_window
+        attach(model)
+        model.config.sliding_window = window
+
+    if "does not support attention layers" in inspect.getsource(attach):
+        with pytest.raises(CannotSimulateError, match="does not support attention layers of type"):
+            ranked("cp:4", config=SLIDING)
+        monkeypatch.setattr(accelerates, "_attach_context_parallel_hooks", without_asking)
+    trace, _ = ranked("cp:4", config=SLIDING)
+    assert any("the mask of sliding_attention layers is dropped" in said for said in trace.notes)
 
 
 def test_words():
