@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
-from itertools import pairwise
 
 import pytest
 
@@ -55,13 +54,12 @@ def test_cross_entropy_is_equal_at_the_digits(predicted):
 
 
 @pytest.mark.parametrize("objective", ["orpo", "cpo", "simpo"])
-def test_losses_of_pairs_rise_from_batch_to_batch_as_measured(predicted, objective):
-    """Each figure has a constant beside the loss (docs/records.md), so that differences are what is held."""
+def test_losses_of_pairs_are_equal_at_the_digits(predicted, objective):
+    """With what Liger's compiled loss left, which the script had run before."""
     names = [name for name in predicted if ROWS[name]["objective"] == objective]
-    (low, high), *_ = pairwise(names)
-    rise = ROWS[high]["value_bytes"] - ROWS[low]["value_bytes"]
-    assert predicted[high].predicted - predicted[low].predicted == pytest.approx(rise, abs=8192)
-    assert any("alike at every batch" in note for note in predicted[low].question.notes)
+    assert len(names) == 2
+    for name in names:
+        assert abs(predicted[name].predicted - ROWS[name]["value_bytes"]) <= 2 * ROWS[name]["rounding_bytes"] + 512
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 ROUNDS = 3
 """The script takes the median of ten: the first round has no gradients yet, the others are alike."""
 _BETA, _GAMMA = 0.1, 0.5
+_COMPILED_LAST = 4
+"""Sequences for which the script compiles Liger's loss a second and last time: its batches are 2, 4, 8 and 16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,34 @@ def trace_loss_benchmark(point: LossBenchmark, capability: tuple[int, int], mult
     """The events of ``ROUNDS`` rounds on a card, each a step whose stage ``forward`` resets the peak."""
     device = Device(capability, multiprocessors)
     tracer = Tracer(cuda_kernels(device))
+    dtype = getattr(torch, point.dtype)
     with as_on(device, tracer.page), tracer:
-        inputs, forward = _made(point, getattr(torch, point.dtype))
+        _left = _left_of_compiling(point, dtype) if point.objective != "sft" else []
+        inputs, forward = _made(point, dtype)
         for step in range(ROUNDS):
             tracer.mark("forward", step, reset=True)
             forward(inputs).backward()
     tracer.stop()
     return tracer.events()
+
+
+def _left_of_compiling(point: LossBenchmark, dtype: torch.dtype) -> list[torch.Tensor]:
+    """What the script has on the card before it measures anything: the arguments of a function that was compiled.
+
+    The script times Liger's loss before it weighs either, and that compiles ``accumulate_chunk`` for one pair, then
+    again, as batches grow, for two. Dynamo's translators hold the frame that they read (``f_locals``) and one another,
+    until Python looks for circles, which nothing later brings about. Of the frame are the head and its gradient, a
+    pair's states, and the loss, by whose graph all states and their gradients are there too.
+    Sources: linkedin/Liger-Kernel 6b2fd02d, src/liger_kernel/chunked_loss/fused_linear_preference.py, ``forward``;
+    torch 2.5.1 torch/_dynamo/symbolic_convert.py, ``InstructionTranslatorBase``. Seen on a CPU, with torch 2.5.1, by
+    asking Python's collector what is alive.
+    """
+    states = torch.empty(_COMPILED_LAST, point.seq, point.hidden, dtype=dtype, device="meta")
+    weight = torch.empty(point.vocab, point.hidden, dtype=dtype, device="meta")
+    labels = torch.empty(_COMPILED_LAST, point.seq, dtype=torch.int64, device="meta")
+    pair = states[:2].clone(), labels[:2].clone()
+    loss = torch.zeros((), device="meta")
+    return [states, weight, labels, *pair, loss, torch.zeros_like(weight), torch.empty_like(states)]
 
 
 def _made(point: LossBenchmark, dtype: torch.dtype) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:

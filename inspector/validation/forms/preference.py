@@ -25,11 +25,6 @@ TOLD_OF_RUNS = (
     "loss", "minibatch", "reward_model", "objective",
 )  # fmt: skip
 OBJECTIVES = ("sft", "orpo", "cpo", "simpo")
-STAYS = (
-    "beside the loss the figure has what is alike at every batch: two weights and some tensors of one pair, likely "
-    "what Liger's compiled loss left, which the script ran before in the same process"
-)
-"""Seen in the rows, which are as predicted from batch to batch; no source says what stays."""
 PLAIN = frozenset({"huggingface", "torch"})
 """Providers of a benchmark that are PyTorch's own operators."""
 
@@ -43,7 +38,6 @@ def read(fields: Fields) -> Question:
     settings: dict[str, Any] = {}
     figures: tuple[Figure, ...] = ()
     gpu = config = ""
-    notes: tuple[str, ...] = ()
     if not method.startswith("loss only"):
         fields.told(*TOLD_OF_RUNS)
         _why_not(fields, method, tool)
@@ -53,12 +47,10 @@ def read(fields: Fields) -> Question:
         gpu = fields.read("card", words.card, "", required=not fields.findings.problems)
         point = settings["loss_benchmark"]
         config = f"{point['objective']}, {point['batch']}x{point['seq']}x{point['vocab']}"
-        if point["objective"] != "sft" and "Liger" in tool:
-            notes = (STAYS,)
         fields.told(*TOLD_OF_RUNS, "liger")
     return Question(
         file="", id="", model=fields.text("model"), method="loss", config=config or method, gpu=gpu,
-        settings=settings, figures=figures, versions=versions, notes=notes,
+        settings=settings, figures=figures, versions=versions,
     )  # fmt: skip
 
 
