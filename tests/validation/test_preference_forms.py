@@ -22,19 +22,18 @@ def test_only_rows_of_trust_a_that_say_enough_are_compared():
     assert set(RUNS) == set(ROWS)
     assert not any(run.wrong or "\n" in run.skipped or run.not_understood for run in RUNS.values())
     assert {ROWS[run.id]["trust"] for run in COMPARED} == {"A"}
-    assert len(COMPARED) == 22
-    kernels = [run.skipped for run in RUNS.values() if ROWS[run.id].get("provider") == "liger"]
-    assert set(kernels) == {"Liger's kernels: what they allocate is not simulated"}
+    assert len(COMPARED) == 48
+    assert {ROWS[run.id]["provider"] for run in COMPARED} == {"huggingface", "liger"}
     assert not any(run.file == "preference" for run in questions())
 
 
 @pytest.fixture(scope="module")
 def predicted(tmp_path_factory):
-    """A point of cross-entropy on given logits, of a head, and two batches of each loss of pairs."""
+    """A point of cross-entropy on given logits, of a head, and two batches of each loss of pairs, each side's."""
     rows, taken = [], {}
     for run in COMPARED:
         point = run.settings["loss_benchmark"]
-        kind = point["objective"], bool(point["hidden"])
+        kind = point["objective"], bool(point["hidden"]), point["liger"]
         taken[kind] = taken.get(kind, 0) + 1
         if taken[kind] <= (2 if point["objective"] != "sft" else 1):
             rows.append(ROWS[run.id])
@@ -48,18 +47,20 @@ def predicted(tmp_path_factory):
 
 def test_cross_entropy_is_equal_at_the_digits(predicted):
     plain = [name for name in predicted if "cross-entropy" in name]
-    assert len(plain) == 2
+    assert len(plain) == 4
     for name in plain:
-        assert abs(predicted[name].predicted - ROWS[name]["value_bytes"]) <= 2 * ROWS[name]["rounding_bytes"] + 512
+        given = 2 * ROWS[name]["rounding_bytes"] + 512 if ROWS[name]["provider"] == "huggingface" else 2**17
+        assert abs(predicted[name].predicted - ROWS[name]["value_bytes"]) <= given
 
 
 @pytest.mark.parametrize("objective", ["orpo", "cpo", "simpo"])
 def test_losses_of_pairs_are_equal_at_the_digits(predicted, objective):
-    """With what Liger's compiled loss left, which the script had run before."""
+    """With what Liger's compiled loss left, which the script had run before; of its own but for a block not split."""
     names = [name for name in predicted if ROWS[name]["objective"] == objective]
-    assert len(names) == 2
+    assert len(names) == 4
     for name in names:
-        assert abs(predicted[name].predicted - ROWS[name]["value_bytes"]) <= 2 * ROWS[name]["rounding_bytes"] + 512
+        given = 2 * ROWS[name]["rounding_bytes"] + 512 if ROWS[name]["provider"] == "huggingface" else 2**20
+        assert abs(predicted[name].predicted - ROWS[name]["value_bytes"]) <= given
 
 
 @pytest.mark.parametrize(

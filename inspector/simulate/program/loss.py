@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
 from inspector.errors import InspectorError
+from inspector.simulate.program.liger import fused_linear_cross_entropy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from transformers import PreTrainedModel
 
+    from inspector.simulate.program.autograd_context import Context
     from inspector.simulate.setup.training import LoopSetup
     from inspector.simulate.tracing.tracer import Tracer
 
@@ -77,50 +79,7 @@ def chunked_loss(
 def liger_loss(hidden: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor) -> Any:
     """Liger's fused linear cross entropy."""
     rows, targets = _rows(hidden, labels)
-    return _FusedLinearCrossEntropy.apply(rows, weight, targets)
-
-
-class _Context(Protocol):
-    """What autograd hands a function of one's own: what was kept in its forward, for its backward."""
-
-    dtype: torch.dtype
-    needs_input_grad: tuple[bool, ...]
-
-    @property
-    def saved_tensors(self) -> tuple[Any, ...]: ...
-
-    def save_for_backward(self, *tensors: torch.Tensor | None) -> None: ...
-
-
-class _FusedLinearCrossEntropy(torch.autograd.Function):
-    """Loss and gradients together, chunk by chunk; a chunk's logits turn into their gradient in place.
-
-    Source: Liger-Kernel src/liger_kernel/ops/fused_linear_cross_entropy.py, ``fused_linear_cross_entropy_forward``
-    (the chunk's size: the next power of two above tokens over vocabulary per hidden size).
-    """
-
-    @staticmethod
-    def forward(ctx: _Context, rows: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> Any:
-        tokens, width = rows.shape
-        pieces = -(-weight.size(0) // width)
-        chunk = 1 << (-(-tokens // pieces) - 1).bit_length()
-        losses = torch.zeros(tokens, dtype=torch.float32, device=rows.device)
-        grad_rows = torch.zeros_like(rows)
-        grad_weight = torch.zeros_like(weight) if weight.requires_grad else None
-        for begin in range(0, tokens, chunk):
-            some = rows[begin : begin + chunk]
-            logits = some.to(weight.dtype) @ weight.t()
-            grad_rows[begin : begin + chunk] = logits @ weight
-            if grad_weight is not None:
-                grad_weight += torch.mm(logits.t(), some.to(weight.dtype)).float()
-        del targets
-        ctx.save_for_backward(grad_rows, grad_weight)
-        return losses.sum()
-
-    @staticmethod
-    def backward(ctx: _Context, *_: object) -> Any:
-        grad_rows, grad_weight = ctx.saved_tensors
-        return grad_rows, grad_weight, None
+    return fused_linear_cross_entropy(rows, weight, targets)
 
 
 def trl_loss(hidden: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, dtype: torch.dtype | None = None) -> Any:
@@ -154,7 +113,7 @@ class _ChunkedLogProb(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: _Context, rows: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, dtype: torch.dtype
+        ctx: Context, rows: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, dtype: torch.dtype
     ) -> Any:
         numbers = [torch.zeros(len(rows), device=rows.device) for _ in range(_ChunkedLogProb.STATISTICS)]
         for _ in _tiles(rows, weight, dtype):
@@ -165,7 +124,7 @@ class _ChunkedLogProb(torch.autograd.Function):
         return numbers[3] - log_z
 
     @staticmethod
-    def backward(ctx: _Context, *_: object) -> Any:
+    def backward(ctx: Context, *_: object) -> Any:
         rows, weight, *_kept = ctx.saved_tensors
         grad_rows = (
             torch.zeros(rows.shape, dtype=torch.float32, device=rows.device) if ctx.needs_input_grad[0] else None

@@ -1,4 +1,4 @@
-"""Liger-Kernel's benchmark of a loss alone, the plain PyTorch side: a head, its loss, forward and backward.
+"""Liger-Kernel's benchmark of a loss alone, plain PyTorch's or its own: a head, its loss, forward and backward.
 
 Sources: linkedin/Liger-Kernel, November 2024, benchmark/scripts/benchmark_cross_entropy.py,
 benchmark_fused_linear_cross_entropy.py, benchmark_{orpo,cpo,simpo}_loss.py and utils.py, ``_test_memory``; the losses
@@ -16,6 +16,7 @@ from torch.nn import functional
 from inspector.simulate.device.cuda import as_on
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.device.questions import Device
+from inspector.simulate.program import liger
 from inspector.simulate.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class LossBenchmark:
 
     ``hidden`` is 0 where logits are given and there is no head; then all ``batch`` x ``seq`` rows are logits of
     ``vocab``. ``objective`` is that of the loss: ``sft``, ``orpo``, ``cpo`` or ``simpo``; of pairs
-    the first half of a batch is chosen.
+    the first half of a batch is chosen. ``liger``: by its kernels.
     """
 
     objective: str
@@ -45,6 +46,7 @@ class LossBenchmark:
     vocab: int
     hidden: int
     dtype: str
+    liger: bool = False
 
 
 def trace_loss_benchmark(point: LossBenchmark, capability: tuple[int, int], multiprocessors: int) -> tuple[Event, ...]:
@@ -53,6 +55,8 @@ def trace_loss_benchmark(point: LossBenchmark, capability: tuple[int, int], mult
     tracer = Tracer(cuda_kernels(device))
     dtype = getattr(torch, point.dtype)
     with as_on(device, tracer.page), tracer:
+        if point.hidden:
+            _workspaces()
         _left = _left_of_compiling(point, dtype) if point.objective != "sft" else []
         inputs, forward = _made(point, dtype)
         for step in range(ROUNDS):
@@ -60,6 +64,12 @@ def trace_loss_benchmark(point: LossBenchmark, capability: tuple[int, int], mult
             forward(inputs).backward()
     tracer.stop()
     return tracer.events()
+
+
+def _workspaces() -> None:
+    """The script times both losses before it weighs one, so that both threads have their cuBLAS workspaces."""
+    one = torch.empty(1, 1, dtype=torch.bfloat16, device="meta", requires_grad=True)
+    (one @ one.t()).sum().backward()
 
 
 def _left_of_compiling(point: LossBenchmark, dtype: torch.dtype) -> list[torch.Tensor]:
@@ -87,16 +97,22 @@ def _made(point: LossBenchmark, dtype: torch.dtype) -> tuple[torch.Tensor, Calla
     if not point.hidden:
         target = torch.randint(point.vocab, (rows, 1), device="meta").squeeze(1)
         inputs = torch.empty(rows, point.vocab, dtype=dtype, device="meta", requires_grad=True)
-        return inputs, lambda logits: functional.cross_entropy(logits, target)
+        loss = liger.cross_entropy if point.liger else functional.cross_entropy
+        return inputs, lambda logits: loss(logits, target)
     # The script makes both providers' modules before it measures one.
     heads = [torch.nn.Linear(point.hidden, point.vocab, bias=False, dtype=dtype, device="meta") for _ in range(2)]
     if point.objective == "sft":
         target = torch.randint(point.vocab, (rows, 1), device="meta").squeeze(1)
         inputs = torch.empty(rows, point.hidden, dtype=dtype, device="meta", requires_grad=True)
+        if point.liger:
+            return inputs, lambda rows: liger.fused_linear_cross_entropy(rows, heads[1].weight, target, upcast=True)
         return inputs, lambda states: functional.cross_entropy(heads[0](states), target)
     shape = (point.batch, point.seq)
     labels = torch.randint(point.vocab, shape, device="meta")
     inputs = torch.empty(*shape, point.hidden, dtype=dtype, device="meta", requires_grad=True)
+    if point.liger:
+        likely = point.objective != "simpo"
+        return inputs, lambda states: liger.preference(states, heads[1].weight, labels, likely=likely)
     return inputs, lambda states: _of_pairs(point.objective, states, heads[0].weight, labels)
 
 

@@ -88,9 +88,7 @@ def _why_not(fields: Fields, method: str, tool: str) -> None:
 def _point(fields: Fields) -> dict[str, Any]:
     """What `inspector.simulate.program.loss_benchmark.LossBenchmark` takes."""
     provider = fields.text("provider", "torch").lower()
-    if provider == "liger":
-        fields.refuse("Liger's kernels: what they allocate is not simulated")
-    elif provider not in PLAIN:
+    if provider != "liger" and provider not in PLAIN:
         fields.refuse(f"provider {provider} is not simulated")
     objective = fields.text("objective", "sft").lower()
     if objective not in OBJECTIVES:
@@ -103,7 +101,7 @@ def _point(fields: Fields) -> dict[str, Any]:
         fields.refuse("a loss of pairs needs a head, shape.hidden, and an even shape.batch", wrong=True)
     return {
         "objective": objective, "batch": batch, "seq": seq, "vocab": shape.whole("vocab"), "hidden": hidden,
-        "dtype": fields.read("dtype", words.dtype, "bfloat16"),
+        "dtype": fields.read("dtype", words.dtype, "bfloat16"), "liger": provider == "liger",
     }  # fmt: skip
 
 

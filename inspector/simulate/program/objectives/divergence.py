@@ -6,31 +6,23 @@ Triton kernels that fold a tile allocate nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from inspector.simulate.program.autograd_context import Context
+
 TOKENS, COLUMNS = 4096, 32768
 """``TOKEN_CHUNK_SIZE`` and ``VOCAB_CHUNK_SIZE``."""
-
-
-class _Context(Protocol):
-    dtype: torch.dtype
-    needs_input_grad: tuple[bool, ...]
-
-    @property
-    def saved_tensors(self) -> tuple[Any, ...]: ...
-
-    def save_for_backward(self, *tensors: torch.Tensor | None) -> None: ...
 
 
 class _Divergence(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: _Context, own: torch.Tensor, weight: torch.Tensor, other: torch.Tensor, beside: torch.Tensor,
+        ctx: Context, own: torch.Tensor, weight: torch.Tensor, other: torch.Tensor, beside: torch.Tensor,
         dtype: torch.dtype,
     ) -> Any:  # fmt: skip
         def zeros() -> torch.Tensor:
@@ -50,7 +42,7 @@ class _Divergence(torch.autograd.Function):
         return divergence, entropy
 
     @staticmethod
-    def backward(ctx: _Context, *_gradients: torch.Tensor) -> Any:
+    def backward(ctx: Context, *_gradients: torch.Tensor) -> Any:
         own, weight, other, beside, *_kept = ctx.saved_tensors
         wide = [
             torch.zeros(of.shape, device=of.device, dtype=torch.float32) if needed else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import types
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
@@ -19,34 +19,23 @@ from inspector.simulate.program.loss import chunked_log_probs
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from inspector.simulate.program.autograd_context import Context
     from inspector.simulate.setup.words import Autocast
     from inspector.simulate.tracing.tracer import Tracer
-
-
-class _Context(Protocol):
-    """What autograd hands a function of one's own: what was kept in its forward, for its backward."""
-
-    shape: torch.Size
-    rows: int
-
-    @property
-    def saved_tensors(self) -> tuple[Any, ...]: ...
-
-    def save_for_backward(self, *tensors: torch.Tensor | None) -> None: ...
 
 
 class _Picked(torch.autograd.Function):
     """``hidden[mask]`` of so many rows: a kernel looks where the mask is, here as it is run and as it is undone."""
 
     @staticmethod
-    def forward(ctx: _Context, hidden: torch.Tensor, mask: torch.Tensor, rows: int) -> Any:
+    def forward(ctx: Context, hidden: torch.Tensor, mask: torch.Tensor, rows: int) -> Any:
         ctx.save_for_backward(mask)
         ctx.shape = hidden.shape
         _where = mask.new_empty((rows, mask.dim()), dtype=torch.int64)
         return hidden.new_empty((rows, hidden.size(-1)))
 
     @staticmethod
-    def backward(ctx: _Context, *gradients: torch.Tensor) -> Any:
+    def backward(ctx: Context, *gradients: torch.Tensor) -> Any:
         (mask,) = ctx.saved_tensors
         (gradient,) = gradients
         whole = gradient.new_zeros(ctx.shape)
@@ -63,14 +52,14 @@ class _Placed(torch.autograd.Function):
     """``zeros.masked_scatter(mask, rows)``."""
 
     @staticmethod
-    def forward(ctx: _Context, rows: torch.Tensor, mask: torch.Tensor) -> Any:
+    def forward(ctx: Context, rows: torch.Tensor, mask: torch.Tensor) -> Any:
         ctx.save_for_backward(mask)
         ctx.rows = len(rows)
         zeros = rows.new_zeros(mask.shape)
         return zeros.clone()
 
     @staticmethod
-    def backward(ctx: _Context, *gradients: torch.Tensor) -> Any:
+    def backward(ctx: Context, *gradients: torch.Tensor) -> Any:
         (gradient,) = gradients
         return gradient.new_empty((ctx.rows,)), None
 
@@ -131,7 +120,7 @@ class _Selected(torch.autograd.Function):
     """Source: trl/kernels/logprob_entropy.py, 1.16, ``_LogProbEntropyFunction``: four numbers a token, in float32."""
 
     @staticmethod
-    def forward(ctx: _Context, logits: torch.Tensor, labels: torch.Tensor) -> Any:
+    def forward(ctx: Context, logits: torch.Tensor, labels: torch.Tensor) -> Any:
         found, _entropy, log_z, expected = (
             torch.empty(logits.shape[:-1], dtype=torch.float32, device=logits.device) for _ in range(4)
         )
@@ -139,7 +128,7 @@ class _Selected(torch.autograd.Function):
         return found
 
     @staticmethod
-    def backward(ctx: _Context, *_gradients: torch.Tensor) -> Any:
+    def backward(ctx: Context, *_gradients: torch.Tensor) -> Any:
         logits, *_kept = ctx.saved_tensors
         return torch.empty_like(logits, memory_format=torch.contiguous_format), None
 
