@@ -15,10 +15,16 @@ from inspector.serving.weights import rank_weights
 from inspector.validation.serving_models import card_of, model_of
 
 DATA = Path(__file__).parent.parent / "inspector" / "data"
-ENTRIES = ("sampler_v1", 14.53, 14.60, 14.65, 4), ("sampler_v2", 6.0, 6.05, 6.07, 4)
-"""Bytes a row and entry of the vocabulary that vLLM's own profile run took on shapes, by its runner: the second has the
-logits and their copy in float32, beside what Triton's programs and the forward's output take."""
 META = "vLLM 0.33's own GPUModelRunner.profile_run on meta tensors, H100, 8192 tokens, 1024 rows"
+ENTRIES = (
+    ("sampler_v1", 14.53, 14.60, 14.65, 4, META),
+    ("sampler_v2", 6.0, 6.05, 6.07, 4, META),
+    ("sampler_bare", 2, 2, 2, 0, "logits as the model has them"),
+    ("sampler_flashinfer", 14, 14, 14, 0, "logits, their copy in float32, what FlashInfer masks and its probabilities"),
+)
+"""Bytes a row and entry of the vocabulary that vLLM's own profile run took on shapes, by its runner: the second has the
+logits and their copy in float32, beside what Triton's programs and the forward's output take. The last two are read in
+v1/worker/gpu/sample/sampler.py and in flashinfer/sampling.py (``top_k_top_p_sampling_from_logits``)."""
 
 
 def ranges() -> dict[str, Any]:
@@ -33,11 +39,14 @@ def ranges() -> dict[str, Any]:
         "non_torch_one_bytes": _row(_figures(cuda, "non_torch", one=True), "vLLM logs of one CUDA card"),
         "non_torch_several_bytes": _row(_figures(cuda, "non_torch", one=False), "vLLM logs of several CUDA cards"),
         "graphs_bytes_a_layer": _row(_graphs(cuda), "graph memory that vLLM V1 printed, a layer"),
+        "graphs_dense_bytes_a_layer": _row(
+            [*_graphs(cuda, dense=True), *OTHERS], "graph memory that vLLM V1 printed of dense models, a layer"
+        ),
         "vision_peak_bytes": _row(_vision(logs), "activation peaks of vision models in vLLM logs"),
     }
     found |= _sglang(json.loads((DATA / "truth" / "serving_sglang.json").read_text(encoding="utf-8")))
-    for name, low, middle, high, count in ENTRIES:
-        found[name] = {"low": low, "median": middle, "high": high, "logs": count, "source": META}
+    for name, low, middle, high, count, source in ENTRIES:
+        found[name] = {"low": low, "median": middle, "high": high, "logs": count, "source": source}
     return {"about": "made by scripts/serving_ranges.py of data/truth/serving_vllm.json", "ranges": found}
 
 
@@ -70,12 +79,18 @@ def _figures(logs: list[dict[str, Any]], name: str, *, one: bool) -> list[float]
     return [row["figures"][name]["bytes"] for row in rows if name in row["figures"]]
 
 
-def _graphs(logs: list[dict[str, Any]]) -> list[float]:
+OTHERS = (0.52 * 2**30 / 36,)
+"""Of a log that stands in a thread alone: Qwen3 8B on an RTX 4090, 51 and 35 captures (LMCache/LMCache issues/3430)."""
+
+
+def _graphs(logs: list[dict[str, Any]], *, dense: bool = False) -> list[float]:
     """Graphs are captured layer by layer; a negative figure is of memory that something else gave back meanwhile."""
     found = []
     for row in logs:
         printed = row["figures"].get("graph", {}).get("bytes", 0)
         if printed > 0 and "V0" not in str(row["version"]) and (model := model_of(row)) is not None:
+            if dense and model.skeleton.facts.num_experts:
+                continue
             found.append(printed / model.skeleton.facts.num_layers)
     return found
 

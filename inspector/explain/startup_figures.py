@@ -12,6 +12,12 @@ _SIZES: tuple[tuple[str, str, int], ...] = (
     ("weights", r"model weights take (-?[\d.]+) ?GiB", GIB),
     ("non_torch", r"non_torch_memory takes (-?[\d.]+) ?GiB", GIB),
     ("act", r"activation peak memory takes (-?[\d.]+) ?GiB", GIB),
+    ("weights", r"Actual usage is (-?[\d.]+) ?GiB for weight", GIB),
+    ("act", r"([\d.]+) ?GiB for peak activation", GIB),
+    ("outside", r"([\d.]+) ?GiB for non-torch memory", GIB),
+    ("graph", r"([\d.]+) ?GiB for CUDAGraph memory", GIB),
+    ("graph_est", r"Estimated CUDA graph memory: (-?[\d.]+) ?GiB", GIB),
+    ("total", r"Free memory on device[^\n(]{0,20}\([\d.]+/([\d.]+) ?GiB\) on startup", GIB),
     ("kv", r"Available KV cache memory: (-?[\d.]+) ?GiB", GIB),
     ("kv", r"reserved for KV Cache is (-?[\d.]+) ?GiB", GIB),
     ("total", r"total_gpu_memory \(([\d.]+) ?GiB\)", GIB),
@@ -60,7 +66,11 @@ _SAID: tuple[tuple[str, str, type], ...] = (
     ),
     (
         "gpu_memory_utilization",
-        r"gpu_memory_utilization['\"]?[=:] ?([\d.]+)|gpu_memory_utilization \(([\d.]+)\)",
+        (
+            r"gpu_memory_utilization['\"]?[=:] ?([\d.]+)|gpu_memory_utilization \(([\d.]+)\)|"
+            r"[Dd]esired GPU memory utilization is \(([\d.]+),|less than desired GPU memory utilization \(([\d.]+),|"
+            r"current --gpu-memory-utilization=([\d.]+)"
+        ),
         float,
     ),
     ("kv_cache_dtype", r"kv_cache_dtype=['\"]?(\w+)", str),
@@ -87,6 +97,17 @@ _ENGINES = (
     ("llama.cpp", re.compile(r"llama_(?:model|kv|context|new|init)|llm_load|ggml_")),
     ("vllm", re.compile(r"vllm|KV cache (?:memory|size)|# (?:GPU|cuda) blocks|memory_profiling", re.IGNORECASE)),
 )
+_SAMPLERS = (
+    (True, re.compile(r"Using FlashInfer for top-p")),
+    (
+        False,
+        re.compile(
+            r"FlashInfer is (?:not available|available, but it is not enabled)|FlashInfer top-p\S* sampling (?:dis|un)"
+        ),
+    ),
+)
+"""What vLLM says of its sampler."""
+_FIRST = re.compile(r"V1 LLM engine|GiB for peak activation|EngineCore")
 _REFUSED = re.compile(
     r"KV cache is needed|No available memory for the cache|Not enough memory. Please try to increase|"
     r"failed to initialize the context|unable to load model"
@@ -116,8 +137,11 @@ def read_startup(text: str) -> dict[str, Any] | None:
         record["model"] = next(group for group in found.groups() if group).strip()
     if engine == "llama.cpp":
         record |= _of_llamacpp(text)
+    for by_flashinfer, line in _SAMPLERS:
+        if line.search(text):
+            record["flashinfer_sampler"] = by_flashinfer
     version = _VERSION.search(text)
-    runner = " V1" if "V1 LLM engine" in text else " V0" if "Initializing an LLM engine" in text else ""
+    runner = " V1" if _FIRST.search(text) else " V0" if "Initializing an LLM engine" in text else ""
     record["version"] = (next(group for group in version.groups() if group) if version else "") + runner
     record["outcome"] = "refused" if _REFUSED.search(text) else "started"
     return record

@@ -30,7 +30,8 @@ def text(ledger: ServingLedger) -> RenderableType:
     ]  # fmt: skip
     if ledger.left_out:
         parts.append(notes(f"left out: {name}: {why}" for name, why in ledger.left_out))
-    parts += [_summary(ledger), notes((_LEGEND,))]
+    judged = any(line.of_card for line in ledger.lines)
+    parts += [_summary(ledger), notes((_LEGEND, *((_WIDEST,) if judged else ())))]
     return page(*parts)
 
 
@@ -38,6 +39,7 @@ _LEGEND = (
     "exact: within half of the print's last digit. in range: within what is stated. Blocks, tokens and concurrency are "
     "of the memory that the log prints; the pool is of the command line alone."
 )
+_WIDEST = "widest: the widest range stated, as a share of the card, of one card without adapters or an encoder."
 
 
 def _lines(ledger: ServingLedger, *, roomy: bool) -> Table:
@@ -55,14 +57,17 @@ def _lines(ledger: ServingLedger, *, roomy: bool) -> Table:
 
 
 def _summary(ledger: ServingLedger) -> Table:
+    summaries = ledger.summaries
+    judged = any(found.widest for found in summaries)
     rows = table(
         "figure", ("logs", "right"), ("exact", "right"), ("held", "right"), ("mean", "right"), ("median", "right"),
-        ("worst", "right"),
+        ("worst", "right"), *((("widest", "right"),) if judged else ()),
     )  # fmt: skip
-    for found in ledger.summaries:
+    for found in summaries:
+        widest = (f"{100 * found.widest:.1f} %" if found.widest else "",) if judged else ()
         rows.add_row(
             found.figure, count(found.count), count(found.exact), count(found.held), f"{100 * found.mean:.2f} %",
-            f"{100 * found.median:.2f} %", f"{100 * found.worst:+.2f} %",
+            f"{100 * found.median:.2f} %", f"{100 * found.worst:+.2f} %", *widest,
         )  # fmt: skip
     return rows
 
@@ -77,6 +82,7 @@ def payload(ledger: ServingLedger) -> dict[str, Any]:
             {
                 "figure": found.figure, "count": found.count, "exact": found.exact, "held": found.held,
                 "mean": found.mean, "median": found.median, "worst": found.worst, "worst_id": found.worst_id,
+                "widest": found.widest,
             }
             for found in ledger.summaries
         ],

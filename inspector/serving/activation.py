@@ -41,7 +41,8 @@ def forward_bytes(facts: ConfigFacts, tokens: int, width: int, experts_on: int =
 class ProfileRun:
     """What the profile run runs: tokens of a step, rows of the sampler, ranks, and what else widens its peak.
 
-    ``rows_said`` is whether ``--max-num-seqs`` was given, or is the default that counts; ``processors`` are the card's.
+    ``second`` and ``flashinfer`` say which model runner runs it and whose sampler it has
+    (`inspector.serving.vllm.runner`); ``processors`` are the card's.
     """
 
     runner: Runner
@@ -52,7 +53,8 @@ class ProfileRun:
     experts_on: int = 1
     expert_size: int = 0
     vision: bool = False
-    rows_said: bool = True
+    second: bool = False
+    flashinfer: bool = False
     processors: int = 0
 
 
@@ -69,34 +71,42 @@ def peak(facts: ConfigFacts, run: ProfileRun) -> Term:
         max(forward, int(size * entries) + kept + beside)
         for size, beside in ((low.low, 0), (of.median, buffer), (high.high, 0))
     )
-    if run.runner == "V0" and (run.width > 1 or not run.rows_said):
-        least = forward  # logits are gathered on the first rank alone; and logs of it seldom say their rows
+    if run.width > 1 and (run.runner == "V0" or (run.second and run.version >= SHARDED)):
+        least = forward  # logits are gathered on the first rank alone, or each rank samples its part of the rows
     if run.vision:
         seen = measured("vision_peak_bytes")
         span = Span(least, max(usual, int(seen.median)), max(most, int(seen.high)))
         return Term("activation peak", span, "range", "the encoder's largest item too", seen.logs)
     source = f"a forward of {run.tokens:,} tokens, then {run.rows:,} rows of the sampler: {of.source}"
     # Rounding to blocks, and streams that are freed late.
-    return Term("activation peak", Span(int(least * 0.98), usual, int(most * 1.04)), "range", source, of.logs)
+    span = Span(int(least * 0.98), usual, int(most * 1.04))
+    return Term("activation peak", span, "range" if of.logs else "rule", source, of.logs)
 
 
 SORTED_UNTIL = (0, 17)
 """Below it top-k and top-p sort every row (pull request 33538 brought Triton's kernels, which do not): the rows, their
 copy in float32, the sorted values and places, and what CUDA's segmented sort has beside them, 38 bytes an entry."""
-FLASHINFER = (0, 9), (0, 11, 1)
-"""From and until when FlashInfer's sampler, which does not sort, was taken where it was installed (pull requests 15777
-and 26859)."""
-SECOND_RUNNER = (0, 25)
-"""From here on dense models are run by the second model runner (pull request 44443), later the others too."""
+WARMED = (0, 30), (0, 33)
+"""From the second on the second runner profiles with what a warm-up samples with, which copies the logits to float32,
+and filters them; below the first it left them as they are. Those between were not read. What FlashInfer has beside the
+copy is read in its source, and the pull request (57926) measured less on an L4: so from the copy to all of it."""
+SHARDED = (0, 29)
+"""From here on ranks of the second runner may share the rows out ("batch-sharded sampling" of the release's notes)."""
 
 
 def _samplers(run: ProfileRun) -> tuple[Range, Range, Range]:
     """What an entry of the sampler's rows takes: least, usual and most."""
-    sort, plain, second = measured("sampler_v0"), measured("sampler_v1"), measured("sampler_v2")
+    sort, plain = measured("sampler_v0"), measured("sampler_v1")
     if run.runner == "V0":
         return sort, sort, sort
-    if run.version < SORTED_UNTIL:
-        return plain if FLASHINFER[0] <= run.version < FLASHINFER[1] else sort, sort, sort
-    if run.version < SECOND_RUNNER:
-        return second, plain, plain
-    return second, second, plain
+    if not run.second:
+        of = sort if run.version < SORTED_UNTIL and not run.flashinfer else plain
+        return of, of, of
+    bare, copied = measured("sampler_bare"), measured("sampler_v2")
+    if run.version < WARMED[0]:
+        return bare, bare, copied
+    return (
+        bare if run.version < WARMED[1] else copied,
+        measured("sampler_flashinfer") if run.flashinfer else copied,
+        plain,
+    )

@@ -147,8 +147,9 @@ def serve_line(
         InspectorError: where no engine or no model is in it, and as `serve`.
     """
     pasted = read_pasted(line)
+    options = {"official_image": True} if pasted.official and engine in {"", "vllm"} else {}
     return _served(
-        pasted.model, engine or pasted.engine, gpu, vram, engine_version or pasted.version, pasted.words, {},
+        pasted.model, engine or pasted.engine, gpu, vram, engine_version or pasted.version, pasted.words, options,
         elsewhere=True,
     )  # fmt: skip
 

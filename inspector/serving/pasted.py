@@ -31,12 +31,17 @@ _DOCKER_VALUED = frozenset(
 """Options of ``docker run`` (and podman) that take a word; what follows the image is the server's."""
 _IMAGE = re.compile(r"(?:vllm-openai|sglang|ollama/ollama|llama\.cpp)\S*?:(?:v|\S*-(?=b\d))?(b?\d+(?:\.\d+)*)")
 """The version that an image's tag names: ``vllm/vllm-openai:v0.9.1``, ``llama.cpp:server-cuda-b4719``."""
+_OFFICIAL = re.compile(r"(?:docker\.io/)?vllm/vllm-openai(?:[:@]|$)")
+"""The image that vLLM's makers build: it has FlashInfer, which others and old wheels have not."""
 _VARIABLES = {
     "ollama": {
         "OLLAMA_CONTEXT_LENGTH": "--num-ctx", "OLLAMA_NUM_PARALLEL": "--num-parallel",
         "OLLAMA_KV_CACHE_TYPE": "--kv-cache-type", "OLLAMA_FLASH_ATTENTION": "--flash-attention",
     },
-    "vllm": {"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "--allow-long-max-model-len"},
+    "vllm": {
+        "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "--allow-long-max-model-len",
+        "VLLM_USE_FLASHINFER_SAMPLER": "--flashinfer-sampler",
+    },
     "sglang": {"SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN": "--allow-longer-context"},
 }  # fmt: skip
 """What engines read from the environment and what of it counts, as options of our own settings."""
@@ -49,12 +54,16 @@ _LONGEST = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Pasted:
-    """What a command line asks for: the engine, the model as it names it, the engine's words, the image's version."""
+    """What a command line asks for: the engine, the model as it names it, the engine's words, the image's version.
+
+    ``official`` is whether the image is the one that vLLM's makers build.
+    """
 
     engine: str
     model: str
     words: tuple[str, ...]
     version: str = ""
+    official: bool = False
 
 
 def is_line(text: str) -> bool:
@@ -88,7 +97,8 @@ def read_pasted(text: str | Sequence[str]) -> Pasted:
     rest = _after_the_program(words, engine)
     rest = rest[: next((place for place, word in enumerate(rest) if word in _ENDS), len(rest))]
     model, rest = _model(rest, engine)
-    return Pasted(engine, model, (*rest, *_said_by_environment(words, engine)), _version(words, engine))
+    official = engine == "vllm" and any(_OFFICIAL.match(word) for word in words)
+    return Pasted(engine, model, (*rest, *_said_by_environment(words, engine)), _version(words, engine), official)
 
 
 def _said_by_environment(words: list[str], engine: str) -> list[str]:

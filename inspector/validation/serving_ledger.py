@@ -25,7 +25,11 @@ _LINES: dict[str, Callable[[Log], Iterator[LogLine]]] = {
 
 @dataclass(frozen=True, slots=True)
 class FigureSummary:
-    """One figure over all logs: how many, how many exact to the print, absolute errors in per cent."""
+    """One figure over all logs: how many, how many exact to the print, absolute errors as shares.
+
+    ``widest`` is the widest stated range as a share of its card, of one card without adapters or an encoder; 0 where no
+    range is judged by that.
+    """
 
     figure: str
     count: int
@@ -35,6 +39,7 @@ class FigureSummary:
     worst: float
     worst_id: str
     held: int
+    widest: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class ServingLedger(TableReport):
         return FigureSummary(
             name, len(chosen), sum(line.verdict == "exact" for line in chosen), sum(errors) / len(errors), median,
             worst.error, worst.log, sum(line.verdict != "outside" for line in chosen),
+            max(line.width for line in chosen),
         )  # fmt: skip
 
 

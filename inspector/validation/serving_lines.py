@@ -10,7 +10,10 @@ Verdict = Literal["exact", "in range", "outside"]
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """``predicted`` with its bounds beside ``printed`` in ``unit``; ``doubt`` is half of the print's last digit."""
+    """``predicted`` with its bounds beside ``printed`` in ``unit``; ``doubt`` is half of the print's last digit.
+
+    ``of_card`` are the card's bytes where the width of the bounds is judged by them, 0 elsewhere.
+    """
 
     log: str
     figure: str
@@ -20,12 +23,17 @@ class LogLine:
     printed: int
     doubt: int = 0
     unit: str = "bytes"
-    cause: str = ""
+    of_card: int = 0
 
     @property
     def error(self) -> float:
         """Predicted over printed, less one; 0 where both are nothing."""
         return self.predicted / self.printed - 1 if self.printed else float(self.predicted != 0)
+
+    @property
+    def width(self) -> float:
+        """How wide the stated range is, as a share of the card."""
+        return (self.high - self.low) / self.of_card if self.of_card else 0.0
 
     @property
     def verdict(self) -> Verdict:

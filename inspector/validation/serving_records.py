@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -129,6 +130,7 @@ def _options(record: Mapping[str, Any]) -> dict[str, Any]:
         "max_model_len", "gpu_memory_utilization", "kv_cache_dtype", "max_num_seqs", "max_num_batched_tokens",
         "block_size", "enforce_eager", "mem_fraction_static", "page_size", "max_total_tokens", "context_length",
         "chunked_prefill_size", "mamba_cache_mode", "enable_lora", "max_loras", "max_lora_rank",
+        "flashinfer_sampler",
     )  # fmt: skip
     # Options that only a log's note has, as they were typed.
     typed = [word for word in str(record.get("note") or "").replace(";", " ").split() if word.startswith("--")]
@@ -138,6 +140,8 @@ def _options(record: Mapping[str, Any]) -> dict[str, Any]:
     for name in plain:
         if record.get(name) is not None:
             found[name] = record[name]
+    beside = json.dumps([record.get(name) for name in ("note", "image", "source", "outcome")])
+    found["official_image"] = re.search(r"\bdocker\b|\bcompose\b|vllm-openai", beside, re.IGNORECASE) is not None
     for ours, theirs in (("tensor_parallel_size", "tensor_parallel"), ("pipeline_parallel_size", "pipeline_parallel")):
         if record.get(theirs):
             found[ours] = record[theirs]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.gpus import find_gpu
+from inspector.serving.figures import Span
 from inspector.serving.option_words import settings_of
 from inspector.serving.vllm.engine import vllm_report
 from inspector.serving.vllm.settings import VllmSettings
@@ -28,7 +29,7 @@ def vllm_lines(log: Log) -> Iterator[LogLine]:
     if log.source is None:
         return
     card = log.card or find_gpu(_ANY_CARD)
-    asked = _report(log, card)
+    asked = _asked(log, card)
     if (per_token := log.record.get("kv_bytes_per_token_per_rank")) and log.record.get("consistent") is not False:
         found = asked.cache.token_bytes
         yield LogLine(log.id, "kv_bytes_per_token", found, found, found, int(per_token))
@@ -80,7 +81,11 @@ def _of_the_command_line(log: Log, asked: ServingReport) -> Iterator[LogLine]:
         yield LogLine(log.id, f"activation peak{some}", span.value, span.low, span.high, peak, log.doubt("act"))
     if left is not None and left > 0:
         span = asked.kv_bytes
-        yield LogLine(log.id, f"pool{_adapters(log)}{some}", span.value, span.low, span.high, left, log.doubt("kv"))
+        plain = asked.cards == 1 and not log.options.get("enable_lora") and not _adapters(log)
+        yield LogLine(
+            log.id, f"pool{_adapters(log)}{some}", span.value, span.low, span.high, left, log.doubt("kv"),
+            of_card=asked.card_bytes if plain else 0,
+        )  # fmt: skip
     if log.record.get("outcome") in {"started", "refused"} and log.record.get("max_model_len"):
         said = {"yes": 1, "no": 0, "unknown": -1}[asked.starts]
         truth = int(log.record["outcome"] == "started")
@@ -106,11 +111,31 @@ def _blocks(report: ServingReport) -> int:
     return report.kv_bytes.value // report.cache.block_bytes
 
 
-def _report(log: Log, card: Gpu, left: int | None = None) -> ServingReport:
+def _asked(log: Log, card: Gpu) -> ServingReport:
+    """What is said of the command line; from one row of the sampler to the default's where V0's log does not say them.
+
+    Notebooks and trainers, which most logs of V0 are of, set them to what they generate at once.
+    """
+    found = _report(log, card)
+    if "V0" not in log.version or log.options.get("max_num_seqs"):
+        return found
+    fewest = _report(log, card, rows=1)
+    left = Span(found.kv_bytes.low, found.kv_bytes.value, fewest.kv_bytes.high)
+    terms = tuple(
+        replace(one, span=Span(other.span.low, one.span.value, one.span.high))
+        for one, other in zip(found.terms, fewest.terms, strict=True)
+    )
+    starts = found.starts if found.starts == fewest.starts else "unknown"
+    return replace(found, starts=starts, kv_bytes=left, terms=terms)
+
+
+def _report(log: Log, card: Gpu, left: int | None = None, rows: int = 0) -> ServingReport:
     if log.source is None:
         raise InspectorError(f"{log.id} is of a model that is not known here")
     names = VllmSettings.__dataclass_fields__
     options: dict[str, Any] = {name: value for name, value in log.options.items() if name in names}
+    if rows:
+        options["max_num_seqs"] = rows
     if left is not None:
         options["kv_cache_memory_bytes"] = left
     positions = max(log.source.skeleton.facts.context_length, 1)

@@ -45,6 +45,8 @@ def test_the_pool_from_the_command_line_alone(vllm):
     assert len(found) >= 6
     assert sum(found) / len(found) < 0.01
     assert found[len(found) // 2] < 0.006
+    widest = next(found.widest for found in vllm.summaries if found.figure == "pool")
+    assert 0 < widest < 0.06
     # Adapters whose rank no log says have vLLM's own default.
     assert _errors(vllm, "weights with adapters")[-1] < 0.03
     assert _errors(vllm, "pool with adapters")[-1] < 0.03

@@ -22,8 +22,9 @@ from inspector.serving.sharding import Ranks
 from inspector.serving.storing import engine_scheme, expert_padding
 from inspector.serving.vllm.cache import vllm_cache
 from inspector.serving.vllm.checks import check_cache, check_model, check_numbers, check_step
+from inspector.serving.vllm.graphs import graphs_estimated
 from inspector.serving.vllm.json_options import named, object_of, overridden, with_json
-from inspector.serving.vllm.settings import resolve
+from inspector.serving.vllm.settings import Shape, resolve
 from inspector.serving.vllm.verdict import helps, verdict
 from inspector.serving.weights import rank_weights, table_positions
 from inspector.skeleton.skeleton import in_tower
@@ -67,7 +68,13 @@ def vllm_report(
     positions = max(told if isinstance(told, int) else facts.context_length, 1)
     if any("yarn" in str(text.get(key) or "") for key in ("rope_scaling", "rope_parameters")):
         positions = max(positions, table_positions(config, positions))
-    resolved = resolve(settings, version, card, positions, latent=latent)
+    names = config.get("architectures")
+    shape = Shape(
+        positions, tuple(names) if isinstance(names, list) else (), latent=latent, mixture=bool(facts.num_experts),
+        hybrid=any(layer.kind == "state" for layer in layers),
+        packed=bool(settings.quantization or config.get("quantization_config")),
+    )  # fmt: skip
+    resolved = resolve(settings, version, card, shape)
     check_step(settings, resolved)
     check_cache(settings, resolved, card)
     scheme = engine_scheme(
@@ -151,7 +158,8 @@ def _terms(
     vision = not settings.skip_mm_profiling and any(in_tower(module.path) for module in skeleton.modules)
     run = activation.ProfileRun(
         resolved.runner, resolved.version, resolved.batched, resolved.sequences, settings.tensor_parallel_size,
-        experts, size, vision=vision, rows_said=settings.max_num_seqs is not None, processors=card.multiprocessors,
+        experts, size, vision=vision, second=resolved.second, flashinfer=resolved.flashinfer,
+        processors=card.multiprocessors,
     )  # fmt: skip
     terms = [
         Term(
@@ -165,11 +173,13 @@ def _terms(
         ),
         activation.peak(skeleton.facts, run),
     ]  # fmt: skip
+    if resolved.second:
+        rows, words = resolved.sequences, skeleton.facts.vocab_size
+        counts = Span.exactly(4 * rows * (words + -(-words // 32)))
+        terms.append(Term("the sampler's state", counts, "rule", "v1/worker/gpu/sample/penalties.py"))
     if resolved.graph_estimate:
-        graphs = measured("graphs_bytes_a_layer")
         layers = -(-skeleton.facts.num_layers // settings.pipeline_parallel_size)
-        span = Span(*(int(layers * size) for size in (graphs.low, graphs.median, graphs.high)))
-        terms.append(Term("CUDA graphs, estimated", span, "range", graphs.source, graphs.logs))
+        terms.append(graphs_estimated(layers, resolved, mixture=bool(skeleton.facts.num_experts)))
     return tuple(terms)
 
 

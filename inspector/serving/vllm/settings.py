@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
-from inspector.serving.versions import runner_of, version_of
+from inspector.serving.versions import version_of
+from inspector.serving.vllm.runner import ADAPTED, WHEELS, engine_runner, is_second, samples_by_flashinfer
 
 if TYPE_CHECKING:
     from inspector.gpus import Gpu
@@ -19,8 +20,9 @@ GIB_70 = 70 * 2**30
 class VllmSettings:
     """What ``vllm serve`` was told, by its own words; None where its default decides.
 
-    ``allow_long_max_model_len`` is the variable ``VLLM_ALLOW_LONG_MAX_MODEL_LEN``; ``ask_engine`` is ours: ask vLLM
-    itself too (`inspector.serving.vllm.asked`).
+    ``allow_long_max_model_len`` and ``flashinfer_sampler`` are the variables ``VLLM_ALLOW_LONG_MAX_MODEL_LEN`` and
+    ``VLLM_USE_FLASHINFER_SAMPLER``. Ours are ``official_image``, which has libraries that the wheels had not, and
+    ``ask_engine``: ask vLLM itself too (`inspector.serving.vllm.asked`).
     """
 
     dtype: str = "auto"
@@ -60,6 +62,8 @@ class VllmSettings:
     hf_overrides: str = ""
     rope_scaling: str = ""
     allow_long_max_model_len: bool = False
+    flashinfer_sampler: bool | None = None
+    official_image: bool = False
     ask_engine: bool = False
 
 
@@ -68,8 +72,8 @@ class Resolved:
     """The defaults that decide, each with the word for it.
 
     ``in_flight`` are tokens that may be scheduled and not yet settled, which layers with a window keep room for;
-    ``checkpoints`` is whether a prefill of Gated DeltaNet writes states out on its way; ``assumed`` are the sentences
-    for the page.
+    ``checkpoints`` is whether a prefill of Gated DeltaNet writes states out on its way; ``second`` and ``flashinfer``
+    are of `inspector.serving.vllm.runner`; ``assumed`` are the sentences for the page.
     """
 
     version: tuple[int, ...]
@@ -83,17 +87,40 @@ class Resolved:
     graph_estimate: bool
     in_flight: int
     checkpoints: bool
+    second: bool = False
+    flashinfer: bool = False
     assumed: tuple[str, ...] = field(default=())
 
 
-def resolve(settings: VllmSettings, said: str, card: Gpu, positions: int, *, latent: bool) -> Resolved:
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What of a model decides defaults: its positions and classes, and what its layers and weights are."""
+
+    positions: int
+    names: tuple[str, ...] = ()
+    latent: bool = False
+    mixture: bool = False
+    hybrid: bool = False
+    packed: bool = False
+
+
+def resolve(settings: VllmSettings, said: str, card: Gpu, shape: Shape) -> Resolved:
     """The settings with vLLM's defaults in the places that were left empty.
 
     Sources: vllm/config/cache.py, vllm/engine/arg_utils.py (``_set_default_max_num_seqs_and_batched_tokens_args``),
     vllm/v1/worker/gpu_worker.py. Raises InspectorError for a length beyond the model's positions, as vLLM does.
     """
-    version, runner = version_of("vllm", said), runner_of(said)
+    version, positions = version_of("vllm", said), shape.positions
+    runner = engine_runner(said, version, card)
+    second = runner == "V1" and is_second(
+        version, shape.names, mixture=shape.mixture, hybrid=shape.hybrid, packed=shape.packed
+    )
+    flashinfer = samples_by_flashinfer(
+        settings.flashinfer_sampler, version, card, image=settings.official_image, second=second
+    )
     assumed = []
+    if runner == "V1" and ADAPTED <= version < WHEELS and not settings.official_image:
+        assumed.append("a wheel's vLLM, which sorts to sample: --official-image has FlashInfer's sampler")
     length = settings.max_model_len or positions
     if length > positions and settings.max_model_len and not settings.allow_long_max_model_len:
         raise InspectorError(
@@ -110,15 +137,16 @@ def resolve(settings: VllmSettings, said: str, card: Gpu, positions: int, *, lat
     if not 0 < utilization <= 1:
         raise InspectorError(f"--gpu-memory-utilization is {utilization}, and a share is above 0 and at most 1")
     batched, sequences = _scheduler(settings, version, runner, card, length, assumed)
-    block = settings.block_size or (_latent_block(settings, version, card) if latent and runner == "V1" else 16)
+    block = settings.block_size or (_latent_block(settings, version, card) if shape.latent and runner == "V1" else 16)
     return Resolved(
         version, runner, length, utilization, batched, sequences, block,
         checkpoints=version >= (0, 30) and card.capability[0] in {9, 10},
         in_flight=batched * _batches_at_once(settings, version),
         # Before it, layers with a window were kept as full ones.
         hybrid_manager=version >= (0, 9, 2) and runner == "V1" and not settings.disable_hybrid_kv_cache_manager,
-        graph_estimate=version >= (0, 21) and not settings.enforce_eager,
-        assumed=tuple(assumed),
+        # The second runner's was nothing at first (issue 49224).
+        graph_estimate=version >= ((0, 29) if second else (0, 21)) and not settings.enforce_eager,
+        second=second, flashinfer=flashinfer, assumed=tuple(assumed),
     )  # fmt: skip
 
 
