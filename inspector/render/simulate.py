@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from inspector.render.charts import Chart
     from inspector.simulate.allocator.timeline import StagePeak
     from inspector.simulate.finetuning import StepReport
+    from inspector.simulate.generation import GenerateReport
+    from inspector.simulate.on_card import OutlierRange
     from inspector.simulate.reports.at_peak import Point, Share
 
 VERDICT_STYLES = {"fits": "bold green", "tight": "bold yellow", "does not fit": "bold red"}
@@ -78,10 +80,39 @@ def _peaks(report: StepReport) -> Table:
     context = "measured" if report.gpu.context_measured else "the largest measured on any card"
     rows.add_row(f"CUDA context ({context})", _mib(report.gpu.context_bytes))
     rows.add_row(Text("whole process", style="bold"), Text(_mib(report.process_bytes), style="bold"))
+    if report.outliers:
+        rows.add_row("by LLM.int8's outliers, none to most", mib_range(report.outliers))
     rows.add_row("usable on the card", _mib(report.gpu.usable_bytes))
-    verdict = Text(report.verdict, style=VERDICT_STYLES[report.verdict])
+    verdict = Text(verdict_words(report), style=VERDICT_STYLES[report.verdict])
     rows.add_row(verdict, Text(f"{report.margin_bytes / 2**20:+,.1f}", style=VERDICT_STYLES[report.verdict]))
     return rows
+
+
+def verdict_words(report: StepReport | GenerateReport) -> str:
+    """The verdict, and those with other outliers where they are not the same."""
+    if report.outliers is None or report.outliers.verdicts == (report.verdict,):
+        return report.verdict
+    return f"{report.verdict} (by LLM.int8's outliers: {' to '.join(report.outliers.verdicts)})"
+
+
+def mib_range(outliers: OutlierRange) -> str:
+    """``17,205.7-17,687.5``: the whole process with none and with most."""
+    return f"{_mib(outliers.none.process)}-{_mib(outliers.most.process)}"
+
+
+def outlier_payload(outliers: OutlierRange | None) -> dict[str, Any] | None:
+    """What LLM.int8 takes at both ends of what data may have, for a JSON document."""
+    if outliers is None:
+        return None
+    return {
+        name: {
+            "peak_allocated_bytes": peaks.allocated,
+            "peak_reserved_bytes": peaks.reserved,
+            "process_bytes": peaks.process,
+            "verdict": peaks.verdict,
+        }
+        for name, peaks in (("none", outliers.none), ("most", outliers.most))
+    }
 
 
 def _stages(report: StepReport) -> Table:
@@ -187,6 +218,7 @@ def payload(report: StepReport) -> dict[str, Any]:
         "alive_at_peak": {share.name: share.nbytes for share in report.alive_at_peak},
         **how_it_came_about(report),
         "saved": saved.payload(report.saved),
+        "outliers": outlier_payload(report.outliers),
         "plan": report.plan.to_dict() if report.plan else None,
         "settings": {name: dict(setting) for name, setting in report.settings.items()},
         "versions": dict(report.versions),

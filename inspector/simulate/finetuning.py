@@ -12,7 +12,7 @@ from inspector.reporting import Report
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import STAGES
-from inspector.simulate.on_card import OnCard, Peaks, peaks_on
+from inspector.simulate.on_card import OnCard, OutlierRange, Peaks, outlier_range, peaks_on
 from inspector.simulate.reports import at_peak
 from inspector.simulate.reports.assumed import MICRO_BATCHES, assumptions, few_micro_batches
 from inspector.simulate.reports.libraries import versions
@@ -50,7 +50,8 @@ class StepReport(OnCard, Report):
     ``timeline_kinds`` splits the points of ``timeline``. ``math_attention`` says that sdpa fell back to its math
     kernel, ``math_cures`` what would keep it from there (`inspector.simulate.device.math_attention`). ``inputs`` says
     what a micro-batch is, by the names and shapes of its tensors, where it is not the tokens of a language model.
-    ``saved`` is what a save wrote, and what the machine's memory held for it.
+    ``saved`` is what a save wrote, and what the machine's memory held for it. ``outliers`` is what LLM.int8 takes with
+    fewer outliers and with more.
     """
 
     kind: ClassVar[str] = "simulate"
@@ -80,6 +81,7 @@ class StepReport(OnCard, Report):
     inputs: str = ""
     math_cures: tuple[str, ...] = ()
     saved: Saved | None = None
+    outliers: OutlierRange | None = None
 
     def stage_peak(self, stage: Stage, step: int | None = None) -> StagePeak:
         """The stage of a step; of the last one when no step is said."""
@@ -172,14 +174,27 @@ def answer(asked: Question, *, keep_events: bool = False, traced: Tracing | None
     # A kept answer has no events, so it is made anew.
     if keep_events:
         found = traced(asked.config, setup, gpu)
-        return replace(summarize(asked, found), events=found.events)
+        return replace(_with_range(asked, summarize(asked, found)), events=found.events)
     report = answered(
         ("finetune", asked.config, *further_models(setup), setup, asked.allocator, gpu),
         StepReport,
-        lambda: summarize(asked, traced(asked.config, setup, gpu)),
+        lambda: _with_range(asked, summarize(asked, traced(asked.config, setup, gpu))),
     )
     # Neither the model's name nor who set what is part of the question.
     return replace(report, model=asked.model, settings=asked.resolved.explained())
+
+
+def _with_range(asked: Question, report: StepReport) -> StepReport:
+    """The report with what LLM.int8 takes at either end of what data may have."""
+    setup = asked.resolved.setup
+    ends = outlier_range(
+        setup.load.quantization,
+        asked.config,
+        lambda: trace(asked.config, setup, asked.gpu).events,  # of its own: those that are shared have no ends
+        asked.gpu,
+        asked.allocator,
+    )
+    return replace(report, outliers=ends)
 
 
 def save_snapshot(report: StepReport, path: Path) -> None:

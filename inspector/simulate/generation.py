@@ -14,10 +14,11 @@ from inspector.precision.published import published_in
 from inspector.reporting import Report
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
-from inspector.simulate.on_card import OnCard, Peaks, peaks_on
+from inspector.simulate.on_card import OnCard, OutlierRange, Peaks, outlier_range, peaks_on
 from inspector.simulate.reports import at_peak
 from inspector.simulate.reports.libraries import versions
 from inspector.simulate.setup.generation import GenerateSetup, generate_settings
+from inspector.simulate.setup.outliers import assumed_in_words
 from inspector.simulate.setup.stored import generate_from_checkpoint
 from inspector.simulate.setup.words import ON_LOADING, Dtype
 from inspector.store.answers import answered
@@ -49,6 +50,7 @@ class GenerateReport(OnCard, Report):
     prefill. ``largest_prompt`` is the longest prompt that still leaves room for the answer, None when it was not asked
     for, 0 when none does. Of an encoder-decoder the prompt is what its encoder reads, in the prefill: ``inputs`` says
     what that is by the names and shapes of its tensors, ``one_size`` that it is the same for any length of prompt.
+    ``outliers`` is what LLM.int8 takes with fewer outliers and with more.
     """
 
     kind: ClassVar[str] = "generate"
@@ -73,6 +75,7 @@ class GenerateReport(OnCard, Report):
     timeline_kinds: tuple[KindLine, ...] = field(default=(), repr=False)
     inputs: str = ""
     one_size: bool = False
+    outliers: OutlierRange | None = None
 
     @property
     def growth(self) -> tuple[tuple[int, int], ...]:
@@ -207,6 +210,9 @@ def _report(asked: GenerateQuestion) -> GenerateReport:
         timeline_kinds=at_peak.kinds_at(trace.events, line, points),
         inputs=trace.inputs,
         one_size=trace.one_size,
+        outliers=outlier_range(
+            setup.load.quantization, asked.config, lambda: _trace(asked.config, setup, gpu).events, gpu, settings
+        ),
     )
 
 
@@ -228,6 +234,8 @@ def _assumptions(asked: GenerateQuestion, trace: GenerateTrace) -> tuple[str, ..
     setup, gpu = asked.setup, asked.gpu
     how = "greedy decoding" if setup.num_beams == 1 else "beam search, in which no sentence ends early"
     lines = [*trace.notes, f"{how}, no padding, one prompt a sequence; the cache is transformers' own"]
+    if (stored := setup.load.quantization) and stored.scheme == "int8":
+        lines.append(assumed_in_words())
     beams = asked.config.get("num_beams")
     if isinstance(beams, int) and beams > 1 and setup.num_beams == 1:
         lines.append(f"its config asks for {beams} beams, each with a cache of its own: --num-beams {beams}")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from inspector.precision.published import published_in
 from inspector.simulate.allocator.timeline import most_requested, replay
+from inspector.simulate.setup.outliers import assuming
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from inspector.gpus import Gpu
     from inspector.simulate.allocator.settings import AllocatorSettings
     from inspector.simulate.allocator.timeline import Timeline
     from inspector.simulate.events import Event
+    from inspector.simulate.setup.load import Quantization
 
 Verdict = Literal["fits", "tight", "does not fit"]
 Served = Literal["freely", "by giving cached memory back", "not"]
@@ -140,3 +143,46 @@ class OnCard:
     def verdict(self) -> Verdict:
         """``fits``, ``tight`` or ``does not fit``; see `Peaks.verdict`."""
         return self.peaks.verdict
+
+
+@dataclass(frozen=True, slots=True)
+class OutlierRange:
+    """What the same run takes when data have fewer outliers, or more, than those that a report takes for granted.
+
+    ``none`` is with no column kept apart, ``most`` with as many in every layer as the layer with most had, of the model
+    that was measured (`inspector.simulate.setup.outliers`).
+    """
+
+    none: Peaks
+    most: Peaks
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The verdicts of both ends, one where they are the same."""
+        return (
+            (self.none.verdict,) if self.none.verdict == self.most.verdict else (self.none.verdict, self.most.verdict)
+        )
+
+
+def outlier_range(
+    stored: Quantization | None,
+    config: Mapping[str, Any],
+    traced: Callable[[], Sequence[Event]],
+    card: Gpu,
+    settings: AllocatorSettings,
+) -> OutlierRange | None:
+    """Both ends, each with a trace of its own; None where no weight is stored as LLM.int8."""
+    if not _is_int8(stored, config):
+        return None
+    with assuming("none"):
+        none = peaks_on(traced(), card, settings)
+    with assuming("most"):
+        return OutlierRange(none, peaks_on(traced(), card, settings))
+
+
+def _is_int8(stored: Quantization | None, config: Mapping[str, Any]) -> bool:
+    """Made on loading, or stored so in a checkpoint that bitsandbytes wrote."""
+    if stored is None or stored.scheme != "bitsandbytes":
+        return stored is not None and stored.scheme == "int8"
+    published = published_in(config)
+    return published is not None and published.bnb_type == "int8"

@@ -94,7 +94,6 @@ def test_what_is_data_is_said():
     }
     said = finetune(mixture, method="lora", seq_len=16, routing="worst").assumptions
     assert "which of its 4 experts a token goes to is data; the memory is the same for any" in said
-    assert any("outliers" in line for line in finetune(LLAMA, scheme="int8", seq_len=16).assumptions)
 
 
 def test_thousands_of_micro_batches_take_what_a_few_take():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from inspector.lesson.film import of_step
 from inspector.render.pages.sheet import sheet_html
-from inspector.render.simulate import charts, stage_name, what
+from inspector.render.simulate import charts, stage_name, verdict_words, what
 
 if TYPE_CHECKING:
     from inspector.simulate.finetuning import StepReport
@@ -22,5 +22,6 @@ def finetune_html(report: StepReport, *, command: str = "inspector simulate fine
         films={"step": of_step(report)} if report.timeline_kinds else None,
         report=report,
         what=what(report),
+        verdict=verdict_words(report),
         stage_name=stage_name,
     )

@@ -9,6 +9,7 @@ from inspector.lesson.film import of_answer
 from inspector.render import kv_cache
 from inspector.render.generate import charts, first_phase, what
 from inspector.render.pages.sheet import sheet_html
+from inspector.render.simulate import verdict_words
 from inspector.simulate.setup.generation import GenerateSettings
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def generate_html(report: GenerateReport, *, command: str = "inspector simulate 
         films={"answer": of_answer(report)} if report.timeline_kinds else None,
         report=report,
         what=what(report),
+        verdict=verdict_words(report),
         cache=kv_cache.alike(report.cache.layers),
         cross=kv_cache.alike(report.cache.cross),
         first=first_phase(report),

@@ -18,6 +18,7 @@ import torch
 
 from inspector.architecture.libraries import need
 from inspector.patched import patched
+from inspector.simulate.setup.outliers import outlier_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -123,15 +124,21 @@ def quantize_blockwise(a: torch.Tensor, code: torch.Tensor, blocksize: int) -> A
 
 
 def int8_vectorwise_quant(a: torch.Tensor, threshold: float = 0.0) -> Any:
-    """``bitsandbytes::int8_vectorwise_quant`` on CUDA; which columns have outliers is data, and none has here."""
-    stats = torch.empty(a.numel() // a.shape[-1], device=a.device, dtype=torch.float32)
+    """``bitsandbytes::int8_vectorwise_quant`` on CUDA; which columns have outliers is data (`outlier_columns`)."""
+    rows, columns = a.numel() // a.shape[-1], a.shape[-1]
+    stats = torch.empty(rows, device=a.device, dtype=torch.float32)
     out = torch.empty(a.shape, device=a.device, dtype=torch.int8)
     if threshold <= 0.0:
         return out, stats, None
+    # Alive until the function returns there, beside what follows.
     outliers = a.abs() >= threshold
-    # A temporary of an expression there: gone before the next allocation.
-    del outliers
-    return out, stats, torch.empty(0, device=a.device, dtype=torch.int64)
+    if not (found := outlier_columns(rows, columns)):
+        return out, stats, torch.empty(0, device=a.device, dtype=torch.int64)
+    outliers.any(dim=0)
+    apart = torch.empty(found, device=a.device, dtype=torch.int64)  # argwhere's
+    if rows > 1:
+        out[:, apart] = 0
+    return out, stats, apart
 
 
 def int8_scaled_mm(
@@ -158,10 +165,17 @@ def int8_mixed_scaled_mm(
     outlier_cols: torch.Tensor | None = None,
     bias: torch.Tensor | None = None,
 ) -> Any:
-    """``bitsandbytes::int8_mixed_scaled_mm`` when no column has outliers."""
-    del outlier_cols
-    rest = torch.empty(0, device=a.device, dtype=a.dtype)
-    return int8_scaled_mm(ca, cb, sca, scb, bias, a.dtype), rest
+    """``bitsandbytes::int8_mixed_scaled_mm``: columns with outliers are multiplied apart, in the activations' dtype."""
+    if outlier_cols is None or not outlier_cols.numel():
+        rest = torch.empty(0, device=a.device, dtype=a.dtype)
+        return int8_scaled_mm(ca, cb, sca, scb, bias, a.dtype), rest
+    apart = a[:, outlier_cols].contiguous()
+    # ``int8_vectorwise_dequant``, whose shape-only kernel hides the product before it is scaled.
+    whole = cb[:, outlier_cols].contiguous() * scb.view(-1, 1) * (1 / 127)
+    weights = whole.to(a.dtype).t()
+    del whole
+    out = int8_scaled_mm(ca, cb, sca, scb, bias, a.dtype)
+    return out.addmm(apart, weights), apart
 
 
 def fused_4bit(chip: Chip, dtype: torch.dtype, m: int, n: int, k: int, blocksize: int, /) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from inspector.gpus import shared
+from inspector.simulate.setup.outliers import assumed_in_words
 from inspector.units import gibibytes
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def assumptions(setup: TrainSetup, gpu: Gpu, inputs: str = "") -> tuple[str, ...
         "kernels and libraries as in the versions named; loading is sequential, as transformers quantizes",
     ]
     if setup.load.quantization is not None and setup.load.quantization.scheme == "int8":
-        said.append("LLM.int8 keeps columns with outliers apart; which have them is data, and none has here")
+        said.append(assumed_in_words())
     if setup.loop.grad_accum > (traced := few_micro_batches(setup, MICRO_BATCHES).loop.grad_accum):
         said.append(
             f"of {setup.loop.grad_accum:,} accumulated micro-batches {traced} are simulated: each is as the one before"

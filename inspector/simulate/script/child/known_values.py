@@ -134,6 +134,9 @@ class KnownValues(Placed):
         named = self._all_known(kwargs.values()) if kwargs else []
         uniform = any(item is not None and item.uniform is not None for item in found)
         if known is not None and named is not None and not uniform:
+            if func is aten._amp_foreach_non_finite_check_and_unscale_.default:
+                # Weights that were drawn here are not those of the card: an infinity of theirs is no answer.
+                known[1] = known[1].clone()
             try:
                 if about.random:
                     told, more = drawn(func, tuple(known), dict(zip(kwargs, named, strict=True)), self._generator)

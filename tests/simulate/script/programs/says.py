@@ -115,6 +115,13 @@ for (ids,) in loader:
     scaler.update()
     optimizer.zero_grad()
 assert scaler.get_scale() == 65536.0 and optimizer.state[model[1].bias]["exp_avg"].is_cuda
+# Also where small numbers are carried along, and are infinite: a healthy run skips no step.
+wide = nn.Parameter(torch.full((4,), 1e30, device="cuda"))
+stepped = torch.optim.AdamW([wide])
+scaler.scale((wide * 1e38).sum()).backward()
+scaler.step(stepped)
+scaler.update()
+assert scaler.get_scale() == 65536.0 and "exp_avg" in stepped.state[wide]
 
 
 # In inference mode operators come whole: they are taken apart as elsewhere, and what they give is what it is.
