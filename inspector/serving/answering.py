@@ -105,7 +105,7 @@ def _served(
     return replace(found, assumed=(*assumed, *found.assumed)) if assumed else found
 
 
-def _source(model: str, engine: str, *, elsewhere: bool) -> tuple[Source, dict[str, str], tuple[str, ...]]:
+def _source(model: str, engine: str, *, elsewhere: bool) -> tuple[Source, dict[str, Any], tuple[str, ...]]:
     """The model, else the bundled one that its name says, with how it is packed and what is said of that."""
     from inspector.serving.named_models import namesake
     from inspector.sources.resolve import locate
@@ -124,9 +124,12 @@ def _source(model: str, engine: str, *, elsewhere: bool) -> tuple[Source, dict[s
             ) from None
         if found is None:
             raise
-        packed = {"scheme": found.file_type, "quantization": found.quantization}
+        packed: dict[str, Any] = {"scheme": found.file_type, "quantization": found.quantization}
         packed = {key: word for key, word in packed.items() if word}
         how = "".join(f", {word} by its name" for word in packed.values())
+        if found.unsaid and engine == "vllm":
+            packed["unsaid_layers"] = True
+            how += ", which leaves layers in 16 bits that its config.json alone names"
         return locate(found.model), packed, (f"{found.model} for {model}, which is not at hand{how}",)
     return source, {}, ()
 

@@ -42,11 +42,15 @@ _OTHERWISE = {
 
 @dataclass(frozen=True, slots=True)
 class Namesake:
-    """A bundled id, the GGUF file type and the ``--quantization`` that its name says, empty for none."""
+    """A bundled id, the GGUF file type and the ``--quantization`` that its name says, empty for none.
+
+    ``unsaid`` is whether it leaves layers in 16 bits which its config.json alone names: Unsloth's dynamic ones do.
+    """
 
     model: str
     file_type: str = ""
     quantization: str = ""
+    unsaid: bool = False
 
 
 def namesake(name: str, engine: str) -> Namesake | None:
@@ -68,7 +72,8 @@ def namesake(name: str, engine: str) -> Namesake | None:
         return Namesake(found, file_type=_file_type(packed, found)) if found else None
     plain, packed = _split(_PACKED, plain)
     found = shapes_of(plain) or made_of(plain)
-    return Namesake(found, quantization=_method(packed)) if found else None
+    unsaid = packed.lower().startswith("unsloth")
+    return Namesake(found, quantization=_method(packed), unsaid=unsaid) if found else None
 
 
 def shapes_of(name: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.errors import InspectorError
 from inspector.gpus import find_gpu
 from inspector.serving.named_models import made_of, shapes_of
+from inspector.serving.versions import version_of
 from inspector.sources.bundled import bundled_config, load_bundled, model_ids
 from inspector.sources.source import Bundled
 
@@ -53,6 +55,18 @@ def card_of(record: Mapping[str, Any]) -> Gpu | None:
     return None
 
 
+def like_card(record: Mapping[str, Any]) -> Gpu:
+    """A card of the architecture that a log names ("H200 141GB class"), for figures that its size does not matter for.
+
+    Ampere's where it names none: it has no kernels of its own that widen a block.
+    """
+    words = re.findall(r"[A-Za-z]+ ?\d{2,4}\b(?! ?GB)|[A-Z]\d{2,3}", str(record.get("card") or ""))
+    for word in words:
+        with suppress(InspectorError):
+            return find_gpu(word)
+    return find_gpu("A100-80GB")
+
+
 def model_of(record: Mapping[str, Any]) -> Source | None:
     """The model of a log: its ``config`` (a path), its name, or its ``arch``; None where none is known here."""
     from inspector.sources.resolve import locate
@@ -67,6 +81,19 @@ def model_of(record: Mapping[str, Any]) -> Source | None:
     # A model of one's own by what it was made of, where its name says that.
     found = made_of(re.sub(r"[\s(].*$", "", str(record.get("model") or "")).rpartition("/")[2])
     return locate(_of_that_length(found, record.get("max_model_len"))) if found else None
+
+
+def first_weights(source: Source, version: str, record: Mapping[str, Any]) -> int:
+    """Bytes of a rank that a repository's first revision had more, where a log is older than the second.
+
+    Llama 3.1 405B came with its 8 heads of keys and values written out 16 times, and was mended in August 2024, after
+    vLLM 0.5.3 (vllm-project/vllm issues/6689).
+    """
+    if "Llama-3.1-405B" not in source.name or version_of("vllm", version) >= (0, 5, 4):
+        return 0
+    facts, width = source.skeleton.facts, int(record.get("tensor_parallel") or 1)
+    more = 2 * facts.num_layers * facts.num_key_value_heads * facts.head_dim * facts.hidden_size * 2
+    return more // width
 
 
 def _of_that_length(model: str, length: object) -> str:

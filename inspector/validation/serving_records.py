@@ -15,6 +15,7 @@ from inspector.serving.option_words import read_words
 from inspector.serving.vllm.settings import VllmSettings
 from inspector.units import MiB
 from inspector.validation.serving_models import card_of, model_of
+from inspector.validation.serving_unsloth import is_of_unsloth, unsloth_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,6 +141,9 @@ def _options(record: Mapping[str, Any]) -> dict[str, Any]:
     for name in plain:
         if record.get(name) is not None:
             found[name] = record[name]
+    if is_of_unsloth(record):
+        found.setdefault("max_num_batched_tokens", unsloth_tokens(record))
+        found.setdefault("enable_lora", True)
     beside = json.dumps([record.get(name) for name in ("note", "image", "source", "outcome")])
     found["official_image"] = re.search(r"\bdocker\b|\bcompose\b|vllm-openai", beside, re.IGNORECASE) is not None
     for ours, theirs in (("tensor_parallel_size", "tensor_parallel"), ("pipeline_parallel_size", "pipeline_parallel")):
@@ -150,4 +154,6 @@ def _options(record: Mapping[str, Any]) -> dict[str, Any]:
         # Meta's own FP8 is FBGEMM's.
         meta = quantization == "fp8" and str(record.get("model")).startswith("meta-llama/")
         found["quantization"] = "fbgemm_fp8" if meta else quantization
+    told = {"quantization_config", "llm_int8_skip_modules"} & set(record)
+    found["unsaid_layers"] = quantization == "bitsandbytes" and not told
     return found

@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
-from inspector.gpus import find_gpu
 from inspector.serving.figures import Span
 from inspector.serving.option_words import settings_of
 from inspector.serving.vllm.engine import vllm_report
 from inspector.serving.vllm.settings import VllmSettings
 from inspector.validation.serving_lines import LogLine, of_print
+from inspector.validation.serving_models import first_weights, like_card
+from inspector.validation.serving_unsloth import is_of_unsloth, unsloth_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,24 +21,25 @@ if TYPE_CHECKING:
     from inspector.serving.report import ServingReport
     from inspector.validation.serving_records import Log
 
-_ANY_CARD = "H100"
-"""Whose size and kernels do not matter for a figure that follows from shapes."""
-
 
 def vllm_lines(log: Log) -> Iterator[LogLine]:
     """Each printed figure beside the predicted one; nothing where the model is not known here."""
     if log.source is None:
         return
-    card = log.card or find_gpu(_ANY_CARD)
+    card = log.card or like_card(log.record)
     asked = _asked(log, card)
     if (per_token := log.record.get("kv_bytes_per_token_per_rank")) and log.record.get("consistent") is not False:
         found = asked.cache.token_bytes
         yield LogLine(log.id, "kv_bytes_per_token", found, found, found, int(per_token))
     if (weights := log.printed("weights")) is not None and "VL" not in str(log.record.get("model")):
-        span = asked.weights_bytes
+        span, more = asked.weights_bytes, first_weights(log.source, log.version, log.record)
+        if log.options.get("enable_lora") and not log.options.get("max_lora_rank"):
+            smaller, larger = (_report(log, card, max_lora_rank=rank).weights_bytes for rank in RANKS)
+            span = Span(smaller.low, span.value, larger.high)
         yield LogLine(
-            log.id, f"weights{_adapters(log)}", span.value, span.low, span.high, weights, log.doubt("weights")
-        )
+            log.id, f"weights{_adapters(log)}", span.value + more, span.low + more, span.high + more, weights,
+            log.doubt("weights"),
+        )  # fmt: skip
     if (needed := log.printed("kv_needed")) is not None and log.record.get("max_model_len"):
         found = asked.cache.request_bytes
         yield LogLine(log.id, "kv_needed", found, found, found, needed, log.doubt("kv_needed"))
@@ -112,30 +114,38 @@ def _blocks(report: ServingReport) -> int:
 
 
 def _asked(log: Log, card: Gpu) -> ServingReport:
-    """What is said of the command line; from one row of the sampler to the default's where V0's log does not say them.
+    """What is said of the command line; over the rows of the sampler that may be where V0's log does not say them.
 
-    Notebooks and trainers, which most logs of V0 are of, set them to what they generate at once.
+    Notebooks and trainers, which most logs of V0 are of, set them to what they generate at once; Unsloth by its rule.
     """
-    found = _report(log, card)
-    if "V0" not in log.version or log.options.get("max_num_seqs"):
-        return found
-    fewest = _report(log, card, rows=1)
-    left = Span(found.kv_bytes.low, found.kv_bytes.value, fewest.kv_bytes.high)
+    if log.options.get("max_num_seqs") or log.source is None:
+        return _report(log, card)
+    if is_of_unsloth(log.record):
+        fewest, usual, most = unsloth_rows(log.record, log.source, card.usable_bytes)
+    elif "V0" in log.version:
+        fewest, usual, most = 1, 0, 0
+    else:
+        return _report(log, card)
+    least, found, other = (_report(log, card, max_num_seqs=rows) for rows in (most, usual, fewest))
+    left = Span(least.kv_bytes.low, found.kv_bytes.value, other.kv_bytes.high)
     terms = tuple(
-        replace(one, span=Span(other.span.low, one.span.value, one.span.high))
-        for one, other in zip(found.terms, fewest.terms, strict=True)
+        replace(one, span=Span(few.span.low, one.span.value, many.span.high))
+        for few, one, many in zip(other.terms, found.terms, least.terms, strict=True)
     )
-    starts = found.starts if found.starts == fewest.starts else "unknown"
+    starts = found.starts if least.starts == found.starts == other.starts else "unknown"
     return replace(found, starts=starts, kv_bytes=left, terms=terms)
 
 
-def _report(log: Log, card: Gpu, left: int | None = None, rows: int = 0) -> ServingReport:
+RANKS = 8, 64
+"""Of adapters whose rank no log says: the least that vLLM takes, and the most of Unsloth's own notebooks."""
+
+
+def _report(log: Log, card: Gpu, left: int | None = None, **more: int) -> ServingReport:
     if log.source is None:
         raise InspectorError(f"{log.id} is of a model that is not known here")
     names = VllmSettings.__dataclass_fields__
     options: dict[str, Any] = {name: value for name, value in log.options.items() if name in names}
-    if rows:
-        options["max_num_seqs"] = rows
+    options |= {name: value for name, value in more.items() if value}
     if left is not None:
         options["kv_cache_memory_bytes"] = left
     positions = max(log.source.skeleton.facts.context_length, 1)

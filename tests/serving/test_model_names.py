@@ -1,5 +1,7 @@
 """Models as engines' users name them, where the files are another machine's."""
 
+from dataclasses import replace
+
 import pytest
 
 import inspector
@@ -30,7 +32,7 @@ NAMES = (
     ("engine", "name", "model", "file_type", "quantization"), NAMES, ids=lambda value: str(value)[-30:]
 )
 def test_names(engine, name, model, file_type, quantization):
-    assert namesake(name, engine) == Namesake(model, file_type, quantization)
+    assert replace(namesake(name, engine), unsaid=False) == Namesake(model, file_type, quantization)
 
 
 def test_names_of_nothing_that_is_here():
@@ -50,3 +52,11 @@ def test_a_line_of_another_machine_is_answered_and_says_so():
     assert typed.model == "google/gemma-3-4b-it"
     with pytest.raises(InspectorError, match="no bundled model"):
         inspector.serve("gemma3:4b", gpu="RTX 3060")
+
+
+def test_what_a_dynamic_checkpoint_leaves_is_a_range():
+    line = "vllm serve unsloth/Qwen2.5-1.5B-Instruct{}bnb-4bit --max-model-len 4096"
+    dynamic, plain = (serve_line(line.format(infix), gpu="RTX 3060") for infix in ("-unsloth-", "-"))
+    assert dynamic.weights_bytes.high > 1.3 * dynamic.weights_bytes.low
+    assert plain.weights_bytes.high < 1.01 * plain.weights_bytes.low
+    assert "config.json alone names" in dynamic.assumed[0]

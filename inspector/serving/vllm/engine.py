@@ -143,7 +143,7 @@ class Base:
 def _weights(parts: tuple[Part, ...], settings: VllmSettings, resolved: Resolved, *, plain: bool) -> Span:
     there = sum(part.nbytes for part in parts) - int(settings.cpu_offload_gb * GiB)
     unlike = UNLIKE_PLAIN if plain else UNLIKE
-    most = measured("bitsandbytes_over").high if settings.quantization == "bitsandbytes" else 1 + unlike
+    most = measured("bitsandbytes_over").high if settings.unsaid_layers else 1 + unlike
     # V0 counts what loading left, and some of its releases made the table later.
     table = next((part.nbytes for part in parts if part.name == "rotary table"), 0) if resolved.runner == "V0" else 0
     return Span(int((there - table) * (1 - unlike)), there, int(there * most))
@@ -166,7 +166,7 @@ def _terms(
             f"requested, {resolved.utilization:g} of the card", Span.exactly(requested), "exact",
             "ceil(total x gpu_memory_utilization)",
         ),
-        Term("weights", weights, "rule", "tensors of the rank, with the rotary table"),
+        _weights_term(weights, settings),
         Term(
             "outside PyTorch", Span(int(other.low), int(other.median), int(other.high)), "range", other.source,
             other.logs,
@@ -181,6 +181,13 @@ def _terms(
         layers = -(-skeleton.facts.num_layers // settings.pipeline_parallel_size)
         terms.append(graphs_estimated(layers, resolved, mixture=bool(skeleton.facts.num_experts)))
     return tuple(terms)
+
+
+def _weights_term(weights: Span, settings: VllmSettings) -> Term:
+    if settings.unsaid_layers:
+        seen = measured("bitsandbytes_over")
+        return Term("weights", weights, "range", "layers in 16 bits that its config.json alone names", seen.logs)
+    return Term("weights", weights, "rule", "tensors of the rank, with the rotary table")
 
 
 def _answer(base: Base, cache: Cache, left: Span) -> ServingReport:

@@ -21,8 +21,9 @@ class VllmSettings:
     """What ``vllm serve`` was told, by its own words; None where its default decides.
 
     ``allow_long_max_model_len`` and ``flashinfer_sampler`` are the variables ``VLLM_ALLOW_LONG_MAX_MODEL_LEN`` and
-    ``VLLM_USE_FLASHINFER_SAMPLER``. Ours are ``official_image``, which has libraries that the wheels had not, and
-    ``ask_engine``: ask vLLM itself too (`inspector.serving.vllm.asked`).
+    ``VLLM_USE_FLASHINFER_SAMPLER``. Ours are ``official_image``, which has libraries that the wheels had not,
+    ``unsaid_layers`` (a packed checkpoint leaves layers in 16 bits that nothing here names) and ``ask_engine``: ask
+    vLLM itself too (`inspector.serving.vllm.asked`).
     """
 
     dtype: str = "auto"
@@ -64,6 +65,7 @@ class VllmSettings:
     allow_long_max_model_len: bool = False
     flashinfer_sampler: bool | None = None
     official_image: bool = False
+    unsaid_layers: bool = False
     ask_engine: bool = False
 
 
