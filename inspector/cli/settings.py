@@ -161,6 +161,8 @@ SETTINGS = (
     Setting("use_cache", LOOP, "Fill a key-value cache in training, the config's default."),
     Setting("cache", LOOP, "Which of transformers' key-value caches (dynamic)."),
     Setting("via_cpu", LOOP, "Load on the CPU and move, or load on the device (device_map)."),
+    Setting("warm_up", LOOP, "Loading there allocates all bytes at once first, as transformers does since 4.50."),
+    Setting("load_threads", LOOP, "Threads bring weights while others are quantized, as transformers 5.0 to 5.3 do."),
     Setting("attention", KERNELS, "Attention (auto: sdpa where the model has it).", "--attn",
             ("--attention", "--attn-implementation")),
     Setting("sdpa_backend", KERNELS, "Pin sdpa's kernel; PyTorch chooses when left out."),

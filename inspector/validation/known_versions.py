@@ -71,11 +71,20 @@ KNOWN = (
     ),
     KnownDifference(
         library="transformers",
+        since=None,
+        until=(4, 50),
+        settings=(("scheme", BITSANDBYTES), ("warm_up", frozenset({False}))),
+        what="loading allocates the bytes of all weights at no time at once",
+        simulated=True,
+        source="huggingface/transformers#36380",
+    ),
+    KnownDifference(
+        library="transformers",
         since=(5, 0),
         until=(5, 4),
         settings=(("scheme", BITSANDBYTES),),
         what="threads bring 16-bit weights to the card before others are quantized; what loading reserves varies",
-        simulated=False,
+        simulated=True,
         source="huggingface/transformers#44576",
     ),
     KnownDifference(

@@ -152,7 +152,8 @@ SAID = {
     "gradient_checkpointing": True, "reentrant": True, "attention": "eager", "sdpa_backend": "math", "loss": "upcast",
     "optimizer": "sgd", "grad_clip": 0.5, "grad_accum": 2, "steps": 3, "gpu": "L4", "expandable_segments": True,
     "use_cache": False, "outputs": "next", "outputs_fp32": True, "zero_grad": "after", "token_accuracy": True,
-    "labels": "clone", "empty_cache_every": 5, "via_cpu": False, "routing": "worst",
+    "labels": "clone", "empty_cache_every": 5, "via_cpu": False, "routing": "worst", "warm_up": False,
+    "load_threads": True,
 }  # fmt: skip
 """Everything but packed sequences and another PEFT method, which exclude some of it."""
 

@@ -24,6 +24,7 @@ from inspector.simulate.program.stored.bitsandbytes import quantized_by_bitsandb
 from inspector.simulate.program.stored.formats import dequantized_loader, stored_loader
 from inspector.simulate.program.stored.layers import is_packed
 from inspector.simulate.program.stored.loader import Loader
+from inspector.simulate.program.threads import ARRIVES
 from inspector.simulate.setup.stored import check_known
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def load_model(
                 move(model)
         return model
     loader = loader or Loader()
-    if loader.warms_up:
+    if loader.warms_up and setup.warm_up:
         warm_up(model, tracer, loader.element_size)
     with tracer:
         load_on_device(model, loader.arriving, is_packed)
@@ -127,7 +128,7 @@ def _loader(
     """
     asked = setup.quantization
     if published is None:
-        return None if asked is None else _on_loading(model, asked, computed, storage)
+        return None if asked is None else _on_loading(model, asked, computed, storage, tracer)
     check_known(published)
     if asked is None:
         return dequantized_loader(model, published, tracer)
@@ -175,25 +176,27 @@ def make_quantizer(scheme: str, computed: str, *, double_quant: bool, storage: s
     return AutoHfQuantizer.from_config(quantization, pre_quantized=False)
 
 
-def _on_loading(model: PreTrainedModel, setup: Quantization, computed: str, storage: str) -> Loader:
+def _on_loading(model: PreTrainedModel, setup: Quantization, computed: str, storage: str, tracer: Tracer) -> Loader:
     """Bitsandbytes' layers put in place by transformers' quantizer, and its own quantization of what arrives."""
     quantizer = make_quantizer(setup.scheme, computed, double_quant=setup.double_quant, storage=storage)
     put_layers(model, quantizer)
     tie_again(model)
     return Loader(
-        arriving=lambda name, old: _quantized(model, quantizer, name, old),
+        arriving=lambda name, old: _quantized(model, quantizer, name, old, tracer),
         element_size=lambda name, _: quantizer.param_element_size(model, name, _),
         finish=lambda: quantizer.postprocess_model(model) and None,
         quantizer=quantizer,
     )
 
 
-def _quantized(model: PreTrainedModel, quantizer: HfQuantizer, name: str, old: torch.Tensor) -> Any:
+def _quantized(model: PreTrainedModel, quantizer: HfQuantizer, name: str, old: torch.Tensor, tracer: Tracer) -> Any:
     """One parameter on the device; a quantized layer's weight goes through bitsandbytes' own quantization."""
-    if not quantizer.param_needs_quantization(model, name):
-        return torch.nn.Parameter(torch.empty_like(old), requires_grad=False)
-    # The weight comes whole and unquantized first: the peak of loading is here.
-    return quantized_by_bitsandbytes(old, torch.empty(old.shape, dtype=model.dtype, device=old.device))
+    wanted = quantizer.param_needs_quantization(model, name)
+    with torch.utils._python_dispatch._disable_current_modes():
+        arrived = torch.empty(old.shape, dtype=model.dtype if wanted else old.dtype, device=old.device)
+    tracer.follow(arrived, ARRIVES)
+    # The weight came whole and unquantized: the peak of loading is here.
+    return quantized_by_bitsandbytes(old, arrived) if wanted else torch.nn.Parameter(arrived, requires_grad=False)
 
 
 def label_model(model: nn.Module, tracer: Tracer, *, adapted: bool = False) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from inspector.errors import CannotSimulateError
 from inspector.precision.published import published_in
 from inspector.simulate.program.decoding import GenerateTrace, trace_generate
+from inspector.simulate.program.threads import in_threads
 from inspector.simulate.program.trace import Trace
 from inspector.simulate.program.training import trace_finetune
 from inspector.simulate.repeated_layers.normal_form import ByLayers
@@ -37,7 +38,15 @@ _unanswered: set[int] = set()
 def finetune_events(
     config: Mapping[str, Any], setup: TrainSetup, capability: tuple[int, int], multiprocessors: int
 ) -> Trace:
-    """As `step.trace_finetune`, in the time that a few layers take where that is enough."""
+    """As `step.trace_finetune`, in the time that a few layers take where that is enough.
+
+    Weights that threads bring to the card do so here: how far they get is a matter of all layers.
+    """
+    found = _events(config, setup, capability, multiprocessors)
+    return replace(found, events=in_threads(found.events)) if setup.load.threads else found
+
+
+def _events(config: Mapping[str, Any], setup: TrainSetup, capability: tuple[int, int], multiprocessors: int) -> Trace:
     # Code that came with a model may do what it likes in any layer, and its modules say nothing of it.
     alike_all = _adapts_layers_alike(setup.adapters) and not _stores_layers_unlike(config)
     # Files that are saved have the names of all layers in them.

@@ -40,7 +40,10 @@ class LoadSetup:
 
     ``dtype`` ``auto`` is the one the config names, ``attention`` ``auto`` transformers' choice: sdpa where the model
     supports it, else eager. ``via_cpu`` says that unquantized weights are loaded on the CPU and moved (``model.to``),
-    not loaded on the device (``device_map``). ``use_cache`` is the model config's own default: without checkpointing,
+    not loaded on the device (``device_map``). ``warm_up`` says that loading there first allocates the bytes of all
+    weights at once, as transformers does since 4.50, and ``threads`` that threads bring weights that are quantized on
+    loading to the card while others are quantized, as from 5.0 to 5.3 (`inspector.simulate.program.threads`).
+    ``use_cache`` is the model config's own default: without checkpointing,
     a training forward fills a key-value cache.
     """
 
@@ -48,6 +51,8 @@ class LoadSetup:
     attention: Attention = "auto"
     quantization: Quantization | None = None
     via_cpu: bool = True
+    warm_up: bool = True
+    threads: bool = False
     use_cache: bool = True
 
     def __post_init__(self) -> None:

@@ -106,6 +106,8 @@ class TrainingOptions(LoadOptions, total=False):
     token_accuracy: bool | None
     labels: Labels | None
     empty_cache_every: int | None
+    warm_up: bool | None
+    load_threads: bool | None
     expandable_segments: bool | None
     objective: Objective | None
     ref_model: Reference | None

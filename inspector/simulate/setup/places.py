@@ -26,6 +26,8 @@ FINETUNE: Mapping[str, str] = {
     **_LOAD,
     "clear_cache": "load.quantization.prepare.clear_cache",
     "use_cache": "load.use_cache",
+    "warm_up": "load.warm_up",
+    "load_threads": "load.threads",
     "r": "adapters.r",
     "alpha": "adapters.alpha",
     "dropout": "adapters.dropout",

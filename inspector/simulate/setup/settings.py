@@ -97,6 +97,8 @@ class FinetuneSettings:
     labels: Labels = "shared"
     empty_cache_every: int = 0
     via_cpu: bool = True
+    warm_up: bool = True
+    load_threads: bool = False
     routing: Routing = "balanced"
     objective: Objective = "sft"
     ref_model: Reference = "auto"

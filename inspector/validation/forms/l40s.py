@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from inspector.validation import words
 from inspector.validation.fields import NotUnderstoodError
 from inspector.validation.forms.figures import described, measured
-from inspector.validation.forms.training import before, loss_of, versions_of
+from inspector.validation.forms.training import before, loading_of, loss_of, versions_of
 from inspector.validation.published_run import Question
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ def _numbers(fields: Fields, train: Fields, kind: str) -> dict[str, Any]:
             fields.refuse("quantized weights are not trained in full")
         found |= {"method": "qlora", "scheme": stored.scheme, "double_quant": stored.double_quant}
         found |= {"prepare_kbit": False, "compute_dtype": stored.compute_dtype or "auto"}
+        found |= loading_of(versions_of(fields))
     return found
 
 

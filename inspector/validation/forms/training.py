@@ -110,6 +110,7 @@ def read_training(fields: Fields, usual: dict[str, Any]) -> Run:
         settings |= _adapters(fields, numbers, settings)
     if method == "qlora":
         settings.setdefault("prepare_kbit", numbers.prepared)
+        settings |= loading_of(versions)
     _one_card(fields)
     return Run(
         model=fields.text("model"),
@@ -136,6 +137,20 @@ def loss_of(versions: dict[str, str]) -> str:
     if before(versions, "transformers", 4, 46):
         return "upcast"
     return "shifted" if before(versions, "transformers", 4, 49) else "full"
+
+
+def loading_of(versions: dict[str, str]) -> dict[str, bool]:
+    """How transformers of a version loads what it quantizes; where that is not known, as the installed one does.
+
+    Sources: huggingface/transformers#36380 (``caching_allocator_warmup``, 4.50) and #44576 (threads, until 5.4).
+    """
+    asked = "transformers" in versions
+    return {
+        "warm_up": not before(versions, "transformers", 4, 50),
+        "load_threads": (
+            asked and not before(versions, "transformers", 5) and before(versions, "transformers", 5, 4)
+        ),
+    }  # fmt: skip
 
 
 def _method(fields: Fields, settings: dict[str, Any]) -> str:
