@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from inspector.render.charts import Chart
     from inspector.validation.ledger import Ledger, Line
-    from inspector.validation.ledger_by_set import RecordSet, Target
+    from inspector.validation.ledger_by_set import RecordSet
     from inspector.validation.published_run import Question
 
 ROOMY = 96
-"""From this many columns on, a run is named with its model, and the summary with what was aimed at."""
+"""From this many columns on, a run is named with its model, and the summary with what the errors are held to."""
 
 
 def text(ledger: Ledger) -> RenderableType:
@@ -90,29 +90,23 @@ def _runs_of(number: int) -> str:
 
 
 def _summary(sets: Sequence[RecordSet], *, roomy: bool) -> Table:
-    aimed = (("aimed at", "right"),) if roomy else ()
-    rows = table("measurements", "figure", ("runs", "right"), ("mean", "right"), ("worst", "right"), *aimed, "worst in")
+    held = (("held to", "right"),) if roomy else ()
+    rows = table("measurements", "figure", ("runs", "right"), ("mean", "right"), ("worst", "right"), *held, "worst in")
     for found in sets:
         shown = found.title
         for row in found.summaries:
-            target = found.target(row)
-            missed = target is not None and not target.met(row)
+            bound = found.bound(row)
+            missed = bound is not None and not bound.met(row)
             cells: list[str | Text] = [
                 str(row.count),
-                # Three digits, since what is aimed at begins at 0.2 %.
+                # Three digits, since what they are held to begins at 0.005 %.
                 f"{row.mean:.3%}",
                 Text(f"{row.worst:+.2%}", style="red" if missed else ""),
             ]
-            cells += [_aim(target)] if roomy else []
+            cells += ["" if bound is None else str(bound)] if roomy else []
             rows.add_row(shown, row.figure.replace("_", " "), *cells, clean(row.worst_id))
             shown = ""
     return rows
-
-
-def _aim(target: Target | None) -> str:
-    if target is None:
-        return ""
-    return f"{target.mean:.1%}" + (f", {target.worst:.0%}" if target.worst is not None else "")
 
 
 def _versions(ledger: Ledger) -> str:

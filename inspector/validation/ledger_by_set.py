@@ -1,4 +1,4 @@
-"""The ledger by sets of runs: what each set is, what was aimed at, its causes, and the versions that differ."""
+"""The ledger by sets of runs: what each set is, what it is held to, its causes, and the versions that differ."""
 
 from __future__ import annotations
 
@@ -62,28 +62,42 @@ FIGURES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What is aimed at: the largest mean and worst absolute error, as shares."""
+class Bound:
+    """What a figure's errors are held to: the largest mean and worst absolute error, as shares."""
 
     mean: float
-    worst: float | None = None
+    worst: float
 
     def met(self, summary: Summary) -> bool:
         """Whether the errors of a figure stay within it."""
-        return summary.mean <= self.mean and (self.worst is None or abs(summary.worst) <= self.worst)
+        return summary.mean <= self.mean and abs(summary.worst) <= self.worst
+
+    def __str__(self) -> str:
+        """``1 %, 5 %``."""
+        return f"{100 * self.mean:g} %, {100 * self.worst:g} %"
 
 
-_STAGE, _ONE_PERCENT = Target(0.002, 0.01), Target(0.01)
-TARGETS: dict[tuple[str, str], Target] = {
-    **{("t4_transformers_peft_loop", figure): _STAGE for figure in ("forward", "backward", "optimizer", "peak")},
-    ("t4_transformers_peft_loop", "reserved"): Target(0.02),
-    ("rtx4080_qlora", "run_peak"): _ONE_PERCENT,
-    ("a100_sfttrainer", "peak"): Target(0.005),
-    ("l40s_peft_benchmark", "steady"): _ONE_PERCENT,
-    ("l40s_peft_benchmark", "step_reserved"): Target(0.03),
-    ("preference", "loss_peak"): Target(0.02, 0.02),
+BOUNDS: dict[tuple[str, str], Bound] = {
+    ("t4_transformers_peft_loop", "forward"): Bound(0.0006, 0.003),
+    ("t4_transformers_peft_loop", "backward"): Bound(0.0005, 0.002),
+    ("t4_transformers_peft_loop", "optimizer"): Bound(0.001, 0.006),
+    ("t4_transformers_peft_loop", "peak"): Bound(0.0005, 0.002),
+    ("t4_transformers_peft_loop", "reserved"): Bound(0.01, 0.05),
+    ("rtx4080_qlora", "load"): Bound(0.00005, 0.0001),
+    ("rtx4080_qlora", "first_forward"): Bound(0.0001, 0.0005),
+    ("rtx4080_qlora", "steady"): Bound(0.0005, 0.0015),
+    ("rtx4080_qlora", "run_peak"): Bound(0.0001, 0.0003),
+    ("rtx4080_qlora", "run_reserved"): Bound(0.005, 0.035),
+    ("a100_sfttrainer", "peak"): Bound(0.0002, 0.001),
+    ("a100_sfttrainer", "steady"): Bound(0.001, 0.003),
+    ("a100_sfttrainer", "process"): Bound(0.018, 0.09),
+    ("l40s_peft_benchmark", "steady"): Bound(0.002, 0.01),
+    ("l40s_peft_benchmark", "step_reserved"): Bound(0.018, 0.04),
+    ("inference_peaks", "generate_peak"): Bound(0.005, 0.03),
+    ("preference", "loss_peak"): Bound(0.02, 0.02),
 }
-"""By file and figure; a figure without one is shown all the same."""
+"""By file and figure. Those of runs on one card are less than twice what the errors are, which a test holds: that
+accuracy halves is seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +160,9 @@ class RecordSet:
                 found.setdefault(str(item), []).append(run.id)
         return tuple(Cause(said, tuple(runs)) for said, runs in found.items())
 
-    def target(self, summary: Summary) -> Target | None:
-        """What was aimed at for a figure of this set."""
-        return TARGETS.get((self.file, summary.figure))
+    def bound(self, summary: Summary) -> Bound | None:
+        """What a figure of this set is held to."""
+        return BOUNDS.get((self.file, summary.figure))
 
     def differs(self, run: Question) -> tuple[str, ...]:
         """The libraries of a run that were not the ones that predicted: ``torch 2.6.0, here 2.13.0``."""

@@ -15,7 +15,7 @@ from inspector.render.pages import finetune_html, generate_html, validate_html
 from inspector.simulate.reports.at_peak import KindLine, LiveTensor, Share
 from inspector.simulate.reports.libraries import versions
 from inspector.validation.ledger import Ledger, Line
-from inspector.validation.ledger_by_set import Target, differences, record_sets
+from inspector.validation.ledger_by_set import Bound, differences, record_sets
 from inspector.validation.runs import questions
 
 ROOT = Path(__file__).parents[3]
@@ -81,13 +81,14 @@ def test_the_terminal_says_how_many_runs_and_names_no_list(ledger):
         assert len(said.splitlines()) < 400
 
 
-def test_targets_and_versions():
+def test_bounds_and_versions():
     from inspector.validation.ledger import Summary
 
     near = Summary("f", "peak", 3, 0.001, -0.02, "x")
-    assert Target(0.002).met(near)
-    assert not Target(0.002, 0.01).met(near)
-    assert not Target(0.0005).met(near)
+    assert Bound(0.002, 0.02).met(near)
+    assert not Bound(0.002, 0.01).met(near)
+    assert not Bound(0.0005, 0.02).met(near)
+    assert str(Bound(0.00005, 0.035)) == "0.005 %, 3.5 %"
     now = {"torch": "2.13.0+cpu", "peft": "0.21.2"}
     assert differences({"torch": "2.13.0+cu126", "peft": "0.15.0", "trl": "1"}, now) == ("peft 0.15.0, here 0.21.2",)
 
