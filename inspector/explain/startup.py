@@ -24,7 +24,8 @@ _WORDS = {
 }  # fmt: skip
 _TAKEN = {
     "vllm": ("max_model_len", "gpu_memory_utilization", "kv_cache_dtype", "max_num_seqs", "max_num_batched_tokens",
-             "quantization", "tensor_parallel", "pipeline_parallel", "flashinfer_sampler"),
+             "quantization", "tensor_parallel", "pipeline_parallel", "flashinfer_sampler",
+             "v2_model_runner"),
     "sglang": ("mem_fraction_static", "context_length", "page_size", "kv_cache_dtype", "quantization",
                "tensor_parallel"),
     "llama.cpp": ("n_ctx", "n_ubatch", "n_gpu_layers"),

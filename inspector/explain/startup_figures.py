@@ -7,6 +7,7 @@ from typing import Any
 
 GIB, MIB = 2**30, 2**20
 
+_FIRST_CARD = r"(?:CUDA|Vulkan|ROCm|SYCL|MUSA)0"
 _SIZES: tuple[tuple[str, str, int], ...] = (
     ("weights", r"Model loading took (-?[\d.]+) ?(?:GiB|GB)", GIB),
     ("weights", r"model weights take (-?[\d.]+) ?GiB", GIB),
@@ -32,10 +33,10 @@ _SIZES: tuple[tuple[str, str, int], ...] = (
     ("kv_total", r"llama_kv_cache\w*: size = *([\d.]+) MiB", MIB),
     ("kv_k", r"K \(\w+\): *([\d.]+) MiB", MIB),
     ("kv_v", r"V \(\w+\): *([\d.]+) MiB", MIB),
-    ("model_cuda0", r"CUDA0 (?:model )?buffer size = *([\d.]+) MiB", MIB),
+    ("model_cuda0", rf"{_FIRST_CARD} (?:model )?buffer size = *([\d.]+) MiB", MIB),
     ("model_cpu_mapped", r"CPU_Mapped model buffer size = *([\d.]+) MiB", MIB),
-    ("model_cpu", r"CPU (?:model )?buffer size = *([\d.]+) MiB", MIB),
-    ("compute_cuda0", r"CUDA0 compute buffer size = *([\d.]+) MiB", MIB),
+    ("model_cpu", r"(?:CPU|Vulkan_Host|ROCm_Host|CUDA_Host) (?:model )?buffer size = *([\d.]+) MiB", MIB),
+    ("compute_cuda0", rf"{_FIRST_CARD} compute buffer size = *([\d.]+) MiB", MIB),
     ("compute_cpu", r"CPU compute buffer size = *([\d.]+) MiB", MIB),
     ("kv_total", r'memory\.required\.kv="([\d.]+) MiB"', MIB),
     ("kv_total", r'memory\.required\.kv="([\d.]+) GiB"', GIB),
@@ -107,6 +108,15 @@ _SAMPLERS = (
     ),
 )
 """What vLLM says of its sampler."""
+_ERAS = (
+    ("0.10.1", re.compile(r"EngineCore_\d+ pid")),
+    ("0.16", re.compile(r"EngineCore_DP\d+ pid")),
+)
+"""Releases by the names of their processes, where no line says the version; those after write ``EngineCore pid``."""
+_SECOND = re.compile(
+    r"(Using V2 Model Runner|\[model_runner\.py:\d+\] (?:Loading model from scratch|Graph captur))|"
+    r"\[gpu_model_runner\.py:"
+)
 _FIRST = re.compile(r"V1 LLM engine|GiB for peak activation|EngineCore")
 _REFUSED = re.compile(
     r"KV cache is needed|No available memory for the cache|Not enough memory. Please try to increase|"
@@ -137,14 +147,39 @@ def read_startup(text: str) -> dict[str, Any] | None:
         record["model"] = next(group for group in found.groups() if group).strip()
     if engine == "llama.cpp":
         record |= _of_llamacpp(text)
-    for by_flashinfer, line in _SAMPLERS:
-        if line.search(text):
-            record["flashinfer_sampler"] = by_flashinfer
+    if engine == "vllm":
+        record |= _of_vllm(text)
     version = _VERSION.search(text)
     runner = " V1" if _FIRST.search(text) else " V0" if "Initializing an LLM engine" in text else ""
-    record["version"] = (next(group for group in version.groups() if group) if version else "") + runner
+    said = next(group for group in version.groups() if group) if version else record.get("version", "")
+    record["version"] = f"{said}{runner}"
     record["outcome"] = "refused" if _REFUSED.search(text) else "started"
     return record
+
+
+def _of_vllm(text: str) -> dict[str, Any]:
+    """What its lines say by whose they are: ranks, the model runner, the sampler, and the era of a release unsaid."""
+    found: dict[str, Any] = {"version": next((said for said, pattern in _ERAS if pattern.search(text)), "")}
+    if "tensor_parallel" not in _said(text):
+        found["tensor_parallel"] = _workers(text)
+    for by_flashinfer, line in _SAMPLERS:
+        if line.search(text):
+            found["flashinfer_sampler"] = by_flashinfer
+    if second := _SECOND.search(text):
+        found["v2_model_runner"] = second[1] is not None
+    return found
+
+
+def _workers(text: str) -> int:
+    """Ranks by the processes that write: each of V1's has its number, V0's first is the main one."""
+    ranks = {
+        int(number)
+        for number in re.findall(r"Worker_TP(\d{1,3})\b|VllmWorker(?: rank=|_TP|TP)(\d{1,3})", text)
+        for number in number
+        if number
+    }
+    others = set(re.findall(r"VllmWorkerProcess pid=(\d{1,9})", text))
+    return max(ranks) + 1 if ranks else len(others) + 1
 
 
 def _said(text: str) -> dict[str, Any]:

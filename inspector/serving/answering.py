@@ -93,7 +93,7 @@ def _served(
     name = engine_named(engine)
     card = chosen_card(gpu, vram)
     kind, short, report = ENGINES[name]
-    read = read_words(words, kind, short)
+    read = read_words(words, kind, short, prefixes=name in {"vllm", "sglang"})
     if read.alone:
         raise InspectorError(f"{read.alone[0]!r:.60} is no option of {name}", hint="name one model, and then options")
     values = {**read.values, **options}

@@ -34,6 +34,10 @@ _WITHOUT = frozenset({"ngram", "ngram_gpu", "suffix"})
 """Methods that look tokens up and run no model."""
 
 
+_HEADS = re.compile(r"eagle|dflash|dspark|medusa|speculator|hydra")
+"""Drafts that are no whole model, whatever model their name says that they are for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Drafts:
     """Weights and cache layers beside the model's, and what is said of them."""
@@ -99,7 +103,7 @@ def _of_a_model(model: str, method: str, ranks: Ranks, width: object) -> Drafts:
         source = locate(model)
         config = source.runnable
     except InspectorError:
-        found = namesake(model, "vllm") if "eagle" not in model.lower() and "eagle" not in method else None
+        found = None if _HEADS.search(f"{model} {method}".lower()) else namesake(model, "vllm")
         if found is None:
             return Drafts(
                 said=f"the draft {model:.60} is not at hand: its weights and cache are not counted, its tokens are"

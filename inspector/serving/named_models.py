@@ -73,7 +73,10 @@ def namesake(name: str, engine: str) -> Namesake | None:
     plain, packed = _split(_PACKED, plain)
     found = shapes_of(plain) or made_of(plain)
     unsaid = packed.lower().startswith("unsloth")
-    return Namesake(found, quantization=_method(packed), unsaid=unsaid) if found else None
+    method = _method(packed)
+    if method == "fp8" and name.strip().startswith("meta-llama/"):  # Meta's own is FBGEMM's
+        method = "fbgemm_fp8"
+    return Namesake(found, quantization=method, unsaid=unsaid) if found else None
 
 
 def shapes_of(name: str) -> str | None:

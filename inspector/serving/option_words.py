@@ -12,7 +12,7 @@ from inspector.errors import InspectorError
 from inspector.units import parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ IGNORED = frozenset({
     "lora-modules", "task", "runner", "enable-log-requests", "no-enable-log-requests", "max-log-len",
     "enable-reasoning", "schedule-policy", "n-predict", "n", "p", "prompt", "metrics", "slots", "no-webui",
     "skip-server-warmup", "response-role", "disable-uvicorn-access-log", "enable-prompt-tokens-details",
-    "enable-server-load-tracking", "override-generation-config", "no-warmup", "O1",
+    "enable-server-load-tracking", "override-generation-config", "no-warmup", "O1", "max-prefill-tokens",
     "O2", "O3",
 })  # fmt: skip
 """Options of serving that change no byte on the card; nothing is said of them."""
@@ -41,13 +41,14 @@ class Understood:
     alone: tuple[str, ...]
 
 
-def read_words(words: Sequence[str], settings: type, short: Mapping[str, str]) -> Understood:
+def read_words(words: Sequence[str], settings: type, short: Mapping[str, str], *, prefixes: bool = False) -> Understood:
     """Read a command line.
 
     Args:
         words: ``--name value``, ``--name=value``, ``-x value`` and flags, in any order.
         settings: the dataclass whose fields the options are.
         short: other names of an option, without dashes, by the field's.
+        prefixes: the engine's parser takes the beginning of an option for it, as argparse does.
 
     Raises:
         InspectorError: for a value that its option cannot have, or an option that lacks its value.
@@ -63,7 +64,7 @@ def read_words(words: Sequence[str], settings: type, short: Mapping[str, str]) -
             alone.append(word)
             continue
         name, glued, value = word.lstrip("-").partition("=")
-        plain = name.replace("_", "-").replace(".", "-")
+        plain = _meant(name.replace("_", "-").replace(".", "-"), (*types, *short) if prefixes else ())
         if plain in IGNORED:
             if not glued and rest and not _is_option(rest[0]) and plain not in _FLAGS:
                 rest.pop(0)
@@ -119,6 +120,17 @@ def _put(whole: dict[str, Any], key: str, said: str) -> None:
         whole[last] = json.loads(said)
     except ValueError:
         whole[last] = said
+
+
+def _meant(word: str, names: Collection[str]) -> str:
+    """The one of these options, and of those that change nothing, that begins so; else what was said."""
+    known = {name.replace("_", "-") for name in names} | (IGNORED if names else set())
+    begin = {name for name in known if name.startswith(word)}
+    return begin.pop() if word not in known and len(begin) == 1 and len(word) >= LEAST else word
+
+
+LEAST = 4
+"""Letters from which on the beginning of an option is taken for it."""
 
 
 def nearest_option(word: str, settings: type) -> str:

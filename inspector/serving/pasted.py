@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
+from inspector.serving.pasted_shell import the_command
 from inspector.serving.pasted_yaml import of_yaml
 
 if TYPE_CHECKING:
@@ -41,12 +42,13 @@ _VARIABLES = {
     "vllm": {
         "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "--allow-long-max-model-len",
         "VLLM_USE_FLASHINFER_SAMPLER": "--flashinfer-sampler",
+        "VLLM_USE_V2_MODEL_RUNNER": "--v2-model-runner",
     },
     "sglang": {"SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN": "--allow-longer-context"},
 }  # fmt: skip
 """What engines read from the environment and what of it counts, as options of our own settings."""
 _LAST_OF_V0 = "0.10.0 V0"
-_ENDS = frozenset({"&&", "||", "|", ";", "&", ">", ">>", "2>&1", "&>"})
+_ENDS = frozenset({"&&", "||", "|", ";", "&", ">", ">>", "2>&1", "&>", "&>>"})
 """What a shell does after the server's words."""
 _MODEL = ("--model", "--model-path", "-m", "--hf-repo", "-hf")
 _LONGEST = 200_000
@@ -137,7 +139,7 @@ def _words(text: str | Sequence[str]) -> list[str]:
 def _outer_words(text: str | Sequence[str]) -> list[str]:
     """The words of a line; of YAML's or JSON's lists the items, of YAML's text each line's."""
     if not isinstance(text, str):
-        return [word for part in text for word in (_split(part) if "\n" in part else [part])]
+        return [word for part in text for word in (_of_shell(part) if "\n" in part else [part])]
     stripped = text.strip()
     if stripped.startswith("["):
         try:
@@ -148,7 +150,11 @@ def _outer_words(text: str | Sequence[str]) -> list[str]:
             return [str(item) for item in found]
     if re.search(r"(?m)^\s*-\s+\S|^\s*(?:command|args|image)\s*:", text):
         return of_yaml(text, _names_a_server)
-    return _split(text)
+    return _of_shell(text)
+
+
+def _of_shell(text: str) -> list[str]:
+    return _split(the_command(text, _names_a_server))
 
 
 def _split(text: str) -> list[str]:

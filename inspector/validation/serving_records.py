@@ -131,7 +131,7 @@ def _options(record: Mapping[str, Any]) -> dict[str, Any]:
         "max_model_len", "gpu_memory_utilization", "kv_cache_dtype", "max_num_seqs", "max_num_batched_tokens",
         "block_size", "enforce_eager", "mem_fraction_static", "page_size", "max_total_tokens", "context_length",
         "chunked_prefill_size", "mamba_cache_mode", "enable_lora", "max_loras", "max_lora_rank",
-        "flashinfer_sampler",
+        "flashinfer_sampler", "v2_model_runner",
     )  # fmt: skip
     # Options that only a log's note has, as they were typed.
     typed = [word for word in str(record.get("note") or "").replace(";", " ").split() if word.startswith("--")]

@@ -142,3 +142,70 @@ def test_an_ollama_log_and_sglangs_refusal():
 def test_a_model_is_known_by_what_it_was_made_of():
     log = ("model='/data/Hermes-3-Llama-3.1-8B' max_seq_len=4096", "Model loading took 14.9889 GiB")
     assert explain_startup("\n".join((*log, "Available KV cache memory: 4.00 GiB"))).model == "meta-llama/Llama-3.1-8B"
+
+
+RANKS = """
+(VllmWorkerProcess pid=3280379) INFO worker.py:266] model weights take 30.71GiB; non_torch_memory takes 0.30GiB; \
+PyTorch activation peak memory takes 1.26GiB; the rest of the memory reserved for KV Cache is 7.71GiB.
+INFO worker.py:266] can use total_gpu_memory (44.42GiB) x gpu_memory_utilization (0.90) = 39.98GiB
+INFO executor_base.py:108] # CUDA blocks: 3947, # CPU blocks: 2048
+INFO executor_base.py:113] Maximum concurrency for 10000 tokens per request: 6.32x
+"""
+NEWER = """
+(EngineCore pid=4108) INFO [gpu_model_runner.py:6063] Profiling CUDA graph memory: PIECEWISE=51, FULL=35
+(EngineCore pid=4108) INFO [gpu_model_runner.py:6142] Estimated CUDA graph memory: 0.52 GiB total
+(EngineCore pid=4108) INFO [gpu_worker.py:462] Available KV cache memory: 6.37 GiB
+(EngineCore pid=4108) INFO [gpu_worker.py:477] The current --gpu-memory-utilization=0.9764 is equivalent to 0.9543.
+(EngineCore pid=4108) INFO [kv_cache_utils.py:1710] GPU KV cache size: 46,368 tokens
+(EngineCore pid=4108) INFO [kv_cache_utils.py:1711] Maximum concurrency for 16,384 tokens per request: 2.83x
+"""
+MARLIN = """
+(EngineCore_0 pid=5839) INFO [gpu_model_runner.py:2007] Model loading took 65.9651 GiB and 12.799889 seconds
+(EngineCore_0 pid=5839) INFO [gpu_worker.py:276] Available KV cache memory: -2.14 GiB
+ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`.
+"""
+
+
+def test_what_the_lines_names_say():
+    # Two ranks by their processes (vllm-project/vllm issues/15815).
+    report = explain_startup(RANKS, "Qwen/Qwen2.5-32B-Instruct")
+    assert lines(report)["weights"] == lines(report)["blocks"] == lines(report)["concurrency"] == "exact"
+    assert not report.off
+    # The first model runner by its file (LMCache/LMCache issues/3430).
+    report = explain_startup(NEWER, "Qwen/Qwen3-8B", gpu="RTX 4090")
+    assert lines(report)["tokens"] == lines(report)["concurrency"] == "exact"
+    assert lines(report)["pool"] == "in range"
+    assert dict(report.printed)["graph_est"] == "0.52"
+    # A release by the names of its processes, which decides the kernel (vllm-project/vllm issues/23278).
+    report = explain_startup(MARLIN, "openai/gpt-oss-120b", gpu="H100")
+    assert (report.version, lines(report)["weights"]) == ("0.10.1 V1", "in range")
+
+
+def test_what_a_newer_log_says_of_its_terms():
+    text = (
+        "(EngineCore pid=9) INFO [gpu_worker.py:385] Using V2 Model Runner\nUsing FlashInfer for top-p & top-k.\n"
+        "Free memory on device (77.57/79.11 GiB) on startup. Desired GPU memory utilization is (0.92, 72.78 GiB). "
+        "Actual usage is 15.27 GiB for weight, 0.9 GiB for peak activation, 0.1 GiB for non-torch memory, and 0.5 GiB "
+        "for CUDAGraph memory."
+    )
+    report = explain_startup(text, "Qwen/Qwen3-8B")
+    assert dict(report.printed) == {
+        "weights": "15.27",
+        "act": "0.9",
+        "outside": "0.1",
+        "graph": "0.5",
+        "total": "79.11",
+    }
+    assert report.version.endswith("V1")
+    assert report.serving is not None
+    assert any(term.name == "the sampler's state" for term in report.serving.terms)
+
+
+def test_cards_that_are_no_cuda_ones():
+    text = "print_info: general.name = Qwen3 Next 80B A3B Instruct\nload_tensors: offloaded 49/49 layers to GPU\n"
+    text += "load_tensors: Vulkan0 model buffer size = 80885.28 MiB\n"
+    text += "load_tensors: Vulkan_Host model buffer size = 593.50 MiB\n"
+    assert is_startup(text.encode())
+    report = explain_startup(text)
+    assert report.model == "Qwen/Qwen3-Next-80B-A3B-Instruct"
+    assert dict(report.printed) == {"model_cuda0": "80885.28", "model_cpu": "593.50"}

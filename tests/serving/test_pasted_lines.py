@@ -170,3 +170,56 @@ def test_positions_that_options_scale():
         serve_line("vllm serve Qwen/Qwen3-32B --max-model-len 131072", gpu="H100")
     with pytest.raises(InspectorError, match="is a variable"):
         serve_line('vllm serve "$MODEL" --max-model-len 4096', gpu="H100")
+
+
+SCRIPT = """
+model_name="Qwen/Qwen3-8B"
+max_model_len=$((8 * 1024))
+
+CUDA_VISIBLE_DEVICES=1 uv run vllm serve \\
+    $model_name --port $port -O3 \\
+    --max-model-len ${max_model_len} --max-num-seqs ${SEQS:-64} >> "$LOG_FILE" 2>&1 &
+"""
+BEFORE = """docker stop llm  ; docker rm llm
+docker pull vllm/vllm-openai:v0.9.1
+docker run -d --gpus '"device=0,1"' -u `id -u`:`id -g` -p 80:80 vllm/vllm-openai:v0.9.1 \\
+    --model=Qwen/Qwen3-8B --max_num_seqs=32 &>> log.txt
+curl localhost:80/health"""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (SCRIPT, ("--port", "$port", "-O3", "--max-model-len", "8192", "--max-num-seqs", "64")),
+        (BEFORE, ("--max_num_seqs=32",)),
+        ("MODEL=Qwen/Qwen3-8B; export TP=4\nvllm serve $MODEL -tp 2", ("-tp", "2")),
+        (
+            "A=$((2**99))\nB=$((__import__('os')))\nM='Qwen/Qwen3-8B'\nvllm serve ${M} --seed $A",
+            ("--seed", "$((2**99))"),
+        ),
+    ],
+)
+def test_a_script_around_it(text, words):
+    found = read_pasted([text])
+    assert (found.model, found.words) == ("Qwen/Qwen3-8B", words)
+
+
+def test_the_beginning_of_an_option_is_taken_for_it():
+    report = serve_line(
+        "python -m sglang.launch_server --model-path Qwen/Qwen3-8B --mem-frac 0.83 --max-prefill 8192 --context 4096",
+        gpu="L4",
+    )
+    assert not report.not_understood
+    assert any("1 - 0.83" in term.name for term in report.terms)
+    report = serve_line("vllm serve Qwen/Qwen3-8B --max-model 4096 --max-num 9", gpu="L4")
+    assert (report.max_model_len, report.not_understood[0].split(" (")[0]) == (4096, "--max-num 9")
+
+
+def test_heads_that_draft_are_no_model_of_their_name():
+    line = (
+        "vllm serve Qwen/Qwen3-8B --spec-model RedHatAI/Qwen3-8B-speculator.dflash --spec-method dflash --spec-tokens 7"
+    )
+    report = serve_line(line, gpu="H100")
+    assert not report.not_understood
+    assert any("is not at hand" in said for said in report.notes)
+    assert "draft model" not in {part.name for part in report.weights}

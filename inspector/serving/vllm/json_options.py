@@ -21,7 +21,14 @@ def with_json(settings: VllmSettings) -> VllmSettings:
     Raises InspectorError for a text that is no object of JSON.
     """
     found: dict[str, Any] = {}
-    drafts = object_of("--speculative-config", settings.speculative_config).get("num_speculative_tokens")
+    speculative = object_of("--speculative-config", settings.speculative_config)
+    words = {
+        "method": settings.spec_method, "model": settings.spec_model, "num_speculative_tokens": settings.spec_tokens,
+    }  # fmt: skip
+    if said := {key: value for key, value in words.items() if value}:
+        speculative |= said
+        found["speculative_config"] = json.dumps(speculative)
+    drafts = speculative.get("num_speculative_tokens")
     if isinstance(drafts, int) and not isinstance(drafts, bool) and drafts > 0:
         found["num_speculative_tokens"] = drafts
     compiled = object_of("--compilation-config", settings.compilation_config)

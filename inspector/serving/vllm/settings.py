@@ -20,10 +20,11 @@ GIB_70 = 70 * 2**30
 class VllmSettings:
     """What ``vllm serve`` was told, by its own words; None where its default decides.
 
-    ``allow_long_max_model_len`` and ``flashinfer_sampler`` are the variables ``VLLM_ALLOW_LONG_MAX_MODEL_LEN`` and
-    ``VLLM_USE_FLASHINFER_SAMPLER``. Ours are ``official_image``, which has libraries that the wheels had not,
-    ``unsaid_layers`` (a packed checkpoint leaves layers in 16 bits that nothing here names) and ``ask_engine``: ask
-    vLLM itself too (`inspector.serving.vllm.asked`).
+    ``allow_long_max_model_len``, ``flashinfer_sampler`` and ``v2_model_runner`` are the variables
+    ``VLLM_ALLOW_LONG_MAX_MODEL_LEN``, ``VLLM_USE_FLASHINFER_SAMPLER`` and ``VLLM_USE_V2_MODEL_RUNNER``. Ours are
+    ``official_image``, which has libraries that the wheels had not, ``unsaid_layers`` (a packed checkpoint leaves
+    layers in 16 bits that nothing here names) and ``ask_engine``: ask vLLM itself too
+    (`inspector.serving.vllm.asked`).
     """
 
     dtype: str = "auto"
@@ -54,6 +55,9 @@ class VllmSettings:
     enable_chunked_prefill: bool | None = None
     num_speculative_tokens: int = 0
     speculative_config: str = ""
+    spec_method: str = ""
+    spec_model: str = ""
+    spec_tokens: int | None = None
     compilation_config: str = ""
     kv_transfer_config: str = ""
     kv_offloading_size: float = 0.0
@@ -64,6 +68,7 @@ class VllmSettings:
     rope_scaling: str = ""
     allow_long_max_model_len: bool = False
     flashinfer_sampler: bool | None = None
+    v2_model_runner: bool | None = None
     official_image: bool = False
     unsaid_layers: bool = False
     ask_engine: bool = False
@@ -114,9 +119,11 @@ def resolve(settings: VllmSettings, said: str, card: Gpu, shape: Shape) -> Resol
     """
     version, positions = version_of("vllm", said), shape.positions
     runner = engine_runner(said, version, card)
-    second = runner == "V1" and is_second(
-        version, shape.names, mixture=shape.mixture, hybrid=shape.hybrid, packed=shape.packed
-    )
+    second = settings.v2_model_runner
+    if second is None or runner == "V0":
+        second = runner == "V1" and is_second(
+            version, shape.names, mixture=shape.mixture, hybrid=shape.hybrid, packed=shape.packed
+        )
     flashinfer = samples_by_flashinfer(
         settings.flashinfer_sampler, version, card, image=settings.official_image, second=second
     )
