@@ -157,3 +157,50 @@ def test_an_evaluation_may_generate_what_it_gathers():
 def test_an_objective_of_language_models_refuses_others():
     with pytest.raises(CannotSimulateError, match="dpo trains language models"):
         finetune("google-bert/bert-base-uncased", objective="dpo", method="full", seq_len=16)
+
+
+@pytest.mark.parametrize(("paired", "wide"), [(True, False), (False, False), (True, True)])
+def test_a_chunk_of_liger_s_loss_takes_what_inductor_writes_for_a_card(paired, wide):
+    """The most of a call: sums of the buffers in the code that torch 2.13 generates of Liger 0.8 for an A100."""
+    import torch
+
+    from inspector.simulate.allocator.settings import AllocatorSettings
+    from inspector.simulate.allocator.timeline import replay
+    from inspector.simulate.device.cuda import as_on
+    from inspector.simulate.device.kernels import cuda_kernels
+    from inspector.simulate.device.questions import Device
+    from inspector.simulate.program import liger
+    from inspector.simulate.tracing.tracer import Tracer
+
+    tokens, hidden, words, rows = 512, 256, 32768, 4
+    dtype, device = (torch.float32 if wide else torch.bfloat16), Device((8, 0), 108)
+    tracer = Tracer(cuda_kernels(device))
+    with as_on(device, tracer.page), tracer:
+        states, other = (torch.empty(rows, tokens, hidden, dtype=dtype, device="meta") for _ in range(2))
+        weight = torch.nn.Parameter(torch.empty(words, hidden, dtype=dtype, device="meta"))
+        labels = torch.empty(rows, tokens, dtype=torch.int64, device="meta")
+        states.requires_grad_()
+        tracer.mark("forward", 0, reset=True)
+        loss = liger.compared(states, weight, labels, other, weight.detach(), paired=paired, scaled=False)
+        tracer.mark("backward", 0, reset=True)
+        loss.backward()
+    tracer.stop()
+    assert states.grad is not None
+    assert weight.grad is not None
+    forward, backward = (stage for stage in replay(tracer.events(), AllocatorSettings()).stages if stage.step == 0)
+    given = 2 * states.nbytes + weight.nbytes + labels.nbytes
+    logits = (2 if paired else 1) * tokens * words * dtype.itemsize
+    # Before the last chunk: the head's gradient, those of the states so far, and a pair's copies of both models'.
+    held = weight.nbytes + states.nbytes * 3 // 4 + (states.nbytes * 3 // 4 if paired else 0)
+    most = 2 * logits if wide else 3 * logits if paired else 4 * logits
+    assert forward.peak_allocated - given - held - most == pytest.approx(8_519_680, abs=2**21)
+    assert backward.peak_allocated < given + weight.nbytes + states.nbytes + 2 * 8_519_680
+
+
+def test_what_is_cast_for_one_forward_is_not_for_the_next():
+    """KTO's first forward is without gradients: casts kept from it would be recomputed in the next one's backward."""
+    asked = {"objective": "kto", "method": "lora", "dtype": "float32", "autocast": "bf16", "seq_len": 32, "gpu": "A10",
+             "gradient_checkpointing": True, "reentrant": False, "steps": 1}  # fmt: skip
+    # Liger makes a gradient of the head, 50,304 x 128 in float32, which does not train.
+    report = finetune(MODEL, **asked, loss="liger")
+    assert report.stage_peak("forward").peak_allocated > 2 * 4 * 50_304 * 128 + report.stage_peak("load").end_allocated

@@ -102,7 +102,18 @@ class Autocast:
 
     def region(self, enabled: bool, dtype: torch.dtype | None) -> Any:
         """A region that a library enters by ``torch.autocast``, on or off."""
-        return self() if enabled else _without_autocast()
+        return self() if enabled else self._off()
+
+    @contextmanager
+    def _off(self) -> Iterator[None]:
+        depth, self.depth = self.depth, 0
+        torch.set_autocast_enabled(DEVICE, False)
+        try:
+            with _without_autocast():
+                yield
+        finally:
+            self.depth = depth
+            torch.set_autocast_enabled(DEVICE, bool(depth))
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -117,6 +128,10 @@ class Autocast:
             if not self.depth:
                 self._cast.clear()
                 torch.set_autocast_enabled(DEVICE, False)
+
+    def forget(self, *_: object) -> None:
+        """The casts of weights are made anew: a forward that has a region of its own has ended."""
+        self._cast.clear()
 
     def carried(self, checkpoint: Callable[..., Any]) -> Callable[..., Any]:
         """A checkpointing function that recomputes under the autocast its forward ran under, as CUDA's does."""

@@ -43,3 +43,13 @@ def carry_autocast(model: PreTrainedModel, autocast: Autocast) -> None:
     for module in model.modules():
         if checkpoint := getattr(module, "_gradient_checkpointing_func", None):
             module._gradient_checkpointing_func = autocast.carried(checkpoint)
+
+
+def regions_apart(autocast: Autocast | None, *models: PreTrainedModel | None) -> None:
+    """What is cast for one forward is not for the next: accelerate's autocast is around each model's own forward.
+
+    Source: accelerate/accelerator.py, 1.15, ``prepare_model``.
+    """
+    for model in models:
+        if autocast is not None and model is not None:
+            model.register_forward_hook(autocast.forget)

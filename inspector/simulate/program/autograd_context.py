@@ -14,6 +14,7 @@ class Context(Protocol):
     dtype: torch.dtype
     shape: torch.Size
     rows: int
+    scaled: bool
     needs_input_grad: tuple[bool, ...]
 
     @property

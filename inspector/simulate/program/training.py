@@ -24,7 +24,7 @@ from inspector.simulate.program import (
     routing,
     transcripts,
 )
-from inspector.simulate.program.around import carry_autocast, take_token_accuracy, to_float32
+from inspector.simulate.program.around import carry_autocast, regions_apart, take_token_accuracy, to_float32
 from inspector.simulate.program.convolutions import note_convolutions
 from inspector.simulate.program.evaluation import Evaluation
 from inspector.simulate.program.heads import classes_with_a_loss
@@ -142,6 +142,7 @@ class Loop:
             named, head = list(self.model.named_modules()), head_path(self.model)
             if self.objective is not None:
                 named += self.objective.prepare(self.model, self.config, tracer)
+                regions_apart(self.autocast, self.model, self.objective.beside)
             self.model = self.spread.wrapped(objectives.trained(self.objective, self.model), tracer)
             # Only now: preparation freezes every weight, and PEFT and FSDP rename what they wrap.
             self.trainable = [

@@ -55,10 +55,16 @@ def of_objective(settings: FinetuneSettings) -> Iterator[tuple[bool, str, str]]:
         "use_logits_to_keep is of DPO, where logits are made",
         "add --objective dpo --loss full",
     )
+    losses = LOSSES.get(kind, ("trl", "full"))
     yield (
-        kind in FROM_LOGITS and settings.loss not in LOSSES.get(kind, ("trl", "full")),
+        settings.loss == "liger" and reference == "precomputed",
+        "Liger's loss takes no log-probabilities that were computed before",
+        "--ref-model copy, or --loss trl",
+    )
+    yield (
+        kind in FROM_LOGITS and settings.loss not in losses,
         f"{kind} is not simulated with the loss {settings.loss}",
-        f"--loss {LOSSES[kind][0]}" if kind in LOSSES else "--loss trl as TRL 1 does, --loss full as TRL 0 did",
+        "--loss trl as TRL 1 does, --loss full as TRL 0 did" if "full" in losses[1:] else f"--loss {losses[0]}",
     )
 
 

@@ -22,7 +22,10 @@ SCORED = frozenset({"grpo", "rloo"})
 """Objectives whose answers are scored, several to each prompt."""
 TAUGHT = frozenset({"gkd", "distill"})
 """Objectives of a student, whose distribution is to be that of a teacher on the same card."""
-LOSSES = {**dict.fromkeys(("gkd", "ppo"), ("full",)), **dict.fromkeys(("grpo", "rloo", "distill"), ("trl",))}
+LOSSES = {
+    **dict.fromkeys(("gkd", "ppo"), ("full",)), **dict.fromkeys(("rloo", "distill"), ("trl",)),
+    **dict.fromkeys(("dpo", "kto"), ("trl", "full", "liger")), "grpo": ("trl", "liger"),
+}  # fmt: skip
 """How the loss of an objective is computed, the usual way first, where it is not ``trl`` or ``full``."""
 ENGINE = ("weights", "cache", "graphs", "activations")
 """What a vLLM in the process of the trainer holds, each in bytes; its activations while it answers alone."""

@@ -1,7 +1,8 @@
 """Direct preference optimization: a chosen and a rejected answer in one batch, held against a reference model.
 
 Sources: trl/trainer/dpo_trainer.py, 1.16, ``_compute_loss`` (log-probabilities by a fused head), and 0.24,
-``concatenated_forward`` and ``get_batch_loss_metrics`` (from logits, with every layer's hidden states asked for).
+``concatenated_forward`` and ``get_batch_loss_metrics`` (from logits, with every layer's hidden states asked for); 1.9,
+``_compute_loss_liger``.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
+from inspector.simulate.program import liger
 from inspector.simulate.program.around import said
 from inspector.simulate.program.looks import Input
-from inspector.simulate.program.objectives import reference
+from inspector.simulate.program.objectives import reference, states
 from inspector.simulate.program.objectives.log_probs import FusedHead, selected
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class Preference:
 
     def prepare(self, model: PreTrainedModel, config: Mapping[str, Any], tracer: Tracer) -> list[tuple[str, nn.Module]]:
         """The reference model, where it is one of its own."""
-        loop = self.setup.loop
+        loop, self.tracer = self.setup.loop, tracer
         if self.reference == "copy":
             self.beside = reference.load_beside(config, self.setup.load, tracer)
         named = [] if self.beside is None else reference.called_beside(self.beside)
@@ -65,6 +67,8 @@ class Preference:
 
     def loss(self, model: PreTrainedModel, batch: dict[str, Any]) -> torch.Tensor:
         """The loss of the pairs."""
+        if self.setup.loop.loss == "liger":
+            return self._by_liger(model, batch)
         log_probs = self._fused if self.setup.loop.loss == "trl" else self._from_logits
         chosen, rejected = log_probs(model, batch).chunk(2)
         if self.reference == "precomputed":
@@ -74,6 +78,19 @@ class Preference:
                 ref_chosen, ref_rejected = log_probs(other, batch).chunk(2)
         delta = (chosen - ref_chosen) - (rejected - ref_rejected)
         return -functional.logsigmoid(BETA * delta).mean()
+
+    def _by_liger(self, model: PreTrainedModel, batch: dict[str, Any]) -> Any:
+        """Both models' states are held, as they come and as they are copied for the loss."""
+        outputs, weight = states.seen(model, batch)
+        own = outputs.last_hidden_state[:, :-1].contiguous()
+        with reference.answering(model, self.beside, self.reference) as other:
+            other_outputs, other_weight = states.seen(other, batch)
+            theirs = other_outputs.last_hidden_state[:, :-1].contiguous()
+        labels = batch["input_ids"][:, 1:].clone()
+        labels[batch["completion_mask"][:, 1:] == 0] = -100
+        scaled = states.scaled(self.setup.loop)
+        with states.at_the_head(model, self.tracer):
+            return liger.compared(own, weight, labels, theirs, other_weight, paired=True, scaled=scaled)
 
     def _fused(self, model: PreTrainedModel, batch: dict[str, Any]) -> Any:
         ids = batch["input_ids"]

@@ -1,7 +1,8 @@
 """GRPO and RLOO: a policy's own answers, scored, and trained on in micro-batches.
 
 Sources: trl/trainer/grpo_trainer.py and trl/trainer/rloo_trainer.py, 1.16: ``_prepare_inputs``,
-``_generate_and_score_completions`` and ``_compute_loss`` (``loss_type`` dapo). Reward functions run on the host.
+``_generate_and_score_completions`` and ``_compute_loss`` (``loss_type`` dapo); 1.9, ``compute_liger_loss``, and
+``_get_per_token_logps_and_entropies`` of logits. Reward functions run on the host.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.memory_kinds import MemoryKind
-from inspector.simulate.program.objectives import reference
+from inspector.simulate.program import liger
+from inspector.simulate.program.around import said
+from inspector.simulate.program.objectives import reference, states
 from inspector.simulate.program.objectives.engine import Engine
-from inspector.simulate.program.objectives.log_probs import FusedHead
+from inspector.simulate.program.objectives.log_probs import FusedHead, selected
 from inspector.simulate.program.objectives.rollout import generate
 from inspector.simulate.program.objectives.scorer import Scorer
 
@@ -58,7 +61,7 @@ class OwnAnswers:
         if self.reference == "copy":
             self.beside = reference.load_beside(config, self.setup.load, tracer)
         for each in (model, self.beside):
-            if each is not None:
+            if each is not None and self.setup.loop.loss == "trl":
                 FusedHead(each, tracer, self.setup.loop.autocast, self.answered)
         found = [] if self.beside is None else reference.called_beside(self.beside)
         if self.asked.reward_model:
@@ -149,6 +152,11 @@ class OwnAnswers:
         return torch.cat(found)
 
     def _log_probs(self, model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor) -> Any:
+        if self.setup.loop.loss == "liger":
+            outputs = model(ids, attention_mask=mask, use_cache=False, logits_to_keep=self.answered + 1)
+            logits = said(self.setup.loop, outputs).logits[:, :-1, :]
+            del outputs
+            return selected(logits.div_(1.0), ids[:, -self.answered :])
         labels = ids.masked_fill(mask == 0, -100)
         labels[:, : -self.answered] = -100
         found = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True)
@@ -162,6 +170,8 @@ class OwnAnswers:
         """The loss of one micro-batch of the answers."""
         batch = self._now()
         mask = batch["completion_mask"]
+        if self.setup.loop.loss == "liger":
+            return self._by_liger(model, batch)
         each = self._log_probs(model, *self._whole(batch))
         advantages = batch["advantages"].unsqueeze(1)
         if self.asked.kind == "rloo":
@@ -181,3 +191,11 @@ class OwnAnswers:
             losses = losses + BETA * (torch.exp(drift) - drift - 1)
         loss: torch.Tensor = (losses * mask).sum() / mask.sum().clamp(min=1)
         return loss
+
+    def _by_liger(self, model: PreTrainedModel, batch: dict[str, Any]) -> Any:
+        ids, mask = self._whole(batch)
+        outputs, weight = states.seen(model, {"input_ids": ids, "attention_mask": mask})
+        own = outputs.last_hidden_state[:, :-1, :][:, -self.answered :, :]
+        del outputs
+        with states.at_the_head(model, self.tracer):
+            return liger.selected(own, weight, batch["completion_ids"], scaled=states.scaled(self.setup.loop))

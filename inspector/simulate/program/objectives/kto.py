@@ -1,7 +1,7 @@
 """Kahneman-Tversky optimization: single answers, good or bad, and the same prompts with other answers beside them.
 
 Sources: trl/trainer/kto_trainer.py, 1.16, ``_compute_loss`` and ``_compute_kl_logps`` (by a fused head), and 0.24,
-``forward`` and ``get_batch_logps`` (from logits, which are copied apart for the log).
+``forward`` and ``get_batch_logps`` (from logits, which are copied apart for the log); 1.9, ``_compute_loss_liger``.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from inspector.simulate.program import liger
 from inspector.simulate.program.around import said
 from inspector.simulate.program.looks import Input
-from inspector.simulate.program.objectives import reference
+from inspector.simulate.program.objectives import reference, states
 from inspector.simulate.program.objectives.log_probs import FusedHead, selected
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Unpaired:
 
     def prepare(self, model: PreTrainedModel, config: Mapping[str, Any], tracer: Tracer) -> list[tuple[str, nn.Module]]:
         """The reference model, where it is one of its own."""
-        loop = self.setup.loop
+        loop, self.tracer = self.setup.loop, tracer
         if self.reference == "copy":
             self.beside = reference.load_beside(config, self.setup.load, tracer)
         if loop.loss == "trl":
@@ -67,6 +68,8 @@ class Unpaired:
         """The loss of the answers; what others say of them is without gradients."""
         with torch.no_grad():
             others = self._log_probs(model, batch, "KL_")
+        if self.setup.loop.loss == "liger":
+            return self._by_liger(model, batch)
         own, _held = self._both(model, batch)
         if self.reference == "precomputed":
             ref, ref_others = batch["ref_logps"], batch["ref_KL_logps"]
@@ -79,6 +82,18 @@ class Unpaired:
         good = 1 - torch.sigmoid(BETA * (ratios[: self.good] - drift))
         bad = 1 - torch.sigmoid(BETA * (drift - ratios[self.good :]))
         return torch.cat((good, bad)).nanmean()
+
+    def _by_liger(self, model: PreTrainedModel, batch: dict[str, Any]) -> Any:
+        outputs, weight = states.seen(model, batch)
+        with reference.answering(model, self.beside, self.reference) as other:
+            _ref_others = self._log_probs(other, batch, "KL_")
+            other_outputs, other_weight = states.seen(other, batch)
+        labels = batch["input_ids"][:, 1:].clone()
+        labels[batch["completion_mask"][:, 1:] == 0] = -100
+        own, theirs = outputs.last_hidden_state[:, :-1], other_outputs.last_hidden_state[:, :-1]
+        scaled = states.scaled(self.setup.loop)
+        with states.at_the_head(model, self.tracer):
+            return liger.compared(own, weight, labels, theirs, other_weight, paired=False, scaled=scaled)
 
     def _both(self, model: PreTrainedModel, batch: dict[str, Any]) -> tuple[Any, Any]:
         """Log-probabilities of the answers, and what is held for the log until the loss is known."""
