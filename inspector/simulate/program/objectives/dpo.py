@@ -65,7 +65,7 @@ class Preference:
     def begin(self, *_given: object) -> None:
         """Nothing is made of a batch before its forward."""
 
-    def loss(self, model: PreTrainedModel, batch: dict[str, Any]) -> torch.Tensor:
+    def loss(self, model: PreTrainedModel, batch: dict[str, Any]) -> Any:
         """The loss of the pairs."""
         if self.setup.loop.loss == "liger":
             return self._by_liger(model, batch)

@@ -166,7 +166,7 @@ class OwnAnswers:
         """The micro-batch that is trained on."""
         return self.buffered[(self.number - 1) % self.per_generation]
 
-    def loss(self, model: PreTrainedModel, _batch: dict[str, Any]) -> torch.Tensor:
+    def loss(self, model: PreTrainedModel, _batch: dict[str, Any]) -> Any:
         """The loss of one micro-batch of the answers."""
         batch = self._now()
         mask = batch["completion_mask"]

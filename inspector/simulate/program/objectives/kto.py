@@ -64,7 +64,7 @@ class Unpaired:
     def begin(self, *_given: object) -> None:
         """Nothing is made of a batch before its forward."""
 
-    def loss(self, model: PreTrainedModel, batch: dict[str, Any]) -> torch.Tensor:
+    def loss(self, model: PreTrainedModel, batch: dict[str, Any]) -> Any:
         """The loss of the answers; what others say of them is without gradients."""
         with torch.no_grad():
             others = self._log_probs(model, batch, "KL_")
