@@ -36,7 +36,8 @@ ways: $(INSTALLED) ## dry-run every bundled decoder's first layers through every
 nccl-gaps: $(INSTALLED) ## hold a rank's process to what nvidia-smi said of published runs on several cards (a quarter of an hour)
 	$(BIN)/python benchmarks/nccl_gaps.py
 
-gloo: $(INSTALLED) ## hold every case of real gloo ranks on the CPU equal to the simulated ones (a few minutes)
+gloo: $(INSTALLED) ## hold every case of real gloo ranks on the CPU equal to the simulated ones (a quarter of an hour)
+	$(BIN)/python benchmarks/gloo.py
 	GLOO=all $(BIN)/python -m pytest -q tests/simulate/parallel/test_gloo_tensor.py tests/simulate/parallel/test_gloo.py
 
 SECONDS ?= 60

@@ -122,6 +122,8 @@ PATCHES: Mapping[str, Patch] = dict([
                              "full_like"))),
     *_names("torch:UntypedStorage", "torch", _RANK, "torch/distributed/utils.py, _alloc_storage and _free_storage",
             resize_=None, data_ptr=None),
+    *_names("torch.accelerator", "torch", _RANK, "fsdp/_fully_shard/_fsdp_param_group.py, finalize_backward",
+            current_stream=("device",)),
     *_names("torch.nn.parallel.distributed", "torch", _RANK, "torch/csrc/distributed/c10d/reducer.cpp, "
             "verify_params_across_processes", _verify_param_shape_across_processes=("process_group", "tensors")),
     *(patch for owner in ("_fsdp_collectives", "_fsdp_init", "_fsdp_param_group", "_fsdp_state")

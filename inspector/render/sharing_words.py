@@ -57,7 +57,7 @@ def remarks(report: SeveralCardsReport) -> tuple[str, ...]:
     if sharded and not report.layers_are_units:
         said.append(
             "No layer is a unit of its own: the model is gathered as a whole. accelerate's FSDP2 knows two policies, "
-            "and PEFT's, which HF Trainer sets for adapters, is neither; fsdp_version: 1 wraps the layers"
+            "and PEFT's fsdp_auto_wrap_policy is neither: leave it unset (TRANSFORMER_BASED_WRAP), or fsdp_version: 1"
         )
     if sharded and report.setup.method == "qlora" and report.parallel.quant_storage in {"auto", "uint8"}:
         said.append(
@@ -65,7 +65,10 @@ def remarks(report: SeveralCardsReport) -> tuple[str, ...]:
             "(--quant-storage bfloat16)"
         )
     if report.parallel.strategy == "fsdp2" and report.setup.adapters is not None and report.layers_are_units:
-        said.append("HF Trainer with PEFT does not wrap the layers under FSDP2: --wrap trainer shows what it does")
+        said.append(
+            "HF Trainer leaves the layers units under FSDP2. A script that sets PEFT's fsdp_auto_wrap_policy has none: "
+            "the decoder layers are not units, and all is gathered at once (--wrap peft shows it)"
+        )
     together = report.parallel.world_size // report.parallel.nodes
     each_loads = report.parallel.may_load_once and not report.parallel.one_copy_a_machine
     if each_loads and together > 1 and report.host_bytes_per_node:

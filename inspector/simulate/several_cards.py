@@ -156,7 +156,7 @@ def _left_out(setup: TrainSetup, parallel: ParallelSetup) -> bool:
 
 ANSWERED = frozenset({"dpo", "kto", "orpo", "simpo", "cpo", "reward", "prm"})
 """Objectives whose answers are given: a rank's step is that of one card, within the wrapper. The others generate, or
-have a teacher, of which each way of sharing makes another program."""
+have a teacher: under DDP by whole models, of which every other way of sharing makes another program."""
 
 
 def _check_objective(setup: TrainSetup, parallel: ParallelSetup) -> None:
@@ -164,15 +164,11 @@ def _check_objective(setup: TrainSetup, parallel: ParallelSetup) -> None:
     asked = setup.objective
     if asked is None:
         return
-    if asked.kind not in ANSWERED or parallel.strategy not in {"ddp", "fsdp2"}:
+    if parallel.strategy != "ddp" and not (asked.kind in ANSWERED and parallel.strategy == "fsdp2"):
         raise CannotSimulateError(
             f"{asked.kind} over {parallel.words} is not simulated",
-            hint=f"{', '.join(sorted(ANSWERED))} are over ddp and fsdp2; without --gpus it is simulated on one card",
-        )
-    if parallel.strategy == "fsdp2" and asked.reference_of(adapted=setup.adapters is not None) == "copy":
-        raise CannotSimulateError(
-            f"a second model beside {parallel.words} is not simulated: TRL wraps it too",
-            hint="--method lora, whose reference is the model without its adapters, or --ref-model precomputed",
+            hint=f"every objective is over ddp, {', '.join(sorted(ANSWERED))} over fsdp2; without --gpus it is "
+            "simulated on one card",
         )
 
 

@@ -92,12 +92,12 @@ def test_ddp_copies_and_a_map_idles():
 def test_what_a_user_should_know(monkeypatch):
     lora = {**ONE, "method": "lora"}
     layers = finetune_anywhere(dict(TINY), gpus=2, parallel="fsdp2", **lora)
-    trainer = finetune_anywhere(dict(TINY), gpus=2, parallel="fsdp2", wrap="trainer", **lora)
+    by_hand = finetune_anywhere(dict(TINY), gpus=2, parallel="fsdp2", wrap="peft", **lora)
     assert layers.layers_are_units
-    assert not trainer.layers_are_units
-    assert "No layer is a unit" in remarks(trainer)[0]
-    assert any("--wrap trainer" in said for said in remarks(layers))
-    assert trainer.ranks[0].gathered_bytes > layers.ranks[0].gathered_bytes
+    assert not by_hand.layers_are_units
+    assert "No layer is a unit" in remarks(by_hand)[0]
+    assert any("--wrap peft" in said for said in remarks(layers))
+    assert by_hand.ranks[0].gathered_bytes > layers.ranks[0].gathered_bytes
 
 
 def test_a_file_of_accelerate_with_the_line_that_set_it(tmp_path, capsys):

@@ -79,6 +79,7 @@ def cpu_kernels() -> Kernels:
     return Kernels(
         temporaries={
             aten._safe_softmax.default: _safe_softmax,
+            aten._scaled_dot_product_flash_attention_for_cpu_backward.default: _attention_backward_on_cpu,
             aten.embedding_dense_backward.default: lambda _out, grad, *_: [_in_rows(grad)],
         },
         replaced={**bitsandbytes_operators_on_cpu(), aten._grouped_mm.default: _grouped_mm},
@@ -138,6 +139,14 @@ def _in_rows(grad: torch.Tensor) -> list[int]:
     Source: aten/src/ATen/native/Embedding.cpp and cuda/Embedding.cu, ``embedding_dense_backward_cpu`` and ``_cuda``.
     """
     return [] if grad.is_contiguous() else [_bytes(grad)]
+
+
+def _attention_backward_on_cpu(_out: object, grad: torch.Tensor, *_: object, **__: object) -> list[list[int]]:
+    """A copy of a gradient whose heads do not lie token by token (``grad_out.contiguous()``).
+
+    Source: aten/src/ATen/native/cpu/FlashAttentionKernel.cpp, ``flash_attention_backward_kernel_impl``.
+    """
+    return [] if grad.transpose(1, 2).is_contiguous() else [[_bytes(grad)]]
 
 
 EMBEDDING_WITHOUT_SORT = 3072

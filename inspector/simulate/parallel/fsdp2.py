@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from inspector.errors import CannotSimulateError
+from inspector.memory_kinds import MemoryKind
 from inspector.simulate.parallel.cut import local
 from inspector.simulate.parallel.rank_trace import Unit
-from inspector.simulate.parallel.spreading import Spread, dtype, layer_classes, plain
+from inspector.simulate.parallel.spreading import Spread, dtype, layer_classes, plain, tensors_of
 from inspector.simulate.parallel.torchtitan import keep_last_gathered, keep_some_results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from torch import nn
     from torch.distributed.fsdp import FSDPModule
@@ -29,7 +31,7 @@ class FullyShard(Spread):
         from torch.distributed.fsdp import fully_shard
 
         given = self._arguments()
-        if self.parallel.wrap == "trainer":
+        if self.parallel.wrap in {"trainer", "peft"}:
             model = self._by_accelerate(model, given)
             self.tracer.arrive(model.buffers())
             return model
@@ -42,6 +44,30 @@ class FullyShard(Spread):
         if self.parallel.as_torchtitan:
             keep_last_gathered(chosen[:1])  # the innermost and last come first
         self.tracer.arrive(model.buffers())  # which it leaves to the first forward
+        return model
+
+    def beside(self, model: Any, named: Mapping[nn.Module, str]) -> Any:
+        """All of it is one unit, cut before the model that trains is. Source: trl/models/utils.py, ``prepare_fsdp``.
+
+        Raises CannotSimulateError where it would be on the host.
+        """
+        from torch.distributed.fsdp import fully_shard
+
+        if self.two_devices:
+            raise CannotSimulateError(
+                f"a second model beside {self.parallel.words} that is offloaded is not simulated",
+                hint="--offload none, or --ref-model precomputed",
+            )
+        self.tracer.on_host, was_on_host = False, self.tracer.on_host
+        if was_on_host:
+            self.tracer.on_the_host(tensors_of(model))
+        with self.tracer:
+            fully_shard(model, **self._arguments())
+            self.tracer.arrive(model.buffers())
+        self.tracer.on_host = was_on_host  # as the model that trains still is
+        for module, path in named.items():
+            for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                self.tracer.label(tensor, MemoryKind.REFERENCE, path)
         return model
 
     def _arguments(self) -> dict[str, Any]:
@@ -69,13 +95,16 @@ class FullyShard(Spread):
         return init_device_mesh(self.tracer.device, shape, mesh_dim_names=names)
 
     def _by_accelerate(self, model: nn.Module, given: dict[str, Any]) -> nn.Module:
-        """With accelerate's own function, told what Trainer tells it."""
+        """With accelerate's own function, told what Trainer tells it: PEFT's policy is a script's own.
+
+        Source: transformers/trainer.py, ``_prepare_for_training``, which sets that policy under FSDP1 alone.
+        """
         from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 
         mesh = given["mesh"]
         plugin = SimpleNamespace(
             set_auto_wrap_policy=lambda _model: None,
-            auto_wrap_policy=wrap_policy(model),
+            auto_wrap_policy=wrap_policy(model) if self.parallel.wrap == "peft" else by_layers(model),
             reshard_after_forward=given["reshard_after_forward"],
             cpu_offload=given["offload_policy"],
             mixed_precision_policy=given["mp_policy"],
@@ -166,15 +195,19 @@ def _by_size(model: nn.Module, least: int) -> list[nn.Module]:
 
 
 def wrap_policy(model: nn.Module) -> Any:
-    """The policy that Trainer hands to accelerate: PEFT's own where there are adapters, else by the layers' classes.
+    """The policy of FSDP1 under Trainer: PEFT's own where there are adapters, else by the layers' classes.
 
-    Source: transformers/integrations/fsdp.py, ``update_fsdp_plugin_peft``; accelerate/utils/dataclasses.py,
-    ``set_auto_wrap_policy``.
+    Source: transformers/distributed/fsdp.py, ``update_fsdp_plugin_peft``.
     """
-    from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
-
     if hasattr(model, "peft_config"):
         from peft.utils.other import fsdp_auto_wrap_policy
 
         return fsdp_auto_wrap_policy(model)
+    return by_layers(model)
+
+
+def by_layers(model: nn.Module) -> Any:
+    """The policy by the layers' classes. Source: accelerate/utils/dataclasses.py, ``set_auto_wrap_policy``."""
+    from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
+
     return functools.partial(transformer_auto_wrap_policy, transformer_layer_cls=layer_classes(model))

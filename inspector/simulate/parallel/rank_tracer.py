@@ -51,7 +51,7 @@ class RankTracer(Streamed):
         super().__init__(kernels, device)
         kernels.replaced = {**kernels.replaced, **_in_flight()}
         self.streamed(device, cards)
-        self.on_host = self.two_devices = self.inside = False
+        self.two_devices = self.inside = False
         self.host = HostMemory()
         self._place = ""
         self.records_broadcasts = False

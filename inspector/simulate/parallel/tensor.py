@@ -122,12 +122,12 @@ class TensorParallel(FullyShard):
             with super().micro_batch(last=last):
                 yield
 
-    def optimizer(self, name: str, model: nn.Module) -> Any:
+    def optimizer(self, name: str, model: nn.Module, *, of_trainer: bool = False) -> Any:
         """Weights of one mesh are one group: a kernel for many tensors cannot span two.
 
         Source: transformers/trainer.py, ``create_optimizer``.
         """
-        made = super().optimizer(name, model)
+        made = super().optimizer(name, model, of_trainer=of_trainer)
         groups = []
         for group in made.param_groups:
             meshes: defaultdict[Any, list[Any]] = defaultdict(list)

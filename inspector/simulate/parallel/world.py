@@ -176,6 +176,7 @@ def _replaced(tracer: RankTracer) -> dict[str, Any]:
         "torch.UntypedStorage.data_ptr": storage_address,
         "torch.Tensor.data_ptr": tensor_address,
         "torch.Tensor.record_stream": used_on,
+        "torch.accelerator.current_stream": lambda *_args: tracer.streams.current_stream(),
         "torch.nn.parallel.distributed._verify_param_shape_across_processes": lambda *_args: None,
         **{f"{module}._get_device_handle": lambda *_args: tracer.streams for module in handles},
         f"{fsdp}._fully_shard._fsdp_param_group.FSDPParamGroup._validate_no_meta_params": lambda _self: None,

@@ -79,7 +79,7 @@ class Zero(Spread):
                 )
         return model
 
-    def optimizer(self, name: str, model: nn.Module) -> Any:
+    def optimizer(self, name: str, model: nn.Module, *, of_trainer: bool = False) -> Any:
         """DeepSpeed's, around the one that transformers makes; or one of its own, where the file has it."""
         import deepspeed
 
@@ -89,7 +89,7 @@ class Zero(Spread):
         given: dict[str, Any] = {"model_parameters": [each for each in model.parameters() if each.requires_grad]}
         with self.tracer:
             if not has_optimizer(config):
-                made = super().optimizer(name, model)
+                made = super().optimizer(name, model, of_trainer=of_trainer)
                 if zero["offload_optimizer"]["device"] != "none" and config.get("zero_force_ds_cpu_optimizer", True):
                     from accelerate.utils.deepspeed import map_pytorch_optim_to_deepspeed
 

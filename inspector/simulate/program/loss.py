@@ -49,7 +49,16 @@ def _without_logits(base: PreTrainedModel, loss: Callable[..., torch.Tensor]) ->
         raise InspectorError(f"{type(base).__name__} has no output head to fuse a loss with", hint="use --loss full")
     head.forward = lambda hidden: hidden
     # The model takes what the head returns for logits and hands it on, so the hidden states arrive here.
-    base.loss_function = lambda logits, labels, *_, **__: loss(logits, labels, head.weight)
+    base.loss_function = lambda logits, labels, *_, **__: loss(logits, labels, whole(head.weight))
+
+
+def whole(weight: torch.Tensor) -> Any:
+    """A head's weight, all of it: where the head is a unit of its own, FSDP2 has cut what nobody calls.
+
+    Source: trl 1.16 trl/trainer/utils.py, ``add_fused_lm_head``, "Gather the head once".
+    """
+    cut = getattr(weight, "full_tensor", None)
+    return weight if cut is None else cut()
 
 
 def _rows(hidden: torch.Tensor, labels: torch.Tensor) -> tuple[Any, Any]:

@@ -43,11 +43,6 @@ def make_optimizer(name: str, model: nn.Module, *, of_trainer: bool = False) -> 
     return optimizer
 
 
-def trainers_optimizer(name: str, model: nn.Module) -> Any:
-    """`make_optimizer` in Trainer's groups."""
-    return make_optimizer(name, model, of_trainer=True)
-
-
 _NOT_SIMULATED = {
     r"(galore|apollo)_": "it projects the gradients of the layers in optim_target_modules, which no setting names",
     r"(ada)?lomo$": "it updates the weights inside the backward pass",

@@ -11,7 +11,7 @@ from inspector.architecture.error_origin import runs_the_graph
 from inspector.simulate.program import optimizers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from torch import nn
@@ -35,13 +35,17 @@ class Alone:
         """The model as it trains, made once it is loaded and adapted."""
         return model
 
+    def beside(self, model: Any, _named: Mapping[nn.Module, str]) -> Any:
+        """A further model, which answers alone, as it stands beside the one that trains; its modules have names."""
+        return model
+
     def called(self, name: str) -> str:
         """A weight's path as it was before anything was wrapped."""
         return name
 
-    def optimizer(self, name: str, model: nn.Module) -> Any:
-        """The optimizer over what it trains, by transformers' name."""
-        return optimizers.make_optimizer(name, model)
+    def optimizer(self, name: str, model: nn.Module, *, of_trainer: bool = False) -> Any:
+        """The optimizer over what it trains, by transformers' name; in Trainer's groups where it is ``of_trainer``."""
+        return optimizers.make_optimizer(name, model, of_trainer=of_trainer)
 
     def shared(self, batch: dict[str, Any]) -> AbstractContextManager[Any]:
         """Around forward and backward of a batch that several cards have together, which becomes this card's part."""

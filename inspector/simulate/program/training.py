@@ -140,9 +140,10 @@ class Loop:
             self.model_before = model
             # By the names that they have before anything is wrapped.
             named, head = list(self.model.named_modules()), head_path(self.model)
+            named += objectives.prepared(self.objective, self.model, self.config, tracer, spread)
             if self.objective is not None:
-                named += self.objective.prepare(self.model, self.config, tracer)
                 regions_apart(self.autocast, self.model, self.objective.beside)
+            self.unwrapped = self.model
             self.model = self.spread.wrapped(objectives.trained(self.objective, self.model), tracer)
             # Only now: preparation freezes every weight, and PEFT and FSDP rename what they wrap.
             self.trainable = [
@@ -153,10 +154,8 @@ class Loop:
             # Images and sound in the dtype of the first layer, as scripts cast them; it may have become float32 by now.
             self.pixels = next(tensor.dtype for tensor in self.model.parameters() if tensor.is_floating_point())
             with tracer:  # Adagrad has its state from here on
-                # What spreads a model over cards makes groups of its own.
-                of_trainer = setup.loop.optimizer_by == "trainer" and type(self.spread) is Alone
-                make = optimizers.trainers_optimizer if of_trainer else self.spread.optimizer
-                self.optimizer = make(setup.loop.optimizer, self.model)
+                of_trainer = setup.loop.optimizer_by == "trainer"
+                self.optimizer = self.spread.optimizer(setup.loop.optimizer, self.model, of_trainer=of_trainer)
             with follow_modules(tracer, named, head), tracer:
                 for step in range(setup.loop.steps):
                     self._step(step)
@@ -200,7 +199,8 @@ class Loop:
     def _step(self, step: int) -> None:
         loop, tracer = self.setup.loop, self.tracer
         for part in range(loop.grad_accum):
-            objectives.begin(self.objective, self.model, step)
+            # A policy answers as it was before anything was wrapped (TRL's ``unwrap_model_for_generation``).
+            objectives.begin(self.objective, self.unwrapped, step)
             batch = self._batch(self._shapes_of(step * loop.grad_accum + part))
             # One counter for a step: its micro-batches are one stage's peak.
             tracer.mark("forward", step, reset=part == 0)

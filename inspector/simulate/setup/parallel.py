@@ -13,7 +13,7 @@ Strategy = Literal["ddp", "fsdp1", "fsdp2", "hsdp", "zero1", "zero2", "zero3", "
                    "ep+fsdp2", "cp+fsdp2", "device_map"]  # fmt: skip
 """PyTorch's wrappers, DeepSpeed's stages, transformers' own plans (tp, ep), parts of sequences, layers laid in turn."""
 Offload = Literal["none", "params", "optimizer"]
-Wrap = Literal["layers", "trainer", "size", "none"]
+Wrap = Literal["layers", "trainer", "peft", "size", "none"]
 BackwardPrefetch = Literal["pre", "post", "none"]
 MixedDtype = Literal["", "float32", "float16", "bfloat16"]
 
@@ -36,9 +36,10 @@ class ParallelSetup:
     ``offload`` keeps sharded ``params`` (with their optimizer state), or the ``optimizer`` state alone, on the host.
 
     ``wrap`` says which modules are units, gathered and let go as one: the transformer ``layers`` and the root; what
-    accelerate's and PEFT's own policy in the ``trainer`` finds; all of ``min_num_params`` (``size``); or the root alone
-    (``none``). ``param_dtype``, ``reduce_dtype`` and ``buffer_dtype`` are FSDP's mixed precision; "" leaves as it is.
-    ``quant_storage`` is ``bnb_4bit_quant_storage``: ``auto`` is bitsandbytes' own bytes, which FSDP does not shard.
+    accelerate makes for the ``trainer``; what it makes of ``peft``'s policy, set by hand; all of ``min_num_params``
+    (``size``); or the root alone (``none``). ``param_dtype``, ``reduce_dtype`` and ``buffer_dtype`` are FSDP's mixed
+    precision; "" leaves as it is. ``quant_storage`` is ``bnb_4bit_quant_storage``: ``auto`` is bitsandbytes' own bytes,
+    which FSDP does not shard.
 
     DDP: ``gradient_as_bucket_view``, ``static_graph``, ``find_unused_parameters``, ``bucket_cap_mb`` (MiB). FSDP1:
     ``limit_all_gathers``, ``use_orig_params``, ``sync_module_states``, ``forward_prefetch``, ``backward_prefetch``;

@@ -77,6 +77,7 @@ class Tracer(TorchDispatchMode):
         self.paged_bytes = 0
         self._generator = torch.Generator()
         self.notes: list[str] = []
+        self.on_host = False  # what is made lies in the machine's memory: of one rank among several alone
         self._stopped: int | None = None
         self._entered: list[int] = []
         self._entries: list[tuple[str, bool]] = []

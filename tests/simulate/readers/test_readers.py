@@ -99,7 +99,8 @@ def fsdp_plugin(monkeypatch):
 
 def theirs(plugin, precision):
     """The plugin's fields in our words."""
-    wraps = {"transformer_auto_wrap_policy": "layers", "size_based_auto_wrap_policy": "size", "": "none"}
+    layers = "trainer" if plugin.fsdp_version == 2 else "layers"
+    wraps = {"transformer_auto_wrap_policy": layers, "size_based_auto_wrap_policy": "size", "": "none"}
     offload = getattr(plugin.cpu_offload, "offload_params", type(plugin.cpu_offload).__name__ == "CPUOffloadPolicy")
     found = {
         "wrap": wraps[getattr(plugin.auto_wrap_policy, "__name__", "")],

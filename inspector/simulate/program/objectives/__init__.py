@@ -8,19 +8,23 @@ source, and a test holds its steps equal to TRL's own trainers where they are.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inspector.errors import CannotSimulateError
 from inspector.simulate.program.objectives.classes import of_its_class
 from inspector.simulate.program.objectives.contract import Objective
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
     from transformers import PreTrainedModel
 
+    from inspector.simulate.program.spread import Alone
     from inspector.simulate.setup.training import TrainSetup
+    from inspector.simulate.tracing.tracer import Tracer
 
-__all__ = ["Objective", "begin", "end", "objective_of", "of_its_class", "trained"]
+__all__ = ["Objective", "begin", "end", "objective_of", "of_its_class", "prepared", "trained"]
 
 
 _MADE: dict[str, tuple[str, str]] = {
@@ -54,6 +58,18 @@ def objective_of(setup: TrainSetup, next_tokens: bool, name: str) -> Objective |
     room, made = _MADE[kind]
     found: Objective = getattr(import_module(f"{__name__}.{room}"), made)(setup)
     return found
+
+
+def prepared(
+    objective: Objective | None, model: PreTrainedModel, config: Mapping[str, Any], tracer: Tracer, spread: Alone
+) -> list[tuple[str, nn.Module]]:
+    """What stands beside the model that trains, as cards share it: its modules by their paths in reports."""
+    if objective is None:
+        return []
+    named = objective.prepare(model, config, tracer)
+    if objective.beside is not None:
+        objective.beside = spread.beside(objective.beside, {module: path for path, module in named})
+    return named
 
 
 def begin(objective: Objective | None, model: PreTrainedModel, step: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from inspector.simulate.program.objectives.divergence import divergence
 from inspector.simulate.program.objectives.grpo import OwnAnswers
@@ -45,7 +46,21 @@ class Distilled(OwnAnswers):
         """Nothing."""
 
     def loss(self, model: PreTrainedModel, _batch: dict[str, Any]) -> torch.Tensor:
-        """The loss of one micro-batch of the answers."""
+        """The loss of one micro-batch of the answers: within the forward of what wraps the model, where that is."""
+        if not isinstance(model, DistributedDataParallel):
+            return self._loss(model)
+        inside, plain = model.module, model.module.forward
+
+        def once() -> torch.Tensor:
+            inside.forward = plain
+            return self._loss(inside)
+
+        # Source: trl/models/utils.py, 1.16, ``_ForwardRedirection``.
+        inside.forward = once
+        found: torch.Tensor = model()
+        return found
+
+    def _loss(self, model: PreTrainedModel) -> torch.Tensor:
         assert self.beside is not None
         batch = self._now()
         ids, mask = self._whole(batch)

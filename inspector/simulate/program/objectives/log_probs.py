@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from inspector.errors import CannotSimulateError
-from inspector.simulate.program.loss import chunked_log_probs
+from inspector.simulate.program.loss import chunked_log_probs, whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -97,7 +97,7 @@ class FusedHead:
         count = len(hidden) * self.answered
         rows = _Picked.apply(hidden, mask, count)
         targets = labels.new_empty((count,))
-        found = chunked_log_probs(rows, head.weight, targets, self.dtype or hidden.dtype)
+        found = chunked_log_probs(rows, whole(head.weight), targets, self.dtype or hidden.dtype)
         placed = [_Placed.apply(each, mask) for each in found]
         self.tracer.leave(before)
         return placed

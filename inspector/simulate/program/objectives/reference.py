@@ -35,7 +35,7 @@ def load_beside(
     Source: trl/trainer/dpo_trainer.py, 1.16, ``__init__``: ``create_model_from_path`` with the policy's dtype,
     attention and quantization; its forwards run without gradients.
     """
-    model = load_model(config, setup, tracer)
+    model = load_model(config, setup, tracer, stays_on_host=tracer.on_host)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(False)
         for tensor in (parameter, *quantization_constants(parameter)):

@@ -58,6 +58,8 @@ class FsdpSection:
         if self._on("cpu_ram_efficient_loading"):
             fields["cpu_ram_efficient_loading"] = True
         if version == "2":
+            if fields["wrap"] == "layers":
+                fields["wrap"] = "trainer"  # as accelerate prepares it: embedding and head are units too
             return self._second(), {**fields, "reshard_after_forward": self._reshards()}
         if precision in _DTYPES:
             fields["buffer_dtype"] = _DTYPES[precision]

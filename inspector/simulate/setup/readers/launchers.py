@@ -81,7 +81,8 @@ def _fsdp(reading: Reading, words: str, fields: dict[str, Any]) -> None:
     reading.put("parallel.kind", kind, key("version"), why="version 1 where none is said")
     reading.put("parallel.offload", fields["offload"], key("offload_params"))
     layers = reading.part("fsdp_config").get(said.get("transformer_layer_cls_to_wrap", ""))
-    wrap = {"layers": str(layers) if layers else "no_split_modules", "size": "size", "none": "none"}
+    chosen = str(layers) if layers else "no_split_modules"
+    wrap = {"layers": chosen, "trainer": chosen, "size": "size", "none": "none"}
     reading.put("parallel.auto_wrap", wrap[fields["wrap"]], key("transformer_layer_cls_to_wrap"),
                 why="the model's _no_split_modules")  # fmt: skip
     if kind == "fsdp1":
