@@ -66,6 +66,10 @@ def split_words(args: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     return own, tuple(words)
 
 
+WRITTEN = (".yaml", ".yml", ".sh", ".bash", ".slurm", ".sbatch", ".service", ".container", ".py", ".txt", "Dockerfile")
+"""Endings of files that a server's line may stand in."""
+
+
 def _is_name(word: str) -> bool:
     return word.startswith("-") and not word[1:2].isdigit()
 
@@ -95,7 +99,8 @@ def command(
       llama.cpp: -c -ngl -ub -ctk -ctv -fa -np -ot --cpu-moe --n-cpu-moe --swa-full, and --scheme q4_k_m
       ollama: --num-ctx --num-parallel --num-gpu --kv-cache-type, and --scheme
       transformers: --prompt-len --max-new-tokens --batch-size (a dry run; imports torch)
-    Behind -- a server's whole line is read, docker's too; a .yaml is a compose or Kubernetes fragment.
+    Behind -- a server's whole line is read, docker's too; so is the file that it stands in: a script,
+      compose, Kubernetes, a unit, a Dockerfile, a Modelfile, vLLM's --config, Python.
     One that is not understood is named on the page and not counted.
     Exit code 0 when it starts, 1 when it does not or when that lies within the range.
 
@@ -116,7 +121,7 @@ def command(
         report = serve_line(words[1:], engine=engine, gpu=gpu, vram=vram, engine_version=engine_version)
     elif is_line(model):
         report = serve_line(model, engine=engine, gpu=gpu, vram=vram, engine_version=engine_version)
-    elif model.endswith((".yaml", ".yml")):
+    elif model.endswith(WRITTEN) or Path(model).name.startswith(("Modelfile", "Dockerfile", "Containerfile")):
         text = read_bytes(Path(model).expanduser(), limit=MOST_BYTES).decode("utf-8", "replace")
         report = serve_line(text, engine=engine, gpu=gpu, vram=vram, engine_version=engine_version)
     else:

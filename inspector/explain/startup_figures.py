@@ -46,6 +46,16 @@ _SIZES: tuple[tuple[str, str, int], ...] = (
     ("weights", r'memory\.weights\.total="([\d.]+) GiB"', GIB),
     ("required_full", r'memory\.required\.full="([\d.]+) GiB"', GIB),
     ("required_full", r'memory\.required\.full="([\d.]+) MiB"', MIB),
+    *(
+        (name, rf'msg="{said}" (?:device|buffer)={where} size="([\d.]+) {word}"', unit)
+        for name, said, where in (
+            ("model_cuda0", "model weights", r"\w+?0"),
+            ("model_cpu", "model weights", "CPU"),
+            ("kv_total", "kv cache", r"\w+?0"),
+            ("compute_cuda0", "compute graph", r"\w+?0"),
+        )
+        for word, unit in (("MiB", MIB), ("GiB", GIB))
+    ),
     ("compute_metal", r"Metal compute buffer size = *([\d.]+) MiB", MIB),
 )
 _COUNTS: tuple[tuple[str, str], ...] = (
@@ -81,7 +91,7 @@ _SAID: tuple[tuple[str, str, type], ...] = (
     ("mem_fraction_static", r"mem_fraction_static=([\d.]+)", float),
     ("context_length", r"context_length=(\d+)", int),
     ("page_size", r"page_size=(\d+)", int),
-    ("n_ctx", r"n_ctx +(?:= +)?(\d+)|n_ctx *= *(\d+)|--ctx-size (\d+)", int),
+    ("n_ctx", r"n_ctx +(?:= +)?(\d+)|n_ctx *= *(\d+)|--ctx-size (\d+)|\bKvSize:(\d+)", int),
     ("n_gpu_layers", r"offloaded (\d+)/\d+ layers to GPU", int),
     ("n_ubatch", r"n_ubatch *= *(\d+)", int),
 )
@@ -93,7 +103,7 @@ _VERSION = re.compile(
     r"LLM engine \(v([^)\s]{1,40})\)|API server version ([\d.]\S{0,30})|\bbuild: (\d+)|version: (\d+) \("
 )
 _ENGINES = (
-    ("ollama", re.compile(r"memory\.required\.|ollama runner|ollama_llama_server")),
+    ("ollama", re.compile(r"memory\.required\.|ollama runner|ollama_llama_server|msg=\"model weights\"")),
     ("sglang", re.compile(r"ServerArgs\(|Load weight (?:begin|end)|max_total_num_tokens")),
     ("llama.cpp", re.compile(r"llama_(?:model|kv|context|new|init)|llm_load|ggml_")),
     ("vllm", re.compile(r"vllm|KV cache (?:memory|size)|# (?:GPU|cuda) blocks|memory_profiling", re.IGNORECASE)),

@@ -26,7 +26,7 @@ IGNORED = frozenset({
     "lora-modules", "task", "runner", "enable-log-requests", "no-enable-log-requests", "max-log-len",
     "enable-reasoning", "schedule-policy", "n-predict", "n", "p", "prompt", "metrics", "slots", "no-webui",
     "skip-server-warmup", "response-role", "disable-uvicorn-access-log", "enable-prompt-tokens-details",
-    "enable-server-load-tracking", "override-generation-config", "no-warmup", "O1", "max-prefill-tokens",
+    "enable-server-load-tracking", "override-generation-config", "no-warmup", "O1", "max-prefill-tokens", "model-name",
     "O2", "O3",
 })  # fmt: skip
 """Options of serving that change no byte on the card; nothing is said of them."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inspector.errors import InspectorError
-from inspector.serving.pasted_shell import the_command
+from inspector.serving.pasted_files import of_file
+from inspector.serving.pasted_shell import put_in, the_command
 from inspector.serving.pasted_yaml import of_yaml
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ _VARIABLES = {
 _LAST_OF_V0 = "0.10.0 V0"
 _ENDS = frozenset({"&&", "||", "|", ";", "&", ">", ">>", "2>&1", "&>", "&>>"})
 """What a shell does after the server's words."""
-_MODEL = ("--model", "--model-path", "-m", "--hf-repo", "-hf")
+_MODEL = ("--model", "--model-path", "-m", "--hf-repo", "-hf", "--model_id")
 _LONGEST = 200_000
 
 
@@ -90,7 +91,9 @@ def read_pasted(text: str | Sequence[str]) -> Pasted:
     engine = next((name for pattern, name in _BEGINS if re.search(pattern, joined)), "")
     if not engine and any(word.startswith("--mem-fraction-static") for word in words):
         engine = "sglang"
-    engine = engine or ("vllm" if any(word in {"--model", "--max-model-len"} for word in words) else "")
+    engine = engine or (
+        "vllm" if any(re.match(r"--(?:model|max-model-len|model_id)\b", word) for word in words) else ""
+    )
     if not engine:
         raise InspectorError(
             "no server of an engine that is known is in this line",
@@ -133,7 +136,7 @@ def _words(text: str | Sequence[str]) -> list[str]:
             found.append(word)
         else:
             left += reversed(inner)
-    return found
+    return put_in(found)
 
 
 def _outer_words(text: str | Sequence[str]) -> list[str]:
@@ -148,7 +151,9 @@ def _outer_words(text: str | Sequence[str]) -> list[str]:
             found = None
         if isinstance(found, list):
             return [str(item) for item in found]
-    if re.search(r"(?m)^\s*-\s+\S|^\s*(?:command|args|image)\s*:", text):
+    if (found := of_file(text)) is not None:
+        return found
+    if re.search(r"(?m)^\s*-\s+\S|^\s*(?:command|args|image|cmd|model|engine_kwargs)\s*:", text):
         return of_yaml(text, _names_a_server)
     return _of_shell(text)
 
@@ -208,7 +213,9 @@ def _model(words: list[str], engine: str) -> tuple[str, list[str]]:
             continue
         rest.append(word)
     if not model:
-        raise InspectorError("the line names no model", hint="vllm serve MODEL, or --model MODEL")
+        plain = {"ollama": "ollama run MODEL", "llama.cpp": "llama-server -m MODEL"}.get(engine, "vllm serve MODEL")
+        where = "its options are in that file: name it" if "--config" in rest else f"{plain}, or --model MODEL"
+        raise InspectorError("the line names no model", hint=where)
     if "$" in model:
         raise InspectorError(f"the line's model is a variable, {model:.60}", hint="write its name in that place")
     return model, rest

@@ -14,11 +14,6 @@ _ASSIGNED = re.compile(
     r"\s*(?:export\s+|declare\s+)?([A-Za-z_]\w{0,60})=(\"[^\"\n]*\"|'[^'\n]*'|\$\(\([^\n]*\)\)|[^\s;&|()`]*)\s*(?:#.*)?"
 )
 _USED = re.compile(r"\$(?:\{([A-Za-z_]\w*)(?::?-([^{}\n]*))?\}|([A-Za-z_]\w*))")
-_STARTS = re.compile(
-    r"^[ \t]*(?:sudo |docker |podman |nerdctl |export |[A-Za-z_]\w*=|vllm |python3? |uv |pip3? |llama-|ollama |echo |"
-    r"cd |source |curl |\./|set |mkdir |#)"
-)
-"""How a line begins that is no more of the command above it."""
 _NO_START = re.compile(r"^\s*(?:sudo\s+)?(?:docker|podman|nerdctl)\s+(?:pull|stop|rm|remove|kill|logs|login|image)\b")
 _SUMS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.FloorDiv: operator.floordiv}
 
@@ -43,15 +38,44 @@ def the_command(text: str, names_a_server: Callable[[str], bool]) -> str:
     return _USED.sub(lambda found: _put_in(found, values), chosen)
 
 
+def put_in(words: list[str]) -> list[str]:
+    """Words with the variables that stand before them, Kubernetes' ``$(NAME)`` and compose's ``${NAME:-default}`` too.
+
+    A word that is one variable is what its value is split into.
+    """
+    values = {
+        name: value for name, mark, value in (word.partition("=") for word in words) if mark and _NAME.match(name)
+    }
+    found: list[str] = []
+    for word in words:
+        plain = re.sub(r"\$\(([A-Za-z_]\w*)\)", r"${\1}", word)
+        filled = _USED.sub(lambda match: _put_in(match, values), plain)
+        found += filled.split() if _USED.fullmatch(plain) and filled != plain else [filled if filled != plain else word]
+    return found
+
+
+_NAME = re.compile(r"[A-Za-z_]\w*$")
+
+
 def _commands(text: str) -> list[str]:
-    """A script's commands; a line that begins as none belongs to the one above it."""
+    """A script's commands; a line that is an option, one word, or within quotes belongs to the one above it."""
     found: list[str] = []
     for line in text.splitlines():
-        if found and line.strip() and not _STARTS.match(line):
+        plain = line.strip()
+        if not plain or plain.startswith("#"):
+            continue
+        of_above = plain.startswith(("-", "'", '"')) or not re.search(r"[\s=;]", plain)
+        if found and (of_above or _within_quotes(found[-1])):
             found[-1] += f" {line}"
-        elif line.strip():
+        else:
             found.append(line)
     return [part for line in found for part in _apart(line) if part.strip()]
+
+
+def _within_quotes(text: str) -> bool:
+    return len(re.findall(r"(?<!\\)'", re.sub(r'"[^"]*"', "", text))) % 2 == 1 or (
+        len(re.findall(r'(?<!\\)"', re.sub(r"'[^']*'", "", text))) % 2 == 1
+    )
 
 
 def _apart(line: str) -> list[str]:

@@ -7,10 +7,13 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
+from inspector.serving.pasted_files import of_options
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_KEYS = ("command", "entrypoint", "args")
+_KEYS = ("entrypoint", "command", "args", "cmd")
+_OPTIONS = {"tensor_parallel_size", "max_model_len", "gpu_memory_utilization", "kv_cache_dtype", "max_num_seqs"}
 MOST_NODES = 20_000
 """Of a file that is walked: aliases can make a small one endless."""
 
@@ -41,6 +44,12 @@ def _containers(text: str) -> Iterator[list[str]]:
         node = left.pop(0)
         seen += 1
         if isinstance(node, dict):
+            if isinstance(options := node.get("engine_kwargs"), dict):  # Ray's
+                source = node.get("model_loading_config")
+                names = source if isinstance(source, dict) else node
+                yield of_options(options, names.get("model_source") or names.get("model_id"))
+            elif isinstance(node.get("model"), str) and _OPTIONS & {str(key).replace("-", "_") for key in node}:
+                yield of_options(node)  # vLLM's --config
             if any(key in node for key in (*_KEYS, "image")):
                 yield [
                     *_environment(node.get("environment") or node.get("env")), *_items(node.get("image")),

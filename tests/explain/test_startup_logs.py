@@ -209,3 +209,15 @@ def test_cards_that_are_no_cuda_ones():
     report = explain_startup(text)
     assert report.model == "Qwen/Qwen3-Next-80B-A3B-Instruct"
     assert dict(report.printed) == {"model_cuda0": "80885.28", "model_cpu": "593.50"}
+
+
+def test_ollamas_own_engine():
+    text = (
+        'msg=load request="{Operation:commit Parallel:1 BatchSize:512 KvSize:8192 GPULayers:33[ID:GPU-1]}"\n'
+        'msg="model weights" device=CUDA0 size="4.3 GiB"\nmsg="model weights" device=CPU size="281.8 MiB"\n'
+        'msg="kv cache" device=CUDA0 size="1.0 GiB"\nmsg="compute graph" device=CUDA0 size="258.5 MiB"\n'
+    )
+    report = explain_startup(text, "llama-3.1-8b")
+    assert report.engine == "ollama"
+    assert lines(report) == {"kv_total": "exact"}
+    assert dict(report.printed)["model_cpu"] == "281.8"

@@ -223,3 +223,80 @@ def test_heads_that_draft_are_no_model_of_their_name():
     assert not report.not_understood
     assert any("is not at hand" in said for said in report.notes)
     assert "draft model" not in {part.name for part in report.weights}
+
+
+UNIT = """[Service]
+Environment="CUDA_VISIBLE_DEVICES=0"
+ExecStart=/opt/venv/bin/vllm serve Qwen/Qwen3-8B --max-model-len 16384
+Restart=always
+"""
+QUADLET = """[Container]
+Image=ghcr.io/ggml-org/llama.cpp:server-cuda
+Exec=-hf Qwen/Qwen3-8B -c 65536 -fa on
+"""
+POD = """
+containers:
+  - image: vllm/vllm-openai:v0.8.5
+    command: ["/bin/sh", "-c"]
+    args: ["vllm serve $(MODEL_NAME) --tensor-parallel-size $(TP)"]
+    env: [{name: MODEL_NAME, value: Qwen/Qwen3-8B}, {name: TP, value: "4"}]
+"""
+COMPOSE_LATER = """
+services:
+  vllm:
+    image: vllm/vllm-openai:${TAG:-v0.10.2}
+    entrypoint: python3
+    command: -m vllm.entrypoints.openai.api_server --model ${MODEL:-Qwen/Qwen3-8B} --max-model-len ${LEN:-4096}
+"""
+RAY = """
+llm_configs:
+  - model_loading_config: {model_id: q, model_source: Qwen/Qwen3-8B}
+    engine_kwargs: {tensor_parallel_size: 2, enforce_eager: true}
+"""
+LLAMA_SWAP = """
+models:
+  q:
+    cmd: |
+      llama-server --port ${PORT} -m Qwen/Qwen3-8B
+      -c 32768 --n-cpu-moe 20
+    ttl: 300
+"""
+PYTHON = """
+import os
+from vllm import LLM
+MODEL = "Qwen/Qwen3-8B"
+llm = LLM(MODEL, tensor_parallel_size=2, enforce_eager=True, max_model_len=os.environ["LEN"])
+"""
+SBATCH = """#!/bin/bash
+#SBATCH --gres=gpu:h100:4
+module load cuda
+srun apptainer exec --nv vllm.sif vllm serve Qwen/Qwen3-8B -tp 4 &
+sleep 300
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "engine", "words"),
+    [
+        (UNIT, "vllm", ("--max-model-len", "16384")),
+        (QUADLET, "llama.cpp", ("-c", "65536", "-fa", "on")),
+        ('FROM vllm/vllm-openai:v0.9.1\nCMD ["--model", "Qwen/Qwen3-8B", "-tp", "2"]', "vllm", ("-tp", "2")),
+        ("FROM Qwen/Qwen3-8B\nPARAMETER num_ctx 8192\nPARAMETER temperature 1", "ollama", ("--num-ctx", "8192")),
+        (POD, "vllm", ("--tensor-parallel-size", "4")),
+        (COMPOSE_LATER, "vllm", ("--max-model-len", "4096")),
+        (RAY, "vllm", ("--tensor-parallel-size", "2", "--enforce-eager")),
+        ("model: Qwen/Qwen3-8B\nmax-model-len: 4096\n", "vllm", ("--max-model-len", "4096")),
+        ("args:\n  - --model_id=Qwen/Qwen3-8B\n  - --max-model-len=9\n", "vllm", ("--max-model-len=9",)),
+        (LLAMA_SWAP, "llama.cpp", ("--port", "${PORT}", "-c", "32768", "--n-cpu-moe", "20")),
+        (PYTHON, "vllm", ("--tensor-parallel-size", "2", "--enforce-eager",
+                          "--variable", "max_model_len=os.environ['LEN']")),
+        ("import sglang as sgl\nllm = sgl.Engine(model_path='Qwen/Qwen3-8B', tp_size=2)", "sglang", ("--tp-size", "2")),
+        ("from llama_cpp import Llama\nm = Llama(model_path='Qwen/Qwen3-8B', n_ctx=512, seed=1)", "llama.cpp",
+         ("--ctx-size", "512")),
+        (SBATCH, "vllm", ("-tp", "4")),
+    ],
+    ids=range(14),
+)  # fmt: skip
+def test_whatever_a_server_is_written_in(text, engine, words):
+    found = read_pasted(text)
+    assert (found.model, found.engine, found.words) == ("Qwen/Qwen3-8B", engine, words)
