@@ -23,7 +23,7 @@ def command(runs: tuple[str, ...], file: Path | None, *, update: bool, as_json: 
     Runs stand in [tool.inspector] of pyproject.toml, or in inspector.toml: each a model with the options
     of `simulate finetune` (or `simulate generate`), a trainer's configuration file, or a script.
     Limits are of peak, allocated, reserved, steady, margin, weights, cache and trainable.
-    Exit code 0 when all hold, 1 when one broke, 2 for a broken file.
+    Exit code 0 when all hold, 1 when one broke, 2 for a broken file and where a run has no answer.
 
     \b
     Examples:
@@ -49,4 +49,4 @@ def command(runs: tuple[str, ...], file: Path | None, *, update: bool, as_json: 
     with working("checking") as tell:
         report = check(file, runs, update=update, progress=tell)
     answer(report, as_json=as_json)
-    return 0 if report.holds else 1
+    return 2 if report.failed else int(not report.holds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,7 +11,7 @@ from inspector.errors import InspectorError
 from inspector.files import exists, read_text, write_output
 from inspector.fit.checks.figures import figures_of, peaks_of, trainable
 from inspector.fit.checks.limits import shown
-from inspector.fit.checks.report import Checked, CheckReport, Fits, Held
+from inspector.fit.checks.report import Checked, CheckReport, Failed, Fits, Held
 from inspector.fit.checks.runs import find_file, read_runs
 from inspector.fit.checks.updating import with_today
 from inspector.fit.checks.words import card_option, script_words
@@ -42,26 +43,32 @@ def check(
         output_to_stderr: where scripts print.
 
     Returns:
-        A `CheckReport`; a limit that does not hold is an answer in it, not an error.
+        A `CheckReport`; a limit that does not hold is an answer in it, not an error, and so is a run that cannot be
+        simulated beside others that can.
 
     Raises:
-        InspectorError: with the line, for a broken file, and for a run that cannot be simulated.
+        InspectorError: with the line, for a broken file, and where no run can be simulated.
     """
     found = read_runs(Path(file) if file is not None else find_file(Path.cwd()))
-    checked = []
+    checked, failed = [], list[InspectorError]()
+    without = []
     for run in found.chosen(names):
         progress(run.name)
         try:
             checked.append(_checked(run, found, to_stderr=output_to_stderr))
         except InspectorError as error:
-            raise type(error)(f"{run.at}: the run {run.name!r}: {error.message}", hint=error.hint) from error
+            failed.append(type(error)(f"{run.at}: the run {run.name!r}: {error.message}", hint=error.hint))
+            without.append(Failed(run.name, run.at, error.message, error.hint or ""))
+    if failed and not checked:
+        raise failed[0]
     if update:
         _update(found, checked)
-    return CheckReport(_from_here(found.path), tuple(checked), updated=update)
+    return CheckReport(_from_here(found.path), tuple(checked), tuple(without), updated=update)
 
 
 def _update(found: RunsFile, checked: Sequence[Checked]) -> None:
-    made = with_today(found, {run.name: run.today for run in checked})
+    # What a script took until it ended early is none of its figures.
+    made = with_today(found, {run.name: run.today for run in checked if not run.error})
     # Hours may have gone by: what somebody wrote meanwhile is theirs.
     if read_text(found.path) != found.text:
         raise InspectorError(f"{found.path.name} was changed while it was checked", hint="run it again: all is kept")
@@ -83,21 +90,25 @@ def _checked(run: Run, found: RunsFile, *, to_stderr: bool) -> Checked:
         if limit.figure not in figures:
             raise InspectorError(f"{limit.text}: of {run.kind} {limit.figure} is not known",
                                  hint=f"known: {', '.join(figures)}")  # fmt: skip
+    ended = _error(first)
     limits = tuple(
         Held(limit.text, limit.figure, value, limit.unit, limit.measured(value, whole), limit.bound,
-             limit.over(value, whole), limit.holds(value, whole))
+             limit.over(value, whole), (None if ended else True) if limit.holds(value, whole) else False)
         for limit in run.limits for value in (figures[limit.figure],)
     )  # fmt: skip
-    fits = tuple(verdicts[name] for name in run.cards)
+    fits = tuple(replace(verdicts[name], ended=bool(ended)) for name in run.cards)
     today = _today(limits, fits, figures)
     return Checked(
         run.name, run.kind, run.what, run.at, first.gpu.name, figures, whole, limits, fits, today,
         {name: run.today[name] for name, text in today.items() if run.today.get(name, text) != text},
-        _error(first), first,
+        ended, first,
     )  # fmt: skip
 
 
 def _error(answer: Answer) -> str:
+    """What ended a script before it was through, or who stopped it."""
+    if stopped := getattr(answer, "stopped_after", 0.0):
+        return f"it was stopped after {stopped:g} s"
     code = getattr(answer, "script_exit_code", 0)
     return f"it ended with exit code {code}: {getattr(answer, 'error', '')}" if code else ""
 

@@ -20,7 +20,8 @@ class Held:
     """A limit beside what it is of.
 
     ``value`` is the figure itself, bytes or parameters, and ``measured`` the same in the limit's ``unit``, as ``bound``
-    and ``over`` are; ``over`` is by how much it is on the wrong side, 0 where it holds.
+    and ``over`` are; ``over`` is by how much it is on the wrong side, 0 where it holds. ``holds`` is None where a run
+    ended before it was through: it holds so far, and nothing is known of what would have come.
     """
 
     text: str
@@ -30,7 +31,7 @@ class Held:
     measured: Fraction
     bound: Fraction
     over: Fraction
-    holds: bool
+    holds: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,24 @@ class Fits:
     card: str
     verdict: Verdict
     margin: int
+    ended: bool = False
 
     @property
-    def holds(self) -> bool:
-        """Whether it serves the run; a tight fit is one."""
-        return self.verdict != "does not fit"
+    def holds(self) -> bool | None:
+        """Whether it serves the run; a tight fit is one. None where it does so far, and the run ended early."""
+        if self.verdict == "does not fit":
+            return False
+        return None if self.ended else True
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A run that could not be simulated: why, and what to do; ``at`` is its line."""
+
+    name: str
+    at: str
+    error: str
+    hint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +92,16 @@ class Checked:
 
 @dataclass(frozen=True)
 class CheckReport(Report):
-    """All runs of a file. ``updated`` says whether today's figures were written into it."""
+    """All runs of a file, those in ``failed`` without an answer. ``updated``: today's figures were written into it."""
 
     kind: ClassVar[str] = "check"
 
     file: str
     runs: tuple[Checked, ...]
+    failed: tuple[Failed, ...] = ()
     updated: bool = False
 
     @property
     def holds(self) -> bool:
         """Whether every run does."""
-        return all(run.holds for run in self.runs)
+        return not self.failed and all(run.holds for run in self.runs)

@@ -117,10 +117,18 @@ def test_ctrl_c_loses_nothing(project, monkeypatch):
     assert sorted(path.name for path in project.iterdir()) == ["pyproject.toml", "tiny", "tiny.yaml"]
 
 
-def test_a_run_that_cannot_be_simulated_is_named(project):
+def test_a_run_that_cannot_be_simulated_is_named_and_the_others_are_answered(project, capsys):
     (project / "pyproject.toml").write_text(FILE.replace('["q_proj", "v_proj"]', '["nope"]'))
     with pytest.raises(InspectorError, match=r"pyproject.toml:7: the run 'train': "):
-        inspector.check()
+        inspector.check(names=["train"])
+    assert run(["check", "--json"]) == 2
+    said = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in said["runs"]] == ["by file"]
+    assert [(each["name"], each["at"]) for each in said["failed"]] == [("train", "pyproject.toml:7")]
+    assert "nope" in said["failed"][0]["error"]
+    assert not said["holds"]
+    assert run(["check"]) == 2
+    assert "train without an answer" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(InspectorError, match=r"no run named 'tran'.*did you mean train"):
         inspector.check(names=["tran"])
     (project / "pyproject.toml").write_text(FILE.replace('"peak <= 1 GiB"', '"cache <= 1 GiB"'))
@@ -161,6 +169,11 @@ def test_a_script_that_fails_breaks_its_run(project, monkeypatch):
     (checked,) = checking.check().runs
     assert asked == [("train.py", ("--lr", "1", "-b", "2"), ["T4", "L4"])]
     assert [each.card for each in checked.fits] == ["T4", "L4"]
-    assert checked.limits[0].holds
+    # So far, which is no verdict.
+    assert checked.limits[0].holds is None
+    assert [each.holds for each in checked.fits] == [None, None]
     assert not checked.holds
     assert "exit code 1: ValueError: no" in checked.error
+    before = (project / "pyproject.toml").read_text()
+    checking.check(update=True)
+    assert (project / "pyproject.toml").read_text() == before
