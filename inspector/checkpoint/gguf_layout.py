@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from inspector.checkpoint.gguf_tables import tables
+
 if TYPE_CHECKING:
     from inspector.checkpoint.gguf_header import Announced
 
@@ -71,13 +73,16 @@ _OTHER_FFN = frozenset({"arctic", "grok"})
 @lru_cache(maxsize=8)
 def named(architecture: str) -> frozenset[str]:
     """Names of an architecture's tensors in the ``gguf`` package, with `numberless`; empty for one it does not know."""
-    from gguf.constants import MODEL_ARCH_NAMES, MODEL_TENSORS, TENSOR_NAMES
-
-    found = next((key for key, name in MODEL_ARCH_NAMES.items() if name == architecture), None)
+    known = tables("constants")
+    found = next((key for key, name in known.MODEL_ARCH_NAMES.items() if name == architecture), None)
     if found is None:
         return frozenset()
     # Not in every architecture's list, and read by llama.cpp for all.
-    names = {TENSOR_NAMES[tensor] for tensor in MODEL_TENSORS[found]} | {"rope_freqs", "output", "token_embd"}
+    names = {known.TENSOR_NAMES[tensor] for tensor in known.MODEL_TENSORS[found]} | {
+        "rope_freqs",
+        "output",
+        "token_embd",
+    }
     return frozenset(re.sub(r"\{\w+\}", "#", name) for name in names)
 
 

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from inspector.checkpoint.gguf_tables import tables
 from inspector.errors import InspectorError, closest
 from inspector.precision.base import Piece, Scheme
 from inspector.precision.gguf_rules import FILE_TYPES, NEED_MATRIX, VALUES, Place, chosen_type
@@ -51,9 +52,8 @@ class Gguf(Scheme):
 
     def quantized(self, module: Module, tensor: Tensor) -> tuple[Piece, ...]:
         """Its blocks, scales and all."""
-        from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
-
-        block, size = GGML_QUANT_SIZES[GGMLQuantizationType[self.types[tensor.name]]]
+        known = tables("constants")
+        block, size = known.GGML_QUANT_SIZES[known.GGMLQuantizationType[self.types[tensor.name]]]
         # No rest: rows that are no whole number of blocks were given another type (`_fitting`).
         return (Piece("weight", "uint8", tensor.numel // block * size),)
 
@@ -116,20 +116,17 @@ def _order(name: str) -> tuple[int, str]:
 
 
 def _member(skeleton: Skeleton) -> MODEL_ARCH:
-    from gguf import MODEL_ARCH
-
+    known: type[MODEL_ARCH] = tables("constants").MODEL_ARCH
     model_type = skeleton.facts.model_type
     named = _ARCHITECTURES.get(model_type, model_type.upper())
-    if named not in MODEL_ARCH.__members__:
+    if named not in known.__members__:
         raise InspectorError(f"llama.cpp's names for {model_type!r} are not known here", hint="choose another scheme")
-    return MODEL_ARCH[named]
+    return known[named]
 
 
 def gguf_architecture(skeleton: Skeleton) -> str:
     """llama.cpp's word for a model's architecture. Raises InspectorError for one that it does not name."""
-    from gguf.constants import MODEL_ARCH_NAMES
-
-    return str(MODEL_ARCH_NAMES[_member(skeleton)])
+    return str(tables("constants").MODEL_ARCH_NAMES[_member(skeleton)])
 
 
 def gguf_shapes(skeleton: Skeleton) -> dict[str, tuple[int, ...]]:
@@ -164,9 +161,7 @@ def gguf_shapes(skeleton: Skeleton) -> dict[str, tuple[int, ...]]:
 
 def gguf_names(skeleton: Skeleton) -> dict[str, str]:
     """llama.cpp's name for every parameter; transformers' fused experts go by those of their down or gate part."""
-    from gguf import get_tensor_name_map
-
-    table = get_tensor_name_map(_member(skeleton), skeleton.facts.num_layers)
+    table = tables("tensor_mapping").get_tensor_name_map(_member(skeleton), skeleton.facts.num_layers)
     found = {}
     for tensor in skeleton.parameters:
         name = tensor.name.replace("experts.gate_up_proj", "experts.gate_proj").replace(".dt_bias", ".dt_proj.bias")

@@ -142,14 +142,13 @@ def _checked(
 
 def _blocks() -> dict[int, tuple[str, int, int]]:
     """Types of ggml by number: our name, elements of a block, bytes of a block."""
-    # Here, for the package brings numpy and all its readers and writers with it.
-    from gguf.constants import GGML_QUANT_SIZES
+    from inspector.checkpoint.gguf_tables import tables
 
     plain = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64", "I8": "int8", "I16": "int16",
              "I32": "int32", "I64": "int64"}  # fmt: skip
     return {
         int(kind): (plain.get(kind.name, kind.name.lower()), block, size)
-        for kind, (block, size) in GGML_QUANT_SIZES.items()
+        for kind, (block, size) in tables("constants").GGML_QUANT_SIZES.items()
     }
 
 

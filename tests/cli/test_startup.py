@@ -23,6 +23,7 @@ LIGHT = [
     ["lora", "--csv"],
     ["explain", str(OOM), "llama-3.1-8b"],
     ["serving", "llama-3.1-8b", "--gpu", "A100-80GB"],
+    ["serving", "llama-3.1-8b", "--gpu", "RTX 3060", "--engine", "llama.cpp", "-c", "8192"],
     ["lab", "quantize", "--recorded"],
     ["lab", "lora", "--recorded"],
 ]

@@ -6,6 +6,7 @@ from gguf.constants import MODEL_ARCH, MODEL_ARCH_NAMES
 from inspector.checkpoint import Checkpoint, FileTensor
 from inspector.checkpoint.against_gguf import gguf_findings
 from inspector.checkpoint.gguf_layout import FORMS
+from inspector.checkpoint.gguf_tables import tables
 from inspector.precision.gguf import gguf_names
 from inspector.sources.bundled import bundled_config, load_bundled
 
@@ -58,3 +59,11 @@ def test_a_real_model_is_sound_and_lacks_what_is_taken_away(model):
         for name in ("blk.0.attn_output.weight", "token_embd.weight"):
             without = gguf_findings(file({key: tensor for key, tensor in tensors.items() if key != name}))
             assert [finding.name for finding in without.missing] == [name]
+
+
+def test_tables_without_readers_are_the_packages_own():
+    ours = tables("constants")
+    assert {kind.name: name for kind, name in ours.MODEL_ARCH_NAMES.items()} == {
+        kind.name: name for kind, name in MODEL_ARCH_NAMES.items()
+    }
+    assert ours.MODEL_ARCH is not MODEL_ARCH
