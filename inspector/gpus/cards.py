@@ -28,6 +28,7 @@ class Gpu:
     total is published it is that total less the most that any catalogued card of at most its size loses between the
     two (``basis`` nvidia-smi); for ``--vram`` it is what was said (``basis`` size). ``context_bytes`` is what a
     process holds besides the allocator's segments; when not measured on this card, the largest one measured.
+    ``flash_attn_bytes`` is how much more that was with some versions of flash-attn, 0 where nobody has measured it.
     ``label_gb`` is what the box says, 0 when there is none. ``unified`` memory is the system's own: the processor and
     all that runs on it take theirs from ``usable_bytes``.
     """
@@ -44,6 +45,7 @@ class Gpu:
     sources: tuple[str, ...] = ()
     label_gb: int = 0
     unified: bool = False
+    flash_attn_bytes: int = 0
 
     @property
     def with_article(self) -> str:
@@ -122,6 +124,7 @@ def catalogue() -> tuple[Gpu, ...]:
                 sources=_sources(row),
                 label_gb=row["label_gb"],
                 unified=row.get("unified_memory", False),
+                flash_attn_bytes=row.get("context_flash_attn_mib", 0) * MiB,
             )
         )
     return tuple(cards)
@@ -133,6 +136,7 @@ def _sources(row: dict[str, Any]) -> tuple[str, ...]:
         ("multiprocessors", row["multiprocessors_source"]),
         ("compute capability", row["compute_capability_source"]),
         ("context", row["context_source"]),
+        ("context with flash-attn", row.get("context_flash_attn_source")),
     )
     return (*row["sources"], *(f"{figure}: {text}" for figure, text in rest if text))
 

@@ -80,6 +80,8 @@ def _peaks(report: StepReport) -> Table:
     context = "measured" if report.gpu.context_measured else "the largest measured on any card"
     rows.add_row(f"CUDA context ({context})", _mib(report.gpu.context_bytes))
     rows.add_row(Text("whole process", style="bold"), Text(_mib(report.process_bytes), style="bold"))
+    if report.peaks.context_more:
+        rows.add_row("whole process, by flash-attn's version to", _mib(report.peaks.process_most))
     if report.outliers:
         rows.add_row("by LLM.int8's outliers, none to most", mib_range(report.outliers))
     rows.add_row("usable on the card", _mib(report.gpu.usable_bytes))
@@ -197,6 +199,7 @@ def payload(report: StepReport) -> dict[str, Any]:
         "peak_reserved_bytes": report.peak_reserved_bytes,
         "steady_allocated_bytes": report.steady_allocated_bytes,
         "process_bytes": report.process_bytes,
+        "process_most_bytes": report.peaks.process_most,
         "paged_bytes": report.paged_bytes,
         "peak_stage": report.peak_stage,
         "peak_step": report.peak_step,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from inspector.simulate.allocator.timeline import StagePeak
+    from inspector.simulate.allocator.timeline import StagePeak, Timeline
     from inspector.simulate.events import Event, Stage
     from inspector.simulate.program.trace import Trace
     from inspector.simulate.reports.at_peak import KindLine, LiveTensor, Point, Share
@@ -253,7 +253,7 @@ def summarize(asked: Question, traced: Trace) -> StepReport:
         settings=resolved.explained(),
         allocator=asked.allocator,
         versions=versions(),
-        peaks=peaks_on(events, gpu, asked.allocator, timeline),
+        peaks=_peaks(asked, events, timeline),
         steady_allocated_bytes=trained[-1].end_allocated,
         paged_bytes=traced.paged_bytes,
         peak_stage=top.stage,
@@ -271,6 +271,13 @@ def summarize(asked: Question, traced: Trace) -> StepReport:
         math_attention=bool(math_calls(traced.questions)),
         math_cures=math_cures(traced.questions, Chip(gpu.capability, gpu.multiprocessors)),
     )
+
+
+def _peaks(asked: Question, events: tuple[Event, ...], timeline: Timeline) -> Peaks:
+    """What it takes on the card; kernels of flash-attn may hold more of it by their versions."""
+    found = peaks_on(events, asked.gpu, asked.allocator, timeline)
+    flash = asked.resolved.setup.load.attention == "flash_attention_2"
+    return replace(found, context_more=asked.gpu.flash_attn_bytes) if flash else found
 
 
 def _model(reference: str | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:

@@ -34,6 +34,7 @@ class Peaks:
     ``context`` is what the process holds besides; ``usable`` is what the driver lets a program have. ``served`` says
     whether the card serves every request: freely, only after cached segments went back to the driver, or not.
     ``nccl`` is the least that NCCL's buffers take besides, of a rank among several, and ``nccl_most`` the most.
+    ``context_more`` is what the context may hold besides, by the versions of kernels.
     """
 
     allocated: int
@@ -43,6 +44,7 @@ class Peaks:
     served: Served
     nccl: int = 0
     nccl_most: int = 0
+    context_more: int = 0
 
     @property
     def process(self) -> int:
@@ -51,8 +53,8 @@ class Peaks:
 
     @property
     def process_most(self) -> int:
-        """The same with the most that NCCL may take: which of it follows from the wires between the cards."""
-        return self.reserved + self.context + self.nccl_most
+        """The same with the most that NCCL may take, which follows from the wires between the cards, and kernels."""
+        return self.reserved + self.context + self.nccl_most + self.context_more
 
     @property
     def margin(self) -> int:
@@ -78,7 +80,7 @@ class Peaks:
     def verdict(self) -> Verdict:
         """``tight`` when under 5 % of the card is left or cached memory must be given back. Never rounded.
 
-        Also when it fits beside the least that NCCL takes, and not beside the most.
+        Also when it fits beside the least that NCCL and kernels take, and not beside the most.
         """
         if not self.fits:
             return "does not fit"

@@ -46,6 +46,7 @@ PREDICTED: dict[str, Callable[[Any], int]] = {
     "run_peak": lambda report: report.peak_allocated_bytes,
     "run_reserved": lambda report: report.peak_reserved_bytes,
     "process": lambda report: report.process_bytes,
+    "process_most": lambda report: report.peaks.process_most,
     "rank_peak": lambda report: _stepping(report, "peak_allocated"),
     "rank_run_peak": lambda report: report.ranks[0].peaks.allocated,
     "rank_reserved": lambda report: _stepping(report, "peak_reserved"),
@@ -184,7 +185,8 @@ def compare(question: Question) -> Iterator[Line]:
     """Simulate one run and put its figures beside the measured ones."""
     report = simulate(question)
     for figure in question.figures:
-        yield Line(question, figure.of, PREDICTED[figure.of](report), figure.measured, figure.unit)
+        of = "process_most" if question.most and figure.of == "process" else figure.of
+        yield Line(question, figure.of, PREDICTED[of](report), figure.measured, figure.unit)
 
 
 def simulate(question: Question) -> StepReport | GenerateReport | SeveralCardsReport | OwnReport | LossReport:

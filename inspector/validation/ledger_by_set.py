@@ -90,7 +90,7 @@ BOUNDS: dict[tuple[str, str], Bound] = {
     ("rtx4080_qlora", "run_reserved"): Bound(0.005, 0.035),
     ("a100_sfttrainer", "peak"): Bound(0.0002, 0.001),
     ("a100_sfttrainer", "steady"): Bound(0.001, 0.003),
-    ("a100_sfttrainer", "process"): Bound(0.018, 0.09),
+    ("a100_sfttrainer", "process"): Bound(0.007, 0.035),
     ("l40s_peft_benchmark", "steady"): Bound(0.002, 0.01),
     ("l40s_peft_benchmark", "step_reserved"): Bound(0.018, 0.04),
     ("inference_peaks", "generate_peak"): Bound(0.005, 0.03),

@@ -24,7 +24,8 @@ class Question:
 
     ``file`` is the published set, or the name of a user's file; ``model`` is the name in the record and ``reference``
     where that model is found. ``skipped`` says why it is left out, and ``wrong`` that whoever wrote the record can mend
-    it. ``not_understood`` are the fields, each with its value, that were given and not simulated.
+    it. ``most`` is whether its process held the most that a card's may. ``not_understood`` are the fields, each with
+    its value, that were given and not simulated.
     """
 
     file: str
@@ -42,3 +43,4 @@ class Question:
     reference: str = ""
     not_understood: tuple[tuple[str, str], ...] = ()
     wrong: bool = False
+    most: bool = False

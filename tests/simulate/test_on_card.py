@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from inspector.fit.advise import finetune_with_advice
 from inspector.fit.simulator import Simulator
-from inspector.gpus import card_of_size
+from inspector.gpus import card_of_size, find_gpu
+from inspector.simulate import finetune
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.events import Alloc, Free
 from inspector.simulate.generation import simulate_generate
@@ -71,3 +72,13 @@ def test_a_step_and_its_plan_say_the_same(tiny):
     assert report.peaks == report.plan.peaks
     settings = resolve_setup(method="lora", seq_len=64).settings
     assert Simulator(tiny, report.gpu).peaks(settings) == report.peaks
+
+
+def test_kernels_of_flash_attn_may_hold_more_of_the_card(tiny, report):
+    """Where it was measured, and of a run that has them: what fits beside the least alone is tight."""
+    asked = {"recipe": "peft-loop", "seq_len": 16, "steps": 1, "gpu": "A100-80GB"}
+    flash = finetune(tiny, **asked, attention="flash_attention_2")
+    assert flash.peaks.process_most - flash.process_bytes == find_gpu("A100-80GB").flash_attn_bytes == 1162 * MiB
+    assert report.peaks.process_most == report.process_bytes
+    peaks = Peaks(allocated=50, reserved=80, context=10, usable=100, served="freely", context_more=11)
+    assert (peaks.verdict, peaks.process_most) == ("tight", 101)

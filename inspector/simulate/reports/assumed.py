@@ -18,6 +18,10 @@ MICRO_BATCHES = 16
 """Accumulated micro-batches that are traced at the most: more take their time and say nothing more."""
 
 
+THREADS = "threads that load are as fast as each other: what they leave and reserve changes from run to run"
+"""Of `inspector.simulate.program.threads`."""
+
+
 def few_micro_batches(setup: TrainSetup, most: int) -> TrainSetup:
     """The setup with so many accumulated micro-batches at most, one more where they are odd.
 
@@ -33,7 +37,8 @@ def assumptions(setup: TrainSetup, gpu: Gpu, inputs: str = "") -> tuple[str, ...
     batch = f"every micro-batch is {inputs}" if inputs else f"every sequence has {setup.batch.seq_len:,} tokens"
     said = [
         f"{batch}; one process, one {gpu.name}, nothing else on it",
-        "kernels and libraries as in the versions named; loading is sequential, as transformers quantizes",
+        "kernels and libraries as in the versions named; "
+        + ("loading is sequential, as transformers quantizes" if not setup.load.threads else THREADS),
     ]
     if setup.load.quantization is not None and setup.load.quantization.scheme == "int8":
         said.append(assumed_in_words())
