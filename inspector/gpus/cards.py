@@ -10,11 +10,20 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Literal
 
 from inspector.errors import InspectorError, closest
 from inspector.gpus.other_makers import Accelerator, exactly, find_accelerator
-from inspector.gpus.words import cuts_a_number, machine, normal, of_another_maker, several, size_behind, without_series
+from inspector.gpus.words import (
+    cuts_a_number,
+    machine,
+    normal,
+    of_another_maker,
+    several,
+    size_behind,
+    sources_of,
+    without_series,
+)
 from inspector.units import MiB, parse_size
 
 Basis = Literal["torch", "nvidia-smi", "size"]
@@ -121,24 +130,13 @@ def catalogue() -> tuple[Gpu, ...]:
                 basis=basis,
                 context_bytes=(row["context_mib"] or context) * MiB,
                 context_measured=row["context_mib"] is not None,
-                sources=_sources(row),
+                sources=sources_of(row),
                 label_gb=row["label_gb"],
                 unified=row.get("unified_memory", False),
                 flash_attn_bytes=row.get("context_flash_attn_mib", 0) * MiB,
             )
         )
     return tuple(cards)
-
-
-def _sources(row: dict[str, Any]) -> tuple[str, ...]:
-    """Where each figure was read: memory, multiprocessors, capability, and the context where it was measured."""
-    rest = (
-        ("multiprocessors", row["multiprocessors_source"]),
-        ("compute capability", row["compute_capability_source"]),
-        ("context", row["context_source"]),
-        ("context with flash-attn", row.get("context_flash_attn_source")),
-    )
-    return (*row["sources"], *(f"{figure}: {text}" for figure, text in rest if text))
 
 
 @cache
