@@ -14,16 +14,8 @@ from typing import Literal
 
 from inspector.errors import InspectorError, closest
 from inspector.gpus.other_makers import Accelerator, exactly, find_accelerator
-from inspector.gpus.words import (
-    cuts_a_number,
-    machine,
-    normal,
-    of_another_maker,
-    several,
-    size_behind,
-    sources_of,
-    without_series,
-)
+from inspector.gpus.sources import sources_of
+from inspector.gpus.words import cuts_a_number, machine, normal, of_another_maker, several, size_behind, without_series
 from inspector.units import MiB, parse_size
 
 Basis = Literal["torch", "nvidia-smi", "size"]

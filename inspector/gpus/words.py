@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 # Words that tell no two catalogued cards apart.
 _SAYS_NOTHING = re.compile(r"nvidia|geforce|tesla|quadro|graphics|generation|gpu|kaggle|colab|[\s_\-()'\"\u2122\u00ae]")
@@ -99,14 +98,3 @@ azure-ai/hardware, and of its V100 MicrosoftDocs/azure-docs, ncv3-nc6s-nc12s-nc2
 def of_another_maker(text: str) -> bool:
     """Whether a name is of an accelerator that runs no CUDA."""
     return bool(_OTHERS.search(text[:_LONGEST]))
-
-
-def sources_of(row: dict[str, Any]) -> tuple[str, ...]:
-    """Where each figure was read: memory, multiprocessors, capability, and the context where it was measured."""
-    rest = (
-        ("multiprocessors", row["multiprocessors_source"]),
-        ("compute capability", row["compute_capability_source"]),
-        ("context", row["context_source"]),
-        ("context with flash-attn", row.get("context_flash_attn_source")),
-    )
-    return (*row["sources"], *(f"{figure}: {text}" for figure, text in rest if text))
