@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -168,3 +169,26 @@ def test_a_known_data_set_is_spread_as_was_published(one):
         below += count
         total = sum(length <= edge for length in drawn)
         assert abs(total / 20_000 - below / sum(one.counts)) < 0.015, edge
+
+
+def test_a_threshold_between_traced_lengths_is_found_by_halving():
+    """Lengths of one alignment run the same operators up to some number of tokens: a few traces say up to which."""
+    from inspector.simulate.long_run.chunks import Chunk, Shape
+    from inspector.simulate.long_run.lengths_traced import ALL, TracedLengths
+
+    class Known(TracedLengths):
+        def _add(self, lengths):
+            self.rounds = [*getattr(self, "rounds", []), len(lengths)]
+            for place in self._places:
+                for tokens in lengths:
+                    shape = Shape(place, 1, (0 if tokens < 101 else 1,), (), ())
+                    self._known[place, tokens] = Chunk(shape, (512 * tokens,))
+            self._grown.clear()
+            return SimpleNamespace(before=(), slots=0, steps=[()])
+
+    known = Known(None, (60,), range(30, 430), 1)
+    assert len(known.rounds) > 2
+    assert sum(known.rounds) == len(known.traced) < 48 + 3 * ALL
+    assert all(
+        known.chunk(place, tokens).sizes == (512 * tokens,) for place in known._places for tokens in (99, 100, 101, 429)
+    )

@@ -31,7 +31,7 @@ OF_A_CLASS = 6
 ALL = 24
 """Up to so many different lengths are all traced."""
 MOST = 96
-"""More than these are not traced beside: what is not known after that is an error of its own."""
+"""More than these are not traced beside those: what is not known after that is an error of its own."""
 
 
 class TracedLengths:
@@ -54,16 +54,32 @@ class TracedLengths:
         ordered = sorted(set(wanted))
         traced = self._add(ordered if len(ordered) <= ALL else _spread(ordered))
         self.before, self.slots, self.first = traced.before, traced.slots, traced.steps[0]
-        self.traced = {tokens for _, tokens in self._known}
-        missing = [tokens for tokens in ordered if any(self._learned(place, tokens) is None for place in self._places)]
-        if len(missing) > MOST:
+        missing = self._missing(ordered)
+        traced_beside = 0
+        # Between two lengths that run unlike operators lies a threshold: halving finds it in a few lengths.
+        while missing and traced_beside <= MOST:
+            chosen = missing if len(missing) <= ALL else self._middles(missing)
+            self._add(chosen)
+            traced_beside += len(chosen)
+            missing = self._missing(missing)
+        if missing:
             raise CannotSimulateError(
                 f"{len(missing):,} lengths would have to be traced one by one: their sizes follow no simple rule",
                 hint="--pad-batches-to 64, or fewer steps",
             )
-        if missing:
-            self._add(missing)
-            self.traced |= set(missing)
+        self.traced = {tokens for _, tokens in self._known}
+
+    def _missing(self, lengths: Sequence[int]) -> list[int]:
+        return [tokens for tokens in lengths if any(self._learned(place, tokens) is None for place in self._places)]
+
+    def _middles(self, missing: Sequence[int]) -> list[int]:
+        """Of what lies between two traced lengths of a class, the one in the middle."""
+        known = sorted({tokens for _, tokens in self._known})
+        between: dict[tuple[int, int], list[int]] = {}
+        for tokens in missing:
+            below = bisect([at for at in known if _class(at) == _class(tokens)], tokens)
+            between.setdefault((_class(tokens), below), []).append(tokens)
+        return sorted(alike[len(alike) // 2] for alike in between.values())
 
     @property
     def _places(self) -> tuple[Place, ...]:
@@ -87,6 +103,7 @@ class TracedLengths:
             # Of two alike the second stays.
             for chunk in chunks:
                 self._known[chunk.shape.place, tokens] = chunk
+        self._grown.clear()  # more lengths say more
         return traced
 
     def _learned(self, place: Place, tokens: int) -> Chunk | None:
