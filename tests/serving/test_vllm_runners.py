@@ -5,8 +5,11 @@ import pytest
 import inspector
 from inspector.gpus import find_gpu
 from inspector.serving.answering import serve_line
+from inspector.serving.lora_slots import lora_bytes
+from inspector.serving.sharding import Ranks
 from inspector.serving.vllm.graphs import capture_sizes
 from inspector.serving.vllm.runner import engine_runner, is_second
+from inspector.sources.resolve import locate
 
 
 @pytest.mark.parametrize(
@@ -88,3 +91,30 @@ def test_the_range_is_narrow_on_one_card(version):
         report = inspector.serve(name, gpu=card, engine_version=version, max_model_len=4096)
         width = (report.kv_bytes.high - report.kv_bytes.low) / report.card_bytes
         assert width <= WIDEST, (name, card)
+
+
+EXPERTS = {
+    "ranks of a tensor": ("qwen3-30b-a3b", Ranks(2), 119_537_664),
+    "whole experts": ("qwen3-30b-a3b", Ranks(4, 1, 4), 34_603_008),
+    "gate and up together": ("gpt-oss-20b", Ranks(), 58_982_400),
+}
+"""Bytes of one layer's slots for two adapters of rank 32, as vLLM 0.33's own FusedMoEWithLoRA and FusedMoE3DWithLoRA
+make them on shapes."""
+
+
+@pytest.mark.parametrize("case", EXPERTS)
+def test_slots_of_experts_are_those_of_vllms_own_classes(case):
+    name, ranks, nbytes = EXPERTS[case]
+    skeleton = locate(name).skeleton
+    with_them, without = (lora_bytes(skeleton, ranks, 2, 32, experts=one).nbytes for one in (True, False))
+    facts = skeleton.facts
+    routers = 0 if facts.model_type == "gpt_oss" else 2 * 2 * 32 * (facts.hidden_size + facts.num_experts)
+    assert (with_them - without) // facts.num_layers == nbytes + routers
+
+
+def test_experts_had_no_slots_at_first():
+    old, new = (
+        inspector.serve("qwen3-30b-a3b", gpu="H100", engine_version=version, enable_lora=True, max_lora_rank=32)
+        for version in ("0.11.0", "0.11.2")
+    )
+    assert new.weights_bytes.value - old.weights_bytes.value > 3 * 2**30

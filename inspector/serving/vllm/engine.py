@@ -15,7 +15,7 @@ from inspector.serving.checks import check_heads
 from inspector.serving.drafts import Drafts, drafts
 from inspector.serving.figures import Span, Term
 from inspector.serving.kv_layers import kv_layers
-from inspector.serving.lora_slots import lora_bytes
+from inspector.serving.lora_slots import OF_EXPERTS, lora_bytes
 from inspector.serving.measured import measured
 from inspector.serving.report import CacheShape, ServingReport
 from inspector.serving.sharding import Ranks
@@ -93,7 +93,7 @@ def vllm_report(
     )
     parts = rank_weights(skeleton, scheme, config, ranks, padding=padding)
     if settings.enable_lora:
-        parts = (*parts, lora_bytes(skeleton, ranks, settings.max_loras, settings.max_lora_rank))
+        parts = (*parts, _slots(skeleton, ranks, settings, resolved))
     draft = Drafts()
     if settings.num_speculative_tokens:
         draft = drafts(object_of("--speculative-config", settings.speculative_config), source, scheme, ranks, layers)
@@ -121,6 +121,11 @@ def vllm_report(
         skeleton, settings, resolved, card, said, parts, weights, terms, positions, not_understood, tuple(notes)
     )
     return _answer(base, cache, left)
+
+
+def _slots(skeleton: Skeleton, ranks: Ranks, settings: VllmSettings, resolved: Resolved) -> Part:
+    of_experts = resolved.version >= OF_EXPERTS
+    return lora_bytes(skeleton, ranks, settings.max_loras, settings.max_lora_rank, experts=of_experts)
 
 
 @dataclass(frozen=True, slots=True)
