@@ -9,7 +9,7 @@ from inspector.errors import InspectorError
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.events import Alloc
 from inspector.simulate.finetuning import finetune
-from inspector.simulate.program import optimizers
+from inspector.simulate.program import low_rank, optimizers
 from inspector.simulate.program.training import trace_finetune
 from inspector.simulate.setup.finetuning import resolve_setup
 from inspector.simulate.setup.optimizer_names import optimizer_names
@@ -52,7 +52,7 @@ def test_an_optimizer_steps_or_says_in_a_line_why_not(name):
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("galore_adamw_layerwise", "optim_target_modules"), ("apollo_adamw", "optim_target_modules"),
+        ("galore_adamw_8bit_layerwise", "waits for a card"),
         ("adalomo", "inside the backward"), ("grokadamw", "on the host"), ("stable_adamw", "Triton"),
         ("adamw_torch_4bit", "torchao"), ("lomo", "inside the backward"),
     ],
@@ -105,3 +105,41 @@ def test_eight_bits_leave_embeddings_out_in_the_trainer_and_no_model_behind():
     }
     assert bits == {"0.weight": 32, "1.weight": 8}
     assert not GlobalOptimManager.get_instance().module_weight_config_triple
+
+
+def test_an_optimizer_of_each_weight_is_made_as_trainer_makes_it(monkeypatch):
+    """The handlers of GaLore and APOLLO give groups, and layer by layer an optimizer a weight behind a dummy."""
+    from transformers.trainer_pt_utils import LayerWiseDummyOptimizer
+
+    model = torch.nn.Linear(4, 2)
+    each = {weight: torch.optim.Adam([weight]) for weight in model.parameters()}
+    told = {"params": [{"params": list(each)}], "optimizer_dict": each, "lr": 0.1}
+    monkeypatch.setattr(optimizers, "optimizer_class", lambda _name, _model: (LayerWiseDummyOptimizer, dict(told)))
+    made = optimizers.make_optimizer("galore_adamw_layerwise", model)
+    for weight, optimizer in each.items():
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+    assert [weight for weight, _ in low_rank.states(made)] == list(model.parameters())
+    groups = [{"params": [model.weight], "weight_decay": 0.5}, {"params": [model.bias]}]
+    monkeypatch.setattr(optimizers, "optimizer_class", lambda _name, _model: (torch.optim.AdamW, {"params": groups}))
+    made = optimizers.make_optimizer("galore_adamw", model)
+    assert [group["weight_decay"] for group in made.param_groups] == [0.5, 0.01]
+
+
+@pytest.mark.parametrize(("side", "shape"), [("left", (6, 3)), ("right", (3, 4))])
+def test_a_projection_is_drawn_without_a_generator_of_the_card(side, shape):
+    """apollo_torch draws it from one, which is none for tensors without data."""
+
+    class Projector:
+        def get_orthogonal_matrix(self, *_):
+            raise AssertionError
+
+    class Apollo:
+        def _initialize_projector(self, _group, _state):
+            return Projector()
+
+    optimizer = Apollo()
+    low_rank.draw_by_hand(optimizer)
+    gradient = torch.empty(6, 4, dtype=torch.bfloat16, device="meta")
+    drawn = optimizer._initialize_projector({}, {}).get_orthogonal_matrix(gradient, 3, type=side, seed=1)
+    assert (drawn.shape, drawn.dtype, drawn.device.type) == (torch.Size(shape), torch.bfloat16, "meta")

@@ -177,6 +177,14 @@ def _embedding_backward(
     return [[*kept, segments * index, segments * index, sums * index, sums * width * max(grad.element_size(), 4)]]
 
 
+def _svd(_out: object, matrix: torch.Tensor, *_: object, **__: object) -> list[list[int]]:
+    """A copy by columns, which cuSOLVER overwrites; its workspace beside it only the library itself can say.
+
+    Source: aten/src/ATen/native/cuda/linalg/BatchLinearAlgebraLib.cpp, ``svd_cusolver`` (``cloneBatchedColumnMajor``).
+    """
+    return [[_bytes(matrix)]]
+
+
 FOREACH_CHUNK = 65536
 """Elements that one block of a multi-tensor kernel works on (``kChunkSize``, MultiTensorApply.cuh)."""
 
@@ -195,6 +203,7 @@ TEMPORARIES: dict[Any, Callable[..., list[list[int]]]] = {
     aten._safe_softmax.default: _safe_softmax,
     aten.embedding_dense_backward.default: _embedding_backward,
     aten._foreach_norm.Scalar: _foreach_norm,
+    aten._linalg_svd.default: _svd,
     **PRODUCTS,
 }
 

@@ -11,6 +11,7 @@ import torch
 from inspector.architecture.error_origin import is_of_the_model
 from inspector.errors import CannotSimulateError, InspectorError, in_one_line
 from inspector.memory_kinds import MemoryKind
+from inspector.simulate.program import low_rank
 from inspector.simulate.setup.optimizer_names import check_optimizer
 
 if TYPE_CHECKING:
@@ -34,7 +35,13 @@ def make_optimizer(name: str, model: nn.Module, *, of_trainer: bool = False) -> 
     if not parameters:
         raise CannotSimulateError("nothing in this model is trained", hint="check --target-modules and --method")
     cls, kwargs = optimizer_class(name, model)
-    optimizer = cls(_trainer_groups(model) if of_trainer else parameters, **kwargs)
+    # Where its handler made groups of its own, or an optimizer of each weight (transformers/trainer.py, 5.23).
+    own = kwargs.pop("params", None)
+    own = kwargs.pop("optimizer_dict", own)
+    given = own if own is not None else _trainer_groups(model) if of_trainer else parameters
+    optimizer = cls(given, **kwargs)
+    if name.startswith("apollo"):
+        low_rank.draw_by_hand(optimizer)
     # Schedule-free ones step in their training mode alone; the Trainer turns it on before each step.
     if callable(train := getattr(optimizer, "train", None)):
         train()
@@ -44,13 +51,13 @@ def make_optimizer(name: str, model: nn.Module, *, of_trainer: bool = False) -> 
 
 
 _NOT_SIMULATED = {
-    r"(galore|apollo)_": "it projects the gradients of the layers in optim_target_modules, which no setting names",
+    r"galore_adamw_8bit": "its step waits for a card by itself",
     r"(ada)?lomo$": "it updates the weights inside the backward pass",
     r"grokadamw$": "it keeps its state on the host and moves it to the card weight by weight",
     r"adamw_torch_[48]bit$": "torchao compiles its step, and what compiled kernels take is not known",
     r"stable_adamw$": "optimi runs it by Triton kernels of its own on a card",
 }
-"""Sources: transformers/trainer_optimizer.py, 5.23; lomo_optim 0.1.1, ``fuse_update``; grokadamw 0.1.2,
+"""Sources: galore_torch 1.0, adamw8bit.py, ``step``; lomo_optim 0.1.1, ``fuse_update``; grokadamw 0.1.2,
 ``_update_group``; torchao 0.18, optim/adam.py, ``step``; torch-optimi 0.3.3, optimi/utils.py."""
 
 
@@ -122,14 +129,17 @@ def _arguments(name: str) -> Any:
         value = each.default if each.default_factory is MISSING else each.default_factory()
         vars(arguments)[each.name] = None if value is MISSING else value
     vars(arguments).update(optim=OptimizerNames(name), distributed_state=None, _n_gpu=0)
+    if low_rank.projects(name):
+        arguments.optim_target_modules = low_rank.TARGETS
     return arguments
 
 
 def label_state(optimizer: torch.optim.Optimizer, trainable: list[tuple[str, Any]], tracer: Tracer) -> None:
     """Say that the optimizer's tensors are its state, and for which module."""
     owners = {id(parameter): name.rpartition(".")[0] for name, parameter in trainable}
-    for parameter, state in optimizer.state.items():
-        for tensor in state.values():
+    for parameter, state in low_rank.states(optimizer):
+        for value in state.values():
+            tensor = getattr(value, "ortho_matrix", value)  # a projector has it
             # Adam counts its steps on the CPU unless it is fused or captured (torch/optim/adam.py).
             if isinstance(tensor, torch.Tensor) and tensor.device.type == tracer.device:
                 tracer.label(tensor, MemoryKind.OPTIMIZER_STATE, owners.get(id(parameter), ""))

@@ -55,6 +55,9 @@ def assumptions(setup: TrainSetup, gpu: Gpu, inputs: str = "") -> tuple[str, ...
             "a plain loop: its 8-bit optimizer has 8 bits for embeddings too; transformers' Trainer leaves them 32"
             " (--optimizer-by trainer)"
         )
+    if setup.loop.optimizer.startswith(("galore_", "apollo_")):
+        workspace = "; cuSOLVER's workspace is not counted" if setup.loop.optimizer.startswith("galore_") else ""
+        said.append(f"{setup.loop.optimizer} projects the gradients of all linear layers, to rank 128{workspace}")
     if setup.loop.optimizer.startswith("paged"):
         said.append("paged optimizer state is managed memory: it moves to the card when used and is not counted")
     return (*said, *shared(gpu))
