@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 TARGETS = "all-linear"
 """``optim_target_modules``: no setting says which, and transformers has no default; of the rank it has, 128."""
@@ -23,24 +23,24 @@ def projects(name: str) -> bool:
     return name.startswith(("galore_", "apollo_"))
 
 
-def _each(optimizer: Any) -> list[Any]:
+def _each(optimizer: torch.optim.Optimizer) -> list[Any]:
     """An optimizer, or those of each weight behind the dummy that transformers puts before them."""
     own = getattr(optimizer, "optimizer_dict", None)
     return list(own.values()) if own else [optimizer]
 
 
-def states(optimizer: Any) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+def states(optimizer: torch.optim.Optimizer) -> Iterator[tuple[Any, Mapping[str, Any]]]:
     """Each weight with its state."""
     for each in _each(optimizer):
         yield from each.state.items()
 
 
-def draw_by_hand(optimizer: Any) -> None:
+def draw_by_hand(optimizer: torch.optim.Optimizer) -> None:
     """APOLLO draws its projections from a generator on the card, and there is none for tensors without data."""
     for each in _each(optimizer):
         made = each._initialize_projector
 
-        def projector(group: Any, state: Any, made: Any = made) -> Any:
+        def projector(group: object, state: object, made: Callable[..., Any] = made) -> Any:
             found = made(group, state)
             found.get_orthogonal_matrix = _drawn
             return found

@@ -207,6 +207,7 @@ def _optimizer(reading: Reading, transformers: int) -> None:
             reading.put("optimizer", f"{name}_adamw{'_layerwise' if layers else ''}", f"use_{name}")
             rank = reading.whole(f"{name}_rank", default=16)
             reading.note("optimizer", f"{name} adamw{', layer-wise' if layers else ''}, rank {rank}")
+            reading.unread(f"use_{name}", why=f"a dry run projects all linear layers to rank 128, the file to {rank}")
     for name in ("badam", "adam_mini", "muon"):
         if reading.on(f"use_{name}"):
             reading.put("optimizer", name, f"use_{name}")
