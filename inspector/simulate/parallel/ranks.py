@@ -92,8 +92,9 @@ def trace_ranks(
                 hint="frozen weights are let go before the backward: --reentrant, as TRL has it with adapters, or "
                 "--no-gradient-checkpointing",
             ) from error
-        # An operator that knows no cut tensors, as bitsandbytes' optimizers (torch/distributed/tensor/_dispatch.py).
-        if "DTensor" not in str(error) or "bitsandbytes" not in str(error):
+        # An operator that knows no cut tensors, as bitsandbytes' optimizers (torch/distributed/tensor/_dispatch.py, and
+        # _sharding_prop.py since 2.13).
+        if "bitsandbytes" not in said or not any(word in said for word in ("DTensor", "sharding strategy")):
             raise
         raise CannotSimulateError(
             f"{parallel.words} refuses {setup.loop.optimizer}: {said}",

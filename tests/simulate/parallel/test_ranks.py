@@ -8,12 +8,12 @@ from importlib.util import find_spec
 
 import pytest
 
-from inspector.errors import InspectorError
+from inspector.errors import CannotSimulateError, InspectorError
 from inspector.memory_kinds import MemoryKind
 from inspector.simulate.allocator.timeline import replay
 from inspector.simulate.events import Alloc, Free
 from inspector.simulate.finetuning import question, trace
-from inspector.simulate.parallel.ranks import alike, trace_rank
+from inspector.simulate.parallel.ranks import alike, trace_rank, trace_ranks
 from inspector.simulate.setup.parallel import read
 
 TINY = {
@@ -166,3 +166,13 @@ def test_rules_of_a_list_asked_once_change_nothing(words, monkeypatch):
     once, _ = ranked(words)
     monkeypatch.setattr("inspector.simulate.parallel.world.list_rules", dict)
     assert ranked(words)[0].events == once.events
+
+
+def test_paged_state_is_in_managed_memory_under_fsdp1_and_refused_under_fsdp2():
+    paged = {"optimizer": "paged_adamw_32bit"}
+    traced, _ = ranked("fsdp1", 2, parallel={"wrap": "none"}, **paged)
+    # Two moments in float32 of each of this rank's numbers: bitsandbytes pages what has 100,000 of them.
+    assert traced.paged_bytes == sum(unit.rank_bytes for unit in traced.units) // 2 * 2 * 4 > 800_000
+    its = asked(**paged)
+    with pytest.raises(CannotSimulateError, match="fsdp2 refuses paged_adamw_32bit: Operator bitsandbytes"):
+        trace_ranks(its.config, its.resolved.setup, read("fsdp2", 2), (8, 0), 108, [0])
