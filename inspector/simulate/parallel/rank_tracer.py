@@ -29,12 +29,14 @@ _INTO = torch.ops.aten.copy_.default
 def _in_flight() -> dict[OpOverload, Any]:
     """What a collective gives is wrapped until it is waited for: the same memory, of which shapes alone make another.
 
-    Source: torch/distributed/_functional_collectives.py, ``_wrap_tensor_autograd`` and its meta kernel.
+    Source: torch/distributed/_functional_collectives.py, ``_wrap_tensor_autograd``, ``wait_tensor`` and their meta
+    kernels.
     """
     import torch.distributed._functional_collectives
 
-    packet = getattr(torch.ops._c10d_functional, "_wrap_tensor_autograd", None)
-    return {} if packet is None else {packet.default: torch.ops.aten.alias.default}
+    operators, same = torch.ops._c10d_functional, torch.ops.aten.alias.default
+    packets = (getattr(operators, name, None) for name in ("_wrap_tensor_autograd", "wait_tensor"))
+    return {packet.default: same for packet in packets if packet is not None}
 
 
 class RankTracer(Streamed):

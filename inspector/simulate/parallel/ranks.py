@@ -150,7 +150,7 @@ def trace_rank(
         tracer = RankTracer(cuda_kernels(device), cards=parallel.world_size // parallel.nodes)
     config = objectives.of_its_class(config, setup.objective)
     tracer.answer = answers(lambda: setup.batch.seq_len, masks=not (setup.batch.packed or setup.batch.padded))
-    routing.install(tracer, config, setup.routing)
+    routing.install(tracer, config, setup.routing, shared_by=parallel.ep)
     on_cpu = setup.load.via_cpu and setup.load.quantization is None
     worst = setup.routing == "worst"
     spread = way(parallel, tracer, loaded_on_cpu=on_cpu, grad_accum=loop.grad_accum, half=half, worst=worst)

@@ -34,15 +34,15 @@ def _field(config: PretrainedConfig | Mapping[str, Any], name: str) -> Any:
     return config.get(name) if isinstance(config, dict) else getattr(config, name, None)
 
 
-def install(tracer: Tracer, config: PretrainedConfig | Mapping[str, Any], routing: str) -> None:
+def install(tracer: Tracer, config: PretrainedConfig | Mapping[str, Any], routing: str, *, shared_by: int = 1) -> None:
     """Give ``nonzero`` a number of rows for tensors without data.
 
     A vector answers yes everywhere: every expert is used, and a loop over them learns each one's number, so that it can
     compare it with that of a padding expert. Of a table of choices and tokens, one expert gets its share of the entries
     (balanced) or every token once (worst). The tracer's notes say whether that was asked. Call it when
-    ``tracer.answer`` is set.
+    ``tracer.answer`` is set. Of experts that so many ranks share (``shared_by``) each has its own alone.
     """
-    experts = num_experts(config)
+    experts = max(1, num_experts(config) // shared_by)
     numbers = _Numbers()
     usual = tracer.answer
     if experts > 1:

@@ -9,16 +9,18 @@ import json
 import os
 import sys
 import tempfile
+import traceback
 import warnings
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import torch
 import torch.distributed as dist
 from torch.profiler import ProfilerActivity, profile
 
-from tests.simulate.parallel.gloo_ranks import lowest, of_the_program
+from tests.simulate.parallel.gloo_ranks import lowest, of_the_program, sizes_of
 
 SMALL = {
     "hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -37,6 +39,9 @@ class Case:
     lora: bool = False
 
 
+# All experts are asked of every token: what goes where is then no matter of data.
+EVERY = {"num_experts": 4, "num_experts_per_tok": 4, "moe_intermediate_size": 48, "head_dim": 16,
+         "experts_implementation": "eager"}  # fmt: skip
 CASES = {
     "tp": Case("tp:2"),
     "tp tied": Case("tp:2", said={"tie_word_embeddings": True}),
@@ -44,6 +49,8 @@ CASES = {
     "tp uneven": Case("tp:2", said={"intermediate_size": 177}),
     "tp qwen2": Case("tp:2", model_type="qwen2"),
     "tp fsdp2": Case("tp:2+fsdp2", ranks=4),
+    "ep": Case("ep:2", model_type="qwen3_moe", said=EVERY),
+    "ep fsdp2": Case("ep:2+fsdp2", ranks=4, model_type="qwen3_moe", said=EVERY),
     "tp fsdp2 tied": Case("tp:2+fsdp2", ranks=4, said={"tie_word_embeddings": True}),
 }
 
@@ -91,11 +98,15 @@ def real(name, rank, folder, store):
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(case.ranks))
     dist.init_process_group("gloo", store=store, rank=rank, world_size=case.ranks)
     said = asked(case)
-    sizes = DistributedConfig(tp_size=said.tp, fsdp_size=case.ranks // said.tp)
+    sizes = DistributedConfig(**way_of(said)(said, SimpleNamespace()).sizes())
 
     def once():
         model = AutoModelForCausalLM.from_pretrained(
-            folder, distributed_config=sizes, dtype=torch.float32, attn_implementation="eager"
+            folder,
+            distributed_config=sizes,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            **({"experts_implementation": "eager"} if said.ep > 1 else {}),
         )
         model, ids = adapted(case, model), torch.zeros(2, 16, dtype=torch.long)
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True, with_stack=False) as profiled:
@@ -111,6 +122,13 @@ def asked(case):
     return read(case.words, case.ranks)
 
 
+def way_of(said):
+    from inspector.simulate.parallel.experts import ExpertParallel
+    from inspector.simulate.parallel.tensor import TensorParallel
+
+    return ExpertParallel if said.ep > 1 else TensorParallel
+
+
 def simulated(name, rank):
     """The same of a rank without others: each size, and what made it."""
     import bitsandbytes  # noqa: F401 -- it makes tables as it is imported, which Trainer does at some time
@@ -119,10 +137,9 @@ def simulated(name, rank):
     from inspector.architecture.own_random import own_random_numbers
     from inspector.simulate.device.autocast import no_autocast
     from inspector.simulate.device.kernels import cpu_kernels
-    from inspector.simulate.events import Alloc, Free, Mark
     from inspector.simulate.parallel.rank_tracer import RankTracer
-    from inspector.simulate.parallel.tensor import TensorParallel
     from inspector.simulate.parallel.world import as_rank
+    from inspector.simulate.program import routing
 
     case = CASES[name]
     tracer = RankTracer(cpu_kernels(), cards=case.ranks)
@@ -130,7 +147,8 @@ def simulated(name, rank):
         with torch.device("meta"):
             model, ids = AutoModelForCausalLM.from_config(config_of(case)), torch.empty((2, 16), dtype=torch.long)
         tracer.ignore([*model.parameters(), *model.buffers(), ids])
-        spread = TensorParallel(asked(case), tracer)
+        spread = way_of(asked(case))(asked(case), tracer)
+        routing.install(tracer, config_of(case).to_dict(), "balanced", shared_by=asked(case).ep)
         spread.loads(model, None)
         for context in (spread.surroundings(), own_random_numbers(), no_autocast(), tracer):
             stack.enter_context(context)
@@ -138,16 +156,7 @@ def simulated(name, rank):
         tracer.mark("forward", 0)
         loop(model, ids)
         tracer.stop()
-    made, sizes = {}, []
-    for event in tracer.events():
-        if isinstance(event, Mark):
-            made, sizes = {}, []
-        elif isinstance(event, Alloc):
-            made[event.block] = event
-            sizes.append((event.nbytes, event.source))
-        elif isinstance(event, Free) and event.block in made:
-            sizes.append((-made[event.block].nbytes, made[event.block].source))
-    return sizes
+    return sizes_of(tracer.events())
 
 
 def measured(name):
@@ -179,7 +188,10 @@ def fork(name, rank, folder, port):
         try:
             with os.fdopen(mine, "w") as stream:
                 json.dump(real(name, rank, folder, dist.TCPStore("127.0.0.1", port, is_master=False)), stream)
+        except Exception:  # noqa: BLE001 -- a process of its own says what it was
+            traceback.print_exc()
         finally:
+            sys.stderr.flush()
             os._exit(0)
     os.close(mine)
     return end, child

@@ -29,6 +29,8 @@ def test_a_simulated_rank_of_tensor_parallelism_is_the_real_one_to_the_byte(name
     for rank, real in enumerate(json.loads(done.stdout.splitlines()[-1])[name]):
         made = simulated(name, rank)
         ours = [nbytes for nbytes, _ in made]
-        assert levels(ours) == levels(real)
-        missing = Counter(each for each in ours if abs(each) > WRAPPED_NUMBER) - Counter(real)
+        # Numbers of the experts that were hit are data: a few vectors of as many.
+        above = 1023 if name.startswith("ep") else WRAPPED_NUMBER
+        assert levels(ours, above) == levels(real, above)
+        missing = Counter(each for each in ours if abs(each) > above) - Counter(real)
         assert not missing, [each for each in made if each[0] in missing]

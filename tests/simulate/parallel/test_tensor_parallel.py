@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from inspector.errors import InspectorError
 from inspector.fit.longest_prompt import generate_with_longest_prompt
 from inspector.fit.ways import finetune_anywhere
 from inspector.memory_kinds import MemoryKind
 from inspector.render.sharing_words import units_line
+from inspector.simulate.device.kernels import cpu_kernels
 from inspector.simulate.parallel.ranks import alike
+from inspector.simulate.program import routing
 from inspector.simulate.setup.parallel import read
+from inspector.simulate.tracing.tracer import Tracer
 from tests.simulate.parallel.test_ranks import TINY, WEIGHTS, alive_at_end, ranked
 
 CUT = WEIGHTS - 2 * 64 * 5
@@ -126,3 +130,10 @@ def test_what_the_libraries_refuse_is_a_line(config, words, why):
     with pytest.raises(InspectorError, match=why) as error:
         finetune_anywhere(config, gpus=2, gpu="H100", seq_len=32, **{"method": "full", "parallel": "tp:2", **words})
     assert "\n" not in str(error.value)
+
+
+def test_tokens_that_a_rank_gets_are_for_its_own_experts():
+    tracer = Tracer(cpu_kernels())
+    routing.install(tracer, {"num_experts": 4}, "balanced", shared_by=2)
+    table = torch.empty((1, 64), dtype=torch.bool, device="meta")
+    assert tracer.kernels.replaced[torch.ops.aten.nonzero.default](table).shape == (32, 2)
