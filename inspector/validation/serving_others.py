@@ -14,7 +14,7 @@ from inspector.serving.llamacpp.compute import without_flash
 from inspector.serving.llamacpp.kv import cells, llamacpp_layers
 from inspector.serving.llamacpp.ollama import graph_bytes
 from inspector.serving.llamacpp.settings import LlamaCppSettings
-from inspector.serving.llamacpp.weights import placed
+from inspector.serving.llamacpp.weights import OUTPUT_FIRST, placed
 from inspector.serving.option_words import settings_of
 from inspector.serving.sglang.cache import pools
 from inspector.serving.sglang.engine import sglang_report
@@ -110,11 +110,12 @@ def _of_weights(log: Log, skeleton: Skeleton, made: Cells) -> Iterator[LogLine]:
     count = log.record.get("n_gpu_layers")
     try:
         there = placed(skeleton, scheme_named(f"gguf:{str(log.record.get('quantization')).lower()}"))
+        there = replace(there, output_first=_build(log) >= OUTPUT_FIRST)
     except InspectorError:  # a mixture of one's own, or none that is named
         return
     if count is None:
         return
-    card = there.on_card(int(count), (False,) * len(there.layers))
+    card = there.on_card(int(count), (0,) * len(there.layers))
     host = there.whole - card + (there.embedding if there.output == there.embedding and card else 0)
     for name, found in (
         ("model_cuda0", card),

@@ -1,9 +1,14 @@
 """SGLang, llama.cpp, ollama: budgets, pools, and what the engine itself answers for a header."""
 
+from types import SimpleNamespace
+
 import pytest
 
 import inspector
 from inspector.errors import InspectorError
+from inspector.serving.llamacpp.fit import fitted_mixture
+from inspector.serving.llamacpp.settings import LlamaCppSettings
+from inspector.serving.llamacpp.weights import Placed
 from inspector.units import MiB
 
 ASKED = {
@@ -71,6 +76,48 @@ def test_it_fits_itself_where_nobody_said_how_many_layers():
     assert older.starts == "no"
     assert inspector.serve("llama-3.1-70b", engine="ollama", gpu="RTX 4090").starts == "yes"
     assert inspector.serve("llama-3.1-70b", engine="ollama", gpu="RTX 4090", num_gpu=81).starts == "no"
+
+
+TOY = Placed((10,) * 4, (6,) * 4, 5, 5, (2,) * 4, output_first=True)
+
+
+@pytest.mark.parametrize(
+    ("room", "count", "off", "parted"),
+    [
+        (49, 5, (0, 0, 0, 0), ""),  # all of it: four layers, their caches of 1, the output of 5
+        (48, 5, (0, 0, 0, 2), "down"),  # one layer is partial, and all but its down projection is on the card
+        (43, 5, (0, 0, 0, 6), ""),
+        (42, 5, (0, 0, 2, 6), "down"),  # less than the room, as llama.cpp asks
+        (36, 5, (0, 2, 6, 6), "down"),
+        (34, 5, (0, 4, 6, 6), "gate and down"),
+        (33, 5, (0, 6, 6, 6), ""),
+        (31, 5, (0, 6, 6, 6), ""),
+        (30, 4, (0, 0, 6, 6), ""),  # not all layers without their experts: of three on the card, the first has them
+        (4, 0, (0, 6, 6, 6), ""),
+    ],
+)
+def test_a_mixture_leaves_experts_with_the_host_before_layers(room, count, off, parted):
+    caches = SimpleNamespace(layers=(1,) * 4)
+    found = fitted_mixture(TOY, caches, LlamaCppSettings(), room)
+    assert (found.count, found.parted) == (count, parted)
+    assert found.off == off or not count
+
+
+def test_a_mixture_that_fits_itself():
+    report = inspector.serve("qwen3-30b-a3b", engine="llama.cpp", gpu="RTX 3060", ctx_size=8192)
+    assert report.starts == "yes"
+    assert any("49 of 49 layers on the card, the experts of" in line for line in report.notes)
+    by_hand = inspector.serve("qwen3-30b-a3b", engine="llama.cpp", gpu="RTX 3060", ctx_size=8192, n_cpu_moe=4)
+    assert by_hand.starts == "no"  # nothing is fitted where tensors are placed by hand
+    assert any("placed by hand" in line for line in by_hand.notes)
+
+
+def test_the_output_is_the_first_of_the_layers():
+    asked = {"engine": "llama.cpp", "gpu": "RTX 3060", "n_gpu_layers": 1, "ctx_size": 4096}
+    first, last = (inspector.serve("llama-3.1-8b", **asked, engine_version=build) for build in ("b8000", "b7000"))
+    output = 128_256 * 4096 // 256 * 210  # in Q6_K
+    assert first.weights_bytes.value == pytest.approx(output, abs=20_000)
+    assert last.weights_bytes.value < output
 
 
 @pytest.mark.parametrize(

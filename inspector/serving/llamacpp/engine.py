@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,10 @@ from inspector.precision.stored import stored
 from inspector.serving.figures import Span, Term
 from inspector.serving.language_part import language_part
 from inspector.serving.llamacpp.compute import compute
-from inspector.serving.llamacpp.fit import SINCE, fitted_context, kept_on_card, layers_that_fit
+from inspector.serving.llamacpp.fit import SINCE, fitted_context, fitted_mixture, kept_on_card, layers_that_fit
 from inspector.serving.llamacpp.fit import longest as longest_contexts
 from inspector.serving.llamacpp.kv import cells, check_caches, llamacpp_layers
-from inspector.serving.llamacpp.weights import experts_on_host, placed
+from inspector.serving.llamacpp.weights import OUTPUT_FIRST, experts_on_host, placed
 from inspector.serving.report import CacheShape, ServingReport
 from inspector.serving.versions import NEWEST, version_of
 from inspector.serving.weights import Part
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from inspector.serving.llamacpp.asked import Asked
     from inspector.serving.llamacpp.kv import Cells
     from inspector.serving.llamacpp.settings import LlamaCppSettings
+    from inspector.serving.llamacpp.weights import Placed
     from inspector.skeleton import ConfigFacts, Skeleton
     from inspector.sources.source import Source
 
@@ -47,20 +49,20 @@ def llamacpp_report(
     if min(context, settings.batch_size, settings.ubatch_size, settings.parallel) < 1:
         raise InspectorError("a context, a batch, a micro-batch and slots are 1 or more", hint="-c 8192 -ub 512 -np 1")
     scheme = weights_scheme(source, settings)
-    there = placed(skeleton, scheme)
-    off = experts_on_host(settings, facts.num_layers)
+    build = version_of("llama.cpp", version)[0]
+    there = replace(placed(skeleton, scheme), output_first=build >= OUTPUT_FIRST)
+    off = experts_on_host(settings, there)
     every = facts.num_layers + 1
     wanted = every if settings.n_gpu_layers < 0 else min(settings.n_gpu_layers, every)
     flash = settings.flash_attn.lower() not in {"off", "0", "false", "disabled"}
     check_caches(facts, settings, flash=flash)
-    build = version_of("llama.cpp", version)[0]
 
     def buffer_of(made: Cells) -> Span:
         return _buffer(facts, source.runnable, made, settings.ubatch_size, flash=flash, build=build)
 
     def need_of(size: int) -> int:
         made = cells(layers, settings, size)
-        return there.on_card(every, off) + sum(kept_on_card(made, every, settings)) + buffer_of(made).value
+        return there.on_card(every, off) + sum(kept_on_card(made, facts.num_layers, settings)) + buffer_of(made).value
 
     notes: list[str] = []
     if settings.n_gpu_layers < 0 and build >= SINCE and settings.fit.lower() not in {"off", "0", "false"}:
@@ -73,10 +75,8 @@ def llamacpp_report(
             notes.append(f"it fits itself (--fit): -c is lowered from {asked:,} to {context:,}, {free}")
         if need_of(context) > room:
             made = cells(layers, settings, context)
-            wanted = layers_that_fit(there, made, settings, off, room - buffer_of(made).value, every)
-            notes.append(f"it fits itself (--fit): {wanted} of {every} layers on the card, {free}")
-            if facts.num_experts:
-                notes.append("of a mixture it leaves experts with the host before whole layers: not simulated")
+            wanted, off, said = _fitted(there, made, settings, off, room - buffer_of(made).value)
+            notes.append(f"it fits itself (--fit): {said}, {free}")
     made = cells(layers, settings, context)
     buffer = buffer_of(made)
     answer = _asked(source, skeleton, scheme, settings, context) if settings.ask_engine else None
@@ -84,7 +84,7 @@ def llamacpp_report(
         value = answer.compute_mib * MiB
         buffer = Span(value, value, max(value + MiB, buffer.high))
     need = there.on_card(wanted, off)
-    kept = sum(kept_on_card(made, wanted, settings))
+    kept = sum(kept_on_card(made, there.repeating(wanted), settings))
     context_bytes = Span(card.context_bytes, card.context_bytes, int(card.context_bytes * 1.2))
     usable = card.usable_bytes
     left = Span(
@@ -94,7 +94,7 @@ def llamacpp_report(
     starts = "yes" if left.low >= kept else "no" if left.high < kept else "unknown"
     most = every if settings.n_gpu_layers < 0 else wanted
     fitting = layers_that_fit(there, made, settings, off, left.value + need, most)
-    longest = Span(*longest_contexts(layers, settings, wanted, left, facts.context_length))
+    longest = Span(*longest_contexts(layers, settings, there.repeating(wanted), left, facts.context_length))
     total = need + kept + buffer.value
     return ServingReport(
         engine="llama.cpp", engine_version=version or NEWEST["llama.cpp"], model=skeleton.model_id, card=card.name,
@@ -127,6 +127,22 @@ def llamacpp_report(
         ),
         layers_that_fit=fitting,
     )  # fmt: skip
+
+
+def _fitted(
+    there: Placed, made: Cells, settings: LlamaCppSettings, off: tuple[int, ...], room: int
+) -> tuple[int, tuple[int, ...], str]:
+    """Layers on the card, bytes of each with the host, and how that is said."""
+    every = len(there.layers) + 1
+    if settings.cpu_moe or settings.n_cpu_moe or settings.override_tensor:
+        return every, off, "not where tensors are placed by hand, so that all layers are on the card"
+    if not any(there.experts):
+        count = layers_that_fit(there, made, settings, off, room, every)
+        return count, off, f"{count} of {every} layers on the card"
+    found = fitted_mixture(there, made, settings, room)
+    more = f" and of one more the {found.parted} projection" if found.parted else ""
+    said = f"{found.count} of {every} layers on the card, the experts of {found.experts_off} with the host{more}"
+    return found.count, found.off, said
 
 
 def _buffer(

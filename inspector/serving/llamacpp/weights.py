@@ -1,7 +1,8 @@
 """Which tensors llama.cpp puts on the card: the last layers, then the output; experts where they are sent.
 
 Source: llama.cpp src/llama-model.cpp (``load_tensors``): the token embedding stays with the host, a tied one is copied
-to the card as the output.
+to the card as the output. Since pull request 18148 of 2025-12-17 the output is the first of the layers that ``-ngl``
+counts, before it was the last.
 """
 
 from __future__ import annotations
@@ -24,34 +25,44 @@ ALIGN = 128
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Bytes on the card and on the host: of each layer, of its experts alone, of embedding and of output."""
+    """Bytes on the card and on the host: of each layer, of its experts alone, of embedding and of output.
+
+    ``downs`` are of the experts' down projections; ``output_first`` is whether ``-ngl 1`` is the output.
+    """
 
     layers: tuple[int, ...]
     experts: tuple[int, ...]
     embedding: int
     output: int
+    downs: tuple[int, ...] = ()
+    output_first: bool = False
 
     @property
     def whole(self) -> int:
         """The model's bytes, a tied embedding once."""
         return sum(self.layers) + self.embedding + (self.output if self.output != self.embedding else 0)
 
-    def on_card(self, count: int, experts_off: tuple[bool, ...]) -> int:
-        """Bytes on the card of the last ``count`` layers, and of the output where that is one more than there are."""
-        layers = len(self.layers)
-        first = max(layers - count, 0)
-        there = sum(
-            size - (self.experts[number] if experts_off[number] else 0)
-            for number, size in enumerate(self.layers) if number >= first
-        )  # fmt: skip
-        return there + (self.output if count > layers else 0)
+    def repeating(self, count: int) -> int:
+        """How many of so many layers are no output."""
+        return min(max(count - 1, 0) if self.output_first else count, len(self.layers))
+
+    def on_card(self, count: int, off: tuple[int, ...]) -> int:
+        """Bytes on the card of ``count`` layers, the output counted as one, less what is ``off`` of each."""
+        first = len(self.layers) - self.repeating(count)
+        outside = count > (0 if self.output_first else len(self.layers))
+        return sum(self.layers[first:]) - sum(off[first:]) + (self.output if outside else 0)
+
+
+OUTPUT_FIRST = 7470
+"""The build from which on the output is first, a few either way: that pull request was merged three days after --fit's
+(b7407)."""
 
 
 def placed(skeleton: Skeleton, scheme: Scheme) -> Placed:
     """A model's bytes by place, each tensor to the next 128 bytes."""
     scheme = scheme.for_model(skeleton)
     facts = skeleton.facts
-    layers, experts = [0] * facts.num_layers, [0] * facts.num_layers
+    layers, experts, downs = ([0] * facts.num_layers for _ in range(3))
     embedding = output = 0
     for tensor in skeleton.own_tensors:
         module = skeleton.module_of(tensor)
@@ -63,6 +74,7 @@ def placed(skeleton: Skeleton, scheme: Scheme) -> Placed:
             kept = -(-size // ALIGN) * ALIGN
             layers[int(number[1])] += kept
             experts[int(number[1])] += kept if module.part == "expert" else 0
+            downs[int(number[1])] += kept if module.part == "expert" and "down" in tensor.name else 0
         elif tensor.owner == facts.input_embeddings:
             embedding += size
         elif module.part == "embedding":
@@ -70,17 +82,20 @@ def placed(skeleton: Skeleton, scheme: Scheme) -> Placed:
         else:
             output += size
     tied = not any(t.owner == facts.output_embeddings and t.tied_to is None for t in skeleton.tensors)
-    return Placed(tuple(layers), tuple(experts), embedding, output + (embedding if tied else 0))
+    return Placed(tuple(layers), tuple(experts), embedding, output + (embedding if tied else 0), tuple(downs))
 
 
-def experts_on_host(settings: LlamaCppSettings, layers: int) -> tuple[bool, ...]:
-    """Which layers' experts stay with the host: ``--cpu-moe``, ``--n-cpu-moe N`` (the first N), or ``-ot`` "exps=CPU".
+def experts_on_host(settings: LlamaCppSettings, there: Placed) -> tuple[int, ...]:
+    """Bytes of each layer's experts with the host: ``--cpu-moe``, ``--n-cpu-moe N`` (the first N), ``-ot`` "exps=CPU".
 
     Raises InspectorError for an ``-ot`` that is no pattern of one's own with a place.
     """
+    layers = len(there.layers)
+    found = [
+        settings.cpu_moe or (number < settings.n_cpu_moe and not settings.override_tensor) for number in range(layers)
+    ]
     if not settings.override_tensor:
-        return tuple(settings.cpu_moe or number < settings.n_cpu_moe for number in range(layers))
-    found = [settings.cpu_moe] * layers
+        return tuple(size * here for size, here in zip(there.experts, found, strict=True))
     for rule in settings.override_tensor.split(","):
         pattern, _, place = rule.rpartition("=")
         if not pattern:
@@ -92,4 +107,4 @@ def experts_on_host(settings: LlamaCppSettings, layers: int) -> tuple[bool, ...]
         if place.upper() == "CPU" and len(pattern) < 200:
             for number in range(layers):
                 found[number] |= bool(compiled.search(f"blk.{number}.ffn_gate_exps.weight"))
-    return tuple(found)
+    return tuple(size * here for size, here in zip(there.experts, found, strict=True))
