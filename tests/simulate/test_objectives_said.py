@@ -80,7 +80,7 @@ per_device_train_batch_size: 8
 def test_a_file_of_trl_says_what_options_say(tmp_path, lines, found):
     (tmp_path / "trl.yaml").write_text(OF_A_FILE + lines)
     # What is typed is not asked of the file: TRL's own defaults leave both open.
-    words, _ = settings_of(read_config([tmp_path / "trl.yaml"]), {"loss", "seq_len"})
+    words, _ = settings_of(read_config([tmp_path / "trl.yaml"]), {"loss": "trl", "seq_len": 64})
     assert found.items() <= words.items()
 
 
@@ -139,3 +139,16 @@ def test_what_contradicts_an_objective_is_a_line(options, said):
     with pytest.raises(InspectorError, match=said) as caught:
         resolve_setup(**options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"), [({"save": "checkpoint"}, 3), ({"save": "checkpoint", "save_total_limit": 1}, None),
+                         ({"save": "adapter"}, None), ({}, None)],
+)  # fmt: skip
+@pytest.mark.parametrize("tool", [OF_A_FILE, "base_model: m\nmicro_batch_size: 1\ngradient_accumulation_steps: 1\n"])
+def test_a_file_says_how_many_checkpoints_stay_where_one_is_asked_for(tmp_path, tool, asked, found):
+    (tmp_path / "a.yaml").write_text(f"{tool}\nsave_total_limit: 3\nload_best_model_at_end: true\n")
+    words, at = settings_of(read_config([tmp_path / "a.yaml"]), {**asked, "seq_len": 64})
+    assert words.get("save_total_limit") == found
+    assert words.get("load_best_model_at_end", False) == (asked.get("save") == "checkpoint")
+    assert found is None or at["save_total_limit"].startswith("a.yaml:")

@@ -41,8 +41,7 @@ def together(
     if not files:
         return several((), parallel=parallel, gpus=gpus, nodes=nodes, offload=offload)
     report = read_config(files, tool_version=tool_version, gpus=gpus)
-    typed = {name for name, value in said.items() if value is not None}
-    settings, at = settings_of(report, typed)
+    settings, at = settings_of(report, {name: value for name, value in said.items() if value is not None})
     own = report.options
     gpus = gpus if gpus is not None else own.get("gpus")
     parallel = parallel or str(own.get("parallel", "")) or _way(report, gpus)
@@ -114,7 +113,7 @@ def for_every_way(
                              hint="--gpus 8: ways to share it; or inspector simulate finetune --config")  # fmt: skip
     if report.launchers:
         return together(files, said, tool_version=tool_version, gpus=2)
-    settings, at = settings_of(report, {name for name, value in said.items() if value is not None})
+    settings, at = settings_of(report, {name: value for name, value in said.items() if value is not None})
     return Several(None, settings, at, not_understood=_unread(report), model=model_of(report))
 
 

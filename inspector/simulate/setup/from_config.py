@@ -13,7 +13,7 @@ from inspector.simulate.setup.readers.training_arguments import DTYPES
 from inspector.simulate.setup.words import ON_LOADING, Objective
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Mapping
 
     from inspector.simulate.setup.configured import ConfigReport
 
@@ -33,12 +33,14 @@ _ENGINE = {"vllm_gpu_memory_utilization": "vllm_gpu_memory_utilization", "vllm_e
 """Those of a vLLM in the process that trains."""
 
 
-def settings_of(report: ConfigReport, said: Collection[str] = ()) -> tuple[dict[str, Any], dict[str, str]]:
+def settings_of(
+    report: ConfigReport, said: Mapping[str, object] | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Settings by our own words, and where each is said.
 
     Args:
         report: of the files.
-        said: words that are typed beside it: what they say is not asked of the files, and refused for nothing.
+        said: what is typed beside it, by its words: that is not asked of the files, and refused for nothing.
 
     Raises:
         InspectorError: for what no dry run has, with the line that says it.
@@ -48,13 +50,15 @@ def settings_of(report: ConfigReport, said: Collection[str] = ()) -> tuple[dict[
         return own, dict.fromkeys(own, report.files[0])
     if report.value("per_device_batch") is None and report.value("model") is None:
         return {}, {}
-    found = _Settings(report, frozenset(said))
+    found = _Settings(report, frozenset(said or ()))
     found.objective()
     found.evaluation()
     found.adapters()
     found.stored()
     found.loop()
     found.batch()
+    if said and said.get("save") == "checkpoint":
+        found.saving()
     return found.words, found.at
 
 
@@ -140,6 +144,12 @@ class _Settings:
             steps = self.report.value("eval_accumulation")
             if isinstance(steps, int) and steps:
                 self.put("eval_accum", steps, "eval_accumulation")
+
+    def saving(self) -> None:
+        """How many checkpoints stay and what is in them, where it is asked what one takes."""
+        for word in ("save_total_limit", "save_only_model", "load_best_model_at_end"):
+            if value := self.report.value(word):
+                self.put(word, value, word)
 
     def adapters(self) -> None:
         """The method, and what LoRA is put on."""

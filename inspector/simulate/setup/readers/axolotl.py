@@ -20,7 +20,7 @@ from inspector.simulate.setup.readers.axolotl_unread import unread
 from inspector.simulate.setup.readers.known_keys import version_of
 from inspector.simulate.setup.readers.models_named import mirror_of
 from inspector.simulate.setup.readers.reading import Reading
-from inspector.simulate.setup.readers.training_arguments import DTYPES, launcher, under_zero3
+from inspector.simulate.setup.readers.training_arguments import DTYPES, launcher, saves, under_zero3
 
 if TYPE_CHECKING:
     from inspector.simulate.setup.readers.config_file import ConfigFile
@@ -204,6 +204,7 @@ def _batch(reading: Reading) -> None:
         reading.put("eval_batch", value, "eval_batch_size", why="micro_batch_size")
         own = reading.on("eval_sample_packing", default=packed)
         reading.put("eval_packing", own, "eval_sample_packing", why="sample_packing")
+    saves(reading)
 
 
 def _checkpointing(reading: Reading, rl: str) -> None:

@@ -87,8 +87,18 @@ def transformers_of(reading: Reading, silent: int = 5) -> int:
     return 4 if GONE & {key for key, value in reading.file.data.items() if value is not None} else silent
 
 
+def saves(reading: Reading) -> None:
+    """Checkpoints that stay and what is in them, where a file says so; all but ``save_total_limit`` are off."""
+    if (limit := reading.whole("save_total_limit") or 0) > 0:
+        reading.put("save_total_limit", limit, "save_total_limit")
+    for name in ("save_only_model", "load_best_model_at_end"):
+        if reading.on(name):
+            reading.put(name, True, name)
+
+
 def also_unread(reading: Reading) -> None:
     """Keys of the Trainer that change memory and that no dry run has."""
+    saves(reading)
     reading.unread("torch_compile", why="torch.compile fuses kernels and saves other activations: not simulated")
     reading.unread("auto_find_batch_size", why="the batch is halved until it fits")
     reading.unread("label_smoothing_factor", why="the smoothed loss holds log-probabilities of all entries")
