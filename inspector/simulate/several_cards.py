@@ -159,9 +159,11 @@ ANSWERED = frozenset({"dpo", "kto", "orpo", "simpo", "cpo", "reward", "prm"})
 have a teacher: under DDP by whole models, of which every other way of sharing makes another program."""
 
 
-def _check_objective(setup: TrainSetup, parallel: ParallelSetup) -> None:
-    """Raise CannotSimulateError for an objective that is not simulated over these cards."""
+def _check_simulated(setup: TrainSetup, parallel: ParallelSetup) -> None:
+    """Raise CannotSimulateError for an objective that is not simulated over these cards, and for threads that load."""
     asked = setup.objective
+    if setup.load.threads:
+        raise CannotSimulateError("threads that load are simulated on one card", hint="drop --load-threads")
     if asked is None:
         return
     if parallel.strategy != "ddp" and not (asked.kind in ANSWERED and parallel.strategy == "fsdp2"):
@@ -180,7 +182,7 @@ def traces_of(
     setup = replace(asked.resolved.setup, saving=None)
     if _left_out(setup, parallel):
         setup = replace(setup, evaluation=None)
-    _check_objective(setup, parallel)
+    _check_simulated(setup, parallel)
     gpu, few = asked.gpu, few_micro_batches(setup, MICRO_BATCHES)
     if parallel.strategy == "device_map":
         from inspector.simulate.parallel.mapped import trace_mapped

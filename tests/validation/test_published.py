@@ -190,6 +190,36 @@ def test_bounds_hold_and_would_not_if_accuracy_halved(errors):
     assert {file for file, _ in BOUNDS} == {*CHOSEN, "preference"}
 
 
+ALLOCATORS = {
+    "2.4.1": (A100, "process", ("230", "232", "238", "240")),
+    "2.6": (RTX, "run_reserved", ()),
+    "2.10": (T4, "reserved", ("47",)),
+    "2.13": (L40S, "step_reserved", ()),
+    "2.14": (T4, "reserved", ("21", "27", "35", "37", "39")),
+}
+"""Runs by the PyTorch that measured them; all of a set where none is named."""
+
+
+def test_the_allocator_is_right_for_every_version_of_pytorch_that_measured(kept):
+    page = (ROOT / "docs" / "explanation" / "how-right.md").read_text(encoding="utf-8")
+    said = re.findall(r"^\| ([\d.]+) \| .* \| (\d+) \| ([\d.]+) % \| ([\d.]+) % \|$", page, re.MULTILINE)
+    assert [row[0] for row in said] == list(ALLOCATORS)
+    versions = {(each.file, each.id): each.versions.get("torch", "") for each in questions()}
+    for version_of, runs, mean, worst in said:
+        file, figure, names = ALLOCATORS[version_of]
+        found = {
+            key[1]: 100 * abs(predicted / measured - 1)
+            for key, (predicted, measured) in kept.items()
+            if (key[0], key[2]) == (file, figure) and (not names or key[1] in names)
+        }
+        assert len(found) == int(runs)
+        assert all(versions[file, name].startswith(version_of) for name in found)
+        assert (printed_like(sum(found.values()) / len(found), mean), printed_like(max(found.values()), worst)) == (
+            mean,
+            worst,
+        )
+
+
 def test_to_the_byte(kept):
     exact = {key: both for key, both in kept.items() if key[0] == T4 and key[1] in BYTE_EXACT}
     assert len(exact) == 5 * len(BYTE_EXACT)

@@ -207,4 +207,9 @@ def _contradictions(settings: FinetuneSettings, set_by: Mapping[str, SetBy]) -> 
             "double quantization is for 4-bit schemes",
             "use --scheme nf4" if settings.method == "qlora" else "use --no-double-quant",
         ),
+        (
+            settings.load_threads and settings.scheme not in ON_LOADING,
+            "threads change the loading of weights that bitsandbytes quantizes on the way, and there are none",
+            "drop --load-threads",
+        ),
     )
