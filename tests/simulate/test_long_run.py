@@ -119,6 +119,7 @@ def test_what_does_not_load_stops_before_the_first_step(setting):
         lambda tokens: 2 * tokens * (-(-tokens // 8) * 8),
         lambda tokens: 3 * tokens * tokens + 5 * tokens + 11,
         lambda tokens: 36 * (-(-tokens // 128) * 128) ** 2,
+        lambda tokens: 8 * (14 * tokens + 14 * tokens // 10),
     ],
 )
 def test_what_kernels_allocate_is_found_and_holds_elsewhere(rule):

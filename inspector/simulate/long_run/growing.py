@@ -1,11 +1,12 @@
 """How the bytes of a block grow with the tokens of a batch, from a few lengths that were traced, all of them exactly.
 
 What a kernel allocates is a polynomial of the tokens of degree two at most, in the tokens themselves or rounded up to
-its tile (`inspector.simulate.device.attention_kernels` has the tiles).
+its tile (`inspector.simulate.device.attention_kernels` has the tiles), or has a part for every ten ids of a batch.
 """
 
 from __future__ import annotations
 
+import functools
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,8 +41,16 @@ TERMS: tuple[Callable[[int, int], tuple[int, int]], ...] = (
     lambda tokens, up: (tokens * up, tokens),
     lambda tokens, up: (tokens * up, up),
     lambda tokens, up: (up, tokens),
+    *(functools.partial(lambda ones, tokens, _up: (tokens, ones * tokens // TENTHS), ones) for ones in range(1, 10)),
 )
-"""A straight line, a parabola, and a row of each token that is aligned."""
+"""A straight line, a parabola, a row of each token that is aligned, and whole tenths of a batch's ids.
+
+Of a batch of 14 sequences a tenth of the ids is the tokens and four tenths of them: its last digit is all that counts.
+"""
+TENTHS = 10
+"""Rows that a thread of ``embedding_dense_backward`` sums (``NROWS_PER_THREAD``, cuda/EmbeddingBackwardKernel.cu)."""
+TILED = 5
+"""Terms before this one have tiles."""
 
 
 def growth(lengths: Sequence[int], sizes: Sequence[int]) -> Growth | None:
@@ -60,7 +69,7 @@ def _holds(found: Growth, lengths: Sequence[int], sizes: Sequence[int]) -> bool:
 def _tried(lengths: Sequence[int], sizes: Sequence[int]) -> Iterator[Growth]:
     # The simplest first: a line in the tokens, then in tiles, then what has three numbers.
     for terms in range(len(TERMS)):
-        for tile in TILES:
+        for tile in TILES if terms < TILED else TILES[:1]:
             found = _through(lengths, sizes, tile, terms)
             if found is not None:
                 yield found
