@@ -29,6 +29,9 @@ def test_more_rows_have_more_columns_with_one():
         with assuming("most"):
             assert outlier_columns(2048, 4096) > 4096 // 20
         assert outlier_columns(2048, 4096) == 0
+    # Over many lengths it is the share of a typical batch, so that sizes grow by a rule.
+    with assuming("usual", rows=512):
+        assert outlier_columns(64, 4096) == outlier_columns(4096, 4096)
     assert outlier_columns(1, 1) == 1, "never more than there are"
 
 

@@ -6,6 +6,7 @@ The steps are those of `inspector.simulate.finetuning`, traced at some of the le
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from inspector.errors import InspectorError
@@ -17,6 +18,7 @@ from inspector.simulate.long_run.steps import QUIET, Card
 from inspector.simulate.reports.assumed import assumptions
 from inspector.simulate.reports.libraries import versions
 from inspector.simulate.setup.lengths import parse_lengths
+from inspector.simulate.setup.outliers import assuming
 from inspector.store.answers import answered
 
 if TYPE_CHECKING:
@@ -157,10 +159,14 @@ def _run(asked: Question, samples: Lengths, batches: Batches, multiple: int, ste
     accumulated = min(batches.accumulated, len(PLACES))
     first = dict(zip(places(batches.accumulated), runs[multiple][0], strict=True))
 
+    # The outliers of a batch of the mean length in all: their number is data, and only so do lengths follow a rule.
+    typical = setup.batch.size * round(fmean(tokens for step in runs[multiple] for tokens in step))
+
     def events(lengths: tuple[int, ...]) -> Sequence[Any]:
         batch = replace(setup.batch, lengths=lengths)
         loop = replace(setup.loop, grad_accum=accumulated, steps=len(lengths) // accumulated, empty_cache_every=0)
-        return trace(asked.config, replace(setup, batch=batch, loop=loop, evaluation=None), asked.gpu).events
+        with assuming("usual", rows=typical):
+            return trace(asked.config, replace(setup, batch=batch, loop=loop, evaluation=None), asked.gpu).events
 
     traced = TracedLengths(events, [first[place] for place in places(accumulated)], wanted, accumulated)
     own = (asked.allocator.expandable_segments, multiple, setup.loop.empty_cache_every)

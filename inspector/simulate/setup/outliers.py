@@ -22,13 +22,13 @@ Assumed = Literal["none", "usual", "most"]
 
 DATA = Path(__file__).parents[2] / "data" / "int8_outliers.json"
 # A trace's own: another thread's keeps to what is usual.
-_ASSUMED: ContextVar[Assumed] = ContextVar("assumed", default="usual")
+_ASSUMED: ContextVar[tuple[Assumed, int]] = ContextVar("assumed", default=("usual", 0))
 
 
 @contextlib.contextmanager
-def assuming(outliers: Assumed) -> Iterator[None]:
-    """Traces inside take so many columns with outliers."""
-    before = _ASSUMED.set(outliers)
+def assuming(outliers: Assumed, rows: int = 0) -> Iterator[None]:
+    """Traces inside take so many columns with outliers; with ``rows`` those of so many rows, whatever a call has."""
+    before = _ASSUMED.set((outliers, rows))
     try:
         yield
     finally:
@@ -37,8 +37,8 @@ def assuming(outliers: Assumed) -> Iterator[None]:
 
 def outlier_columns(rows: int, columns: int) -> int:
     """The columns of an activation with so many rows (tokens) that are kept apart; never more than there are."""
-    assumed = _ASSUMED.get()
-    return 0 if assumed == "none" else min(columns, math.ceil(share(rows, assumed) * columns))
+    assumed, typical = _ASSUMED.get()
+    return 0 if assumed == "none" else min(columns, math.ceil(share(typical or rows, assumed) * columns))
 
 
 def share(rows: int, assumed: Literal["usual", "most"]) -> float:
