@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.architecture.libraries import need
 from inspector.architecture.quiet import quiet
-from inspector.errors import CannotSimulateError
+from inspector.errors import CannotSimulateError, in_one_line
 from inspector.simulate.device.cuda import as_on
 from inspector.simulate.device.kernels import cuda_kernels
 from inspector.simulate.device.questions import Device
@@ -70,6 +70,15 @@ def trace_ranks(
     """`trace_rank` of some ranks; what a wrapper refuses raises CannotSimulateError in the library's words."""
     try:
         return [trace_rank(config, setup, parallel, rank, capability, multiprocessors) for rank in ranks]
+    except CannotSimulateError as error:
+        # Weights are left cut for both, and a product has a part of its columns: four gloo ranks end at the same line.
+        both = setup.adapters is not None and parallel.strategy == "tp+fsdp2"
+        if not both or not isinstance(error.__cause__, RuntimeError):
+            raise
+        raise CannotSimulateError(
+            f"{parallel.words} refuses PEFT's adapters: {in_one_line(error.__cause__)}",
+            hint=f"--parallel tp:{parallel.tp}, or fsdp2, or --method full",
+        ) from error
     except ValueError as error:
         if not _refused_by_a_wrapper(error):
             raise

@@ -124,11 +124,13 @@ def test_experts_generate_on_their_ranks(tmp_path):
         (MIXTURE | {"num_experts": 7}, {"parallel": "ep:2"}, "Cannot evenly shard 7 experts"),
         (TINY, {"method": "qlora"}, "quantized weights is not simulated"),
         (TINY, {"method": "lora", "target_modules": ["o_proj"]}, "is invalid for input"),
+        (TINY, {"method": "lora", "parallel": "tp:2+fsdp2", "gpus": 4}, "refuses PEFT's adapters: shape"),
     ],
 )
 def test_what_the_libraries_refuse_is_a_line(config, words, why):
+    said = {"method": "full", "parallel": "tp:2", "gpus": 2, **words}
     with pytest.raises(InspectorError, match=why) as error:
-        finetune_anywhere(config, gpus=2, gpu="H100", seq_len=32, **{"method": "full", "parallel": "tp:2", **words})
+        finetune_anywhere(config, gpu="H100", seq_len=32, **said)
     assert "\n" not in str(error.value)
 
 
