@@ -38,7 +38,7 @@ nccl-gaps: $(INSTALLED) ## hold a rank's process to what nvidia-smi said of publ
 
 gloo: $(INSTALLED) ## hold every case of real gloo ranks on the CPU equal to the simulated ones (a quarter of an hour)
 	$(BIN)/python benchmarks/gloo.py
-	GLOO=all $(BIN)/python -m pytest -q tests/simulate/parallel/test_gloo_tensor.py tests/simulate/parallel/test_gloo.py
+	GLOO=all $(BIN)/python -m pytest -q tests/simulate/parallel/test_gloo_tensor.py tests/simulate/parallel/test_gloo.py tests/simulate/parallel/test_gloo_zero.py
 
 SECONDS ?= 60
 fuzz: $(INSTALLED) ## fuzz every parser of strangers' files for a minute each, or SECONDS

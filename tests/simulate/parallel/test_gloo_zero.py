@@ -29,7 +29,7 @@ def ranks():
 
 
 @pytest.mark.parametrize("rank", range(RANKS))
-@pytest.mark.parametrize("stage", [1, 2, 3])
+@pytest.mark.parametrize("stage", [1, 2, 3, 30])
 def test_a_simulated_rank_of_zero_is_the_real_one_to_the_byte(stage, rank, ranks):
     from tests.simulate.parallel.gloo_zero import simulated
 
