@@ -170,9 +170,11 @@ AS_EVALUATIONS: dict[str, dict[str, Any]] = {
     "accumulated": _EVALUATED | {"eval_gather": "logits", "eval_accum": 2},
     "argmax": _EVALUATED | {"eval_gather": "argmax"},
     "generated": _EVALUATED | {"eval_gather": "generated", "generation_max_length": 48, "target_len": 4},
-}
+    "beams": _EVALUATED | {"eval_gather": "generated", "generation_max_length": 48, "target_len": 4,
+                           "generation_num_beams": 4},
+}  # fmt: skip
 """Trainer's evaluation, on the card, on the CPU and by options: the same bytes, but for batches."""
-OF_SEQ2SEQ = frozenset({"generated"})
+OF_SEQ2SEQ = frozenset({"generated", "beams"})
 EVALUATION_OFF = 8192
 """Bytes: the batches that a loader has ready, of ids and labels."""
 

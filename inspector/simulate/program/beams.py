@@ -39,6 +39,10 @@ class Beams:
         self.open = torch.ones((self.rows, 1), dtype=torch.bool, device=device)
         self.running_indices = torch.empty((*shape, new), dtype=torch.int32, device=device)
         self.best_indices = self.running_indices.clone()
+        self.logits: Any = None
+        self.likely: Any = None
+        self.hits: Any = None
+        self.top: Any = None
 
     @property
     def ids(self) -> Any:
@@ -48,15 +52,19 @@ class Beams:
     def step(self, logits: torch.Tensor) -> Any:
         """The next token of every beam from float32 logits; returns which beam each continues, as rows of the cache."""
         model, at = self.model, {"num_beams": self.beams, "batch_size": self.rows}
-        likely = torch.nn.functional.log_softmax(logits, dim=-1)
-        likely = model._unflatten_beam_dim(likely, self.rows, self.beams)
-        likely = likely + self.running_scores[:, :, None]
-        likely = torch.reshape(likely, (self.rows, -1))
-        top, sequences, indices = model._get_top_k_continuations(
-            accumulated_log_probs=likely, running_sequences=self.running, running_beam_indices=self.running_indices,
-            cur_len=self.length, decoder_prompt_len=self.begun, do_sample=False, beams_to_keep=self.kept, **at,
+        # What a step makes is there until the next one has made its own: through the forward between them.
+        self.logits = logits
+        self.likely = torch.nn.functional.log_softmax(logits, dim=-1)
+        self.likely = model._unflatten_beam_dim(self.likely, self.rows, self.beams)
+        self.likely = self.likely + self.running_scores[:, :, None]
+        self.likely = torch.reshape(self.likely, (self.rows, -1))
+        self.top = model._get_top_k_continuations(
+            accumulated_log_probs=self.likely, running_sequences=self.running,
+            running_beam_indices=self.running_indices, cur_len=self.length, decoder_prompt_len=self.begun,
+            do_sample=False, beams_to_keep=self.kept, **at,
         )  # fmt: skip
-        hits = torch.zeros((self.rows, self.kept), dtype=torch.bool, device=logits.device)
+        top, sequences, indices = self.top
+        self.hits = hits = torch.zeros((self.rows, self.kept), dtype=torch.bool, device=logits.device)
         self.running, self.running_scores, self.running_indices = model._get_running_beams_for_next_iteration(
             topk_log_probs=top, topk_running_sequences=sequences, topk_running_beam_indices=indices,
             next_token_hits_stopping_criteria=hits, num_beams=self.beams,

@@ -1,7 +1,7 @@
 """Trainer's evaluation by what it gathers: what it takes above what was there before.
 
 ``python trainer_evaluates.py MODEL loss logits accumulated argmax``: on a card, or for real on a CPU (``DEVICE=cpu``);
-``generated`` is of an encoder-decoder.
+``generated`` and ``beams`` are of an encoder-decoder.
 """
 
 import sys
@@ -35,7 +35,8 @@ GATHERED = {
     "loss": {},
     "logits": {"compute_metrics": largest},
     "accumulated": {"compute_metrics": largest, "eval_accumulation_steps": 2},
-    "generated": {"compute_metrics": largest, "generates": True},
+    "generated": {"compute_metrics": largest, "generates": 1},
+    "beams": {"compute_metrics": largest, "generates": 4},
     "argmax": {"compute_metrics": largest, "preprocess_logits_for_metrics": first},
 }
 
@@ -43,18 +44,18 @@ GATHERED = {
 def trainer(name):
     more = dict(GATHERED[name])
     usual = {"report_to": "none", "disable_tqdm": True, "use_cpu": DEVICE == "cpu", "dataloader_pin_memory": False}
-    if more.pop("generates", False):
-        return predicting(usual, **more)
+    if beams := more.pop("generates", 0):
+        return predicting(usual, beams, **more)
     steps = more.pop("eval_accumulation_steps", None)
     arguments = TrainingArguments("out", per_device_eval_batch_size=BATCH, eval_accumulation_steps=steps, **usual)
     made = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32, attn_implementation="eager")
     return Trainer(made, arguments, eval_dataset=ROWS, **more)
 
 
-def predicting(usual, **more):
+def predicting(usual, beams, **more):
     arguments = Seq2SeqTrainingArguments(
         "out", per_device_eval_batch_size=BATCH, predict_with_generate=True, generation_max_length=48,
-        **usual,
+        generation_num_beams=beams, **usual,
     )  # fmt: skip
     words = {"dtype": torch.float32, "attn_implementation": "eager"}
     made = AutoModelForSeq2SeqLM.from_pretrained(sys.argv[1], **words)
