@@ -31,7 +31,7 @@ class Gpu:
     process holds besides the allocator's segments; when not measured on this card, the largest one measured.
     ``flash_attn_bytes`` is how much more that was with some versions of flash-attn, 0 where nobody has measured it.
     ``label_gb`` is what the box says, 0 when there is none. ``unified`` memory is the system's own: the processor and
-    all that runs on it take theirs from ``usable_bytes``.
+    all that runs on it take theirs from ``usable_bytes``. ``notes`` are what to know of a figure of another maker's.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Gpu:
     label_gb: int = 0
     unified: bool = False
     flash_attn_bytes: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def with_article(self) -> str:
@@ -265,10 +266,11 @@ def _one_of(count: int, text: str, card: Gpu) -> Gpu:
 
 
 def shared(*cards: Gpu) -> tuple[str, ...]:
-    """What to know of those cards whose memory is the system's own, in a line; nothing for others."""
-    names = ", ".join(card.name for card in cards if card.unified)
+    """What to know of those cards whose memory is the system's own, in a line, and of another maker's."""
+    # Another maker's say of the system's own memory by themselves.
+    names = ", ".join(card.name for card in cards if card.unified and not card.notes)
     line = f"{names}: the memory is the system's own; what the system and the processor's side take comes off as well"
-    return (line,) if names else ()
+    return (*((line,) if names else ()), *(note for card in cards for note in card.notes))
 
 
 def card_of_size(text: str) -> Gpu:

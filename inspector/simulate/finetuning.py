@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from inspector.architecture.libraries import need, need_later
 from inspector.errors import ContradictionError, InspectorError
-from inspector.gpus import Gpu, card_of_size, find_gpu
+from inspector.gpus import Gpu, card_of_size
+from inspector.gpus.training_cards import training_card
 from inspector.reporting import Report
 from inspector.simulate.allocator.settings import AllocatorSettings
 from inspector.simulate.allocator.timeline import replay
@@ -158,7 +159,7 @@ def question(
     resolved = resolve_setup(chosen.settings if chosen else None, from_files=from_files, **options)
     if vram and options.get("gpu"):
         raise InspectorError("a card's memory takes the place of its name", hint="give either --gpu or --vram")
-    gpu = card_of_size(vram) if vram else find_gpu(resolved.settings.gpu)
+    gpu = card_of_size(vram) if vram else training_card(resolved.settings.gpu)
     # Before anything is traced: what a card cannot do is known from the words alone.
     check_card(resolved.setup, gpu)
     model, config = _model(reference or (chosen.model if chosen else ""))

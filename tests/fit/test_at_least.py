@@ -53,7 +53,7 @@ def test_generation_keeps_weights_and_cache(kept_answers):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (["simulate", "finetune", "--gpu", "MI300X"], "only CUDA's kernels are simulated"),
+        (["simulate", "finetune", "--gpu", "Gaudi 2"], "only CUDA's kernels are simulated"),
         (["simulate", "generate", "--gpu", "MI300X", "--solve"], "no run on it is simulated"),
         (["simulate", "generate", "--gpu", "TPU v4", "--bits", "4"], "bitsandbytes does not run on TPU v4"),
         (["fit", "--gpu", "MI300X", "--seq-len", "64"], "no training step is simulated on it"),
@@ -81,3 +81,16 @@ def test_memory_says_what_a_card_of_any_maker_has_left(capsys):
     assert on_t4.left_bytes(on_t4.focus) == on_t4.card.available_bytes - on_t4.focus.allocated_bytes
     with pytest.raises(InspectorError):
         inspector.load("llama-3.1-8b").memory(gpu="Z9")
+
+
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_a_training_on_amd_s_is_computed_as_cuda_s_and_says_so(method):
+    """HIP's allocator is the same code; its kernels are not, and nobody measured it."""
+    from inspector.simulate.finetuning import question
+    from inspector.simulate.reports.assumed import assumptions
+
+    asked = question("EleutherAI/pythia-14m", method=method, gpu="AMD Instinct MI300X")
+    said = assumptions(asked.resolved.setup, asked.gpu)
+    assert (asked.gpu.name, asked.gpu.usable_bytes, asked.gpu.capability) == ("MI300X", 196592 * 2**20, (8, 0))
+    assert any("not checked against a measurement" in line for line in said)
+    assert any("HIP's allocator is the same code" in line for line in said)
