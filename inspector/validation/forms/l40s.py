@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from inspector.simulate.allocator.settings import SMALL_SEGMENT
 from inspector.validation import words
 from inspector.validation.fields import NotUnderstoodError
 from inspector.validation.forms.figures import described, measured
@@ -46,6 +48,10 @@ NOT_SIMULATED = {
 _OPTIMIZERS = {"AdamW": "adamw_torch", "SGD": "sgd"}
 _HARMLESS = ("lr", "weight_decay", "betas", "eps")
 """Arguments of an optimizer that change its numbers and not its tensors."""
+
+BEFORE = SMALL_SEGMENT
+"""What the benchmark takes off its figures: a first small tensor's segment. Source: PEFT's utils.py,
+``init_accelerator``, and run.py, which notes what is allocated and reserved less ``accelerator_memory_init``."""
 
 _ERAS = {"A": 1, "B": 10}
 """Steps between two ``empty_cache`` calls. Source: PEFT's run.py before and since commit 90d3fc05d."""
@@ -203,11 +209,13 @@ def _adapters(peft: Fields, kind: str) -> dict[str, Any]:
 
 
 def _figures(fields: Fields, notes: list[str], every: int) -> tuple[Any, ...]:
-    """Means over the steps; reserved only where the cache was emptied after each of them."""
+    """Means over the steps, with what was there before; reserved only where each emptied the cache."""
     memory = fields.part("memory_bytes", required=True)
     memory.told("max_reserved_whole_run", "reserved_after_step_p99", "reserved_after_step_avg_from_metrics")
-    steady = measured(memory, "allocated_after_step_avg", "steady", 1)
-    reserved = measured(memory, "reserved_after_step_avg", "step_reserved", 1)
+    steady, reserved = (
+        tuple(replace(figure, measured=figure.measured + BEFORE) for figure in measured(memory, name, of, 1))
+        for name, of in (("allocated_after_step_avg", "steady"), ("reserved_after_step_avg", "step_reserved"))
+    )
     if every == 1:
         return (*steady, *reserved)
     notes.append("reserved not compared: the highest of up to ten batches, whose lengths are not known")
