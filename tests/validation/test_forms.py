@@ -337,3 +337,36 @@ def test_a_published_record_is_the_same_question_as_a_record_of_ones_own(form):
     for ours, record in zip(questions(form), published(form), strict=True):
         own = asked(record, form)
         assert (own.id, own.settings, own.figures, own.gpu) == (ours.id, ours.settings, ours.figures, ours.gpu)
+
+
+QLORA = {"method": "qlora", "quantization": "bnb nf4"}
+
+
+@pytest.mark.parametrize(
+    ("transformers", "loading"),
+    [
+        ("4.49.0", (False, False)),
+        ("4.50.0", (True, False)),
+        ("5.0.0", (True, True)),
+        ("5.3.1", (True, True)),
+        ("5.4.0", (True, False)),
+        ("main", (True, False)),
+    ],
+)
+def test_quantized_weights_are_loaded_as_the_version_loads_them(transformers, loading, example):
+    record = example("t4_transformers_peft_loop", **QLORA, versions={"transformers": transformers})
+    found = asked(record, "t4_transformers_peft_loop").settings
+    assert (found["warm_up"], found["load_threads"]) == loading
+
+
+def test_versions_without_the_library_that_quantizes_are_not_a_run_s(example):
+    """The probe of the set's tool writes null for what is not installed: another environment than that of the run."""
+    versions = {"transformers": "5.17.0", "peft": "0.20.0", "bitsandbytes": None}
+    record = example("t4_transformers_peft_loop", **QLORA, tool="fitcheck measure.py", versions=versions)
+    found = asked(record, "t4_transformers_peft_loop")
+    assert found.versions == {}
+    assert (found.settings["load_threads"], found.settings["clear_cache"]) == (True, False)
+    assert any("of another environment" in note for note in found.notes)
+    # Where nobody says that it was looked for, null is as everywhere: not published.
+    other = asked({**record, "tool": "mine"}, "t4_transformers_peft_loop")
+    assert (other.versions["peft"], other.settings["clear_cache"]) == ("0.20.0", True)
