@@ -38,6 +38,12 @@ def language_part(skeleton: Skeleton) -> Skeleton:
     return replace(skeleton, modules=modules, tensors=tensors, facts=facts)
 
 
+def without_towers(skeleton: Skeleton) -> Skeleton:
+    """The same model, every name as it is, without its encoders and what makes their outputs the language model's."""
+    modules = tuple(module for module in skeleton.modules if _kept(module.path))
+    return replace(skeleton, modules=modules, tensors=tuple(one for one in skeleton.tensors if _kept(one.name)))
+
+
 def _kept(name: str) -> bool:
     return not in_tower(name) and not any(word in name for word in _BESIDE)
 

@@ -6,6 +6,9 @@ import inspector
 from inspector.cli.main import run
 from inspector.errors import InspectorError
 from inspector.serving import colocated_bytes
+from inspector.serving.vllm.json_options import text_only
+from inspector.serving.vllm.settings import VllmSettings
+from inspector.sources.bundled import load_bundled
 
 
 def test_the_page_is_a_file_with_the_waterfall(tmp_path):
@@ -55,6 +58,36 @@ def test_options_that_are_json():
     assert not any("graphs" in term.name for term in bare.terms)
     with pytest.raises(InspectorError, match="no object of JSON"):
         inspector.serve("gemma-3-1b-it", speculative_config="[3")
+
+
+def test_an_encoder_that_no_prompt_may_use_is_not_loaded():
+    """Its weights and the projector's stay away since the release whose class asks; before, only its dummy run does."""
+
+    def asked(model, version, *words):
+        return inspector.serve(model, gpu="H100", engine_version=version, max_model_len=8192, words=words)
+
+    def beside(model):
+        tensors = load_bundled(model).tensors
+        return 2 * sum(one.numel for one in tensors if "vision_tower" in one.name or "projector" in one.name)
+
+    gemma, mistral = "google/gemma-3-4b-it", "mistralai/Mistral-Small-3.1-24B-Instruct-2503"
+    for model, version, gone in (
+        (gemma, "0.28.0", 1),
+        (gemma, "0.11.0", 0),
+        (mistral, "0.11.0", 1),
+        (mistral, "0.9.2", 0),
+    ):
+        shown, blind = asked(model, version), asked(model, version, "--limit-mm-per-prompt", '{"image": {"count": 0}}')
+        assert not blind.not_understood
+        less = shown.weights_bytes.value - blind.weights_bytes.value
+        assert less == pytest.approx(gone * beside(model), rel=0.02)
+        assert blind.kv_bytes.value >= shown.kv_bytes.value + less
+    told = asked(gemma, "0.28.0", "--language-model-only")
+    assert told.kv_bytes == asked(gemma, "0.28.0", "--limit-mm-per-prompt.image", "0").kv_bytes
+    videos = VllmSettings(limit_mm_per_prompt="image=0")
+    assert text_only({}, videos)
+    assert not text_only({"video_token_id": 9}, videos)  # what is not named has no limit
+    assert text_only({"video_token_id": 9}, VllmSettings(limit_mm_per_prompt="image=0,video=0"))
 
 
 def test_one_key_of_json_is_written_with_a_dot():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inspector.config_json import text_fields
 from inspector.serving import activation
@@ -15,6 +15,7 @@ from inspector.serving.checks import check_heads
 from inspector.serving.drafts import Drafts, drafts
 from inspector.serving.figures import Span, Term
 from inspector.serving.kv_layers import kv_layers
+from inspector.serving.language_part import without_towers
 from inspector.serving.lora_slots import OF_EXPERTS, lora_bytes
 from inspector.serving.measured import measured
 from inspector.serving.report import CacheShape, ServingReport
@@ -23,7 +24,7 @@ from inspector.serving.storing import engine_scheme, expert_padding
 from inspector.serving.vllm.cache import vllm_cache
 from inspector.serving.vllm.checks import check_cache, check_model, check_numbers, check_step
 from inspector.serving.vllm.graphs import graphs_estimated
-from inspector.serving.vllm.json_options import named, object_of, overridden, with_json
+from inspector.serving.vllm.json_options import leaves_out_towers, named, object_of, overridden, with_json
 from inspector.serving.vllm.settings import Shape, resolve
 from inspector.serving.vllm.verdict import helps, verdict
 from inspector.serving.weights import rank_weights, table_positions
@@ -52,7 +53,7 @@ def vllm_report(
     source: Source, settings: VllmSettings, card: Gpu, version: str = "", not_understood: tuple[str, ...] = ()
 ) -> ServingReport:
     """What vLLM makes of a card. Raises InspectorError for what it refuses before it looks at memory."""
-    skeleton, settings = source.skeleton, with_json(settings)
+    skeleton, settings = source.skeleton, with_json(settings, source.runnable)
     config = overridden(source.runnable, settings)
     facts = skeleton.facts
     width = settings.tensor_parallel_size
@@ -91,7 +92,7 @@ def vllm_report(
         width,
         resolved.version,
     )
-    parts = rank_weights(skeleton, scheme, config, ranks, padding=padding)
+    parts = rank_weights(_loaded(skeleton, config, settings, resolved), scheme, config, ranks, padding=padding)
     if settings.enable_lora:
         parts = (*parts, _slots(skeleton, ranks, settings, resolved))
     draft = Drafts()
@@ -121,6 +122,10 @@ def vllm_report(
         skeleton, settings, resolved, card, said, parts, weights, terms, positions, not_understood, tuple(notes)
     )
     return _answer(base, cache, left)
+
+
+def _loaded(skeleton: Skeleton, config: Mapping[str, Any], settings: VllmSettings, resolved: Resolved) -> Skeleton:
+    return without_towers(skeleton) if leaves_out_towers(config, settings, resolved.version) else skeleton
 
 
 def _slots(skeleton: Skeleton, ranks: Ranks, settings: VllmSettings, resolved: Resolved) -> Part:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from inspector.serving.vllm.settings import VllmSettings
 
 
-def with_json(settings: VllmSettings) -> VllmSettings:
-    """The settings with what their JSON says in the fields that count.
+def with_json(settings: VllmSettings, config: Mapping[str, Any]) -> VllmSettings:
+    """The settings with what their JSON says in the fields that count, for a model of that ``config.json``.
 
     Raises InspectorError for a text that is no object of JSON.
     """
@@ -37,8 +37,7 @@ def with_json(settings: VllmSettings) -> VllmSettings:
     # A connector that does not say that it can has every window layer kept whole (config/vllm.py).
     if object_of("--kv-transfer-config", settings.kv_transfer_config):
         found["disable_hybrid_kv_cache_manager"] = True
-    limits = object_of("--limit-mm-per-prompt", settings.limit_mm_per_prompt)
-    if limits and not any(limits.values()):
+    if text_only(config, settings):
         found["skip_mm_profiling"] = True
     return replace(settings, **found) if found else settings
 
@@ -54,6 +53,36 @@ def overridden(config: Mapping[str, Any], settings: VllmSettings) -> dict[str, A
     text = config.get("text_config")
     inner = {"text_config": {**text, **said}} if isinstance(text, dict) else {}
     return {**config, **said, **inner}
+
+
+TOWERS_LEFT_OUT, OF_EVERY_MODEL = (0, 10, 1), (0, 16)
+"""First releases that load no encoder which no prompt may use: of some models (vllm-project/vllm pull 22299), of every
+one (32605 and what followed it)."""
+_FIRST_LEFT_OUT = frozenset({"llama4", "mistral3", "qwen2_5_vl"})
+
+
+def text_only(config: Mapping[str, Any], settings: VllmSettings) -> bool:
+    """Whether no prompt may have an image or a video: an unnamed kind may (config/multimodal.py).
+
+    Raises InspectorError as `with_json`.
+    """
+    if settings.language_model_only:
+        return True
+    limits = object_of("--limit-mm-per-prompt", settings.limit_mm_per_prompt)
+    kinds = ("image", "video") if {"video_token_id", "video_token_index"} & config.keys() else ("image",)
+    return all(kind in limits and not _count(limits[kind]) for kind in kinds)
+
+
+def leaves_out_towers(config: Mapping[str, Any], settings: VllmSettings, version: tuple[int, ...]) -> bool:
+    """Whether a release leaves the encoder's weights unloaded. Raises InspectorError as `with_json`."""
+    if version < TOWERS_LEFT_OUT or not text_only(config, settings):
+        return False
+    return version >= OF_EVERY_MODEL or config.get("model_type") in _FIRST_LEFT_OUT
+
+
+def _count(limit: object) -> object:
+    """How many of a kind: the number, or that of the options of a kind, one where they say none."""
+    return limit.get("count", 1) if isinstance(limit, dict) else limit
 
 
 def named(settings: VllmSettings) -> tuple[str, ...]:

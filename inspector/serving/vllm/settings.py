@@ -63,6 +63,7 @@ class VllmSettings:
     kv_offloading_size: float = 0.0
     limit_mm_per_prompt: str = ""
     skip_mm_profiling: bool = False
+    language_model_only: bool = False
     async_scheduling: bool = True
     hf_overrides: str = ""
     rope_scaling: str = ""
