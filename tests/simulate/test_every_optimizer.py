@@ -7,6 +7,7 @@ import torch
 
 from inspector.errors import InspectorError
 from inspector.memory_kinds import MemoryKind
+from inspector.simulate.device.cuda import MULTI_TENSOR
 from inspector.simulate.events import Alloc
 from inspector.simulate.finetuning import finetune
 from inspector.simulate.program import low_rank, optimizers
@@ -143,3 +144,11 @@ def test_a_projection_is_drawn_without_a_generator_of_the_card(side, shape):
     gradient = torch.empty(6, 4, dtype=torch.bfloat16, device="meta")
     drawn = optimizer._initialize_projector({}, {}).get_orthogonal_matrix(gradient, 3, type=side, seed=1)
     assert (drawn.shape, drawn.dtype, drawn.device.type) == (torch.Size(shape), torch.bfloat16, "meta")
+
+
+def test_weights_on_the_host_step_fused_as_torch_lets_them():
+    """As FSDP offloads them; what is taken together by foreach stays on a card."""
+    from torch.utils import _foreach_utils
+
+    for name, named in MULTI_TENSOR.items():
+        assert ("cpu" in named) == ("cpu" in getattr(_foreach_utils, name)())

@@ -87,13 +87,21 @@ def in_names() -> Callable[[torch.Tensor, str], str]:
 def multi_tensor() -> dict[str, Any]:
     """Torch's optimizers and gradient clipping choose for meta tensors as they choose for CUDA tensors.
 
-    They use multi-tensor and fused kernels on the device types that these name (torch/utils/_foreach_utils.py).
+    They use multi-tensor and fused kernels on the device types that these name (torch/utils/_foreach_utils.py); fused
+    ones there are for a CPU too, where weights lie that are offloaded.
     """
     return {
-        f"{module}.{name}": lambda: ["cuda", "meta"]
+        f"{module}.{name}": lambda named=named: list(named)
         for module in ("torch.utils._foreach_utils", "torch.optim.optimizer")
-        for name in ("_get_foreach_kernels_supported_devices", "_get_fused_kernels_supported_devices")
+        for name, named in MULTI_TENSOR.items()
     }
+
+
+MULTI_TENSOR = {
+    "_get_foreach_kernels_supported_devices": ("cuda", "meta"),
+    "_get_fused_kernels_supported_devices": ("cuda", "meta", "cpu"),
+}
+"""What names the types of devices whose tensors optimizers take together, and those it names."""
 
 
 def _optimizers(paged: Callable[[Any], None]) -> dict[str, Any]:

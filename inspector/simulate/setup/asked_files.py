@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from inspector.errors import InspectorError
 from inspector.simulate.setup.configured import read_config
@@ -12,6 +12,7 @@ from inspector.simulate.setup.parallel import changed
 from inspector.simulate.setup.readers.accelerate import is_accelerate
 from inspector.simulate.setup.readers.config_file import ConfigFile
 from inspector.simulate.setup.readers.several import Several, several
+from inspector.simulate.setup.words import Dtype
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +50,7 @@ def together(
     cards = several(launchers, parallel=parallel, gpus=gpus, nodes=nodes, offload=offload)
     if not settings:
         return cards
-    cards, settings = _held_by_deepspeed(cards, settings)
+    cards, settings = _held_by_deepspeed(_packed_as_said(cards, report), settings)
     return replace(
         cards, settings={**cards.settings, **settings}, set_at={**cards.set_at, **at},
         not_understood=(*_unread(report), *cards.not_understood), model=model_of(report),
@@ -78,6 +79,14 @@ def _counted(file: ConfigFile, gpus: int | None, settings: Mapping[str, Any]) ->
                              hint="--gpus 8")  # fmt: skip
     precision = str(settings.get("autocast", "none")).replace("none", "no")
     return replace(file, data={**file.data, "num_processes": gpus, "mixed_precision": precision})
+
+
+def _packed_as_said(cards: Several, report: ConfigReport) -> Several:
+    """What 4-bit weights are packed in: FSDP shards floating-point numbers, which trainers choose for it."""
+    packed = report.value("quantization.quant_storage")
+    if cards.parallel is None or packed not in set(get_args(Dtype)) - {"auto"}:
+        return cards
+    return replace(cards, parallel=changed(cards.parallel, quant_storage=packed))
 
 
 def _held_by_deepspeed(cards: Several, settings: Mapping[str, Any]) -> tuple[Several, dict[str, Any]]:

@@ -371,3 +371,22 @@ def test_no_length_and_no_count_are_asked_for(tmp_path):
         together([path], {})
     with pytest.raises(InspectorError, match="a card alone is asked for"):
         for_every_way([path], {}, one_card=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "packed"), [("", "bfloat16"), ("bnb_config_kwargs:\n  bnb_4bit_quant_storage: uint8\n", "auto")]
+)
+def test_what_a_file_packs_4_bit_weights_in_is_what_fsdp_shards(tmp_path, more, packed):
+    """axolotl packs them in bfloat16: FSDP1 flattens no bytes."""
+    from inspector.simulate.setup.cards_asked import CardsAsked
+
+    (tmp_path / "a.yml").write_text(
+        "base_model: meta-llama/Llama-3.2-1B\nadapter: qlora\nload_in_4bit: true\nmicro_batch_size: 1\n"
+        "gradient_accumulation_steps: 1\nsequence_len: 64\nbf16: true\nlora_r: 8\nlora_alpha: 8\n"
+        "lora_target_linear: true\n"
+        f"fsdp_config:\n  fsdp_version: 1\n  fsdp_sharding_strategy: FULL_SHARD\n{more}"
+    )
+    made = CardsAsked(gpus=2, config=[tmp_path / "a.yml"]).together({}).parallel
+    assert (made.strategy, made.quant_storage) == ("fsdp1", packed)
+    typed = CardsAsked(gpus=2, config=[tmp_path / "a.yml"], quant_storage="float32").together({}).parallel
+    assert typed.quant_storage == "float32"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from inspector.simulate.device import attention, decompositions
+from inspector.simulate.device.cuda import MULTI_TENSOR
 from inspector.simulate.script.child import (
     agreeing,
     c_writers,
@@ -45,8 +46,8 @@ def install(world: World, text: str) -> None:
     world.cuda.install()
     tensor_methods.install(world.tracer, world.memories)
     for module in ("torch.utils._foreach_utils", "torch.optim.optimizer"):
-        for name in ("_get_foreach_kernels_supported_devices", "_get_fused_kernels_supported_devices"):
-            replace(f"{module}.{name}", lambda: ["cuda", "meta"])
+        for name, named in MULTI_TENSOR.items():
+            replace(f"{module}.{name}", lambda named=named: list(named))
     operators = {
         **decompositions.CUDA,
         "scaled_dot_product_attention": _attention(attention.sdpa_for(world.device, allowed=_switched_on)),
