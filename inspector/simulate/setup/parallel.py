@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from inspector.errors import ContradictionError, InspectorError
 from inspector.simulate.setup.words import Dtype, check_words
@@ -181,7 +181,9 @@ def read(words: str, gpus: int, *, nodes: int = 1) -> ParallelSetup:
     if found[1]:
         return ParallelSetup("hsdp", gpus, nodes, replicas=numbers[0], shards=numbers[1])
     if found[6]:
-        return ParallelSetup(f"{found[6]}+fsdp2", gpus, nodes, **{found[6]: numbers[0]})  # type: ignore[arg-type]
+        # accelerate alone cuts sequences, and wraps a model by its own function.
+        more: dict[str, Any] = {found[6]: numbers[0], "wrap": "trainer" if found[6] == "cp" else "layers"}
+        return ParallelSetup(f"{found[6]}+fsdp2", gpus, nodes, **more)  # type: ignore[arg-type]
     if found[4] != "pp":
         return ParallelSetup(found[4], gpus, nodes, **{found[4]: numbers[0]})  # type: ignore[arg-type]
     if numbers[0] != gpus:

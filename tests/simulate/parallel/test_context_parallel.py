@@ -22,7 +22,8 @@ def asked(config=TINY, **settings):
 
 def ranked(words, gpus=4, *, rank=0, **settings):
     its = asked(**settings)
-    traced = trace_rank(its.config, its.resolved.setup, read(words, gpus), rank, (8, 0), 108)
+    setup = changed(read(words, gpus), wrap="trainer")  # as context parallelism has it
+    traced = trace_rank(its.config, its.resolved.setup, setup, rank, (8, 0), 108)
     return traced, replay(traced.events, its.allocator)
 
 
@@ -107,7 +108,7 @@ def test_a_window_is_refused_or_said_to_be_dropped(monkeypatch):
 
 def test_words():
     assert read("cp", 8) == read("cp:8", 8) == read("cp:8+fsdp2", 8)
-    assert read("cp:2", 8).words == "cp:2+fsdp2"
+    assert (read("cp:2", 8).words, read("cp:2", 8).wrap) == ("cp:2+fsdp2", "trainer")
     with pytest.raises(InspectorError, match="8 cards do not divide by cp:3"):
         read("cp:3", 8)
 
