@@ -176,7 +176,7 @@ def _chunk(
     """
     rows = chunk.reshape(-1, chunk.size(-1))
     logits = rows @ weight.t()
-    numbers = [torch.empty(len(rows), device=chunk.device) for _ in range(4)]
+    numbers = [torch.empty(len(rows), device=chunk.device) for _ in range(2 if other is None else 4)]
     theirs = None if other is None or other_weight is None else other.reshape(rows.shape) @ other_weight.t()
     if theirs is not None and theirs.dtype == torch.float32:
         scattered = theirs
