@@ -53,12 +53,23 @@ test-oldest: ## run the core of the tests on the oldest libraries, those that py
 test-newest: ## run the core of the tests on the newest libraries that pyproject.toml allows
 	$(MAKE) --no-print-directory core SET=newest PINS=
 
+.PHONY: ledger-oldest ledger-newest libraries
+ledger-oldest: ## predict every published run with the oldest libraries: to the byte as with the pinned ones, or by name what is not
+	$(MAKE) --no-print-directory libraries SET=oldest PINS="$$($(PYTHON) scripts/floors.py)"
+	.venv-oldest/bin/python benchmarks/ledger.py --record
+
+ledger-newest: ## the same with the newest libraries that pyproject.toml allows
+	$(MAKE) --no-print-directory libraries SET=newest PINS=
+	.venv-newest/bin/python benchmarks/ledger.py --record
+
+core: libraries
+	.venv-$(SET)/bin/python -m pytest -n auto --dist worksteal -m "not slow and not browser and not pinned" $(CORE) $(PYTEST_ARGS)
+
 # setuptools: the tests build the wheel with the environment's own.
-core:
+libraries:
 	$(PYTHON) -m venv .venv-$(SET)
 	.venv-$(SET)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
 		--editable . pytest pytest-xdist hypothesis setuptools $(PINS)
-	.venv-$(SET)/bin/python -m pytest -n auto --dist worksteal -m "not slow and not browser and not pinned" $(CORE) $(PYTEST_ARGS)
 
 check: $(INSTALLED) ## lint, format and type-check
 	$(BIN)/ruff check .
