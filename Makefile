@@ -43,6 +43,7 @@ gloo: $(INSTALLED) ## hold every case of real gloo ranks on the CPU equal to the
 SECONDS ?= 60
 fuzz: $(INSTALLED) ## fuzz every parser of strangers' files for a minute each, or SECONDS
 	PYTHON="$(abspath $(BIN))/python" sh fuzz/run $(SECONDS)
+	INSPECTOR_ABSURD=1 $(BIN)/python -m pytest -q tests/hostile/test_hostile_config.py
 
 # The core: what runs the libraries' own code. Slow tests, and what is true of the pinned versions alone, are left out.
 CORE := tests/core tests/cli tests/simulate tests/fit tests/lora tests/measure tests/precision tests/store tests/guest

@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from inspector.errors import InspectorError
 from inspector.gpus import Gpu, card_of_size, find_gpu
-from inspector.serving.llamacpp.engine import llamacpp_report
 from inspector.serving.llamacpp.ollama import SHORT as OLLAMA_SHORT
-from inspector.serving.llamacpp.ollama import OllamaSettings, ollama_report
+from inspector.serving.llamacpp.ollama import OllamaSettings
 from inspector.serving.llamacpp.settings import SHORT as LLAMACPP_SHORT
 from inspector.serving.llamacpp.settings import LlamaCppSettings
 from inspector.serving.option_words import nearest_option, read_words, settings_of
 from inspector.serving.pasted import read_pasted
-from inspector.serving.sglang.engine import sglang_report
 from inspector.serving.sglang.settings import SHORT as SGLANG_SHORT
 from inspector.serving.sglang.settings import SglangSettings
-from inspector.serving.transformers_engine import TransformersSettings, transformers_report
-from inspector.serving.vllm.engine import vllm_report
+from inspector.serving.transformers_engine import TransformersSettings
 from inspector.serving.vllm.settings import VllmSettings
 
 if TYPE_CHECKING:
@@ -29,19 +26,18 @@ if TYPE_CHECKING:
 
 DEFAULT_CARD = "RTX 4090"
 
-ENGINES: dict[str, tuple[type, Mapping[str, str], Callable[..., ServingReport]]] = {
+ENGINES: dict[str, tuple[type, Mapping[str, str]]] = {
     "vllm": (
         VllmSettings,
         {"tp": "tensor_parallel_size", "pp": "pipeline_parallel_size", "dp": "data_parallel_size", "q": "quantization",
          "dcp": "decode_context_parallel_size", "ep": "enable_expert_parallel", "O0": "enforce_eager"},
-        vllm_report,
     ),
-    "sglang": (SglangSettings, SGLANG_SHORT, sglang_report),
-    "ollama": (OllamaSettings, OLLAMA_SHORT, ollama_report),
-    "transformers": (TransformersSettings, {}, transformers_report),
-    "llama.cpp": (LlamaCppSettings, LLAMACPP_SHORT, llamacpp_report),
+    "sglang": (SglangSettings, SGLANG_SHORT),
+    "ollama": (OllamaSettings, OLLAMA_SHORT),
+    "transformers": (TransformersSettings, {}),
+    "llama.cpp": (LlamaCppSettings, LLAMACPP_SHORT),
 }  # fmt: skip
-"""By its name: its settings, other names of its options, and what answers."""
+"""By its name: its settings, and other names of its options."""
 _NAMES = {
     "llamacpp": "llama.cpp",
     "llama-cpp": "llama.cpp",
@@ -92,7 +88,8 @@ def _served(
     """`serve`; ``elsewhere`` says that the words are another machine's, whose files are not here."""
     name = engine_named(engine)
     card = chosen_card(gpu, vram)
-    kind, short, report = ENGINES[name]
+    kind, short = ENGINES[name]
+    report = _rules(name)
     read = read_words(words, kind, short, prefixes=name in {"vllm", "sglang"})
     if read.alone:
         raise InspectorError(f"{read.alone[0]!r:.60} is no option of {name}", hint="name one model, and then options")
@@ -103,6 +100,29 @@ def _served(
     settings: Any = settings_of(kind, {**packed, **values})
     found = report(source, settings, card, engine_version, _said(read.not_understood, kind))
     return replace(found, assumed=(*assumed, *found.assumed)) if assumed else found
+
+
+def _rules(engine: str) -> Callable[..., ServingReport]:
+    """What answers for an engine. Those of the others are not imported: all of them take a fifth of a page's time."""
+    if engine == "vllm":
+        from inspector.serving.vllm.engine import vllm_report
+
+        return vllm_report
+    if engine == "sglang":
+        from inspector.serving.sglang.engine import sglang_report
+
+        return sglang_report
+    if engine == "ollama":
+        from inspector.serving.llamacpp.ollama import ollama_report
+
+        return ollama_report
+    if engine == "transformers":
+        from inspector.serving.transformers_engine import transformers_report
+
+        return transformers_report
+    from inspector.serving.llamacpp.engine import llamacpp_report
+
+    return llamacpp_report
 
 
 def _source(model: str, engine: str, *, elsewhere: bool) -> tuple[Source, dict[str, Any], tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """Configs from strangers: any JSON is a skeleton or one clear line, soon and small."""
 
 import json
+import os
 import time
 
 import pytest
@@ -37,6 +38,10 @@ def test_no_bundled_config_is_refused():
         check_sizes(bundled_config(model))
 
 
+EVERY = 1 if os.environ.get("INSPECTOR_ABSURD") else 4
+"""``INSPECTOR_ABSURD=1`` takes every number (``make fuzz``)."""
+
+
 def whole_numbers(config, path=()):
     for key, value in config.items():
         if isinstance(value, dict):
@@ -60,8 +65,8 @@ def absurd(model):
     """
     for number, path in enumerate(whole_numbers(bundled_config(model))):
         many = 64 if path[-1] in LAYERS and model not in WHOLE else 512
-        # What is 512 takes seconds to build: every second number of a family, and other ones of the next.
-        for value in (10**9, many) if (number + FAMILIES.index(model)) % 2 else (10**9,):
+        # What is 512 takes seconds to build: every fourth number of a family, and other ones of the next.
+        for value in (10**9, many) if (number + FAMILIES.index(model)) % EVERY == EVERY - 1 else (10**9,):
             # Llama's and Mixtral's whole, that every number also meets many layers.
             config = bundled_config(model) if model in WHOLE else few_layers(model)
             inner = config
@@ -80,7 +85,7 @@ def test_any_number_in_a_config_may_be_absurd(write, limited_each):
     for family in FAMILIES:
         codes = [code for (model, _), (code, _, _) in zip(configs, answers, strict=True) if model == family]
         assert {0, 2} == set(codes), family
-        assert len(codes) > 8, family
+        assert len(codes) >= 8, family
 
 
 def test_layers_times_experts_in_single_modules_are_stopped():

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from inspector.serving.kv_layers import kv_layers
-from inspector.serving.llamacpp.engine import llamacpp_report
 from inspector.serving.llamacpp.settings import LlamaCppSettings
 from inspector.serving.versions import NEWEST, version_of
 
@@ -56,6 +55,9 @@ def ollama_report(
     source: Source, settings: OllamaSettings, card: Gpu, version: str = "", not_understood: tuple[str, ...] = ()
 ) -> ServingReport:
     """What ollama makes of a card. Raises InspectorError as `llamacpp_report`."""
+    # With its page alone: the settings are asked of whatever engine.
+    from inspector.serving.llamacpp.engine import llamacpp_report
+
     context = settings.num_ctx * settings.num_parallel
     # Without flash attention it keeps a cache of 16 bits, whatever was asked for (llm/server.go).
     kept = settings.kv_cache_type if settings.flash_attention else "f16"

@@ -91,7 +91,6 @@ def assert_same(few, whole):
     ("model", "setup"),
     [
         *(("llama", setup) for setup in SETUPS),
-        ("gpt2", "full"),
         ("gpt2", "lora"),
         ("mixtral", "lora"),
         ("deepseek", "qlora"),
@@ -102,7 +101,7 @@ def test_a_few_layers_say_what_all_take(model, setup):
     assert_same(few, whole)
 
 
-@settings(max_examples=5, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     options=st.fixed_dictionaries(
         {
@@ -174,7 +173,7 @@ def test_recipes(name, gpu):
 
 
 @pytest.mark.parametrize(("config", "seq_len", "attention"), [
-    (GPT_OSS, 24, "eager"), (SLIDING, 48, "auto"), (SLIDING, 24, "eager"), (GEMMA3, 48, "auto"),
+    (GPT_OSS, 24, "eager"), (SLIDING, 48, "auto"), (GEMMA3, 48, "auto"),
 ], ids=lambda value: value["model_type"] if isinstance(value, dict) else value)  # fmt: skip
 def test_layers_that_take_turns(config, seq_len, attention):
     """Also where the sorts differ in what they take: beyond the window, say."""
