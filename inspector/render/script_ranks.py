@@ -61,7 +61,9 @@ def in_words(ranks: Ranks) -> str:
 def sharing(ranks: Ranks) -> str:
     """What the wrappers of the script do."""
     heaviest = ranks.heaviest
-    if any(unit.whole_bytes > unit.rank_bytes for unit in heaviest.units):
+    # Gathered in half the precision, a unit takes what a rank of two keeps of it: then what is sent says it.
+    gathers = any(each.collective.kind == "all-gather" and each.collective.group_size > 1 for each in ranks.sent)
+    if heaviest.units and (gathers or any(unit.whole_bytes > unit.rank_bytes for unit in heaviest.units)):
         return "The weights are sharded: each card keeps its share, and gathers units when they are used."
     if heaviest.units:
         return "There are units, and nothing is cut: one rank has all of them."
